@@ -1,0 +1,75 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace prebake {
+
+class Error;
+
+/// An owned file descriptor; closed at the end of its life.
+class FileDescriptor {
+  public:
+    FileDescriptor() = default;
+    explicit FileDescriptor(int fd) : fd_(fd) {}
+    ~FileDescriptor();
+    FileDescriptor(FileDescriptor&& other) noexcept;
+    FileDescriptor& operator=(FileDescriptor&& other) noexcept;
+    FileDescriptor(const FileDescriptor&) = delete;
+    FileDescriptor& operator=(const FileDescriptor&) = delete;
+
+    int get() const { return fd_; }
+    explicit operator bool() const { return fd_ >= 0; }
+
+  private:
+    int fd_ = -1;
+};
+
+/// An Error for the current `errno`: "what path: reason". Maps ENOSPC and EDQUOT to no_space,
+/// ENOENT to not_found, EACCES and EPERM to permission_denied, all else to io.
+Error errno_error(std::string_view what, const std::filesystem::path& path);
+
+/// The whole of a regular file or pipe.
+/// @throws Error not_found, permission_denied, io (a directory too), too_large past `limit` bytes.
+std::string read_file(const std::filesystem::path& path, std::size_t limit);
+
+/// The rest of an open descriptor; `name` stands for it in errors. Same errors as read_file().
+std::string read_descriptor(int fd, const std::filesystem::path& name, std::size_t limit);
+
+/// Replaces `path` by `contents` so that a crash at any moment leaves either the old or the new
+/// file, whole: temporary name in the same directory, fsync, rename, fsync of the directory.
+/// Missing parent directories are made (0755).
+/// @throws Error no_space, permission_denied, io; the old file is then untouched.
+void write_file_durably(const std::filesystem::path& path, std::string_view contents, mode_t mode);
+
+/// Writes back everything of the file system that holds `path` (syncfs(2)). Returns false where
+/// `path` is not visible to this process, for example when containerd runs in another mount
+/// namespace.
+/// @throws Error no_space, io if the write-back failed.
+bool sync_file_system(const std::filesystem::path& path);
+
+struct DiskSpace {
+    std::uint64_t available_bytes;  ///< for a process with our privileges
+    std::uint64_t device;           ///< st_dev: equal for two paths on one file system
+};
+
+/// @throws Error not_found, permission_denied, io.
+DiskSpace disk_space(const std::filesystem::path& path);
+
+/// An exclusive advisory lock (flock(2)) on a file, held for the life of the object; the kernel
+/// drops it when the process dies, however it dies.
+class FileLock {
+  public:
+    /// @throws Error conflict if another process holds it; otherwise as write_file_durably().
+    explicit FileLock(const std::filesystem::path& path);
+
+  private:
+    FileDescriptor fd_;
+};
+
+}  // namespace prebake

@@ -1,0 +1,61 @@
+#include "agent/base/sha256.h"
+
+#include <openssl/evp.h>
+
+#include <array>
+
+#include "agent/base/error.h"
+
+namespace prebake {
+
+struct Sha256::Context {
+    struct Free {
+        void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
+    };
+    std::unique_ptr<EVP_MD_CTX, Free> evp;
+};
+
+Sha256::Sha256() : context_(std::make_unique<Context>()) {
+    context_->evp.reset(EVP_MD_CTX_new());
+    if (!context_->evp || EVP_DigestInit_ex(context_->evp.get(), EVP_sha256(), nullptr) != 1) {
+        throw Error(Errc::internal, "OpenSSL offers no SHA-256");
+    }
+}
+
+Sha256::~Sha256() = default;
+Sha256::Sha256(Sha256&&) noexcept = default;
+Sha256& Sha256::operator=(Sha256&&) noexcept = default;
+
+void Sha256::update(std::span<const std::byte> bytes) {
+    if (EVP_DigestUpdate(context_->evp.get(), bytes.data(), bytes.size()) != 1) {
+        throw Error(Errc::internal, "OpenSSL failed to hash");
+    }
+}
+
+void Sha256::update(std::string_view bytes) {
+    update(std::as_bytes(std::span(bytes)));
+}
+
+std::string Sha256::finish_hex() {
+    std::array<unsigned char, EVP_MAX_MD_SIZE> hash{};
+    unsigned int length = 0;
+    if (EVP_DigestFinal_ex(context_->evp.get(), hash.data(), &length) != 1) {
+        throw Error(Errc::internal, "OpenSSL failed to hash");
+    }
+    static constexpr std::string_view kDigits = "0123456789abcdef";
+    std::string hex;
+    hex.reserve(2 * static_cast<std::size_t>(length));
+    for (unsigned int i = 0; i < length; ++i) {
+        hex.push_back(kDigits[hash[i] >> 4]);
+        hex.push_back(kDigits[hash[i] & 0xf]);
+    }
+    return hex;
+}
+
+std::string sha256_hex(std::string_view bytes) {
+    Sha256 hash;
+    hash.update(bytes);
+    return hash.finish_hex();
+}
+
+}  // namespace prebake

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace prebake {
+
+/// A running SHA-256 (FIPS 180-4), computed by OpenSSL.
+class Sha256 {
+  public:
+    Sha256();
+    ~Sha256();
+    Sha256(Sha256&&) noexcept;
+    Sha256& operator=(Sha256&&) noexcept;
+    Sha256(const Sha256&) = delete;
+    Sha256& operator=(const Sha256&) = delete;
+
+    void update(std::span<const std::byte> bytes);
+    void update(std::string_view bytes);
+    /// The hash of all bytes so far as 64 lower-case hex digits. Call once, at the end.
+    std::string finish_hex();
+
+  private:
+    struct Context;
+    std::unique_ptr<Context> context_;
+};
+
+/// The hash of `bytes` as 64 lower-case hex digits.
+std::string sha256_hex(std::string_view bytes);
+
+}  // namespace prebake

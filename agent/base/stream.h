@@ -1,0 +1,19 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+namespace prebake {
+
+/// A stream of bytes that is read once, front to back, by one thread.
+class Source {
+  public:
+    virtual ~Source() = default;
+    /// Fills `buffer` from its start, waiting for bytes as long as needed. Returns how many bytes
+    /// were written into it; fewer than `buffer.size()` only at the end of the stream, 0 at the
+    /// very end.
+    /// @throws Error when the stream cannot be continued.
+    virtual std::size_t read(std::span<std::byte> buffer) = 0;
+};
+
+}  // namespace prebake
