@@ -1,0 +1,69 @@
+#include <algorithm>
+
+#include "agent/oci/manifest.h"
+#include "agent/oci/quoted.h"
+
+namespace prebake::oci {
+namespace {
+
+/// Enough for every real index; a hostile one must not fill the terminal.
+constexpr std::size_t kMaxNamedPlatforms = 40;
+
+/// BuildKit marks what is no image, an SBOM or a provenance statement, both ways.
+bool is_attestation(const Descriptor& child) {
+    if (child.platform && child.platform->os == "unknown") return true;
+    const auto type = child.annotations.find("vnd.docker.reference.type");
+    return type != child.annotations.end() && type->second == "attestation-manifest";
+}
+
+/// A child that says nothing about its platform may be an image; anything but an image or a nested
+/// index (a signature, say) is not.
+bool is_possible_image(const Descriptor& child) {
+    const MediaKind kind = media_kind(child.media_type);
+    return kind == MediaKind::manifest || kind == MediaKind::index;
+}
+
+/// Platforms come from the registry: shown plainly if they look like one, quoted otherwise.
+std::string shown(const Platform& platform) {
+    const std::string text = platform.str();
+    const bool is_plain = text.size() <= 64 && std::all_of(text.begin(), text.end(), [](char c) {
+                              return c > ' ' && c < 0x7f;
+                          });
+    return is_plain ? text : quoted(text);
+}
+
+}  // namespace
+
+const Descriptor* select_platform(const Index& index, const Platform& wanted) {
+    for (const Platform& platform : runnable_on(wanted)) {
+        for (const Descriptor& child : index.manifests) {
+            if (child.platform == platform && !is_attestation(child)) return &child;
+        }
+    }
+    for (const Descriptor& child : index.manifests) {
+        if (!child.platform && is_possible_image(child) && !is_attestation(child)) return &child;
+    }
+    return nullptr;
+}
+
+std::string platforms_of(const Index& index) {
+    std::vector<std::string> names;
+    for (const Descriptor& child : index.manifests) {
+        if (!child.platform || is_attestation(child)) continue;
+        std::string name = shown(*child.platform);
+        if (std::find(names.begin(), names.end(), name) == names.end()) {
+            names.push_back(std::move(name));
+        }
+    }
+    if (names.empty()) return "none";
+    std::string list;
+    for (std::size_t i = 0; i < std::min(names.size(), kMaxNamedPlatforms); ++i) {
+        list += (i == 0 ? "" : ", ") + names[i];
+    }
+    if (names.size() > kMaxNamedPlatforms) {
+        list += " and " + std::to_string(names.size() - kMaxNamedPlatforms) + " more";
+    }
+    return list;
+}
+
+}  // namespace prebake::oci
