@@ -1,0 +1,116 @@
+#include "agent/registry/authorizer.h"
+
+#include <utility>
+
+#include "agent/base/error.h"
+#include "agent/base/wait.h"
+#include "agent/registry/status.h"
+#include "agent/registry/token.h"
+
+namespace prebake::registry {
+namespace {
+
+using std::chrono::steady_clock;
+
+/// A token that has less than this left is not sent any more: it might expire on its way.
+constexpr std::chrono::seconds kExpiryMargin{5};
+
+std::string key_of(const Audience& audience) {
+    return audience.endpoint.base_url + " " + audience.scope;
+}
+
+std::string schemes(const std::vector<Challenge>& challenges) {
+    std::string names;
+    for (const Challenge& challenge : challenges) {
+        names += (names.empty() ? "" : ", ") + challenge.scheme;
+    }
+    return names.empty() ? "nothing" : printable(names);
+}
+
+}  // namespace
+
+Authorizer::Authorizer(std::shared_ptr<HttpClient> http,
+                       std::shared_ptr<CredentialSource> credentials, Clock clock)
+    : http_(std::move(http)), credentials_(std::move(credentials)), clock_(std::move(clock)) {}
+
+std::optional<std::string> Authorizer::known(const Audience& audience) {
+    const std::lock_guard lock(mutex_);
+    const auto found = answers_.find(key_of(audience));
+    if (found == answers_.end() || found->second.header.empty()) return std::nullopt;
+    if (clock_() >= found->second.expires) return std::nullopt;
+    return found->second.header;
+}
+
+std::string Authorizer::answer(const Audience& audience, const std::vector<Challenge>& challenges,
+                               const std::optional<std::string>& refused,
+                               const std::stop_token& stop) {
+    std::unique_lock lock(mutex_);
+    Answer& entry = answers_[key_of(audience)];
+    fetched_.wait(lock, stop, [&] { return !entry.being_fetched; });
+    throw_if_stopped(stop);
+    const bool renewed_by_another =
+        !entry.header.empty() && entry.header != refused && clock_() < entry.expires;
+    if (renewed_by_another) return entry.header;
+
+    entry = Answer{.header = {}, .expires = {}, .being_fetched = true};
+    lock.unlock();
+    Answer made;
+    try {
+        made = make_answer(audience, challenges, stop);
+    } catch (...) {
+        lock.lock();
+        entry.being_fetched = false;
+        fetched_.notify_all();
+        throw;
+    }
+    lock.lock();
+    entry = made;
+    fetched_.notify_all();
+    return made.header;
+}
+
+Authorizer::Answer Authorizer::make_answer(const Audience& audience,
+                                           const std::vector<Challenge>& challenges,
+                                           const std::stop_token& stop) {
+    auto credentials = credentials_->find(audience.registry);
+    if (credentials && credentials->anonymous()) credentials.reset();
+    const Challenge* challenge = preferred_challenge(challenges);
+    if (challenge == nullptr) {
+        throw Error(Errc::unauthenticated,
+                    "the registry answers 401 Unauthorized and offers neither Bearer nor Basic "
+                    "authentication, but " +
+                        schemes(challenges),
+                    login_hint(audience.registry));
+    }
+    Answer answer{.header = {}, .expires = steady_clock::time_point::max()};
+    if (credentials && !credentials->registry_token.empty()) {
+        answer.header = "Bearer " + credentials->registry_token;
+    } else if (challenge->scheme == "bearer") {
+        const Token token =
+            fetch_token(*http_, token_query(*challenge, audience.scope), credentials,
+                        audience.endpoint, login_hint(audience.registry), stop);
+        answer.header = "Bearer " + token.value;
+        answer.expires = clock_() + token.lifetime - kExpiryMargin;
+    } else if (credentials && !credentials->username.empty() && !credentials->password.empty()) {
+        answer.header = basic_authorization(*credentials);
+    } else {
+        throw Error(Errc::unauthenticated,
+                    "the registry " + audience.registry + " wants a username and a password",
+                    login_hint(audience.registry));
+    }
+    return answer;
+}
+
+std::string Authorizer::login_hint(std::string_view registry) {
+    const auto credentials = credentials_->find(registry);
+    const std::string name(registry);
+    if (credentials && !credentials->anonymous()) {
+        return "check the name, and the credentials for " + name +
+               " that the Docker config has (docker login " + name + ")";
+    }
+    if (credentials && !credentials->note.empty()) return credentials->note;
+    return "check the name; there are no credentials for " + name +
+           " in the Docker config (docker login " + name + ")";
+}
+
+}  // namespace prebake::registry

@@ -1,0 +1,173 @@
+#include "agent/registry/blob_source.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <utility>
+
+#include "agent/base/error.h"
+
+namespace prebake::registry {
+namespace {
+
+/// Reads the number at the front of `text` and the one character behind it.
+std::optional<std::uint64_t> take_number(std::string_view& text, char terminator) {
+    std::uint64_t number = 0;
+    const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
+    text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+    if (failure != std::errc{} || text.empty() || text.front() != terminator) return std::nullopt;
+    text.remove_prefix(1);
+    return number;
+}
+
+}  // namespace
+
+std::optional<ContentRange> parse_content_range(std::string_view text) {
+    constexpr std::string_view kUnit = "bytes ";
+    if (!text.starts_with(kUnit)) return std::nullopt;
+    text.remove_prefix(kUnit.size());
+    const auto first = take_number(text, '-');
+    if (!first || !take_number(text, '/')) return std::nullopt;
+    if (text == "*") return ContentRange{.first = *first, .size = std::nullopt};
+    std::uint64_t size = 0;
+    const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), size);
+    if (failure != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+    return ContentRange{.first = *first, .size = size};
+}
+
+BlobSource::BlobSource(std::shared_ptr<Transport> transport,
+                       std::shared_ptr<const RemoteOptions> options, oci::Reference repository,
+                       oci::Descriptor descriptor, std::uint64_t offset, std::stop_token stop)
+    : transport_(std::move(transport)),
+      options_(std::move(options)),
+      repository_(std::move(repository)),
+      descriptor_(std::move(descriptor)),
+      position_(offset),
+      stop_(std::move(stop)),
+      subject_("blob " + descriptor_.digest.short_form() + " of " + repository_.name()),
+      attempts_(*options_, subject_, stop_) {
+    if (position_ > descriptor_.size) {
+        throw Error(Errc::internal, subject_ + " was asked for from behind its end");
+    }
+    if (position_ < descriptor_.size)
+        in_context("cannot fetch " + subject_, [&] { ensure_open(); });
+}
+
+std::size_t BlobSource::read(std::span<std::byte> buffer) {
+    return in_context("cannot fetch " + subject_, [&] {
+        const std::uint64_t left = descriptor_.size - position_;
+        buffer =
+            buffer.first(static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), left)));
+        std::size_t filled = 0;
+        while (filled < buffer.size()) {
+            ensure_open();
+            try {
+                const std::size_t got = response_->read(buffer.subspan(filled));
+                if (got == 0) throw ended_early();
+                filled += got;
+                position_ += got;
+                attempts_.progressed();
+            } catch (const Error& error) {
+                recover(error);
+            }
+        }
+        if (position_ == descriptor_.size) expect_end();
+        return filled;
+    });
+}
+
+void BlobSource::ensure_open() {
+    while (!response_) {
+        try {
+            open();
+        } catch (const Error& error) {
+            recover(error);
+        }
+    }
+}
+
+void BlobSource::open() {
+    RegistryRequest request{
+        .method = Method::get,
+        .path = "/v2/" + repository_.repository + "/blobs/" + descriptor_.digest.str(),
+        .headers = {},
+        .expected_refusal = 416};
+    if (position_ > 0) {
+        request.headers.emplace_back("Range", "bytes=" + std::to_string(position_) + "-");
+    }
+    auto response = transport_->send(repository_, request, stop_);
+    if (response->status == 416) {
+        throw Error(Errc::corrupt, "truncated: the registry has no bytes from " +
+                                       std::to_string(position_) + " on, " +
+                                       std::to_string(descriptor_.size) + " are declared");
+    }
+    std::uint64_t first = 0;
+    if (response->status == 206) {
+        const auto range =
+            parse_content_range(find_header(response->headers, "Content-Range").value_or(""));
+        if (!range || range->first != position_) {
+            throw Error(Errc::corrupt, "the registry sends another range than the one from byte " +
+                                           std::to_string(position_) + " on");
+        }
+        if (range->size.value_or(0) > descriptor_.size) throw longer_than_declared();
+        first = range->first;
+    } else if (response->status != 200) {
+        throw Error(Errc::unsupported, "the registry answers with the unexpected status " +
+                                           std::to_string(response->status));
+    }
+    // Subtracted, not added: the length is the registry's, and a sum could wrap around.
+    if (response->content_length.value_or(0) > descriptor_.size - first) {
+        throw longer_than_declared();
+    }
+    response_ = std::move(response);
+    skip(position_ - first);
+}
+
+void BlobSource::skip(std::uint64_t bytes) {
+    std::array<std::byte, 65536> scratch;
+    while (bytes > 0) {
+        const std::size_t wanted =
+            static_cast<std::size_t>(std::min<std::uint64_t>(bytes, scratch.size()));
+        const std::size_t got = response_->read(std::span(scratch).first(wanted));
+        if (got == 0) throw ended_early();
+        bytes -= got;
+    }
+}
+
+void BlobSource::expect_end() {
+    if (!response_) return;
+    const auto response = std::move(response_);
+    std::array<std::byte, 1> more;
+    std::size_t got = 0;
+    try {
+        got = response->read(more);  // also lets the connection return to the pool
+    } catch (const Error&) {
+        // All declared bytes are here; how the connection ends no longer matters.
+        return;
+    }
+    if (got > 0) throw longer_than_declared();
+}
+
+Error BlobSource::ended_early() {
+    ended_early_ = true;
+    return Error(Errc::unavailable, "the registry ends it after " + std::to_string(position_) +
+                                        " of " + std::to_string(descriptor_.size) + " bytes");
+}
+
+Error BlobSource::longer_than_declared() const {
+    return Error(Errc::corrupt,
+                 "longer than declared: the registry has more than the " +
+                     std::to_string(descriptor_.size) + " bytes that the manifest says",
+                 "push the image again");
+}
+
+void BlobSource::recover(const Error& error) {
+    response_.reset();
+    const bool truncated = std::exchange(ended_early_, false);
+    if (attempts_.wait_after(error)) return;
+    const Error last = attempts_.final_error(error);
+    if (!truncated) throw Error(last);
+    throw Error(Errc::corrupt, "truncated: " + last.message(), "push the image again");
+}
+
+}  // namespace prebake::registry

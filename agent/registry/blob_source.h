@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <string_view>
+
+#include "agent/base/stream.h"
+#include "agent/oci/manifest.h"
+#include "agent/oci/reference.h"
+#include "agent/registry/remote.h"
+#include "agent/registry/retry.h"
+#include "agent/registry/transport.h"
+
+namespace prebake::registry {
+
+/// First byte and whole size out of "bytes 100-199/200" (RFC 9110 section 14.4).
+struct ContentRange {
+    std::uint64_t first = 0;
+    std::optional<std::uint64_t> size;  ///< nothing for "*"
+
+    bool operator==(const ContentRange&) const = default;
+};
+std::optional<ContentRange> parse_content_range(std::string_view text);
+
+/// The bytes of one blob from an offset on, over as many requests as it takes: Remote::open_blob().
+class BlobSource : public Source {
+  public:
+    /// Sends the first request, unless there is nothing to fetch.
+    BlobSource(std::shared_ptr<Transport> transport, std::shared_ptr<const RemoteOptions> options,
+               oci::Reference repository, oci::Descriptor descriptor, std::uint64_t offset,
+               std::stop_token stop);
+
+    std::size_t read(std::span<std::byte> buffer) override;
+
+  private:
+    void ensure_open();
+    void open();
+    void skip(std::uint64_t bytes);
+    void expect_end();
+    Error ended_early();
+    Error longer_than_declared() const;
+    /// Returns when the next attempt is due. @throws Error if there is none.
+    void recover(const Error& error);
+
+    std::shared_ptr<Transport> transport_;
+    std::shared_ptr<const RemoteOptions> options_;
+    oci::Reference repository_;
+    oci::Descriptor descriptor_;
+    std::uint64_t position_;
+    std::stop_token stop_;
+    std::string subject_;  ///< "blob sha256:0123456789ab of docker.io/library/nginx"
+    Attempts attempts_;
+    std::unique_ptr<HttpResponse>
+        response_;  ///< null: nothing is open; the next one starts at position_
+    bool ended_early_ = false;
+};
+
+}  // namespace prebake::registry

@@ -1,0 +1,55 @@
+#include "agent/registry/endpoint.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+namespace prebake::registry {
+namespace {
+
+struct HostAndPort {
+    std::string_view host;
+    std::string_view port;
+};
+
+HostAndPort split(std::string_view registry) {
+    const auto colon = registry.rfind(':');
+    const auto bracket = registry.rfind(']');
+    const bool has_port =
+        colon != std::string_view::npos && (bracket == std::string_view::npos || colon > bracket);
+    if (!has_port) return {.host = registry, .port = {}};
+    return {.host = registry.substr(0, colon), .port = registry.substr(colon + 1)};
+}
+
+}  // namespace
+
+bool is_loopback(std::string_view host) {
+    if (host == "localhost") return true;
+    if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
+        host = host.substr(1, host.size() - 2);
+    }
+    const std::string text(host);
+    in_addr v4{};
+    if (::inet_pton(AF_INET, text.c_str(), &v4) == 1) return (ntohl(v4.s_addr) >> 24) == 127;
+    in6_addr v6{};
+    return ::inet_pton(AF_INET6, text.c_str(), &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+std::vector<Endpoint> endpoints_of(std::string_view registry) {
+    if (registry == "docker.io") return {{.base_url = "https://registry-1.docker.io"}};
+    const std::string name(registry);
+    const auto [host, port] = split(registry);
+    if (!is_loopback(host)) return {{.base_url = "https://" + name}};
+    const Endpoint unverified{.base_url = "https://" + name, .tls = TlsVerification::none};
+    const Endpoint plain{.base_url = "http://" + name, .tls = TlsVerification::none};
+    if (port == "80") return {plain};
+    if (port.empty() || port == "443") return {unverified};
+    return {unverified, plain};
+}
+
+TlsVerification tls_towards(std::string_view host, const Endpoint& from) {
+    return from.tls == TlsVerification::none && is_loopback(host)
+               ? TlsVerification::none
+               : TlsVerification::system_trust_store;
+}
+
+}  // namespace prebake::registry

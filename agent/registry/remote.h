@@ -1,0 +1,68 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+
+#include "agent/base/stream.h"
+#include "agent/oci/manifest.h"
+#include "agent/oci/reference.h"
+#include "agent/registry/credentials.h"
+#include "agent/registry/http.h"
+
+namespace prebake::registry {
+
+struct RetryPolicy {
+    int attempts =
+        5;  ///< of one request, the first included; progress in a blob starts the count anew
+    std::chrono::milliseconds first_delay{500};
+    std::chrono::milliseconds max_delay{30'000};  ///< a Retry-After above this is an error at once
+};
+
+struct RemoteOptions {
+    RetryPolicy retry;
+    /// Called before each wait, with a line for people; from the thread that waits.
+    std::function<void(const std::string&)> on_retry;
+};
+
+/// Manifests and blobs of OCI registries (distribution-spec 1.1, pull). Blocking, thread-safe.
+/// Every method throws Error: not_found, unauthenticated, permission_denied, rate_limited,
+/// unavailable, timed_out, corrupt, too_large, unsupported, cancelled; retryable ones only after
+/// RetryPolicy is used up.
+class Remote {
+  public:
+    Remote(std::shared_ptr<HttpClient> http, std::shared_ptr<CredentialSource> credentials,
+           RemoteOptions options);
+    ~Remote();
+    Remote(const Remote&) = delete;
+    Remote& operator=(const Remote&) = delete;
+
+    /// The descriptor of what `reference` names now: by its digest if it has one, else by its tag.
+    /// HEAD first; GET only where the registry answers HEAD without digest, size or type.
+    oci::Descriptor resolve(const oci::Reference& reference, const std::stop_token& stop);
+
+    /// The bytes of a manifest or index, verified against size and digest.
+    std::string fetch_manifest(const oci::Reference& repository, const oci::Descriptor& descriptor,
+                               const std::stop_token& stop);
+
+    /// A small blob (an image config), verified. @throws Error too_large over oci::kMaxConfigBytes.
+    std::string fetch_small_blob(const oci::Reference& repository,
+                                 const oci::Descriptor& descriptor, const std::stop_token& stop);
+
+    /// The bytes of a blob from `offset` to its declared size. Breaks are mended underneath by
+    /// asking for the rest (Range); a registry without Range is read again from the start and the
+    /// known part dropped. The Source throws corrupt when the registry ends early for good or sends
+    /// more than declared; it does not verify the digest: whoever stores the blob does.
+    std::unique_ptr<Source> open_blob(const oci::Reference& repository,
+                                      const oci::Descriptor& descriptor, std::uint64_t offset,
+                                      const std::stop_token& stop);
+
+  private:
+    class Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace prebake::registry

@@ -1,0 +1,178 @@
+#include "agent/registry/token.h"
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <memory>
+#include <utility>
+
+#include "agent/base/error.h"
+#include "agent/registry/base64.h"
+#include "agent/registry/status.h"
+#include "agent/registry/url.h"
+
+namespace prebake::registry {
+namespace {
+
+/// A day: what a longer (or absurd) expires_in counts as.
+constexpr std::chrono::seconds kLongestLifetime = std::chrono::hours(24);
+
+using Fields = std::vector<std::pair<std::string_view, std::string_view>>;
+
+std::string form_encode(const Fields& fields) {
+    std::string text;
+    for (const auto& [name, value] : fields) {
+        if (!text.empty()) text += '&';
+        text += percent_encode(name) + "=" + percent_encode(value);
+    }
+    return text;
+}
+
+std::string joined(const std::vector<std::string>& words) {
+    std::string text;
+    for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
+    return text;
+}
+
+std::string who(const HttpRequest& request) {
+    return "the token service " + parse_url(request.url).authority();
+}
+
+Token read_token(HttpResponse& response, const HttpRequest& request) {
+    return in_context(who(request), [&] {
+        const auto body = read_up_to(response, kMaxTokenBytes);
+        if (!body) throw Error(Errc::too_large, "its answer is larger than 1 MiB");
+        return parse_token(*body);
+    });
+}
+
+[[noreturn]] void throw_refusal(HttpResponse& response, const HttpRequest& request,
+                                const std::string& login_hint) {
+    try {
+        throw_status(response, who(request), login_hint);
+    } catch (const Error& error) {
+        // A service that knows nobody else answers 403, or 400 (invalid_grant), to what a registry
+        // would call 401.
+        const bool refused = response.status == 400 || error.code() == Errc::permission_denied;
+        if (!refused) throw;
+        throw Error(Errc::unauthenticated, error.message(), login_hint);
+    }
+}
+
+/// Statuses of services without the OAuth2 POST.
+bool wants_get(int status) {
+    return status == 404 || status == 401 || status == 400 || status == 405;
+}
+
+}  // namespace
+
+TokenQuery token_query(const Challenge& bearer, std::string_view own_scope) {
+    TokenQuery query{.realm = bearer.parameter("realm"),
+                     .service = bearer.parameter("service"),
+                     .scopes = {std::string(own_scope)}};
+    const std::string offered = bearer.parameter("scope");
+    for (std::size_t begin = 0; begin < offered.size();) {
+        const std::size_t end = std::min(offered.find(' ', begin), offered.size());
+        if (end > begin) query.scopes.push_back(offered.substr(begin, end - begin));
+        begin = end + 1;
+    }
+    std::ranges::sort(query.scopes);
+    query.scopes.erase(std::unique(query.scopes.begin(), query.scopes.end()), query.scopes.end());
+    return query;
+}
+
+std::string basic_authorization(const Credentials& credentials) {
+    return "Basic " + base64_encode(credentials.username + ":" + credentials.password);
+}
+
+HttpRequest token_get(const TokenQuery& query, const std::optional<Credentials>& credentials) {
+    Fields fields;
+    if (!query.service.empty()) fields.emplace_back("service", query.service);
+    for (const std::string& scope : query.scopes) fields.emplace_back("scope", scope);
+    HttpRequest request;
+    const std::string realm = query.realm.substr(0, query.realm.find('#'));
+    request.url = realm + (realm.find('?') == std::string::npos ? "?" : "&") + form_encode(fields);
+    if (credentials)
+        request.headers.emplace_back("Authorization", basic_authorization(*credentials));
+    return request;
+}
+
+HttpRequest token_post(const TokenQuery& query, const Credentials& credentials) {
+    const bool refresh = !credentials.identity_token.empty();
+    const std::string scope = joined(query.scopes);
+    Fields fields{{"grant_type", refresh ? "refresh_token" : "password"},
+                  {"service", query.service},
+                  {"client_id", "prebake"},
+                  {"scope", scope}};
+    if (refresh) {
+        fields.emplace_back("refresh_token", credentials.identity_token);
+    } else {
+        fields.emplace_back("username", credentials.username);
+        fields.emplace_back("password", credentials.password);
+    }
+    HttpRequest request;
+    request.method = Method::post;
+    request.url = query.realm;
+    request.headers.emplace_back("Content-Type", "application/x-www-form-urlencoded");
+    request.body = form_encode(fields);
+    return request;
+}
+
+Token parse_token(std::string_view json) {
+    boost::system::error_code failure;
+    const boost::json::value document = boost::json::parse(json, failure);
+    const auto* object = failure ? nullptr : document.if_object();
+    if (object == nullptr) throw Error(Errc::corrupt, "its answer is not a JSON object");
+    Token token;
+    for (const std::string_view key : {"token", "access_token"}) {
+        const auto* value = object->if_contains(key);
+        if (value != nullptr && value->is_string())
+            token.value = std::string_view(value->as_string());
+        if (!token.value.empty()) break;
+    }
+    // It goes into a header: nothing but visible ASCII may.
+    const bool clean =
+        std::ranges::all_of(token.value, [](char c) { return c > ' ' && c < '\x7F'; });
+    if (token.value.empty() || !clean)
+        throw Error(Errc::corrupt, "its answer holds no usable token");
+    if (const auto* value = object->if_contains("expires_in")) {
+        boost::system::error_code not_whole;
+        const auto seconds = value->is_number() ? value->to_number<std::int64_t>(not_whole) : 0;
+        if (seconds > 0 && !not_whole) {
+            token.lifetime =
+                std::chrono::seconds(std::min<std::int64_t>(seconds, kLongestLifetime.count()));
+        }
+    }
+    return token;
+}
+
+Token fetch_token(HttpClient& http, const TokenQuery& query,
+                  const std::optional<Credentials>& credentials, const Endpoint& registry,
+                  const std::string& login_hint, const std::stop_token& stop) {
+    const Url realm =
+        in_context("the registry's token service", [&] { return parse_url(query.realm); });
+    if (!realm.tls && parse_url(registry.base_url).tls) {
+        throw Error(
+            Errc::permission_denied,
+            "the registry wants a token from " + realm.origin() + ", which is not encrypted",
+            "let the registry name its token service with https");
+    }
+    const TlsVerification tls = tls_towards(realm.host, registry);
+    if (credentials) {
+        HttpRequest post = token_post(query, *credentials);
+        post.tls = tls;
+        const auto response = http.send(post, stop);
+        if (response->status == 200) return read_token(*response, post);
+        // A refresh token has no other way; a password also fits the GET.
+        if (!credentials->identity_token.empty() || !wants_get(response->status)) {
+            throw_refusal(*response, post, login_hint);
+        }
+        discard_body(*response);
+    }
+    HttpRequest get = token_get(query, credentials);
+    get.tls = tls;
+    const auto response = http.send(get, stop);
+    if (response->status != 200) throw_refusal(*response, get, login_hint);
+    return read_token(*response, get);
+}
+
+}  // namespace prebake::registry

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/registry/challenge.h"
+#include "agent/registry/credentials.h"
+#include "agent/registry/endpoint.h"
+#include "agent/registry/http.h"
+
+namespace prebake::registry {
+
+/// Real token answers are a few kB.
+inline constexpr std::size_t kMaxTokenBytes = 1UL << 20;
+
+/// What to ask a registry's token service for (the distribution project's token specification).
+struct TokenQuery {
+    std::string realm;  ///< the service's URL
+    std::string service;
+    std::vector<std::string> scopes;  ///< sorted, without duplicates
+};
+
+struct Token {
+    std::string value;
+    std::chrono::seconds lifetime{60};
+
+    bool operator==(const Token&) const = default;
+};
+
+/// The scopes are ours and those of the challenge.
+TokenQuery token_query(const Challenge& bearer, std::string_view own_scope);
+
+/// "Basic …" for a username and password.
+std::string basic_authorization(const Credentials& credentials);
+
+/// GET realm?service=&scope=…, anonymous or with Basic authorization.
+HttpRequest token_get(const TokenQuery& query, const std::optional<Credentials>& credentials);
+
+/// The OAuth2 form: grant_type refresh_token for an identity token, password otherwise.
+HttpRequest token_post(const TokenQuery& query, const Credentials& credentials);
+
+/// @throws Error corrupt, without a word of the document.
+Token parse_token(std::string_view json);
+
+/// Asks the token service. With credentials that is the POST first, and the GET where the service
+/// does not know the POST (most do not); without, the GET alone. `login_hint` becomes the next step
+/// when the service refuses. Credentials never travel without TLS unless `registry` itself is asked
+/// without.
+/// @throws Error unauthenticated, permission_denied (no TLS), rate_limited, unavailable, timed_out,
+/// corrupt, too_large, cancelled.
+Token fetch_token(HttpClient& http, const TokenQuery& query,
+                  const std::optional<Credentials>& credentials, const Endpoint& registry,
+                  const std::string& login_hint, const std::stop_token& stop);
+
+}  // namespace prebake::registry

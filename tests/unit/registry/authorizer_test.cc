@@ -1,0 +1,162 @@
+#include "agent/registry/authorizer.h"
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <thread>
+
+#include "tests/unit/registry/fixed_credentials.h"
+#include "tests/unit/registry/scripted_http.h"
+
+namespace prebake::registry {
+namespace {
+
+using std::chrono::steady_clock;
+
+const Audience kAudience{.registry = "reg.example",
+                         .endpoint = {.base_url = "https://reg.example"},
+                         .scope = "repository:a:pull"};
+const std::string kTokenUrl = "https://auth.example/t?scope=repository%3Aa%3Apull";
+
+std::vector<Challenge> bearer() {
+    return {{.scheme = "bearer", .parameters = {{"realm", "https://auth.example/t"}}}};
+}
+
+std::vector<Challenge> basic() {
+    return {{.scheme = "basic", .parameters = {}}};
+}
+
+std::shared_ptr<ScriptedHttp> scripted(std::vector<Step> steps) {
+    return std::make_shared<ScriptedHttp>(std::move(steps));
+}
+
+TEST_CASE("a token is kept until shortly before it expires, for its scope") {
+    auto now = steady_clock::time_point{} + std::chrono::hours(1);
+    Authorizer authorizer(
+        scripted({{.url = kTokenUrl, .body = R"({"token":"one","expires_in":100})"}}),
+        FixedCredentials::none(), [&] { return now; });
+    CHECK_FALSE(authorizer.known(kAudience));
+    CHECK(authorizer.answer(kAudience, bearer(), std::nullopt, {}) == "Bearer one");
+    CHECK(authorizer.known(kAudience) == "Bearer one");
+    Audience other = kAudience;
+    other.scope = "repository:b:pull";
+    CHECK_FALSE(authorizer.known(other));
+    other = kAudience;
+    other.endpoint.base_url = "https://mirror.example";
+    CHECK_FALSE(authorizer.known(other));
+    now += std::chrono::seconds(94);
+    CHECK(authorizer.known(kAudience));
+    now += std::chrono::seconds(1);
+    CHECK_FALSE(authorizer.known(kAudience));
+}
+
+TEST_CASE("a refused token is replaced, and one that another thread replaced is taken") {
+    Authorizer authorizer(scripted({{.url = kTokenUrl, .body = R"({"token":"one"})"},
+                                    {.url = kTokenUrl, .body = R"({"token":"two"})"}}),
+                          FixedCredentials::none());
+    CHECK(authorizer.answer(kAudience, bearer(), std::nullopt, {}) == "Bearer one");
+    CHECK(authorizer.answer(kAudience, bearer(), "Bearer one", {}) == "Bearer two");
+    CHECK(authorizer.answer(kAudience, bearer(), "Bearer one", {}) == "Bearer two");
+    CHECK(authorizer.known(kAudience) == "Bearer two");
+}
+
+TEST_CASE("a failed fetch leaves the way free for the next one") {
+    Authorizer authorizer(scripted({{.url = kTokenUrl, .status = 503},
+                                    {.url = kTokenUrl, .body = R"({"token":"one"})"}}),
+                          FixedCredentials::none());
+    CHECK(error_of([&] { authorizer.answer(kAudience, bearer(), {}, {}); }).code() ==
+          Errc::unavailable);
+    CHECK(authorizer.answer(kAudience, bearer(), {}, {}) == "Bearer one");
+}
+
+TEST_CASE("what a challenge is answered with") {
+    const Credentials password{.username = "u",
+                               .password = "SECRET",
+                               .identity_token = {},
+                               .registry_token = {},
+                               .note = {}};
+    const Credentials registry_token{.username = {},
+                                     .password = {},
+                                     .identity_token = {},
+                                     .registry_token = "SECRET-token",
+                                     .note = {}};
+    Authorizer with_password(scripted({}), FixedCredentials::of(password));
+    CHECK(with_password.answer(kAudience, basic(), {}, {}) == "Basic dTpTRUNSRVQ=");
+    CHECK(with_password.known(kAudience) == "Basic dTpTRUNSRVQ=");
+    Authorizer with_token(scripted({}), FixedCredentials::of(registry_token));
+    CHECK(with_token.answer(kAudience, bearer(), {}, {}) == "Bearer SECRET-token");
+
+    struct Row {
+        std::string name;
+        std::vector<Challenge> challenges;
+        std::shared_ptr<CredentialSource> credentials;
+    };
+    Credentials no_password = password;
+    no_password.password.clear();
+    const std::vector<Row> refused = {
+        {"Basic, anonymous", basic(), FixedCredentials::none()},
+        {"Basic, without a password", basic(), FixedCredentials::of(no_password)},
+        {"no challenge", {}, FixedCredentials::of(password)},
+        {"another scheme",
+         {{.scheme = "negotiate", .parameters = {}}},
+         FixedCredentials::of(password)},
+    };
+    for (const Row& row : refused) {
+        CAPTURE(row.name);
+        Authorizer authorizer(scripted({}), row.credentials);
+        const Error error = error_of([&] { authorizer.answer(kAudience, row.challenges, {}, {}); });
+        CHECK(error.code() == Errc::unauthenticated);
+        CHECK(contains(error.next_step(), "docker login reg.example"));
+    }
+}
+
+TEST_CASE("the hint says what there is and what to do") {
+    Credentials helper;
+    helper.note = "the helper is not run";
+    Credentials known;
+    known.username = "u";
+    struct Row {
+        std::shared_ptr<CredentialSource> source;
+        const char* expected;
+    };
+    for (const Row& row : {
+             Row{FixedCredentials::none(),
+                 "check the name; there are no credentials for r in the Docker config (docker "
+                 "login r)"},
+             Row{FixedCredentials::of(known),
+                 "check the name, and the credentials for r that the Docker config has (docker "
+                 "login r)"},
+             Row{FixedCredentials::of(helper), "the helper is not run"},
+         }) {
+        CHECK(Authorizer(scripted({}), row.source).login_hint("r") == row.expected);
+    }
+}
+
+/// Answers every request with another token.
+class CountingHttp : public HttpClient {
+  public:
+    std::unique_ptr<HttpResponse> send(const HttpRequest&, const std::stop_token&) override {
+        const int count = ++requests;
+        return std::make_unique<ScriptedResponse>(
+            Step{.body = R"({"token":"t)" + std::to_string(count) + "\"}"});
+    }
+    std::atomic<int> requests = 0;
+};
+
+TEST_CASE("threads that need the same token fetch it once") {
+    const auto http = std::make_shared<CountingHttp>();
+    Authorizer authorizer(http, FixedCredentials::none());
+    std::vector<std::string> answers(8);
+    {
+        std::vector<std::jthread> threads;
+        threads.reserve(answers.size());
+        for (std::string& answer : answers) {
+            threads.emplace_back([&] { answer = authorizer.answer(kAudience, bearer(), {}, {}); });
+        }
+    }
+    CHECK(http->requests == 1);
+    CHECK(answers == std::vector<std::string>(8, "Bearer t1"));
+}
+
+}  // namespace
+}  // namespace prebake::registry

@@ -1,0 +1,216 @@
+#include "agent/registry/blob_source.h"
+
+#include <doctest/doctest.h>
+
+#include "tests/unit/registry/fixed_credentials.h"
+#include "tests/unit/registry/scripted_http.h"
+
+namespace prebake::registry {
+namespace {
+
+using namespace std::chrono_literals;
+
+const oci::Reference kRepository = oci::Reference::parse("reg.example/a:1");
+const std::string kBlob = "0123456789";
+const oci::Digest kDigest = oci::Digest::of(kBlob);
+const std::string kUrl = "https://reg.example/v2/a/blobs/" + kDigest.str();
+
+Step whole(std::string body = kBlob) {
+    return Step{.url = kUrl, .body = std::move(body)};
+}
+
+Step from(std::size_t offset, const std::string& body = kBlob) {
+    return Step{.url = kUrl,
+                .with = {{"Range", "bytes=" + std::to_string(offset) + "-"}},
+                .status = 206,
+                .headers = {{"Content-Range", "bytes " + std::to_string(offset) + "-" +
+                                                  std::to_string(body.size() - 1) + "/" +
+                                                  std::to_string(body.size())}},
+                .body = body.substr(offset)};
+}
+
+Step breaking(Step step, std::size_t after) {
+    step.breaks_after = after;
+    return step;
+}
+
+Step ignoring_range(std::size_t asked, std::string body = kBlob) {
+    Step step = whole(std::move(body));
+    step.with = {{"Range", "bytes=" + std::to_string(asked) + "-"}};
+    return step;
+}
+
+std::unique_ptr<BlobSource> open(std::vector<Step> steps, std::uint64_t offset = 0,
+                                 std::uint64_t size = kBlob.size(), int attempts = 3) {
+    const RemoteOptions options{
+        .retry = {.attempts = attempts, .first_delay = 1ms, .max_delay = 1ms}, .on_retry = {}};
+    return std::make_unique<BlobSource>(
+        std::make_shared<Transport>(std::make_shared<ScriptedHttp>(std::move(steps)),
+                                    FixedCredentials::none()),
+        std::make_shared<const RemoteOptions>(options), kRepository,
+        oci::Descriptor{
+            .media_type = "x", .digest = kDigest, .size = size, .annotations = {}, .platform = {}},
+        offset, std::stop_token());
+}
+
+std::string read_all(Source& source, std::size_t piece = 4) {
+    std::string text;
+    std::string buffer(piece, '\0');
+    for (;;) {
+        const std::size_t got = source.read(std::as_writable_bytes(std::span(buffer)));
+        text.append(buffer, 0, got);
+        if (got < piece) return text;
+    }
+}
+
+TEST_CASE("Content-Range headers") {
+    struct Row {
+        std::string text;
+        std::optional<ContentRange> expected;
+    };
+    for (const Row& row : {
+             Row{"bytes 5-9/10", ContentRange{5, 10}},
+             Row{"bytes 0-0/*", ContentRange{0, std::nullopt}},
+             Row{"bytes 5-9", {}},
+             Row{"bytes */10", {}},
+             Row{"bytes 5-9/10x", {}},
+             Row{"bytes -9/10", {}},
+             Row{"bytes 99999999999999999999-9/10", {}},
+             Row{"items 5-9/10", {}},
+             Row{"", {}},
+         }) {
+        CAPTURE(row.text);
+        CHECK(parse_content_range(row.text) == row.expected);
+    }
+}
+
+TEST_CASE("a blob is read whatever happens on the way") {
+    struct Row {
+        std::string name;
+        std::vector<Step> steps;
+        std::uint64_t offset;
+        const char* expected;
+    };
+    Step chunked = whole();
+    chunked.chunked = true;
+    Step unknown_size = from(6);
+    unknown_size.headers = {{"Content-Range", "bytes 6-9/*"}};
+    Step short_answer = whole("0123");
+    const std::vector<Row> rows = {
+        {"in one go", {whole()}, 0, "0123456789"},
+        {"chunked", {chunked}, 0, "0123456789"},
+        {"from an offset", {from(6)}, 6, "6789"},
+        {"from an offset, size unknown", {unknown_size}, 6, "6789"},
+        {"from an offset without Range", {ignoring_range(6)}, 6, "6789"},
+        {"from its end", {}, 10, ""},
+        {"resumed after a break", {breaking(whole(), 5), from(5)}, 0, "0123456789"},
+        {"resumed twice", {breaking(whole(), 3), breaking(from(3), 3), from(6)}, 0, "0123456789"},
+        {"resumed without Range", {breaking(whole(), 5), ignoring_range(5)}, 0, "0123456789"},
+        {"broken again while skipping",
+         {breaking(whole(), 5), breaking(ignoring_range(5), 3), from(5)},
+         0,
+         "0123456789"},
+        {"short, then the rest", {short_answer, from(4)}, 0, "0123456789"},
+        {"progress starts the count anew",
+         {breaking(whole(), 1), breaking(from(1), 1), breaking(from(2), 1), breaking(from(3), 1),
+          from(4)},
+         0,
+         "0123456789"},
+        {"500 at first", {{.url = kUrl, .status = 500}, whole()}, 0, "0123456789"},
+        {"no connection at first",
+         {{.url = kUrl, .refuses = Error(Errc::timed_out, "slow")}, whole()},
+         0,
+         "0123456789"},
+        {"500 when resumed",
+         {breaking(whole(), 5), {.url = kUrl, .status = 502}, from(5)},
+         0,
+         "0123456789"},
+        {"a break after the last byte", {breaking(chunked, 10)}, 0, "0123456789"},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        for (const std::size_t piece : {1U, 4U, 100U}) {
+            CAPTURE(piece);
+            CHECK(read_all(*open(row.steps, row.offset), piece) == row.expected);
+        }
+    }
+}
+
+TEST_CASE("a blob that cannot be right is an error") {
+    struct Row {
+        std::string name;
+        std::vector<Step> steps;
+        std::uint64_t offset;
+        Errc code;
+        const char* message;
+    };
+    Step chunked_longer = whole(kBlob + "x");
+    chunked_longer.chunked = true;
+    Step other_range = from(6);
+    other_range.headers = {{"Content-Range", "bytes 5-9/10"}};
+    Step no_range = from(6);
+    no_range.headers.clear();
+    Step huge = from(6);
+    huge.length = std::numeric_limits<std::uint64_t>::max();
+    const Step unsatisfiable{.url = kUrl, .status = 416};
+    const Step missing{.url = kUrl, .status = 404};
+    const Step down{.url = kUrl, .status = 503};
+    const std::vector<Row> rows = {
+        {"Content-Length too long", {whole(kBlob + "x")}, 0, Errc::corrupt, "longer than declared"},
+        {"a byte too many", {chunked_longer}, 0, Errc::corrupt, "longer than declared"},
+        {"range of a longer blob",
+         {from(6, kBlob + "x")},
+         6,
+         Errc::corrupt,
+         "longer than declared"},
+        {"a length that would wrap", {huge}, 6, Errc::corrupt, "longer than declared"},
+        {"another range", {other_range}, 6, Errc::corrupt, "another range"},
+        {"206 without a range", {no_range}, 6, Errc::corrupt, "another range"},
+        {"206 to a request without Range", {from(5, kBlob)}, 0, Errc::corrupt, "another range"},
+        {"nothing there", {unsatisfiable}, 6, Errc::corrupt, "truncated"},
+        {"truncated, with Range", {whole("0123"), unsatisfiable}, 0, Errc::corrupt, "truncated"},
+        {"truncated, without Range",
+         {whole("0123"), ignoring_range(4, "0123"), ignoring_range(4, "0123")},
+         0,
+         Errc::corrupt,
+         "truncated: the registry ends it after 4 of 10 bytes (3 attempts)"},
+        {"not found", {missing}, 0, Errc::not_found, "404"},
+        {"gone when resumed", {breaking(whole(), 5), missing}, 0, Errc::not_found, "404"},
+        {"down for good", {down, down, down}, 0, Errc::unavailable, "503"},
+        {"breaks at the same byte for good",
+         {breaking(whole(), 5), breaking(from(5), 0), breaking(from(5), 0)},
+         0,
+         Errc::unavailable,
+         "broke (3 attempts)"},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        std::vector<Step> steps = row.steps;
+        if (std::string_view(row.name).starts_with("206 to")) steps.front().with.clear();
+        const Error error = error_of([&] { read_all(*open(steps, row.offset)); });
+        CHECK(error.code() == row.code);
+        CHECK(contains(error.message(), row.message));
+        CHECK(contains(error.message(),
+                       "cannot fetch blob " + kDigest.short_form() + " of reg.example/a: "));
+    }
+}
+
+TEST_CASE("a resume starts at the registry, not at the signed URL") {
+    const std::string signed_url = "https://cdn.example/b?sig=SECRET";
+    const auto redirected = [&](std::string to) {
+        return Step{.url = kUrl, .status = 307, .headers = {{"Location", std::move(to)}}};
+    };
+    Step first = breaking(whole(), 5);
+    first.url = signed_url;
+    Step second = from(5);
+    second.url = "https://cdn.example/b?sig=OTHER";
+    CHECK(read_all(*open({redirected(signed_url), first, redirected(second.url), second})) ==
+          kBlob);
+}
+
+TEST_CASE("an empty blob needs no request") {
+    CHECK(read_all(*open({}, 0, 0)).empty());
+}
+
+}  // namespace
+}  // namespace prebake::registry

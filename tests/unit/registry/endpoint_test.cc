@@ -1,0 +1,51 @@
+#include "agent/registry/endpoint.h"
+
+#include <doctest/doctest.h>
+
+namespace prebake::registry {
+namespace {
+
+constexpr auto kTrusted = TlsVerification::system_trust_store;
+constexpr auto kNone = TlsVerification::none;
+
+TEST_CASE("a registry is asked at its endpoints, in order") {
+    struct Row {
+        std::string registry;
+        std::vector<Endpoint> expected;
+    };
+    const std::vector<Row> rows = {
+        {"docker.io", {{"https://registry-1.docker.io", kTrusted}}},
+        {"ghcr.io", {{"https://ghcr.io", kTrusted}}},
+        {"registry.example:5000", {{"https://registry.example:5000", kTrusted}}},
+        {"registry.example:80", {{"https://registry.example:80", kTrusted}}},
+        {"[2001:db8::1]:5000", {{"https://[2001:db8::1]:5000", kTrusted}}},
+        {"[2001:db8::1]", {{"https://[2001:db8::1]", kTrusted}}},
+        {"localhost", {{"https://localhost", kNone}}},
+        {"localhost:443", {{"https://localhost:443", kNone}}},
+        {"localhost:80", {{"http://localhost:80", kNone}}},
+        {"localhost:5000", {{"https://localhost:5000", kNone}, {"http://localhost:5000", kNone}}},
+        {"127.8.9.1:5000", {{"https://127.8.9.1:5000", kNone}, {"http://127.8.9.1:5000", kNone}}},
+        {"[::1]:5000", {{"https://[::1]:5000", kNone}, {"http://[::1]:5000", kNone}}},
+        {"[::1]", {{"https://[::1]", kNone}}},
+        {"a.localhost:5000", {{"https://a.localhost:5000", kTrusted}}},
+        {"localhost.example:5000", {{"https://localhost.example:5000", kTrusted}}},
+        {"127.example:5000", {{"https://127.example:5000", kTrusted}}},
+        {"128.0.0.1:5000", {{"https://128.0.0.1:5000", kTrusted}}},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.registry);
+        CHECK(endpoints_of(row.registry) == row.expected);
+    }
+}
+
+TEST_CASE("certificates go unverified from loopback to loopback only") {
+    const Endpoint loopback{"https://localhost:5000", kNone};
+    const Endpoint elsewhere{"https://ghcr.io", kTrusted};
+    CHECK(tls_towards("127.0.0.1", loopback) == kNone);
+    CHECK(tls_towards("::1", loopback) == kNone);
+    CHECK(tls_towards("cdn.example", loopback) == kTrusted);
+    CHECK(tls_towards("localhost", elsewhere) == kTrusted);
+}
+
+}  // namespace
+}  // namespace prebake::registry

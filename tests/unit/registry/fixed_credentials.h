@@ -1,0 +1,31 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "agent/registry/credentials.h"
+
+namespace prebake::registry {
+
+/// The same credentials for every registry.
+class FixedCredentials : public CredentialSource {
+  public:
+    explicit FixedCredentials(std::optional<Credentials> credentials)
+        : credentials_(std::move(credentials)) {}
+
+    static std::shared_ptr<CredentialSource> none() {
+        return std::make_shared<FixedCredentials>(std::nullopt);
+    }
+    static std::shared_ptr<CredentialSource> of(Credentials credentials) {
+        return std::make_shared<FixedCredentials>(std::move(credentials));
+    }
+
+    std::optional<Credentials> find(std::string_view) override { return credentials_; }
+
+  private:
+    std::optional<Credentials> credentials_;
+};
+
+}  // namespace prebake::registry

@@ -1,0 +1,18 @@
+#include "agent/registry/http.h"
+
+#include <doctest/doctest.h>
+
+namespace prebake::registry {
+namespace {
+
+TEST_CASE("headers are found without regard to case") {
+    const Headers headers = {{"Content-Type", "a"}, {"content-type", "b"}, {"X", ""}};
+    CHECK(find_header(headers, "CONTENT-TYPE") == "a");
+    CHECK(find_header(headers, "x") == "");
+    CHECK_FALSE(find_header(headers, "Content"));
+    CHECK(find_headers(headers, "Content-Type") == std::vector<std::string>{"a", "b"});
+    CHECK(find_headers(headers, "none").empty());
+}
+
+}  // namespace
+}  // namespace prebake::registry

@@ -1,0 +1,233 @@
+#include "agent/registry/transport.h"
+
+#include <doctest/doctest.h>
+
+#include "tests/unit/registry/fixed_credentials.h"
+#include "tests/unit/registry/scripted_http.h"
+
+namespace prebake::registry {
+namespace {
+
+const oci::Reference kRepository = oci::Reference::parse("reg.example/a:1");
+const oci::Reference kLocal = oci::Reference::parse("localhost:5000/a:1");
+const RegistryRequest kRequest{
+    .method = Method::get, .path = "/v2/a/blobs/x", .headers = {{"Range", "bytes=5-"}}};
+const std::string kUrl = "https://reg.example/v2/a/blobs/x";
+const std::string kTokenUrl = "https://auth.example/t?service=s&scope=repository%3Aa%3Apull";
+const Headers kBearer = {{"WWW-Authenticate",
+                          R"(Bearer realm="https://auth.example/t",service="s",)"
+                          R"(scope="repository:a:pull")"}};
+const Headers kInvalidToken = {
+    {"WWW-Authenticate",
+     R"(Bearer realm="https://auth.example/t",service="s",error="invalid_token")"}};
+
+Credentials password() {
+    Credentials credentials;
+    credentials.username = "u";
+    credentials.password = "SECRET";
+    return credentials;
+}
+
+Transport transport(std::vector<Step> steps,
+                    std::shared_ptr<CredentialSource> credentials = FixedCredentials::none()) {
+    return Transport(std::make_shared<ScriptedHttp>(std::move(steps)), std::move(credentials));
+}
+
+Step redirect(std::string from, std::string to, int status = 307) {
+    return Step{.url = std::move(from), .status = status, .headers = {{"Location", std::move(to)}}};
+}
+
+TEST_CASE("a challenge is answered with a token, which is used again") {
+    auto registry = transport({
+        {.url = kUrl, .without = {"Authorization"}, .status = 401, .headers = kBearer},
+        {.url = kTokenUrl, .body = R"({"token":"t1"})"},
+        {.url = kUrl, .with = {{"Authorization", "Bearer t1"}, {"Range", "bytes=5-"}}},
+        {.url = kUrl, .with = {{"Authorization", "Bearer t1"}}},
+    });
+    CHECK(registry.send(kRepository, kRequest, {})->status == 200);
+    CHECK(registry.send(kRepository, kRequest, {})->status == 200);
+}
+
+TEST_CASE("a token that the registry calls invalid is fetched anew, once") {
+    auto registry = transport({
+        {.url = kUrl, .status = 401, .headers = kBearer},
+        {.url = kTokenUrl, .body = R"({"token":"SECRET1"})"},
+        {.url = kUrl, .with = {{"Authorization", "Bearer SECRET1"}}},
+        {.url = kUrl, .status = 401, .headers = kInvalidToken},
+        {.url = kTokenUrl, .body = R"({"token":"SECRET2"})"},
+        {.url = kUrl, .with = {{"Authorization", "Bearer SECRET2"}}},
+        {.url = kUrl, .status = 401, .headers = kInvalidToken},
+        {.url = kTokenUrl, .body = R"({"token":"SECRET3"})"},
+        {.url = kUrl, .status = 401, .headers = kInvalidToken},
+    });
+    registry.send(kRepository, kRequest, {});
+    registry.send(kRepository, kRequest, {});
+    const Error error = error_of([&] { registry.send(kRepository, kRequest, {}); });
+    CHECK(error.code() == Errc::unauthenticated);
+}
+
+TEST_CASE("refusals say whether there were credentials and where they belong") {
+    Credentials helper;
+    helper.note = "the Docker config names the credential helper \"ecr-login\"";
+    struct Row {
+        std::string name;
+        int status;
+        std::shared_ptr<CredentialSource> credentials;
+        Errc code;
+        const char* next_step;
+    };
+    for (const Row& row : {
+             Row{"401, anonymous", 401, FixedCredentials::none(), Errc::unauthenticated,
+                 "there are no credentials for reg.example in the Docker config"},
+             Row{"403, anonymous", 403, FixedCredentials::none(), Errc::permission_denied,
+                 "there are no credentials for reg.example in the Docker config"},
+             Row{"401, helper", 401, FixedCredentials::of(helper), Errc::unauthenticated,
+                 "credential helper \"ecr-login\""},
+         }) {
+        CAPTURE(row.name);
+        auto registry = transport(
+            {
+                {.url = kUrl, .status = 401, .headers = kBearer},
+                {.url = kTokenUrl, .body = R"({"token":"SECRET"})"},
+                {.url = kUrl,
+                 .status = row.status,
+                 .body = R"({"errors":[{"code":"DENIED","message":"requested access denied"}]})"},
+            },
+            row.credentials);
+        const Error error = error_of([&] { registry.send(kRepository, kRequest, {}); });
+        CHECK(error.code() == row.code);
+        CHECK(contains(error.message(), "does not exist or may not be pulled"));
+        CHECK(contains(error.message(), "DENIED: requested access denied"));
+        CHECK(contains(error.next_step(), row.next_step));
+    }
+    auto registry = transport(
+        {
+            {.url = kUrl, .status = 401, .headers = {{"WWW-Authenticate", "Basic"}}},
+            {.url = kUrl, .with = {{"Authorization", "Basic dTpTRUNSRVQ="}}, .status = 401},
+        },
+        FixedCredentials::of(password()));
+    const Error error = error_of([&] { registry.send(kRepository, kRequest, {}); });
+    CHECK(
+        contains(error.next_step(), "the credentials for reg.example that the Docker config has"));
+}
+
+TEST_CASE("redirects to another host or port are followed without authorization, for good") {
+    for (const std::string elsewhere :
+         {"https://cdn.example/b?sig=SECRET", "https://reg.example:8443/b"}) {
+        CAPTURE(elsewhere);
+        auto registry = transport({
+            {.url = kUrl, .status = 401, .headers = kBearer},
+            {.url = kTokenUrl, .body = R"({"token":"t"})"},
+            redirect(kUrl, elsewhere),
+            {.url = elsewhere,
+             .with = {{"Range", "bytes=5-"}},
+             .without = {"Authorization"},
+             .status = 302,
+             .headers = {{"Location", "https://reg.example/back"}}},
+            {.url = "https://reg.example/back", .without = {"Authorization"}},
+        });
+        CHECK(registry.send(kRepository, kRequest, {})->status == 200);
+    }
+}
+
+TEST_CASE("redirects within the registry keep the authorization") {
+    for (const int status : {301, 302, 303, 307, 308}) {
+        CAPTURE(status);
+        auto registry = transport({
+            {.url = kUrl, .status = 401, .headers = kBearer},
+            {.url = kTokenUrl, .body = R"({"token":"t"})"},
+            redirect(kUrl, "/elsewhere", status),
+            {.url = "https://reg.example/elsewhere", .with = {{"Authorization", "Bearer t"}}},
+        });
+        CHECK(registry.send(kRepository, kRequest, {})->status == 200);
+    }
+}
+
+TEST_CASE("redirects that must not be followed") {
+    struct Row {
+        std::string name;
+        Headers headers;
+        Errc code;
+    };
+    const std::vector<Row> rows = {
+        {"out of TLS", {{"Location", "http://cdn.example/SECRET"}}, Errc::permission_denied},
+        {"out of TLS on the same host",
+         {{"Location", "http://reg.example/"}},
+         Errc::permission_denied},
+        {"to a file", {{"Location", "file:///SECRET"}}, Errc::corrupt},
+        {"malformed", {{"Location", "https://a b/?SECRET"}}, Errc::corrupt},
+        {"nowhere", {}, Errc::corrupt},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        auto registry = transport({{.url = kUrl, .status = 307, .headers = row.headers}});
+        CHECK(error_of([&] { registry.send(kRepository, kRequest, {}); }).code() == row.code);
+    }
+}
+
+TEST_CASE("ten redirects are followed, the eleventh is an error") {
+    const std::vector<Step> eleven(11, redirect(kUrl, kUrl));
+    auto too_many = transport(eleven);
+    CHECK(error_of([&] { too_many.send(kRepository, kRequest, {}); }).code() == Errc::unsupported);
+    std::vector<Step> ten(10, redirect(kUrl, kUrl));
+    ten.push_back({.url = kUrl});
+    auto enough = transport(ten);
+    CHECK(enough.send(kRepository, kRequest, {})->status == 200);
+}
+
+TEST_CASE("what the redirect's target refuses is its own") {
+    for (const int status : {401, 403, 416, 503}) {
+        CAPTURE(status);
+        auto registry = transport(
+            {redirect(kUrl, "https://cdn.example/b?sig=SECRET"),
+             {.url = "https://cdn.example/b?sig=SECRET", .status = status, .headers = kBearer}});
+        const Error error = error_of([&] { registry.send(kRepository, kRequest, {}); });
+        CHECK(contains(error.message(), "cdn.example:443, where the registry redirects to,"));
+    }
+}
+
+TEST_CASE("an expected refusal is returned, any other status is thrown") {
+    RegistryRequest request = kRequest;
+    request.expected_refusal = 416;
+    auto registry = transport({{.url = kUrl, .status = 416}, {.url = kUrl, .status = 404}});
+    CHECK(registry.send(kRepository, request, {})->status == 416);
+    CHECK(error_of([&] { registry.send(kRepository, request, {}); }).code() == Errc::not_found);
+}
+
+TEST_CASE("a loopback registry is asked by TLS first, and then where it answered") {
+    const std::string secure = "https://localhost:5000/v2/a/blobs/x";
+    const std::string plain = "http://localhost:5000/v2/a/blobs/x";
+    const Error refused(Errc::unavailable, "the TLS handshake failed");
+    SUBCASE("plain") {
+        auto registry = transport({
+            {.url = secure, .refuses = refused, .tls = TlsVerification::none},
+            {.url = plain},
+            {.url = plain},
+            {.url = plain, .refuses = refused},
+        });
+        CHECK(registry.send(kLocal, kRequest, {})->status == 200);
+        CHECK(registry.send(kLocal, kRequest, {})->status == 200);
+        CHECK(error_of([&] { registry.send(kLocal, kRequest, {}); }).code() == Errc::unavailable);
+    }
+    SUBCASE("TLS") {
+        auto registry = transport({{.url = secure}, {.url = secure, .refuses = refused}});
+        CHECK(registry.send(kLocal, kRequest, {})->status == 200);
+        CHECK(error_of([&] { registry.send(kLocal, kRequest, {}); }).code() == Errc::unavailable);
+    }
+    SUBCASE("an answer is an answer") {
+        auto registry = transport({{.url = secure, .status = 503}});
+        CHECK(error_of([&] { registry.send(kLocal, kRequest, {}); }).code() == Errc::unavailable);
+    }
+    SUBCASE("neither") {
+        auto registry = transport({{.url = secure, .refuses = refused},
+                                   {.url = plain, .refuses = Error(Errc::unavailable, "refused")}});
+        CHECK(error_of([&] { registry.send(kLocal, kRequest, {}); }).message() == "refused");
+    }
+    SUBCASE("another failure is not taken for a missing TLS") {
+        auto registry = transport({{.url = secure, .refuses = Error(Errc::cancelled, "stop")}});
+        CHECK(error_of([&] { registry.send(kLocal, kRequest, {}); }).code() == Errc::cancelled);
+    }
+}
+
+}  // namespace
+}  // namespace prebake::registry
