@@ -1,0 +1,273 @@
+#include "agent/containerd/content.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "agent/base/error.h"
+#include "agent/containerd/call.h"
+#include "agent/containerd/content_writer.h"
+#include "agent/containerd/wire.h"
+#include "proto/containerd/content.grpc.pb.h"
+
+namespace prebake::containerd {
+namespace {
+
+namespace api = ::containerd::services::content::v1;
+
+BlobInfo info_from(const api::Info& wire) {
+    return BlobInfo{.digest = digest_from(wire.digest()),
+                    .size = static_cast<std::uint64_t>(wire.size()),
+                    .labels = labels_from(wire.labels())};
+}
+
+/// A server stream of `Message`. Ended early, it is cancelled.
+template <typename Message>
+class ReadStream {
+  public:
+    template <typename Request>
+    ReadStream(const Connection& connection, const Scope& scope,
+               std::unique_ptr<grpc::ClientReader<Message>> (api::Content::Stub::*method)(
+                   grpc::ClientContext*, const Request&),
+               const Request& request, std::string what)
+        : connection_(connection),
+          what_(std::move(what)),
+          call_(connection, scope, std::nullopt),
+          stub_(connection.impl().channel()),
+          stream_((stub_.*method)(&call_.context(), request)) {}
+    ~ReadStream() {
+        if (ended_) return;
+        call_.context().TryCancel();
+        stream_->Finish();
+    }
+    ReadStream(const ReadStream&) = delete;
+    ReadStream& operator=(const ReadStream&) = delete;
+
+    /// False at the end of the stream. @throws Error when it cannot be continued.
+    bool next(Message& message) {
+        if (ended_) return false;
+        if (stream_->Read(&message)) return true;
+        ended_ = true;
+        check(stream_->Finish(), connection_, what_);
+        return false;
+    }
+
+  private:
+    const Connection& connection_;
+    std::string what_;
+    Call call_;
+    api::Content::Stub stub_;
+    std::unique_ptr<grpc::ClientReader<Message>> stream_;
+    bool ended_ = false;
+};
+
+class BlobSource final : public Source {
+  public:
+    BlobSource(const Connection& connection, const Scope& scope, const oci::Digest& digest,
+               std::uint64_t offset)
+        : stream_(connection, scope, &api::Content::Stub::Read, request_for(digest, offset),
+                  "read the blob " + digest.str()) {}
+
+    std::size_t read(std::span<std::byte> buffer) override {
+        std::size_t filled = 0;
+        while (filled < buffer.size()) {
+            if (used_ == message_.data().size()) {
+                used_ = 0;
+                message_.clear_data();
+                if (!stream_.next(message_)) break;
+                continue;
+            }
+            const std::size_t count =
+                std::min(buffer.size() - filled, message_.data().size() - used_);
+            std::memcpy(buffer.data() + filled, message_.data().data() + used_, count);
+            filled += count;
+            used_ += count;
+        }
+        return filled;
+    }
+
+  private:
+    static api::ReadContentRequest request_for(const oci::Digest& digest, std::uint64_t offset) {
+        api::ReadContentRequest request;
+        request.set_digest(digest.str());
+        request.set_offset(static_cast<std::int64_t>(offset));
+        return request;
+    }
+
+    ReadStream<api::ReadContentResponse> stream_;
+    api::ReadContentResponse message_;
+    std::size_t used_ = 0;
+};
+
+/// The message that opens an ingest. `expected` must stand here already: it is what lets containerd
+/// find the blob in this namespace, or adopt it from another.
+api::WriteContentRequest opening(const IngestTarget& target) {
+    api::WriteContentRequest request;
+    request.set_action(api::STAT);
+    request.set_ref(target.ref);
+    request.set_total(static_cast<std::int64_t>(target.size));
+    request.set_expected(target.digest.str());
+    return request;
+}
+
+}  // namespace
+
+Content::Content(const Connection& connection, Scope scope)
+    : connection_(connection), scope_(std::move(scope)) {}
+
+std::optional<BlobInfo> Content::info(const oci::Digest& digest) const {
+    api::InfoRequest request;
+    request.set_digest(digest.str());
+    api::InfoResponse response;
+    const grpc::Status status =
+        invoke(connection_, scope_, &api::Content::Stub::Info, request, response, kReadPatience);
+    if (status.error_code() == grpc::StatusCode::NOT_FOUND) return {};
+    check(status, connection_, "look up the blob " + digest.str());
+    return info_from(response.info());
+}
+
+std::vector<BlobInfo> Content::list() const {
+    ReadStream<api::ListContentResponse> stream(connection_, scope_, &api::Content::Stub::List,
+                                                api::ListContentRequest(),
+                                                "list the blobs of namespace " + scope_.ns);
+    std::vector<BlobInfo> blobs;
+    api::ListContentResponse part;
+    while (stream.next(part)) {
+        std::transform(part.info().begin(), part.info().end(), std::back_inserter(blobs),
+                       info_from);
+    }
+    return blobs;
+}
+
+std::unique_ptr<Source> Content::read(const oci::Digest& digest, std::uint64_t offset) const {
+    return std::make_unique<BlobSource>(connection_, scope_, digest, offset);
+}
+
+std::string Content::read_all(const oci::Digest& digest, std::size_t limit) const {
+    BlobSource source(connection_, scope_, digest, 0);
+    std::string bytes;
+    for (;;) {
+        const std::size_t had = bytes.size();
+        bytes.resize(had + std::min<std::size_t>(kWriteMessageBytes, limit + 1 - had));
+        const std::size_t got = source.read(std::as_writable_bytes(std::span(bytes)).subspan(had));
+        bytes.resize(had + got);
+        if (bytes.size() > limit) {
+            throw Error(Errc::too_large, "the blob " + digest.str() + " is larger than " +
+                                             std::to_string(limit) + " bytes");
+        }
+        if (got == 0) return bytes;
+    }
+}
+
+bool Content::is_readable(const BlobInfo& blob) const {
+    if (blob.size == 0) return true;
+    std::array<std::byte, 1> last{};
+    try {
+        return read(blob.digest, blob.size - 1)->read(last) == last.size();
+    } catch (const Error& error) {
+        if (error.code() != Errc::not_found) throw;
+        return false;
+    }
+}
+
+void Content::remove(const oci::Digest& digest) const {
+    api::DeleteContentRequest request;
+    request.set_digest(digest.str());
+    google::protobuf::Empty response;
+    const grpc::Status status =
+        invoke(connection_, scope_, &api::Content::Stub::Delete, request, response, kWritePatience);
+    if (status.error_code() == grpc::StatusCode::NOT_FOUND) return;
+    check(status, connection_, "delete the blob " + digest.str());
+}
+
+void Content::set_labels(const oci::Digest& digest, const Labels& labels) const {
+    // An update with an empty mask would replace all labels by none.
+    if (labels.empty()) return;
+    api::UpdateRequest request;
+    request.mutable_info()->set_digest(digest.str());
+    labels_to(labels, *request.mutable_info()->mutable_labels());
+    add_label_paths(labels, *request.mutable_update_mask());
+    api::UpdateResponse response;
+    check(
+        invoke(connection_, scope_, &api::Content::Stub::Update, request, response, kWritePatience),
+        connection_, "label the blob " + digest.str());
+}
+
+std::unique_ptr<BlobWriter> Content::open_writer(const std::string& ref,
+                                                 const oci::Descriptor& blob) const {
+    IngestTarget target{.connection = connection_,
+                        .scope = scope_,
+                        .ref = ref,
+                        .digest = blob.digest,
+                        .size = blob.size};
+    OpenedStream opened = open_stream(connection_, scope_, opening(target));
+    if (opened.status.error_code() == grpc::StatusCode::ALREADY_EXISTS) return nullptr;
+    check(opened.status, connection_, target.what());
+    if (!opened.stream) {
+        throw Error(Errc::unavailable,
+                    "cannot " + target.what() + ": containerd ended the stream early");
+    }
+    const auto offset = static_cast<std::uint64_t>(opened.answer.offset());
+    return std::make_unique<StreamWriter>(std::move(target), std::move(opened.stream), offset);
+}
+
+void Content::abort(const std::string& ref) const {
+    api::AbortRequest request;
+    request.set_ref(ref);
+    google::protobuf::Empty response;
+    const grpc::Status status =
+        invoke(connection_, scope_, &api::Content::Stub::Abort, request, response, kWritePatience);
+    if (status.error_code() == grpc::StatusCode::NOT_FOUND) return;
+    check(status, connection_, "abort the ingest " + ref);
+}
+
+void Content::put(const std::string& ref, const oci::Descriptor& blob, std::string_view bytes,
+                  const Labels& labels) const {
+    if (bytes.size() > kWriteMessageBytes) {
+        // Over one message: by way of an ordinary writer, from wherever an earlier one has come to.
+        const auto writer = open_writer(ref, blob);
+        if (!writer) return set_labels(blob.digest, labels);
+        const std::size_t held = std::min<std::size_t>(writer->offset(), bytes.size());
+        writer->write(std::as_bytes(std::span(bytes)).subspan(held));
+        return writer->commit(labels);
+    }
+    const IngestTarget target{.connection = connection_,
+                              .scope = scope_,
+                              .ref = ref,
+                              .digest = blob.digest,
+                              .size = blob.size};
+    // Offset 0 also discards what an unfinished ingest of this reference may hold.
+    api::WriteContentRequest request = opening(target);
+    request.set_action(api::COMMIT);
+    request.set_data(bytes.data(), bytes.size());
+    labels_to(labels, *request.mutable_labels());
+    OpenedStream opened = open_stream(connection_, scope_, request);
+    settle_commit(target, opened.stream ? opened.stream->finish() : opened.status, labels);
+}
+
+std::string ingest_ref(const oci::Descriptor& descriptor) {
+    const auto name = descriptor.annotations.find("org.opencontainers.image.ref.name");
+    const std::string key = name == descriptor.annotations.end()
+                                ? descriptor.digest.str()
+                                : name->second + "@" + descriptor.digest.str();
+    switch (oci::media_kind(descriptor.media_type)) {
+        case oci::MediaKind::index:
+            return "index-" + key;
+        case oci::MediaKind::manifest:
+            return "manifest-" + key;
+        case oci::MediaKind::config:
+            return "config-" + key;
+        case oci::MediaKind::layer_tar:
+        case oci::MediaKind::layer_gzip:
+        case oci::MediaKind::layer_zstd:
+        case oci::MediaKind::foreign_layer:
+            return "layer-" + key;
+        case oci::MediaKind::schema1:
+        case oci::MediaKind::other:
+            return "unknown-" + key;
+    }
+    return "unknown-" + key;
+}
+
+}  // namespace prebake::containerd

@@ -1,0 +1,97 @@
+#include "agent/containerd/cri.h"
+
+#include <boost/json/parse.hpp>
+#include <boost/json/value.hpp>
+#include <initializer_list>
+#include <string_view>
+
+#include "agent/containerd/call.h"
+#include "agent/containerd/introspection.h"
+#include "proto/containerd/cri.grpc.pb.h"
+
+namespace prebake::containerd {
+namespace {
+
+namespace api = ::runtime::v1;
+
+/// The string at `path` in `document`; empty if there is none.
+std::string string_at(const boost::json::value& document,
+                      std::initializer_list<std::string_view> path) {
+    const boost::json::value* value = &document;
+    for (const std::string_view key : path) {
+        const auto* object = value->if_object();
+        value = object ? object->if_contains(key) : nullptr;
+        if (!value) return {};
+    }
+    const auto* text = value->if_string();
+    return text ? std::string(*text) : std::string();
+}
+
+/// From CRI's own configuration, which is JSON of no fixed schema.
+std::string snapshotter_of_config(const std::string& config) {
+    boost::json::error_code error;
+    const boost::json::value document = boost::json::parse(config, error);
+    if (error) return {};
+    // From 1.7 on a runtime may have its own.
+    const std::string runtime = string_at(document, {"containerd", "defaultRuntimeName"});
+    const std::string own = string_at(document, {"containerd", "runtimes", runtime, "snapshotter"});
+    return own.empty() ? string_at(document, {"containerd", "snapshotter"}) : own;
+}
+
+}  // namespace
+
+Cri::Cri(const Connection& connection) : connection_(connection) {}
+
+bool Cri::available() const {
+    api::VersionResponse response;
+    const grpc::Status status = invoke(connection_, Scope{}, &api::RuntimeService::Stub::Version,
+                                       api::VersionRequest(), response, kReadPatience);
+    if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED) return false;
+    check(status, connection_, "ask CRI for its version");
+    return true;
+}
+
+std::optional<CriImage> Cri::image_status(const std::string& image) const {
+    api::ImageStatusRequest request;
+    request.mutable_image()->set_image(image);
+    api::ImageStatusResponse response;
+    check(invoke(connection_, Scope{}, &api::ImageService::Stub::ImageStatus, request, response,
+                 kReadPatience),
+          connection_, "ask CRI for the image " + image);
+    if (!response.has_image()) return {};
+    const api::Image& found = response.image();
+    return CriImage{.id = found.id(),
+                    .repo_tags = {found.repo_tags().begin(), found.repo_tags().end()},
+                    .repo_digests = {found.repo_digests().begin(), found.repo_digests().end()},
+                    .pinned = found.pinned()};
+}
+
+std::string Cri::snapshotter() const {
+    api::StatusRequest request;
+    request.set_verbose(true);
+    api::StatusResponse response;
+    check(invoke(connection_, Scope{}, &api::RuntimeService::Stub::Status, request, response,
+                 kReadPatience),
+          connection_, "ask CRI for its configuration");
+    const auto config = response.info().find("config");
+    if (config != response.info().end()) {
+        std::string named = snapshotter_of_config(config->second);
+        if (!named.empty()) return named;
+    }
+    // From 2.0 on the configuration of the image side is not in there. The directory where it keeps
+    // its images is that of its snapshotter; of several, the default one comes first.
+    api::ImageFsInfoResponse filesystems;
+    check(invoke(connection_, Scope{}, &api::ImageService::Stub::ImageFsInfo,
+                 api::ImageFsInfoRequest(), filesystems, kReadPatience),
+          connection_, "ask CRI where it keeps images");
+    if (filesystems.image_filesystems().empty()) return {};
+    const std::string& directory = filesystems.image_filesystems(0).fs_id().mountpoint();
+    for (const Plugin& plugin : plugins(connection_)) {
+        if (plugin.type != "io.containerd.snapshotter.v1") continue;
+        const auto root = plugin.exports.find("root");
+        if (root != plugin.exports.end() && root->second == directory) return plugin.id;
+    }
+    return {};
+}
+
+}  // namespace prebake::containerd

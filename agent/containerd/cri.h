@@ -1,0 +1,35 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/containerd/connection.h"
+
+namespace prebake::containerd {
+
+struct CriImage {
+    std::string id;  ///< "sha256:…" of the image config
+    std::vector<std::string> repo_tags;
+    std::vector<std::string> repo_digests;
+    bool pinned = false;
+};
+
+/// The CRI service (runtime.v1) that the kubelet talks to, if it answers on the same socket.
+class Cri {
+  public:
+    explicit Cri(const Connection& connection);
+
+    /// False when this socket serves no CRI (plugin disabled or failed).
+    bool available() const;
+    /// What a pod that names `image` would get; nothing if CRI would pull.
+    std::optional<CriImage> image_status(const std::string& image) const;
+    /// The snapshotter that CRI unpacks into (RuntimeService.Status, verbose); empty if it does not
+    /// say.
+    std::string snapshotter() const;
+
+  private:
+    const Connection& connection_;
+};
+
+}  // namespace prebake::containerd

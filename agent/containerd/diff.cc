@@ -1,0 +1,59 @@
+#include "agent/containerd/diff.h"
+
+#include <utility>
+
+#include "agent/base/error.h"
+#include "agent/containerd/call.h"
+#include "agent/containerd/wire.h"
+#include "proto/containerd/diff.grpc.pb.h"
+
+namespace prebake::containerd {
+namespace {
+
+namespace api = ::containerd::services::diff::v1;
+
+/// Docker's name for a zstd layer is unknown to containerd before 2.0; the OCI name of the same
+/// bytes is known to all. The descriptor of the request need not be that of the manifest.
+std::string media_type_for_apply(const std::string& media_type) {
+    if (media_type == "application/vnd.docker.image.rootfs.diff.tar.zstd") {
+        return "application/vnd.oci.image.layer.v1.tar+zstd";
+    }
+    return media_type;
+}
+
+}  // namespace
+
+Diff::Diff(const Connection& connection, Scope scope)
+    : connection_(connection), scope_(std::move(scope)) {}
+
+oci::Digest Diff::apply(const oci::Descriptor& layer, const std::vector<Mount>& mounts) const {
+    const std::string what = "unpack the layer " + layer.digest.str();
+    api::ApplyRequest request;
+    descriptor_to(layer, *request.mutable_diff());
+    request.mutable_diff()->set_media_type(media_type_for_apply(layer.media_type));
+    for (const Mount& mount : mounts) {
+        auto& wire = *request.add_mounts();
+        wire.set_type(mount.type);
+        wire.set_source(mount.source);
+        wire.set_target(mount.target);
+        wire.mutable_options()->Assign(mount.options.begin(), mount.options.end());
+    }
+    request.set_sync_fs(true);
+    api::ApplyResponse response;
+    const grpc::Status status =
+        invoke(connection_, scope_, &api::Diff::Stub::Apply, request, response, std::nullopt);
+    if (!status.ok()) {
+        const Error error = error_of(status, connection_, what);
+        // A layer that cannot be read and a media type that no processor knows come as one code. A
+        // site may have configured processors for types that we do not know, hence the look only
+        // afterwards.
+        if (error.code() != Errc::io) throw Error(error);
+        if (is_layer(oci::media_kind(layer.media_type)))
+            throw Error(Errc::corrupt, error.message());
+        throw Error(Errc::unsupported,
+                    error.message() + " (media type '" + layer.media_type + "')");
+    }
+    return in_context("cannot " + what, [&] { return digest_from(response.applied().digest()); });
+}
+
+}  // namespace prebake::containerd

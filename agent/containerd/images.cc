@@ -1,0 +1,100 @@
+#include "agent/containerd/images.h"
+
+#include <utility>
+
+#include "agent/base/error.h"
+#include "agent/containerd/call.h"
+#include "agent/containerd/wire.h"
+#include "proto/containerd/images.grpc.pb.h"
+
+namespace prebake::containerd {
+namespace {
+
+namespace api = ::containerd::services::images::v1;
+
+/// Between "exists" and "does not exist" of one put(): somebody else creates and removes the name
+/// meanwhile. More often than this in a row is no coincidence.
+constexpr int kPutAttempts = 5;
+
+Image image_from(const api::Image& wire) {
+    return Image{.name = wire.name(),
+                 .labels = labels_from(wire.labels()),
+                 .target = descriptor_from(wire.target())};
+}
+
+}  // namespace
+
+Images::Images(const Connection& connection, Scope scope)
+    : connection_(connection), scope_(std::move(scope)) {}
+
+std::optional<Image> Images::get(const std::string& name) const {
+    const std::string what = "read the image " + name;
+    api::GetImageRequest request;
+    request.set_name(name);
+    api::GetImageResponse response;
+    const grpc::Status status =
+        invoke(connection_, scope_, &api::Images::Stub::Get, request, response, kReadPatience);
+    if (status.error_code() == grpc::StatusCode::NOT_FOUND) return {};
+    check(status, connection_, what);
+    return in_context("cannot " + what, [&] { return image_from(response.image()); });
+}
+
+std::vector<Image> Images::list() const {
+    api::ListImagesResponse response;
+    check(invoke(connection_, scope_, &api::Images::Stub::List, api::ListImagesRequest(), response,
+                 kReadPatience),
+          connection_, "list the images of namespace " + scope_.ns);
+    std::vector<Image> images;
+    for (const api::Image& wire : response.images()) {
+        try {
+            images.push_back(image_from(wire));
+        } catch (const Error& error) {
+            // A record of someone else that points where containerd's own store cannot hold
+            // anything (sha512): it is not ours, and must not hide the others.
+            if (error.code() != Errc::unsupported) throw;
+        }
+    }
+    return images;
+}
+
+void Images::put(const Image& image) const {
+    const std::string what = "name the image " + image.name;
+    api::CreateImageRequest create;
+    create.mutable_image()->set_name(image.name);
+    descriptor_to(image.target, *create.mutable_image()->mutable_target());
+    api::UpdateImageRequest update;
+    *update.mutable_image() = create.image();
+    labels_to(image.labels, *update.mutable_image()->mutable_labels());
+    update.mutable_update_mask()->add_paths("target");
+    add_label_paths(image.labels, *update.mutable_update_mask());
+    for (const auto& [key, value] : image.labels) {
+        if (!value.empty()) (*create.mutable_image()->mutable_labels())[key] = value;
+    }
+
+    for (int attempt = 0; attempt < kPutAttempts; ++attempt) {
+        api::CreateImageResponse created;
+        const grpc::Status status = invoke(connection_, scope_, &api::Images::Stub::Create, create,
+                                           created, kWritePatience);
+        if (status.error_code() != grpc::StatusCode::ALREADY_EXISTS) {
+            return check(status, connection_, what);
+        }
+        api::UpdateImageResponse updated;
+        const grpc::Status again = invoke(connection_, scope_, &api::Images::Stub::Update, update,
+                                          updated, kWritePatience);
+        if (again.error_code() != grpc::StatusCode::NOT_FOUND)
+            return check(again, connection_, what);
+    }
+    throw Error(Errc::conflict, "cannot " + what + ": another client keeps removing it");
+}
+
+void Images::remove(const std::string& name) const {
+    api::DeleteImageRequest request;
+    request.set_name(name);
+    google::protobuf::Empty response;
+    const grpc::Status status =
+        invoke(connection_, scope_, &api::Images::Stub::Delete, request, response, kWritePatience);
+    if (status.error_code() == grpc::StatusCode::NOT_FOUND) return;
+    check(status, connection_, "remove the image " + name);
+}
+
+}  // namespace prebake::containerd

@@ -1,0 +1,90 @@
+#include "agent/containerd/leases.h"
+
+#include <ctime>
+#include <utility>
+
+#include "agent/containerd/call.h"
+#include "agent/containerd/wire.h"
+#include "proto/containerd/leases.grpc.pb.h"
+
+namespace prebake::containerd {
+namespace {
+
+namespace api = ::containerd::services::leases::v1;
+
+/// RFC 3339 in UTC. containerd takes a lease with any other form for one that never expires.
+std::string rfc3339(std::chrono::system_clock::time_point when) {
+    const std::time_t seconds = std::chrono::system_clock::to_time_t(when);
+    std::tm utc{};
+    ::gmtime_r(&seconds, &utc);
+    char text[sizeof "2006-01-02T15:04:05Z"];
+    return std::string(text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc));
+}
+
+}  // namespace
+
+Leases::Leases(const Connection& connection, std::string ns)
+    : connection_(connection), ns_(std::move(ns)) {}
+
+void Leases::create(const std::string& id, std::chrono::seconds lifetime, Labels labels) const {
+    labels["containerd.io/gc.expire"] = rfc3339(std::chrono::system_clock::now() + lifetime);
+    api::CreateRequest request;
+    request.set_id(id);
+    labels_to(labels, *request.mutable_labels());
+    api::CreateResponse response;
+    check(invoke(connection_, Scope{.ns = ns_, .lease = {}}, &api::Leases::Stub::Create, request,
+                 response, kWritePatience),
+          connection_, "create the lease " + id + " in namespace " + ns_);
+}
+
+std::vector<Lease> Leases::list() const {
+    api::ListResponse response;
+    check(invoke(connection_, Scope{.ns = ns_, .lease = {}}, &api::Leases::Stub::List,
+                 api::ListRequest(), response, kReadPatience),
+          connection_, "list the leases of namespace " + ns_);
+    std::vector<Lease> leases;
+    for (const api::Lease& wire : response.leases()) {
+        leases.push_back(Lease{.id = wire.id(), .labels = labels_from(wire.labels())});
+    }
+    return leases;
+}
+
+void Leases::remove(const std::string& id) const {
+    remove(id, Collection::later);
+}
+
+void Leases::add_snapshot(const std::string& id, const std::string& snapshotter,
+                          const std::string& name) const {
+    api::AddResourceRequest request;
+    request.set_id(id);
+    request.mutable_resource()->set_id(name);
+    request.mutable_resource()->set_type("snapshots/" + snapshotter);
+    google::protobuf::Empty response;
+    check(invoke(connection_, Scope{.ns = ns_, .lease = {}}, &api::Leases::Stub::AddResource,
+                 request, response, kWritePatience),
+          connection_, "put the snapshot " + name + " under the lease " + id);
+}
+
+void Leases::collect_garbage() const {
+    // There is no call for it: deleting a lease and asking to wait for the consequences comes to
+    // the same.
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    const std::string id =
+        "prebake-collect-" + std::to_string(std::chrono::nanoseconds(now).count());
+    create(id, std::chrono::minutes(1), {});
+    remove(id, Collection::awaited);
+}
+
+void Leases::remove(const std::string& id, Collection collection) const {
+    api::DeleteRequest request;
+    request.set_id(id);
+    request.set_sync(collection == Collection::awaited);
+    google::protobuf::Empty response;
+    const grpc::Status status =
+        invoke(connection_, Scope{.ns = ns_, .lease = {}}, &api::Leases::Stub::Delete, request,
+               response, kWritePatience);
+    if (status.error_code() == grpc::StatusCode::NOT_FOUND) return;
+    check(status, connection_, "remove the lease " + id + " from namespace " + ns_);
+}
+
+}  // namespace prebake::containerd

@@ -1,0 +1,134 @@
+#include "agent/containerd/snapshots.h"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "agent/base/error.h"
+#include "agent/containerd/call.h"
+#include "agent/containerd/introspection.h"
+#include "agent/containerd/leases.h"
+#include "agent/containerd/wire.h"
+#include "proto/containerd/snapshots.grpc.pb.h"
+
+namespace prebake::containerd {
+namespace {
+
+namespace api = ::containerd::services::snapshots::v1;
+
+constexpr const char* kTargetLabel = "containerd.io/snapshot.ref";
+
+/// check(), which moreover knows that containerd answers INVALID_ARGUMENT for a snapshotter that it
+/// lacks.
+void check_call(const grpc::Status& status, const Connection& connection,
+                const std::string& snapshotter, const std::string& what) {
+    if (status.error_code() == grpc::StatusCode::INVALID_ARGUMENT) {
+        const std::vector<Plugin> all = plugins(connection);
+        const bool works = std::any_of(all.begin(), all.end(), [&](const Plugin& plugin) {
+            return plugin.type == "io.containerd.snapshotter.v1" && plugin.id == snapshotter &&
+                   plugin.init_error.empty();
+        });
+        if (!works) {
+            throw Error(
+                Errc::not_found,
+                "cannot " + what + ": containerd has no working snapshotter '" + snapshotter + "'",
+                "name one that `ctr plugins ls` shows as ok with --snapshotter");
+        }
+    }
+    check(status, connection, what);
+}
+
+}  // namespace
+
+Snapshots::Snapshots(const Connection& connection, Scope scope, std::string snapshotter)
+    : connection_(connection), scope_(std::move(scope)), snapshotter_(std::move(snapshotter)) {}
+
+std::optional<SnapshotInfo> Snapshots::stat(const std::string& name) const {
+    api::StatSnapshotRequest request;
+    request.set_snapshotter(snapshotter_);
+    request.set_key(name);
+    api::StatSnapshotResponse response;
+    const grpc::Status status =
+        invoke(connection_, scope_, &api::Snapshots::Stub::Stat, request, response, kReadPatience);
+    if (status.error_code() == grpc::StatusCode::NOT_FOUND) return {};
+    check_call(status, connection_, snapshotter_, "read the snapshot " + name);
+    return SnapshotInfo{.name = response.info().name(),
+                        .parent = response.info().parent(),
+                        .committed = response.info().kind() == api::COMMITTED,
+                        .labels = labels_from(response.info().labels())};
+}
+
+std::optional<std::vector<Mount>> Snapshots::prepare(const std::string& key,
+                                                     const std::string& parent,
+                                                     const Labels& labels) const {
+    api::PrepareSnapshotRequest request;
+    request.set_snapshotter(snapshotter_);
+    request.set_key(key);
+    request.set_parent(parent);
+    labels_to(labels, *request.mutable_labels());
+    api::PrepareSnapshotResponse response;
+    const grpc::Status status = invoke(connection_, scope_, &api::Snapshots::Stub::Prepare, request,
+                                       response, kWritePatience);
+    if (status.error_code() == grpc::StatusCode::ALREADY_EXISTS) {
+        // One code for two facts: the target exists, or the key does.
+        const auto target = labels.find(kTargetLabel);
+        if (target != labels.end() && stat(target->second)) {
+            // containerd leases what it creates, not what it finds.
+            if (!scope_.lease.empty()) {
+                Leases(connection_, scope_.ns)
+                    .add_snapshot(scope_.lease, snapshotter_, target->second);
+            }
+            return {};
+        }
+    }
+    check_call(status, connection_, snapshotter_, "prepare the snapshot " + key);
+    std::vector<Mount> mounts;
+    for (const auto& wire : response.mounts()) {
+        mounts.push_back(Mount{.type = wire.type(),
+                               .source = wire.source(),
+                               .target = wire.target(),
+                               .options = {wire.options().begin(), wire.options().end()}});
+    }
+    return mounts;
+}
+
+CommitOutcome Snapshots::commit(const std::string& name, const std::string& key,
+                                const Labels& labels) const {
+    api::CommitSnapshotRequest request;
+    request.set_snapshotter(snapshotter_);
+    request.set_name(name);
+    request.set_key(key);
+    labels_to(labels, *request.mutable_labels());
+    google::protobuf::Empty response;
+    const grpc::Status status = invoke(connection_, scope_, &api::Snapshots::Stub::Commit, request,
+                                       response, kWritePatience);
+    if (status.error_code() == grpc::StatusCode::ALREADY_EXISTS)
+        return CommitOutcome::already_there;
+    check_call(status, connection_, snapshotter_, "commit the snapshot " + name);
+    return CommitOutcome::committed;
+}
+
+void Snapshots::remove(const std::string& key) const {
+    api::RemoveSnapshotRequest request;
+    request.set_snapshotter(snapshotter_);
+    request.set_key(key);
+    google::protobuf::Empty response;
+    const grpc::Status status = invoke(connection_, scope_, &api::Snapshots::Stub::Remove, request,
+                                       response, kWritePatience);
+    if (status.error_code() == grpc::StatusCode::NOT_FOUND) return;
+    check_call(status, connection_, snapshotter_, "remove the snapshot " + key);
+}
+
+SnapshotUsage Snapshots::usage(const std::string& name) const {
+    api::UsageRequest request;
+    request.set_snapshotter(snapshotter_);
+    request.set_key(name);
+    api::UsageResponse response;
+    check_call(
+        invoke(connection_, scope_, &api::Snapshots::Stub::Usage, request, response, kReadPatience),
+        connection_, snapshotter_, "measure the snapshot " + name);
+    return SnapshotUsage{.bytes = static_cast<std::uint64_t>(response.size()),
+                         .inodes = static_cast<std::uint64_t>(response.inodes())};
+}
+
+}  // namespace prebake::containerd
