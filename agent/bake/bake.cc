@@ -1,0 +1,253 @@
+#include "agent/bake/bake.h"
+
+#include <algorithm>
+#include <set>
+
+#include "agent/bake/claims.h"
+#include "agent/bake/fetch.h"
+#include "agent/bake/image_baker.h"
+#include "agent/bake/lease.h"
+#include "agent/bake/names.h"
+#include "agent/bake/record.h"
+#include "agent/bake/session.h"
+#include "agent/bake/unpack.h"
+#include "agent/base/file.h"
+#include "agent/base/wait.h"
+#include "agent/base/worker_pool.h"
+
+namespace prebake::bake {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+void require_space(const Survey& survey) {
+    if (!survey.free_space) return;
+    const FreeSpace& free = *survey.free_space;
+    const auto require = [&](const char* what, std::uint64_t least, std::uint64_t available) {
+        if (available >= least) return;
+        throw Error(Errc::no_space,
+                    std::string("the bake needs at least ") + std::to_string(least >> 20) +
+                        " MiB of disk for " + what + ", and containerd's disk has " +
+                        std::to_string(available >> 20) + " MiB left",
+                    "make the disk larger, shorten the list, or try all the same with "
+                    "--no-space-check");
+    };
+    const Plan& plan = survey.plan;
+    if (free.on_one_disk) {
+        require("content and snapshots", plan.bytes_to_fetch + plan.least_snapshot_bytes,
+                free.content_bytes);
+    } else {
+        require("content", plan.bytes_to_fetch, free.content_bytes);
+        require("snapshots", plan.least_snapshot_bytes, free.snapshot_bytes);
+    }
+}
+
+std::vector<std::string> namespaces_of(const Plan& plan) {
+    std::set<std::string> namespaces;
+    for (const PlannedImage& planned : plan.images) {
+        namespaces.insert(planned.request.namespaces.begin(), planned.request.namespaces.end());
+    }
+    return {namespaces.begin(), namespaces.end()};
+}
+
+void set_document(v1::Document& out, const oci::Descriptor& descriptor) {
+    out.set_digest(descriptor.digest.str());
+    out.set_media_type(descriptor.media_type);
+    out.set_size(descriptor.size);
+}
+
+google::protobuf::Timestamp now() {
+    google::protobuf::Timestamp time;
+    time.set_seconds(std::chrono::system_clock::to_time_t(std::chrono::system_clock::now()));
+    return time;
+}
+
+std::vector<v1::Placement> placements_of(const ResolvedImage& image, const Survey& survey,
+                                         bool cri_resolves) {
+    std::vector<v1::Placement> placements;
+    for (const std::string& ns : image.request.namespaces) {
+        v1::Placement placement;
+        placement.set_namespace_(ns);
+        for (std::string& name :
+             names_in(ns, image.request, image.target.digest, image.config.descriptor.digest)) {
+            placement.add_names(std::move(name));
+        }
+        placement.set_pinned(image.request.pin);
+        placement.set_layers_kept(image.request.keep_layers || !image.request.unpack);
+        placement.set_unpacked(image.request.unpack);
+        if (image.request.unpack) placement.set_snapshotter(survey.snapshotters.at(ns));
+        placement.set_cri_resolves(cri_resolves && ns == kCriNamespace);
+        placements.push_back(std::move(placement));
+    }
+    return placements;
+}
+
+v1::BakedImage record_entry(const ResolvedImage& image, const ImageResult& result,
+                            const std::string& containerd_version,
+                            const std::string& prebake_version) {
+    v1::BakedImage entry;
+    entry.set_name(result.name);
+    entry.set_platform(result.platform);
+    set_document(*entry.mutable_target(), image.target);
+    for (const Document& index : image.indexes) {
+        set_document(*entry.add_indexes(), index.descriptor);
+    }
+    set_document(*entry.mutable_manifest(), image.manifest.descriptor);
+    set_document(*entry.mutable_config(), image.config.descriptor);
+    for (std::size_t i = 0; i < image.contents.layers.size(); ++i) {
+        const oci::Descriptor& descriptor = image.contents.layers[i];
+        v1::Layer& layer = *entry.add_layers();
+        layer.set_digest(descriptor.digest.str());
+        layer.set_media_type(descriptor.media_type);
+        layer.set_size(descriptor.size);
+        if (image.chain_ids.empty()) continue;
+        layer.set_diff_id(image.diff_ids[i].str());
+        layer.set_chain_id(image.chain_ids[i].str());
+    }
+    if (!image.chain_ids.empty()) entry.set_chain_id(image.chain_ids.back().str());
+    for (const v1::Placement& placement : result.placements) *entry.add_placements() = placement;
+    entry.set_bytes_fetched(result.bytes_fetched);
+    entry.set_bytes_reused(result.bytes_reused);
+    entry.set_seconds(result.seconds.count());
+    *entry.mutable_baked_at() = now();
+    entry.set_prebake_version(prebake_version);
+    entry.set_containerd_version(containerd_version);
+    return entry;
+}
+
+/// Bakes one image and turns whatever happens into its result.
+ImageResult bake_one(const PlannedImage& planned, const Survey& survey, ImageBaker& baker,
+                     const Session& session) {
+    ImageResult result;
+    result.name = name_of(planned.request);
+    result.platform = planned.request.platform->str();
+    const Clock::time_point begin = Clock::now();
+    ImageYield yield;
+    try {
+        throw_if_stopped(session.connection.stop());
+        if (planned.problem) throw Error(*planned.problem);
+        session.events.on_event({.kind = EventKind::image_begun,
+                                 .image = result.name,
+                                 .current = planned.bytes_present,
+                                 .total = planned.compressed_bytes});
+        result.digest = planned.image->target.digest;
+        baker.bake(*planned.image, yield);
+        result.outcome = yield.changed ? Outcome::baked : Outcome::already_there;
+        result.placements = placements_of(*planned.image, survey, yield.cri_resolves);
+        result.bytes_reused =
+            planned.compressed_bytes - std::min(planned.compressed_bytes, yield.bytes_fetched);
+    } catch (const Error& error) {
+        result.outcome = error.code() == Errc::cancelled ? Outcome::interrupted : Outcome::failed;
+        result.problem = error;
+    } catch (const std::exception& error) {
+        result.problem = Error(Errc::internal, error.what());
+    }
+    result.bytes_fetched = yield.bytes_fetched;
+    result.seconds = Clock::now() - begin;
+    if (result.outcome == Outcome::interrupted) return result;
+    const bool is_good = result.outcome != Outcome::failed;
+    session.events.on_event({.kind = is_good ? EventKind::image_done : EventKind::image_failed,
+                             .image = result.name,
+                             .current = result.bytes_fetched,
+                             .total = planned.compressed_bytes,
+                             .message = result.problem ? result.problem->what() : ""});
+    return result;
+}
+
+/// The image that a tag named before stays, under its digest, and pinned: somebody may run it.
+void notice_moved_tag(const PlannedImage& planned, const v1::BakeRecord& record,
+                      EventSink& events) {
+    if (!planned.image) return;
+    const std::string name = name_of(planned.request);
+    const v1::BakedImage* before = find_image(record, name, planned.request.platform->str());
+    const std::string& target = planned.image->target.digest.str();
+    if (before == nullptr || before->target().digest() == target) return;
+    events.on_event(
+        {.kind = EventKind::notice,
+         .image = name,
+         .message = "the tag has moved from " + before->target().digest() + " to " + target +
+                    "; the names by the old digest stay until you remove them (ctr images rm)"});
+}
+
+/// Merges what is usable into the record and replaces the file.
+void record_results(const Survey& survey, const BakeOptions& options,
+                    const std::vector<ImageResult>& results, v1::BakeRecord record) {
+    bool is_changed = false;
+    for (std::size_t i = 0; i < results.size(); ++i) {
+        const ImageResult& result = results[i];
+        if (result.placements.empty()) continue;
+        v1::BakedImage entry = record_entry(*survey.plan.images[i].image, result,
+                                            survey.containerd_version, options.prebake_version);
+        const v1::BakedImage* before = find_image(record, result.name, result.platform);
+        const bool is_same = before != nullptr && result.outcome == Outcome::already_there &&
+                             before->target().digest() == entry.target().digest();
+        if (is_same) copy_cost(*before, entry);
+        merge_image(record, entry);
+        is_changed = true;
+    }
+    if (!is_changed) return;
+    *record.mutable_updated_at() = now();
+    record.set_prebake_version(options.prebake_version);
+    record.set_containerd_version(survey.containerd_version);
+    survey.storage.sync_content();
+    write_record(options.state_dir, record);
+}
+
+/// True if what is stored of unfinished images is worth keeping for another attempt.
+bool worth_resuming(const std::vector<ImageResult>& results) {
+    return std::any_of(results.begin(), results.end(), [](const ImageResult& result) {
+        return result.outcome == Outcome::interrupted ||
+               (result.problem && is_retryable(result.problem->code()));
+    });
+}
+
+}  // namespace
+
+BakeResult bake(const Survey& survey, const BakeOptions& options, registry::Remote& remote,
+                const containerd::Connection& connection, EventSink& events) {
+    const Clock::time_point begin = Clock::now();
+    const FileLock lock(options.state_dir / "bake.lock");
+    const v1::BakeRecord record = read_record_or_empty(options.state_dir);
+    if (options.space_check == SpaceCheck::refuse) require_space(survey);
+
+    const std::vector<PlannedImage>& planned = survey.plan.images;
+    const BakeLease lease(connection, namespaces_of(survey.plan),
+                          std::filesystem::weakly_canonical(options.state_dir).string());
+    const Session session{connection, remote, events, survey.storage, lease.id()};
+    DiffServiceApplier applier(session);
+    Unpacker unpacker(session, applier);
+    BlobFetcher fetcher(session);
+    WorkerPool downloads(options.parallel_downloads);
+    const NameSet pinned = pinned_names(planned, record);
+    ImageBaker baker(session, survey, pinned, downloads, fetcher, unpacker);
+
+    events.on_event({.kind = EventKind::bake_begun,
+                     .total = survey.plan.bytes_to_fetch,
+                     .images = planned.size()});
+    for (const PlannedImage& image : planned) notice_moved_tag(image, record, events);
+    BakeResult result;
+    result.images.resize(planned.size());
+    for_each_parallel(planned.size(), options.parallel_images, [&](std::size_t i) {
+        result.images[i] = bake_one(planned[i], survey, baker, session);
+    });
+    try {
+        record_results(survey, options, result.images, record);
+    } catch (const Error& error) {
+        result.record_problem = error.within("the images are baked, but not recorded");
+    } catch (const std::exception& error) {
+        result.record_problem = Error(
+            Errc::internal, std::string("the images are baked, but not recorded: ") + error.what());
+    }
+    if (!worth_resuming(result.images)) {
+        try {
+            lease.release();
+        } catch (const Error& error) {
+            session.notice(
+                "", "the bake's lease is left to expire by itself in 24 hours: " + error.message());
+        }
+    }
+    result.seconds = Clock::now() - begin;
+    return result;
+}
+
+}  // namespace prebake::bake

@@ -1,0 +1,57 @@
+#include "agent/bake/cri_check.h"
+
+#include <chrono>
+
+#include "agent/base/error.h"
+#include "agent/base/wait.h"
+#include "agent/containerd/cri.h"
+
+namespace prebake::bake {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::seconds kPatience{10};
+constexpr std::chrono::milliseconds kPoll{20};
+
+std::string answer_for(const containerd::Cri& cri, const std::string& spelling) {
+    const auto image = cri.image_status(spelling);
+    return image ? image->id : std::string();
+}
+
+}  // namespace
+
+bool cri_selects(const ResolvedImage& image) {
+    if (oci::media_kind(image.config.descriptor.media_type) != oci::MediaKind::config) return false;
+    for (std::size_t i = 0; i < image.indexes.size(); ++i) {
+        const Document& document = image.indexes[i];
+        const oci::Index index = oci::parse_index(document.descriptor.media_type, document.bytes);
+        const oci::Descriptor* selected = oci::select_platform(index, oci::Platform::host());
+        const oci::Descriptor& ours = i + 1 < image.indexes.size() ? image.indexes[i + 1].descriptor
+                                                                   : image.manifest.descriptor;
+        if (selected == nullptr || selected->digest != ours.digest) return false;
+    }
+    return true;
+}
+
+void require_cri_resolves(const containerd::Connection& connection,
+                          const std::vector<std::string>& spellings, const oci::Digest& config) {
+    const containerd::Cri cri(connection);
+    const Clock::time_point deadline = Clock::now() + kPatience;
+    for (const std::string& spelling : spellings) {
+        for (;;) {
+            const std::string id = answer_for(cri, spelling);
+            if (id == config.str()) break;
+            if (Clock::now() >= deadline) {
+                throw Error(Errc::failed_precondition,
+                            "CRI does not resolve \"" + spelling + "\" to " + config.str() +
+                                (id.empty() ? ": it knows no such image" : ": it has " + id),
+                            "see containerd's log for the reason; a pod that asks for this name "
+                            "would pull it");
+            }
+            sleep_for(kPoll, connection.stop());
+        }
+    }
+}
+
+}  // namespace prebake::bake

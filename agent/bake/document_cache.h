@@ -1,0 +1,36 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+
+#include "agent/bake/once_map.h"
+#include "agent/oci/digest.h"
+
+namespace prebake::bake {
+
+/// The documents that were fetched already: a list often names one image by several tags, and
+/// registries count each GET of a manifest. Thread-safe.
+class DocumentCache {
+  public:
+    /// The document, from `fetch` if nobody fetched it before. Sets `fetched` if this call did.
+    std::string get(const oci::Digest& digest, const std::function<std::string()>& fetch,
+                    bool& fetched) {
+        once_.run(digest, [&] {
+            std::string document = fetch();
+            const std::scoped_lock lock(mutex_);
+            documents_.emplace(digest, std::move(document));
+            fetched = true;
+        });
+        const std::scoped_lock lock(mutex_);
+        return documents_.at(digest);
+    }
+
+  private:
+    OnceMap<oci::Digest> once_;
+    std::mutex mutex_;
+    std::map<oci::Digest, std::string> documents_;
+};
+
+}  // namespace prebake::bake

@@ -1,0 +1,95 @@
+#include "agent/bake/image_list.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "agent/base/error.h"
+
+namespace prebake::bake {
+namespace {
+
+template <typename T>
+void unite(std::vector<T>& into, const std::vector<T>& from) {
+    for (const T& item : from) {
+        if (std::find(into.begin(), into.end(), item) == into.end()) into.push_back(item);
+    }
+}
+
+/// Equal for two references that would claim the same containerd name.
+std::string identity_of(const oci::Reference& reference) {
+    if (const auto tag_name = reference.tag_name()) return *tag_name;
+    return reference.str();
+}
+
+/// A containerd name has one target, so a name has one digest, for all platforms together.
+void require_one_digest(const ImageRequest& one, const ImageRequest& other) {
+    const auto& digest = one.reference.digest;
+    const auto& other_digest = other.reference.digest;
+    if (!digest || !other_digest || digest == other_digest) return;
+    throw Error(Errc::usage,
+                "image " + identity_of(one.reference) +
+                    " is listed with two digests: " + digest->str() + " (" + one.origin + ") and " +
+                    other_digest->str() + " (" + other.origin + ")",
+                "remove one of the two");
+}
+
+void merge_into(ImageRequest& kept, const ImageRequest& other) {
+    if (!kept.reference.digest) kept.reference.digest = other.reference.digest;
+    unite(kept.namespaces, other.namespaces);
+    unite(kept.aliases, other.aliases);
+    kept.pin = kept.pin || other.pin;
+    kept.unpack = kept.unpack || other.unpack;
+    kept.keep_layers = kept.keep_layers || other.keep_layers;
+}
+
+}  // namespace
+
+std::vector<ImageRequest> with_defaults(std::vector<ImageRequest> requests,
+                                        const Defaults& defaults) {
+    for (ImageRequest& request : requests) {
+        if (!request.platform) request.platform = defaults.platform;
+        const std::vector<std::string> given =
+            std::exchange(request.namespaces, std::vector<std::string>());
+        unite(request.namespaces, given.empty() ? defaults.namespaces : given);
+    }
+    return requests;
+}
+
+std::vector<ImageRequest> merge_requests(const std::vector<ImageRequest>& requests) {
+    std::vector<ImageRequest> merged;
+    std::map<std::pair<std::string, std::string>, std::size_t> seen;
+    std::map<std::string, const ImageRequest*> with_digest;
+    for (const ImageRequest& request : requests) {
+        if (request.reference.digest) {
+            const auto [first, is_first] =
+                with_digest.try_emplace(identity_of(request.reference), &request);
+            if (!is_first) require_one_digest(*first->second, request);
+        }
+        const std::pair key{identity_of(request.reference),
+                            request.platform ? request.platform->str() : ""};
+        const auto [entry, is_new] = seen.try_emplace(key, merged.size());
+        if (is_new) {
+            merged.push_back(request);
+        } else {
+            merge_into(merged[entry->second], request);
+        }
+    }
+    return merged;
+}
+
+std::vector<std::string> warnings_for(const std::vector<ImageRequest>& requests) {
+    std::vector<std::string> warnings;
+    for (const ImageRequest& request : requests) {
+        const oci::Reference& reference = request.reference;
+        if (reference.digest || reference.tag != "latest") continue;
+        warnings.push_back(
+            "image " + reference.str() + " (" + request.origin + ") " +
+            (reference.tag_was_implied ? "has no tag" : "is tagged latest") +
+            ": by default the kubelet asks the registry for it on every start, baked "
+            "or not; name a version");
+    }
+    return warnings;
+}
+
+}  // namespace prebake::bake

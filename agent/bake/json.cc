@@ -1,0 +1,38 @@
+#include "agent/bake/json.h"
+
+#include <google/protobuf/util/json_util.h>
+
+#include "agent/base/error.h"
+
+namespace prebake::bake {
+
+std::string to_json(const google::protobuf::Message& message, JsonForm form) {
+    google::protobuf::util::JsonPrintOptions options;
+    options.add_whitespace = form == JsonForm::indented;
+    options.always_print_primitive_fields = true;
+    std::string json;
+    const auto status = google::protobuf::util::MessageToJsonString(message, &json, options);
+    if (!status.ok()) {
+        throw Error(Errc::internal,
+                    "cannot write " + message.GetTypeName() + " as JSON: " + status.ToString());
+    }
+    return json;
+}
+
+void from_json(std::string_view json, google::protobuf::Message& message,
+               const std::string& origin) {
+    google::protobuf::util::JsonParseOptions options;
+    options.ignore_unknown_fields = true;
+    const auto status = google::protobuf::util::JsonStringToMessage(
+        google::protobuf::StringPiece(json.data(), json.size()), &message, options);
+    if (!status.ok()) {
+        // What protobuf says spans lines, to point at the place in one.
+        const std::string reason(status.message());
+        throw Error(Errc::corrupt,
+                    origin + " is not a " + message.GetTypeName() + ": " +
+                        reason.substr(0, reason.find('\n')),
+                    "restore it, or remove it and bake again");
+    }
+}
+
+}  // namespace prebake::bake

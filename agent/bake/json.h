@@ -1,0 +1,21 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace google::protobuf {
+class Message;
+}
+
+namespace prebake::bake {
+
+enum class JsonForm { line, indented };
+
+/// The JSON form of proto3, fields with default values included.
+std::string to_json(const google::protobuf::Message& message, JsonForm form);
+
+/// Fields of a later version of prebake are ignored. @throws Error corrupt, naming `origin`.
+void from_json(std::string_view json, google::protobuf::Message& message,
+               const std::string& origin);
+
+}  // namespace prebake::bake

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/bake/image_list.h"
+#include "agent/bake/labels.h"
+#include "agent/oci/digest.h"
+
+/// Under which names an image is found, and by whom. Pure.
+namespace prebake::bake {
+
+/// The namespace that CRI, and so the kubelet, works in.
+inline constexpr std::string_view kCriNamespace = "k8s.io";
+
+/// The containerd image names to create in `ns`, in the order of creation.
+/// In k8s.io these are what a CRI pull would leave (tag name, repo@digest, bare config digest): CRI
+/// looks images up by exactly these strings. Elsewhere (Docker, nerdctl) it is the normalised name
+/// alone, and a bare "sha256:…" would be listed as a broken image.
+std::vector<std::string> names_in(std::string_view ns, const ImageRequest& request,
+                                  const oci::Digest& target, const oci::Digest& config);
+
+enum class Pin { no, yes };
+
+/// The labels of a name in `ns`. An empty value deletes a label that is there.
+Labels name_labels(std::string_view ns, Pin pin);
+
+/// Every spelling by which a pod may ask for the image: the names in k8s.io, tag and digest
+/// together, and Docker Hub's short forms.
+std::vector<std::string> pod_spellings(const ImageRequest& request, const oci::Digest& target,
+                                       const oci::Digest& config);
+
+}  // namespace prebake::bake

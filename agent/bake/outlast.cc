@@ -1,0 +1,45 @@
+#include "agent/bake/outlast.h"
+
+#include <chrono>
+
+#include "agent/base/error.h"
+#include "agent/base/wait.h"
+
+namespace prebake::bake {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::seconds kPatience{60};
+constexpr std::chrono::milliseconds kPoll{200};
+constexpr int kMaxRestarts = 5;
+
+void wait_until_it_answers(const containerd::Connection& connection) {
+    const Clock::time_point deadline = Clock::now() + kPatience;
+    for (;;) {
+        try {
+            static_cast<void>(connection.version());
+            return;
+        } catch (const Error& error) {
+            if (!is_retryable(error.code()) || Clock::now() >= deadline) throw;
+        }
+        sleep_for(kPoll, connection.stop());
+    }
+}
+
+}  // namespace
+
+void outlast_restart(const containerd::Connection& connection, const std::function<void()>& on_wait,
+                     const std::function<void()>& work) {
+    for (int restart = 0;; ++restart) {
+        try {
+            return work();
+        } catch (const Error& error) {
+            if (error.code() != Errc::unavailable || restart == kMaxRestarts) throw;
+        }
+        on_wait();
+        wait_until_it_answers(connection);
+    }
+}
+
+}  // namespace prebake::bake

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <utility>
+
+#include "agent/bake/event.h"
+#include "agent/bake/storage.h"
+#include "agent/containerd/connection.h"
+#include "agent/containerd/content.h"
+#include "agent/containerd/images.h"
+#include "agent/registry/remote.h"
+
+namespace prebake::bake {
+
+/// What every step of one bake works with. Lives as long as the bake; the steps refer to it.
+struct Session {
+    const containerd::Connection& connection;
+    registry::Remote& remote;
+    EventSink& events;
+    const Storage& storage;
+    std::string lease;  ///< the same id in each namespace
+
+    containerd::Scope scope(const std::string& ns) const { return {.ns = ns, .lease = lease}; }
+    containerd::Content content(const std::string& ns) const { return {connection, scope(ns)}; }
+    containerd::Images images(const std::string& ns) const { return {connection, scope(ns)}; }
+
+    /// bake::outlast_restart(), with a notice to whoever watches the image.
+    void outlast_restart(const std::string& image, const std::function<void()>& work) const;
+
+    void notice(const std::string& image, std::string message) const {
+        events.on_event({.kind = EventKind::notice, .image = image, .message = std::move(message)});
+    }
+};
+
+}  // namespace prebake::bake

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "agent/containerd/connection.h"
+#include "proto/prebake/v1/bake_record.pb.h"
+
+namespace prebake::bake {
+
+/// Something that is not as the bake record says.
+struct Finding {
+    std::string image;
+    std::string ns;
+    std::string object;  ///< "name …", "blob …", "snapshot …", "CRI …"
+    std::string expected;
+    std::string found;
+    std::string next_step;
+};
+
+enum class Depth {
+    metadata,  ///< what containerd says it has, and that each file is there to its last byte
+    content,   ///< every blob read and hashed too
+};
+
+struct VerifyOptions {
+    Depth depth = Depth::metadata;
+    std::vector<std::string> namespaces = {};  ///< empty: all that the record names
+    std::string snapshotter = {};  ///< empty: the recorded one; else is it unpacked there?
+};
+
+struct Verification {
+    std::size_t images = 0;
+    std::uint64_t blobs = 0;
+    std::uint64_t snapshots = 0;
+    std::uint64_t bytes_read = 0;
+    std::vector<Finding> findings;  ///< none: everything that was baked is usable
+};
+
+/// Holds the record against the store: names, their targets and labels, blobs with their sizes and
+/// the references that keep them from garbage collection, snapshots, and CRI's view of each name.
+/// Changes nothing. @throws Error when containerd does not answer, or cancelled.
+Verification verify(const v1::BakeRecord& record, const containerd::Connection& connection,
+                    const VerifyOptions& options);
+
+}  // namespace prebake::bake

@@ -1,0 +1,86 @@
+#include "agent/bake/names.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+namespace prebake::bake {
+namespace {
+
+const oci::Digest kTarget = oci::Digest::parse("sha256:" + std::string(64, 'a'));
+const oci::Digest kConfig = oci::Digest::parse("sha256:" + std::string(64, 'c'));
+
+ImageRequest request(const std::string& reference) {
+    return {.reference = oci::Reference::parse(reference),
+            .platform = {},
+            .namespaces = {},
+            .aliases = {},
+            .origin = "test"};
+}
+
+TEST_CASE("names") {
+    struct Row {
+        const char* name;
+        std::string ns;
+        std::string reference;
+        std::vector<std::string> expected;
+    };
+    const std::vector<Row> rows{
+        {"CRI, by tag",
+         "k8s.io",
+         "nginx:1",
+         {kConfig.str(), "docker.io/library/nginx@" + kTarget.str(), "docker.io/library/nginx:1"}},
+        {"CRI, by digest",
+         "k8s.io",
+         "nginx@" + kTarget.str(),
+         {kConfig.str(), "docker.io/library/nginx@" + kTarget.str()}},
+        {"CRI, by both",
+         "k8s.io",
+         "nginx:1@" + kTarget.str(),
+         {kConfig.str(), "docker.io/library/nginx@" + kTarget.str(), "docker.io/library/nginx:1"}},
+        {"elsewhere, by tag", "moby", "nginx:1", {"docker.io/library/nginx:1"}},
+        {"elsewhere, by digest",
+         "moby",
+         "nginx@" + kTarget.str(),
+         {"docker.io/library/nginx@" + kTarget.str()}},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        CHECK(names_in(row.ns, request(row.reference), kTarget, kConfig) == row.expected);
+    }
+}
+
+TEST_CASE("aliases get the names that the reference gets") {
+    ImageRequest aliased = request("nginx:1");
+    aliased.aliases = {oci::Reference::parse("example.com/web:2")};
+    CHECK(names_in("k8s.io", aliased, kTarget, kConfig) ==
+          std::vector<std::string>{kConfig.str(), "docker.io/library/nginx@" + kTarget.str(),
+                                   "docker.io/library/nginx:1", "example.com/web@" + kTarget.str(),
+                                   "example.com/web:2"});
+    CHECK(names_in("default", aliased, kTarget, kConfig) ==
+          std::vector<std::string>{"docker.io/library/nginx:1", "example.com/web:2"});
+}
+
+TEST_CASE("labels are CRI's, and only where CRI is") {
+    CHECK(name_labels("k8s.io", Pin::yes) ==
+          Labels{{"io.cri-containerd.image", "managed"}, {"io.cri-containerd.pinned", "pinned"}});
+    CHECK(name_labels("k8s.io", Pin::no).at("io.cri-containerd.pinned").empty());
+    CHECK(name_labels("moby", Pin::yes).empty());
+}
+
+TEST_CASE("a pod may spell a Hub image in short, by tag and digest too") {
+    const auto spellings = pod_spellings(request("nginx:1"), kTarget, kConfig);
+    for (const std::string& wanted :
+         {std::string("nginx:1"), std::string("library/nginx:1"), "nginx@" + kTarget.str(),
+          "nginx:1@" + kTarget.str(), kConfig.str(), std::string("docker.io/library/nginx:1")}) {
+        CHECK_MESSAGE(std::find(spellings.begin(), spellings.end(), wanted) != spellings.end(),
+                      wanted);
+    }
+    for (const std::string& spelling :
+         pod_spellings(request("example.com/a:1"), kTarget, kConfig)) {
+        CHECK((spelling.starts_with("example.com/") || spelling == kConfig.str()));
+    }
+}
+
+}  // namespace
+}  // namespace prebake::bake

@@ -1,0 +1,113 @@
+#include "agent/bake/plan.h"
+
+#include <doctest/doctest.h>
+
+namespace prebake::bake {
+namespace {
+
+constexpr std::uint64_t kManifestBytes = 10;
+constexpr std::uint64_t kConfigBytes = 20;
+
+oci::Digest digest(const std::string& name) {
+    return oci::Digest::of(name);
+}
+
+oci::Descriptor descriptor(const std::string& name, std::uint64_t size, const std::string& type) {
+    return {.media_type = type,
+            .digest = digest(name),
+            .size = size,
+            .annotations = {},
+            .platform = {}};
+}
+
+/// An image of gzip layers, each given as a name and a size. Its chain IDs are "chain <layer
+/// name>".
+PlannedImage image(const std::string& name,
+                   const std::vector<std::pair<std::string, std::uint64_t>>& layers) {
+    const std::string gzip = "application/vnd.oci.image.layer.v1.tar+gzip";
+    PlannedImage planned;
+    planned.request = {.reference = oci::Reference::parse(name),
+                       .platform = {},
+                       .namespaces = {"k8s.io"},
+                       .aliases = {},
+                       .origin = "test"};
+    const oci::Descriptor manifest = descriptor(name + " manifest", kManifestBytes, "m");
+    const oci::Descriptor config = descriptor(name + " config", kConfigBytes, "c");
+    ResolvedImage resolved{.request = planned.request,
+                           .target = manifest,
+                           .indexes = {},
+                           .manifest = {.descriptor = manifest, .bytes = {}},
+                           .config = {.descriptor = config, .bytes = {}},
+                           .contents = {.media_type = "m", .config = config, .layers = {}},
+                           .diff_ids = {},
+                           .chain_ids = {}};
+    for (const auto& [layer, size] : layers) {
+        resolved.contents.layers.push_back(descriptor(layer, size, gzip));
+        resolved.diff_ids.push_back(digest("diff " + layer));
+        resolved.chain_ids.push_back(digest("chain " + layer));
+    }
+    planned.image = std::move(resolved);
+    return planned;
+}
+
+TEST_CASE("an empty store: everything is to be fetched, shared layers once") {
+    const Plan plan = make_plan(
+        {image("a:1", {{"base", 1000}, {"a", 100}}), image("b:1", {{"base", 1000}, {"b", 200}})},
+        {});
+    CHECK(plan.bytes_to_fetch == 1000 + 100 + 200 + 2 * (kManifestBytes + kConfigBytes));
+    CHECK(plan.bytes_present == 0);
+    CHECK(plan.images[0].compressed_bytes == 1000 + 100 + kManifestBytes + kConfigBytes);
+    CHECK_FALSE(plan.images[0].unpacked);
+    CHECK(plan.least_snapshot_bytes == 1300);
+    CHECK(plan.estimated_disk_bytes == plan.bytes_to_fetch + 3250);
+}
+
+TEST_CASE("what is there is not fetched, and what is unpacked takes no more disk") {
+    StoreContents store;
+    for (const char* blob : {"base", "a", "a:1 manifest", "a:1 config"}) {
+        store.blobs.emplace("k8s.io", digest(blob));
+    }
+    store.snapshots.emplace("k8s.io", digest("chain base"));
+    store.snapshots.emplace("k8s.io", digest("chain a"));
+    const Plan plan = make_plan({image("a:1", {{"base", 1000}, {"a", 100}})}, store);
+    CHECK(plan.bytes_to_fetch == 0);
+    CHECK(plan.bytes_present == 1130);
+    CHECK(plan.estimated_disk_bytes == 0);
+    CHECK(plan.images[0].unpacked);
+}
+
+TEST_CASE("a blob in one namespace serves the others, a snapshot does not") {
+    PlannedImage both = image("a:1", {{"base", 1000}});
+    both.request.namespaces = {"k8s.io", "moby"};
+    both.image->request = both.request;
+    StoreContents store;
+    store.blobs.emplace("moby", digest("base"));
+    store.snapshots.emplace("moby", digest("chain base"));
+    const Plan plan = make_plan({both}, store);
+    CHECK(plan.bytes_to_fetch == kManifestBytes + kConfigBytes);
+    CHECK_FALSE(plan.images[0].unpacked);
+    CHECK(plan.least_snapshot_bytes == 1000);
+}
+
+TEST_CASE("layers that would be dropped after unpacking are needed only until they are unpacked") {
+    PlannedImage dropping = image("a:1", {{"base", 1000}, {"a", 100}});
+    dropping.request.keep_layers = false;
+    dropping.image->request = dropping.request;
+    StoreContents store;
+    store.snapshots.emplace("k8s.io", digest("chain base"));
+    CHECK(layers_needed(*dropping.image, store) == std::vector<std::size_t>{1});
+    dropping.image->request.keep_layers = true;
+    CHECK(layers_needed(*dropping.image, store) == std::vector<std::size_t>{0, 1});
+}
+
+TEST_CASE("an image with a problem adds nothing") {
+    PlannedImage broken;
+    broken.request = image("a:1", {}).request;
+    broken.problem = Error(Errc::not_found, "no such image");
+    const Plan plan = make_plan({broken}, {});
+    CHECK(plan.bytes_to_fetch == 0);
+    CHECK(plan.images.size() == 1);
+}
+
+}  // namespace
+}  // namespace prebake::bake
