@@ -1,0 +1,164 @@
+#include <algorithm>
+#include <cstdio>
+
+#include "agent/bake/bake.h"
+#include "agent/bake/json.h"
+#include "agent/cli/commands.h"
+#include "agent/cli/format.h"
+#include "agent/cli/log.h"
+#include "agent/cli/workbench.h"
+
+namespace prebake::cli {
+namespace {
+
+/// What one download holds: its buffer, the copy in the message to containerd, and gRPC's own.
+constexpr std::uint64_t kBytesPerDownload = 4ULL << 20;
+
+std::string_view word_for(bake::Outcome outcome) {
+    switch (outcome) {
+        case bake::Outcome::already_there:
+            return "already there";
+        case bake::Outcome::baked:
+            return "baked";
+        case bake::Outcome::interrupted:
+            return "interrupted";
+        case bake::Outcome::failed:
+            return "FAILED";
+    }
+    return "";
+}
+
+v1::BakeResult::Outcome document_outcome(bake::Outcome outcome) {
+    switch (outcome) {
+        case bake::Outcome::already_there:
+            return v1::BakeResult::ALREADY_THERE;
+        case bake::Outcome::baked:
+            return v1::BakeResult::BAKED;
+        case bake::Outcome::interrupted:
+            return v1::BakeResult::INTERRUPTED;
+        case bake::Outcome::failed:
+            return v1::BakeResult::FAILED;
+    }
+    return v1::BakeResult::OUTCOME_UNSPECIFIED;
+}
+
+struct Sums {
+    std::uint64_t fetched = 0;
+    std::uint64_t reused = 0;
+    std::size_t good = 0;
+};
+
+Sums sums_of(const bake::BakeResult& result) {
+    Sums sums;
+    for (const bake::ImageResult& image : result.images) {
+        sums.fetched += image.bytes_fetched;
+        sums.reused += image.bytes_reused;
+        if (image.outcome <= bake::Outcome::baked) ++sums.good;
+    }
+    return sums;
+}
+
+v1::BakeReport document_of(const bake::BakeResult& result,
+                           const std::vector<std::string>& warnings) {
+    v1::BakeReport report;
+    report.set_schema("prebake.v1.BakeReport");
+    for (const bake::ImageResult& image : result.images) {
+        v1::BakeResult& out = *report.add_images();
+        out.set_name(image.name);
+        out.set_platform(image.platform);
+        out.set_outcome(document_outcome(image.outcome));
+        if (image.digest) out.set_digest(image.digest->str());
+        for (const v1::Placement& placement : image.placements) *out.add_placements() = placement;
+        out.set_bytes_fetched(image.bytes_fetched);
+        out.set_bytes_reused(image.bytes_reused);
+        out.set_seconds(image.seconds.count());
+        if (image.problem) *out.mutable_problem() = problem_of(*image.problem);
+    }
+    const Sums sums = sums_of(result);
+    report.set_bytes_fetched(sums.fetched);
+    report.set_bytes_reused(sums.reused);
+    report.set_seconds(result.seconds.count());
+    for (const std::string& warning : warnings) report.add_warnings(warning);
+    if (result.record_problem)
+        *report.mutable_record_problem() = problem_of(*result.record_problem);
+    return report;
+}
+
+void print_table(const bake::BakeResult& result) {
+    std::vector<std::vector<std::string>> rows{
+        {"IMAGE", "DIGEST", "FETCHED", "REUSED", "TIME", "RESULT"}};
+    for (const bake::ImageResult& image : result.images) {
+        rows.push_back({image.name, image.digest ? image.digest->short_form() : "-",
+                        format_bytes(image.bytes_fetched), format_bytes(image.bytes_reused),
+                        format_duration(image.seconds), std::string(word_for(image.outcome))});
+    }
+    std::fputs(format_table(rows, {2, 3, 4}).c_str(), stdout);
+    const Sums sums = sums_of(result);
+    std::printf(
+        "%zu of %zu images usable; %s; %s\n", sums.good, result.images.size(),
+        sums.fetched == 0 ? "nothing fetched" : ("fetched " + format_bytes(sums.fetched)).c_str(),
+        format_duration(result.seconds).c_str());
+}
+
+ExitCode exit_code_of_result(const bake::BakeResult& result, const StopSignals& signals) {
+    const auto has = [&](bake::Outcome outcome) {
+        return std::any_of(result.images.begin(), result.images.end(),
+                           [&](const auto& image) { return image.outcome == outcome; });
+    };
+    if (has(bake::Outcome::interrupted)) {
+        return interruption_code(signals);
+    }
+    if (result.record_problem) return ExitCode::failed;
+    if (!has(bake::Outcome::failed)) return ExitCode::done;
+    if (sums_of(result).good > 0) return ExitCode::partial;
+    // Of several reasons the one that a human has to mend counts more than one that may pass.
+    ExitCode code = ExitCode::try_again;
+    for (const bake::ImageResult& image : result.images) {
+        const ExitCode own = exit_code_of(image.problem->code());
+        if (own != ExitCode::try_again) code = own;
+    }
+    return code;
+}
+
+}  // namespace
+
+ExitCode bake_command(const Invocation& invocation, const BakeArguments& arguments) {
+    const std::vector<std::string> warnings = bake::warnings_for(arguments.images);
+    for (const std::string& warning : warnings) log_warning(warning);
+    auto progress = make_progress(invocation.quiet ? ProgressStyle::none : arguments.progress);
+    Workbench workbench(invocation, [&](const std::string& message) {
+        progress->on_event({.kind = bake::EventKind::notice, .message = message});
+    });
+    const bake::Survey survey = workbench.survey(invocation, arguments.images);
+    bake::BakeOptions options{.state_dir = invocation.state_dir,
+                              .parallel_images = invocation.config.parallel_images,
+                              .prebake_version = PREBAKE_VERSION};
+    options.parallel_downloads = std::clamp<std::uint64_t>(
+        invocation.config.memory / kBytesPerDownload, 1, invocation.config.parallel_downloads);
+    if (arguments.ignore_space) options.space_check = bake::SpaceCheck::ignore;
+    const bake::BakeResult result =
+        bake::bake(survey, options, workbench.remote, workbench.connection, *progress);
+    progress.reset();
+
+    if (invocation.json) {
+        std::puts(bake::to_json(document_of(result, warnings), bake::JsonForm::indented).c_str());
+    } else if (!invocation.quiet) {
+        print_table(result);
+    }
+    bool is_interrupted = false;
+    for (const bake::ImageResult& image : result.images) {
+        if (image.outcome == bake::Outcome::failed)
+            log_error(image.problem->within("image " + image.name));
+        is_interrupted = is_interrupted || image.outcome == bake::Outcome::interrupted;
+    }
+    if (result.record_problem) log_error(*result.record_problem);
+    if (is_interrupted) {
+        log_error(Error(
+            Errc::cancelled, "interrupted",
+            "what was fetched is kept for 24 hours or until another bake completes: run the same "
+            "command again to go on"));
+    }
+    return exit_code_of_result(result, invocation.signals);
+}
+
+}  // namespace prebake::cli

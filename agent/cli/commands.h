@@ -1,0 +1,54 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/bake/image_list.h"
+#include "agent/cli/config.h"
+#include "agent/cli/exit_code.h"
+#include "agent/cli/progress.h"
+#include "agent/cli/stop_signals.h"
+
+namespace prebake::cli {
+
+/// What every command gets: the configuration with flags and environment applied.
+struct Invocation {
+    Config config;
+    std::filesystem::path state_dir = "/var/lib/prebake";
+    std::vector<std::string> named_namespaces;  ///< by flag or environment; empty: none
+    std::string platform;                       ///< empty: of this machine
+    bool json = false;
+    bool quiet = false;
+    const StopSignals& signals;
+};
+
+/// The images that plan and bake work on.
+struct ImageArguments {
+    std::vector<std::string> references;
+    std::vector<std::string>
+        lists;  ///< files, "-" for stdin; none of either: the configured directory
+};
+
+struct PlanArguments {
+    std::vector<bake::ImageRequest> images;  ///< as read_images() gives them
+    std::string lock_file;                   ///< empty: write none
+};
+
+struct BakeArguments {
+    std::vector<bake::ImageRequest> images;  ///< as read_images() gives them
+    ProgressStyle progress = ProgressStyle::automatic;
+    bool ignore_space = false;
+};
+
+struct VerifyArguments {
+    bool deep = false;
+};
+
+/// One per file: plan_command.cc, bake_command.cc, verify_command.cc. @throws Error.
+ExitCode plan_command(const Invocation& invocation, const PlanArguments& arguments);
+ExitCode bake_command(const Invocation& invocation, const BakeArguments& arguments);
+ExitCode verify_command(const Invocation& invocation, const VerifyArguments& arguments);
+
+}  // namespace prebake::cli

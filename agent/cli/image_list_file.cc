@@ -1,0 +1,286 @@
+#include "agent/cli/image_list_file.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+
+#include "agent/base/error.h"
+#include "agent/base/file.h"
+#include "agent/cli/toml.h"
+#include "agent/containerd/connection.h"
+
+namespace prebake::cli {
+namespace {
+
+constexpr std::size_t kMaxListBytes = 4UL << 20;
+
+/// What a key of an [[image]] table does to its request.
+class EntryReader {
+  public:
+    EntryReader(const toml::table& table, const std::string& file, const Lookup& lookup)
+        : table_(table), file_(file), lookup_(lookup) {}
+
+    bake::ImageRequest read() {
+        const toml::node* ref = table_.get("ref");
+        if (ref == nullptr) {
+            throw Error(Errc::usage, place_of(table_, file_) + ": this [[image]] has no ref",
+                        "add a line like ref = \"docker.io/library/nginx:1.27\"");
+        }
+        request_.origin = place_of(*ref, file_);
+        request_.reference = reference(*ref, "ref");
+        for (const auto& [key, node] : table_) read_key(std::string(key.str()), node);
+        return request_;
+    }
+
+  private:
+    template <typename Work>
+    auto at(const toml::node& node, Work work) {
+        return in_context(place_of(node, file_), work);
+    }
+
+    using KeyReader = void (EntryReader::*)(const toml::node&, const std::string&);
+
+    void read_key(const std::string& key, const toml::node& node) {
+        static const std::map<std::string, KeyReader> kKeys{
+            {"ref", &EntryReader::read_nothing},
+            {"digest", &EntryReader::read_digest},
+            {"platform", &EntryReader::read_platform},
+            {"namespaces", &EntryReader::read_namespaces},
+            {"aliases", &EntryReader::read_aliases},
+            {"pin", &EntryReader::read_pin},
+            {"unpack", &EntryReader::read_unpack},
+            {"keep_layers", &EntryReader::read_keep_layers}};
+        const auto reader = kKeys.find(key);
+        if (reader != kKeys.end()) return (this->*reader->second)(node, key);
+        std::vector<std::string> known;
+        known.reserve(kKeys.size());
+        for (const auto& [name, unused] : kKeys) known.push_back(name);
+        throw unknown_key(place_of(node, file_), key, known);
+    }
+
+    void read_nothing(const toml::node&, const std::string&) {}
+    void read_digest(const toml::node& node, const std::string& key) {
+        const oci::Digest digest = at(node, [&] { return oci::Digest::parse(text(node, key)); });
+        if (request_.reference.digest && request_.reference.digest != digest) {
+            throw Error(Errc::usage, place_of(node, file_) + ": digest contradicts the one in ref",
+                        "keep one of the two");
+        }
+        request_.reference.digest = digest;
+        // A tag that nobody wrote is not worth a name: the digest says what is meant.
+        if (request_.reference.tag_was_implied) {
+            request_.reference.tag.reset();
+            request_.reference.tag_was_implied = false;
+        }
+    }
+    void read_platform(const toml::node& node, const std::string& key) {
+        request_.platform = at(node, [&] { return oci::Platform::parse(text(node, key)); });
+    }
+    void read_namespaces(const toml::node& node, const std::string& key) {
+        at(node, [&] {
+            request_.namespaces = texts(node, key);
+            for (const std::string& ns : request_.namespaces) containerd::validate_namespace(ns);
+            return 0;
+        });
+    }
+    void read_aliases(const toml::node& node, const std::string& key) {
+        at(node, [&] {
+            for (const std::string& text : texts(node, key)) {
+                request_.aliases.push_back(alias(text));
+            }
+            return 0;
+        });
+    }
+    static oci::Reference alias(const std::string& text) {
+        oci::Reference reference = oci::Reference::parse(text);
+        if (!reference.digest) return reference;
+        throw Error(Errc::usage, "alias " + text + " has a digest of its own",
+                    "give an alias a tag: its digest is the image's");
+    }
+    void read_pin(const toml::node& node, const std::string& key) {
+        request_.pin = at(node, [&] { return bool_value(node, key); });
+    }
+    void read_unpack(const toml::node& node, const std::string& key) {
+        request_.unpack = at(node, [&] { return bool_value(node, key); });
+    }
+    void read_keep_layers(const toml::node& node, const std::string& key) {
+        request_.keep_layers = at(node, [&] { return bool_value(node, key); });
+    }
+
+    oci::Reference reference(const toml::node& node, const std::string& key) {
+        return at(node, [&] { return oci::Reference::parse(text(node, key)); });
+    }
+    std::string text(const toml::node& node, const std::string& key) {
+        return expand_variables(string_value(node, key), lookup_);
+    }
+    std::vector<std::string> texts(const toml::node& node, const std::string& key) {
+        std::vector<std::string> values = strings_value(node, key);
+        for (std::string& value : values) value = expand_variables(value, lookup_);
+        return values;
+    }
+    const toml::table& table_;
+    const std::string& file_;
+    const Lookup& lookup_;
+    bake::ImageRequest request_{
+        .reference = {.registry = {}, .repository = {}, .tag = {}, .digest = {}},
+        .platform = {},
+        .namespaces = {},
+        .aliases = {},
+        .origin = {}};
+};
+
+std::vector<bake::ImageRequest> parse_tables(std::string_view text, const std::string& name,
+                                             const Lookup& lookup) {
+    const toml::table root = parse_toml(text, name);
+    std::vector<bake::ImageRequest> requests;
+    for (const auto& [key, node] : root) {
+        if (key.str() != "image") throw unknown_key(place_of(node, name), key.str(), {"image"});
+        const toml::array* tables = node.as_array();
+        if (tables == nullptr || !tables->is_homogeneous<toml::table>()) {
+            throw Error(Errc::usage, place_of(node, name) + ": image must be a list of tables",
+                        "write [[image]] with two brackets before each image");
+        }
+        for (const toml::node& table : *tables) {
+            requests.push_back(EntryReader(*table.as_table(), name, lookup).read());
+        }
+    }
+    return requests;
+}
+
+std::string_view trimmed(std::string_view text) {
+    static constexpr std::string_view kBlank = " \t\r";
+    const std::size_t begin = text.find_first_not_of(kBlank);
+    if (begin == std::string_view::npos) return {};
+    return text.substr(begin, text.find_last_not_of(kBlank) - begin + 1);
+}
+
+/// Calls visit(line number, text without comment and blanks) for each line that has something on
+/// it.
+template <typename Visit>
+void for_each_line(std::string_view text, Visit visit) {
+    for (int number = 1; !text.empty(); ++number) {
+        const std::size_t end = text.find('\n');
+        const std::string_view line = text.substr(0, end);
+        text = end == std::string_view::npos ? std::string_view() : text.substr(end + 1);
+        const std::string_view content = trimmed(line.substr(0, line.find('#')));
+        if (!content.empty() && !visit(number, content)) return;
+    }
+}
+
+/// No image reference begins with a bracket followed by a name or holds an equals sign; every TOML
+/// list does.
+bool looks_like_toml(std::string_view text) {
+    bool is_toml = false;
+    for_each_line(text, [&](int, std::string_view line) {
+        is_toml = line.starts_with("[[") || line.find('=') != std::string_view::npos ||
+                  (line.front() == '[' && line.back() == ']');
+        return false;
+    });
+    return is_toml;
+}
+
+std::vector<bake::ImageRequest> parse_lines(std::string_view text, const std::string& name,
+                                            const Lookup& lookup) {
+    std::vector<bake::ImageRequest> requests;
+    for_each_line(text, [&](int number, std::string_view line) {
+        const std::string origin = name + ":" + std::to_string(number);
+        in_context(origin, [&] {
+            requests.push_back({.reference = oci::Reference::parse(expand_variables(line, lookup)),
+                                .platform = {},
+                                .namespaces = {},
+                                .aliases = {},
+                                .origin = origin});
+        });
+        return true;
+    });
+    return requests;
+}
+
+std::string quoted_list(const std::vector<std::string>& values) {
+    std::string text = "[";
+    for (const std::string& value : values) {
+        if (text.size() > 1) text += ", ";
+        text += '"' + value + '"';
+    }
+    return text + "]";
+}
+
+}  // namespace
+
+std::string expand_variables(std::string_view text, const Lookup& lookup) {
+    std::string expanded;
+    for (;;) {
+        const std::size_t begin = text.find("${");
+        expanded += text.substr(0, begin);
+        if (begin == std::string_view::npos) return expanded;
+        text.remove_prefix(begin + 2);
+        const std::size_t end = text.find('}');
+        if (end == std::string_view::npos)
+            throw Error(Errc::usage, "\"${\" without a closing brace");
+        const std::string_view inside = text.substr(0, end);
+        text.remove_prefix(end + 1);
+        const std::size_t dash = inside.find(":-");
+        const std::string variable(inside.substr(0, dash));
+        if (variable.empty()) throw Error(Errc::usage, "${} names no variable");
+        if (const auto value = lookup(variable); value && !value->empty()) {
+            expanded += *value;
+        } else if (dash != std::string_view::npos) {
+            expanded += inside.substr(dash + 2);
+        } else {
+            throw Error(Errc::usage,
+                        "environment variable " + variable + (value ? " is empty" : " is not set"),
+                        "set it, or write ${" + variable + ":-default}");
+        }
+    }
+}
+
+std::vector<bake::ImageRequest> parse_image_list(std::string_view text, const std::string& name,
+                                                 const Lookup& lookup) {
+    // Some editors begin a file with a byte order mark.
+    if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
+    return looks_like_toml(text) ? parse_tables(text, name, lookup)
+                                 : parse_lines(text, name, lookup);
+}
+
+std::vector<bake::ImageRequest> read_image_list(const std::string& file, const Lookup& lookup) {
+    if (file.empty()) throw Error(Errc::usage, "an image list has an empty name");
+    const bool is_stdin = file == "-";
+    const std::string name = is_stdin ? "stdin" : file;
+    if (!is_stdin && std::filesystem::is_directory(file)) {
+        throw Error(Errc::usage, "image list " + file + " is a directory", "name a file in it");
+    }
+    std::string text;
+    try {
+        text = is_stdin ? read_descriptor(STDIN_FILENO, name, kMaxListBytes)
+                        : read_file(file, kMaxListBytes);
+    } catch (const Error& error) {
+        throw Error(Errc::usage, "image list: " + error.message(), "check its name and its mode");
+    }
+    std::vector<bake::ImageRequest> requests = parse_image_list(text, name, lookup);
+    if (requests.empty()) throw Error(Errc::usage, "image list " + name + " names no image");
+    return requests;
+}
+
+std::string lock_text(const std::vector<bake::ImageRequest>& requests) {
+    std::string text =
+        "# Written by prebake plan --lock: each image as it was when the plan was made.\n";
+    for (const bake::ImageRequest& request : requests) {
+        text += "\n[[image]]\nref = \"" + request.reference.str() + "\"\n";
+        if (request.platform) text += "platform = \"" + request.platform->str() + "\"\n";
+        if (!request.namespaces.empty()) {
+            text += "namespaces = " + quoted_list(request.namespaces) + "\n";
+        }
+        if (!request.aliases.empty()) {
+            std::vector<std::string> aliases;
+            for (const oci::Reference& alias : request.aliases) aliases.push_back(alias.str());
+            text += "aliases = " + quoted_list(aliases) + "\n";
+        }
+        if (!request.pin) text += "pin = false\n";
+        if (!request.unpack) text += "unpack = false\n";
+        if (!request.keep_layers) text += "keep_layers = false\n";
+    }
+    return text;
+}
+
+}  // namespace prebake::cli

@@ -1,0 +1,120 @@
+#include <cstdio>
+
+#include "agent/bake/json.h"
+#include "agent/base/file.h"
+#include "agent/cli/commands.h"
+#include "agent/cli/format.h"
+#include "agent/cli/image_list_file.h"
+#include "agent/cli/log.h"
+#include "agent/cli/workbench.h"
+
+namespace prebake::cli {
+namespace {
+
+v1::Plan document_of(const bake::Survey& survey, const std::vector<std::string>& warnings) {
+    v1::Plan plan;
+    plan.set_schema("prebake.v1.Plan");
+    for (const bake::PlannedImage& planned : survey.plan.images) {
+        v1::PlannedImage& image = *plan.add_images();
+        image.set_name(bake::name_of(planned.request));
+        image.set_platform(planned.request.platform->str());
+        image.set_compressed_bytes(planned.compressed_bytes);
+        image.set_bytes_present(planned.bytes_present);
+        image.set_unpacked(planned.unpacked);
+        if (planned.problem) *image.mutable_problem() = problem_of(*planned.problem);
+        if (!planned.image) continue;
+        image.set_digest(planned.image->target.digest.str());
+        image.set_layers(static_cast<std::uint32_t>(planned.image->contents.layers.size()));
+    }
+    plan.set_bytes_to_fetch(survey.plan.bytes_to_fetch);
+    plan.set_bytes_present(survey.plan.bytes_present);
+    plan.set_estimated_disk_bytes(survey.plan.estimated_disk_bytes);
+    if (survey.free_space) {
+        plan.set_free_content_bytes(survey.free_space->content_bytes);
+        plan.set_free_snapshot_bytes(survey.free_space->snapshot_bytes);
+    }
+    for (const std::string& warning : warnings) plan.add_warnings(warning);
+    return plan;
+}
+
+void print_table(const bake::Survey& survey) {
+    std::vector<std::vector<std::string>> rows{
+        {"IMAGE", "DIGEST", "PLATFORM", "LAYERS", "COMPRESSED", "THERE", "STATE"}};
+    for (const bake::PlannedImage& planned : survey.plan.images) {
+        if (!planned.image) {
+            rows.push_back({bake::name_of(planned.request), "-", planned.request.platform->str(),
+                            "-", "-", "-",
+                            "problem: " + std::string(to_string(planned.problem->code()))});
+            continue;
+        }
+        const bool is_complete =
+            planned.bytes_present == planned.compressed_bytes && planned.unpacked;
+        rows.push_back({bake::name_of(planned.request), planned.image->target.digest.short_form(),
+                        planned.request.platform->str(),
+                        std::to_string(planned.image->contents.layers.size()),
+                        format_bytes(planned.compressed_bytes), format_bytes(planned.bytes_present),
+                        is_complete ? "there" : "to bake"});
+    }
+    std::fputs(format_table(rows, {3, 4, 5}).c_str(), stdout);
+    const bake::Plan& plan = survey.plan;
+    std::printf("to fetch: %s; there already: %s; disk needed: about %s",
+                format_bytes(plan.bytes_to_fetch).c_str(), format_bytes(plan.bytes_present).c_str(),
+                format_bytes(plan.estimated_disk_bytes).c_str());
+    if (survey.free_space) {
+        std::printf("; disk free: %s", format_bytes(survey.free_space->content_bytes).c_str());
+        if (!survey.free_space->on_one_disk) {
+            std::printf(" for content, %s for snapshots",
+                        format_bytes(survey.free_space->snapshot_bytes).c_str());
+        }
+    }
+    std::printf("\n");
+}
+
+/// The requests with the digests that they resolved to. Namespaces that are just the default stay
+/// open; the platform does not: one digest may be for one platform only.
+std::vector<bake::ImageRequest> locked(const bake::Survey& survey,
+                                       const std::vector<std::string>& default_namespaces) {
+    std::vector<bake::ImageRequest> requests;
+    for (const bake::PlannedImage& planned : survey.plan.images) {
+        bake::ImageRequest& request = requests.emplace_back(planned.request);
+        request.reference.digest = planned.image->target.digest;
+        if (request.namespaces == default_namespaces) request.namespaces.clear();
+    }
+    return requests;
+}
+
+}  // namespace
+
+ExitCode plan_command(const Invocation& invocation, const PlanArguments& arguments) {
+    const std::vector<std::string> warnings = bake::warnings_for(arguments.images);
+    for (const std::string& warning : warnings) log_warning(warning);
+    Workbench workbench(invocation, log_warning);
+    const bake::Survey survey = workbench.survey(invocation, arguments.images);
+
+    if (invocation.json) {
+        std::puts(bake::to_json(document_of(survey, warnings), bake::JsonForm::indented).c_str());
+    } else if (!invocation.quiet) {
+        print_table(survey);
+    }
+    const Error* first = nullptr;
+    std::size_t problems = 0;
+    for (const bake::PlannedImage& planned : survey.plan.images) {
+        if (!planned.problem) continue;
+        log_error(planned.problem->within("image " + bake::name_of(planned.request)));
+        if (problems++ == 0) first = &*planned.problem;
+    }
+    if (problems > 0) {
+        if (!arguments.lock_file.empty()) {
+            log_warning("no lock file written: not every image could be resolved");
+        }
+        return problems == survey.plan.images.size() ? exit_code_of(first->code())
+                                                     : ExitCode::partial;
+    }
+    if (!arguments.lock_file.empty()) {
+        write_file_durably(arguments.lock_file,
+                           lock_text(locked(survey, invocation.config.namespaces)), 0644);
+    }
+    return ExitCode::done;
+}
+
+}  // namespace prebake::cli

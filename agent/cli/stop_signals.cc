@@ -1,0 +1,42 @@
+#include "agent/cli/stop_signals.h"
+
+#include <csignal>
+#include <cstdlib>
+
+namespace prebake::cli {
+namespace {
+
+sigset_t stop_signals() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGUSR1);  // our own: ends the thread that waits
+    return signals;
+}
+
+}  // namespace
+
+StopSignals::StopSignals() {
+    const sigset_t signals = stop_signals();
+    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    thread_ = std::jthread([this](const std::stop_token& ended) { wait(ended); });
+}
+
+StopSignals::~StopSignals() {
+    thread_.request_stop();
+    pthread_kill(thread_.native_handle(), SIGUSR1);
+}
+
+void StopSignals::wait(const std::stop_token& ended) {
+    const sigset_t signals = stop_signals();
+    while (!ended.stop_requested()) {
+        int signal = 0;
+        if (sigwait(&signals, &signal) != 0 || signal == SIGUSR1) continue;
+        if (received_ != 0) std::_Exit(128 + signal);
+        received_ = signal;
+        source_.request_stop();
+    }
+}
+
+}  // namespace prebake::cli

@@ -1,0 +1,73 @@
+#include <cstdio>
+
+#include "agent/bake/json.h"
+#include "agent/bake/record.h"
+#include "agent/bake/verify.h"
+#include "agent/cli/commands.h"
+#include "agent/cli/format.h"
+#include "agent/cli/workbench.h"
+
+namespace prebake::cli {
+namespace {
+
+v1::VerifyReport document_of(const bake::Verification& result) {
+    v1::VerifyReport report;
+    report.set_schema("prebake.v1.VerifyReport");
+    report.set_images(static_cast<std::uint32_t>(result.images));
+    report.set_blobs(result.blobs);
+    report.set_snapshots(result.snapshots);
+    report.set_bytes_read(result.bytes_read);
+    for (const bake::Finding& finding : result.findings) {
+        v1::Finding& out = *report.add_findings();
+        out.set_image(finding.image);
+        out.set_namespace_(finding.ns);
+        out.set_object(finding.object);
+        out.set_expected(finding.expected);
+        out.set_found(finding.found);
+        out.set_next_step(finding.next_step);
+    }
+    return report;
+}
+
+void print_text(const bake::Verification& result) {
+    for (const bake::Finding& finding : result.findings) {
+        std::printf("%s (namespace %s): %s: expected %s, found %s\n  %s\n", finding.image.c_str(),
+                    finding.ns.c_str(), finding.object.c_str(), finding.expected.c_str(),
+                    finding.found.c_str(), finding.next_step.c_str());
+    }
+    std::string read;
+    if (result.bytes_read > 0) read = ", " + format_bytes(result.bytes_read) + " read and hashed";
+    std::printf("%s: %zu images, %llu blobs, %llu snapshots checked%s; %zu findings\n",
+                result.findings.empty() ? "ok" : "NOT OK", result.images,
+                static_cast<unsigned long long>(result.blobs),
+                static_cast<unsigned long long>(result.snapshots), read.c_str(),
+                result.findings.size());
+}
+
+}  // namespace
+
+ExitCode verify_command(const Invocation& invocation, const VerifyArguments& arguments) {
+    v1::BakeRecord record;
+    try {
+        record = bake::read_record(invocation.state_dir);
+    } catch (const Error& error) {
+        if (error.code() != Errc::not_found) throw;
+        throw Error(Errc::not_found,
+                    "there is no bake record " + bake::record_path(invocation.state_dir).string(),
+                    "bake something first, or name the right --state-dir");
+    }
+    const containerd::Connection connection(invocation.config.address, invocation.signals.token());
+    const bake::Verification result =
+        bake::verify(record, connection,
+                     {.depth = arguments.deep ? bake::Depth::content : bake::Depth::metadata,
+                      .namespaces = invocation.named_namespaces,
+                      .snapshotter = invocation.config.snapshotter});
+    if (invocation.json) {
+        std::puts(bake::to_json(document_of(result), bake::JsonForm::indented).c_str());
+    } else if (!invocation.quiet || !result.findings.empty()) {
+        print_text(result);
+    }
+    return result.findings.empty() ? ExitCode::done : ExitCode::not_ready;
+}
+
+}  // namespace prebake::cli

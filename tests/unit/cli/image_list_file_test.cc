@@ -1,0 +1,138 @@
+#include "agent/cli/image_list_file.h"
+
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "agent/base/error.h"
+#include "tests/unit/temporary_directory.h"
+
+namespace prebake::cli {
+namespace {
+
+std::optional<std::string> lookup(const std::string& name) {
+    if (name == "VERSION") return "1.27";
+    if (name == "EMPTY") return "";
+    return std::nullopt;
+}
+
+std::string message_of(const std::string& text) {
+    try {
+        parse_image_list(text, "list", lookup);
+    } catch (const Error& error) {
+        CHECK(error.code() == Errc::usage);
+        return error.what();
+    }
+    return "accepted";
+}
+
+TEST_CASE("variables") {
+    CHECK(expand_variables("a:${VERSION}-x", lookup) == "a:1.27-x");
+    CHECK(expand_variables("a:${MISSING:-2}${EMPTY:-3}", lookup) == "a:23");
+    CHECK(expand_variables("a$b", lookup) == "a$b");
+    for (const char* bad : {"${MISSING}", "${EMPTY}", "${VERSION"}) {
+        CAPTURE(bad);
+        CHECK_THROWS_AS(expand_variables(bad, lookup), Error);
+    }
+}
+
+TEST_CASE("plain text") {
+    const auto requests = parse_image_list(
+        "# comment\n\n nginx:${VERSION}  # the web server\r\n[::1]:5000/a:1\n", "list", lookup);
+    REQUIRE(requests.size() == 2);
+    CHECK(requests[0].reference.str() == "docker.io/library/nginx:1.27");
+    CHECK(requests[0].origin == "list:3");
+    CHECK(requests[1].reference.registry == "[::1]:5000");
+}
+
+TEST_CASE("TOML") {
+    const std::string digest = "sha256:" + std::string(64, 'a');
+    const auto requests = parse_image_list(R"(
+[[image]]
+ref = "nginx:${VERSION}"
+platform = "linux/arm64"
+namespaces = ["k8s.io", "moby"]
+aliases = ["example.com/nginx:1"]
+pin = false
+unpack = false
+keep_layers = false
+
+[[image]]
+ref = "redis"
+digest = ")" + digest + "\"\n",
+                                           "list", lookup);
+    REQUIRE(requests.size() == 2);
+    CHECK(requests[0].reference.tag == "1.27");
+    CHECK(requests[0].platform == oci::Platform::parse("linux/arm64"));
+    CHECK(requests[0].namespaces == std::vector<std::string>{"k8s.io", "moby"});
+    CHECK(requests[0].aliases.size() == 1);
+    CHECK_FALSE(requests[0].pin);
+    CHECK_FALSE(requests[0].unpack);
+    CHECK_FALSE(requests[0].keep_layers);
+    CHECK(requests[0].origin == "list:3");
+    CHECK(requests[1].reference.str() == "docker.io/library/redis@" + digest);
+    CHECK(requests[1].pin);
+}
+
+TEST_CASE("what is wrong with a list is said with its place") {
+    struct Row {
+        const char* name;
+        std::string text;
+        std::vector<std::string> parts;
+    };
+    const std::vector<Row> rows{
+        {"unset variable", "a:1\nb:${NOPE}\n", {"list:2", "NOPE", "not set"}},
+        {"invalid reference", "a:1\nNot/Valid Ref\n", {"list:2"}},
+        {"bad TOML", "[[image]]\nref = \n", {"list:2"}},
+        {"unknown key",
+         "[[image]]\nref = \"a:1\"\nplatfrom = \"linux/amd64\"\n",
+         {"list:3", "platfrom", "platform"}},
+        {"unknown table", "[[images]]\nref = \"a:1\"\n", {"list:1", "images", "image"}},
+        {"no ref", "[[image]]\npin = true\n", {"list:1", "ref"}},
+        {"wrong type",
+         "[[image]]\nref = \"a:1\"\npin = \"yes\"\n",
+         {"list:3", "pin", "true or false"}},
+        {"one bracket", "[image]\nref = \"a:1\"\n", {"list:1", "[[image]]"}},
+        {"odd namespace", "[[image]]\nref = \"a:1\"\nnamespaces = [\"a/b\"]\n", {"list:3", "a/b"}},
+        {"digest twice",
+         "[[image]]\nref = \"a@sha256:" + std::string(64, 'a') +
+             "\"\ndigest = \"sha256:" + std::string(64, 'b') + "\"\n",
+         {"list:3", "contradicts"}},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        const std::string message = message_of(row.text);
+        for (const std::string& part : row.parts) {
+            CHECK_MESSAGE(message.find(part) != std::string::npos, message);
+        }
+    }
+}
+
+TEST_CASE("files that are no lists") {
+    const TemporaryDirectory directory;
+    CHECK_THROWS_AS(read_image_list(directory.path().string(), lookup), Error);
+    CHECK_THROWS_AS(read_image_list((directory.path() / "missing").string(), lookup), Error);
+    const auto empty = directory.path() / "empty";
+    std::ofstream(empty) << "# nothing\n";
+    CHECK_THROWS_AS(read_image_list(empty.string(), lookup), Error);
+}
+
+TEST_CASE("a lock is a list: reading it gives the same requests") {
+    const auto requests =
+        parse_image_list("[[image]]\nref = \"nginx:1@sha256:" + std::string(64, 'a') +
+                             "\"\nplatform = \"linux/arm/v7\"\nnamespaces = [\"moby\"]\n"
+                             "aliases = [\"a:2\"]\nkeep_layers = false\n",
+                         "list", lookup);
+    const auto again = parse_image_list(lock_text(requests), "lock", lookup);
+    REQUIRE(again.size() == 1);
+    CHECK(again[0].reference == requests[0].reference);
+    CHECK(again[0].platform == requests[0].platform);
+    CHECK(again[0].namespaces == requests[0].namespaces);
+    CHECK(again[0].aliases == requests[0].aliases);
+    CHECK(again[0].pin == requests[0].pin);
+    CHECK(again[0].keep_layers == requests[0].keep_layers);
+}
+
+}  // namespace
+}  // namespace prebake::cli
