@@ -1,0 +1,121 @@
+#!/usr/bin/python3
+"""Holds every #include of agent/ against the arrows of DESIGN.md.
+
+A room may include what stands to its left, and itself. A third-party library belongs to the rooms
+that adapt it. `includes.py --self-test` shows that a forbidden include is found.
+"""
+
+import pathlib
+import re
+import sys
+
+import tree
+
+ROOMS = {
+    "base": (),
+    "oci": ("base",),
+    "registry": ("base", "oci"),
+    "containerd": ("base", "oci"),
+    "layer": ("base", "oci"),
+    "bake": ("base", "oci", "registry", "containerd", "layer"),
+    "identity": ("base",),
+    "node": ("base", "oci", "registry", "containerd", "layer", "bake"),
+    "report": ("base", "oci", "registry", "containerd", "layer", "bake", "node"),
+    "cli": ("base", "oci", "registry", "containerd", "layer", "bake", "identity", "node", "report"),
+}
+
+# Prefix of the header -> rooms, or single files, that may include it. The first match decides.
+LIBRARIES = (
+    ("proto/containerd/", ("containerd",)),
+    ("proto/prebake/", ("bake", "node", "report", "cli")),
+    ("google/protobuf/", ("containerd", "bake", "node", "report", "cli")),
+    ("grpc", ("containerd",)),
+    ("boost/beast", ("registry/http_beast.cc", "report/http_beast.cc")),
+    ("boost/asio", ("registry/http_beast.cc", "report/http_beast.cc")),
+    ("boost/json", ("oci", "registry", "containerd", "node", "report")),
+    ("boost/url", ("registry",)),
+    ("boost/system", ("oci", "registry", "containerd", "node", "report")),
+    ("boost/", ()),
+    ("openssl/evp", ("base", "registry/http_beast.cc")),
+    ("openssl/", ("registry/http_beast.cc", "report/http_beast.cc")),
+    ("archive", ("layer",)),
+    ("isa-l", ("layer",)),
+    ("igzip", ("layer",)),
+    ("zstd", ("layer",)),
+    ("zlib", ("layer",)),
+    ("spdlog/", ("cli",)),
+    ("CLI/", ("cli",)),
+    ("toml++/", ("cli", "registry")),
+)
+# Headers of libc and of the kernel; the C++ library's have neither a slash nor an extension.
+SYSTEM = re.compile(r"^([a-z0-9_]+(\.h)?|(sys|linux|netinet|arpa|net|bits)/[a-z0-9_/]+\.h)$")
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
+
+
+def is_allowed(path, style, header):
+    """Whether agent/<path> may include the header. `path` is relative to agent/."""
+    room = path.parts[0]
+    if header.startswith("agent/"):
+        other = pathlib.PurePath(header).parts[1]
+        return other == room or other in ROOMS.get(room, ())
+    for prefix, places in LIBRARIES:
+        if header.startswith(prefix):
+            return room in places or str(path) in places
+    # What is ours is included from the top, in quotes; what is unknown must be entered above first.
+    return style == "<" and bool(SYSTEM.match(header))
+
+
+def findings_in(path, text):
+    return [f"agent/{path}:{text.count(chr(10), 0, match.start(2)) + 1}: may not include {match[2]}"
+            for match in INCLUDE.finditer(text) if not is_allowed(path, match[1], match[2])]
+
+
+def self_test():
+    path = pathlib.PurePath
+    forbidden = (
+        ("base/file.h", '#include "agent/oci/digest.h"'),
+        ("oci/digest.h", '#include "agent/registry/http.h"'),
+        ("registry/remote.cc", '#include "agent/containerd/content.h"'),
+        ("containerd/diff.cc", '#include "agent/layer/apply.h"'),
+        ("bake/plan.cc", '#include "agent/cli/config.h"'),
+        ("identity/seal.cc", '#include "agent/oci/digest.h"'),
+        ("registry/remote.cc", "#include <boost/beast/http.hpp>"),
+        ("bake/plan.cc", "#include <grpcpp/grpcpp.h>"),
+        ("bake/plan.cc", "#include <boost/json.hpp>"),
+        ("bake/plan.cc", '#include "proto/containerd/content.pb.h"'),
+        ("oci/digest.cc", "#include <openssl/evp.h>"),
+        ("bake/bake.cc", "#include <spdlog/spdlog.h>"),
+        ("bake/bake.cc", '#include "plan.h"'),
+        ("bake/bake.cc", "#include <unknown/library.h>"),
+        ("newroom/a.cc", '#include "agent/base/error.h"'),
+        ("bake/bake.cc", "  #  include   <grpcpp/channel.h>"),
+    )
+    allowed = (
+        ("oci/digest.cc", '#include "agent/base/error.h"'),
+        ("cli/main.cc", '#include "agent/identity/seal.h"'),
+        ("registry/http_beast.cc", "#include <boost/asio/ssl.hpp>"),
+        ("containerd/diff.cc", "#include <grpcpp/grpcpp.h>"),
+        ("bake/record.cc", '#include "proto/prebake/v1/bake_record.pb.h"'),
+        ("base/file.cc", "#include <sys/stat.h>\n#include <vector>\n#include <fcntl.h>"),
+        ("bake/bake.cc", '// #include "agent/cli/config.h"'),
+    )
+    wrong = [f"not found: {name}: {text}" for name, text in forbidden
+             if not findings_in(path(name), text)]
+    wrong += [f"wrongly found: {name}: {text}" for name, text in allowed
+              if findings_in(path(name), text)]
+    tree.report(wrong, len(forbidden) + len(allowed), "self-test of the include lint")
+
+
+def main():
+    if sys.argv[1:] == ["--self-test"]:
+        self_test()
+    sources = [path for path in tree.files()
+               if path.parts[0] == "agent" and path.suffix in (".h", ".cc")]
+    findings = []
+    for path in sources:
+        findings += findings_in(path.relative_to("agent"), (tree.TOP / path).read_text())
+    tree.report(findings, len(sources), "includes")
+
+
+if __name__ == "__main__":
+    main()
