@@ -1,0 +1,331 @@
+"""The daemons that the tests stand on: a private containerd, Debian's docker-registry.
+
+Environment:
+  PREBAKE_TEST_CONTAINERD   directory whose bin/ holds the containerd to test against
+                            (default: the one on PATH)
+
+They are stopped by their process ids, also when a test fails; `setpriv --pdeathsig` covers the case
+that the test itself is killed.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+DEADLINE = 60
+ADMIN_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def wait_until(condition, what, deadline=DEADLINE):
+    """Polls `condition` until it is true; returns its value. Fails after `deadline` seconds."""
+    end = time.monotonic() + deadline
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"within {deadline} s not true: {what}")
+        time.sleep(0.02)
+
+
+def mounts_below(directory):
+    """Mount points at or below `directory`, the deepest first."""
+    points = []
+    for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
+        point = line.split()[4].encode().decode("unicode_escape")
+        if point == str(directory) or point.startswith(f"{directory}/"):
+            points.append(point)
+    return sorted(points, key=len, reverse=True)
+
+
+class Workspace:
+    """A temporary directory in which containerd can work, removed with what is mounted there."""
+
+    def __init__(self):
+        # Socket paths end at 107 bytes: a long TMPDIR would break containerd.
+        self.path = pathlib.Path(tempfile.mkdtemp(prefix="prebake-", dir="/tmp"))
+        kind = subprocess.run(["stat", "-f", "-c", "%T", self.path], stdout=subprocess.PIPE,
+                              text=True, check=True).stdout.strip()
+        if kind == "overlayfs":  # in a container: an overlay cannot lie on top of an overlay
+            self.mount_tmpfs(self.path, "8g")
+
+    def mount_tmpfs(self, directory, size):
+        directory.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "prebake-test",
+                        directory], check=True)
+        return directory
+
+    def remove(self):
+        for point in mounts_below(self.path):
+            subprocess.run(["umount", "-l", point], check=False)
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+class Server:
+    """A child process with a log file."""
+
+    def __init__(self, arguments, log, environment=None):
+        self.log = log
+        with open(log, "ab") as out:
+            self.process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", "--", *map(str, arguments)], stdout=out,
+                stderr=out, stdin=subprocess.DEVNULL, env=environment)
+
+    def stop(self, how=signal.SIGTERM):
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+    def check_alive(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"server ended with {self.process.returncode}:\n"
+                                 + self.log.read_text()[-4000:])
+        return True
+
+
+class Containerd:
+    """A containerd of our own: root, state, socket and CNI directories below `directory`."""
+
+    def __init__(self, directory, root=None):
+        self.directory = directory
+        self.root = root or directory / "root"
+        self.state = directory / "state"
+        self.address = str(directory / "c.sock")
+        home = os.environ.get("PREBAKE_TEST_CONTAINERD")
+        self._path = f"{home}/bin:{ADMIN_PATH}" if home else ADMIN_PATH
+        self._ctr = shutil.which("ctr", path=self._path)
+        self._daemon = shutil.which("containerd", path=self._path)
+        if not self._ctr or not self._daemon:
+            raise AssertionError(f"no containerd and ctr on {self._path}")
+        version = subprocess.run([self._daemon, "--version"], stdout=subprocess.PIPE, text=True,
+                                 check=True).stdout
+        self.version = tuple(map(int, re.search(r" v?(\d+)\.(\d+)\.(\d+)", version).groups()))
+        self._server = None
+        self._config = directory / "containerd.toml"
+        directory.mkdir(parents=True, exist_ok=True)
+        for name in ("cni.d", "opt"):
+            (directory / name).mkdir(exist_ok=True)
+        self._config.write_text(self._configuration())
+
+    def _configuration(self):
+        modern = self.version >= (2, 0, 0)
+        cri = "io.containerd.cri.v1.runtime" if modern else "io.containerd.grpc.v1.cri"
+        lines = [
+            f"version = {3 if modern else 2}",
+            f'root = "{self.root}"',
+            f'state = "{self.state}"',
+            "[grpc]",
+            f'  address = "{self.address}"',
+            '[plugins."io.containerd.internal.v1.opt"]',
+            f'  path = "{self.directory}/opt"',
+            f'[plugins."{cri}".cni]',
+            f'  conf_dir = "{self.directory}/cni.d"',
+        ]
+        if self.version >= (1, 7, 0):  # its socket is one for the whole machine
+            lines += ['[plugins."io.containerd.nri.v1.nri"]', "  disable = true"]
+        return "\n".join(lines) + "\n"
+
+    def start(self):
+        environment = {**os.environ, "PATH": self._path}
+        self._server = Server([self._daemon, "--config", self._config],
+                              self.directory / "containerd.log", environment)
+        wait_until(lambda: self._server.check_alive() and self._answers(),
+                   "containerd answers on its socket")
+        return self
+
+    def _answers(self):
+        return self.run_ctr("version", namespace="default").returncode == 0
+
+    def stop(self, how=signal.SIGTERM):
+        if self._server:
+            self._server.stop(how)
+
+    def kill(self):
+        self.stop(signal.SIGKILL)
+
+    def close(self):
+        """Stops containerd and what it left behind: shims on our socket, mounts."""
+        self.stop()
+        for entry in pathlib.Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):
+                    command = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                    if "containerd-shim" in command[0] and self.address in command:
+                        os.kill(int(entry.name), signal.SIGKILL)
+        for directory in (self.state, self.root):
+            for point in mounts_below(directory):
+                if point != str(directory):
+                    subprocess.run(["umount", "-l", point], check=False)
+
+    # What is in it. The asserts of the tests read the store through ctr: an eye that is not ours.
+
+    def run_ctr(self, *arguments, namespace="k8s.io", timeout=DEADLINE):
+        return subprocess.run(
+            [self._ctr, "--address", self.address, "--namespace", namespace, *map(str, arguments)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=timeout,
+            env={**os.environ, "PATH": self._path})
+
+    def ctr(self, *arguments, namespace="k8s.io"):
+        done = self.run_ctr(*arguments, namespace=namespace)
+        if done.returncode != 0:
+            raise AssertionError(f"ctr {' '.join(map(str, arguments))}: {done.stderr}")
+        return done.stdout
+
+    def images(self, namespace="k8s.io"):
+        """name -> (target digest, labels)"""
+        found = {}
+        for line in self.ctr("images", "ls", namespace=namespace).splitlines()[1:]:
+            fields = line.split()
+            found[fields[0]] = (fields[2], _labels(fields[-1]))
+        return found
+
+    def blobs(self, namespace="k8s.io"):
+        """digest -> labels"""
+        lines = self.ctr("content", "ls", namespace=namespace).splitlines()[1:]
+        return {line.split()[0]: _labels(line.split()[-1]) for line in lines}
+
+    def blob_text(self, digest, namespace="k8s.io"):
+        return self.ctr("content", "get", digest, namespace=namespace)
+
+    def snapshots(self, namespace="k8s.io", snapshotter="overlayfs"):
+        """key -> kind, such as Committed or Active"""
+        lines = self.ctr("snapshots", "--snapshotter", snapshotter, "ls",
+                         namespace=namespace).splitlines()[1:]
+        return {line.split()[0]: line.split()[-1] for line in lines}
+
+    def leases(self, namespace="k8s.io"):
+        return self.ctr("leases", "ls", "--quiet", namespace=namespace).split()
+
+    def check(self, namespace="k8s.io"):
+        """name -> the line of `ctr images check`"""
+        lines = self.ctr("images", "check", namespace=namespace).splitlines()[1:]
+        return {line.split()[0]: line for line in lines}
+
+    def collect_garbage(self):
+        """Makes containerd collect everything that nothing holds."""
+        self.ctr("leases", "create", "--id", "garbage")
+        self.ctr("leases", "delete", "--sync", "garbage")
+
+    def blob_path(self, digest):
+        """Where the blob lies on disk."""
+        return (self.root / "io.containerd.content.v1.content/blobs/sha256"
+                / digest.partition(":")[2])
+
+    def ingested_bytes(self):
+        """Bytes of unfinished blobs on disk."""
+        ingests = self.root / "io.containerd.content.v1.content" / "ingest"
+        total = 0
+        for data in ingests.glob("*/data"):
+            with contextlib.suppress(FileNotFoundError):
+                total += data.stat().st_size
+        return total
+
+    def run_container(self, name, *command, namespace="k8s.io", snapshotter="overlayfs"):
+        """Runs a container of the image to its end; returns what it printed."""
+        container = f"prebake-test-{os.getpid()}-{time.monotonic_ns()}"
+        # A cgroup at the top is removed with the container; ctr's default leaves its parent behind.
+        return self.ctr("run", "--rm", "--snapshotter", snapshotter, "--cgroup", f"/{container}",
+                        name, container, *command, namespace=namespace)
+
+    @contextlib.contextmanager
+    def mounted(self, chain_id, namespace="k8s.io", snapshotter="overlayfs"):
+        """The tree of a committed snapshot, read-only, as a directory."""
+        key = f"view-{time.monotonic_ns()}"
+        target = self.directory / key
+        target.mkdir()
+        # Nothing holds the view in containerd, which may collect it at once; what is mounted, the
+        # committed layers below it, stays.
+        mount = self.ctr("snapshots", "--snapshotter", snapshotter, "view", "--target", target, key,
+                         chain_id, namespace=namespace)
+        subprocess.run(mount, shell=True, check=True)
+        try:
+            yield target
+        finally:
+            subprocess.run(["umount", target], check=True)
+            self.run_ctr("snapshots", "--snapshotter", snapshotter, "rm", key, namespace=namespace)
+
+
+def _labels(text):
+    """ctr joins labels with commas, which a value may contain too (several repositories in
+    distribution.source): what has no "=" belongs to the value before it."""
+    labels = {}
+    key = None
+    for item in text.split(","):
+        if "=" in item:
+            key, value = item.split("=", 1)
+            labels[key] = value
+        elif key:
+            labels[key] += "," + item
+    return labels
+
+
+class DockerRegistry:
+    """Debian's docker-registry on a loopback port, its storage below `directory`."""
+
+    def __init__(self, directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        config = directory / "registry.yml"
+        config.write_text(json.dumps({  # JSON is YAML
+            "version": 0.1,
+            "log": {"level": "info"},
+            "storage": {"filesystem": {"rootdirectory": str(directory / "storage")}},
+            "http": {"addr": "127.0.0.1:0"},
+        }))
+        program = shutil.which("docker-registry", path=ADMIN_PATH)
+        if not program:
+            raise AssertionError("docker-registry is not installed")
+        self._server = Server([program, "serve", config], directory / "registry.log")
+        self.port = int(wait_until(self._announced_port, "docker-registry names its port"))
+
+    def _announced_port(self):
+        self._server.check_alive()
+        found = re.search(r"listening on 127\.0\.0\.1:(\d+)", self._server.log.read_text())
+        return found and found.group(1)
+
+    @property
+    def host(self):
+        return f"127.0.0.1:{self.port}"
+
+    def stop(self):
+        self._server.stop()
+
+    def push(self, repository, image, tag="1.0"):
+        return push(self.host, repository, image, tag)
+
+
+def push(host, repository, image, tag):
+    """Uploads an image to a registry as any client does; returns its reference."""
+    connection = http.client.HTTPConnection(host, timeout=DEADLINE)
+    with contextlib.closing(connection):
+        for blob in image.blobs:
+            location = _send(connection, "POST", f"/v2/{repository}/blobs/uploads/", 202)
+            path = re.sub(r"^https?://[^/]+", "", location)
+            path += ("&" if "?" in path else "?") + f"digest={blob.digest}"
+            _send(connection, "PUT", path, 201, blob.content, "application/octet-stream")
+        for manifest in reversed(image.manifests):  # children before their index
+            name = tag if manifest is image.top else manifest.digest
+            _send(connection, "PUT", f"/v2/{repository}/manifests/{name}", 201, manifest.content,
+                  manifest.media_type)
+    return f"{host}/{repository}:{tag}"
+
+
+def _send(connection, method, path, expected, body=b"", media_type=None):
+    headers = {"Content-Type": media_type} if media_type else {}
+    connection.request(method, path, body=body, headers=headers)
+    answer = connection.getresponse()
+    text = answer.read()
+    if answer.status != expected:
+        raise AssertionError(f"{method} {path}: {answer.status} {text.decode()}")
+    return answer.headers.get("Location", "")

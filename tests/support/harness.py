@@ -1,0 +1,283 @@
+"""What every system test stands on: a private containerd, a registry, and prebake itself.
+
+Environment:
+  PREBAKE                   the executable under test (required)
+  PREBAKE_TEST_CONTAINERD   see daemons.py
+
+Everything lives in one temporary directory, which is removed when the tests of a class have ended.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+import oci_image
+import registry as scripted
+# Not all of them for ourselves: a test needs to import one module.
+from daemons import ADMIN_PATH, DEADLINE, Containerd, DockerRegistry, Workspace, push, wait_until
+
+MANAGED = ("io.cri-containerd.image", "managed")
+PINNED = ("io.cri-containerd.pinned", "pinned")
+
+# Exit codes of prebake, as DESIGN.md lists them.
+DONE, FAILED, USAGE, PARTIAL, NOT_READY, TRY_AGAIN = 0, 1, 2, 3, 4, 5
+INTERRUPTED, TERMINATED = 130, 143
+
+
+# prebake ---------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Result:
+    code: int
+    stdout: str
+    stderr: str
+    max_rss_kib: int = 0
+
+    @property
+    def json(self):
+        return json.loads(self.stdout)
+
+    def __str__(self):
+        return f"exit code {self.code}\n--- stdout\n{self.stdout}\n--- stderr\n{self.stderr}"
+
+
+class Running:
+    """A prebake that works in the background, its output in files (a pipe could fill up)."""
+
+    def __init__(self, arguments, environment, directory, stdin):
+        self._out = open(directory / f"out-{time.monotonic_ns()}", "w+b")
+        self._err = open(directory / f"err-{time.monotonic_ns()}", "w+b")
+        with tempfile.TemporaryFile() as given:
+            given.write(stdin.encode())
+            given.seek(0)
+            self._process = subprocess.Popen(arguments, env=environment, cwd=directory, stdin=given,
+                                             stdout=self._out, stderr=self._err)
+        self._result = None
+
+    def send(self, how):
+        self._process.send_signal(how)
+
+    def stderr(self):
+        return pathlib.Path(self._err.name).read_text()
+
+    def until(self, condition, what):
+        """Waits until `condition` holds; a prebake that has ended will not bring it about."""
+        def holds():
+            if condition():
+                return True
+            if self._has_ended():
+                raise AssertionError(f"prebake ended before: {what}\n{self.wait()}")
+            return False
+        wait_until(holds, what)
+
+    def at(self, gate):
+        """Waits until prebake's request has come to the gate."""
+        self.until(lambda: gate.is_reached, "a request comes to the gate")
+
+    def _has_ended(self):
+        ended = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        return ended is not None
+
+    def wait(self, timeout=DEADLINE):
+        """The result; a killed process has the code that a shell would show."""
+        if self._result is None:
+            end = time.monotonic() + timeout
+            while True:
+                pid, status, usage = os.wait4(self._process.pid, os.WNOHANG)
+                if pid:
+                    break
+                if time.monotonic() > end:
+                    self._process.kill()
+                    os.wait4(self._process.pid, 0)
+                    self._process.returncode = -signal.SIGKILL
+                    raise AssertionError(f"prebake did not end within {timeout} s:\n"
+                                         + self.stderr())
+                time.sleep(0.01)
+            code = os.waitstatus_to_exitcode(status)
+            self._process.returncode = code
+            texts = []
+            for out in (self._out, self._err):
+                out.seek(0)
+                texts.append(out.read().decode(errors="replace"))
+                out.close()
+            self._result = Result(128 - code if code < 0 else code, *texts, usage.ru_maxrss)
+        return self._result
+
+    def end(self):
+        """For clean-up: whatever it is doing, it is over afterwards."""
+        if self._result is None and self._process.returncode is None:
+            self._process.kill()
+            with contextlib.suppress(ChildProcessError):
+                self.wait()
+
+
+# The test case ---------------------------------------------------------------------------------
+
+
+class SystemTest(unittest.TestCase):
+    """One containerd and one scripted registry for all tests of the class.
+
+    Tests keep apart by the names of their repositories. A test that needs a containerd with a
+    history of its own calls `fresh_containerd`.
+    """
+    maxDiff = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.program = os.path.abspath(os.environ["PREBAKE"])
+        cls.workspace = Workspace()
+        cls.addClassCleanup(cls.workspace.remove)
+        cls.containerd = Containerd(cls.workspace.path / "c")
+        cls.addClassCleanup(cls.containerd.close)
+        cls.containerd.start()
+        cls.registry = scripted.Registry()
+        cls.addClassCleanup(cls.registry.stop)
+
+    def setUp(self):
+        self.registry.behave()
+        self.directory = pathlib.Path(tempfile.mkdtemp(dir=self.workspace.path))
+        self.state = self.directory / "state"
+        self.repository = re.sub(r"[^a-z0-9]+", "-", self.id().rpartition(".")[2].lower())
+
+    def fresh_containerd(self, root=None, start=True):
+        """A containerd for this test alone, in place of the shared one."""
+        self.containerd = Containerd(pathlib.Path(tempfile.mkdtemp(dir=self.workspace.path)), root)
+        self.addCleanup(self.containerd.close)
+        if start:
+            self.containerd.start()
+        return self.containerd
+
+    def fresh_registry(self, **options):
+        created = scripted.Registry(**options)
+        self.addCleanup(created.stop)
+        return created
+
+    # Running prebake
+
+    def start(self, *arguments, environment=None, prefix=(), stdin=""):
+        config = self.directory / "prebake.toml"
+        if not config.exists():
+            config.write_text("")
+        clean = {"PATH": ADMIN_PATH, "HOME": str(self.directory), "LANG": "C.UTF-8"}
+        passed = {key: value for key, value in os.environ.items()
+                  if key.endswith("SAN_OPTIONS")}
+        given = {**clean, **passed, **(environment or {})}
+        options = ["--config", config, "--state-dir", self.state]
+        if not {"--address", "-a"} & set(arguments) and "CONTAINERD_ADDRESS" not in given:
+            options += ["--address", self.containerd.address]
+        command = [*map(str, prefix), self.program, *map(str, options), *map(str, arguments)]
+        running = Running(command, given, self.directory, stdin)
+        self.addCleanup(running.end)
+        return running
+
+    def prebake(self, *arguments, timeout=2 * DEADLINE, **options):
+        return self.start(*arguments, **options).wait(timeout)
+
+    def bake(self, *arguments, code=DONE, **options):
+        result = self.prebake("bake", *arguments, **options)
+        self.assertEqual(result.code, code, result)
+        return result
+
+    def list_file(self, text, name="images.toml"):
+        path = self.directory / name
+        path.write_text(text)
+        return path
+
+    def image_list(self, *tables):
+        """A list of `[[image]]` tables, each given as (reference, keys)."""
+        lines = []
+        for reference, keys in tables:
+            lines += ["[[image]]", f'ref = "{reference}"']
+            lines += [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
+        return self.list_file("\n".join(lines) + "\n")
+
+    def record(self):
+        return json.loads((self.state / "bake.json").read_text())
+
+    def recorded(self, name):
+        """The image's entry in the record, and its placements by namespace."""
+        entry, = (item for item in self.record()["images"] if item["name"] == name)
+        placements = {item["namespace"]: item for item in entry["placements"]}
+        self.assertEqual(len(placements), len(entry["placements"]), "one placement a namespace")
+        return entry, placements
+
+    # Asserting
+
+    def assert_says(self, result, *words):
+        """Every word occurs in what prebake said on stderr, in any case."""
+        for word in words:
+            self.assertIn(word.lower(), result.stderr.lower(), result)
+
+    def names(self, reference, image):
+        """The three names that CRI keeps for an image with a tag."""
+        repository = reference.rpartition(":")[0]
+        return {reference, f"{repository}@{image.top.digest}", image_config(image).digest}
+
+    def assert_baked(self, reference, image, namespace="k8s.io"):
+        images = self.containerd.images(namespace)
+        expected = self.names(reference, image) if namespace == "k8s.io" else {reference}
+        self.assertLessEqual(expected, set(images))
+        for name in expected:
+            self.assertEqual(images[name][0], image.top.digest, name)
+        line = self.containerd.check(namespace)[reference]
+        self.assertIn("complete (", line)
+        self.assertTrue(line.rstrip().endswith("true"), f"not unpacked: {line}")
+
+    def assert_not_baked(self, repository, image=None):
+        """No name of the repository is there in any form, nor that by the config's digest."""
+        unwanted = [image.config.digest] if image else []
+        names = [name for name in self.containerd.images()
+                 if f"/{repository}:" in name or f"/{repository}@" in name or name in unwanted]
+        self.assertEqual(names, [])
+
+    def bake_beside_a_good_one(self, bad, *words, code=PARTIAL, image=None, **options):
+        """Bakes `bad` together with a good image: the one fails with a message that names it and
+        has all of `words`, the other one is baked, and nothing of the first is to be seen."""
+        repository = f"good/{self.repository}-{time.monotonic_ns()}"
+        good = oci_image.small_image(repository.replace("/", "-"))
+        good_reference = self.registry.serve(repository, good)
+        result = self.bake(bad, good_reference, code=code, **options)
+        self.assert_says(result, bad.partition("@")[0], *words)
+        self.assert_baked(good_reference, good)
+        self.assert_not_baked(re.sub(r"^[^/]+/|[:@].*$", "", bad), image)
+        recorded = [item["name"] for item in self.record()["images"]]
+        self.assertIn(good_reference, recorded)
+        self.assertNotIn(bad, recorded)
+        return result
+
+
+def image_config(image, architecture=None):
+    """The config blob that stands for the image on this host."""
+    if isinstance(image, oci_image.Image):
+        return image.config
+    wanted = architecture or oci_image.host_architecture()
+    for child in image.children:
+        if json.loads(child.config.content).get("architecture") == wanted:
+            return child.config
+    raise AssertionError(f"the index has no child for {wanted}")
+
+
+def main(allowed_skips=()):
+    """Runs the file's tests. Green means that something ran: no test at all, or a skip that is not
+    expected, is a failure."""
+    # Only on an exception do the clean-ups run.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    program = unittest.main(module="__main__", exit=False, verbosity=2)
+    result = program.result
+    skipped = [test.id() for test, _ in result.skipped
+               if test.id().rpartition(".")[2] not in allowed_skips]
+    if skipped:
+        print("skipped, which counts as failed:", ", ".join(skipped), file=sys.stderr)
+    if result.testsRun == 0:
+        print("no test was run", file=sys.stderr)
+    sys.exit(0 if result.wasSuccessful() and result.testsRun and not skipped else 1)

@@ -1,0 +1,134 @@
+// containerd.services.content.v1 apart from writing.
+
+#include <algorithm>
+#include <vector>
+
+#include "agent/containerd/content.h"
+#include "tests/system/containerd_client/daemon_under_test.h"
+
+namespace prebake::containerd {
+namespace {
+
+using test::blob_of;
+using test::error_from;
+using test::TestNamespace;
+using test::unique_bytes;
+
+TEST_CASE("a blob that is not there") {
+    const TestNamespace ns;
+    const Content content(ns.connection(), ns.scope());
+    const auto digest = blob_of(unique_bytes(10)).digest;
+    CHECK_FALSE(content.info(digest));
+    error_from(Errc::not_found, [&] { content.read_all(digest, 100); });
+    error_from(Errc::not_found, [&] { content.set_labels(digest, {{"a", "b"}}); });
+}
+
+TEST_CASE("list gives the blobs of this namespace and of no other") {
+    const TestNamespace other;
+    const std::string elsewhere = unique_bytes(10);
+    Content(other.connection(), other.scope()).put("x", blob_of(elsewhere), elsewhere, {});
+
+    const TestNamespace ns;
+    const Content content(ns.connection(), ns.scope());
+    std::vector<std::string> expected;
+    // containerd sends them in messages of at most 100.
+    for (int i = 0; i < 230; ++i) {
+        const std::string bytes = unique_bytes(10);
+        content.put("x", blob_of(bytes), bytes, {{"test/n", std::to_string(i)}});
+        expected.push_back(blob_of(bytes).digest.str() + " 10 " + std::to_string(i));
+    }
+    std::vector<std::string> found;
+    for (const BlobInfo& blob : content.list()) {
+        found.push_back(blob.digest.str() + " " + std::to_string(blob.size) + " " +
+                        blob.labels.at("test/n"));
+    }
+    std::sort(expected.begin(), expected.end());
+    std::sort(found.begin(), found.end());
+    CHECK(found == expected);
+}
+
+TEST_CASE("a source fills the buffer until the end, and may be dropped before it") {
+    const std::string bytes = unique_bytes((5 << 20) + 17);
+    const TestNamespace ns;
+    const Content content(ns.connection(), ns.scope());
+    content.put("x", blob_of(bytes), bytes, {});
+    const auto source = content.read(blob_of(bytes).digest);
+    std::string read;
+    std::vector<std::byte> buffer(70001);
+    SUBCASE("to the end") {
+        for (;;) {
+            const std::size_t got = source->read(buffer);
+            read.append(reinterpret_cast<const char*>(buffer.data()), got);
+            if (got < buffer.size()) break;
+        }
+        CHECK(read == bytes);
+        CHECK(source->read(buffer) == 0);
+    }
+    SUBCASE("not to the end") {
+        CHECK(source->read(buffer) == buffer.size());
+    }
+}
+
+TEST_CASE("read_all holds to its limit") {
+    const std::string bytes = unique_bytes(1000);
+    const TestNamespace ns;
+    const Content content(ns.connection(), ns.scope());
+    content.put("x", blob_of(bytes), bytes, {});
+    CHECK(content.read_all(blob_of(bytes).digest, 1000) == bytes);
+    error_from(Errc::too_large, [&] { content.read_all(blob_of(bytes).digest, 999); });
+}
+
+TEST_CASE("set_labels touches the given labels only") {
+    struct Row {
+        const char* name;
+        Labels set;
+        Labels result;
+    };
+    const Row rows[] = {
+        {"none", {}, {{"a.b/c", "1"}, {"d", "2"}}},
+        {"a new one", {{"e", "3"}}, {{"a.b/c", "1"}, {"d", "2"}, {"e", "3"}}},
+        {"another value", {{"a.b/c", "9"}}, {{"a.b/c", "9"}, {"d", "2"}}},
+        {"an empty value deletes", {{"a.b/c", ""}}, {{"d", "2"}}},
+    };
+    const TestNamespace ns;
+    const Content content(ns.connection(), ns.scope());
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        const std::string bytes = unique_bytes(100);
+        const auto digest = blob_of(bytes).digest;
+        content.put("x", blob_of(bytes), bytes, {{"a.b/c", "1"}, {"d", "2"}});
+        content.set_labels(digest, row.set);
+        CHECK(content.info(digest)->labels == row.result);
+    }
+}
+
+TEST_CASE("ingests are called as CRI, ctr and Docker call them") {
+    struct Row {
+        const char* media_type;
+        const char* prefix;
+    };
+    const Row rows[] = {
+        {"application/vnd.oci.image.index.v1+json", "index-"},
+        {"application/vnd.docker.distribution.manifest.list.v2+json", "index-"},
+        {"application/vnd.oci.image.manifest.v1+json", "manifest-"},
+        {"application/vnd.docker.distribution.manifest.v2+json", "manifest-"},
+        {"application/vnd.oci.image.config.v1+json", "config-"},
+        {"application/vnd.docker.container.image.v1+json", "config-"},
+        {"application/vnd.oci.image.layer.v1.tar", "layer-"},
+        {"application/vnd.oci.image.layer.v1.tar+gzip", "layer-"},
+        {"application/vnd.oci.image.layer.v1.tar+zstd", "layer-"},
+        {"application/vnd.docker.image.rootfs.diff.tar.gzip", "layer-"},
+        {"application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", "layer-"},
+        {"application/octet-stream", "unknown-"},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.media_type);
+        auto blob = blob_of("x", row.media_type);
+        CHECK(ingest_ref(blob) == row.prefix + blob.digest.str());
+        blob.annotations["org.opencontainers.image.ref.name"] = "1.27";
+        CHECK(ingest_ref(blob) == row.prefix + ("1.27@" + blob.digest.str()));
+    }
+}
+
+}  // namespace
+}  // namespace prebake::containerd

@@ -1,0 +1,180 @@
+#!/usr/bin/python3
+"""A bake that is ended in mid-layer leaves no name, and the next one goes on where it stopped."""
+
+import json
+import signal
+
+import harness
+import oci_image
+import registry as scripted
+
+MEBI = 1 << 20
+
+
+class InterruptionTest(harness.SystemTest):
+    def setUp(self):
+        super().setUp()
+        self.serve_image()
+
+    def serve_image(self):
+        noise = oci_image.small_image(self.repository, size=12 * MEBI).layers[0]
+        finished = oci_image.layer([oci_image.file("finished", self.repository)])
+        self.image = oci_image.image([finished, noise])
+        self.finished, self.big = finished.blob, noise.blob
+        self.reference = self.registry.serve(self.repository, self.image)
+
+    def pause_in_mid_layer(self):
+        """A bake of which one layer is stored and some MiB of the other one are."""
+        gate = self.registry.gate()
+        self.registry.on(self.big.digest, scripted.pause(gate, 8 * MEBI), times=1)
+        before = self.containerd.ingested_bytes()
+        running = self.start("bake", self.reference)
+        running.at(gate)
+        running.until(lambda: self.containerd.ingested_bytes() >= before + 2 * MEBI,
+                      "bytes of the big layer reach the store")
+        running.until(lambda: self.finished.digest in self.containerd.blobs(),
+                      "the small layer is stored")
+        return running, gate
+
+    def bake_again_and_expect_the_rest_only(self):
+        self.registry.behave()
+        self.bake(self.reference)
+        self.assert_baked(self.reference, self.image)
+        asked = {item.path.rpartition("/")[2]: item.range
+                 for item in self.registry.blob_requests()}
+        self.assertNotIn(self.finished.digest, asked)
+        self.assertRegex(asked[self.big.digest], r"^bytes=\d{7,}-$")
+
+    def test_signals(self):
+        for how, code in ((signal.SIGINT, harness.INTERRUPTED),
+                          (signal.SIGTERM, harness.TERMINATED),
+                          (signal.SIGKILL, 128 + signal.SIGKILL)):
+            with self.subTest(how.name):
+                self.repository = f"by-{how.name.lower()}"
+                self.registry.behave()
+                self.serve_image()
+                running, _ = self.pause_in_mid_layer()
+                running.send(how)
+                result = running.wait(15)
+                self.assertEqual(result.code, code, result)
+                self.assert_not_baked(self.repository, self.image)
+                self.assertFalse((self.state / "bake.json").exists())
+                self.bake_again_and_expect_the_rest_only()
+                (self.state / "bake.json").unlink()
+
+    def test_what_was_baked_before_the_interruption_is_recorded(self):
+        good = oci_image.small_image("done-before")
+        good_reference = self.registry.serve("done/before", good)
+        gate = self.registry.gate()
+        self.registry.on(self.big.digest, scripted.pause(gate, 8 * MEBI), times=1)
+        running = self.start("bake", good_reference, self.reference)
+        running.at(gate)
+        running.until(lambda: good_reference in self.containerd.images(),
+                      "the small image is baked")
+        running.send(signal.SIGTERM)
+        self.assertEqual(running.wait(15).code, harness.TERMINATED)
+        self.assert_baked(good_reference, good)
+        self.assertEqual([item["name"] for item in self.record()["images"]], [good_reference])
+
+    def test_containerd_is_killed_and_restarted_during_the_bake(self):
+        self.fresh_containerd()
+        running, gate = self.pause_in_mid_layer()
+        self.containerd.kill()
+        gate.open()
+        self.containerd.start()
+        result = running.wait()
+        self.assertEqual(result.code, harness.DONE, result)
+        self.assert_baked(self.reference, self.image)
+        self.assertEqual(self.containerd.leases(), [])
+
+    def test_containerd_is_stopped_during_the_bake_and_prebake_told_to_stop(self):
+        self.fresh_containerd()
+        running, gate = self.pause_in_mid_layer()
+        self.containerd.stop()
+        gate.open()
+        running.send(signal.SIGTERM)
+        self.assertEqual(running.wait(20).code, harness.TERMINATED)
+        self.containerd.start()
+        self.assert_not_baked(self.repository, self.image)
+        self.bake_again_and_expect_the_rest_only()
+
+    def test_containerd_is_killed_when_only_the_end_is_left(self):
+        """What was baked before is recorded; the lease expires by itself."""
+        self.fresh_containerd()
+        good = oci_image.small_image(f"good-{self.id()}")
+        good_reference = self.registry.serve("good/before-the-end", good)
+        gate = self.registry.gate()
+        self.registry.on(f"/blobs/{self.finished.digest}", scripted.error(404))
+        self.registry.on(f"/blobs/{self.finished.digest}", scripted.stall(gate))
+        self.registry.on(f"/blobs/{self.big.digest}", scripted.error(404))
+        self.registry.on(f"/blobs/{self.big.digest}", scripted.stall(gate))
+        running = self.start("bake", "--progress=json", good_reference, self.reference)
+        running.at(gate)
+        running.until(lambda: any(event["event"] == "image_done" for event in self.events(running)),
+                      "the good image is done")
+        self.containerd.kill()
+        gate.open()
+        result = running.wait()
+        self.assertEqual(result.code, harness.PARTIAL, result)
+        self.assert_says(result, self.reference, "404", "lease")
+        self.assertEqual([item["name"] for item in self.record()["images"]], [good_reference])
+        self.containerd.start()
+        self.assert_baked(good_reference, good)
+        self.assertEqual(self.prebake("verify", "--deep").code, harness.DONE)
+
+    def events(self, running):
+        """What --progress=json has said so far, without a last line that is not whole yet."""
+        lines = running.stderr().split("\n")[:-1]
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def test_the_first_layer_that_fails_ends_the_image(self):
+        """Nobody waits for another layer of an image that cannot be whole any more."""
+        for name, bad_first in {"bad layer below": True, "bad layer on top": False}.items():
+            with self.subTest(name):
+                self.repository = f"first-failure-{bad_first}".lower()
+                self.registry.behave()
+                self.serve_image()
+                bad, slow = self.finished, self.big
+                if not bad_first:
+                    self.image = oci_image.image(list(reversed(self.image.layers)))
+                    self.reference = self.registry.serve(self.repository, self.image)
+                paused, failing = self.registry.gate(), self.registry.gate()
+                self.registry.on(slow.digest, scripted.pause(paused, 8 * MEBI))
+                self.registry.on(bad.digest, scripted.error(404))
+                self.registry.on(bad.digest, scripted.stall(failing))
+                running = self.start("bake", self.reference)
+                running.at(paused)
+                running.at(failing)
+                failing.open()
+                result = running.wait(20)
+                self.assertEqual(result.code, harness.FAILED, result)
+                self.assert_says(result, self.reference, bad.digest, "404")
+                self.assertNotIn(slow.digest, result.stderr)
+                self.assertNotIn("interrupt", result.stderr)
+                self.assert_not_baked(self.repository, self.image)
+
+    def test_a_second_bake_with_the_same_state_is_refused(self):
+        running, gate = self.pause_in_mid_layer()
+        result = self.bake(self.reference, code=harness.FAILED)
+        self.assert_says(result, "another prebake", str(self.state))
+        gate.open()
+        self.assertEqual(running.wait().code, harness.DONE)
+
+    def test_two_bakes_at_once_share_the_work(self):
+        running, gate = self.pause_in_mid_layer()
+        self.state = self.directory / "other-state"
+        second = self.start("bake", self.reference)
+        second.until(lambda: [item.method for item in self.registry.requests].count("HEAD") >= 2,
+                     "the second bake has begun")
+        gate.open()
+        for bake in (running, second):
+            result = bake.wait()
+            self.assertEqual(result.code, harness.DONE, result)
+        self.assert_baked(self.reference, self.image)
+        whole = [item for item in self.registry.blob_requests()
+                 if item.path.endswith(self.big.digest)]
+        self.assertEqual(len(whole), 1, "the layer travels once")
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,273 @@
+#!/usr/bin/python3
+"""A registry that asks for credentials, refuses, throttles, breaks off and redirects."""
+
+import base64
+import json
+import subprocess
+
+import harness
+import oci_image
+import registry as scripted
+
+MEBI = 1 << 20
+
+
+class MendedTest(harness.SystemTest):
+    """Troubles that a bake outlives."""
+
+    def setUp(self):
+        super().setUp()
+        self.image = oci_image.small_image(self.repository, size=100_000)
+        self.layer = self.image.layers[0].blob
+        self.reference = self.registry.serve(self.repository, self.image)
+
+    def bake_through(self):
+        result = self.bake(self.reference)
+        self.assert_baked(self.reference, self.image)
+        return result
+
+    def layer_requests(self):
+        return [item for item in self.registry.blob_requests()
+                if item.path.endswith(self.layer.digest)]
+
+    def test_temporary_errors_are_retried(self):
+        for status in (500, 502, 503, 504):
+            with self.subTest(status):
+                self.registry.behave()
+                image = oci_image.small_image(f"{self.repository}-{status}")
+                reference = self.registry.serve(f"{self.repository}/{status}", image)
+                self.registry.on("/manifests/", scripted.error(status), times=1)
+                self.registry.on("/blobs/", scripted.error(status), times=1)
+                self.bake(reference)
+                self.assert_baked(reference, image)
+
+    def test_retry_after_is_respected(self):
+        self.registry.on("/blobs/" + self.layer.digest, scripted.error(429, Retry_After=2), times=1)
+        self.bake_through()
+        first, second = self.layer_requests()
+        self.assertGreaterEqual(second.arrived - first.arrived, 2)
+
+    def test_a_broken_transfer_is_resumed_with_range(self):
+        self.registry.on("/blobs/" + self.layer.digest, scripted.truncate(60_000), times=1)
+        self.bake_through()
+        first, second = self.layer_requests()
+        self.assertEqual((first.range, second.range), ("", "bytes=60000-"))
+        self.assertEqual(second.status, 206)
+
+    def test_a_transfer_that_breaks_again_and_again_but_moves_on_is_resumed(self):
+        self.registry.on("/blobs/" + self.layer.digest, scripted.truncate(10_000), times=7)
+        self.bake_through()
+        self.assertEqual([item.range for item in self.layer_requests()],
+                         [""] + [f"bytes={n}0000-" for n in range(1, 8)])
+
+    def test_a_registry_without_range_is_read_again_from_the_start(self):
+        self.registry.on("/blobs/", scripted.no_range)
+        self.registry.on("/blobs/" + self.layer.digest, scripted.truncate(60_000), times=1)
+        self.bake_through()
+        self.assertEqual([item.status for item in self.layer_requests()], [200, 200])
+
+    def test_a_registry_that_goes_down_in_mid_layer_and_comes_back(self):
+        image = oci_image.small_image(self.repository + "-big", size=6 * MEBI)
+        reference = self.registry.serve(self.repository + "-big", image)
+        gate = self.registry.gate()
+        self.registry.on(image.layers[0].blob.digest, scripted.pause(gate, 4 * MEBI), times=1)
+        before = self.containerd.ingested_bytes()
+        running = self.start("bake", reference)
+        running.at(gate)
+        running.until(lambda: self.containerd.ingested_bytes() >= before + MEBI,
+                      "bytes reach the store")
+        self.registry.go_down()
+        self.registry.come_back()
+        result = running.wait()
+        self.assertEqual(result.code, harness.DONE, result)
+        self.assert_baked(reference, image)
+        self.assertRegex(self.registry.blob_requests()[-1].range, r"^bytes=\d{6,}-$")
+
+    def test_many_images_at_once_learn_together_that_the_registry_speaks_plain_http(self):
+        """None of them takes a failed attempt at TLS, which another one got over, for a trouble."""
+        references = [self.registry.serve(f"{self.repository}/{i}", self.image) for i in range(8)]
+        for _ in range(5):
+            result = self.prebake("plan", *references)
+            self.assertEqual((result.code, result.stderr), (harness.DONE, ""), result)
+
+    def test_head_may_be_unknown_or_incomplete(self):
+        cases = {
+            "405": ("HEAD", scripted.error(405)),
+            "no digest": (None, scripted.without_header("Docker-Content-Digest")),
+        }
+        for name, (method, behaviour) in cases.items():
+            with self.subTest(name):
+                self.registry.behave()
+                image = oci_image.small_image(f"{self.repository}-{name}")
+                reference = self.registry.serve(f"{self.repository}/x{name[:3].strip()}", image)
+                self.registry.on("/manifests/", behaviour, method=method)
+                self.bake(reference)
+                self.assert_baked(reference, image)
+
+    def test_blobs_may_live_on_another_host_which_never_sees_our_token(self):
+        storage = self.fresh_registry()
+        storage.serve(self.repository, self.image)
+        registry = self.fresh_registry()
+        registry.require_token()
+        reference = registry.serve(self.repository, self.image)
+        registry.on("/blobs/", scripted.redirect(storage.url))
+        storage.on("/blobs/" + self.layer.digest, scripted.truncate(60_000), times=1)
+        self.bake(reference)
+        self.assert_baked(reference, self.image)
+        self.assertEqual({item.authorization for item in storage.requests}, {""})
+        # The rest is asked for where the reference points: a signed address may have expired.
+        asked = [item.range for item in registry.blob_requests()
+                 if item.path.endswith(self.layer.digest) and item.status == 307]
+        self.assertEqual(asked, ["", "bytes=60000-"])
+
+    def test_an_anonymous_token_is_fetched_and_used(self):
+        registry = self.fresh_registry()
+        registry.require_token()
+        reference = registry.serve(self.repository, self.image)
+        self.bake(reference)
+        served = [item for item in registry.requests if item.status == 200
+                  and item.path.startswith("/v2/")]
+        self.assertEqual({item.authorization for item in served}, {"Bearer"})
+        token, = (item for item in registry.requests if item.path.startswith("/token"))
+        self.assertIn("repository", token.path if token.method == "GET" else "repository")
+
+    def test_credentials_come_from_the_docker_config(self):
+        registry = self.fresh_registry()
+        registry.require_token("ann", "open sesame")
+        reference = registry.serve(self.repository, self.image)
+        auth = base64.b64encode(b"ann:open sesame").decode()
+        config = self.list_file(json.dumps({"auths": {registry.host: {"auth": auth}}}),
+                                "config.json")
+        self.bake(reference, environment={"DOCKER_CONFIG": str(config.parent)})
+        self.assert_baked(reference, self.image)
+
+    def test_tls_with_the_systems_trust_store(self):
+        """A registry with a name needs TLS; the name leads here by a private /etc/hosts."""
+        name = "registry.prebake.test"
+        certificate, key = self.directory / "certificate.pem", self.directory / "key.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                        "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", f"/CN={name}",
+                        "-addext", f"subjectAltName=DNS:{name}", "-keyout", key, "-out",
+                        certificate], check=True, stderr=subprocess.DEVNULL)
+        registry = self.fresh_registry(tls=(certificate, key))
+        registry.serve(self.repository, self.image)
+        reference = f"{name}:{registry.port}/{self.repository}:1.0"
+        hosts = self.list_file(f"127.0.0.1 localhost {name}\n", "hosts")
+        prefix = ("unshare", "--mount", "sh", "-c",
+                  f'mount --bind {hosts} /etc/hosts && exec "$@"', "sh")
+        untrusted = self.prebake("bake", reference, prefix=prefix)
+        self.assertEqual(untrusted.code, harness.FAILED, untrusted)
+        self.assert_says(untrusted, name, "certificate")
+        self.bake(reference, prefix=prefix, environment={"SSL_CERT_FILE": str(certificate)})
+        self.assert_baked(reference, self.image)
+
+
+class RefusedTest(harness.SystemTest):
+    """Troubles that fail the image, and only the image."""
+
+    def serve(self, registry=None):
+        image = oci_image.small_image(self.repository, size=50_000)
+        return (registry or self.registry).serve(self.repository, image), image
+
+    def test_unknown_image(self):
+        self.bake_beside_a_good_one(f"{self.registry.host}/{self.repository}:1.0", "not found")
+
+    def test_unknown_digest(self):
+        reference, _ = self.serve()
+        digest = "sha256:" + "0" * 64
+        self.bake_beside_a_good_one(f"{reference.rpartition(':')[0]}@{digest}", digest)
+
+    def test_no_permission(self):
+        reference, image = self.serve()
+        self.registry.on(f"/{self.repository}/", scripted.error(403))
+        self.bake_beside_a_good_one(reference, "403", image=image)
+
+    def test_no_permission_in_the_registrys_own_words(self):
+        reference, image = self.serve()
+        self.registry.on(f"/{self.repository}/blobs/", scripted.error(403, "you shall not pull"))
+        self.bake_beside_a_good_one(reference, "you shall not pull", image=image)
+
+    def test_missing_credentials(self):
+        registry = self.fresh_registry()
+        registry.require_token("ann", "open sesame")
+        reference, image = self.serve(registry)
+        self.bake_beside_a_good_one(reference, "credentials", image=image)
+
+    def test_wrong_credentials_are_not_repeated_in_the_message(self):
+        registry = self.fresh_registry()
+        registry.require_token("ann", "open sesame")
+        reference, image = self.serve(registry)
+        auth = base64.b64encode(b"ann:wrong-secret").decode()
+        config = self.list_file(json.dumps({"auths": {registry.host: {"auth": auth}}}),
+                                "config.json")
+        result = self.bake_beside_a_good_one(reference, "credentials", image=image,
+                                             environment={"DOCKER_CONFIG": str(config.parent)})
+        self.assertNotIn("wrong-secret", result.stdout + result.stderr)
+        self.assertNotIn(auth, result.stdout + result.stderr)
+
+    def test_no_such_host(self):
+        self.bake_beside_a_good_one("no-such-host.invalid/team/app:1.0")
+
+    def test_nobody_listens(self):
+        registry = self.fresh_registry()
+        reference, image = self.serve(registry)
+        registry.go_down()
+        self.bake_beside_a_good_one(reference, registry.host, image=image)
+
+    def test_a_registry_that_stays_down_in_mid_layer_and_is_resumed_by_the_next_bake(self):
+        registry = self.fresh_registry()
+        image = oci_image.small_image(self.repository, size=6 * MEBI)
+        reference = registry.serve(self.repository, image)
+        gate = registry.gate()
+        registry.on(image.layers[0].blob.digest, scripted.pause(gate, 4 * MEBI), times=1)
+        before = self.containerd.ingested_bytes()
+        running = self.start("bake", reference)
+        running.at(gate)
+        running.until(lambda: self.containerd.ingested_bytes() >= before + MEBI,
+                      "bytes reach the store")
+        registry.go_down()
+        result = running.wait()
+        self.assertEqual(result.code, harness.TRY_AGAIN, result)
+        self.assert_says(result, reference, registry.host)
+        self.assert_not_baked(self.repository, image)
+        registry.come_back()
+        self.bake(reference)
+        self.assert_baked(reference, image)
+        self.assertRegex(registry.blob_requests()[-1].range, r"^bytes=\d{6,}-$")
+
+    def test_errors_that_do_not_end(self):
+        reference, image = self.serve()
+        self.registry.on(f"/{self.repository}/manifests/", scripted.error(500, "on fire"))
+        self.bake_beside_a_good_one(reference, "500", image=image)
+        # HEAD has no body: the registry's own words can only come from a GET.
+        self.assertGreater(len([item for item in self.registry.requests if item.status == 500]), 1)
+
+    def test_a_registry_that_wants_us_back_tomorrow(self):
+        reference, image = self.serve()
+        self.registry.on(f"/{self.repository}/", scripted.error(429, Retry_After=86400))
+        self.bake_beside_a_good_one(reference, "429", image=image)
+        refused = [item for item in self.registry.requests if item.status == 429]
+        self.assertEqual(len(refused), 1, "waiting is of no use, asking again is rude")
+
+    def test_a_redirect_in_a_circle(self):
+        reference, image = self.serve()
+        self.registry.on(f"/{self.repository}/blobs/", scripted.redirect(self.registry.url))
+        self.bake_beside_a_good_one(reference, "redirect", image=image)
+
+    def test_a_stalled_registry_does_not_hold_back_the_others_nor_the_end(self):
+        reference, image = self.serve()
+        gate = self.registry.gate()
+        self.registry.on(image.layers[0].blob.digest, scripted.stall(gate))
+        good = oci_image.small_image("beside-the-stalled-one")
+        good_reference = self.registry.serve("beside/stalled", good)
+        running = self.start("bake", reference, good_reference)
+        running.at(gate)
+        running.until(lambda: good_reference in self.containerd.images(), "the good image is baked")
+        running.send(harness.signal.SIGTERM)
+        self.assertEqual(running.wait(15).code, harness.TERMINATED)
+        self.assert_baked(good_reference, good)
+        self.assert_not_baked(self.repository, image)
+
+
+if __name__ == "__main__":
+    harness.main()

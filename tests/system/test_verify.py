@@ -1,0 +1,184 @@
+#!/usr/bin/python3
+"""verify finds everything that was taken away or changed behind prebake's back."""
+
+import json
+
+import harness
+import oci_image
+from harness import PINNED
+
+
+class VerifyTest(harness.SystemTest):
+    def setUp(self):
+        super().setUp()
+        self.fresh_containerd()
+        own = oci_image.layer([oci_image.file("own", self.id())])
+        self.image = oci_image.greeting_image(self.id(), [own])
+        self.layer = own.blob
+        self.reference = self.registry.serve(self.repository, self.image)
+        self.bake(self.reference)
+
+    def verify(self, *arguments):
+        return self.prebake("verify", *arguments)
+
+    def expect_finding(self, *words, arguments=()):
+        """verify says it to people and to programs, and a new bake mends it."""
+        result = self.verify(*arguments)
+        self.assertEqual(result.code, harness.NOT_READY, result)
+        said = (result.stdout + result.stderr).lower()
+        for word in (self.reference, *words):
+            self.assertIn(word.lower(), said)
+        findings = self.verify(*arguments, "--json").json["findings"]
+        self.assertTrue(findings)
+        for finding in findings:
+            self.assertTrue(finding["object"] and finding["expected"] and finding["nextStep"],
+                            finding)
+
+    def mend(self):
+        self.bake(self.reference)
+        result = self.verify("--deep")
+        self.assertEqual(result.code, harness.DONE, result)
+
+    def test_a_healthy_store_has_no_findings(self):
+        report = self.verify("--deep", "--json")
+        self.assertEqual(report.code, harness.DONE, report)
+        self.assertEqual(report.json.get("findings", []), [])
+        whole = sum(blob.size for blob in [self.image.manifest, *self.image.blobs])
+        self.assertEqual(int(report.json["bytesRead"]), whole)
+
+    def test_a_name_is_gone(self):
+        self.containerd.ctr("images", "rm", self.reference)
+        self.expect_finding("name")
+
+    def test_a_name_points_elsewhere(self):
+        other = self.registry.serve("other/image", oci_image.small_image("elsewhere"))
+        self.containerd.ctr("images", "pull", "--plain-http", other)
+        self.containerd.ctr("images", "rm", self.reference)
+        self.containerd.ctr("images", "tag", other, self.reference)
+        self.expect_finding(self.image.top.digest)
+
+    def test_the_pin_is_gone(self):
+        self.containerd.ctr("images", "label", self.reference, f"{PINNED[0]}=")
+        self.expect_finding(PINNED[0])
+
+    def test_a_snapshot_is_gone(self):
+        self.containerd.ctr("snapshots", "rm", self.image.chain_id)
+        self.expect_finding(self.image.chain_id)
+        self.mend()
+
+    def test_a_blob_is_gone(self):
+        self.containerd.ctr("content", "rm", self.layer.digest)
+        self.expect_finding(self.layer.digest)
+        self.mend()
+
+    def test_a_gc_label_is_gone(self):
+        self.containerd.ctr("content", "label", self.image.manifest.digest,
+                            "containerd.io/gc.ref.content.config=")
+        self.expect_finding("gc.ref.content", self.image.config.digest)
+
+    def test_a_gc_label_of_an_index_is_gone(self):
+        child = oci_image.small_image(self.repository + "-child")
+        index = oci_image.index([(f"linux/{oci_image.host_architecture()}", child)])
+        self.reference = self.registry.serve(self.repository + "/index", index)
+        self.bake(self.reference)
+        label = "containerd.io/gc.ref.content.m.0"
+        self.assertEqual(self.containerd.blobs()[index.top.digest][label], child.top.digest)
+        self.containerd.ctr("content", "label", index.top.digest, f"{label}=")
+        self.expect_finding("gc.ref.content", index.top.digest, child.top.digest)
+        self.mend()
+        self.assertEqual(self.containerd.blobs()[index.top.digest][label], child.top.digest)
+
+    def test_the_file_of_a_blob_is_gone(self):
+        """containerd goes on believing that it has the blob."""
+        for kind, blob in {"layer": self.layer, "config": self.image.config,
+                           "manifest": self.image.manifest}.items():
+            with self.subTest(kind):
+                path = self.containerd.blob_path(blob.digest)
+                path.unlink()
+                self.assertIn(blob.digest, self.containerd.blobs())
+                self.expect_finding(blob.digest)
+                self.expect_finding(blob.digest, arguments=("--deep",))
+                self.registry.behave()
+                self.mend()
+                self.assertEqual(path.read_bytes(), blob.content)
+                self.assertEqual([item.path.rpartition("/")[2] for item in self.registry.gets()],
+                                 [blob.digest], "nothing else is fetched")
+
+    def test_the_file_of_a_blob_is_cut_short(self):
+        path = self.containerd.blob_path(self.layer.digest)
+        path.chmod(0o644)
+        path.write_bytes(self.layer.content[:-1])
+        self.expect_finding(self.layer.digest)
+        self.mend()
+        self.assertEqual(path.read_bytes(), self.layer.content)
+
+    def test_not_unpacked_into_the_snapshotter_that_the_node_uses(self):
+        """A finding, not an error: what the node uses is known only there."""
+        self.expect_finding(self.image.chain_id, "native", arguments=("--snapshotter", "native"))
+        # Also for one that this containerd does not have.
+        self.expect_finding("no-such", arguments=("--snapshotter", "no-such"))
+        self.bake(self.reference, "--snapshotter", "native")
+        self.assertEqual(self.verify("--snapshotter", "native").code, harness.DONE)
+
+    def test_only_the_named_namespaces_are_looked_at(self):
+        self.containerd.ctr("images", "rm", self.reference)
+        result = self.verify("-n", "nosuch", "--json")
+        self.assertEqual(result.code, harness.DONE, result)
+        self.assertEqual((result.json["images"], result.json["findings"]), (0, []))
+        self.assertIn("0 images", self.verify("-n", "nosuch").stdout)
+        self.expect_finding("name", arguments=("-n", "nosuch", "-n", "k8s.io"))
+
+    def test_a_flipped_byte_needs_a_deep_look(self):
+        path = self.containerd.blob_path(self.layer.digest)
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.chmod(0o644)
+        path.write_bytes(data)
+        self.assertEqual(self.verify().code, harness.DONE)
+        self.expect_finding(self.layer.digest, arguments=("--deep",))
+
+    def test_nothing_was_baked_here(self):
+        (self.state / "bake.json").unlink()
+        result = self.verify()
+        self.assertNotEqual(result.code, harness.DONE, result)
+        self.assert_says(result, "bake.json")
+
+    def test_a_damaged_record(self):
+        for name, text in {"no json": "{", "another schema": '{"schema": "prebake.v9.Other"}',
+                           "array": "[]"}.items():
+            with self.subTest(name):
+                (self.state / "bake.json").write_text(text)
+                result = self.verify()
+                self.assertNotIn(result.code, (harness.DONE, harness.USAGE), result)
+                self.assert_says(result, "bake.json")
+
+    def test_a_malformed_digest_in_the_record(self):
+        """One bad entry does not hide what is to be said about the others."""
+        other = self.registry.serve(self.repository + "/other", oci_image.small_image("other"))
+        self.bake(other)
+        self.containerd.ctr("images", "rm", other)
+        good = self.record()
+        for name, change in {
+                "target": lambda image: image["target"].update(digest="sha256:short"),
+                "manifest": lambda image: image["manifest"].update(digest="sha256:short"),
+                "config": lambda image: image["config"].update(digest="nonsense"),
+                "layer": lambda image: image["layers"][0].update(digest=""),
+                "chain ID": lambda image: image["layers"][0].update(chainId="sha256:../..")
+                }.items():
+            record = json.loads(json.dumps(good))
+            change(next(item for item in record["images"] if item["name"] == self.reference))
+            (self.state / "bake.json").write_text(json.dumps(record))
+            for arguments in ((), ("--deep",)):
+                with self.subTest(" ".join((name, *arguments))):
+                    self.expect_finding(arguments=arguments)
+                    self.assertIn(other, self.verify(*arguments).stdout)
+
+    def test_containerd_is_not_running(self):
+        self.containerd.stop()
+        result = self.verify()
+        self.assertNotEqual(result.code, harness.DONE, result)
+        self.assert_says(result, self.containerd.address)
+
+
+if __name__ == "__main__":
+    harness.main()
