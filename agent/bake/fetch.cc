@@ -34,15 +34,20 @@ std::uint64_t BlobFetcher::ensure(const Job& job) {
     return fetched;
 }
 
-/// Forgets a blob that containerd knows and has no file of, so that it is stored anew.
+/// True if containerd knows the blob and has no whole file of it.
+bool BlobFetcher::has_lost_file(const Job& job) const {
+    const containerd::Content content = session_.content(job.ns);
+    const auto info = content.info(job.blob.digest);
+    return info && !content.is_readable(*info);
+}
+
+/// Forgets a blob that has lost its file, so that it is stored anew.
 void BlobFetcher::forget_if_lost(const Job& job) {
     session_.outlast_restart(job.image.name(), [&] {
-        const containerd::Content content = session_.content(job.ns);
-        const auto info = content.info(job.blob.digest);
-        if (!info || content.is_readable(*info)) return;
+        if (!has_lost_file(job)) return;
         session_.notice(job.image.name(),
                         "blob " + job.blob.digest.str() + " has lost its file; it is stored anew");
-        content.remove(job.blob.digest);
+        session_.content(job.ns).remove(job.blob.digest);
         // Until what is left of the file is gone, a new blob would be taken for it.
         containerd::Leases(session_.connection, job.ns).collect_garbage();
     });
@@ -50,9 +55,7 @@ void BlobFetcher::forget_if_lost(const Job& job) {
 
 void BlobFetcher::require_readable(const Job& job) {
     session_.outlast_restart(job.image.name(), [&] {
-        const containerd::Content content = session_.content(job.ns);
-        const auto info = content.info(job.blob.digest);
-        if (!info || content.is_readable(*info)) return;  // label() says what a missing one means
+        if (!has_lost_file(job)) return;
         throw Error(Errc::corrupt,
                     "containerd has lost the file of blob " + job.blob.digest.str() +
                         ", and takes what is left of it in another namespace for the blob",

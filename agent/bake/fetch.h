@@ -38,6 +38,7 @@ class BlobFetcher {
                const Labels& labels);
 
   private:
+    bool has_lost_file(const Job& job) const;
     void forget_if_lost(const Job& job);
     void require_readable(const Job& job);
     std::uint64_t store(const Job& job);

@@ -13,7 +13,6 @@ namespace prebake::bake {
 using Labels = std::map<std::string, std::string>;
 
 inline constexpr std::string_view kUncompressedLabel = "containerd.io/uncompressed";
-inline constexpr std::string_view kSnapshotRefLabel = "containerd.io/snapshot.ref";
 inline constexpr std::string_view kManagedLabel = "io.cri-containerd.image";
 inline constexpr std::string_view kPinnedLabel = "io.cri-containerd.pinned";
 

@@ -32,6 +32,12 @@ std::string label_text(const Labels& labels, const std::string& key) {
     return found == labels.end() ? "no such label" : "\"" + found->second + "\"";
 }
 
+/// True of what is no finding about one object: we were told to stop, or containerd does not
+/// answer.
+bool concerns_everything(const Error& error) {
+    return error.code() == Errc::cancelled || is_retryable(error.code());
+}
+
 /// The blobs that have to be there, with their sizes.
 std::map<std::string, std::uint64_t> blobs_of(const v1::BakedImage& image,
                                               const v1::Placement& placement) {
@@ -87,7 +93,7 @@ class PlacementCheck {
         try {
             check();
         } catch (const Error& error) {
-            if (error.code() == Errc::cancelled || is_retryable(error.code())) throw;
+            if (concerns_everything(error)) throw;
             report(what, "an answer", error.message(), error.next_step());
         }
     }
@@ -238,7 +244,7 @@ std::string damage_of(const containerd::Content& content, const std::string& dig
         const std::string actual = "sha256:" + hash.finish_hex();
         return actual == digest ? "" : "content with digest " + actual;
     } catch (const Error& error) {
-        if (error.code() == Errc::cancelled || is_retryable(error.code())) throw;
+        if (concerns_everything(error)) throw;
         return "it cannot be read: " + error.message();
     }
 }
@@ -274,7 +280,7 @@ class ContentCheck {
             const auto info = content.info(oci::Digest::parse(digest));
             return info && content.is_readable(*info);
         } catch (const Error& error) {
-            if (error.code() == Errc::cancelled || is_retryable(error.code())) throw;
+            if (concerns_everything(error)) throw;
             return false;
         }
     }

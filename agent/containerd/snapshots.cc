@@ -16,8 +16,6 @@ namespace {
 
 namespace api = ::containerd::services::snapshots::v1;
 
-constexpr const char* kTargetLabel = "containerd.io/snapshot.ref";
-
 /// check(), which moreover knows that containerd answers INVALID_ARGUMENT for a snapshotter that it
 /// lacks.
 void check_call(const grpc::Status& status, const Connection& connection,
@@ -71,7 +69,7 @@ std::optional<std::vector<Mount>> Snapshots::prepare(const std::string& key,
                                        response, kWritePatience);
     if (status.error_code() == grpc::StatusCode::ALREADY_EXISTS) {
         // One code for two facts: the target exists, or the key does.
-        const auto target = labels.find(kTargetLabel);
+        const auto target = labels.find(kSnapshotRefLabel);
         if (target != labels.end() && stat(target->second)) {
             // containerd leases what it creates, not what it finds.
             if (!scope_.lease.empty()) {

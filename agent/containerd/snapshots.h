@@ -10,6 +10,9 @@
 
 namespace prebake::containerd {
 
+/// On a snapshot that is being made: the name that it will be committed under.
+inline constexpr const char* kSnapshotRefLabel = "containerd.io/snapshot.ref";
+
 /// containerd.types.Mount: how to mount a snapshot. Only containerd interprets it here.
 struct Mount {
     std::string type;
