@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <string>
 
-#include "agent/bake/json.h"
 #include "agent/base/error.h"
 #include "agent/base/file.h"
+#include "agent/base/json.h"
 
 namespace prebake::bake {
 namespace {
@@ -13,6 +13,7 @@ namespace {
 /// Some thousand images of a hundred layers.
 constexpr std::size_t kMaxRecordBytes = 64UL << 20;
 constexpr const char* kSchema = "prebake.v1.BakeRecord";
+constexpr const char* kUnusableRecord = "restore it, or remove it and bake again";
 
 /// -1 if there is none.
 int index_of(const v1::BakeRecord& record, const std::string& name, const std::string& platform) {
@@ -62,12 +63,12 @@ std::filesystem::path record_path(const std::filesystem::path& state_dir) {
 v1::BakeRecord read_record(const std::filesystem::path& state_dir) {
     const std::filesystem::path path = record_path(state_dir);
     v1::BakeRecord record;
-    from_json(read_file(path, kMaxRecordBytes), record, path.string());
+    from_json(read_file(path, kMaxRecordBytes), record, path.string(), kUnusableRecord);
     if (record.schema() != kSchema) {
         throw Error(Errc::corrupt,
                     path.string() + " is not a bake record: its schema is \"" + record.schema() +
                         "\", not " + kSchema,
-                    "restore it, or remove it and bake again");
+                    kUnusableRecord);
     }
     return record;
 }

@@ -2,7 +2,7 @@
 #include <cstdio>
 
 #include "agent/bake/bake.h"
-#include "agent/bake/json.h"
+#include "agent/base/json.h"
 #include "agent/cli/commands.h"
 #include "agent/cli/format.h"
 #include "agent/cli/log.h"
@@ -141,7 +141,7 @@ ExitCode bake_command(const Invocation& invocation, const BakeArguments& argumen
     progress.reset();
 
     if (invocation.json) {
-        std::puts(bake::to_json(document_of(result, warnings), bake::JsonForm::indented).c_str());
+        std::puts(to_json(document_of(result, warnings), JsonForm::indented).c_str());
     } else if (!invocation.quiet) {
         print_table(result);
     }

@@ -7,7 +7,6 @@
 #include <cstdio>
 #include <limits>
 #include <span>
-#include <utility>
 
 #include "agent/base/error.h"
 
@@ -19,19 +18,6 @@ std::string print(const char* format, Values... values) {
     std::array<char, 64> text{};
     const int length = std::snprintf(text.data(), text.size(), format, values...);
     return {text.data(), static_cast<std::size_t>(length)};
-}
-
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-    std::vector<std::size_t> row(b.size() + 1);
-    for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-    for (std::size_t i = 1; i <= a.size(); ++i) {
-        std::size_t diagonal = std::exchange(row[0], i);
-        for (std::size_t j = 1; j <= b.size(); ++j) {
-            const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-            diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, replaced}));
-        }
-    }
-    return row[b.size()];
 }
 
 struct Unit {
@@ -103,18 +89,6 @@ std::string format_table(const std::vector<std::vector<std::string>>& rows,
         text += '\n';
     }
     return text;
-}
-
-std::string nearest(std::string_view word, const std::vector<std::string>& known) {
-    std::string best;
-    std::size_t least = word.size() / 3 + 2;  // further away is no typing error any more
-    for (const std::string& candidate : known) {
-        const std::size_t distance = edit_distance(word, candidate);
-        if (distance >= least) continue;
-        least = distance;
-        best = candidate;
-    }
-    return best;
 }
 
 std::uint64_t parse_bytes(std::string_view text) {

@@ -19,9 +19,6 @@ std::string format_duration(std::chrono::duration<double> duration);
 std::string format_table(const std::vector<std::vector<std::string>>& rows,
                          const std::vector<std::size_t>& right = {});
 
-/// The one of `known` that `word` was probably meant to be; empty if none is near.
-std::string nearest(std::string_view word, const std::vector<std::string>& known);
-
 /// Bytes: a number with an optional unit B, KiB, MiB, GiB, or KB, MB, GB. @throws Error usage.
 std::uint64_t parse_bytes(std::string_view text);
 /// A number with a unit ms, s, m or h. @throws Error usage.

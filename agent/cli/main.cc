@@ -6,7 +6,8 @@
 #include <optional>
 #include <string>
 
-#include "agent/bake/json.h"
+#include "agent/base/json.h"
+#include "agent/base/nearest.h"
 #include "agent/base/error.h"
 #include "agent/cli/commands.h"
 #include "agent/cli/format.h"
@@ -197,7 +198,7 @@ void print_failure(const Error& error) {
     v1::Failure failure;
     failure.set_schema("prebake.v1.Failure");
     *failure.mutable_problem() = problem_of(error);
-    std::puts(bake::to_json(failure, bake::JsonForm::indented).c_str());
+    std::puts(to_json(failure, JsonForm::indented).c_str());
 }
 
 int run(int argc, char** argv) {

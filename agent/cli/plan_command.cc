@@ -1,6 +1,6 @@
 #include <cstdio>
 
-#include "agent/bake/json.h"
+#include "agent/base/json.h"
 #include "agent/base/file.h"
 #include "agent/cli/commands.h"
 #include "agent/cli/format.h"
@@ -92,7 +92,7 @@ ExitCode plan_command(const Invocation& invocation, const PlanArguments& argumen
     const bake::Survey survey = workbench.survey(invocation, arguments.images);
 
     if (invocation.json) {
-        std::puts(bake::to_json(document_of(survey, warnings), bake::JsonForm::indented).c_str());
+        std::puts(to_json(document_of(survey, warnings), JsonForm::indented).c_str());
     } else if (!invocation.quiet) {
         print_table(survey);
     }

@@ -6,7 +6,7 @@
 #include <cstdio>
 #include <mutex>
 
-#include "agent/bake/json.h"
+#include "agent/base/json.h"
 #include "agent/cli/format.h"
 #include "agent/cli/terminal_progress.h"
 #include "proto/prebake/v1/report.pb.h"
@@ -50,7 +50,7 @@ class JsonProgress : public bake::EventSink {
         line.set_total(event.total);
         line.set_images(static_cast<std::uint32_t>(event.images));
         line.set_message(event.message);
-        const std::string text = bake::to_json(line, bake::JsonForm::line) + "\n";
+        const std::string text = to_json(line, JsonForm::line) + "\n";
         const std::scoped_lock lock(mutex_);
         std::fputs(text.c_str(), stderr);
     }

@@ -1,6 +1,6 @@
 #include "agent/cli/toml.h"
 
-#include "agent/cli/format.h"
+#include "agent/base/nearest.h"
 
 namespace prebake::cli {
 namespace {

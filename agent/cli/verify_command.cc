@@ -1,6 +1,6 @@
 #include <cstdio>
 
-#include "agent/bake/json.h"
+#include "agent/base/json.h"
 #include "agent/bake/record.h"
 #include "agent/bake/verify.h"
 #include "agent/cli/commands.h"
@@ -63,7 +63,7 @@ ExitCode verify_command(const Invocation& invocation, const VerifyArguments& arg
                       .namespaces = invocation.named_namespaces,
                       .snapshotter = invocation.config.snapshotter});
     if (invocation.json) {
-        std::puts(bake::to_json(document_of(result), bake::JsonForm::indented).c_str());
+        std::puts(to_json(document_of(result), JsonForm::indented).c_str());
     } else if (!invocation.quiet || !result.findings.empty()) {
         print_text(result);
     }

@@ -1,41 +1,17 @@
-# prebake_protobuf and prebake_grpc: the two libraries of the containerd client, static or shared as
-# PREBAKE_STATIC says. We talk to unix sockets only, hence gRPC without TLS ("unsecure").
+# prebake_grpc: the library of the containerd client, static or shared as PREBAKE_STATIC says. We talk to
+# unix sockets only, hence gRPC without TLS ("unsecure").
 #
 # Debian's CMake package of gRPC describes only the shared libraries. pkg-config knows the static closure
 # of Abseil, but not what gRPC takes in privately; that part is listed here.
 
 include_guard(GLOBAL)
-find_package(PkgConfig REQUIRED)
-pkg_check_modules(PREBAKE_PROTOBUF REQUIRED protobuf>=3.21)
+include(${PROJECT_SOURCE_DIR}/agent/base/protobuf.cmake)
 pkg_check_modules(PREBAKE_GRPC REQUIRED grpc++_unsecure>=1.51)
-find_program(PREBAKE_PROTOC protoc REQUIRED)
 find_program(PREBAKE_GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
 
-# The archives of the named libraries. A name without an archive of its own (rt, pthread) is part of libc
-# from glibc 2.34 on; libatomic's archive lies in the compiler's directory and is empty weight if unused.
-function(prebake_archives out)
-    set(archives "")
-    foreach(name IN LISTS ARGN)
-        if(name MATCHES "^(rt|pthread|dl|m)$")
-            continue()
-        elseif(name STREQUAL "atomic")
-            list(APPEND archives -l:libatomic.a)
-            continue()
-        endif()
-        find_library(PREBAKE_ARCHIVE_${name} NAMES lib${name}.a REQUIRED)
-        list(APPEND archives ${PREBAKE_ARCHIVE_${name}})
-    endforeach()
-    set(${out} ${archives} PARENT_SCOPE)
-endfunction()
-
-add_library(prebake_protobuf INTERFACE)
 add_library(prebake_grpc INTERFACE)
-target_include_directories(prebake_protobuf SYSTEM INTERFACE ${PREBAKE_PROTOBUF_INCLUDE_DIRS})
 target_include_directories(prebake_grpc SYSTEM INTERFACE ${PREBAKE_GRPC_INCLUDE_DIRS})
-
 if(PREBAKE_STATIC)
-    prebake_archives(protobuf_archives protobuf z)
-    target_link_libraries(prebake_protobuf INTERFACE ${protobuf_archives} Threads::Threads)
     set(names ${PREBAKE_GRPC_STATIC_LIBRARIES} upb address_sorting cares re2)
     list(REMOVE_DUPLICATES names)
     prebake_archives(grpc_archives ${names})
@@ -47,7 +23,6 @@ if(PREBAKE_STATIC)
         -Wl,--start-group ${grpc_archives} -Wl,--end-group
         $<TARGET_OBJECTS:prebake_arc4random> Threads::Threads)
 else()
-    target_link_libraries(prebake_protobuf INTERFACE ${PREBAKE_PROTOBUF_LINK_LIBRARIES})
     target_link_libraries(prebake_grpc INTERFACE ${PREBAKE_GRPC_LINK_LIBRARIES})
 endif()
 # After gRPC, which uses it.

@@ -35,13 +35,6 @@ TEST_CASE("tables line up, and nothing trails") {
           "A     N  Z\nlong  1  end\n");
 }
 
-TEST_CASE("nearest") {
-    const std::vector<std::string> known{"address", "namespaces", "snapshotter"};
-    CHECK(nearest("adress", known) == "address");
-    CHECK(nearest("namespace", known) == "namespaces");
-    CHECK(nearest("colour", known).empty());
-}
-
 TEST_CASE("sizes and times with units") {
     CHECK(parse_bytes("64MiB") == 64ULL << 20);
     CHECK(parse_bytes("1 GB") == 1'000'000'000);

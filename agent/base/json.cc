@@ -1,10 +1,10 @@
-#include "agent/bake/json.h"
+#include "agent/base/json.h"
 
 #include <google/protobuf/util/json_util.h>
 
 #include "agent/base/error.h"
 
-namespace prebake::bake {
+namespace prebake {
 
 std::string to_json(const google::protobuf::Message& message, JsonForm form) {
     google::protobuf::util::JsonPrintOptions options;
@@ -19,8 +19,8 @@ std::string to_json(const google::protobuf::Message& message, JsonForm form) {
     return json;
 }
 
-void from_json(std::string_view json, google::protobuf::Message& message,
-               const std::string& origin) {
+void from_json(std::string_view json, google::protobuf::Message& message, const std::string& origin,
+               const std::string& next_step) {
     google::protobuf::util::JsonParseOptions options;
     options.ignore_unknown_fields = true;
     const auto status = google::protobuf::util::JsonStringToMessage(
@@ -31,8 +31,8 @@ void from_json(std::string_view json, google::protobuf::Message& message,
         throw Error(Errc::corrupt,
                     origin + " is not a " + message.GetTypeName() + ": " +
                         reason.substr(0, reason.find('\n')),
-                    "restore it, or remove it and bake again");
+                    next_step);
     }
 }
 
-}  // namespace prebake::bake
+}  // namespace prebake

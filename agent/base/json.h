@@ -1,0 +1,22 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace google::protobuf {
+class Message;
+}
+
+namespace prebake {
+
+enum class JsonForm { line, indented };
+
+/// The JSON form of proto3, fields with default values included.
+std::string to_json(const google::protobuf::Message& message, JsonForm form);
+
+/// Fields of a later version of prebake are ignored.
+/// @throws Error corrupt, naming `origin`, with that next step.
+void from_json(std::string_view json, google::protobuf::Message& message, const std::string& origin,
+               const std::string& next_step);
+
+}  // namespace prebake
