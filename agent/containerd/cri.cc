@@ -2,6 +2,7 @@
 
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
+#include <chrono>
 #include <initializer_list>
 #include <string_view>
 
@@ -13,6 +14,9 @@ namespace prebake::containerd {
 namespace {
 
 namespace api = ::runtime::v1;
+
+/// CRI kills at once what it stops with a pod; its network plugins may take their time.
+constexpr std::chrono::minutes kPodPatience{2};
 
 /// The string at `path` in `document`; empty if there is none.
 std::string string_at(const boost::json::value& document,
@@ -64,6 +68,28 @@ std::optional<CriImage> Cri::image_status(const std::string& image) const {
                     .repo_tags = {found.repo_tags().begin(), found.repo_tags().end()},
                     .repo_digests = {found.repo_digests().begin(), found.repo_digests().end()},
                     .pinned = found.pinned()};
+}
+
+std::size_t Cri::remove_pods() const {
+    api::ListPodSandboxResponse pods;
+    check(invoke(connection_, Scope{}, &api::RuntimeService::Stub::ListPodSandbox,
+                 api::ListPodSandboxRequest(), pods, kReadPatience),
+          connection_, "ask CRI for the pods");
+    for (const api::PodSandbox& pod : pods.items()) {
+        api::StopPodSandboxRequest stop;
+        stop.set_pod_sandbox_id(pod.id());
+        api::StopPodSandboxResponse stopped;
+        check(invoke(connection_, Scope{}, &api::RuntimeService::Stub::StopPodSandbox, stop,
+                     stopped, kPodPatience),
+              connection_, "stop the pod " + pod.id());
+        api::RemovePodSandboxRequest remove;
+        remove.set_pod_sandbox_id(pod.id());
+        api::RemovePodSandboxResponse removed;
+        check(invoke(connection_, Scope{}, &api::RuntimeService::Stub::RemovePodSandbox, remove,
+                     removed, kPodPatience),
+              connection_, "remove the pod " + pod.id());
+    }
+    return static_cast<std::size_t>(pods.items_size());
 }
 
 std::string Cri::snapshotter() const {

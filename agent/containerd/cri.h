@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,6 +25,9 @@ class Cri {
     bool available() const;
     /// What a pod that names `image` would get; nothing if CRI would pull.
     std::optional<CriImage> image_status(const std::string& image) const;
+    /// Stops and removes every pod, which ends its containers and takes back its network. Returns
+    /// how many.
+    std::size_t remove_pods() const;
     /// The snapshotter that CRI unpacks into (RuntimeService.Status, verbose); empty if it does not
     /// say.
     std::string snapshotter() const;

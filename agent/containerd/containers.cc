@@ -1,0 +1,84 @@
+#include "agent/containerd/containers.h"
+
+#include <chrono>
+#include <csignal>
+#include <utility>
+
+#include "agent/base/error.h"
+#include "agent/containerd/call.h"
+#include "proto/containerd/containers.grpc.pb.h"
+#include "proto/containerd/namespaces.grpc.pb.h"
+#include "proto/containerd/tasks.grpc.pb.h"
+
+namespace prebake::containerd {
+namespace {
+
+namespace api = ::containerd::services::containers::v1;
+namespace tasks = ::containerd::services::tasks::v1;
+namespace names = ::containerd::services::namespaces::v1;
+
+/// For a killed process to end: only one that sleeps in the kernel takes longer.
+constexpr std::chrono::seconds kDeathPatience{30};
+
+bool is_gone(const grpc::Status& status) {
+    return status.error_code() == grpc::StatusCode::NOT_FOUND;
+}
+
+}  // namespace
+
+std::vector<std::string> namespaces(const Connection& connection) {
+    names::ListNamespacesResponse response;
+    check(invoke(connection, Scope{}, &names::Namespaces::Stub::List,
+                 names::ListNamespacesRequest(), response, kReadPatience),
+          connection, "list the namespaces");
+    std::vector<std::string> result;
+    for (const names::Namespace& ns : response.namespaces()) result.push_back(ns.name());
+    return result;
+}
+
+Containers::Containers(const Connection& connection, std::string ns)
+    : connection_(connection), scope_{.ns = std::move(ns), .lease = {}} {}
+
+std::vector<std::string> Containers::list() const {
+    api::ListContainersResponse response;
+    check(invoke(connection_, scope_, &api::Containers::Stub::List, api::ListContainersRequest(),
+                 response, kReadPatience),
+          connection_, "list the containers of namespace " + scope_.ns);
+    std::vector<std::string> ids;
+    for (const api::Container& container : response.containers()) ids.push_back(container.id());
+    return ids;
+}
+
+void Containers::remove(const std::string& id) const {
+    const std::string what = "end the container " + id + " of namespace " + scope_.ns;
+    tasks::KillRequest kill;
+    kill.set_container_id(id);
+    kill.set_signal(SIGKILL);
+    kill.set_all(true);
+    google::protobuf::Empty nothing;
+    const grpc::Status killed =
+        invoke(connection_, scope_, &tasks::Tasks::Stub::Kill, kill, nothing, kDeathPatience);
+    // A container without a task is one that does not run. What else may be wrong (it ended by
+    // itself meanwhile) shows in what follows.
+    if (!is_gone(killed)) {
+        tasks::WaitRequest wait;
+        wait.set_container_id(id);
+        tasks::WaitResponse exit;
+        const grpc::Status ended =
+            invoke(connection_, scope_, &tasks::Tasks::Stub::Wait, wait, exit, kDeathPatience);
+        if (!is_gone(ended)) check(ended, connection_, what);
+        tasks::DeleteTaskRequest remove_task;
+        remove_task.set_container_id(id);
+        tasks::DeleteResponse removed;
+        const grpc::Status deleted = invoke(connection_, scope_, &tasks::Tasks::Stub::Delete,
+                                            remove_task, removed, kDeathPatience);
+        if (!is_gone(deleted)) check(deleted, connection_, what);
+    }
+    api::DeleteContainerRequest remove;
+    remove.set_id(id);
+    const grpc::Status status = invoke(connection_, scope_, &api::Containers::Stub::Delete, remove,
+                                       nothing, kWritePatience);
+    if (!is_gone(status)) check(status, connection_, "remove the container " + id);
+}
+
+}  // namespace prebake::containerd
