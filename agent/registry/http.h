@@ -15,7 +15,7 @@
 
 namespace prebake::registry {
 
-enum class Method { get, head, post };
+enum class Method { get, head, post, put };
 
 /// Header names are compared without regard to case.
 using Headers = std::vector<std::pair<std::string, std::string>>;
@@ -28,7 +28,7 @@ struct HttpRequest {
     Method method = Method::get;
     std::string url;  ///< absolute, http or https
     Headers headers;
-    std::string body;  ///< of a post
+    std::string body;  ///< of a post or put
     TlsVerification tls = TlsVerification::system_trust_store;
 };
 

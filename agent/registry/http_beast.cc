@@ -222,6 +222,9 @@ Message message_for(const HttpRequest& request, const Url& url, const std::strin
         case Method::post:
             verb = http::verb::post;
             break;
+        case Method::put:
+            verb = http::verb::put;
+            break;
     }
     Message message(verb, url.target, 11);
     message.set(http::field::host, url.host_header);
@@ -235,7 +238,7 @@ Message message_for(const HttpRequest& request, const Url& url, const std::strin
             throw Error(Errc::usage, "the header " + name + " would have control characters");
         message.set(name, value);
     }
-    if (request.method == Method::post) {
+    if (request.method == Method::post || request.method == Method::put) {
         message.body() = request.body;
         message.prepare_payload();
     }
