@@ -1,0 +1,191 @@
+#include "agent/identity/claim.h"
+
+#include <boost/json.hpp>
+#include <cstdio>
+
+#include "agent/base/error.h"
+#include "agent/base/file.h"
+#include "agent/base/json.h"
+#include "agent/identity/instance.h"
+#include "agent/identity/text_form.h"
+
+namespace prebake::identity {
+namespace {
+
+constexpr const char* kSchema = "prebake.v1.Claim";
+/// Some hundred steps; what is larger was not written by us.
+constexpr std::size_t kMaxClaimBytes = 1UL << 20;
+
+std::string path_in(std::string_view state_dir, std::string_view name) {
+    return std::string(state_dir) + "/" + std::string(name);
+}
+
+/// What the document says it is; empty if that cannot be made out.
+std::string schema_in(const std::string& json) {
+    boost::json::error_code failure;
+    const boost::json::value document = boost::json::parse(json, failure);
+    if (failure || !document.is_object()) return {};
+    const boost::json::value* schema = document.get_object().if_contains("schema");
+    if (schema == nullptr || !schema->is_string()) return {};
+    return std::string(schema->get_string());
+}
+
+/// "prebake.v2.Claim", "prebake.v10.Ownership", ...
+bool is_of_later_version(std::string_view schema) {
+    constexpr std::string_view kFamily = "prebake.v";
+    if (!schema.starts_with(kFamily)) return false;
+    schema.remove_prefix(kFamily.size());
+    const std::string_view version = schema.substr(0, schema.find('.'));
+    return is_number(version, 9) && version != "0" && version != "1";
+}
+
+v1::Claim unclaimed() {
+    v1::Claim claim;
+    claim.set_schema(kSchema);
+    return claim;
+}
+
+v1::Claim parse_claim(const std::string& json, const std::string& origin) {
+    const std::string schema = schema_in(json);
+    if (is_of_later_version(schema)) {
+        throw Error(Errc::unsupported,
+                    origin + " was written by a later version of prebake: its schema is " +
+                        schema.substr(0, 64),
+                    "install that version, or remove the file to claim this machine anew");
+    }
+    v1::Claim claim;
+    from_json(json, claim, origin, "");
+    if (claim.schema() != kSchema) throw Error(Errc::corrupt, origin + " is not a claim");
+    return claim;
+}
+
+/// Under a name that is no claim's, for whoever wants to know what happened.
+void set_aside(const Root& root, const std::string& path) {
+    const std::filesystem::path place = root.outside(root.resolved(path, LastLink::keep));
+    const std::filesystem::path aside = place.string() + ".corrupt";
+    if (::rename(place.c_str(), aside.c_str()) != 0) throw errno_error("cannot rename", place);
+}
+
+/// What is known so far does not settle it where more may come: EC2 promises that the instance id
+/// stays, not that the hardware UUID does when the instance is stopped and started.
+bool is_settled(const v1::Instance& before, const v1::Instance& current, Knowledge knowledge) {
+    const bool by_uuid_alone = current.source() == "product_uuid" && !before.id().empty() &&
+                               before.source() != "product_uuid";
+    return knowledge == Knowledge::final || current.platform() != "ec2" ||
+           before.platform() != "ec2" || !by_uuid_alone;
+}
+
+Sameness sameness(const v1::Instance& before, const v1::Instance& current, Knowledge knowledge) {
+    const Sameness found = compare(before, current);
+    if (found == Sameness::different && !is_settled(before, current, knowledge)) {
+        return Sameness::unknown;
+    }
+    return found;
+}
+
+Decision decide_claimed(Sameness sameness, Knowledge knowledge) {
+    switch (sameness) {
+        case Sameness::same:
+            return Decision::already_claimed;
+        case Sameness::different:
+            return Decision::clone_of_unsealed;
+        case Sameness::unknown:
+            break;
+    }
+    return knowledge == Knowledge::final ? Decision::already_claimed : Decision::deferred;
+}
+
+Decision decide_unclaimed(const v1::Instance& builder, const v1::Instance& current,
+                          Knowledge knowledge) {
+    if (!is_known(builder)) return Decision::claim;
+    switch (sameness(builder, current, knowledge)) {
+        case Sameness::same:
+            return Decision::claim;
+        case Sameness::different:
+            return Decision::clone_of_unsealed;
+        case Sameness::unknown:
+            break;
+    }
+    // To claim now would forget the builder, and leave its keys to a clone for good.
+    return knowledge == Knowledge::final ? Decision::claim : Decision::deferred;
+}
+
+}  // namespace
+
+v1::Claim read_claim(const Root& root, std::string_view state_dir, std::string& warning) {
+    const std::string path = path_in(state_dir, "claim.json");
+    try {
+        const std::optional<std::string> json = root.read(path, kMaxClaimBytes);
+        return json ? parse_claim(*json, root.outside(path).string()) : unclaimed();
+    } catch (const Error& error) {
+        if (error.code() != Errc::corrupt && error.code() != Errc::too_large) throw;
+        warning = error.message() +
+                  "; it is kept as claim.json.corrupt, and the machine counts as never claimed";
+    }
+    set_aside(root, path);
+    return unclaimed();
+}
+
+void write_claim(const Root& root, std::string_view state_dir, const v1::Claim& claim) {
+    v1::Claim document = claim;
+    document.set_schema(kSchema);
+    root.write(path_in(state_dir, "claim.json"), to_json(document, JsonForm::indented) + "\n",
+               FileForm{.mode = 0644, .uid = {}, .gid = {}});
+}
+
+std::string_view to_string(Decision decision) {
+    switch (decision) {
+        case Decision::already_claimed:
+            return "already_claimed";
+        case Decision::claim:
+            return "claim";
+        case Decision::clone_of_unsealed:
+            return "clone_of_unsealed";
+        case Decision::unsealed_in_place:
+            return "unsealed_in_place";
+        case Decision::resume:
+            return "resume";
+        case Decision::deferred:
+            return "deferred";
+    }
+    return "unknown";
+}
+
+Decision decide(const v1::Claim& claim, const v1::Instance& current, Knowledge knowledge) {
+    switch (claim.state()) {
+        case v1::Claim::CLAIMED:
+            return decide_claimed(sameness(claim.instance(), current, knowledge), knowledge);
+        case v1::Claim::CLAIMING:
+            return sameness(claim.instance(), current, knowledge) == Sameness::different
+                       ? Decision::clone_of_unsealed
+                       : Decision::resume;
+        case v1::Claim::SEALED:
+            return compare(claim.seal().by(), current) == Sameness::same
+                       ? Decision::unsealed_in_place
+                       : Decision::claim;
+        case v1::Claim::UNCLAIMED:
+        case v1::Claim_State_Claim_State_INT_MIN_SENTINEL_DO_NOT_USE_:
+        case v1::Claim_State_Claim_State_INT_MAX_SENTINEL_DO_NOT_USE_:
+            break;
+    }
+    return decide_unclaimed(claim.builder(), current, knowledge);
+}
+
+void note_builder(const Root& root, std::string_view state_dir, const v1::Instance& builder) {
+    if (!is_known(builder)) return;
+    const FileLock lock(root.outside(path_in(state_dir, "firstboot.lock")));
+    std::string warning;
+    v1::Claim claim = read_claim(root, state_dir, warning);
+    if (claim.state() != v1::Claim::UNCLAIMED) return;
+    v1::Instance noted = builder;
+    if (is_known(claim.builder())) {
+        // The first builder stays: its identity is what the clones of its clones still carry.
+        if (compare(claim.builder(), builder) != Sameness::same) return;
+        noted = merged(claim.builder(), builder);
+    }
+    if (noted.SerializeAsString() == claim.builder().SerializeAsString()) return;
+    *claim.mutable_builder() = noted;
+    write_claim(root, state_dir, claim);
+}
+
+}  // namespace prebake::identity

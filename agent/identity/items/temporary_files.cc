@@ -1,0 +1,58 @@
+#include <algorithm>
+#include <array>
+
+#include "agent/identity/items/all.h"
+#include "agent/identity/items/lines.h"
+#include "agent/identity/items/temporary_names.h"
+#include "agent/identity/text_form.h"
+
+namespace prebake::identity {
+namespace {
+
+constexpr std::array<std::string_view, 5> kMadeAtBoot{".X11-unix", ".ICE-unix", ".XIM-unix",
+                                                      ".font-unix", ".Test-unix"};
+
+/// As systemd writes it into the names of directories: without dashes.
+std::string boot_id_of(const Root& root) {
+    std::string id = root.read("/proc/sys/kernel/random/boot_id", kMaxTextBytes).value_or("");
+    id.erase(std::remove(id.begin(), id.end(), '-'), id.end());
+    return std::string(trimmed(id));
+}
+
+Changes further(const Root& root, const ItemSettings&) {
+    const std::string boot_id = root.is_running_machine() ? boot_id_of(root) : "";
+    Changes changes;
+    for (const char* const directory : {"/tmp/", "/var/tmp/"}) {
+        for (const std::string& name : root.names_in(directory)) {
+            if (root.is_running_machine() && is_in_use(name, boot_id)) continue;
+            changes.push_back({Change::Kind::remove, directory + name, {}});
+        }
+    }
+    return changes;
+}
+
+}  // namespace
+
+bool is_in_use(std::string_view name, std::string_view boot_id) {
+    if (name == "snap-private-tmp") return true;
+    if (std::count(kMadeAtBoot.begin(), kMadeAtBoot.end(), name) != 0) return true;
+    return name.starts_with("systemd-private-") && !boot_id.empty() &&
+           name.find(boot_id) != std::string_view::npos;
+}
+
+Item temporary_files_item() {
+    return {
+        .name = "temporary-files",
+        .order = 1080,
+        .why =
+            "Scripts, downloads and credentials that the build left there would be on every "
+            "clone.",
+        .back = "Nobody needs it; systemd-tmpfiles makes at boot what must be there.",
+        .further = further,
+        .further_says =
+            "removes what is in /tmp and /var/tmp, on the running machine less the "
+            "private directories of running services",
+    };
+}
+
+}  // namespace prebake::identity

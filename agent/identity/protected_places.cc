@@ -1,0 +1,159 @@
+#include "agent/identity/protected_places.h"
+
+#include <fnmatch.h>
+
+#include <algorithm>
+#include <array>
+#include <climits>
+
+#include "agent/base/error.h"
+#include "agent/identity/survey.h"
+
+namespace prebake::identity {
+namespace {
+
+/// Nothing that is, contains or lies in one of these is ever removed. Components may hold wildcards
+/// at their end.
+constexpr std::array<std::string_view, 24> kImagePlaces{
+    "/var/lib/containerd/io.containerd.content.*",
+    "/var/lib/containerd/io.containerd.metadata.*",
+    "/var/lib/containerd/io.containerd.snapshotter.*",
+    "/var/lib/containerd-stargz-grpc",
+    "/var/lib/containerd-nydus",
+    "/var/lib/soci-snapshotter-grpc",
+    "/var/lib/containers/storage/overlay*",
+    "/var/lib/containers/storage/vfs*",
+    "/var/lib/docker/aufs",
+    "/var/lib/docker/btrfs",
+    "/var/lib/docker/containerd",
+    "/var/lib/docker/devicemapper",
+    "/var/lib/docker/fuse-overlayfs",
+    "/var/lib/docker/image",
+    "/var/lib/docker/overlay",
+    "/var/lib/docker/overlay2",
+    "/var/lib/docker/rootfs",
+    "/var/lib/docker/vfs",
+    "/var/lib/docker/zfs",
+    "/var/lib/rancher/k3s/agent/containerd/io.containerd.*",
+    "/var/lib/rancher/k3s/agent/images",
+    "/var/lib/rancher/rke2/agent/containerd/io.containerd.*",
+    "/var/lib/rancher/rke2/agent/images",
+    "/var/lib/prebake",
+};
+
+/// What the machine cannot do without: neither these nor what contains them may be removed; single
+/// files in them may.
+constexpr std::array<std::string_view, 22> kMachinePlaces{
+    "/etc/fstab",      "/etc/group",     "/etc/pam.d", "/etc/passwd", "/etc/shadow",
+    "/etc/ssl",        "/etc/systemd",   "/usr/bin",   "/usr/lib",    "/usr/lib64",
+    "/usr/libexec",    "/usr/local/bin", "/usr/sbin",  "/usr/share",  "/var/lib/dpkg",
+    "/var/lib/pacman", "/var/lib/rpm",   "/bin/sh",    "/sbin/init",  "/lib/modules",
+    "/lib/systemd",    "/run/systemd",
+};
+
+/// Trees of the kernel and of the boot loader: there is nothing to be sealed in them.
+constexpr std::array<std::string_view, 4> kSystemTrees{"/boot", "/dev", "/proc", "/sys"};
+
+/// containerd's images wherever its root directory was moved to.
+constexpr std::array<std::string_view, 3> kImageDirectoryNames{
+    "io.containerd.content.", "io.containerd.metadata.", "io.containerd.snapshotter."};
+
+std::vector<std::string> components_of(std::string_view path) {
+    std::vector<std::string> components;
+    while (!path.empty()) {
+        const std::string_view component = path.substr(0, path.find('/'));
+        path.remove_prefix(std::min(path.size(), component.size() + 1));
+        if (!component.empty() && component != ".") components.emplace_back(component);
+    }
+    return components;
+}
+
+std::string_view literal_start(const std::string& component) {
+    return std::string_view(component).substr(0, component.find_first_of("*?[\\"));
+}
+
+/// Whether some name may be meant by both. Two wildcards: if what stands before them agrees, which
+/// errs on the side of the images.
+bool may_agree(const std::string& a, const std::string& b) {
+    if (a == b || ::fnmatch(a.c_str(), b.c_str(), FNM_PERIOD) == 0 ||
+        ::fnmatch(b.c_str(), a.c_str(), FNM_PERIOD) == 0) {
+        return true;
+    }
+    const std::string_view start_a = literal_start(a);
+    const std::string_view start_b = literal_start(b);
+    if (start_a.size() == a.size() || start_b.size() == b.size()) return false;
+    return start_a.starts_with(start_b) || start_b.starts_with(start_a);
+}
+
+enum class Relation { apart, at_or_above, inside };
+
+/// Where the pattern is, seen from the place.
+Relation relation(const std::vector<std::string>& pattern, const std::vector<std::string>& place) {
+    const std::size_t common = std::min(pattern.size(), place.size());
+    for (std::size_t i = 0; i < common; ++i) {
+        if (!may_agree(pattern[i], place[i])) return Relation::apart;
+    }
+    return pattern.size() > place.size() ? Relation::inside : Relation::at_or_above;
+}
+
+bool has_image_directory_name(const std::vector<std::string>& components) {
+    return std::any_of(components.begin(), components.end(), [](const std::string& component) {
+        return std::any_of(kImageDirectoryNames.begin(), kImageDirectoryNames.end(),
+                           [&](std::string_view name) { return component.starts_with(name); });
+    });
+}
+
+[[noreturn]] void refuse(const std::string& pattern, const std::string& reason) {
+    throw Error(Errc::usage, "\"" + pattern + "\" cannot be removed: " + reason,
+                "name exactly what is to go: an absolute path, or one below ~/");
+}
+
+}  // namespace
+
+std::vector<std::string> image_places(const Root& root) {
+    std::vector<std::string> places;
+    for (const std::string_view place : kImagePlaces) {
+        places.emplace_back(place);
+        const std::string real = root.resolved(place, LastLink::follow);
+        if (real != place) places.push_back(real);
+    }
+    return places;
+}
+
+bool touches(const std::string& path, const std::vector<std::string>& places) {
+    const std::vector<std::string> components = components_of(path);
+    if (has_image_directory_name(components)) return true;
+    return std::any_of(places.begin(), places.end(), [&](const std::string& place) {
+        return relation(components, components_of(place)) != Relation::apart;
+    });
+}
+
+void validate_pattern(const std::string& pattern) {
+    const bool is_below_homes = pattern.starts_with("~/");
+    if (!is_below_homes && !pattern.starts_with('/'))
+        refuse(pattern, "it is neither absolute nor below ~/");
+    if (pattern.size() >= PATH_MAX) refuse(pattern.substr(0, 80) + "...", "it is too long");
+    if (std::any_of(pattern.begin(), pattern.end(),
+                    [](unsigned char c) { return c < 0x20 || c == 0x7f; }))
+        refuse(pattern, "it holds control characters");
+    const std::vector<std::string> components = components_of(pattern);
+    if (std::count(components.begin(), components.end(), "..") != 0)
+        refuse(pattern, "it holds \"..\"");
+    if (components.size() < 2) refuse(pattern, "it is a whole top-level directory");
+    if (has_image_directory_name(components)) refuse(pattern, "container images are stored there");
+    if (is_below_homes) return;
+    for (const std::string_view place : kImagePlaces) {
+        if (relation(components, components_of(place)) != Relation::apart)
+            refuse(pattern, std::string(place) + " is never removed");
+    }
+    for (const std::string_view place : kMachinePlaces) {
+        if (relation(components, components_of(place)) == Relation::at_or_above)
+            refuse(pattern, "the machine needs " + std::string(place));
+    }
+    for (const std::string_view tree : kSystemTrees) {
+        if (relation(components, components_of(tree)) != Relation::apart)
+            refuse(pattern, "nothing in " + std::string(tree) + " is ever removed");
+    }
+}
+
+}  // namespace prebake::identity

@@ -1,0 +1,12 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+namespace prebake::identity {
+
+/// `bytes` (at most 256) of the kernel's randomness as lower-case hex digits.
+/// @throws Error io.
+std::string random_hex(std::size_t bytes);
+
+}  // namespace prebake::identity

@@ -1,0 +1,161 @@
+#include <algorithm>
+#include <chrono>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "agent/base/error.h"
+#include "agent/base/json.h"
+#include "agent/base/wait.h"
+#include "agent/identity/instance.h"
+#include "agent/identity/residue_text.h"
+#include "agent/identity/seal.h"
+
+namespace prebake::identity {
+namespace {
+
+/// Of one list of a report. One more line says how many are left out.
+constexpr std::size_t kMaxListed = 10'000;
+constexpr std::size_t kMaxClaimBytes = 1UL << 20;
+
+using ResidueList = std::vector<v1::Residue>;
+
+v1::Residue residue(std::string_view item, std::string_view path, std::string_view kind,
+                    std::uint64_t line = 0) {
+    v1::Residue found;
+    found.set_item(std::string(item));
+    found.set_path(printable(path));
+    found.set_kind(printable(kind));
+    found.set_line(line);
+    return found;
+}
+
+std::string_view to_do(Change::Kind kind) {
+    switch (kind) {
+        case Change::Kind::remove:
+            return "to remove";
+        case Change::Kind::truncate:
+            return "to truncate";
+        case Change::Kind::write:
+            return "to write";
+    }
+    return "to change";
+}
+
+class Checking {
+  public:
+    Checking(const Root& root, const CheckOptions& options, const std::stop_token& stop)
+        : root_(root), options_(options), stop_(stop), keep_(options.scope.keep) {
+        keep_.push_back(options.state_dir);  // as in seal(): an item must not ask for what we keep
+    }
+
+    v1::ResidueReport run() {
+        const auto began = std::chrono::steady_clock::now();
+        check_claim();
+        check_items();
+        check_secrets();
+        report_.set_schema("prebake.v1.ResidueReport");
+        report_.set_root(printable(root_.outside("/").string()));
+        list(residue_, report_.mutable_residue());
+        list(noted_, report_.mutable_noted());
+        report_.set_seconds(
+            std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
+        return std::move(report_);
+    }
+
+  private:
+    /// Reads the claim by itself: read_claim() puts a broken one out of the way, and a check
+    /// changes nothing.
+    void check_claim() {
+        const std::string path = options_.state_dir + "/claim.json";
+        try {
+            v1::Claim claim;
+            if (const auto json = root_.read(path, kMaxClaimBytes)) {
+                from_json(*json, claim, root_.outside(path).string(), "");
+                if (claim.schema() != "prebake.v1.Claim")
+                    throw Error(Errc::unsupported, "it is of another version of prebake");
+            }
+            const bool is_running = root_.is_running_machine();
+            const std::string why =
+                is_running
+                    ? why_not_sealed(claim, Machine::running, read_host_facts(root_).kernel_boot_id)
+                    : why_not_sealed(claim, Machine::image, {});
+            if (!why.empty()) residue_.push_back(residue("claim", path, why));
+        } catch (const Error& error) {
+            residue_.push_back(residue("claim", path, "not checked: " + error.message()));
+        }
+    }
+
+    void check_items() {
+        const SealScope& scope = options_.scope;
+        for (const Item& item : items()) {
+            throw_if_stopped(stop_);
+            take(item.name, treatment_of(item, scope), survey(root_, item, scope.settings, keep_));
+        }
+        if (scope.remove.empty()) return;
+        take(kConfiguredPaths, scope.only.empty() ? Treatment::seal : Treatment::skip,
+             survey_paths(root_, scope.remove, keep_));
+    }
+
+    /// What is skipped or only reported is there on purpose: it is told, and does not count.
+    void take(std::string_view item, Treatment treatment, const Pending& pending) {
+        ResidueList found;
+        for (const Change& change : pending.changes)
+            found.push_back(residue(item, change.path, to_do(change.kind)));
+        for (const Error& problem : pending.problems)
+            found.push_back(residue(item, "", "not checked: " + problem.message()));
+        add_sorted(std::move(found), treatment == Treatment::seal ? residue_ : noted_);
+    }
+
+    void check_secrets() {
+        const SecretScan scan =
+            scan_for_secrets(root_, options_.scope.keep, options_.limits, stop_);
+        report_.set_files_scanned(scan.files);
+        report_.set_bytes_scanned(scan.bytes);
+        ResidueList found;
+        for (const FoundSecret& secret : scan.secrets)
+            found.push_back(residue("secrets", secret.path, secret.kind, secret.line));
+        for (const NotScanned& file : scan.not_scanned)
+            found.push_back(residue("secrets", file.path, "not scanned: " + file.reason));
+        add_sorted(std::move(found), residue_);
+    }
+
+    static void add_sorted(ResidueList found, ResidueList& to) {
+        std::sort(found.begin(), found.end(), [](const v1::Residue& a, const v1::Residue& b) {
+            return std::tuple(std::string_view(a.path()), a.line(), std::string_view(a.kind())) <
+                   std::tuple(std::string_view(b.path()), b.line(), std::string_view(b.kind()));
+        });
+        to.insert(to.end(), std::make_move_iterator(found.begin()),
+                  std::make_move_iterator(found.end()));
+    }
+
+    template <typename Listed>
+    static void list(ResidueList& found, Listed* listed) {
+        const std::size_t count = std::min(found.size(), kMaxListed);
+        for (std::size_t i = 0; i < count; ++i) *listed->Add() = std::move(found[i]);
+        if (found.size() == count) return;
+        *listed->Add() =
+            residue("...", "", std::to_string(found.size() - count) + " more are not listed");
+    }
+
+    const Root& root_;
+    const CheckOptions& options_;
+    const std::stop_token& stop_;
+    Keep keep_;
+    ResidueList residue_;
+    ResidueList noted_;
+    v1::ResidueReport report_;
+};
+
+}  // namespace
+
+v1::ResidueReport check(const Root& root, const CheckOptions& options,
+                        const std::stop_token& stop) {
+    validate(options.scope);
+    require_machine(root);
+    return Checking(root, options, stop).run();
+}
+
+}  // namespace prebake::identity

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/identity/survey.h"
+
+namespace prebake::identity {
+
+/// A kind of secret in a text, and where. Never the secret itself.
+struct SecretInText {
+    std::string_view
+        kind;  ///< "private key (PEM)", "registry password", "AWS secret access key", ...
+    std::uint64_t line = 1;  ///< from 1
+};
+
+/// Every secret that is recognised in `text`. Pure. A kind is meant to hit the real thing and not
+/// its documentation: a key needs its body, an access key its form, an assignment a value that is
+/// neither empty nor a placeholder (`${VAR}`, `<...>`, `changeme`, `****`).
+std::vector<SecretInText> secrets_in(std::string_view path, std::string_view text);
+
+struct ScanLimits {
+    std::chrono::milliseconds time{120'000};
+    std::uint64_t bytes = 8ULL << 30;         ///< of all files together
+    std::uint64_t file_bytes = 256ULL << 20;  ///< of one file; larger ones count as not scanned
+};
+
+struct FoundSecret {
+    std::string path;
+    std::string_view kind;
+    std::uint64_t line = 1;
+};
+
+struct NotScanned {
+    std::string path;
+    std::string reason;
+};
+
+struct SecretScan {
+    std::vector<FoundSecret> secrets;
+    std::vector<NotScanned> not_scanned;
+    std::uint64_t files = 0;
+    std::uint64_t bytes = 0;
+};
+
+/// Searches home directories, /etc, /root, /var/lib, /var/spool, /opt, /srv and /usr/local for
+/// secrets. Not entered: container images (containerd, Docker, podman, snaps: their contents are
+/// the images' own), package databases, other file systems, `keep`. Memory is bounded: a file is
+/// read in overlapping pieces. What is compressed or encoded in whole (archives, keystores) is not
+/// unpacked, and does not count. Limits that are reached are findings (`not_scanned`), not silence;
+/// so are files that cannot be read, and other file systems on a disk.
+/// @throws Error cancelled only.
+SecretScan scan_for_secrets(const Root& root, const Keep& keep, const ScanLimits& limits,
+                            const std::stop_token& stop);
+
+}  // namespace prebake::identity

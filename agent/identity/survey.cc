@@ -1,0 +1,280 @@
+#include "agent/identity/survey.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "agent/identity/attached_places.h"
+#include "agent/identity/protected_places.h"
+
+namespace prebake::identity {
+namespace {
+
+/// Of one item. More do not fit into a report, and mean that a directory should go as a whole.
+constexpr std::size_t kMaxChanges = 1'000'000;
+
+class Surveyor {
+  public:
+    explicit Surveyor(const Root& root) : root_(root), attached_(root) {}
+
+    /// Comes first. A keep that cannot be told for sure forbids every change.
+    bool prepare(const Keep& keep) {
+        attempt([&] {
+            owner_ = root_.info("/").value_or(FileInfo{}).uid;
+            for (const std::string& pattern : keep) {
+                // Of a link both: itself, and what it stands for.
+                for (const std::string& path : root_.match(pattern)) {
+                    kept_.insert(root_.resolved(path, LastLink::keep));
+                    kept_.insert(root_.resolved(path, LastLink::follow));
+                }
+            }
+        });
+        return pending_.problems.empty();
+    }
+
+    void look_for(const std::vector<Target>& targets) {
+        std::vector<std::pair<Target::What, std::string>> found;
+        for (const Target& target : targets) {
+            attempt([&] {
+                for (const std::string& path : root_.match(target.pattern, pending_.problems))
+                    attempt(
+                        [&] { found.emplace_back(target.what, root_.resolved_for_change(path)); });
+            });
+        }
+        for (const auto& match : found) {
+            const bool is_place =
+                match.first == Target::What::contents || match.first == Target::What::all_bytes;
+            if (is_place) attempt([&] { cleaned_.insert(followed(match.second)); });
+        }
+        for (const auto& match : found) {
+            attempt([&] { look_at(match.first, match.second); });
+        }
+    }
+
+    void add_further(Change change) {
+        change.path = root_.resolved_for_change(change.path);
+        switch (change.kind) {
+            case Change::Kind::remove:
+                return remove(change.path);
+            case Change::Kind::truncate:
+                return empty(change.path);
+            case Change::Kind::write:
+                return put(std::move(change));
+        }
+    }
+
+    template <typename Work>
+    void attempt(const Work& work) {
+        try {
+            work();
+        } catch (const Error& error) {
+            report(error);
+        }
+    }
+
+    Pending finish() {
+        for (auto& [path, change] : changes_) {
+            if (change.kind == Change::Kind::write || !is_below_a_removed_one(path))
+                pending_.changes.push_back(std::move(change));
+        }
+        // What is written may lie in a directory that goes first.
+        std::stable_partition(
+            pending_.changes.begin(), pending_.changes.end(),
+            [](const Change& change) { return change.kind != Change::Kind::write; });
+        return std::move(pending_);
+    }
+
+  private:
+    void look_at(Target::What what, const std::string& path) {
+        switch (what) {
+            case Target::What::file:
+                return remove(path);
+            case Target::What::contents: {
+                const std::string directory = followed(path);
+                for (const std::string& name : root_.names_in(directory))
+                    attempt([&] { remove(directory + "/" + name); });
+                return;
+            }
+            case Target::What::bytes:
+                return empty(followed(path));
+            case Target::What::all_bytes:
+                return empty_all_below(followed(path));
+        }
+    }
+
+    /// Links of the machine's owner mean what they point to (/var/mail); what anybody else points
+    /// somewhere with a link of his own is not his to have removed.
+    std::string followed(const std::string& path) const {
+        const std::optional<FileInfo> info = root_.info(path);
+        if (!info || info->type != FileType::symlink || info->uid != owner_) return path;
+        return root_.resolved(path, LastLink::follow);
+    }
+
+    void remove(const std::string& path) {
+        if (is_kept(path)) return;
+        const std::optional<FileInfo> info = root_.info(path);
+        if (!info) return;
+        if (info->is_mount) {
+            // Unless it is cleaned as a place of its own.
+            if (cleaned_.count(path) == 0) report_mount(path);
+            return;
+        }
+        if (!holds_kept(path)) return put({Change::Kind::remove, path, {}});
+        for (const std::string& name : root_.names_in(path))
+            attempt([&] { remove(path + "/" + name); });
+    }
+
+    void empty(const std::string& path) {
+        if (is_kept(path)) return;
+        const std::optional<FileInfo> info = root_.info(path);
+        if (info && info->type == FileType::regular && info->size > 0)
+            put({Change::Kind::truncate, path, {}});
+    }
+
+    void empty_all_below(const std::string& top) {
+        std::vector<std::string> directories{top};
+        while (!directories.empty()) {
+            const std::string directory = std::move(directories.back());
+            directories.pop_back();
+            if (is_kept(directory)) continue;
+            for (const std::string& name : root_.names_in(directory)) {
+                const std::string path = directory + "/" + name;
+                attempt([&] {
+                    const std::optional<FileInfo> info = root_.info(path);
+                    if (!info || info->type != FileType::directory) return empty(path);
+                    if (!info->is_mount) return directories.push_back(path);
+                    if (cleaned_.count(path) == 0) report_mount(path);
+                });
+            }
+        }
+    }
+
+    /// Once: many files may have one problem, of a link or a mount above them.
+    void report(const Error& error) {
+        if (reported_.insert(error.what()).second) pending_.problems.push_back(error);
+    }
+
+    void report_mount(const std::string& path) {
+        // An image's /run and its like are empty when it boots.
+        if (attached_.place_of(path + "/x").belonging == Belonging::nobody) return;
+        report(Error(Errc::failed_precondition,
+                     "cannot seal " + root_.outside(path).string() + ": something is mounted there",
+                     "unmount it, then seal again"));
+    }
+
+    void put(Change change) {
+        if (is_kept(change.path)) return;
+        const AttachedPlaces::Place& place = attached_.place_of(change.path);
+        if (place.belonging == Belonging::nobody) return;
+        if (const std::optional<Error> reason = why_not_to_change(root_, place))
+            return report(*reason);
+        if (images_.empty()) images_ = image_places(root_);  // few items find anything
+        if (touches(change.path, images_)) {
+            return report(Error(Errc::failed_precondition,
+                                "will not touch " + root_.outside(change.path).string() +
+                                    ": what was baked is stored there",
+                                "see which link leads there, and take it out of the way"));
+        }
+        if (changes_.size() == kMaxChanges) {
+            throw Error(Errc::too_large,
+                        "more than " + std::to_string(kMaxChanges) + " files are to be changed",
+                        "remove their directory as a whole ([seal] remove)");
+        }
+        const auto [there, is_new] = changes_.try_emplace(change.path, change);
+        if (!is_new && strength(change.kind) > strength(there->second.kind))
+            there->second = std::move(change);
+    }
+
+    /// Of two changes to one file the one with more effect is made.
+    static int strength(Change::Kind kind) {
+        switch (kind) {
+            case Change::Kind::truncate:
+                return 0;
+            case Change::Kind::remove:
+                return 1;
+            case Change::Kind::write:
+                return 2;
+        }
+        return 0;
+    }
+
+    /// Calls `test` with every directory above `path`.
+    template <typename Test>
+    static bool any_above(std::string path, const Test& test) {
+        for (std::size_t slash = path.rfind('/'); slash != std::string::npos && slash > 0;
+             slash = path.rfind('/')) {
+            path.resize(slash);
+            if (test(path)) return true;
+        }
+        return false;
+    }
+
+    bool is_below_a_removed_one(const std::string& path) const {
+        return any_above(path, [&](const std::string& above) {
+            const auto change = changes_.find(above);
+            return change != changes_.end() && change->second.kind == Change::Kind::remove;
+        });
+    }
+
+    bool is_kept(const std::string& path) const {
+        const auto is_named = [&](const std::string& name) { return kept_.count(name) != 0; };
+        return is_named(path) || any_above(path, is_named);
+    }
+
+    bool holds_kept(const std::string& path) const {
+        const auto next = kept_.lower_bound(path + "/");
+        return next != kept_.end() && next->starts_with(path + "/");
+    }
+
+    const Root& root_;
+    uid_t owner_ = 0;  // of the tree: root, but for a test's
+    std::set<std::string> kept_;
+    std::vector<std::string> images_;
+    std::set<std::string> cleaned_;  // directories that a target names: they may be mount points
+    std::map<std::string, Change> changes_;
+    AttachedPlaces attached_;
+    std::set<std::string> reported_;
+    Pending pending_;
+};
+
+}  // namespace
+
+Pending survey(const Root& root, const Item& item, const ItemSettings& settings, const Keep& keep) {
+    Surveyor surveyor(root);
+    if (surveyor.prepare(keep)) {
+        surveyor.look_for(item.targets);
+        if (item.further != nullptr) {
+            surveyor.attempt([&] {
+                for (const Change& change : item.further(root, settings))
+                    surveyor.attempt([&] { surveyor.add_further(change); });
+            });
+        }
+    }
+    return surveyor.finish();
+}
+
+Pending survey_paths(const Root& root, const std::vector<std::string>& patterns, const Keep& keep) {
+    Surveyor surveyor(root);
+    if (surveyor.prepare(keep)) {
+        std::vector<Target> targets;
+        targets.reserve(patterns.size());
+        for (const std::string& pattern : patterns)
+            targets.push_back({Target::What::file, pattern});
+        surveyor.look_for(targets);
+    }
+    return surveyor.finish();
+}
+
+void apply(const Root& root, const Change& change) {
+    switch (change.kind) {
+        case Change::Kind::remove:
+            return root.remove(change.path);
+        case Change::Kind::truncate:
+            return root.truncate(change.path);
+        case Change::Kind::write:
+            return root.write(change.path, change.contents, {});
+    }
+}
+
+}  // namespace prebake::identity
