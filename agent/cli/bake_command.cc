@@ -3,10 +3,14 @@
 
 #include "agent/bake/bake.h"
 #include "agent/base/json.h"
+#include "agent/base/problem.h"
 #include "agent/cli/commands.h"
 #include "agent/cli/format.h"
 #include "agent/cli/log.h"
 #include "agent/cli/workbench.h"
+#include "agent/identity/claim.h"
+#include "agent/identity/instance.h"
+#include "proto/prebake/v1/report.pb.h"
 
 namespace prebake::cli {
 namespace {
@@ -100,6 +104,18 @@ void print_table(const bake::BakeResult& result) {
         format_duration(result.seconds).c_str());
 }
 
+/// A clone of this machine is then known for one, should nobody seal it. Sealing needs root anyway,
+/// so a bake without these rights loses nothing but the hint.
+void note_builder(const Invocation& invocation) {
+    try {
+        const identity::Root root("/");
+        identity::note_builder(root, invocation.state_dir.string(),
+                               identity::identify(identity::read_host_facts(root)));
+    } catch (const Error& error) {
+        log_warning("this machine was not noted as the builder: " + error.message());
+    }
+}
+
 ExitCode exit_code_of_result(const bake::BakeResult& result, const StopSignals& signals) {
     const auto has = [&](bake::Outcome outcome) {
         return std::any_of(result.images.begin(), result.images.end(),
@@ -139,6 +155,7 @@ ExitCode bake_command(const Invocation& invocation, const BakeArguments& argumen
     const bake::BakeResult result =
         bake::bake(survey, options, workbench.remote, workbench.connection, *progress);
     progress.reset();
+    if (!result.record_problem) note_builder(invocation);
 
     if (invocation.json) {
         std::puts(to_json(document_of(result, warnings), JsonForm::indented).c_str());

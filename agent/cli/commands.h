@@ -16,6 +16,7 @@ namespace prebake::cli {
 /// What every command gets: the configuration with flags and environment applied.
 struct Invocation {
     Config config;
+    std::string config_file;  ///< as --config names it; empty: the usual ones
     std::filesystem::path state_dir = "/var/lib/prebake";
     std::vector<std::string> named_namespaces;  ///< by flag or environment; empty: none
     std::string platform;                       ///< empty: of this machine
@@ -44,11 +45,35 @@ struct BakeArguments {
 
 struct VerifyArguments {
     bool deep = false;
+    bool sealed = false;
 };
 
-/// One per file: plan_command.cc, bake_command.cc, verify_command.cc. @throws Error.
+enum class SealAction {
+    seal,
+    check,        ///< report what is left
+    list,         ///< the items
+    at_shutdown,  ///< arm the unit that seals
+    disarm,
+    armed,  ///< what that unit runs
+};
+
+struct SealArguments {
+    SealAction action = SealAction::seal;
+    std::string root = "/";
+    identity::SealScope scope;  ///< of configuration and flags together
+    bool is_dry_run = false;
+    bool is_sure = false;
+};
+
+struct FirstBootArguments {
+    identity::Stage stage = identity::Stage::local;
+};
+
+/// One per file: plan_command.cc, bake_command.cc, ... @throws Error.
 ExitCode plan_command(const Invocation& invocation, const PlanArguments& arguments);
 ExitCode bake_command(const Invocation& invocation, const BakeArguments& arguments);
 ExitCode verify_command(const Invocation& invocation, const VerifyArguments& arguments);
+ExitCode seal_command(const Invocation& invocation, const SealArguments& arguments);
+ExitCode firstboot_command(const Invocation& invocation, const FirstBootArguments& arguments);
 
 }  // namespace prebake::cli

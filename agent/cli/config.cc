@@ -39,10 +39,24 @@ struct Value {
     std::uint64_t bytes() const {
         return in_context(key, [&] { return parse_bytes(text()); });
     }
+    bool truth() const { return bool_value(node, key); }
+    /// One of a few words. @throws Error usage that lists them.
+    template <typename Meaning>
+    Meaning one_of(const std::map<std::string, Meaning>& words) const {
+        const auto found = words.find(text());
+        if (found != words.end()) return found->second;
+        std::string all;
+        for (const auto& [word, unused] : words) all += (all.empty() ? "" : " or ") + word;
+        throw Error(Errc::usage, key + " must be " + all);
+    }
     std::chrono::milliseconds duration() const {
         return in_context(key, [&] { return parse_duration(text()); });
     }
 };
+
+identity::Runtime runtime_of(bool is_stopped) {
+    return is_stopped ? identity::Runtime::stop : identity::Runtime::keep_running;
+}
 
 using Reader = std::function<void(Config&, const Value&)>;
 using Table = std::map<std::string, Reader>;
@@ -72,7 +86,72 @@ const std::map<std::string, Table>& schema() {
           {"stall_timeout",
            [](Config& config, const Value& value) { config.stall_timeout = value.duration(); }},
           {"attempts",
-           [](Config& config, const Value& value) { config.attempts = value.count(); }}}}};
+           [](Config& config, const Value& value) { config.attempts = value.count(); }}}},
+        {"seal",
+         {{"skip", [](Config& config, const Value& value) { config.seal.skip = value.texts(); }},
+          {"also", [](Config& config, const Value& value) { config.seal.also = value.texts(); }},
+          {"remove",
+           [](Config& config, const Value& value) { config.seal.remove = value.texts(); }},
+          {"keep", [](Config& config, const Value& value) { config.seal.keep = value.texts(); }},
+          {"machine_id",
+           [](Config& config, const Value& value) {
+               using Form = identity::MachineIdForm;
+               config.seal.settings.machine_id = value.one_of<Form>(
+                   {{"empty", Form::empty}, {"uninitialized", Form::uninitialized}});
+           }},
+          {"stop_containerd",
+           [](Config& config, const Value& value) {
+               config.services.containerd = runtime_of(value.truth());
+           }},
+          {"stop_docker",
+           [](Config& config, const Value& value) {
+               config.services.docker = runtime_of(value.truth());
+           }},
+          {"scan_time",
+           [](Config& config, const Value& value) { config.scan.time = value.duration(); }},
+          {"scan_bytes",
+           [](Config& config, const Value& value) { config.scan.bytes = value.bytes(); }},
+          {"scan_file_bytes",
+           [](Config& config, const Value& value) { config.scan.file_bytes = value.bytes(); }}}},
+        {"firstboot",
+         {{"hostname",
+           [](Config& config, const Value& value) { config.first_boot.hostname = value.text(); }},
+          {"hosts",
+           [](Config& config, const Value& value) { config.first_boot.hosts = value.text(); }},
+          {"metadata_timeout",
+           [](Config& config, const Value& value) {
+               config.first_boot.metadata.total = value.duration();
+           }},
+          {"drop_in_timeout",
+           [](Config& config, const Value& value) {
+               config.first_boot.drop_in_limit = value.duration();
+           }},
+          {"tls_key",
+           [](Config& config, const Value& value) {
+               config.first_boot.certificate.key_file = value.text();
+           }},
+          {"tls_certificate",
+           [](Config& config, const Value& value) {
+               config.first_boot.certificate.certificate_file = value.text();
+           }},
+          {"tls_form",
+           [](Config& config, const Value& value) {
+               using Form = identity::CertificateForm;
+               config.first_boot.certificate.form = value.one_of<Form>(
+                   {{"self-signed", Form::self_signed}, {"request", Form::request}});
+           }},
+          {"tls_common_name",
+           [](Config& config, const Value& value) {
+               config.first_boot.certificate.common_name = value.text();
+           }},
+          {"tls_names",
+           [](Config& config, const Value& value) {
+               config.first_boot.certificate.names = value.texts();
+           }},
+          {"tls_valid_for", [](Config& config, const Value& value) {
+               config.first_boot.certificate.valid_for =
+                   std::chrono::duration_cast<std::chrono::hours>(value.duration());
+           }}}}};
     return kSchema;
 }
 
@@ -120,25 +199,33 @@ std::vector<std::filesystem::path> drop_ins(const std::filesystem::path& directo
     return files;
 }
 
+/// The files of one run, the later ones on top of the earlier ones.
+Config read_files(const std::optional<std::filesystem::path>& file) {
+    Config config;
+    const std::filesystem::path usual = kDefaultConfigFile;
+    if (file || std::filesystem::exists(usual)) read_into(config, file.value_or(usual));
+    if (file) return config;
+    for (const std::filesystem::path& drop_in : drop_ins(usual.parent_path() / "conf.d")) {
+        read_into(config, drop_in);
+    }
+    return config;
+}
+
 }  // namespace
 
 Config read_config(const std::optional<std::filesystem::path>& file) {
-    Config config;
     try {
-        if (file) {
-            read_into(config, *file);
-            return config;
+        Config config = read_files(file);
+        // What first boot makes for a host must not be in the image that is made of it.
+        const identity::HostCertificateOptions& host = config.first_boot.certificate;
+        for (const std::string& path : {host.key_file, host.certificate_file}) {
+            if (!path.empty()) config.seal.remove.push_back(path);
         }
-        const std::filesystem::path usual = kDefaultConfigFile;
-        if (std::filesystem::exists(usual)) read_into(config, usual);
-        for (const std::filesystem::path& drop_in : drop_ins(usual.parent_path() / "conf.d")) {
-            read_into(config, drop_in);
-        }
+        return config;
     } catch (const Error& error) {
         // Whatever is wrong with a configuration file, it is for its author to mend.
         throw Error(Errc::usage, "configuration: " + error.message(), error.next_step());
     }
-    return config;
 }
 
 }  // namespace prebake::cli

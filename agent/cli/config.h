@@ -7,6 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "agent/identity/first_boot.h"
+#include "agent/identity/seal.h"
+
 namespace prebake::cli {
 
 /// Everything that /etc/prebake/prebake.toml can say, with its defaults. Flags and environment
@@ -29,6 +32,14 @@ struct Config {
     std::chrono::milliseconds connect_timeout{30'000};
     std::chrono::milliseconds stall_timeout{60'000};
     std::uint64_t attempts = 5;
+
+    // [seal]
+    identity::SealScope seal;
+    identity::ServicesToStop services;
+    identity::ScanLimits scan;
+
+    // [firstboot]
+    identity::FirstBootOptions first_boot;
 };
 
 inline constexpr const char* kDefaultConfigFile = "/etc/prebake/prebake.toml";

@@ -9,8 +9,8 @@ enum class ExitCode {
     done = 0,
     failed = 1,
     usage = 2,      ///< command line, configuration or image list
-    partial = 3,    ///< some images were baked, others not
-    not_ready = 4,  ///< verify found something missing or wrong
+    partial = 3,    ///< some images were baked (items sealed, steps done), others not
+    not_ready = 4,  ///< verify found something missing or wrong, or the seal check residue
     try_again =
         5,  ///< failed for a reason that may pass by itself: not reachable, busy, rate limited
     interrupted = 130,  ///< SIGINT
@@ -22,8 +22,8 @@ inline constexpr const char* kExitCodeHelp =
     "  0    done\n"
     "  1    failed\n"
     "  2    wrong usage: command line, configuration or image list\n"
-    "  3    partial: some images were baked, others not\n"
-    "  4    not ready: verify found something missing or wrong\n"
+    "  3    partial: some images were baked (items sealed, first-boot steps done), others not\n"
+    "  4    not ready: verify found something missing or wrong, or the seal check found residue\n"
     "  5    failed for a reason that may pass by itself (not reachable, busy, rate limited): try "
     "again\n"
     "  130  interrupted (SIGINT)    143  terminated (SIGTERM)\n";

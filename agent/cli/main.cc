@@ -6,14 +6,15 @@
 #include <optional>
 #include <string>
 
+#include "agent/base/error.h"
 #include "agent/base/json.h"
 #include "agent/base/nearest.h"
-#include "agent/base/error.h"
+#include "agent/base/problem.h"
 #include "agent/cli/commands.h"
-#include "agent/cli/format.h"
 #include "agent/cli/log.h"
 #include "agent/cli/workbench.h"
 #include "agent/containerd/connection.h"
+#include "proto/prebake/v1/report.pb.h"
 
 namespace prebake::cli {
 namespace {
@@ -34,7 +35,7 @@ struct GlobalOptions {
         app.add_option("--config", config_file,
                        "Configuration file (default /etc/prebake/prebake.toml and conf.d/*.toml)")
             ->type_name("FILE");
-        app.add_option("--state-dir", state_dir, "Where the bake record is kept")
+        app.add_option("--state-dir", state_dir, "Where the bake record and the claim are kept")
             ->type_name("DIR")
             ->capture_default_str();
         app.add_option("-a,--address", address,
@@ -70,9 +71,15 @@ struct GlobalOptions {
         return config;
     }
 
+    /// Some of these are used by a unit later, or inside of another root.
+    static std::string absolute(const std::string& path) {
+        return std::filesystem::absolute(path).lexically_normal().string();
+    }
+
     Invocation invocation(Config config, const StopSignals& signals) const {
         return {.config = std::move(config),
-                .state_dir = state_dir,
+                .config_file = config_file.empty() ? "" : absolute(config_file),
+                .state_dir = absolute(state_dir),
                 .named_namespaces = namespaces,
                 .platform = platform,
                 .json = json,
@@ -117,8 +124,13 @@ class CommandLine {
         bake_app_->add_flag("--no-space-check", bake_.ignore_space,
                             "Start even if the disk is clearly too small");
         verify_app_->add_flag("--deep", verify_.deep, "Read every blob and compare its digest");
+        verify_app_->add_flag("--sealed", verify_.sealed,
+                              "Check also that nothing of the builder is left");
+        add_seal_options(*seal_app_);
+        firstboot_app_->add_flag("--online", is_online_,
+                                 "The second half: ask the metadata service, complete the claim");
         app_.fallthrough();
-        for (CLI::App* command : {plan_app_, bake_app_, verify_app_}) {
+        for (CLI::App* command : commands_) {
             command->fallthrough();
             command->footer(
                 "Options for every command (-a, -n, --snapshotter, --json, ...) and the exit "
@@ -137,7 +149,7 @@ class CommandLine {
             return is_help ? app_.exit(error) : usage_error(error.what());
         }
         if (app_.get_subcommands().empty()) {
-            return usage_error("no command given: plan, bake or verify");
+            return usage_error("no command given: " + known_commands());
         }
         return std::nullopt;
     }
@@ -148,13 +160,19 @@ class CommandLine {
         set_log_level(global_.quiet ? "error" : global_.log_level);
         const Config config = global_.configuration();
         // Before signals are handled: a list typed in on a terminal is to be interrupted as usual.
-        if (!verify_app_->parsed()) plan_.images = bake_.images = read_images(config, images_);
+        if (plan_app_->parsed() || bake_app_->parsed()) {
+            plan_.images = bake_.images = read_images(config, images_);
+        }
+        complete_seal_arguments(config);
+        firstboot_.stage = is_online_ ? identity::Stage::online : identity::Stage::local;
         bake_.progress = kProgressStyles.at(progress_);
         const StopSignals signals;
         const Invocation invocation = global_.invocation(config, signals);
         try {
             if (plan_app_->parsed()) return plan_command(invocation, plan_);
             if (bake_app_->parsed()) return bake_command(invocation, bake_);
+            if (seal_app_->parsed()) return seal_command(invocation, seal_);
+            if (firstboot_app_->parsed()) return firstboot_command(invocation, firstboot_);
             return verify_command(invocation, verify_);
         } catch (const Error& error) {
             if (error.code() != Errc::cancelled || signals.received() == 0) throw;
@@ -172,9 +190,68 @@ class CommandLine {
     std::string error_for_extras(const CLI::ExtrasError& error) const {
         const std::vector<std::string> extras = app_.remaining(true);
         if (!app_.get_subcommands().empty() || extras.empty()) return error.what();
-        const std::string meant = nearest(extras.front(), {"plan", "bake", "verify"});
+        std::vector<std::string> names;
+        for (const CLI::App* command : commands_) names.push_back(command->get_name());
+        const std::string meant = nearest(extras.front(), names);
         return "unknown command \"" + extras.front() + "\"" +
-               (meant.empty() ? ": plan, bake or verify" : "; did you mean \"" + meant + "\"?");
+               (meant.empty() ? ": " + known_commands() : "; did you mean \"" + meant + "\"?");
+    }
+
+    /// "plan, bake or verify"
+    std::string known_commands() const {
+        std::string all;
+        for (const CLI::App* command : commands_) {
+            const bool is_last = command == commands_.back();
+            all += (all.empty() ? "" : is_last ? " or " : ", ") + command->get_name();
+        }
+        return all;
+    }
+
+    void add_seal_options(CLI::App& command) {
+        const auto add_action = [&](const char* flag, SealAction action, const char* help) {
+            return command.add_flag_callback(
+                flag,
+                [this, flag, action] {
+                    if (seal_.action != SealAction::seal) {
+                        throw CLI::ValidationError(flag, "cannot be combined with another action");
+                    }
+                    seal_.action = action;
+                },
+                help);
+        };
+        add_action("--check", SealAction::check, "Only report what of the builder is left");
+        add_action("--list", SealAction::list, "Only show the identity items");
+        add_action("--at-shutdown", SealAction::at_shutdown,
+                   "Seal as the last thing before this machine is off");
+        add_action("--disarm", SealAction::disarm, "Undo --at-shutdown");
+        add_action("--armed", SealAction::armed, "")->group("");  // what the unit runs
+        command.add_option("--root", seal_.root, "Work on a machine image mounted there")
+            ->type_name("DIR")
+            ->capture_default_str();
+        command.add_flag("--dry-run", seal_.is_dry_run, "List every path, change nothing");
+        command.add_flag("-y,--yes", seal_.is_sure, "Do not ask, on a terminal");
+        const auto add_names = [&](const char* flag, std::vector<std::string>& names,
+                                   const char* help) {
+            command.add_option(flag, names, help)
+                ->type_name("ITEM,...")
+                ->delimiter(',')
+                ->allow_extra_args(false);
+        };
+        add_names("--only", seal_.scope.only, "Only these items");
+        add_names("--skip", seal_.scope.skip, "Not these items");
+        add_names("--also", seal_.scope.also, "Also these items, which are off by default");
+    }
+
+    /// Flags add to what the configuration says.
+    void complete_seal_arguments(const Config& config) {
+        identity::SealScope scope = config.seal;
+        const auto append = [](std::vector<std::string>& to, const std::vector<std::string>& from) {
+            to.insert(to.end(), from.begin(), from.end());
+        };
+        append(scope.only, seal_.scope.only);
+        append(scope.skip, seal_.scope.skip);
+        append(scope.also, seal_.scope.also);
+        seal_.scope = std::move(scope);
     }
 
     CLI::App app_{
@@ -186,11 +263,19 @@ class CommandLine {
         "bake", "Fetch, verify, unpack, name and pin images, and record what was baked");
     CLI::App* verify_app_ =
         app_.add_subcommand("verify", "Check that everything that was baked is there and usable");
+    CLI::App* seal_app_ = app_.add_subcommand(
+        "seal", "Remove the builder's identity and secrets before the snapshot");
+    CLI::App* firstboot_app_ = app_.add_subcommand(
+        "firstboot", "Claim a fresh identity if this is a new instance (systemd runs it)");
+    std::vector<CLI::App*> commands_{plan_app_, bake_app_, verify_app_, seal_app_, firstboot_app_};
     GlobalOptions global_;
     ImageArguments images_;
     PlanArguments plan_;
     BakeArguments bake_;
     VerifyArguments verify_;
+    SealArguments seal_;
+    FirstBootArguments firstboot_;
+    bool is_online_ = false;
     std::string progress_ = "auto";
 };
 

@@ -1,12 +1,14 @@
 #include <cstdio>
 
-#include "agent/base/json.h"
 #include "agent/base/file.h"
+#include "agent/base/json.h"
+#include "agent/base/problem.h"
 #include "agent/cli/commands.h"
 #include "agent/cli/format.h"
 #include "agent/cli/image_list_file.h"
 #include "agent/cli/log.h"
 #include "agent/cli/workbench.h"
+#include "proto/prebake/v1/report.pb.h"
 
 namespace prebake::cli {
 namespace {

@@ -1,11 +1,14 @@
 #include <cstdio>
+#include <optional>
 
-#include "agent/base/json.h"
 #include "agent/bake/record.h"
 #include "agent/bake/verify.h"
+#include "agent/base/json.h"
 #include "agent/cli/commands.h"
 #include "agent/cli/format.h"
+#include "agent/cli/residue_report.h"
 #include "agent/cli/workbench.h"
+#include "proto/prebake/v1/report.pb.h"
 
 namespace prebake::cli {
 namespace {
@@ -44,9 +47,22 @@ void print_text(const bake::Verification& result) {
                 result.findings.size());
 }
 
+/// What of the builder is left, printed unless it goes into a document.
+v1::ResidueReport check_seal(const Invocation& invocation) {
+    v1::ResidueReport residue = identity::check(identity::Root("/"),
+                                                {.scope = invocation.config.seal,
+                                                 .limits = invocation.config.scan,
+                                                 .state_dir = invocation.state_dir.string()},
+                                                invocation.signals.token());
+    if (!invocation.json) print_residue(residue, invocation.quiet);
+    return residue;
+}
+
 }  // namespace
 
 ExitCode verify_command(const Invocation& invocation, const VerifyArguments& arguments) {
+    std::optional<v1::ResidueReport> residue;
+    if (arguments.sealed) residue = check_seal(invocation);
     v1::BakeRecord record;
     try {
         record = bake::read_record(invocation.state_dir);
@@ -63,11 +79,14 @@ ExitCode verify_command(const Invocation& invocation, const VerifyArguments& arg
                       .namespaces = invocation.named_namespaces,
                       .snapshotter = invocation.config.snapshotter});
     if (invocation.json) {
-        std::puts(to_json(document_of(result), JsonForm::indented).c_str());
+        v1::VerifyReport report = document_of(result);
+        if (residue) *report.mutable_sealed() = *residue;
+        std::puts(to_json(report, JsonForm::indented).c_str());
     } else if (!invocation.quiet || !result.findings.empty()) {
         print_text(result);
     }
-    return result.findings.empty() ? ExitCode::done : ExitCode::not_ready;
+    const bool is_sealed = !residue || residue->residue().empty();
+    return result.findings.empty() && is_sealed ? ExitCode::done : ExitCode::not_ready;
 }
 
 }  // namespace prebake::cli

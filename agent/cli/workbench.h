@@ -10,7 +10,6 @@
 #include "agent/cli/commands.h"
 #include "agent/containerd/connection.h"
 #include "agent/registry/remote.h"
-#include "proto/prebake/v1/report.pb.h"
 
 namespace prebake::cli {
 
@@ -31,7 +30,5 @@ struct Workbench {
     bake::Survey survey(const Invocation& invocation,
                         const std::vector<bake::ImageRequest>& requests);
 };
-
-v1::Problem problem_of(const Error& error);
 
 }  // namespace prebake::cli

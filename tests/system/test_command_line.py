@@ -18,7 +18,8 @@ class UsageTest(harness.SystemTest):
 
     def test_a_misspelt_command(self):
         self.refuse('unknown command "bkae"', 'did you mean "bake"', arguments=("bkae", "x"))
-        self.refuse('unknown command "zzzzzz"', "plan, bake or verify", arguments=("zzzzzz",))
+        self.refuse('unknown command "zzzzzz"', "plan, bake, verify, seal or firstboot",
+                    arguments=("zzzzzz",))
 
     def test_an_unknown_style_of_progress(self):
         result = self.refuse("--progress", "fancy", "plain", "json",

@@ -33,6 +33,28 @@ docker_config = "/srv/config.json"
 connect_timeout = "5s"
 stall_timeout = "250ms"
 attempts = 2
+[seal]
+skip = ["mail-spool"]
+also = ["package-caches"]
+remove = ["/opt/vendor/id"]
+keep = "~/.ssh/authorized_keys"
+machine_id = "uninitialized"
+stop_containerd = true
+stop_docker = true
+scan_time = "30s"
+scan_bytes = "1GiB"
+scan_file_bytes = "2MiB"
+[firstboot]
+hostname = "web-{instance_id}"
+hosts = "{local_ipv4} {hostname}"
+metadata_timeout = "7s"
+drop_in_timeout = "8s"
+tls_key = "/etc/tls/key.pem"
+tls_certificate = "/etc/tls/crt.pem"
+tls_form = "request"
+tls_common_name = "{instance_id}"
+tls_names = ["{hostname}"]
+tls_valid_for = "48h"
 )");
     CHECK(config.address == "/run/other.sock");
     CHECK(config.namespaces == std::vector<std::string>{"moby", "default"});
@@ -45,6 +67,29 @@ attempts = 2
     CHECK(config.connect_timeout == std::chrono::seconds(5));
     CHECK(config.stall_timeout == std::chrono::milliseconds(250));
     CHECK(config.attempts == 2);
+    using Strings = std::vector<std::string>;
+    CHECK(config.seal.skip == Strings{"mail-spool"});
+    CHECK(config.seal.also == Strings{"package-caches"});
+    // The host's key goes, too.
+    CHECK(config.seal.remove == Strings{"/opt/vendor/id", "/etc/tls/key.pem", "/etc/tls/crt.pem"});
+    CHECK(config.seal.keep == Strings{"~/.ssh/authorized_keys"});
+    CHECK(config.seal.settings.machine_id == identity::MachineIdForm::uninitialized);
+    CHECK(config.services.containerd == identity::Runtime::stop);
+    CHECK(config.services.docker == identity::Runtime::stop);
+    CHECK(config.scan.time == std::chrono::seconds(30));
+    CHECK(config.scan.bytes == 1ULL << 30);
+    CHECK(config.scan.file_bytes == 2ULL << 20);
+    const identity::FirstBootOptions& first_boot = config.first_boot;
+    CHECK(first_boot.hostname == "web-{instance_id}");
+    CHECK(first_boot.hosts == "{local_ipv4} {hostname}");
+    CHECK(first_boot.metadata.total == std::chrono::seconds(7));
+    CHECK(first_boot.drop_in_limit == std::chrono::seconds(8));
+    CHECK(first_boot.certificate.key_file == "/etc/tls/key.pem");
+    CHECK(first_boot.certificate.certificate_file == "/etc/tls/crt.pem");
+    CHECK(first_boot.certificate.form == identity::CertificateForm::request);
+    CHECK(first_boot.certificate.common_name == "{instance_id}");
+    CHECK(first_boot.certificate.names == Strings{"{hostname}"});
+    CHECK(first_boot.certificate.valid_for == std::chrono::hours(48));
     CHECK(read("").attempts == Config().attempts);
 }
 
@@ -56,6 +101,11 @@ TEST_CASE("mistakes are named with file, line and the nearest key") {
     for (const Row& row :
          {Row{"[containerd]\nadress = \"/x\"\n", {"prebake.toml:2", "adress", "\"address\""}},
           Row{"[containrd]\n", {"prebake.toml:1", "containrd", "\"containerd\""}},
+          Row{"[seal]\nmachine_id = \"none\"\n",
+              {"prebake.toml:2", "machine_id must be empty or uninitialized"}},
+          Row{"[seal]\nstop_docker = \"yes\"\n", {"prebake.toml:2", "stop_docker"}},
+          Row{"[firstboot]\ntls_form = \"letter\"\n",
+              {"prebake.toml:2", "tls_form must be request or self-signed"}},
           Row{"[bake]\nmemory = 64\n", {"prebake.toml:2", "memory", "a string"}},
           Row{"[bake]\nmemory = \"64 parsecs\"\n", {"prebake.toml:2", "64 parsecs"}},
           Row{"[bake]\nparallel_images = 0\n", {"prebake.toml:2", "from 1 to 1000"}},

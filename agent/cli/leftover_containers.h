@@ -1,0 +1,13 @@
+#pragma once
+
+#include "agent/cli/commands.h"
+
+namespace prebake::cli {
+
+/// Ends and removes every pod and container of containerd (all namespaces) and of Docker, so that
+/// none of them is in the image that is made of this machine. Where neither runs there is nothing
+/// to do.
+/// @throws Error with the first thing that could not be removed, after trying all.
+void remove_leftover_containers(const Invocation& invocation);
+
+}  // namespace prebake::cli

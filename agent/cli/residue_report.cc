@@ -1,0 +1,44 @@
+#include "agent/cli/residue_report.h"
+
+#include <cstdio>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "agent/cli/format.h"
+
+namespace prebake::cli {
+namespace {
+
+std::vector<std::string> row_of(const v1::Residue& residue) {
+    std::string place = residue.path().empty() ? "-" : residue.path();
+    if (residue.line() > 0) place += ":" + std::to_string(residue.line());
+    return {residue.item(), place, residue.kind()};
+}
+
+}  // namespace
+
+void print_residue(const v1::ResidueReport& report, bool quiet) {
+    std::vector<std::vector<std::string>> rows{{"ITEM", "WHERE", "WHAT"}};
+    for (const v1::Residue& residue : report.residue()) rows.push_back(row_of(residue));
+    if (!report.residue().empty()) std::fputs(format_table(rows).c_str(), stdout);
+    if (quiet) return;
+    // A package cache that is kept on purpose has hundreds of files: one line says it.
+    std::map<std::pair<std::string, std::string>, std::vector<std::string>> noted;
+    for (const v1::Residue& residue : report.noted()) {
+        noted[{residue.item(), residue.kind()}].push_back(row_of(residue)[1]);
+    }
+    for (const auto& [item_and_kind, places] : noted) {
+        const std::string place =
+            places.size() == 1 ? places.front() : std::to_string(places.size()) + " places";
+        std::printf("not counted: %s: %s: %s\n", item_and_kind.first.c_str(), place.c_str(),
+                    item_and_kind.second.c_str());
+    }
+    std::printf("%s: %d found; %llu files, %s searched for secrets in %s\n",
+                report.residue().empty() ? "sealed" : "NOT SEALED", report.residue_size(),
+                static_cast<unsigned long long>(report.files_scanned()),
+                format_bytes(report.bytes_scanned()).c_str(),
+                format_duration(std::chrono::duration<double>(report.seconds())).c_str());
+}
+
+}  // namespace prebake::cli

@@ -1,0 +1,155 @@
+#!/usr/bin/python3
+"""`prebake seal` and `seal --check` on a mounted machine image, as a pipeline calls them.
+
+Never on the machine that runs the tests: that is what the booted machines are for.
+"""
+
+import base64
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+import harness
+
+PROGRAM = os.path.abspath(os.environ["PREBAKE"])
+DONE, USAGE, PARTIAL, NOT_READY = harness.DONE, harness.USAGE, harness.PARTIAL, harness.NOT_READY
+SECRET = base64.b64encode(b"AWS:" + b"no such token" * 4).decode()
+BAKED = "var/lib/containerd/io.containerd.content.v1.content/blobs/sha256/" + "5eed" * 16
+
+FILES = {
+    "etc/os-release": 'NAME="Debian"\n',
+    "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nadmin:x:1000:1000::/home/admin:/bin/sh\n",
+    "etc/machine-id": "8e174b389f1c4c1fa0b65b91e283db0f\n",
+    "etc/hosts": "127.0.0.1 localhost\n",
+    "etc/ssh/sshd_config": "PasswordAuthentication no\n",
+    "etc/ssh/ssh_host_ed25519_key.pub": "ssh-ed25519 AAAAC3Nza root@builder\n",
+    "home/admin/.ssh/authorized_keys": "ssh-ed25519 AAAAC3Nzb packer\n",
+    "root/.docker/config.json": '{"auths": {"registry.example": {"auth": "' + SECRET + '"}}}\n',
+    "opt/tool/settings.json": '{"auths": {"registry.example": {"auth": "' + SECRET + '"}}}\n',
+    "var/lib/amazon/ssm/Vault/Manifest": "{}\n",
+    "var/lib/docker/engine-id": "c0ffee00-0000-4000-8000-000000000000",
+    "var/lib/prebake/bake.json": '{"schema": "prebake.v1.BakeRecord"}\n',
+    BAKED: "layer",
+    "var/log/syslog": "the builder was here\n",
+}
+
+
+class SealTest(unittest.TestCase):
+    def setUp(self):
+        self.root = pathlib.Path(tempfile.mkdtemp(prefix="prebake-image."))
+        self.addCleanup(shutil.rmtree, self.root)
+        for name, text in FILES.items():
+            self.put(name, text)
+
+    def put(self, name, text):
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def prebake(self, *arguments, expect=DONE):
+        ran = subprocess.run([PROGRAM, *arguments], stdin=subprocess.DEVNULL, text=True,
+                             capture_output=True, check=False, timeout=120)
+        self.assertEqual(ran.returncode, expect, ran.stdout + ran.stderr)
+        self.assertNotIn(SECRET, ran.stdout + ran.stderr)
+        return ran
+
+    def seal(self, *arguments, expect=DONE):
+        return self.prebake("seal", "--root", str(self.root), *arguments, expect=expect)
+
+    def residue(self, expect=NOT_READY):
+        report = json.loads(self.seal("--check", "--json", expect=expect).stdout)
+        return {(found["item"], found["path"]) for found in report["residue"]}
+
+    def tree(self):
+        return {str(path.relative_to(self.root)): path.read_bytes() if path.is_file() else None
+                for path in self.root.rglob("*")}
+
+    def test_from_dirty_to_sealed(self):
+        before = self.tree()
+        found = self.residue()
+        for item, path in (("machine-id", "/etc/machine-id"),
+                           ("ssh-host-keys", "/etc/ssh/ssh_host_ed25519_key.pub"),
+                           ("authorized-keys", "/home/admin/.ssh/authorized_keys"),
+                           ("ssm-agent", "/var/lib/amazon/ssm/Vault"),
+                           ("docker", "/var/lib/docker/engine-id"),
+                           ("logs", "/var/log/syslog"),
+                           ("secrets", "/opt/tool/settings.json"),
+                           ("secrets", "/root/.docker/config.json"),
+                           ("claim", "/var/lib/prebake/claim.json")):
+            self.assertIn((item, path), found)
+        planned = self.seal("--dry-run").stdout
+        self.assertIn("truncate /etc/machine-id", planned)
+        self.assertEqual(self.tree(), before)  # neither has changed anything
+
+        self.seal()
+        after = self.tree()
+        self.assertEqual(after["etc/machine-id"], b"")
+        self.assertNotIn("var/lib/docker/engine-id", after)
+        for kept in ("etc/ssh/sshd_config", "etc/os-release", "var/lib/prebake/bake.json", BAKED):
+            self.assertEqual(after[kept], before[kept], kept)
+        # What no item knows is found all the same, and stays until somebody decides.
+        self.assertEqual(self.residue(), {("secrets", "/opt/tool/settings.json")})
+        (self.root / "opt/tool/settings.json").unlink()
+        self.assertEqual(self.residue(expect=DONE), set())
+        claim = json.loads((self.root / "var/lib/prebake/claim.json").read_text())
+        self.assertEqual(claim["state"], "SEALED")
+        self.assertNotIn("8e174b389f1c", json.dumps(claim))
+
+        sealed = self.tree()
+        self.seal()
+        self.assertEqual(self.tree(), sealed)  # sealing twice is sealing once
+
+    def test_one_item_that_fails_stops_no_other(self):
+        vault = self.root / "var/lib/amazon/ssm/Vault"
+        subprocess.run(["mount", "-t", "tmpfs", "prebake-test", vault], check=True)
+        self.addCleanup(subprocess.run, ["umount", vault], check=True)
+        ran = self.seal(expect=PARTIAL)
+        self.assertIn("NOT SEALED", ran.stdout)
+        self.assertRegex(ran.stderr, r"ssm-agent: .*Vault.*mounted")
+        self.assertEqual((self.root / "etc/machine-id").read_text(), "")
+        found = self.residue()
+        self.assertIn("claim", {item for item, _ in found})
+        self.assertIn("ssm-agent", {item for item, _ in found})
+
+    def test_configuration(self):
+        configuration = self.root / "prebake.toml"
+        self.put("opt/vendor/id", "1\n")
+        configuration.write_text('[seal]\nskip = ["logs"]\nremove = ["/opt/vendor/id"]\n'
+                                 'keep = ["/opt/tool", "/home/*/.ssh/authorized_keys"]\n')
+        self.seal("--config", str(configuration))
+        self.assertFalse((self.root / "opt/vendor/id").exists())
+        for kept in ("var/log/syslog", "home/admin/.ssh/authorized_keys", "opt/tool/settings.json"):
+            self.assertEqual((self.root / kept).read_text(), FILES[kept])
+        self.seal("--check", "--config", str(configuration))
+
+    def test_what_is_refused(self):
+        empty = self.root / "empty"
+        empty.mkdir()
+        self.prebake("seal", "--root", str(empty), expect=USAGE)
+        self.prebake("seal", "--check", "--root", str(empty), expect=USAGE)
+        for arguments, words in ((("--only", "machine_id"), 'did you mean "machine-id"?'),
+                                 (("--check", "--list"), "cannot be combined"),
+                                 (("--at-shutdown",), "--root"),
+                                 (("--skip", "nothing-like-it"), "no identity item")):
+            with self.subTest(arguments):
+                before = self.tree()
+                self.assertIn(words, self.seal(*arguments, expect=USAGE).stderr)
+                self.assertEqual(self.tree(), before)
+
+    def test_the_list(self):
+        items = json.loads(self.prebake("seal", "--list", "--json").stdout)["items"]
+        self.assertGreater(len(items), 80)
+        self.assertEqual([item["order"] for item in items],
+                         sorted({item["order"] for item in items}))
+        text = self.prebake("seal", "--list").stdout
+        for item in items:
+            self.assertIn(f"{item['name']} ({item['default']})", text)
+            self.assertTrue(item["why"] and item["back"] and item["targets"], item["name"])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
