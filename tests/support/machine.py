@@ -1,0 +1,389 @@
+"""Machines that boot: a root with prebake in it, and systemd as its PID 1 under systemd-nspawn.
+
+Needs root, systemd-nspawn and debootstrap, but not systemd as the init system of this machine:
+each machine gets a private view of a pure cgroup2 tree, and nothing is registered anywhere. It has
+its own network with nothing but loopback and the address of the metadata service, and its own
+/sys/class/dmi.
+
+Roots are layers of an overlay. To copy a machine that is off costs nothing, as with a snapshot.
+"""
+
+import contextlib
+import ctypes
+import dataclasses
+import fcntl
+import hashlib
+import os
+import pathlib
+import platform
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+
+from daemons import ADMIN_PATH, mounts_below, wait_until
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+BOOT_DEADLINE = 240  # seconds; a machine with one slow processor boots in 60
+IMDS = "169.254.169.254"
+
+BASE_FORM = 1  # changes when base_root() makes something else of the same packages
+PACKAGES = ("systemd", "systemd-sysv", "dbus", "openssh-server", "cloud-init", "chrony", "nvme-cli",
+            "open-iscsi", "iproute2", "procps",
+            "python3-cffi-backend")  # of cloud-init; debootstrap does not see through "provides"
+
+CLONE_NEWNET = 0x40000000
+REBOOT = 133  # systemd-nspawn's status when a machine of --keep-unit wants to be started again
+
+
+# The base root ----------------------------------------------------------------------------------
+
+
+def base_root():
+    """This machine's own distribution, freshly installed; made once and kept below build/.
+
+    The same distribution, because a prebake that was built for tests needs its libraries.
+    """
+    codename = platform.freedesktop_os_release()["VERSION_CODENAME"]
+    made_of = repr((BASE_FORM, codename, platform.machine(), PACKAGES))
+    key = hashlib.sha256(made_of.encode()).hexdigest()[:12]
+    home = TOP / "build" / "machines"
+    home.mkdir(parents=True, exist_ok=True)
+    root = home / f"{codename}-{key}"
+    with open(home / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two tests at once make it once
+        if not root.exists():
+            _install_base(home / "unfinished", codename)
+            (home / "unfinished").rename(root)
+    return root
+
+
+def _install_base(directory, codename):
+    shutil.rmtree(directory, ignore_errors=True)
+    print(f"installing a base root of {codename}, once", flush=True)
+    _run("debootstrap", "--variant=minbase", "--include=" + ",".join(PACKAGES), codename, directory,
+         _mirror(codename))
+    for archive in (directory / "var/cache/apt/archives").glob("*.deb"):
+        archive.unlink()
+    for of_this_machine in ("etc/hostname", "etc/resolv.conf"):
+        (directory / of_this_machine).unlink(missing_ok=True)
+
+
+def _mirror(codename):
+    """Where apt of this machine gets this suite from."""
+    sources = _run("apt-get", "indextargets", "--format", "$(RELEASE) $(COMPONENT) $(REPO_URI)",
+                   "Created-By: Packages").splitlines()
+    for line in sources:
+        release, component, uri = line.split()
+        if (release, component) == (codename, "main"):
+            return uri
+    raise AssertionError(f"apt has no source of {codename} main: {sources}")
+
+
+def layer_with_prebake(directory, program):
+    """A layer with what the package installs: the executable, units, preset, tmpfiles."""
+    def install(source, target, mode=0o644):
+        target = directory / target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+        target.chmod(mode)
+
+    install(program, "usr/bin/prebake", 0o755)
+    places = {".service": "system", ".preset": "system-preset", ".conf": "../tmpfiles.d"}
+    for source in sorted((TOP / "systemd").iterdir()):
+        if source.suffix in places:
+            install(source, f"usr/lib/systemd/{places[source.suffix]}/{source.name}")
+    # A test build is linked dynamically. What libraries the base has are the same ones.
+    base = base_root()
+    libraries = subprocess.run(["ldd", program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               text=True).stdout
+    for path in re.findall(r"=> (/\S+)", libraries):
+        usual = pathlib.Path("/usr/lib", f"{platform.machine()}-linux-gnu", os.path.basename(path))
+        if not (base / str(usual)[1:]).exists():
+            install(path, str(usual)[1:], 0o755)
+    return directory
+
+
+# Networks ---------------------------------------------------------------------------------------
+
+
+class Network:
+    """A network namespace with loopback, and a listening socket in it for us to serve."""
+
+    def __init__(self):
+        self.namespace = None
+        self.listener = None
+        # unshare(2) is for the calling thread, and so ends with it.
+        thread = threading.Thread(target=self._create)
+        thread.start()
+        thread.join()
+        if self.listener is None:
+            raise AssertionError("cannot create a network namespace")
+
+    def _create(self):
+        if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), "unshare(CLONE_NEWNET)")
+        self.namespace = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        _run("ip", "link", "set", "lo", "up")
+        _run("ip", "address", "add", f"{IMDS}/32", "dev", "lo")
+        listener = socket.create_server((IMDS, 80), backlog=64)
+        self.listener = listener
+
+    def close(self):
+        self.listener.close()
+        os.close(self.namespace)
+
+
+# Machines ---------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Image:
+    """The layers of a root, the topmost first."""
+    layers: tuple
+
+    def with_layer(self, directory):
+        return Image((directory, *self.layers))
+
+
+@dataclasses.dataclass(frozen=True)
+class Firmware:
+    """What /sys/class/dmi/id of a machine says; file name -> contents."""
+    files: dict
+
+    @classmethod
+    def of_nitro(cls, instance_id, uuid):
+        return cls({"sys_vendor": "Amazon EC2", "board_vendor": "Amazon EC2",
+                    "product_name": "m5.large", "product_version": "", "product_serial": uuid,
+                    "product_uuid": uuid, "board_asset_tag": instance_id,
+                    "chassis_asset_tag": "Amazon EC2", "bios_vendor": "Amazon EC2"})
+
+
+class Machine:
+    """A machine made of an image. `root` is its file system, to be read and written from here, also
+    while it runs."""
+
+    def __init__(self, directory, image, firmware=Firmware({})):
+        self.directory = directory
+        self.root = directory / "root"
+        self.network = Network()
+        self._image = image
+        self._firmware = firmware
+        self._process = None
+        self._leader = None
+        self._boots = 0
+        for name in ("root", "changes", "work"):
+            (directory / name).mkdir(parents=True)
+        self._mount()
+        self._make_class_directory()
+
+    def _mount(self):
+        lower = ":".join(map(str, self._image.layers))
+        _run("mount", "-t", "overlay", "-o", f"lowerdir={lower},upperdir={self.directory}/changes,"
+             f"workdir={self.directory}/work", "prebake-test", self.root)
+
+    def _make_class_directory(self):
+        """What the machine sees as /sys/class: its own firmware, its own network devices."""
+        dmi = self.directory / "class/dmi/id"
+        dmi.mkdir(parents=True)
+        for name, contents in self._firmware.files.items():
+            (dmi / name).write_text(contents + "\n")
+        (self.directory / "class/net").symlink_to("../devices/virtual/net")
+
+    @property
+    def name(self):
+        return self.directory.name
+
+    @property
+    def console(self):
+        return self.directory / f"console-{self._boots}.log"
+
+    # Power
+
+    def boot(self, expected="running"):
+        """Waits until the boot has ended, in the state `expected`; None: in any."""
+        self.power_on()
+        state = wait_until(self._state_after_boot, f"{self.name} has booted", BOOT_DEADLINE)
+        if expected and state != expected:
+            failed = self.run("systemctl", "--failed", "--no-legend", "--plain", check=False)
+            raise AssertionError(f"{self.name} is {state}, not {expected}:\n{failed}\n"
+                                 + self.run("journalctl", "-b", "-p", "notice", check=False))
+        return self
+
+    def power_on(self):
+        if self._process:
+            raise AssertionError(f"{self.name} runs")
+        self._boots += 1
+        group = f"prebake-boot-{os.getpid()}-{self.name}"
+        start = """
+            set -eu
+            group=/sys/fs/cgroup/$1; shift
+            mount -t cgroup2 prebake-test /sys/fs/cgroup
+            mount -t tmpfs prebake-test /run
+            mkdir "$group"
+            echo $$ >"$group/cgroup.procs"
+            export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1
+            # Should the test be killed: at TERM nspawn halts the machine, KILL would leave it.
+            exec setpriv --pdeathsig TERM systemd-nspawn "$@"
+        """
+        nspawn = ["--boot", "--directory", self.root, "--machine", self.name,
+                  # As a cloud's kernel has it before anybody sets one.
+                  "--hostname", "localhost",
+                  "--register=no", "--keep-unit", "--link-journal=no", "--resolv-conf=off",
+                  "--timezone=off", "--console=read-only", "--setenv=SYSTEMD_COLORS=0",
+                  # No --private-network: nspawn would then hide what we mount at /sys/class.
+                  "--capability=CAP_NET_ADMIN", f"--bind-ro={self.directory}/class:/sys/class"]
+        uuid = self._firmware.files.get("product_uuid")
+        if uuid:  # systemd on Nitro takes it for its machine-id
+            nspawn.append(f"--uuid={uuid}")
+        # Each program of this chain replaces the one before, so its pid is systemd-nspawn's.
+        chain = ["nsenter", f"--net=/proc/self/fd/{self.network.namespace}",
+                 "unshare", "--mount", "sh", "-c", start, "sh", group, *nspawn]
+        with open(self.console, "wb") as out:
+            self._process = subprocess.Popen(
+                list(map(str, chain)), stdin=subprocess.DEVNULL, stdout=out,
+                stderr=subprocess.STDOUT, pass_fds=[self.network.namespace],
+                env={"PATH": ADMIN_PATH})
+        self._leader = wait_until(self._find_leader, f"systemd of {self.name} starts")
+
+    def _find_leader(self):
+        self._check_runs()
+        for entry in pathlib.Path("/proc").iterdir():
+            with contextlib.suppress(OSError, ValueError):
+                pid = int(entry.name)
+                name, rest = (entry / "stat").read_text().rsplit(")", 1)
+                if name.endswith("(systemd") and int(rest.split()[1]) == self._process.pid:
+                    return pid
+        return None
+
+    def _state_after_boot(self):
+        self._check_runs()
+        state = self.run("systemctl", "is-system-running", check=False).strip()
+        return state if state in ("running", "degraded", "maintenance") else None
+
+    def _check_runs(self):
+        if self._process.poll() is not None:
+            raise AssertionError(f"{self.name} ended with {self._process.returncode}:\n"
+                                 + self.console_text()[-4000:])
+
+    def power_off(self):
+        self._go_down("poweroff", 0)
+
+    def reboot(self, **options):
+        self._go_down("reboot", REBOOT)
+        return self.boot(**options)
+
+    def _go_down(self, verb, expected):
+        self.run("systemctl", "--no-block", verb)
+        code = self._process.wait(BOOT_DEADLINE)
+        self._tidy()
+        if code != expected:
+            raise AssertionError(f"{verb} of {self.name} ended with {code}:\n"
+                                 + self.console_text()[-4000:])
+
+    def pull_the_plug(self):
+        if self._process:
+            if self._leader and self._process.poll() is None:
+                os.kill(self._leader, signal.SIGKILL)  # and with it all processes of the machine
+            else:
+                self._process.kill()
+            self._process.wait(BOOT_DEADLINE)
+            self._tidy()
+
+    def _tidy(self):
+        group = f"/sys/fs/cgroup/prebake-boot-{os.getpid()}-{self.name}"
+        tidy = f"mount -t cgroup2 t /sys/fs/cgroup && find {group} -depth -type d -delete"
+        wait_until(lambda: subprocess.run(["unshare", "--mount", "sh", "-c", tidy],
+                                          stderr=subprocess.DEVNULL).returncode == 0,
+                   f"no process of {self.name} is left")
+        self._process = self._leader = None
+
+    def image(self):
+        """A copy of the machine, which must be off, as a snapshot is one."""
+        if self._process:
+            raise AssertionError(f"{self.name} runs")
+        copied = self.directory / f"snapshot-{len(list(self.directory.glob('snapshot-*')))}"
+        # -a and an upper directory: white-outs are devices, opaque directories have an attribute
+        _run("cp", "-a", "--reflink=auto", self.directory / "changes", copied)
+        return self._image.with_layer(copied)
+
+    def close(self):
+        self.pull_the_plug()
+        for point in mounts_below(self.root):
+            subprocess.run(["umount", "-l", point], check=False)
+        self.network.close()
+
+    # Inside
+
+    def run(self, *command, check=True, timeout=BOOT_DEADLINE):
+        """What a command inside prints on stdout, and on stderr if it may fail."""
+        done = self.run_raw(*command, timeout=timeout)
+        if check and done.returncode != 0:
+            raise AssertionError(f"{self.name}: {' '.join(map(str, command))}: exit code "
+                                 f"{done.returncode}\n{done.stdout}{done.stderr}")
+        return done.stdout if check else done.stdout + done.stderr
+
+    def run_raw(self, *command, timeout=BOOT_DEADLINE):
+        return subprocess.run(
+            ["nsenter", "--target", str(self._leader), "--all", "env", "-i", f"PATH={ADMIN_PATH}",
+             "HOME=/root", "LANG=C.UTF-8", *map(str, command)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            timeout=timeout)
+
+    def properties(self, unit, *names):
+        """Properties of a unit, as text."""
+        shown = self.run("systemctl", "show", unit, "-p", ",".join(names))
+        return dict(line.split("=", 1) for line in shown.splitlines())
+
+    def seconds_of(self, unit):
+        """How long the last ExecStart= of a unit ran, by PID 1's clock."""
+        begin, end = "ExecMainStartTimestampMonotonic", "ExecMainExitTimestampMonotonic"
+        found = self.properties(unit, begin, end)
+        return (int(found[end]) - int(found[begin])) / 1e6
+
+    def journal(self, unit):
+        return self.run("journalctl", "-b", "-o", "cat", "-u", unit)
+
+    def console_text(self):
+        return self.console.read_text(errors="replace")
+
+    # Files
+
+    def path(self, inside):
+        return self.root / str(inside).lstrip("/")
+
+    def write(self, inside, contents, mode=0o644):
+        path = self.path(inside)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(contents, bytes):
+            path.write_bytes(contents)
+        else:
+            path.write_text(contents)
+        path.chmod(mode)
+        return path
+
+    def read(self, inside):
+        return self.path(inside).read_text()
+
+    def files_with(self, needles):
+        """Where in the machine's files one of `needles` (text) occurs: paths inside."""
+        given = self.directory / "needles"
+        given.write_text("\n".join(needles) + "\n")
+        found = subprocess.run(["grep", "-rlaF", "--devices=skip", "-f", given, "."], cwd=self.root,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               env={"PATH": ADMIN_PATH, "LC_ALL": "C"})
+        if found.returncode > 1 or found.stderr:
+            raise AssertionError(f"grep: {found.stderr}")
+        return [line[1:] for line in found.stdout.splitlines()]
+
+
+def _run(*command):
+    environment = {**os.environ, "PATH": ADMIN_PATH, "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, env=environment)
+    if done.returncode != 0:
+        raise AssertionError(f"{' '.join(map(str, command))}: exit code {done.returncode}\n"
+                             + done.stdout[-4000:])
+    return done.stdout
