@@ -30,9 +30,7 @@ std::string_view without_comment(std::string_view key) {
 /// iscsid generates a name where the file asks for one: that request is everybody's.
 std::string_view initiator_name(std::string_view file) {
     constexpr std::string_view kKey = "InitiatorName=";
-    while (!file.empty()) {
-        const std::string_view line = file.substr(0, file.find('\n'));
-        file.remove_prefix(std::min(file.size(), line.size() + 1));
+    for (const std::string_view line : lines_of(file)) {
         if (line.starts_with(kKey)) return trimmed(line.substr(kKey.size()));
     }
     return {};

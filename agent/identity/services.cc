@@ -14,6 +14,7 @@
 #include "agent/base/error.h"
 #include "agent/base/file.h"
 #include "agent/identity/attempted_step.h"
+#include "agent/identity/text_form.h"
 
 namespace prebake::identity {
 namespace {
@@ -213,14 +214,6 @@ std::string without_escapes(std::string_view word) {
 }
 
 /// The lines of a text, the last one with or without its end.
-std::vector<std::string_view> lines_of(std::string_view text) {
-    std::vector<std::string_view> lines;
-    while (!text.empty()) {
-        lines.push_back(text.substr(0, text.find('\n')));
-        text.remove_prefix(std::min(text.size(), lines.back().size() + 1));
-    }
-    return lines;
-}
 
 }  // namespace
 

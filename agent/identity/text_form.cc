@@ -92,6 +92,15 @@ std::string lower_case(std::string_view text) {
     return lower;
 }
 
+std::vector<std::string_view> lines_of(std::string_view text) {
+    std::vector<std::string_view> lines;
+    while (!text.empty()) {
+        lines.push_back(text.substr(0, text.find('\n')));
+        text.remove_prefix(std::min(text.size(), lines.back().size() + 1));
+    }
+    return lines;
+}
+
 std::string_view trimmed(std::string_view text) {
     constexpr std::string_view kWhiteSpace = " \t\r\n\f\v";
     const std::size_t first = text.find_first_not_of(kWhiteSpace);

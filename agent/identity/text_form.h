@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace prebake::identity {
 
@@ -34,6 +35,9 @@ bool is_printable(std::string_view text, std::size_t limit);
 std::string plain_text(std::string text);
 
 std::string lower_case(std::string_view text);
+
+/// The lines of a text, without their ends.
+std::vector<std::string_view> lines_of(std::string_view text);
 
 /// Without white space at both ends.
 std::string_view trimmed(std::string_view text);

@@ -5,15 +5,6 @@
 
 namespace prebake::identity {
 
-std::vector<std::string_view> lines_of(std::string_view text) {
-    std::vector<std::string_view> lines;
-    while (!text.empty()) {
-        lines.push_back(text.substr(0, text.find('\n')));
-        text.remove_prefix(std::min(text.size(), lines.back().size() + 1));
-    }
-    return lines;
-}
-
 std::vector<std::string_view> words_of(std::string_view line) {
     constexpr std::string_view kBlanks = " \t\r";
     line = line.substr(0, line.find('#'));

@@ -7,14 +7,12 @@
 #include <vector>
 
 #include "agent/identity/item.h"
+#include "agent/identity/text_form.h"
 
 namespace prebake::identity {
 
 /// Configuration files that items change are small; a larger one is an error, not a surprise.
 inline constexpr std::size_t kMaxTextBytes = 1UL << 20;
-
-/// The lines of a text, without their ends.
-std::vector<std::string_view> lines_of(std::string_view text);
 
 /// The words of a line up to a comment ('#').
 std::vector<std::string_view> words_of(std::string_view line);

@@ -18,16 +18,6 @@ constexpr std::string_view kEnd = "# prebake: end";
 /// Where there is no file: "localhost" must have an address, SSM's port forwarding dials it.
 constexpr const char* kLocalHost = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n";
 
-std::vector<std::string_view> lines_of(std::string_view text) {
-    std::vector<std::string_view> lines;
-    while (!text.empty()) {
-        const std::size_t end = text.find('\n');
-        lines.push_back(text.substr(0, end));
-        text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-    }
-    return lines;
-}
-
 void append(std::string& text, std::string_view line) {
     text.append(line).append("\n");
 }

@@ -1,22 +1,10 @@
-#include <sys/random.h>
-
-#include <array>
-
-#include "agent/base/error.h"
+#include "agent/identity/random_hex.h"
 #include "agent/identity/steps/step.h"
 
 namespace prebake::identity {
 namespace {
 
 constexpr const char* kPath = "/var/lib/systemd/random-seed";
-
-std::string random_bytes() {
-    std::array<char, 256> bytes{};  // up to here getrandom(2) is not interrupted
-    if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
-        throw Error(Errc::io, "the kernel gives no random bytes");
-    }
-    return {bytes.data(), bytes.size()};
-}
 
 }  // namespace
 
@@ -27,7 +15,7 @@ StepResult ensure_random_seed(const StepContext& context) {
         return delegated_to("systemd-random-seed.service");
     }
     if (!root.info("/var/lib/systemd")) return done("nobody here keeps one");
-    root.write(kPath, random_bytes() + random_bytes(), our_file(0600));
+    root.write(kPath, random_bytes(256) + random_bytes(256), our_file(0600));
     return done("made at random");
 }
 
