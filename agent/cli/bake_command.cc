@@ -2,10 +2,10 @@
 #include <cstdio>
 
 #include "agent/bake/bake.h"
+#include "agent/base/format.h"
 #include "agent/base/json.h"
 #include "agent/base/problem.h"
 #include "agent/cli/commands.h"
-#include "agent/cli/format.h"
 #include "agent/cli/log.h"
 #include "agent/cli/workbench.h"
 #include "agent/identity/claim.h"

@@ -7,7 +7,7 @@
 
 #include "agent/base/error.h"
 #include "agent/base/file.h"
-#include "agent/cli/format.h"
+#include "agent/cli/quantity.h"
 #include "agent/cli/toml.h"
 #include "agent/containerd/connection.h"
 

@@ -3,9 +3,9 @@
 
 #include "agent/base/error.h"
 #include "agent/base/file.h"
+#include "agent/base/format.h"
 #include "agent/base/json.h"
 #include "agent/cli/commands.h"
-#include "agent/cli/format.h"
 #include "agent/cli/log.h"
 #include "agent/cli/metadata_http.h"
 #include "agent/identity/first_boot.h"

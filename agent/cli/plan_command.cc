@@ -1,10 +1,10 @@
 #include <cstdio>
 
 #include "agent/base/file.h"
+#include "agent/base/format.h"
 #include "agent/base/json.h"
 #include "agent/base/problem.h"
 #include "agent/cli/commands.h"
-#include "agent/cli/format.h"
 #include "agent/cli/image_list_file.h"
 #include "agent/cli/log.h"
 #include "agent/cli/workbench.h"

@@ -7,7 +7,6 @@
 #include <mutex>
 
 #include "agent/base/json.h"
-#include "agent/cli/format.h"
 #include "agent/cli/terminal_progress.h"
 #include "proto/prebake/v1/report.pb.h"
 

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "agent/cli/format.h"
+#include "agent/base/format.h"
 
 namespace prebake::cli {
 namespace {

@@ -7,7 +7,6 @@
 #include "agent/base/error.h"
 #include "agent/base/json.h"
 #include "agent/cli/commands.h"
-#include "agent/cli/format.h"
 #include "agent/cli/leftover_containers.h"
 #include "agent/cli/log.h"
 #include "agent/cli/residue_report.h"

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "agent/cli/format.h"
+#include "agent/base/format.h"
 
 namespace prebake::cli {
 namespace {

@@ -3,9 +3,9 @@
 
 #include "agent/bake/record.h"
 #include "agent/bake/verify.h"
+#include "agent/base/format.h"
 #include "agent/base/json.h"
 #include "agent/cli/commands.h"
-#include "agent/cli/format.h"
 #include "agent/cli/residue_report.h"
 #include "agent/cli/workbench.h"
 #include "proto/prebake/v1/report.pb.h"

@@ -5,8 +5,8 @@
 #include <chrono>
 
 #include "agent/base/error.h"
+#include "agent/base/format.h"
 #include "agent/base/problem.h"
-#include "agent/identity/residue_text.h"
 
 namespace prebake::identity {
 

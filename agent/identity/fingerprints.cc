@@ -5,9 +5,9 @@
 #include <utility>
 
 #include "agent/base/error.h"
+#include "agent/base/format.h"
 #include "agent/base/sha256.h"
 #include "agent/identity/random_hex.h"
-#include "agent/identity/residue_text.h"
 #include "agent/identity/text_form.h"
 
 namespace prebake::identity {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "agent/base/error.h"
+#include "agent/base/format.h"
 #include "agent/base/json.h"
 #include "agent/base/wait.h"
 #include "agent/identity/instance.h"

@@ -19,7 +19,4 @@ enum class Machine {
 /// boot's, and of no interest for an image.
 std::string why_not_sealed(const v1::Claim& claim, Machine machine, std::string_view boot_id);
 
-/// File names are bytes that others chose; what is not UTF-8, or steers a terminal, becomes '?'.
-std::string printable(std::string_view bytes);
-
 }  // namespace prebake::identity

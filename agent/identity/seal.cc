@@ -14,6 +14,7 @@
 
 #include "agent/base/error.h"
 #include "agent/base/file.h"
+#include "agent/base/format.h"
 #include "agent/base/wait.h"
 #include "agent/identity/attempted_step.h"
 #include "agent/identity/claim.h"
@@ -21,7 +22,6 @@
 #include "agent/identity/file_calls.h"
 #include "agent/identity/fingerprints.h"
 #include "agent/identity/instance.h"
-#include "agent/identity/residue_text.h"
 
 namespace prebake::identity {
 namespace {

@@ -198,26 +198,6 @@ TEST_CASE("names of files cannot break the report") {
     CHECK(contains(to_json(report, JsonForm::line), "a?b?[2J"));
 }
 
-TEST_CASE("printable text") {
-    struct Row {
-        std::string bytes;
-        std::string expected;
-    };
-    const std::vector<Row> rows{
-        {"plain", "plain"},
-        {"\t\x7f", "??"},
-        {"\xe2\x82\xac\xf0\x9f\x94\x91", "\xe2\x82\xac\xf0\x9f\x94\x91"},
-        {"\xc2\x9b", "??"},            // a control character: CSI
-        {"\xc0\xaf", "??"},            // overlong
-        {"\xe0\x80\x80", "???"},       // overlong
-        {"\xed\xa0\x80", "???"},       // surrogate
-        {"\xf4\x90\x80\x80", "????"},  // too high
-        {"\xe2\x82", "??"},            // cut off
-        {std::string("a\0b", 3), "a?b"},
-    };
-    for (const Row& row : rows) CHECK(printable(row.bytes) == row.expected);
-}
-
 TEST_CASE("a claim is fit for a snapshot only if it was sealed, and lately") {
     struct Row {
         std::string name;

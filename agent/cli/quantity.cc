@@ -1,24 +1,16 @@
-#include "agent/cli/format.h"
+#include "agent/cli/quantity.h"
 
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <cmath>
-#include <cstdio>
 #include <limits>
 #include <span>
+#include <string>
 
 #include "agent/base/error.h"
 
 namespace prebake::cli {
 namespace {
-
-template <typename... Values>
-std::string print(const char* format, Values... values) {
-    std::array<char, 64> text{};
-    const int length = std::snprintf(text.data(), text.size(), format, values...);
-    return {text.data(), static_cast<std::size_t>(length)};
-}
 
 struct Unit {
     std::string_view name;
@@ -46,50 +38,6 @@ std::uint64_t parse_with_unit(std::string_view text, std::span<const Unit> units
 }
 
 }  // namespace
-
-std::string format_bytes(std::uint64_t bytes) {
-    if (bytes < 1024) return std::to_string(bytes) + " B";
-    static constexpr std::array kUnits{"KiB", "MiB", "GiB", "TiB", "PiB"};
-    double value = static_cast<double>(bytes) / 1024;
-    std::size_t unit = 0;
-    // 1023.95 would be rounded to "1024.0".
-    while (value >= 1023.95 && unit + 1 < kUnits.size()) {
-        value /= 1024;
-        ++unit;
-    }
-    return print("%.1f %s", value, kUnits[unit]);
-}
-
-std::string format_duration(std::chrono::duration<double> duration) {
-    const double seconds = duration.count();
-    if (seconds < 59.95) return print("%.1f s", seconds);
-    const auto whole = static_cast<long>(std::llround(seconds));
-    if (whole < 3600) return print("%ld min %02ld s", whole / 60, whole % 60);
-    return print("%ld h %02ld min", whole / 3600, whole % 3600 / 60);
-}
-
-std::string format_table(const std::vector<std::vector<std::string>>& rows,
-                         const std::vector<std::size_t>& right) {
-    std::vector<std::size_t> widths;
-    for (const auto& row : rows) {
-        widths.resize(std::max(widths.size(), row.size()));
-        for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-    }
-    std::string text;
-    for (const auto& row : rows) {
-        for (std::size_t i = 0; i < row.size(); ++i) {
-            const bool is_right = std::find(right.begin(), right.end(), i) != right.end();
-            const std::string padding(widths[i] - row[i].size(), ' ');
-            if (is_right) text += padding;
-            text += row[i];
-            if (i + 1 == row.size()) break;
-            if (!is_right) text += padding;
-            text += "  ";
-        }
-        text += '\n';
-    }
-    return text;
-}
 
 std::uint64_t parse_bytes(std::string_view text) {
     static constexpr std::array<Unit, 7> kUnits{{{"B", 1},

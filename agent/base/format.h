@@ -1,13 +1,14 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
 /// Text for people. Pure.
-namespace prebake::cli {
+namespace prebake {
 
 /// "0 B", "812 B", "1.4 KiB", "212.0 MiB"
 std::string format_bytes(std::uint64_t bytes);
@@ -19,9 +20,11 @@ std::string format_duration(std::chrono::duration<double> duration);
 std::string format_table(const std::vector<std::vector<std::string>>& rows,
                          const std::vector<std::size_t>& right = {});
 
-/// Bytes: a number with an optional unit B, KiB, MiB, GiB, or KB, MB, GB. @throws Error usage.
-std::uint64_t parse_bytes(std::string_view text);
-/// A number with a unit ms, s, m or h. @throws Error usage.
-std::chrono::milliseconds parse_duration(std::string_view text);
+/// What others wrote, file names for one: what is not UTF-8, or steers a terminal, becomes '?'.
+std::string printable(std::string_view bytes);
 
-}  // namespace prebake::cli
+/// The text if it has at most `limit` bytes; else as much of its beginning as leaves room for
+/// "...". Never ends within a UTF-8 sequence. `limit` is at least 3.
+std::string shorten(std::string_view text, std::size_t limit);
+
+}  // namespace prebake
