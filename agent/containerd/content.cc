@@ -8,6 +8,7 @@
 #include "agent/base/error.h"
 #include "agent/containerd/call.h"
 #include "agent/containerd/content_writer.h"
+#include "agent/containerd/read_stream.h"
 #include "agent/containerd/wire.h"
 #include "proto/containerd/content.grpc.pb.h"
 
@@ -19,48 +20,21 @@ namespace api = ::containerd::services::content::v1;
 BlobInfo info_from(const api::Info& wire) {
     return BlobInfo{.digest = digest_from(wire.digest()),
                     .size = static_cast<std::uint64_t>(wire.size()),
-                    .labels = labels_from(wire.labels())};
+                    .labels = labels_from(wire.labels()),
+                    .created_at = time_from(wire.created_at())};
 }
 
-/// A server stream of `Message`. Ended early, it is cancelled.
-template <typename Message>
-class ReadStream {
-  public:
-    template <typename Request>
-    ReadStream(const Connection& connection, const Scope& scope,
-               std::unique_ptr<grpc::ClientReader<Message>> (api::Content::Stub::*method)(
-                   grpc::ClientContext*, const Request&),
-               const Request& request, std::string what)
-        : connection_(connection),
-          what_(std::move(what)),
-          call_(connection, scope, std::nullopt),
-          stub_(connection.impl().channel()),
-          stream_((stub_.*method)(&call_.context(), request)) {}
-    ~ReadStream() {
-        if (ended_) return;
-        call_.context().TryCancel();
-        stream_->Finish();
-    }
-    ReadStream(const ReadStream&) = delete;
-    ReadStream& operator=(const ReadStream&) = delete;
-
-    /// False at the end of the stream. @throws Error when it cannot be continued.
-    bool next(Message& message) {
-        if (ended_) return false;
-        if (stream_->Read(&message)) return true;
-        ended_ = true;
-        check(stream_->Finish(), connection_, what_);
-        return false;
-    }
-
-  private:
-    const Connection& connection_;
-    std::string what_;
-    Call call_;
-    api::Content::Stub stub_;
-    std::unique_ptr<grpc::ClientReader<Message>> stream_;
-    bool ended_ = false;
-};
+std::optional<api::Info> look_up(const Connection& connection, const Scope& scope,
+                                 const oci::Digest& digest) {
+    api::InfoRequest request;
+    request.set_digest(digest.str());
+    api::InfoResponse response;
+    const grpc::Status status =
+        invoke(connection, scope, &api::Content::Stub::Info, request, response, kReadPatience);
+    if (status.error_code() == grpc::StatusCode::NOT_FOUND) return {};
+    check(status, connection, "look up the blob " + digest.str());
+    return response.info();
+}
 
 class BlobSource final : public Source {
   public:
@@ -95,7 +69,7 @@ class BlobSource final : public Source {
         return request;
     }
 
-    ReadStream<api::ReadContentResponse> stream_;
+    ReadStream<api::Content::Stub, api::ReadContentResponse> stream_;
     api::ReadContentResponse message_;
     std::size_t used_ = 0;
 };
@@ -117,25 +91,32 @@ Content::Content(const Connection& connection, Scope scope)
     : connection_(connection), scope_(std::move(scope)) {}
 
 std::optional<BlobInfo> Content::info(const oci::Digest& digest) const {
-    api::InfoRequest request;
-    request.set_digest(digest.str());
-    api::InfoResponse response;
-    const grpc::Status status =
-        invoke(connection_, scope_, &api::Content::Stub::Info, request, response, kReadPatience);
-    if (status.error_code() == grpc::StatusCode::NOT_FOUND) return {};
-    check(status, connection_, "look up the blob " + digest.str());
-    return info_from(response.info());
+    const auto info = look_up(connection_, scope_, digest);
+    return info ? std::optional(info_from(*info)) : std::nullopt;
+}
+
+std::optional<std::chrono::system_clock::time_point> Content::touched_at(
+    const oci::Digest& digest) const {
+    const auto info = look_up(connection_, scope_, digest);
+    return info ? std::optional(time_from(info->updated_at())) : std::nullopt;
 }
 
 std::vector<BlobInfo> Content::list() const {
-    ReadStream<api::ListContentResponse> stream(connection_, scope_, &api::Content::Stub::List,
-                                                api::ListContentRequest(),
-                                                "list the blobs of namespace " + scope_.ns);
+    ReadStream<api::Content::Stub, api::ListContentResponse> stream(
+        connection_, scope_, &api::Content::Stub::List, api::ListContentRequest(),
+        "list the blobs of namespace " + scope_.ns);
     std::vector<BlobInfo> blobs;
     api::ListContentResponse part;
     while (stream.next(part)) {
-        std::transform(part.info().begin(), part.info().end(), std::back_inserter(blobs),
-                       info_from);
+        for (const api::Info& wire : part.info()) {
+            try {
+                blobs.push_back(info_from(wire));
+            } catch (const Error& error) {
+                // A blob by another algorithm than sha256 is not ours, and must not hide the
+                // others.
+                if (error.code() != Errc::unsupported) throw;
+            }
+        }
     }
     return blobs;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -18,6 +19,7 @@ struct BlobInfo {
     oci::Digest digest;
     std::uint64_t size = 0;
     Labels labels;
+    std::chrono::system_clock::time_point created_at = {};  ///< in this namespace
 };
 
 /// An open ingest. Dropping it without commit() keeps the ingest, so that the same reference
@@ -42,6 +44,10 @@ class Content {
     Content(const Connection& connection, Scope scope);
 
     std::optional<BlobInfo> info(const oci::Digest& digest) const;
+    /// When the blob's labels were written last, as each pull does to an image's documents, also
+    /// when all of it is there; nothing if there is no such blob.
+    std::optional<std::chrono::system_clock::time_point> touched_at(
+        const oci::Digest& digest) const;
     /// All blobs of the namespace.
     std::vector<BlobInfo> list() const;
     /// The blob's bytes from `offset` on. @throws Error not_found, from here or from

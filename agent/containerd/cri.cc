@@ -1,9 +1,11 @@
 #include "agent/containerd/cri.h"
 
+#include <algorithm>
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
 #include <chrono>
 #include <initializer_list>
+#include <iterator>
 #include <string_view>
 
 #include "agent/containerd/call.h"
@@ -31,15 +33,33 @@ std::string string_at(const boost::json::value& document,
     return text ? std::string(*text) : std::string();
 }
 
-/// From CRI's own configuration, which is JSON of no fixed schema.
-std::string snapshotter_of_config(const std::string& config) {
+/// CRI's own configuration, which is JSON of no fixed schema; null if it does not say.
+boost::json::value configuration(const Connection& connection) {
+    api::StatusRequest request;
+    request.set_verbose(true);
+    api::StatusResponse response;
+    check(invoke(connection, Scope{}, &api::RuntimeService::Stub::Status, request, response,
+                 kReadPatience),
+          connection, "ask CRI for its configuration");
+    const auto config = response.info().find("config");
+    if (config == response.info().end()) return {};
     boost::json::error_code error;
-    const boost::json::value document = boost::json::parse(config, error);
-    if (error) return {};
+    boost::json::value document = boost::json::parse(config->second, error);
+    return error ? boost::json::value() : document;
+}
+
+std::string snapshotter_of_config(const boost::json::value& document) {
     // From 1.7 on a runtime may have its own.
     const std::string runtime = string_at(document, {"containerd", "defaultRuntimeName"});
     const std::string own = string_at(document, {"containerd", "runtimes", runtime, "snapshotter"});
     return own.empty() ? string_at(document, {"containerd", "snapshotter"}) : own;
+}
+
+CriImage image_from(const api::Image& wire) {
+    return CriImage{.id = wire.id(),
+                    .repo_tags = {wire.repo_tags().begin(), wire.repo_tags().end()},
+                    .repo_digests = {wire.repo_digests().begin(), wire.repo_digests().end()},
+                    .pinned = wire.pinned()};
 }
 
 }  // namespace
@@ -63,11 +83,18 @@ std::optional<CriImage> Cri::image_status(const std::string& image) const {
                  kReadPatience),
           connection_, "ask CRI for the image " + image);
     if (!response.has_image()) return {};
-    const api::Image& found = response.image();
-    return CriImage{.id = found.id(),
-                    .repo_tags = {found.repo_tags().begin(), found.repo_tags().end()},
-                    .repo_digests = {found.repo_digests().begin(), found.repo_digests().end()},
-                    .pinned = found.pinned()};
+    return image_from(response.image());
+}
+
+std::vector<CriImage> Cri::list_images() const {
+    api::ListImagesResponse response;
+    check(invoke(connection_, Scope{}, &api::ImageService::Stub::ListImages,
+                 api::ListImagesRequest(), response, kReadPatience),
+          connection_, "ask CRI for its images");
+    std::vector<CriImage> images;
+    std::transform(response.images().begin(), response.images().end(), std::back_inserter(images),
+                   image_from);
+    return images;
 }
 
 std::size_t Cri::remove_pods() const {
@@ -93,17 +120,8 @@ std::size_t Cri::remove_pods() const {
 }
 
 std::string Cri::snapshotter() const {
-    api::StatusRequest request;
-    request.set_verbose(true);
-    api::StatusResponse response;
-    check(invoke(connection_, Scope{}, &api::RuntimeService::Stub::Status, request, response,
-                 kReadPatience),
-          connection_, "ask CRI for its configuration");
-    const auto config = response.info().find("config");
-    if (config != response.info().end()) {
-        std::string named = snapshotter_of_config(config->second);
-        if (!named.empty()) return named;
-    }
+    std::string named = snapshotter_of_config(configuration(connection_));
+    if (!named.empty()) return named;
     // From 2.0 on the configuration of the image side is not in there. The directory where it keeps
     // its images is that of its snapshotter; of several, the default one comes first.
     api::ImageFsInfoResponse filesystems;
@@ -118,6 +136,10 @@ std::string Cri::snapshotter() const {
         if (root != plugin.exports.end() && root->second == directory) return plugin.id;
     }
     return {};
+}
+
+std::string Cri::sandbox_image() const {
+    return string_at(configuration(connection_), {"sandboxImage"});
 }
 
 }  // namespace prebake::containerd

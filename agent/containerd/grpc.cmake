@@ -14,7 +14,9 @@ target_include_directories(prebake_grpc SYSTEM INTERFACE ${PREBAKE_GRPC_INCLUDE_
 if(PREBAKE_STATIC)
     set(names ${PREBAKE_GRPC_STATIC_LIBRARIES} upb address_sorting cares re2)
     list(REMOVE_DUPLICATES names)
-    prebake_archives(grpc_archives ${names})
+    # zlib also here: where Protocol Buffers, which need it too, come earlier on the command line, nothing
+    # would bring it in behind gRPC.
+    prebake_archives(grpc_archives ${names} z)
     # Its file says why. An object, not an archive: what needs it comes last on the command line.
     add_library(prebake_arc4random OBJECT ${CMAKE_CURRENT_LIST_DIR}/arc4random.cc)
     target_link_libraries(prebake_arc4random PRIVATE prebake_options)

@@ -87,6 +87,21 @@ void Images::put(const Image& image) const {
     throw Error(Errc::conflict, "cannot " + what + ": another client keeps removing it");
 }
 
+bool Images::set_labels(const std::string& name, const Labels& labels) const {
+    api::UpdateImageRequest request;
+    request.mutable_image()->set_name(name);
+    // The mask does not name it, so it is not used; but without one containerd 1.7 and 2.x crash.
+    request.mutable_image()->mutable_target();
+    labels_to(labels, *request.mutable_image()->mutable_labels());
+    add_label_paths(labels, *request.mutable_update_mask());
+    api::UpdateImageResponse response;
+    const grpc::Status status =
+        invoke(connection_, scope_, &api::Images::Stub::Update, request, response, kWritePatience);
+    if (status.error_code() == grpc::StatusCode::NOT_FOUND) return false;
+    check(status, connection_, "label the image " + name);
+    return true;
+}
+
 void Images::remove(const std::string& name) const {
     api::DeleteImageRequest request;
     request.set_name(name);

@@ -25,6 +25,9 @@ class Images {
     /// Creates the image, or points the existing one at the target and sets the given labels (an
     /// empty value deletes one), leaving labels that others wrote.
     void put(const Image& image) const;
+    /// Sets the given labels of an existing name (an empty value deletes one), whatever it points
+    /// at. False if there is no such name.
+    bool set_labels(const std::string& name, const Labels& labels) const;
     /// A name that does not exist is fine.
     void remove(const std::string& name) const;
 

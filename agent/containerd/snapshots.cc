@@ -1,6 +1,7 @@
 #include "agent/containerd/snapshots.h"
 
 #include <algorithm>
+#include <iterator>
 #include <string_view>
 #include <utility>
 
@@ -8,6 +9,7 @@
 #include "agent/containerd/call.h"
 #include "agent/containerd/introspection.h"
 #include "agent/containerd/leases.h"
+#include "agent/containerd/read_stream.h"
 #include "agent/containerd/wire.h"
 #include "proto/containerd/snapshots.grpc.pb.h"
 
@@ -36,10 +38,34 @@ void check_call(const grpc::Status& status, const Connection& connection,
     check(status, connection, what);
 }
 
+SnapshotInfo info_from(const api::Info& wire) {
+    return SnapshotInfo{.name = wire.name(),
+                        .parent = wire.parent(),
+                        .committed = wire.kind() == api::COMMITTED,
+                        .labels = labels_from(wire.labels()),
+                        .created_at = time_from(wire.created_at())};
+}
+
 }  // namespace
 
 Snapshots::Snapshots(const Connection& connection, Scope scope, std::string snapshotter)
     : connection_(connection), scope_(std::move(scope)), snapshotter_(std::move(snapshotter)) {}
+
+std::vector<SnapshotInfo> Snapshots::list() const {
+    const std::string what = "list the snapshots of namespace " + scope_.ns;
+    api::ListSnapshotsRequest request;
+    request.set_snapshotter(snapshotter_);
+    ReadStream<api::Snapshots::Stub, api::ListSnapshotsResponse> stream(
+        connection_, scope_, &api::Snapshots::Stub::List, request, what);
+    std::vector<SnapshotInfo> snapshots;
+    api::ListSnapshotsResponse part;
+    while (stream.receive(part)) {
+        std::transform(part.info().begin(), part.info().end(), std::back_inserter(snapshots),
+                       info_from);
+    }
+    check_call(stream.status(), connection_, snapshotter_, what);
+    return snapshots;
+}
 
 std::optional<SnapshotInfo> Snapshots::stat(const std::string& name) const {
     api::StatSnapshotRequest request;
@@ -50,10 +76,7 @@ std::optional<SnapshotInfo> Snapshots::stat(const std::string& name) const {
         invoke(connection_, scope_, &api::Snapshots::Stub::Stat, request, response, kReadPatience);
     if (status.error_code() == grpc::StatusCode::NOT_FOUND) return {};
     check_call(status, connection_, snapshotter_, "read the snapshot " + name);
-    return SnapshotInfo{.name = response.info().name(),
-                        .parent = response.info().parent(),
-                        .committed = response.info().kind() == api::COMMITTED,
-                        .labels = labels_from(response.info().labels())};
+    return info_from(response.info());
 }
 
 std::optional<std::vector<Mount>> Snapshots::prepare(const std::string& key,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -26,6 +27,7 @@ struct SnapshotInfo {
     std::string parent;
     bool committed = false;
     Labels labels;
+    std::chrono::system_clock::time_point created_at = {};
 };
 
 struct SnapshotUsage {
@@ -40,6 +42,9 @@ class Snapshots {
   public:
     Snapshots(const Connection& connection, Scope scope, std::string snapshotter);
 
+    /// All snapshots of the namespace, containers' too. @throws Error not_found for an unknown
+    /// snapshotter.
+    std::vector<SnapshotInfo> list() const;
     std::optional<SnapshotInfo> stat(const std::string& name) const;
     /// Makes the active snapshot `key` upon `parent` (empty: none). Nothing when the label
     /// containerd.io/snapshot.ref names a snapshot that exists already: the layer is done, and that

@@ -1,5 +1,8 @@
 #include "agent/containerd/wire.h"
 
+#include <algorithm>
+#include <cstdint>
+
 #include "agent/base/error.h"
 
 namespace prebake::containerd {
@@ -14,6 +17,16 @@ void labels_to(const Labels& labels, LabelMap& wire) {
 
 void add_label_paths(const Labels& labels, google::protobuf::FieldMask& mask) {
     for (const auto& [key, value] : labels) mask.add_paths("labels." + key);
+}
+
+std::chrono::system_clock::time_point time_from(const google::protobuf::Timestamp& wire) {
+    using Clock = std::chrono::system_clock;
+    // Years 1 to 9999 are well-formed, and half of them overflow nanoseconds in 64 bits.
+    constexpr std::int64_t kMaxSeconds =
+        std::chrono::duration_cast<std::chrono::seconds>(Clock::duration::max()).count() - 1;
+    const auto seconds = std::clamp<std::int64_t>(wire.seconds(), -kMaxSeconds, kMaxSeconds);
+    const auto nanoseconds = std::clamp<std::int32_t>(wire.nanos(), 0, 999'999'999);
+    return Clock::time_point(std::chrono::seconds(seconds) + std::chrono::nanoseconds(nanoseconds));
 }
 
 oci::Digest digest_from(const std::string& wire) {

@@ -2,7 +2,9 @@
 
 #include <google/protobuf/field_mask.pb.h>
 #include <google/protobuf/map.h>
+#include <google/protobuf/timestamp.pb.h>
 
+#include <chrono>
 #include <string>
 
 #include "agent/containerd/connection.h"
@@ -17,6 +19,9 @@ Labels labels_from(const LabelMap& wire);
 void labels_to(const Labels& labels, LabelMap& wire);
 /// Adds "labels.<key>" for each label: an update with these paths leaves the labels of others.
 void add_label_paths(const Labels& labels, google::protobuf::FieldMask& mask);
+
+/// As close as the clock can hold it: what a foreign time stamp says is not trusted to be a time.
+std::chrono::system_clock::time_point time_from(const google::protobuf::Timestamp& wire);
 
 /// @throws Error unsupported for a digest that is not sha256, corrupt for one that is none.
 oci::Digest digest_from(const std::string& wire);

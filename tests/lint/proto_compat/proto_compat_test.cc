@@ -23,6 +23,12 @@ using google::protobuf::FieldDescriptorProto;
 const std::vector<NewerField> kNewer = {
     {".containerd.services.diff.v1.ApplyRequest", "sync_fs", 4, FieldDescriptorProto::TYPE_BOOL,
      "api 1.8, containerd 1.7.14"},
+    {".containerd.events.SnapshotPrepare", "snapshotter", 5, FieldDescriptorProto::TYPE_STRING,
+     "containerd 1.7"},
+    {".containerd.events.SnapshotCommit", "snapshotter", 5, FieldDescriptorProto::TYPE_STRING,
+     "containerd 1.7"},
+    {".containerd.events.SnapshotRemove", "snapshotter", 5, FieldDescriptorProto::TYPE_STRING,
+     "containerd 1.7"},
 };
 
 /// google/protobuf/*.proto, of libprotobuf-dev.
@@ -47,12 +53,16 @@ std::vector<FileDescriptorProto> originals() {
     REQUIRE_MESSAGE(std::filesystem::is_directory(containerd + "/api"),
                     "install golang-github-containerd-containerd-dev");
     std::vector<std::string> files;
-    const std::filesystem::path services = containerd + "/api/services";
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(services)) {
-        const auto below = entry.path().lexically_relative(services).string();
-        // The ttrpc variant of the events service is not what we speak.
-        if (entry.path().extension() != ".proto" || below.starts_with("ttrpc/")) continue;
-        files.push_back("github.com/containerd/containerd/api/services/" + below);
+    const std::filesystem::path api = containerd + "/api";
+    for (const char* directory : {"services", "events"}) {
+        for (const auto& entry : std::filesystem::recursive_directory_iterator(api / directory)) {
+            const auto below = entry.path().lexically_relative(api).string();
+            // The ttrpc variant of the events service is not what we speak.
+            if (entry.path().extension() != ".proto" || below.starts_with("services/ttrpc/")) {
+                continue;
+            }
+            files.push_back("github.com/containerd/containerd/api/" + below);
+        }
     }
     REQUIRE(files.size() >= 10);
     return compile({go_sources(), go_sources() + "/github.com/gogo/protobuf",
