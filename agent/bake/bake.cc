@@ -1,5 +1,7 @@
 #include "agent/bake/bake.h"
 
+#include <google/protobuf/util/time_util.h>
+
 #include <algorithm>
 #include <set>
 
@@ -10,6 +12,7 @@
 #include "agent/bake/names.h"
 #include "agent/bake/record.h"
 #include "agent/bake/session.h"
+#include "agent/bake/stored_image.h"
 #include "agent/bake/unpack.h"
 #include "agent/base/file.h"
 #include "agent/base/wait.h"
@@ -50,16 +53,12 @@ std::vector<std::string> namespaces_of(const Plan& plan) {
     return {namespaces.begin(), namespaces.end()};
 }
 
-void set_document(v1::Document& out, const oci::Descriptor& descriptor) {
-    out.set_digest(descriptor.digest.str());
-    out.set_media_type(descriptor.media_type);
-    out.set_size(descriptor.size);
-}
-
 google::protobuf::Timestamp now() {
-    google::protobuf::Timestamp time;
-    time.set_seconds(std::chrono::system_clock::to_time_t(std::chrono::system_clock::now()));
-    return time;
+    // To the nanosecond (TimeUtil::GetCurrentTime() has whole seconds): the node tells by it what
+    // was stored after the bake.
+    const auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
+    return google::protobuf::util::TimeUtil::NanosecondsToTimestamp(
+        std::chrono::duration_cast<std::chrono::nanoseconds>(since_epoch).count());
 }
 
 std::vector<v1::Placement> placements_of(const ResolvedImage& image, const Survey& survey,
@@ -85,26 +84,9 @@ std::vector<v1::Placement> placements_of(const ResolvedImage& image, const Surve
 v1::BakedImage record_entry(const ResolvedImage& image, const ImageResult& result,
                             const std::string& containerd_version,
                             const std::string& prebake_version) {
-    v1::BakedImage entry;
+    v1::BakedImage entry = contents_of(image);
     entry.set_name(result.name);
     entry.set_platform(result.platform);
-    set_document(*entry.mutable_target(), image.target);
-    for (const Document& index : image.indexes) {
-        set_document(*entry.add_indexes(), index.descriptor);
-    }
-    set_document(*entry.mutable_manifest(), image.manifest.descriptor);
-    set_document(*entry.mutable_config(), image.config.descriptor);
-    for (std::size_t i = 0; i < image.contents.layers.size(); ++i) {
-        const oci::Descriptor& descriptor = image.contents.layers[i];
-        v1::Layer& layer = *entry.add_layers();
-        layer.set_digest(descriptor.digest.str());
-        layer.set_media_type(descriptor.media_type);
-        layer.set_size(descriptor.size);
-        if (image.chain_ids.empty()) continue;
-        layer.set_diff_id(image.diff_ids[i].str());
-        layer.set_chain_id(image.chain_ids[i].str());
-    }
-    if (!image.chain_ids.empty()) entry.set_chain_id(image.chain_ids.back().str());
     for (const v1::Placement& placement : result.placements) *entry.add_placements() = placement;
     entry.set_bytes_fetched(result.bytes_fetched);
     entry.set_bytes_reused(result.bytes_reused);
@@ -219,7 +201,7 @@ BakeResult bake(const Survey& survey, const BakeOptions& options, registry::Remo
     BlobFetcher fetcher(session);
     WorkerPool downloads(options.parallel_downloads);
     const NameSet pinned = pinned_names(planned, record);
-    ImageBaker baker(session, survey, pinned, downloads, fetcher, unpacker);
+    ImageBaker baker(session, survey, pinned, MovedNames::point_here, downloads, fetcher, unpacker);
 
     events.on_event({.kind = EventKind::bake_begun,
                      .total = survey.plan.bytes_to_fetch,

@@ -41,16 +41,22 @@ bool BlobFetcher::has_lost_file(const Job& job) const {
     return info && !content.is_readable(*info);
 }
 
-/// Forgets a blob that has lost its file, so that it is stored anew.
-void BlobFetcher::forget_if_lost(const Job& job) {
+/// True if the namespace has the blob. Forgets one that has lost its file, so that it is stored
+/// anew.
+bool BlobFetcher::is_there(const Job& job) {
+    bool is_whole = false;
     session_.outlast_restart(job.image.name(), [&] {
-        if (!has_lost_file(job)) return;
+        const containerd::Content content = session_.content(job.ns);
+        const auto info = content.info(job.blob.digest);
+        is_whole = info && content.is_readable(*info);
+        if (!info || is_whole) return;
         session_.notice(job.image.name(),
                         "blob " + job.blob.digest.str() + " has lost its file; it is stored anew");
-        session_.content(job.ns).remove(job.blob.digest);
+        content.remove(job.blob.digest);
         // Until what is left of the file is gone, a new blob would be taken for it.
         containerd::Leases(session_.connection, job.ns).collect_garbage();
     });
+    return is_whole;
 }
 
 void BlobFetcher::require_readable(const Job& job) {
@@ -65,7 +71,7 @@ void BlobFetcher::require_readable(const Job& job) {
 }
 
 std::uint64_t BlobFetcher::store(const Job& job) {
-    forget_if_lost(job);
+    if (!is_there(job)) has_changed_ = true;
     if (job.bytes == nullptr) return transfer(job);
     session_.outlast_restart(job.image.name(), [&] {
         session_.content(job.ns).put(containerd::ingest_ref(job.blob), job.blob, *job.bytes, {});
@@ -133,7 +139,10 @@ bool BlobFetcher::copy(const Job& job, containerd::BlobWriter& writer, Source* s
 
 std::unique_ptr<Source> BlobFetcher::open_source(const Job& job, std::uint64_t offset,
                                                  bool& from_network) {
-    for (const std::string& ns : job.image.request.namespaces) {
+    std::vector<std::string> namespaces = job.image.request.namespaces;
+    namespaces.insert(namespaces.end(), session_.other_namespaces.begin(),
+                      session_.other_namespaces.end());
+    for (const std::string& ns : namespaces) {
         if (ns == job.ns) continue;
         const containerd::Content other = session_.content(ns);
         // Not adopted, yet there: the store's sharing policy is "isolated".
@@ -165,7 +174,9 @@ void BlobFetcher::label(const ResolvedImage& image, const std::string& ns,
         }
         const std::string sources = source_value(held(source), image.request.reference);
         if (held(source) != sources) missing.emplace(source, sources);
-        if (!missing.empty()) content.set_labels(digest, missing);
+        if (missing.empty()) return;
+        content.set_labels(digest, missing);
+        has_changed_ = true;
     });
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <mutex>
 #include <stop_token>
@@ -33,13 +34,16 @@ class BlobFetcher {
     /// bytes that came over the network on behalf of this call.
     std::uint64_t ensure(const Job& job);
 
+    /// True once something was stored or labelled.
+    bool has_changed() const { return has_changed_; }
+
     /// Gives a stored blob those of the labels that it does not have yet.
     void label(const ResolvedImage& image, const std::string& ns, const oci::Digest& digest,
                const Labels& labels);
 
   private:
     bool has_lost_file(const Job& job) const;
-    void forget_if_lost(const Job& job);
+    bool is_there(const Job& job);
     void require_readable(const Job& job);
     std::uint64_t store(const Job& job);
     std::uint64_t transfer(const Job& job);
@@ -47,6 +51,7 @@ class BlobFetcher {
     std::unique_ptr<Source> open_source(const Job& job, std::uint64_t offset, bool& from_network);
 
     const Session& session_;
+    std::atomic<bool> has_changed_{false};
     OnceMap<std::pair<std::string, oci::Digest>> once_;
     std::mutex labelling_;  // distribution.source is read, changed and written back
 };

@@ -111,10 +111,12 @@ bool already_says(const std::optional<containerd::Image>& held, const containerd
 }  // namespace
 
 ImageBaker::ImageBaker(const Session& session, const Survey& survey, const NameSet& pinned,
-                       WorkerPool& downloads, BlobFetcher& fetcher, Unpacker& unpacker)
+                       MovedNames moved_names, WorkerPool& downloads, BlobFetcher& fetcher,
+                       Unpacker& unpacker)
     : session_(session),
       survey_(survey),
       pinned_(pinned),
+      moved_names_(moved_names),
       downloads_(downloads),
       fetcher_(fetcher),
       unpacker_(unpacker),
@@ -191,6 +193,7 @@ void ImageBaker::unpack_layers(const ResolvedImage& image, const std::string& ns
 void ImageBaker::write_names(const ResolvedImage& image, const std::string& ns, ImageYield& yield) {
     const containerd::Images images = session_.images(ns);
     std::vector<std::string> created;
+    std::set<std::string> left;
     for (const std::string& name :
          names_in(ns, image.request, image.target.digest, image.config.descriptor.digest)) {
         const Pin pin = pinned_.contains({ns, name}) ? Pin::yes : Pin::no;
@@ -198,6 +201,11 @@ void ImageBaker::write_names(const ResolvedImage& image, const std::string& ns, 
             .name = name, .labels = name_labels(ns, pin), .target = image.target};
         session_.outlast_restart(image.name(), [&] {
             const auto held = images.get(name);
+            const bool has_moved = held && held->target.digest != wanted.target.digest;
+            if (has_moved && moved_names_ == MovedNames::leave) {
+                left.insert(name);
+                return;
+            }
             if (already_says(held, wanted)) return;
             images.put(wanted);
             yield.changed = true;
@@ -206,7 +214,7 @@ void ImageBaker::write_names(const ResolvedImage& image, const std::string& ns, 
     }
     if (ns != kCriNamespace) return;
     try {
-        check_cri(image, yield);
+        check_cri(image, left, yield);
     } catch (const Error& error) {
         // A name that pods cannot use must not look as if they could, nor keep its bytes on the
         // disk.
@@ -217,12 +225,14 @@ void ImageBaker::write_names(const ResolvedImage& image, const std::string& ns, 
     }
 }
 
-void ImageBaker::check_cri(const ResolvedImage& image, ImageYield& yield) {
+void ImageBaker::check_cri(const ResolvedImage& image, const std::set<std::string>& left,
+                           ImageYield& yield) {
     if (!cri_available_ || !cri_selects(image)) return;
     const oci::Digest& config = image.config.descriptor.digest;
     session_.outlast_restart(image.name(), [&] {
         require_cri_resolves(session_.connection,
-                             pod_spellings(image.request, image.target.digest, config), config);
+                             pod_spellings(image.request, image.target.digest, config, left),
+                             config);
     });
     yield.cri_resolves = true;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,12 @@ namespace prebake::bake {
 
 class LayerDownloads;
 
+/// What to do with a name that is there and points at another image.
+enum class MovedNames {
+    point_here,
+    leave,
+};
+
 /// What became of one image, as far as it came.
 struct ImageYield {
     std::uint64_t bytes_fetched = 0;
@@ -28,7 +35,8 @@ class ImageBaker {
   public:
     /// `pinned` are the names to pin.
     ImageBaker(const Session& session, const Survey& survey, const NameSet& pinned,
-               WorkerPool& downloads, BlobFetcher& fetcher, Unpacker& unpacker);
+               MovedNames moved_names, WorkerPool& downloads, BlobFetcher& fetcher,
+               Unpacker& unpacker);
 
     /// Adds to `yield` as it goes. @throws Error; what was finished stays under the session's
     /// lease.
@@ -40,11 +48,13 @@ class ImageBaker {
     void unpack_layers(const ResolvedImage& image, const std::string& ns, LayerDownloads& downloads,
                        ImageYield& yield);
     void write_names(const ResolvedImage& image, const std::string& ns, ImageYield& yield);
-    void check_cri(const ResolvedImage& image, ImageYield& yield);
+    void check_cri(const ResolvedImage& image, const std::set<std::string>& left,
+                   ImageYield& yield);
 
     const Session& session_;
     const Survey& survey_;
     const NameSet& pinned_;
+    MovedNames moved_names_;
     WorkerPool& downloads_;
     BlobFetcher& fetcher_;
     Unpacker& unpacker_;

@@ -46,10 +46,16 @@ Labels name_labels(std::string_view ns, Pin pin) {
 }
 
 std::vector<std::string> pod_spellings(const ImageRequest& request, const oci::Digest& target,
-                                       const oci::Digest& config) {
-    std::vector<std::string> spellings = names_in(kCriNamespace, request, target, config);
+                                       const oci::Digest& config,
+                                       const std::set<std::string>& except) {
+    std::vector<std::string> spellings;
+    for (std::string& name : names_in(kCriNamespace, request, target, config)) {
+        if (!except.contains(name)) spellings.push_back(std::move(name));
+    }
     for_each_reference(request, [&](const oci::Reference& reference) {
-        if (const auto tag_name = reference.tag_name()) {
+        const auto tag_name = reference.tag_name();
+        // CRI looks such a spelling up by its digest alone.
+        if (tag_name && !except.contains(digest_name(reference, target))) {
             add_once(spellings, *tag_name + "@" + target.str());
         }
     });

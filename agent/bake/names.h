@@ -1,5 +1,6 @@
 #pragma once
 
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,9 +27,10 @@ enum class Pin { no, yes };
 /// The labels of a name in `ns`. An empty value deletes a label that is there.
 Labels name_labels(std::string_view ns, Pin pin);
 
-/// Every spelling by which a pod may ask for the image: the names in k8s.io, tag and digest
-/// together, and Docker Hub's short forms.
+/// Every spelling by which a pod may ask for the image: the names in k8s.io but for `except`, tag
+/// and digest together, and Docker Hub's short forms.
 std::vector<std::string> pod_spellings(const ImageRequest& request, const oci::Digest& target,
-                                       const oci::Digest& config);
+                                       const oci::Digest& config,
+                                       const std::set<std::string>& except = {});
 
 }  // namespace prebake::bake

@@ -73,6 +73,16 @@ v1::BakeRecord read_record(const std::filesystem::path& state_dir) {
     return record;
 }
 
+v1::BakeRecord read_required_record(const std::filesystem::path& state_dir) {
+    try {
+        return read_record(state_dir);
+    } catch (const Error& error) {
+        if (error.code() != Errc::not_found) throw;
+        throw Error(Errc::not_found, "there is no bake record " + record_path(state_dir).string(),
+                    "bake something first, or name the right --state-dir");
+    }
+}
+
 v1::BakeRecord read_record_or_empty(const std::filesystem::path& state_dir) {
     try {
         return read_record(state_dir);
@@ -107,6 +117,12 @@ void copy_cost(const v1::BakedImage& from, v1::BakedImage& to) {
     *to.mutable_baked_at() = from.baked_at();
     to.set_prebake_version(from.prebake_version());
     to.set_containerd_version(from.containerd_version());
+}
+
+std::string how_to_bake_again(const v1::BakedImage& image, const std::string& ns) {
+    const bool has_digest = image.name().find('@') != std::string::npos;
+    return "bake it again: prebake bake -n " + ns + " --platform " + image.platform() + " " +
+           image.name() + (has_digest ? "" : "@" + image.target().digest());
 }
 
 void write_record(const std::filesystem::path& state_dir, const v1::BakeRecord& record) {

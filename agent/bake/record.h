@@ -14,6 +14,9 @@ std::filesystem::path record_path(const std::filesystem::path& state_dir);
 /// too_large.
 v1::BakeRecord read_record(const std::filesystem::path& state_dir);
 
+/// The same for those who have nothing to do without: not_found says what to do.
+v1::BakeRecord read_required_record(const std::filesystem::path& state_dir);
+
 /// The same, with an empty record in place of a missing one.
 v1::BakeRecord read_record_or_empty(const std::filesystem::path& state_dir);
 
@@ -28,6 +31,10 @@ void copy_cost(const v1::BakedImage& from, v1::BakedImage& to);
 /// The entry with that name and platform, or null.
 const v1::BakedImage* find_image(const v1::BakeRecord& record, const std::string& name,
                                  const std::string& platform);
+
+/// The command that makes good what is missing, and nothing else: the recorded digest, not what its
+/// tag means by now.
+std::string how_to_bake_again(const v1::BakedImage& image, const std::string& ns);
 
 /// Atomic and durable.
 void write_record(const std::filesystem::path& state_dir, const v1::BakeRecord& record);

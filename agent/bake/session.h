@@ -3,6 +3,7 @@
 #include <functional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "agent/bake/event.h"
 #include "agent/bake/storage.h"
@@ -20,6 +21,8 @@ struct Session {
     EventSink& events;
     const Storage& storage;
     std::string lease;  ///< the same id in each namespace
+    /// Where else to look for a blob before the registry is asked for it.
+    std::vector<std::string> other_namespaces = {};
 
     containerd::Scope scope(const std::string& ns) const { return {.ns = ns, .lease = lease}; }
     containerd::Content content(const std::string& ns) const { return {connection, scope(ns)}; }

@@ -1,6 +1,7 @@
 #include "agent/bake/storage.h"
 
 #include <algorithm>
+#include <system_error>
 
 #include "agent/base/error.h"
 #include "agent/base/file.h"
@@ -31,6 +32,15 @@ void Storage::sync_snapshotter(const std::string& snapshotter) const {
 
 void Storage::sync_content() const {
     if (const auto root = root_of(kContentType, "content")) sync_file_system(*root);
+}
+
+bool Storage::sees_blob(const oci::Digest& digest, std::uint64_t size) const {
+    const auto root = root_of(kContentType, "content");
+    if (!root) return false;
+    std::error_code error;
+    const std::uint64_t held =
+        std::filesystem::file_size(*root / "blobs" / "sha256" / digest.hex(), error);
+    return !error && held == size;
 }
 
 std::optional<FreeSpace> Storage::free_space(const std::vector<std::string>& snapshotters) const {

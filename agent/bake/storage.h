@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "agent/containerd/introspection.h"
+#include "agent/oci/digest.h"
 
 namespace prebake::bake {
 
@@ -31,6 +32,10 @@ class Storage {
     void sync_snapshotter(const std::string& snapshotter) const;
     /// Writes back the content store: up to 2.1 containerd does not sync its directory entries.
     void sync_content() const;
+
+    /// True if the blob's file is seen in the content store, of this size. False also where the
+    /// store is not visible to us.
+    bool sees_blob(const oci::Digest& digest, std::uint64_t size) const;
 
     /// Free space where blobs and the snapshots of `snapshotters` go; nothing if not visible.
     std::optional<FreeSpace> free_space(const std::vector<std::string>& snapshotters) const;

@@ -18,15 +18,10 @@ namespace {
 /// What containerd's clients fall back to.
 constexpr const char* kUsualSnapshotter = "overlayfs";
 
-std::string snapshotter_of(const std::string& ns, const containerd::Connection& connection) {
-    if (ns == kCriNamespace) {
-        const containerd::Cri cri(connection);
-        if (cri.available()) {
-            if (std::string name = cri.snapshotter(); !name.empty()) return name;
-        }
-    }
-    const std::string name = containerd::default_snapshotter_of(connection, ns);
-    return name.empty() ? kUsualSnapshotter : name;
+std::vector<std::string> names_of(const Snapshotters& snapshotters) {
+    std::set<std::string> names;
+    for (const auto& [ns, name] : snapshotters) names.insert(name);
+    return {names.begin(), names.end()};
 }
 
 Snapshotters choose_snapshotters(const std::vector<ImageRequest>& requests,
@@ -45,7 +40,19 @@ Snapshotters choose_snapshotters(const std::vector<ImageRequest>& requests,
     return chosen;
 }
 
-/// What the store holds of one image.
+}  // namespace
+
+std::string snapshotter_of(const std::string& ns, const containerd::Connection& connection) {
+    if (ns == kCriNamespace) {
+        const containerd::Cri cri(connection);
+        if (cri.available()) {
+            if (std::string name = cri.snapshotter(); !name.empty()) return name;
+        }
+    }
+    const std::string name = containerd::default_snapshotter_of(connection, ns);
+    return name.empty() ? kUsualSnapshotter : name;
+}
+
 StoreContents look_up(const ResolvedImage& image, const Snapshotters& snapshotters,
                       const containerd::Connection& connection) {
     StoreContents held;
@@ -68,14 +75,6 @@ StoreContents look_up(const ResolvedImage& image, const Snapshotters& snapshotte
     }
     return held;
 }
-
-std::vector<std::string> names_of(const Snapshotters& snapshotters) {
-    std::set<std::string> names;
-    for (const auto& [ns, name] : snapshotters) names.insert(name);
-    return {names.begin(), names.end()};
-}
-
-}  // namespace
 
 Survey survey(const std::vector<ImageRequest>& requests, const std::string& snapshotter,
               registry::Remote& remote, const containerd::Connection& connection,

@@ -16,6 +16,14 @@ namespace prebake::bake {
 /// The snapshotter to unpack into, per namespace.
 using Snapshotters = std::map<std::string, std::string>;
 
+/// The snapshotter that the clients of `ns` use: CRI's own for k8s.io, else the namespace's
+/// default, else overlayfs.
+std::string snapshotter_of(const std::string& ns, const containerd::Connection& connection);
+
+/// What the image's namespaces hold of it: readable blobs, and snapshots in their snapshotter.
+StoreContents look_up(const ResolvedImage& image, const Snapshotters& snapshotters,
+                      const containerd::Connection& connection);
+
 /// What a bake has to know before it starts.
 struct Survey {
     Plan plan;

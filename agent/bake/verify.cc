@@ -10,13 +10,12 @@
 
 #include "agent/bake/labels.h"
 #include "agent/bake/names.h"
+#include "agent/bake/record.h"
+#include "agent/bake/store_view.h"
 #include "agent/base/error.h"
 #include "agent/base/sha256.h"
 #include "agent/base/wait.h"
 #include "agent/containerd/content.h"
-#include "agent/containerd/cri.h"
-#include "agent/containerd/images.h"
-#include "agent/containerd/snapshots.h"
 
 namespace prebake::bake {
 namespace {
@@ -50,43 +49,36 @@ std::map<std::string, std::uint64_t> blobs_of(const v1::BakedImage& image,
     return blobs;
 }
 
-/// The command that makes good what is missing, and nothing else: the recorded digest, not what its
-/// tag means by now.
-std::string bake_again(const v1::BakedImage& image, const v1::Placement& placement) {
-    const bool has_digest = image.name().find('@') != std::string::npos;
-    return "bake it again: prebake bake -n " + placement.namespace_() + " --platform " +
-           image.platform() + " " + image.name() +
-           (has_digest ? "" : "@" + image.target().digest());
+const std::string& snapshotter_for(const v1::Placement& placement, const VerifyOptions& options) {
+    const auto own = options.snapshotters.find(placement.namespace_());
+    if (own != options.snapshotters.end()) return own->second;
+    return options.snapshotter.empty() ? placement.snapshotter() : options.snapshotter;
 }
 
 /// Holds one image in one namespace against the store.
 class PlacementCheck {
   public:
-    PlacementCheck(const v1::BakedImage& image, const v1::Placement& placement,
-                   const containerd::Connection& connection,
-                   const std::optional<containerd::Cri>& cri, const VerifyOptions& options,
-                   Verification& result)
+    PlacementCheck(const v1::BakedImage& image, const v1::Placement& placement, StoreView& store,
+                   const VerifyOptions& options, Verification& result)
         : image_(image),
           placement_(placement),
           ns_(placement.namespace_()),
-          snapshotter_(options.snapshotter.empty() ? placement.snapshotter() : options.snapshotter),
-          cri_(cri),
-          result_(result),
-          images_(connection, scope()),
-          content_(connection, scope()),
-          snapshots_(connection, scope(), snapshotter_) {}
+          snapshotter_(snapshotter_for(placement, options)),
+          store_(store),
+          result_(result) {}
 
     void run() {
+        guarded("namespace",
+                [&] { held_ = &store_.holdings(ns_, placement_.unpacked() ? snapshotter_ : ""); });
+        if (held_ == nullptr) return;
         guarded("names", [&] { check_names(); });
         guarded("blobs", [&] { check_blobs(); });
         guarded("references", [&] { check_references(); });
         if (placement_.unpacked()) guarded("snapshots", [&] { check_snapshots(); });
-        if (placement_.cri_resolves() && cri_) guarded("CRI", [&] { check_cri(); });
+        if (placement_.cri_resolves() && store_.has_cri()) guarded("CRI", [&] { check_cri(); });
     }
 
   private:
-    containerd::Scope scope() const { return {.ns = ns_, .lease = {}}; }
-
     /// What cannot be checked is a finding too, and ends this check alone.
     template <typename Check>
     void guarded(const std::string& what, Check check) {
@@ -94,64 +86,85 @@ class PlacementCheck {
             check();
         } catch (const Error& error) {
             if (concerns_everything(error)) throw;
-            report(what, "an answer", error.message(), error.next_step());
+            report(FindingKind::unreadable, what, "", "an answer", error.message(),
+                   error.next_step());
         }
     }
 
-    void report(std::string object, std::string expected, std::string found,
-                std::string next_step = {}) {
-        if (next_step.empty()) next_step = bake_again(image_, placement_);
-        result_.findings.push_back({.image = image_.name(),
+    /// The object of the finding is its kind in words and `subject`.
+    void report(FindingKind kind, const std::string& what, const std::string& subject,
+                std::string expected, std::string found, std::string next_step = {}) {
+        if (next_step.empty()) next_step = how_to_bake_again(image_, ns_);
+        result_.findings.push_back({.kind = kind,
+                                    .image = image_.name(),
                                     .ns = ns_,
-                                    .object = std::move(object),
+                                    .object = subject.empty() ? what : what + " " + subject,
+                                    .subject = subject,
                                     .expected = std::move(expected),
                                     .found = std::move(found),
                                     .next_step = std::move(next_step)});
     }
 
     void check_names() {
-        const v1::Document& target = image_.target();
         for (const std::string& name : placement_.names()) {
-            const auto held = images_.get(name);
-            if (!held) {
-                report("name " + name, "target " + target.digest(), "no such name");
+            const auto held = held_->images.find(name);
+            if (held == held_->images.end()) {
+                report(FindingKind::name_missing, "name", name,
+                       "target " + image_.target().digest(), "no such name");
                 continue;
             }
-            if (held->target.digest.str() != target.digest()) {
-                report("name " + name, "target " + target.digest(),
-                       "target " + held->target.digest.str(),
-                       "something pulled or tagged it anew: bake its list again to record the new "
-                       "one, or go back: " +
-                           bake_again(image_, placement_));
-            } else if (held->target.media_type != target.media_type() ||
-                       held->target.size != target.size()) {
-                report("name " + name, target.media_type() + " of " + bytes_text(target.size()),
-                       held->target.media_type + " of " + bytes_text(held->target.size));
-            }
+            check_target(held->second);
             if (ns_ != kCriNamespace) continue;
-            check_label("name " + name, held->labels, std::string(kManagedLabel), "managed");
+            const Labels& labels = held->second.labels;
+            check_label(FindingKind::unmanaged, "name", name, labels, std::string(kManagedLabel),
+                        "managed");
             if (!placement_.pinned()) continue;
-            check_label("name " + name, held->labels, std::string(kPinnedLabel), "pinned");
+            check_label(FindingKind::unpinned, "name", name, labels, std::string(kPinnedLabel),
+                        "pinned");
         }
     }
 
-    void check_label(const std::string& object, const Labels& labels, const std::string& key,
-                     const std::string& value) {
+    void check_target(const containerd::Image& held) {
+        const v1::Document& target = image_.target();
+        if (held.target.digest.str() != target.digest()) {
+            report(FindingKind::name_moved, "name", held.name, "target " + target.digest(),
+                   "target " + held.target.digest.str(),
+                   "something pulled or tagged it anew: bake its list again to record the new "
+                   "one, or go back: " +
+                       how_to_bake_again(image_, ns_));
+        } else if (held.target.media_type != target.media_type() ||
+                   held.target.size != target.size()) {
+            report(FindingKind::name_moved, "name", held.name,
+                   target.media_type() + " of " + bytes_text(target.size()),
+                   held.target.media_type + " of " + bytes_text(held.target.size));
+        }
+    }
+
+    void check_label(FindingKind kind, const std::string& what, const std::string& subject,
+                     const Labels& labels, const std::string& key, const std::string& value) {
         const auto found = labels.find(key);
         if (found != labels.end() && found->second == value) return;
-        report(object, "label " + key + "=" + value, label_text(labels, key));
+        report(kind, what, subject, "label " + key + "=" + value, label_text(labels, key));
+    }
+
+    /// Null if there is no such blob. @throws Error usage for what is no digest.
+    const containerd::BlobInfo* find_blob(const std::string& digest) const {
+        const auto found = held_->blobs.find(oci::Digest::parse(digest).str());
+        return found == held_->blobs.end() ? nullptr : &found->second;
     }
 
     void check_blobs() {
         for (const auto& [digest, size] : blobs_of(image_, placement_)) {
             ++result_.blobs;
-            const auto info = content_.info(oci::Digest::parse(digest));
-            if (!info) {
-                report("blob " + digest, bytes_text(size), "no such blob");
-            } else if (info->size != size) {
-                report("blob " + digest, bytes_text(size), bytes_text(info->size));
-            } else if (!content_.is_readable(*info)) {
-                report("blob " + digest, bytes_text(size), "its file is gone or cut short");
+            const containerd::BlobInfo* blob = find_blob(digest);
+            if (blob == nullptr) {
+                report(FindingKind::blob_missing, "blob", digest, bytes_text(size), "no such blob");
+            } else if (blob->size != size) {
+                report(FindingKind::blob_missing, "blob", digest, bytes_text(size),
+                       bytes_text(blob->size));
+            } else if (!store_.is_readable(ns_, *blob)) {
+                report(FindingKind::blob_missing, "blob", digest, bytes_text(size),
+                       "its file is gone or cut short");
             }
         }
     }
@@ -160,17 +173,28 @@ class PlacementCheck {
         std::string parent;
         for (const v1::Layer& layer : image_.layers()) {
             ++result_.snapshots;
-            const std::string object = "snapshot " + layer.chain_id() + " (" + snapshotter_ + ")";
-            const auto info = snapshots_.stat(layer.chain_id());
-            if (!info) {
-                report(object, "committed", "no such snapshot");
-            } else if (!info->committed) {
-                report(object, "committed", "not committed");
-            } else if (info->parent != parent) {
-                report(object, "parent \"" + parent + "\"", "parent \"" + info->parent + "\"");
-            }
+            check_snapshot(layer.chain_id(), parent);
             parent = layer.chain_id();
         }
+    }
+
+    void check_snapshot(const std::string& chain_id, const std::string& parent) {
+        const auto held = held_->snapshots.find(chain_id);
+        std::string expected = "committed";
+        std::string found;
+        if (held == held_->snapshots.end()) {
+            found = "no such snapshot";
+        } else if (!held->second.committed) {
+            found = "not committed";
+        } else if (held->second.parent != parent) {
+            expected = "parent \"" + parent + "\"";
+            found = "parent \"" + held->second.parent + "\"";
+        } else {
+            return;
+        }
+        report(FindingKind::snapshot_missing, "snapshot", chain_id, std::move(expected),
+               std::move(found));
+        result_.findings.back().object += " (" + snapshotter_ + ")";
     }
 
     /// The labels that keep the garbage collector from what the names do not point at themselves.
@@ -188,33 +212,35 @@ class PlacementCheck {
         }
         require_references(manifest, children);
         if (!placement_.unpacked() || image_.layers().empty()) return;
-        if (const auto config = content_.info(oci::Digest::parse(image_.config().digest()))) {
-            check_label("blob " + image_.config().digest(), config->labels,
-                        snapshot_gc_label(snapshotter_), image_.chain_id());
+        if (const containerd::BlobInfo* config = find_blob(image_.config().digest())) {
+            check_label(FindingKind::reference_missing, "blob", image_.config().digest(),
+                        config->labels, snapshot_gc_label(snapshotter_), image_.chain_id());
         }
     }
 
     void require_references(const std::string& parent, const std::vector<std::string>& children) {
-        const auto info = content_.info(oci::Digest::parse(parent));
-        if (!info) return;  // reported among the blobs
+        const containerd::BlobInfo* blob = find_blob(parent);
+        if (blob == nullptr) return;  // reported among the blobs
         std::set<std::string> referred;
-        for (const auto& [key, value] : info->labels) {
+        for (const auto& [key, value] : blob->labels) {
             if (key.starts_with("containerd.io/gc.ref.content")) referred.insert(value);
         }
         for (const std::string& child : children) {
             if (referred.contains(child)) continue;
-            report("blob " + parent, "a gc.ref.content label for " + child, "none");
+            report(FindingKind::reference_missing, "blob", parent,
+                   "a gc.ref.content label for " + child, "none");
         }
     }
 
     void check_cri() {
+        const std::string& config = image_.config().digest();
         for (const std::string& name : placement_.names()) {
-            const auto image = cri_->image_status(name);
-            if (image && image->id == image_.config().digest()) continue;
-            report("CRI " + name, "image " + image_.config().digest(),
-                   image ? "image " + image->id : "no such image",
+            const std::string id = store_.cri_image(name);
+            if (id == config) continue;
+            report(FindingKind::cri_unresolved, "CRI", name, "image " + config,
+                   id.empty() ? "no such image" : "image " + id,
                    "a pod that asks for it would pull; see containerd's log, then " +
-                       bake_again(image_, placement_));
+                       how_to_bake_again(image_, ns_));
         }
     }
 
@@ -222,11 +248,9 @@ class PlacementCheck {
     const v1::Placement& placement_;
     const std::string& ns_;
     const std::string& snapshotter_;
-    const std::optional<containerd::Cri>& cri_;
+    StoreView& store_;
     Verification& result_;
-    containerd::Images images_;
-    containerd::Content content_;
-    containerd::Snapshots snapshots_;
+    const Holdings* held_ = nullptr;
 };
 
 /// Reads a blob to its end; what is wrong with it, or an empty string.
@@ -262,14 +286,16 @@ class ContentCheck {
             if (!read_.insert(digest).second || !is_there(content, digest)) continue;
             const std::string damage = damage_of(content, digest, result_, connection_.stop());
             if (damage.empty()) continue;
-            result_.findings.push_back({.image = image.name(),
+            result_.findings.push_back({.kind = FindingKind::blob_missing,
+                                        .image = image.name(),
                                         .ns = ns,
                                         .object = "blob " + digest,
+                                        .subject = digest,
                                         .expected = "content with this digest",
                                         .found = damage,
                                         .next_step = "delete it in every namespace (ctr -n " + ns +
                                                      " content rm " + digest + "), then " +
-                                                     bake_again(image, placement)});
+                                                     how_to_bake_again(image, ns)});
         }
     }
 
@@ -301,16 +327,14 @@ bool is_wanted(const v1::Placement& placement, const VerifyOptions& options) {
 Verification verify(const v1::BakeRecord& record, const containerd::Connection& connection,
                     const VerifyOptions& options) {
     Verification result;
-    static_cast<void>(connection.version());
-    std::optional<containerd::Cri> cri(std::in_place, connection);
-    if (!cri->available()) cri.reset();
+    StoreView store(connection);
     ContentCheck content(connection, result);
     for (const v1::BakedImage& image : record.images()) {
         bool is_counted = false;
         for (const v1::Placement& placement : image.placements()) {
             if (!is_wanted(placement, options)) continue;
             is_counted = true;
-            PlacementCheck(image, placement, connection, cri, options, result).run();
+            PlacementCheck(image, placement, store, options, result).run();
             if (options.depth == Depth::content) content.run(image, placement);
         }
         if (is_counted) ++result.images;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -9,11 +10,26 @@
 
 namespace prebake::bake {
 
+/// What is wrong, for those who mend it.
+enum class FindingKind {
+    name_missing,
+    name_moved,  ///< it points at another image
+    unmanaged,   ///< CRI does not know the name for its own
+    unpinned,
+    blob_missing,       ///< or damaged
+    reference_missing,  ///< nothing keeps it from garbage collection
+    snapshot_missing,   ///< or not as it must be
+    cri_unresolved,     ///< a pod that asks for the name would pull
+    unreadable,         ///< it could not be checked
+};
+
 /// Something that is not as the bake record says.
 struct Finding {
+    FindingKind kind = FindingKind::unreadable;
     std::string image;
     std::string ns;
-    std::string object;  ///< "name …", "blob …", "snapshot …", "CRI …"
+    std::string object;   ///< "name …", "blob …", "snapshot …", "CRI …"
+    std::string subject;  ///< the name, digest or chain ID in it
     std::string expected;
     std::string found;
     std::string next_step;
@@ -27,7 +43,10 @@ enum class Depth {
 struct VerifyOptions {
     Depth depth = Depth::metadata;
     std::vector<std::string> namespaces = {};  ///< empty: all that the record names
-    std::string snapshotter = {};  ///< empty: the recorded one; else is it unpacked there?
+    /// Empty: the recorded one; else is it unpacked there?
+    std::string snapshotter = {};
+    /// The same for single namespaces; goes before `snapshotter`.
+    std::map<std::string, std::string> snapshotters = {};
 };
 
 struct Verification {
@@ -38,6 +57,7 @@ struct Verification {
     std::vector<Finding> findings;  ///< none: everything that was baked is usable
 };
 
+/// A few calls for each namespace, however many images there are (with Depth::metadata).
 /// Holds the record against the store: names, their targets and labels, blobs with their sizes and
 /// the references that keep them from garbage collection, snapshots, and CRI's view of each name.
 /// Changes nothing. @throws Error when containerd does not answer, or cancelled.

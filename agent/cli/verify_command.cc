@@ -63,15 +63,7 @@ v1::ResidueReport check_seal(const Invocation& invocation) {
 ExitCode verify_command(const Invocation& invocation, const VerifyArguments& arguments) {
     std::optional<v1::ResidueReport> residue;
     if (arguments.sealed) residue = check_seal(invocation);
-    v1::BakeRecord record;
-    try {
-        record = bake::read_record(invocation.state_dir);
-    } catch (const Error& error) {
-        if (error.code() != Errc::not_found) throw;
-        throw Error(Errc::not_found,
-                    "there is no bake record " + bake::record_path(invocation.state_dir).string(),
-                    "bake something first, or name the right --state-dir");
-    }
+    const v1::BakeRecord record = bake::read_required_record(invocation.state_dir);
     const containerd::Connection connection(invocation.config.address, invocation.signals.token());
     const bake::Verification result =
         bake::verify(record, connection,

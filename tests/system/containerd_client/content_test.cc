@@ -47,6 +47,21 @@ TEST_CASE("list gives the blobs of this namespace and of no other") {
     CHECK(found == expected);
 }
 
+TEST_CASE("a blob has the time at which it came into its namespace") {
+    const TestNamespace ns;
+    const Content content(ns.connection(), ns.scope());
+    const std::string bytes = unique_bytes(10);
+    const auto before = std::chrono::system_clock::now() - std::chrono::seconds(1);
+    content.put("x", blob_of(bytes), bytes, {});
+    const auto info = content.info(blob_of(bytes).digest);
+    REQUIRE(info);
+    CHECK(info->created_at > before);
+    CHECK(info->created_at < before + std::chrono::minutes(1));
+    const auto all = content.list();
+    REQUIRE(all.size() == 1);
+    CHECK(all[0].created_at == info->created_at);
+}
+
 TEST_CASE("a source fills the buffer until the end, and may be dropped before it") {
     const std::string bytes = unique_bytes((5 << 20) + 17);
     const TestNamespace ns;

@@ -16,6 +16,7 @@
 #include "agent/containerd/introspection.h"
 #include "agent/containerd/leases.h"
 #include "tests/system/containerd_client/daemon_under_test.h"
+#include "tests/system/containerd_client/test_image.h"
 
 namespace prebake::containerd {
 namespace {
@@ -23,6 +24,9 @@ namespace {
 using test::blob_of;
 using test::error_from;
 using test::socket_under_test;
+using test::store;
+using test::test_image;
+using test::TestImage;
 using test::TestNamespace;
 
 Image image_of(const std::string& name, const std::string& content, Labels labels) {
@@ -172,6 +176,19 @@ TEST_CASE("put creates an image, and of an existing one changes only what it nam
     }
 }
 
+TEST_CASE("labels are set whatever the image points at, and create no image") {
+    const TestNamespace ns;
+    const Images images(ns.connection(), ns.scope());
+    CHECK_FALSE(images.set_labels("example.org/a:1", {{"own", "1"}}));
+    CHECK(images.list().empty());
+    images.put(image_of("example.org/a:1", "a", {{"own", "1"}, {"foreign", "kept"}}));
+    CHECK(images.set_labels("example.org/a:1", {{"own", ""}, {"new.one/x", "2"}}));
+    const auto image = images.get("example.org/a:1");
+    REQUIRE(image);
+    CHECK(image->labels == Labels{{"foreign", "kept"}, {"new.one/x", "2"}});
+    CHECK(image->target == blob_of("a", image->target.media_type));
+}
+
 TEST_CASE("images are listed by namespace, and removed") {
     const TestNamespace ns;
     const TestNamespace other;
@@ -249,6 +266,49 @@ TEST_CASE("CRI answers on the same socket") {
     REQUIRE(cri.available());
     CHECK(cri.snapshotter() == "overlayfs");
     CHECK_FALSE(cri.image_status("example.org/prebake-test/none:1"));
+    // 2.0 and later do not say it.
+    const std::string pause = cri.sandbox_image();
+    const bool is_old = connection.version().version.find("1.") < 2;
+    CHECK((pause.find("pause") != std::string::npos) == is_old);
+}
+
+TEST_CASE("CRI lists what containerd has in its namespace") {
+    const Connection connection(socket_under_test(), {});
+    const Scope scope{.ns = "k8s.io", .lease = {}};
+    const Cri cri(connection);
+    const TestImage image = test_image();
+    const std::string name = "example.org/prebake-test/listed:1";
+    const std::string by_digest = "example.org/prebake-test/listed@" + image.manifest.digest.str();
+    const Leases leases(connection, scope.ns);
+    leases.create("list-images", std::chrono::hours(1), {});
+    store(connection, {.ns = scope.ns, .lease = "list-images"}, image);
+    const Images images(connection, scope);
+    const Labels labels{{"io.cri-containerd.image", "managed"},
+                        {"io.cri-containerd.pinned", "pinned"}};
+    const std::string id = image.config.digest.str();
+    for (const std::string& each : {id, by_digest, name}) {
+        images.put({.name = each, .labels = labels, .target = image.manifest});
+    }
+    const auto listed = [&]() -> std::optional<CriImage> {
+        for (const CriImage& found : cri.list_images()) {
+            if (found.id == id && !found.repo_tags.empty() && !found.repo_digests.empty()) {
+                return found;
+            }
+        }
+        return {};
+    };
+    // CRI learns of images by events.
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    std::optional<CriImage> found = listed();
+    while (!found && std::chrono::steady_clock::now() < deadline) found = listed();
+    REQUIRE(found);
+    CHECK(found->repo_tags == std::vector<std::string>{name});
+    CHECK(found->repo_digests == std::vector<std::string>{by_digest});
+    const auto status = cri.image_status(name);
+    REQUIRE(status);
+    CHECK(status->pinned == found->pinned);
+    for (const std::string& each : {name, by_digest, id}) images.remove(each);
+    leases.remove("list-images");
 }
 
 }  // namespace

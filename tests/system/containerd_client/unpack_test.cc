@@ -2,6 +2,9 @@
 
 #include <archive.h>
 
+#include <chrono>
+#include <set>
+
 #include "agent/containerd/content.h"
 #include "agent/containerd/diff.h"
 #include "agent/containerd/snapshots.h"
@@ -98,6 +101,37 @@ TEST_CASE("a snapshot that was committed meanwhile is left for the caller to rem
     at.snapshots.remove("second");
     at.snapshots.remove("second");
     CHECK_FALSE(at.snapshots.stat("second"));
+}
+
+TEST_CASE("snapshots are listed by namespace and snapshotter") {
+    const Unpacking other;
+    other.prepared("elsewhere");
+    const Unpacking at;
+    Snapshots(at.connection(), at.scope(), "native").prepare("in another snapshotter", "", {});
+    const auto before = std::chrono::system_clock::now() - std::chrono::seconds(1);
+    at.prepared("key");
+    CHECK(at.snapshots.commit("bottom", "key", {{"test/label", "x"}}) == CommitOutcome::committed);
+    // containerd sends them in messages of at most 100.
+    std::set<std::string> expected{"bottom"};
+    for (int i = 0; i < 120; ++i) {
+        at.prepared("child " + std::to_string(i), "bottom");
+        expected.insert("child " + std::to_string(i));
+    }
+    std::set<std::string> found;
+    for (const SnapshotInfo& info : at.snapshots.list()) {
+        CAPTURE(info.name);
+        CHECK(found.insert(info.name).second);
+        CHECK(info.committed == (info.name == "bottom"));
+        CHECK(info.parent == (info.name == "bottom" ? "" : "bottom"));
+        CHECK(info.labels == (info.name == "bottom" ? Labels{{"test/label", "x"}} : Labels{}));
+        CHECK(info.created_at > before);
+        CHECK(info.created_at < before + std::chrono::minutes(2));
+        const auto same = at.snapshots.stat(info.name);
+        REQUIRE(same);
+        CHECK(same->created_at == info.created_at);
+    }
+    CHECK(found == expected);
+    error_from(Errc::not_found, [&] { Snapshots(at.connection(), at.scope(), "nosuch").list(); });
 }
 
 TEST_CASE("what snapshots refuse") {

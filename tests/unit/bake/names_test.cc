@@ -18,6 +18,36 @@ ImageRequest request(const std::string& reference) {
             .origin = "test"};
 }
 
+TEST_CASE("a name that is left to another image is no spelling of this one") {
+    struct Row {
+        const char* name;
+        std::string except;
+        std::vector<std::string> gone;
+        std::vector<std::string> there;
+    };
+    const std::string by_digest = "docker.io/library/nginx@" + kTarget.str();
+    const std::vector<Row> rows{
+        {"the tag",
+         "docker.io/library/nginx:1",
+         {"docker.io/library/nginx:1", "library/nginx:1", "nginx:1"},
+         {by_digest, kConfig.str(), "nginx:1@" + kTarget.str()}},
+        {"the digest",
+         by_digest,
+         {by_digest, "nginx@" + kTarget.str(), "nginx:1@" + kTarget.str()},
+         {"docker.io/library/nginx:1", "nginx:1", kConfig.str()}},
+        {"the config", kConfig.str(), {kConfig.str()}, {"nginx:1", by_digest}},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        const auto spellings = pod_spellings(request("nginx:1"), kTarget, kConfig, {row.except});
+        const auto is_spelling = [&](const std::string& text) {
+            return std::find(spellings.begin(), spellings.end(), text) != spellings.end();
+        };
+        for (const std::string& text : row.gone) CHECK_FALSE(is_spelling(text));
+        for (const std::string& text : row.there) CHECK(is_spelling(text));
+    }
+}
+
 TEST_CASE("names") {
     struct Row {
         const char* name;
