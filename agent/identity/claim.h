@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -18,6 +19,11 @@ v1::Claim read_claim(const Root& root, std::string_view state_dir, std::string& 
 
 /// Replaces it durably, 0644. @throws Error no_space, permission_denied, io.
 void write_claim(const Root& root, std::string_view state_dir, const v1::Claim& claim);
+
+/// What else lies in a state directory and is of the machine that wrote it: the daemon's counts,
+/// which name their instance. They go with a seal; the bake record stays.
+inline constexpr std::array<std::string_view, 3> kMachinesOwnFiles{
+    "ledger.json", "ledger.json.corrupt", "ledger.json.newer"};
 
 /// What a boot has to do.
 enum class Decision {

@@ -10,6 +10,7 @@
 #include "agent/base/format.h"
 #include "agent/base/json.h"
 #include "agent/base/wait.h"
+#include "agent/identity/claim.h"
 #include "agent/identity/instance.h"
 #include "agent/identity/residue_text.h"
 #include "agent/identity/seal.h"
@@ -55,6 +56,7 @@ class Checking {
     v1::ResidueReport run() {
         const auto began = std::chrono::steady_clock::now();
         check_claim();
+        check_machines_own_files();
         check_items();
         check_secrets();
         report_.set_schema("prebake.v1.ResidueReport");
@@ -67,6 +69,13 @@ class Checking {
     }
 
   private:
+    void check_machines_own_files() {
+        for (const std::string_view name : kMachinesOwnFiles) {
+            const std::string path = options_.state_dir + "/" + std::string(name);
+            if (root_.info(path)) residue_.push_back(residue("ledger", path, "to remove"));
+        }
+    }
+
     /// Reads the claim by itself: read_claim() puts a broken one out of the way, and a check
     /// changes nothing.
     void check_claim() {

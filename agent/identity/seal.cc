@@ -94,6 +94,9 @@ class Sealing {
             run_drop_ins();
         }
         work_on_items();
+        if (options_.scope.only.empty()) {
+            try_to("ledger", "remove it, then seal again", [&] { remove_machines_own_files(); });
+        }
         try_to("sync", "seal again", [&] { sync_file_systems(root_); });
         record();
         return std::move(report_);
@@ -127,6 +130,13 @@ class Sealing {
                 const std::function<void()>& work) {
         const v1::Step step = attempt_step(name, next_step, work);
         if (step.outcome() == v1::Step::FAILED) add_steps({step});
+    }
+
+    void remove_machines_own_files() {
+        for (const std::string_view name : kMachinesOwnFiles) {
+            const std::string path = options_.state_dir + "/" + std::string(name);
+            if (root_.info(path)) root_.remove(path);
+        }
     }
 
     /// Reads the claim and takes the fingerprints of what is about to go. They are written down at

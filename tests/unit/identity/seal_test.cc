@@ -177,6 +177,28 @@ TEST_CASE("sealing a builder") {
     CHECK(unchanged_fingerprints(tree.root(), items(), claim.seal()).size() == 1);
 }
 
+TEST_CASE("the builder's counts go, the bake record stays") {
+    const tests::TestTree tree;
+    furnish(tree);
+    tree.put("/var/lib/prebake/ledger.json", R"({"claim": "i-0123456789abcdef0"})");
+    tree.put("/var/lib/prebake/ledger.json.corrupt", "i-0123");
+    const auto ledgers_left = [&] {
+        const v1::ResidueReport report = check(tree.root(), {}, {});
+        return std::count_if(report.residue().begin(), report.residue().end(),
+                             [](const v1::Residue& found) { return found.item() == "ledger"; });
+    };
+    CHECK(ledgers_left() == 2);
+    SealScope part;
+    part.only = {"machine-id"};
+    seal_tree(tree, part);
+    CHECK(tree.has("/var/lib/prebake/ledger.json"));
+    CHECK(seal_tree(tree).failed() == 0);
+    CHECK_FALSE(tree.has("/var/lib/prebake/ledger.json"));
+    CHECK_FALSE(tree.has("/var/lib/prebake/ledger.json.corrupt"));
+    CHECK(tree.text("/var/lib/prebake/bake.json") == "{}");
+    CHECK(ledgers_left() == 0);
+}
+
 TEST_CASE("a dry run tells what would be done, and does nothing") {
     const tests::TestTree tree;
     furnish(tree);
