@@ -1,5 +1,6 @@
 #include "agent/base/json.h"
 
+#include <google/protobuf/struct.pb.h>
 #include <google/protobuf/util/json_util.h>
 
 #include "agent/base/error.h"
@@ -33,6 +34,31 @@ void from_json(std::string_view json, google::protobuf::Message& message, const 
                         reason.substr(0, reason.find('\n')),
                     next_step);
     }
+}
+
+std::string schema_in(std::string_view json) {
+    google::protobuf::Struct document;
+    const auto status = google::protobuf::util::JsonStringToMessage(
+        google::protobuf::StringPiece(json.data(), json.size()), &document);
+    if (!status.ok()) return {};
+    const auto schema = document.fields().find("schema");
+    return schema == document.fields().end() ? std::string() : schema->second.string_value();
+}
+
+void refuse_later_schema(std::string_view schema, const std::string& origin,
+                         const std::string& next_step) {
+    constexpr std::string_view kFamily = "prebake.v";
+    constexpr std::size_t kMostShown = 64;
+    if (!schema.starts_with(kFamily)) return;
+    std::string_view version = schema.substr(kFamily.size());
+    version = version.substr(0, version.find('.'));
+    const bool is_number =
+        !version.empty() && version.find_first_not_of("0123456789") == std::string_view::npos;
+    if (!is_number || version == "0" || version == "1") return;
+    throw Error(Errc::unsupported,
+                origin + " was written by a later version of prebake: its schema is " +
+                    std::string(schema.substr(0, kMostShown)),
+                next_step);
 }
 
 }  // namespace prebake

@@ -1,13 +1,11 @@
 #include "agent/identity/claim.h"
 
-#include <boost/json.hpp>
 #include <cstdio>
 
 #include "agent/base/error.h"
 #include "agent/base/file.h"
 #include "agent/base/json.h"
 #include "agent/identity/instance.h"
-#include "agent/identity/text_form.h"
 
 namespace prebake::identity {
 namespace {
@@ -20,25 +18,6 @@ std::string path_in(std::string_view state_dir, std::string_view name) {
     return std::string(state_dir) + "/" + std::string(name);
 }
 
-/// What the document says it is; empty if that cannot be made out.
-std::string schema_in(const std::string& json) {
-    boost::json::error_code failure;
-    const boost::json::value document = boost::json::parse(json, failure);
-    if (failure || !document.is_object()) return {};
-    const boost::json::value* schema = document.get_object().if_contains("schema");
-    if (schema == nullptr || !schema->is_string()) return {};
-    return std::string(schema->get_string());
-}
-
-/// "prebake.v2.Claim", "prebake.v10.Ownership", ...
-bool is_of_later_version(std::string_view schema) {
-    constexpr std::string_view kFamily = "prebake.v";
-    if (!schema.starts_with(kFamily)) return false;
-    schema.remove_prefix(kFamily.size());
-    const std::string_view version = schema.substr(0, schema.find('.'));
-    return is_number(version, 9) && version != "0" && version != "1";
-}
-
 v1::Claim unclaimed() {
     v1::Claim claim;
     claim.set_schema(kSchema);
@@ -46,13 +25,8 @@ v1::Claim unclaimed() {
 }
 
 v1::Claim parse_claim(const std::string& json, const std::string& origin) {
-    const std::string schema = schema_in(json);
-    if (is_of_later_version(schema)) {
-        throw Error(Errc::unsupported,
-                    origin + " was written by a later version of prebake: its schema is " +
-                        schema.substr(0, 64),
-                    "install that version, or remove the file to claim this machine anew");
-    }
+    refuse_later_schema(schema_in(json), origin,
+                        "install that version, or remove the file to claim this machine anew");
     v1::Claim claim;
     from_json(json, claim, origin, "");
     if (claim.schema() != kSchema) throw Error(Errc::corrupt, origin + " is not a claim");

@@ -1,0 +1,51 @@
+#include "agent/base/json.h"
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "agent/base/error.h"
+
+namespace prebake {
+namespace {
+
+TEST_CASE("what a document says it is") {
+    struct Row {
+        std::string json;
+        std::string schema;
+    };
+    const Row rows[] = {
+        {R"({"schema": "prebake.v2.Claim", "state": [1, {"x": null}]})", "prebake.v2.Claim"},
+        {R"({"other": 1})", ""},
+        {R"({"schema": 7})", ""},
+        {R"(["schema"])", ""},
+        {R"({"schema": "prebake)", ""},
+        {"", ""},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.json);
+        CHECK(schema_in(row.json) == row.schema);
+    }
+}
+
+TEST_CASE("the schema of a later version is refused") {
+    for (const char* later : {"prebake.v2.Claim", "prebake.v10.Ownership", "prebake.v2"}) {
+        CAPTURE(later);
+        try {
+            refuse_later_schema(later, "/some/claim.json", "install it");
+            FAIL("it was not refused");
+        } catch (const Error& error) {
+            CHECK(error.code() == Errc::unsupported);
+            CHECK(error.message().find("/some/claim.json") == 0);
+            CHECK(error.next_step() == "install it");
+        }
+    }
+    for (const char* other : {"prebake.v1.Claim", "prebake.v0.Claim", "prebake.vX.Claim",
+                              "prebake.v.Claim", "another.v2.Claim", ""}) {
+        CAPTURE(other);
+        CHECK_NOTHROW(refuse_later_schema(other, "it", ""));
+    }
+}
+
+}  // namespace
+}  // namespace prebake
