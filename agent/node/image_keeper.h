@@ -1,0 +1,96 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "agent/bake/event.h"
+#include "agent/bake/survey.h"
+#include "agent/containerd/connection.h"
+#include "agent/containerd/events.h"
+#include "agent/containerd/images.h"
+#include "agent/node/accounts.h"
+#include "agent/node/bookkeeping.h"
+#include "agent/node/conditions.h"
+#include "agent/node/guard.h"
+#include "agent/node/journal.h"
+#include "agent/node/keeper.h"
+#include "agent/node/pin_keeper.h"
+#include "agent/node/protected_images.h"
+#include "agent/node/reconcile.h"
+#include "agent/node/runtime.h"
+
+namespace prebake::node {
+
+/// What an event has to be followed by.
+enum class FollowUp { none, check_everything };
+
+/// Keeps the protected images usable: checks and repairs them all, then what events say against
+/// single ones, and their pins within the budget. Writes what it finds into the NodeFacts. Every
+/// call throws Error unavailable and cancelled when containerd goes away in the middle of it; it
+/// can then be repeated.
+class ImageKeeper {
+  public:
+    struct Surroundings {
+        const KeeperOptions& options;
+        const containerd::Connection& connection;
+        Accounts& accounts;
+        Bookkeeper& bookkeeper;
+        Journal& journal;
+        bake::EventSink& events;
+        NodeFacts& facts;
+        std::function<void(const RepairProgress&)> on_progress;
+    };
+
+    explicit ImageKeeper(Surroundings surroundings);
+
+    void set_record(const v1::BakeRecord& record);
+    ProtectedImages& images() { return images_; }
+    const bake::Snapshotters& snapshotters() const { return snapshotters_; }
+
+    /// At the begin of a session, and when events were lost: nothing of before is relied upon.
+    void check_everything();
+    FollowUp on_event(const containerd::Event& event);
+    std::optional<SteadyTime> suspects_due() const { return suspicions_.due(); }
+    void check_suspects(SteadyTime now);
+    /// Tells the accounts what was repaired; before they see it in a listing.
+    void settle_accounts();
+
+    bool has_pin_limits() const { return pins_.has_limits(); }
+    void keep_budget();
+
+  private:
+    void ask_runtime();
+    void adopt_sandbox();
+    FollowUp on_image_named(const containerd::Event& event);
+    void on_same_target(const containerd::Event& event, containerd::Image& held,
+                        const std::vector<ImageKey>& keys);
+    void pin_again(const containerd::Event& event, const containerd::Image& held,
+                   const ImageKey& key);
+    void suspect(const std::vector<ImageKey>& keys, const std::string& why);
+    /// Of what the budget has unpinned: what is gone, and what is back.
+    void find_evicted();
+    bool is_moved(const std::vector<ImageKey>& keys) const;
+    bool was_pulled(const std::string& ns, const containerd::Image& held);
+    void take_in(Reconciled reconciled, const std::function<std::string(const ImageKey&)>& why);
+    void replace_health(std::vector<ImageHealth> checked);
+    void decorate();
+    void show_progress(const RepairProgress& progress);
+
+    Surroundings with_;
+    ProtectedImages images_;
+    bake::Snapshotters snapshotters_;
+    Suspicions suspicions_;
+    RepairAllowance allowance_;
+    PinKeeper pins_;
+    Runtime runtime_;
+    Time checked_at_{};  ///< when images were checked or repaired last: no later write was ours
+    std::map<std::string, Time>
+        pulled_at_;  ///< namespace and target -> when a pull wrote its labels
+    std::set<ImageKey> repaired_;
+    std::set<ImageKey> to_settle_;  ///< repaired, and the accounts do not know
+};
+
+}  // namespace prebake::node

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "agent/node/board.h"
+#include "agent/node/conditions.h"
+#include "agent/node/pin_budget.h"
+
+namespace prebake::node {
+
+/// What containerd's own configuration file says of CRI; empty where it says nothing.
+struct ConfiguredRuntime {
+    std::string snapshotter;
+    std::string sandbox_image;
+};
+
+enum class Severity { error, warning, info, debug };
+
+struct KeeperOptions {
+    std::string address;  ///< containerd's socket
+    std::filesystem::path state_dir = "/var/lib/prebake";
+    std::vector<std::string> gates;  ///< condition types that gate readiness
+    PinLimits pin_limits;
+    std::string snapshotter;  ///< empty: the one that CRI really uses
+    std::string prebake_version;
+    std::function<IdentityFacts()> identity;
+    std::function<ConfiguredRuntime()> configured_runtime;
+    /// For the log: each thing once.
+    std::function<void(Severity, const std::string&)> note;
+};
+
+/// The node's use case, run by the daemon: waits for containerd, follows its events, sees that what
+/// was baked is usable and stays so, keeps the ledger, and publishes what it knows. Changes nothing
+/// of containerd but baked names, labels and snapshots; never starts or configures it.
+class Keeper {
+  public:
+    Keeper(KeeperOptions options, Board& board);
+    ~Keeper();
+    Keeper(const Keeper&) = delete;
+    Keeper& operator=(const Keeper&) = delete;
+
+    /// Returns when `stop` is requested, with the ledger written. Survives whatever containerd
+    /// does.
+    /// @throws Error only for what no waiting mends: permission_denied or io on the state
+    /// directory, conflict when another daemon uses it.
+    void run(const std::stop_token& stop);
+
+    /// The bake record, the claim or the options on disk have changed. Thread-safe.
+    void reload();
+
+    /// When the keeper last showed that it goes on; for the watchdog. Thread-safe.
+    std::chrono::steady_clock::time_point last_sign_of_life() const;
+
+  private:
+    class Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace prebake::node

@@ -1,0 +1,97 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "agent/bake/holdings.h"
+#include "agent/node/catalog.h"
+#include "agent/node/digest_key.h"
+#include "agent/node/time_form.h"
+#include "proto/prebake/v1/bake_record.pb.h"
+#include "proto/prebake/v1/node.pb.h"
+
+namespace prebake::node {
+
+/// Beyond this a layer that is pulled once more counts once more.
+inline constexpr std::size_t kMaxCountedPulls = 16384;
+
+/// Where each layer came from. A baked layer is one of the record; it is a pulled one from the
+/// moment on when its blob was stored anew, or its snapshot was made anew without the blob that was
+/// baked. Compares what is there with what was there before; where nothing was known before (the
+/// daemon has just started), with the time when things were stored. Pure state.
+class LayerOrigins {
+  public:
+    /// What was stored from `uncounted_since` on is not in the ledger yet; baked layers that were
+    /// stored from `untouched_until` on (and after they were baked) were pulled.
+    void open(Time uncounted_since, Time untouched_until);
+    /// Baked layers that were pulled, as an earlier run of the daemon knew them.
+    void load_pulled(const v1::Ledger& stored);
+    void store_pulled(v1::Ledger& out) const;
+    /// They were another machine's.
+    void forget_pulls();
+
+    void set_record(const v1::BakeRecord& record);
+    /// The layers of an image that counts as baked without being in the record.
+    void add_baked(const CatalogImage& image);
+
+    void learn_blob(const std::string& ns, const DigestKey& digest, Time stored_at);
+    void forget_blob(const std::string& ns, const DigestKey& digest);
+    enum class Committer { prebake, other };
+    void learn_commit(const std::string& ns, const DigestKey& chain, Committer committer);
+    void forget_chain(const std::string& ns, const DigestKey& chain);
+    void learn_all(const bake::Holdings& holdings);
+    /// Baked layers are as they should be, just as they are now.
+    void restored(const bake::Holdings& holdings);
+
+    bool has_chain(const std::string& ns, const DigestKey& chain) const;
+    bool is_baked(const std::string& ns, const ImageLayer& layer) const;
+    /// Layers of the image that were pulled since the last call become pulled ones. Returns their
+    /// bytes, each layer once over all images and namespaces.
+    struct Pulled {
+        std::uint64_t bytes = 0;
+        bool any = false;
+    };
+    Pulled take_pulled(const CatalogImage& image);
+    /// The bytes that were pulled for the image are in the ledger already.
+    void note_counted(const CatalogImage& image);
+
+    /// A baked layer or snapshot of the image went away and did not come back.
+    bool has_lost(const CatalogImage& image) const;
+    void forget_lost(const CatalogImage& image);
+
+  private:
+    struct Blob {
+        Time stored_at{};
+        bool is_fresh = false;  ///< pulled, and for which image is not settled
+    };
+    struct Space {
+        DigestMap<Blob> blobs;
+        DigestMap<bool> chains;             ///< true: fresh, as above
+        DigestMap<DigestKey> baked_chains;  ///< -> the layer's digest
+        DigestSet pulled;                   ///< baked layers that were pulled
+        DigestSet lost;                     ///< baked layers and chains
+        bool is_listed = false;
+    };
+    struct BakedLayer {
+        Time baked_at{};
+        bool is_kept = false;
+    };
+
+    bool is_there(const DigestKey& digest, const Space* except = nullptr) const;
+    bool is_of_bake(const DigestKey& digest, Time at) const;
+    bool is_late(const DigestKey& digest, Time at) const;
+    bool is_fresh_chain(const Space& space, const DigestKey& chain) const;
+    void set_pulled(Space& space, const DigestKey& digest);
+    void learn_chain(Space& space, const DigestKey& chain, Time made_at);
+
+    std::map<std::string, Space, std::less<>> spaces_;
+    DigestMap<BakedLayer> baked_;
+    DigestSet pulled_anywhere_;  ///< baked layers
+    DigestSet known_pulled_;     ///< of these, those that an earlier run of the daemon saw
+    DigestSet counted_pulls_;
+    Time uncounted_since_{};
+    Time untouched_until_{};
+};
+
+}  // namespace prebake::node

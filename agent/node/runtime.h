@@ -1,0 +1,43 @@
+#pragma once
+
+#include <string>
+
+#include "agent/containerd/connection.h"
+#include "agent/containerd/images.h"
+#include "agent/node/journal.h"
+#include "agent/node/keeper.h"
+#include "proto/prebake/v1/bake_record.pb.h"
+
+namespace prebake::node {
+
+/// What CRI will really use on this node: known only here, and only now.
+class Runtime {
+  public:
+    Runtime(const KeeperOptions& options, const containerd::Connection& connection,
+            Journal& journal)
+        : options_(options), connection_(connection), journal_(journal) {}
+
+    struct Answer {
+        bool has_cri = false;
+        std::string snapshotter;    ///< of k8s.io; never empty
+        std::string sandbox_image;  ///< its name in containerd; empty: nobody says
+    };
+    /// CRI's own word, else that of containerd's configuration file, else containerd's default.
+    /// @throws Error while CRI is starting; unavailable, cancelled.
+    Answer ask();
+
+  private:
+    void ask_cri(Answer& answer);
+
+    const KeeperOptions& options_;
+    const containerd::Connection& connection_;
+    Journal& journal_;
+    int failures_ = 0;
+};
+
+/// CRI's sandbox image as a record would have it, with the names that it has in containerd.
+/// @throws Error as bake::describe_stored().
+v1::BakedImage describe_sandbox(const containerd::Connection& connection,
+                                const containerd::Image& held, const std::string& snapshotter);
+
+}  // namespace prebake::node

@@ -1,0 +1,10 @@
+#include "agent/node/start_class.h"
+
+namespace prebake::node {
+
+StartClass classify(const StartFacts& facts) {
+    if (facts.is_baked_image && !facts.has_pulled_layer) return StartClass::hit;
+    return facts.baked_bytes > 0 ? StartClass::partial : StartClass::miss;
+}
+
+}  // namespace prebake::node

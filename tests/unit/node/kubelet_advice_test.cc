@@ -1,0 +1,312 @@
+#include "agent/node/kubelet_advice.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "tests/unit/temporary_directory.h"
+
+namespace prebake::node {
+namespace {
+
+namespace fs = std::filesystem;
+using Texts = std::vector<std::string>;
+
+constexpr KubernetesVersion kNew{1, 35};
+
+std::string digest_of(char c) {
+    return "sha256:" + std::string(64, c);
+}
+
+v1::BakedImage& bake(v1::BakeRecord& record, const std::string& name, const std::string& id,
+                     const char* ns = "k8s.io") {
+    v1::BakedImage& image = *record.add_images();
+    image.set_name(name);
+    image.mutable_config()->set_digest(id);
+    v1::Placement& placement = *image.add_placements();
+    placement.set_namespace_(ns);
+    placement.add_names(name);
+    placement.add_names(id);
+    placement.set_pinned(true);
+    v1::Layer& layer = *image.add_layers();
+    layer.set_digest(id);
+    layer.set_size(1 << 20);
+    return image;
+}
+
+Texts allowlist(const v1::KubeletAdvice& advice) {
+    const auto& list = advice.preloaded_images_verification_allowlist();
+    return {list.begin(), list.end()};
+}
+
+const v1::KubeletSetting* setting(const v1::KubeletAdvice& advice, const std::string& key) {
+    const auto& all = advice.settings();
+    const auto found = std::find_if(all.begin(), all.end(),
+                                    [&](const auto& candidate) { return candidate.key() == key; });
+    return found == all.end() ? nullptr : &*found;
+}
+
+TEST_CASE("the allowlist names the repositories that CRI has") {
+    v1::BakeRecord record;
+    bake(record, "registry.k8s.io/pause:3.10", digest_of('a'));
+    bake(record, "docker.io/library/nginx:1.27", digest_of('b'));
+    bake(record, "docker.io/library/nginx:1.28", digest_of('c'));
+    bake(record, "localhost:5000/app@" + digest_of('d'), digest_of('d'));
+    bake(record, "docker.io/library/moby:1", digest_of('e'), "moby");
+    bake(record, "not a reference", digest_of('f'));
+    const v1::KubeletAdvice advice = advise_kubelet(record, kNew);
+    CHECK(allowlist(advice) ==
+          Texts{"docker.io/library/nginx", "localhost:5000/app", "registry.k8s.io/pause"});
+    REQUIRE(setting(advice, "imagePullCredentialsVerificationPolicy") != nullptr);
+    CHECK(setting(advice, "imagePullCredentialsVerificationPolicy")->value() ==
+          "NeverVerifyAllowlistedImages");
+    CHECK(advice.node_status_max_images() == 0);
+    CHECK(setting(advice, "imageMaximumGCAge") == nullptr);
+    CHECK(advice.warnings().empty());
+}
+
+TEST_CASE("versions of Kubernetes") {
+    struct Row {
+        const char* text;
+        std::optional<KubernetesVersion> version;
+    };
+    using Version = KubernetesVersion;
+    for (const Row& row : {Row{"1.35", Version{1, 35}},
+                           Row{"v1.36.2", Version{1, 36}},
+                           Row{"1.34.1", Version{1, 34}},
+                           Row{"1.9", Version{1, 9}},
+                           Row{"Kubernetes v1.29.0", Version{1, 29}},
+                           Row{"Kubernetes v1.33.5-eks-ba24e9c\n", Version{1, 33}},
+                           Row{"v1.31.2+k3s1", Version{1, 31}},
+                           Row{"1.35+", Version{1, 35}},
+                           Row{"1.35\n", Version{1, 35}},
+                           Row{"2.0", Version{2, 0}},
+                           Row{"", {}},
+                           Row{"1", {}},
+                           Row{"1.", {}},
+                           Row{".35", {}},
+                           Row{"1.x", {}},
+                           Row{"1.35x", {}},
+                           Row{"-1.35", {}},
+                           Row{"1.-35", {}},
+                           Row{"latest", {}},
+                           Row{"99999999999.1", {}},
+                           Row{"kubelet: not found", {}}}) {
+        CAPTURE(row.text);
+        CHECK(parse_kubernetes_version(row.text) == row.version);
+    }
+}
+
+TEST_CASE("what would keep an old kubelet from starting is no setting") {
+    struct Row {
+        std::optional<KubernetesVersion> kubelet;
+        bool is_set;
+        const char* why;
+    };
+    v1::BakeRecord record;
+    bake(record, "docker.io/library/nginx:1.27", digest_of('a'));
+    for (const Row& row :
+         {Row{{{1, 35}}, true, ""}, Row{{{1, 36}}, true, ""}, Row{{{2, 0}}, true, ""},
+          Row{{{1, 34}}, false, "the kubelet is of 1.34"}, Row{{{1, 9}}, false, "is of 1.9"},
+          Row{{}, false, "version is not known"}}) {
+        CAPTURE(row.why);
+        const v1::KubeletAdvice advice = advise_kubelet(record, row.kubelet);
+        CHECK(advice.kubernetes().empty() == !row.kubelet.has_value());
+        for (const char* key :
+             {"imagePullCredentialsVerificationPolicy", "preloadedImagesVerificationAllowlist"}) {
+            const v1::KubeletSetting* one = setting(advice, key);
+            REQUIRE(one != nullptr);
+            CHECK(one->value().empty() == !row.is_set);
+            CHECK(one->held_back().empty() == row.is_set);
+            CHECK(one->why().find(row.why) != std::string::npos);
+        }
+        const std::string yaml = to_yaml(advice);
+        const std::string list =
+            "preloadedImagesVerificationAllowlist:\n- \"docker.io/library/nginx\"\n";
+        const std::string comment =
+            "# preloadedImagesVerificationAllowlist:\n# - \"docker.io/library/nginx\"\n";
+        CHECK((yaml.find("\n" + list) != std::string::npos) == row.is_set);
+        CHECK((yaml.find("\n" + comment) != std::string::npos) != row.is_set);
+        CHECK((yaml.find("\nimagePullCredentialsVerificationPolicy: ") != std::string::npos) ==
+              row.is_set);
+    }
+}
+
+TEST_CASE("nothing baked, nothing to set") {
+    const v1::KubeletAdvice advice = advise_kubelet({}, kNew);
+    CHECK(advice.settings().empty());
+    CHECK(to_yaml(advice) ==
+          "# For the images that prebake baked: merge it into the kubelet's configuration.\n"
+          "apiVersion: kubelet.config.k8s.io/v1beta1\n"
+          "kind: KubeletConfiguration\n");
+}
+
+TEST_CASE("more images than the kubelet reports") {
+    struct Row {
+        int images;
+        int expected;
+    };
+    for (const Row& row : {Row{50, 0}, Row{51, 101}, Row{400, 450}}) {
+        CAPTURE(row.images);
+        v1::BakeRecord record;
+        for (int i = 0; i < row.images; ++i) {
+            const std::string tag = std::to_string(i);
+            bake(record, "docker.io/library/app:" + tag, "sha256:" + tag);
+            bake(record, "docker.io/library/app:again" + tag, "sha256:" + tag);  // the same image
+        }
+        const v1::KubeletAdvice advice = advise_kubelet(record, kNew);
+        CHECK(advice.node_status_max_images() == row.expected);
+        CHECK((setting(advice, "nodeStatusMaxImages") != nullptr) == (row.expected > 0));
+        CHECK(allowlist(advice) == Texts{"docker.io/library/app"});
+    }
+}
+
+TEST_CASE("hints on garbage collection, where they matter") {
+    v1::BakeRecord record;
+    bake(record, "docker.io/library/a:1", digest_of('a'));
+    bake(record, "docker.io/library/b:1", digest_of('b')).mutable_placements(0)->set_pinned(false);
+    const v1::KubeletAdvice advice = advise_kubelet(record, kNew);
+    REQUIRE(setting(advice, "imageGCHighThresholdPercent") != nullptr);
+    CHECK(setting(advice, "imageGCHighThresholdPercent")->why().find("(1.0 MiB") !=
+          std::string::npos);
+    CHECK(setting(advice, "imageGCHighThresholdPercent")->value().empty());
+    CHECK(setting(advice, "imageMaximumGCAge") != nullptr);
+}
+
+TEST_CASE("YAML: settings with their reasons, hints as comments alone") {
+    v1::KubeletAdvice advice;
+    const auto add = [&](const char* key, const char* value, const std::string& why) {
+        v1::KubeletSetting& one = *advice.add_settings();
+        one.set_key(key);
+        one.set_value(value);
+        one.set_why(why);
+    };
+    add("number", "7", "because");
+    add("list", "- \"a\"\n- \"[::1]:5000/b\"", "long " + std::string(92, 'w') + " x");
+    add("hint", "", "look at it");
+    CHECK(to_yaml(advice) ==
+          "# For the images that prebake baked: merge it into the kubelet's configuration.\n"
+          "apiVersion: kubelet.config.k8s.io/v1beta1\n"
+          "kind: KubeletConfiguration\n"
+          "\n# because\nnumber: 7\n"
+          "\n# long\n# " +
+              std::string(92, 'w') +
+              " x\nlist:\n- \"a\"\n- \"[::1]:5000/b\"\n"
+              "\n# hint: look at it\n");
+}
+
+TEST_CASE("which records of the kubelet clash") {
+    struct Row {
+        const char* name;
+        std::string image_id;
+        Texts known_as;
+        Texts clashing;
+    };
+    v1::BakeRecord record;
+    bake(record, "docker.io/library/nginx:1.27", digest_of('a'));
+    bake(record, "mirror.example/nginx:1.27", digest_of('a'));
+    bake(record, "docker.io/library/moby:1", digest_of('b'), "moby");
+    CHECK(advise_kubelet(record, kNew).warnings_size() == 1);
+    const std::string hub = "docker.io/library/nginx";
+    const std::string mirror = "mirror.example/nginx";
+    for (const Row& row :
+         {Row{"pulled by a third name",
+              digest_of('a'),
+              {"other.example/nginx"},
+              {hub + ":1.27", mirror + ":1.27"}},
+          Row{"pulled by one of two names", digest_of('a'), {hub}, {mirror + ":1.27"}},
+          Row{"pulled by both", digest_of('a'), {mirror, hub}, {}},
+          Row{"no credentials are known at all",
+              digest_of('a'),
+              {},
+              {hub + ":1.27", mirror + ":1.27"}},
+          Row{"a name that begins alike", digest_of('a'), {hub + "x", mirror}, {hub + ":1.27"}},
+          Row{"not baked", digest_of('c'), {"other.example/x"}, {}},
+          Row{"baked, but not for the kubelet", digest_of('b'), {"other.example/x"}, {}}}) {
+        CAPTURE(row.name);
+        Texts clashing;
+        for (const auto& clash :
+             find_clashes(record, {PullRecord{"/pulled/sha256-x", row.image_id, row.known_as}})) {
+            clashing.push_back(clash.image());
+            CHECK(clash.file() == "/pulled/sha256-x");
+            CHECK(clash.image_id() == row.image_id);
+            CHECK(clash.known_as_size() == static_cast<int>(row.known_as.size()));
+            CHECK_FALSE(clash.next_step().empty());
+        }
+        CHECK(clashing == row.clashing);
+    }
+}
+
+class Kubelet {
+  public:
+    Kubelet() { fs::create_directories(pulled()); }
+    fs::path root() const { return directory_.path(); }
+    fs::path pulled() const { return root() / "image_manager/pulled"; }
+    void write(const std::string& name, const std::string& text) const {
+        std::ofstream(pulled() / name) << text;
+    }
+
+  private:
+    TemporaryDirectory directory_;
+};
+
+std::string record_text(const std::string& version, const std::string& more) {
+    return R"({"kind":"ImagePulledRecord","apiVersion":"kubelet.config.k8s.io/)" + version +
+           R"(","lastUpdatedTime":"2026-01-01T00:00:00Z")" + more + "}";
+}
+
+TEST_CASE("records are read, whatever lies among them") {
+    const Kubelet kubelet;
+    kubelet.write("sha256-1",
+                  record_text("v1alpha1", R"(,"imageRef":"sha256:1","credentialMapping":{
+        "docker.io/library/a":{"nodePodsAccessible":true},
+        "b.example/c":{"kubernetesSecrets":[{"uid":"u","name":"secret-name"}]}})"));
+    kubelet.write("sha256-2", record_text("v1beta1", R"(,"imageRef":"sha256:2")"));
+    kubelet.write("sha256-3-empty", "");
+    kubelet.write("sha256-4-cut", R"({"kind":"ImagePulledRecord","apiVer)");
+    kubelet.write("sha256-5-other", R"({"kind":"Pod","apiVersion":"v1","imageRef":"sha256:5"})");
+    kubelet.write("sha256-6-list", "[[[[]]]]");
+    kubelet.write("sha256-7-numbers", record_text("v1", R"(,"imageRef":7,"credentialMapping":7)"));
+    kubelet.write("sha256-8-large", std::string((1 << 20) + 1, ' '));
+    kubelet.write("sha256-9-deep", std::string(100'000, '['));
+    kubelet.write("tmp-12345", "half");
+    fs::create_symlink("/etc/passwd", kubelet.pulled() / "sha256-link");
+    fs::create_directory(kubelet.pulled() / "sha256-directory");
+
+    Texts warnings;
+    const std::vector<PullRecord> records = read_pull_records(kubelet.root(), warnings);
+    REQUIRE(records.size() == 2);
+    CHECK(records[0].image_id == "sha256:1");
+    CHECK(records[0].known_as == Texts{"docker.io/library/a", "b.example/c"});
+    CHECK(records[0].file == kubelet.pulled() / "sha256-1");
+    CHECK(records[1].known_as.empty());
+    CHECK(warnings.size() == 9);
+    for (const std::string& warning : warnings) {
+        CAPTURE(warning);
+        CHECK(warning.find((kubelet.pulled() / "sha256-").string()) != std::string::npos);
+    }
+}
+
+TEST_CASE("no kubelet, no records") {
+    const TemporaryDirectory directory;
+    Texts warnings;
+    CHECK(read_pull_records(directory.path(), warnings).empty());
+    CHECK(warnings.empty());
+    std::ofstream(directory.path() / "image_manager") << "a file";
+    CHECK(read_pull_records(directory.path(), warnings).empty());
+}
+
+TEST_CASE("too many records are not read") {
+    const Kubelet kubelet;
+    for (int i = 0; i < 5001; ++i) {
+        kubelet.write("sha256-" + std::to_string(i),
+                      record_text("v1alpha1", R"(,"imageRef":"sha256:1")"));
+    }
+    Texts warnings;
+    CHECK(read_pull_records(kubelet.root(), warnings).size() == 5000);
+    CHECK(warnings.size() == 1);
+}
+
+}  // namespace
+}  // namespace prebake::node

@@ -1,0 +1,104 @@
+#include "agent/node/ledger_keeper.h"
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <set>
+
+#include "agent/node/ledger_file.h"
+#include "tests/unit/temporary_directory.h"
+
+namespace prebake::node {
+namespace {
+
+const ImageKey kKey{.image = "a", .ns = "k8s.io"};
+
+v1::Claim claim_of(const std::string& instance) {
+    v1::Claim claim;
+    claim.set_state(v1::Claim::CLAIMED);
+    claim.mutable_instance()->set_id(instance);
+    return claim;
+}
+
+ProtectedImages images() {
+    v1::BakeRecord record;
+    v1::BakedImage& image = *record.add_images();
+    image.set_name(kKey.image);
+    v1::Placement& placement = *image.add_placements();
+    placement.set_namespace_(kKey.ns);
+    placement.set_pinned(true);
+    ProtectedImages images;
+    images.set_record(record);
+    return images;
+}
+
+v1::Times ready_after(double seconds) {
+    v1::Times times;
+    *times.mutable_ready_at() = to_timestamp(Time(std::chrono::seconds(1000)));
+    times.set_kernel_to_ready_seconds(seconds);
+    return times;
+}
+
+/// One run of the daemon in which the budget took an image that was deleted then.
+void run_once(const std::filesystem::path& state_dir, Journal& journal) {
+    LedgerKeeper keeper(state_dir, journal);
+    keeper.open(claim_of("i-1"));
+    ProtectedImages own = images();
+    own.set_unpinned(kKey, true);
+    own.set_evicted(kKey, true);
+    keeper.note_times(ready_after(8));
+    REQUIRE(keeper.take_changed(own));
+    REQUIRE(keeper.save(own));
+}
+
+TEST_CASE("what the budget evicted is not forgotten when the daemon is restarted") {
+    const TemporaryDirectory directory;
+    Journal journal({});
+    run_once(directory.path(), journal);
+    LedgerKeeper again(directory.path(), journal);
+    CHECK_FALSE(again.open(claim_of("i-1")));
+    ProtectedImages own = images();
+    again.load_unpinned(own);
+    CHECK(own.unpinned() == std::set{kKey});
+    CHECK(own.evicted() == std::set{kKey});
+    CHECK_FALSE_MESSAGE(own.take_changed(), "it is in the file");
+}
+
+TEST_CASE("what another machine with this disk evicted is missing on this one") {
+    const TemporaryDirectory directory;
+    Journal journal({});
+    run_once(directory.path(), journal);
+    LedgerKeeper again(directory.path(), journal);
+    CHECK(again.open(claim_of("i-2")));
+    ProtectedImages own = images();
+    again.load_unpinned(own);
+    CHECK(own.unpinned().empty());
+}
+
+TEST_CASE("the time to ready is the boot's, not that of the daemon's last restart") {
+    const TemporaryDirectory directory;
+    Journal journal({});
+    run_once(directory.path(), journal);
+    LedgerKeeper again(directory.path(), journal);
+    again.note_times(ready_after(5000));
+    CHECK(again.times().kernel_to_ready_seconds() == 8);
+
+    std::string warning;
+    v1::Ledger of_another_boot = read_ledger(directory.path(), warning);
+    of_another_boot.set_boot_id("another");
+    write_ledger(directory.path(), of_another_boot);
+    LedgerKeeper later(directory.path(), journal);
+    CHECK_FALSE(later.times().has_ready_at());
+}
+
+TEST_CASE("a claim that changes says that what runs is to be listed") {
+    const TemporaryDirectory directory;
+    Journal journal({});
+    LedgerKeeper keeper(directory.path(), journal);
+    keeper.open({});
+    CHECK(keeper.open(claim_of("i-1")));
+    CHECK_FALSE(keeper.open(claim_of("i-1")));
+}
+
+}  // namespace
+}  // namespace prebake::node
