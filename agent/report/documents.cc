@@ -1,0 +1,81 @@
+#include "agent/report/documents.h"
+
+#include <algorithm>
+#include <string>
+
+#include "agent/base/json.h"
+#include "agent/report/metrics.h"
+#include "agent/report/status_form.h"
+
+namespace prebake::report {
+namespace {
+
+constexpr const char* kPlainText = "text/plain; charset=utf-8";
+
+std::string line_of(std::string name, const std::string& reason, const std::string& message) {
+    std::string line = "[-]" + std::move(name) + " failed: " + reason + ": " + message;
+    // One line each, whatever a message brings along.
+    std::ranges::replace_if(
+        line, [](char c) { return c == '\n' || c == '\r'; }, ' ');
+    return line + '\n';
+}
+
+Response readyz(const v1::NodeStatus& status) {
+    Response response{.status = status.ready() ? 200U : 503U, .content_type = kPlainText};
+    bool is_explained = status.ready();
+    for (const auto& condition : status.conditions()) {
+        if (!condition.gates_readiness()) continue;
+        if (condition.status() == "True") {
+            response.body += "[+]" + condition.type() + " ok\n";
+        } else {
+            is_explained = true;
+            response.body += line_of(condition.type(), condition.reason(), condition.message());
+        }
+    }
+    if (!is_explained) response.body += line_of("Ready", status.verdict(), status.message());
+    response.body += status.ready() ? "readyz check passed\n" : "readyz check failed\n";
+    return response;
+}
+
+Response images(const node::NodeView& view) {
+    v1::NodeImages images;
+    images.set_schema("prebake.v1.NodeImages");
+    *images.mutable_images() = view.status.images();
+    return {.body = to_json(images, JsonForm::line) + "\n"};
+}
+
+}  // namespace
+
+Response render(Document document, const node::NodeView& view) {
+    switch (document) {
+        case Document::status:
+            return {.body = status_json(view.status) + "\n"};
+        case Document::images:
+            return images(view);
+        case Document::ledger:
+            return {.body = to_json(view.ledger, JsonForm::line) + "\n"};
+        case Document::readyz:
+            return readyz(view.status);
+        case Document::livez:
+            return {.content_type = kPlainText, .body = "ok\n"};
+        case Document::metrics:
+            return {.content_type = kMetricsContentType, .body = metrics_text(view)};
+    }
+    return {};
+}
+
+std::shared_ptr<const Response> Shelf::get(Document document,
+                                           const std::shared_ptr<const node::NodeView>& view) {
+    Copy& copy = copies_.at(static_cast<std::size_t>(document));
+    auto response = copy.response.lock();
+    if (response && copy.view.lock() == view) return response;
+    try {
+        response = std::make_shared<const Response>(render(document, *view));
+    } catch (const Error& error) {
+        return std::make_shared<const Response>(refusal(500, error));
+    }
+    copy = {response, view};
+    return response;
+}
+
+}  // namespace prebake::report

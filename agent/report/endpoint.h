@@ -1,0 +1,70 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "agent/node/board.h"
+
+namespace prebake::report {
+
+inline constexpr const char* kDefaultSocket = "/run/prebake/prebake.sock";
+
+struct EndpointOptions {
+    std::filesystem::path socket = kDefaultSocket;  ///< empty: none
+    std::string socket_group = "prebake";  ///< 0660 root:GROUP; root's if there is no such group
+    std::vector<std::string> listen = {
+        "localhost:9813"};  ///< loopback addresses only; both families
+
+    // Bounds on what a client can make us hold.
+    std::size_t max_connections = 64;  ///< on the socket, and so many more over TCP
+    std::size_t max_header_bytes = 8192;
+    /// For a whole request to arrive; for the next one to begin.
+    std::chrono::milliseconds header_time{5000};
+    std::chrono::milliseconds write_time{10000};  ///< for a response to be taken
+    std::chrono::seconds max_wait{300};           ///< of ?wait=
+};
+
+/// The HTTP/1.1 server of the daemon, on a thread of its own ("http"). Read-only.
+class Endpoint {
+  public:
+    /// Binds and serves until destroyed. A listener that cannot be had (the port is taken) is told
+    /// to `on_problem` (later also on the endpoint's thread), and the others serve. A socket file
+    /// that nobody listens on is replaced.
+    /// @throws Error conflict if another daemon answers on the socket, or the path is something
+    /// else than a socket; usage for an address that is not loopback.
+    Endpoint(EndpointOptions options, const node::Board& board,
+             std::function<void(const std::string&)> on_problem);
+    /// Closes every connection and removes the socket file.
+    ~Endpoint();
+    Endpoint(const Endpoint&) = delete;
+    Endpoint& operator=(const Endpoint&) = delete;
+
+    /// The board has a new view: those who wait for readiness look again. Thread-safe.
+    void board_changed();
+
+    /// What it listens on: "127.0.0.1:9813", "/run/prebake/prebake.sock".
+    std::vector<std::string> addresses() const;
+
+  private:
+    class Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+struct Answer {
+    unsigned status = 0;
+    std::string body;
+};
+
+/// GET `target` from the daemon behind the unix socket. @throws Error unavailable if nobody listens
+/// there, or the daemon ends before it has answered; timed_out, cancelled, permission_denied (the
+/// next step names the group), too_large, corrupt.
+Answer ask_daemon(const std::filesystem::path& socket, const std::string& target,
+                  std::chrono::milliseconds patience, const std::stop_token& stop = {});
+
+}  // namespace prebake::report

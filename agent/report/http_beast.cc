@@ -1,0 +1,426 @@
+// The only file of this room with Beast and Asio.
+//
+// One thread runs the io_context; acceptors, connections and their coroutines live on it. A
+// connection has one operation under way at most: what ends it early (its deadline, news for one
+// that waits) cancels it on the socket, and the coroutine sees why. Asio's composed operations are
+// not used, because a cancellation between two of their steps would be lost.
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <boost/asio.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http.hpp>
+#include <exception>
+#include <set>
+#include <thread>
+#include <utility>
+
+#include "agent/report/documents.h"
+#include "agent/report/endpoint.h"
+#include "agent/report/listeners.h"
+
+namespace prebake::report {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+using asio::generic::stream_protocol;
+using boost::system::error_code;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+using Acceptor = asio::basic_socket_acceptor<stream_protocol>;
+using Parser = http::request_parser<http::empty_body>;
+
+constexpr std::size_t kReadBytes = 1024;
+/// Of connections that find no room: so many are told, further ones are just closed.
+constexpr std::size_t kMaxTurnedAway = 16;
+constexpr std::chrono::seconds kRetryAfter{1};
+/// After the last answer the client's end is awaited so long: to close while bytes of it are unread
+/// would reset the connection, and the answer could be lost with it.
+constexpr milliseconds kFarewellTime{1000};
+/// Without descriptors or memory: then it is tried again.
+constexpr milliseconds kAcceptPause{200};
+
+enum class Part { whole, header_only };
+
+struct Transfer {
+    error_code failure;
+    std::size_t bytes = 0;
+};
+
+Response bad_request(const error_code& failure) {
+    if (failure == http::error::header_limit || failure == http::error::buffer_overflow) {
+        return refusal(431, Error(Errc::too_large, "the request's header is too large"));
+    }
+    if (failure == http::error::body_limit || failure == http::error::unexpected_body) {
+        return refusal(413, Error(Errc::too_large, "a request has no body here"));
+    }
+    if (failure == asio::error::timed_out) {
+        return refusal(408, Error(Errc::timed_out, "the request did not arrive in time"));
+    }
+    return refusal(400, Error(Errc::usage, "this is not HTTP/1.1: " + failure.message()));
+}
+
+Response no_room() {
+    Response response =
+        refusal(503, Error(Errc::unavailable, "there are too many connections", "try again later"));
+    response.retry_after = kRetryAfter;
+    return response;
+}
+
+class Connection;
+
+enum class Admission { served, turned_away };
+
+/// How many connections there are, by Admission.
+using Places = std::array<std::size_t, 2>;
+
+/// What the connections share.
+struct Hall {
+    const EndpointOptions& options;
+    const node::Board& board;
+    Shelf shelf = {};
+    std::set<Connection*> waiting = {};  ///< for the node to be ready
+    std::array<Places, 2> places = {};   ///< by Transport: one cannot crowd out the other
+
+    std::size_t& place(Transport transport, Admission admission) {
+        return places[static_cast<std::size_t>(transport)][static_cast<std::size_t>(admission)];
+    }
+};
+
+class Connection : public std::enable_shared_from_this<Connection> {
+  public:
+    Connection(Hall& hall, Transport transport, Admission admission, stream_protocol::socket socket)
+        : hall_(hall),
+          transport_(transport),
+          admission_(admission),
+          socket_(std::move(socket)),
+          timer_(socket_.get_executor()),
+          buffer_(hall.options.max_header_bytes) {
+        ++hall_.place(transport_, admission_);
+    }
+    ~Connection() {
+        hall_.waiting.erase(this);
+        --hall_.place(transport_, admission_);
+    }
+    Connection(const Connection&) = delete;
+    Connection& operator=(const Connection&) = delete;
+
+    /// The connection lives as long as its coroutine.
+    static asio::awaitable<void> serve(std::shared_ptr<Connection> self) {
+        if (self->admission_ == Admission::turned_away) {
+            const Response response = no_room();
+            co_await self->write(response, Part::whole, 11, After::close);
+            co_await self->say_farewell();
+            co_return;
+        }
+        while (co_await self->serve_one()) continue;
+    }
+
+    /// Ends the operation that is under way.
+    void wake() {
+        error_code ignored;
+        socket_.cancel(ignored);
+    }
+
+  private:
+    /// One request and its answer. Returns whether there may be a next one.
+    asio::awaitable<bool> serve_one() {
+        Parser parser;
+        const error_code failure = co_await read_request(parser);
+        if (failure && !is_begun_) co_return false;
+        if (failure) {
+            if (failure == asio::error::eof || failure == asio::error::connection_reset) {
+                co_return false;
+            }
+            const Response response = bad_request(failure);
+            co_await write(response, Part::whole, 11, After::close);
+            co_await say_farewell();
+            co_return false;
+        }
+
+        const auto& message = parser.get();
+        const unsigned version = message.version();
+        const After after = parser.keep_alive() ? After::keep_alive : After::close;
+        const Part part = message.method() == http::verb::head ? Part::header_only : Part::whole;
+        Request request;
+        request.method = std::string(message.method_string());
+        request.target = std::string(message.target());
+        request.transport = transport_;
+        bool is_written = false;
+        if (message.count(http::field::host) > 1) {
+            const Response response =
+                refusal(400, Error(Errc::usage, "the request has more than one Host header"));
+            is_written = co_await write(response, part, version, after);
+        } else {
+            request.host = std::string(message[http::field::host]);
+            const Route route = report::route(request);
+            if (route.document) {
+                const milliseconds wait =
+                    std::min<milliseconds>(route.wait_until_ready, hall_.options.max_wait);
+                if (wait.count() > 0 && !co_await wait_until_ready(wait)) co_return false;
+                const auto response = hall_.shelf.get(*route.document, hall_.board.latest());
+                is_written = co_await write(*response, part, version, after);
+            } else {
+                is_written = co_await write(route.refusal, part, version, after);
+            }
+        }
+        if (is_written && after == After::close) co_await say_farewell();
+        co_return is_written&& after == After::keep_alive;
+    }
+
+    /// The header of a request; one with a body is a failure.
+    asio::awaitable<error_code> read_request(Parser& parser) {
+        const std::size_t limit = hall_.options.max_header_bytes;
+        parser.header_limit(static_cast<std::uint32_t>(limit));
+        parser.body_limit(0);
+        is_begun_ = buffer_.size() > 0;
+        set_deadline(hall_.options.header_time);
+        for (std::size_t parsed = 0;;) {
+            error_code failure;
+            if (buffer_.size() > 0) {
+                const std::size_t bytes = parser.put(buffer_.data(), failure);
+                buffer_.consume(bytes);
+                parsed += bytes;
+                if (failure == http::error::need_more) failure.clear();
+            }
+            if (failure) co_return failure;
+            if (parser.is_header_done()) {
+                const bool has_body = parser.content_length().value_or(0) > 0 ||
+                                      parser.get().count(http::field::transfer_encoding) > 0;
+                if (has_body) failure = http::error::body_limit;
+                co_return failure;
+            }
+            if (parsed + buffer_.size() >= limit) co_return http::error::header_limit;
+            const Transfer got = co_await read_some();
+            if (got.failure) co_return got.failure;
+            // What was idle before has all of the time for its request.
+            if (!is_begun_) set_deadline(hall_.options.header_time);
+            is_begun_ = true;
+        }
+    }
+
+    /// Until the node is ready or the time is over; false if the client has gone meanwhile. What it
+    /// sends is kept, up to the size of the buffer.
+    asio::awaitable<bool> wait_until_ready(milliseconds time) {
+        set_deadline(time);
+        hall_.waiting.insert(this);
+        Transfer got;
+        while (!hall_.board.latest()->status.ready() && !got.failure) {
+            got = co_await read_some();
+            if (got.failure == asio::error::operation_aborted) got.failure.clear();
+        }
+        hall_.waiting.erase(this);
+        co_return !got.failure || got.failure == asio::error::timed_out;
+    }
+
+    /// Returns whether the client has taken it.
+    asio::awaitable<bool> write(const Response& response, Part part, unsigned http_version,
+                                After after) {
+        const std::string header = header_of(response, http_version, after);
+        std::array<asio::const_buffer, 2> left{asio::buffer(header), asio::const_buffer()};
+        if (part == Part::whole) left[1] = asio::buffer(response.body);
+        set_deadline(hall_.options.write_time);
+        while (asio::buffer_size(left) > 0) {
+            Transfer sent;
+            if (is_late_) co_return abandon();
+            sent.bytes = co_await socket_.async_write_some(
+                left, asio::redirect_error(asio::use_awaitable, sent.failure));
+            if (sent.failure) co_return abandon();
+            for (auto& buffer : left) {
+                const std::size_t taken = std::min(sent.bytes, buffer.size());
+                buffer += taken;
+                sent.bytes -= taken;
+            }
+        }
+        co_return true;
+    }
+
+    /// Closing shall not leave unsent bytes with the kernel.
+    bool abandon() {
+        error_code ignored;
+        socket_.set_option(asio::socket_base::linger(true, 0), ignored);
+        return false;
+    }
+
+    asio::awaitable<void> say_farewell() {
+        error_code ignored;
+        socket_.shutdown(asio::socket_base::shutdown_send, ignored);
+        set_deadline(kFarewellTime);
+        for (Transfer got; !got.failure;) {
+            buffer_.consume(buffer_.size());
+            got = co_await read_some();
+        }
+    }
+
+    /// Appends to the buffer. Fails with timed_out after the deadline, with no_buffer_space if the
+    /// buffer is full.
+    asio::awaitable<Transfer> read_some() {
+        Transfer got;
+        const std::size_t room = std::min(kReadBytes, buffer_.max_size() - buffer_.size());
+        if (is_late_) {
+            got.failure = asio::error::timed_out;
+        } else if (room == 0) {
+            got.failure = asio::error::no_buffer_space;
+        } else {
+            got.bytes = co_await socket_.async_read_some(
+                buffer_.prepare(room), asio::redirect_error(asio::use_awaitable, got.failure));
+            buffer_.commit(got.bytes);
+            const bool is_cancelled = got.failure == asio::error::operation_aborted;
+            if (is_cancelled && is_late_) got.failure = asio::error::timed_out;
+        }
+        co_return got;
+    }
+
+    /// For all operations until it is set anew.
+    void set_deadline(milliseconds time) {
+        is_late_ = false;
+        timer_.expires_after(time);
+        timer_.async_wait([weak = weak_from_this()](const error_code& failure) {
+            const auto self = weak.lock();
+            // It may have been set anew while this call was on its way.
+            if (failure || !self || self->timer_.expiry() > steady_clock::now()) return;
+            self->is_late_ = true;
+            self->wake();
+        });
+    }
+
+    Hall& hall_;
+    const Transport transport_;
+    const Admission admission_;
+    stream_protocol::socket socket_;
+    asio::steady_timer timer_;
+    beast::flat_buffer buffer_;
+    bool is_late_ = false;   ///< the deadline has passed
+    bool is_begun_ = false;  ///< something of the present request has arrived
+};
+
+}  // namespace
+
+class Endpoint::Impl {
+  public:
+    Impl(EndpointOptions options, const node::Board& board, TellProblem tell)
+        : options_(std::move(options)), tell_(std::move(tell)), hall_{options_, board} {
+        for (auto& listener : listen_on_loopback(options_.listen, tell_)) {
+            listeners_.push_back(std::move(listener));
+        }
+        if (!options_.socket.empty()) open_socket_file();
+        for (auto& listener : listeners_) start(listener);
+        thread_ = std::thread([this] {
+            ::pthread_setname_np(::pthread_self(), "http");
+            context_.run();
+        });
+    }
+    ~Impl() {
+        context_.stop();
+        thread_.join();
+    }
+    Impl(const Impl&) = delete;
+    Impl& operator=(const Impl&) = delete;
+
+    void board_changed() {
+        // One call on its way is enough, however often the board changes.
+        if (is_news_posted_.exchange(true)) return;
+        asio::post(context_, [this] {
+            is_news_posted_ = false;
+            if (!hall_.board.latest()->status.ready()) return;
+            for (Connection* connection : hall_.waiting) connection->wake();
+        });
+    }
+
+    std::vector<std::string> addresses() const {
+        std::vector<std::string> names;
+        for (const auto& listener : listeners_) names.push_back(listener.name);
+        return names;
+    }
+
+  private:
+    void open_socket_file() {
+        try {
+            file_.emplace(options_.socket, options_.socket_group, tell_);
+            listeners_.push_back(file_->take_listener());
+        } catch (const Error& error) {
+            if (error.code() == Errc::conflict || error.code() == Errc::usage) throw;
+            tell_(error.what());
+        }
+    }
+
+    void start(Listener& listener) {
+        const int family = listener.transport == Transport::unix_socket ? AF_UNIX
+                           : listener.name.starts_with('[')             ? AF_INET6
+                                                                        : AF_INET;
+        // Asio wants to own it.
+        const int fd = ::fcntl(listener.fd.get(), F_DUPFD_CLOEXEC, 0);
+        if (fd < 0) throw errno_error("cannot listen on", listener.name);
+        listener.fd = FileDescriptor();
+        Acceptor acceptor(context_, stream_protocol(family, 0), fd);
+        asio::co_spawn(context_, accept(std::move(acceptor), listener.transport), asio::detached);
+    }
+
+    asio::awaitable<void> accept(Acceptor acceptor, Transport transport) {
+        asio::steady_timer pause(context_);
+        bool is_told = false;
+        for (;;) {
+            stream_protocol::socket socket(context_);
+            error_code failure;
+            co_await acceptor.async_accept(socket,
+                                           asio::redirect_error(asio::use_awaitable, failure));
+            if (!failure) {
+                is_told = false;
+                admit(std::move(socket), transport);
+                continue;
+            }
+            if (!is_told) tell_("cannot accept a connection: " + failure.message());
+            is_told = true;
+            pause.expires_after(kAcceptPause);
+            co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, failure));
+        }
+    }
+
+    void admit(stream_protocol::socket socket, Transport transport) {
+        Admission admission = Admission::served;
+        if (hall_.place(transport, admission) >= options_.max_connections) {
+            admission = Admission::turned_away;
+            if (hall_.place(transport, admission) >= kMaxTurnedAway) return;
+        }
+        error_code ignored;
+        if (transport == Transport::tcp) {
+            socket.set_option(asio::ip::tcp::no_delay(true), ignored);
+        }
+        auto connection =
+            std::make_shared<Connection>(hall_, transport, admission, std::move(socket));
+        asio::co_spawn(context_, Connection::serve(std::move(connection)), asio::detached);
+    }
+
+    const EndpointOptions options_;
+    const TellProblem tell_;
+    std::optional<SocketFile> file_;
+    std::vector<Listener> listeners_;
+    Hall hall_;  // outlives the connections, which the context holds
+    asio::io_context context_{1};
+    std::atomic<bool> is_news_posted_ = false;
+    std::thread thread_;
+};
+
+Endpoint::Endpoint(EndpointOptions options, const node::Board& board,
+                   std::function<void(const std::string&)> on_problem)
+    : impl_(std::make_unique<Impl>(std::move(options), board, std::move(on_problem))) {}
+
+Endpoint::~Endpoint() = default;
+
+void Endpoint::board_changed() {
+    impl_->board_changed();
+}
+
+std::vector<std::string> Endpoint::addresses() const {
+    return impl_->addresses();
+}
+
+}  // namespace prebake::report

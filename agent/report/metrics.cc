@@ -1,0 +1,238 @@
+#include "agent/report/metrics.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdint>
+#include <initializer_list>
+#include <map>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace prebake::report {
+namespace {
+
+using Labels = std::initializer_list<std::pair<std::string_view, std::string_view>>;
+
+/// A label's value; https://prometheus.io/docs/instrumenting/exposition_formats.
+std::string escaped(std::string_view value) {
+    std::string result;
+    for (const char c : value) {
+        if (c == '\\' || c == '"') result += '\\';
+        if (c == '\n') {
+            result += "\\n";
+        } else {
+            result += c;
+        }
+    }
+    return result;
+}
+
+std::string to_text(std::uint64_t value) {
+    return std::to_string(value);
+}
+
+std::string to_text(double value) {
+    std::array<char, 32> digits{};
+    const auto written = std::to_chars(digits.data(), digits.data() + digits.size(), value);
+    return std::string(digits.data(), written.ptr);
+}
+
+/// The series of one family stand together, behind its HELP and TYPE.
+class Writer {
+  public:
+    void family(std::string_view name, std::string_view type, std::string_view help) {
+        family_ = name;
+        append({"# HELP ", name, " ", help, "\n# TYPE ", name, " ", type, "\n"});
+    }
+    void gauge(std::string_view name, std::string_view help) { family(name, "gauge", help); }
+    void counter(std::string_view name, std::string_view help) { family(name, "counter", help); }
+
+    template <typename Value>
+    void series(Value value, Labels labels = {}) {
+        append({family_});
+        char separator = '{';
+        for (const auto& [label, text] : labels) {
+            text_ += separator;
+            append({label, "=\"", escaped(text), "\""});
+            separator = ',';
+        }
+        if (labels.size() > 0) text_ += '}';
+        append({" ", to_text(value), "\n"});
+    }
+
+    std::string take() { return std::move(text_); }
+
+  private:
+    void append(std::initializer_list<std::string_view> parts) {
+        for (const auto part : parts) text_ += part;
+    }
+
+    std::string text_;
+    std::string_view family_;
+};
+
+struct ImageCounts {
+    std::uint64_t starts = 0;
+    std::uint64_t hits = 0;
+    std::uint64_t partials = 0;
+    std::uint64_t misses = 0;
+    std::uint64_t bytes_pulled = 0;
+
+    void add(const ImageCounts& more) {
+        starts += more.starts;
+        hits += more.hits;
+        partials += more.partials;
+        misses += more.misses;
+        bytes_pulled += more.bytes_pulled;
+    }
+};
+
+ImageCounts counts_of(const v1::LedgerImage& image) {
+    return {.starts = image.starts(),
+            .hits = image.hits(),
+            .partials = image.partials(),
+            .misses = image.misses(),
+            .bytes_pulled = image.bytes_pulled()};
+}
+
+struct ImageRow {
+    std::string_view name;
+    std::string_view ns;
+    ImageCounts counts = {};
+};
+
+/// At most `limit` images, and behind them "other". A name that was pulled anew has several entries
+/// in a ledger, and may have only one series.
+std::vector<ImageRow> rows_of(const v1::Ledger& ledger, std::size_t limit) {
+    std::map<std::pair<std::string_view, std::string_view>, ImageCounts> by_name;
+    for (const auto& image : ledger.images()) {
+        by_name[{image.name(), image.namespace_()}].add(counts_of(image));
+    }
+    std::vector<ImageRow> rows;
+    rows.reserve(by_name.size());
+    for (const auto& [key, counts] : by_name) rows.push_back({key.first, key.second, counts});
+    std::ranges::stable_sort(rows, std::ranges::greater(),
+                             [](const ImageRow& row) { return row.counts.starts; });
+    ImageRow other{.name = "other", .ns = ""};
+    if (ledger.has_other()) other.counts.add(counts_of(ledger.other()));
+    const bool has_other = ledger.folded() > 0 || ledger.has_other() || rows.size() > limit;
+    for (std::size_t i = limit; i < rows.size(); ++i) other.counts.add(rows[i].counts);
+    rows.resize(std::min(rows.size(), limit));
+    if (has_other) rows.push_back(other);
+    return rows;
+}
+
+void write_readiness(Writer& writer, const v1::NodeStatus& status) {
+    writer.gauge("prebake_build_info", "The version of the daemon; always 1.");
+    writer.series(std::uint64_t{1}, {{"version", status.prebake_version()}});
+    writer.gauge("prebake_ready",
+                 "Whether every condition that gates the node's readiness is true.");
+    writer.series(std::uint64_t{status.ready()});
+
+    bool is_serving = false;
+    if (!status.conditions().empty()) {
+        writer.gauge("prebake_condition", "The node's conditions: 1 for the status that each has.");
+    }
+    for (const auto& condition : status.conditions()) {
+        const bool is_true = condition.status() == "True";
+        if (condition.type() == "ContainerdServing") is_serving = is_true;
+        for (const std::string_view each : {"True", "False", "Unknown"}) {
+            writer.series(std::uint64_t{condition.status() == each},
+                          {{"type", condition.type()}, {"status", each}});
+        }
+    }
+    writer.gauge("prebake_containerd_up", "Whether containerd answers.");
+    writer.series(std::uint64_t{is_serving});
+
+    const auto seconds = [&](std::string_view name, double value, std::string_view help) {
+        if (value <= 0) return;  // not known, or not yet
+        writer.gauge(name, help);
+        writer.series(value);
+    };
+    const auto& times = status.times();
+    seconds("prebake_kernel_to_ready_seconds", times.kernel_to_ready_seconds(),
+            "From the start of the kernel until the node was ready.");
+    seconds("prebake_claim_to_ready_seconds", times.claim_to_ready_seconds(),
+            "From the claim of this instance until the node was ready.");
+    seconds("prebake_containerd_to_ready_seconds", times.containerd_to_ready_seconds(),
+            "From containerd's first answer until the node was ready.");
+}
+
+void write_images(Writer& writer, const v1::NodeStatus& status) {
+    constexpr std::array<std::string_view, 5> kStates{"usable", "repaired", "moved", "unusable",
+                                                      "evicted"};
+    std::array<std::uint64_t, kStates.size()> counts{};
+    for (const auto& image : status.images()) {
+        const auto state = std::ranges::find(kStates, image.state());
+        if (state != kStates.end()) ++counts[static_cast<std::size_t>(state - kStates.begin())];
+    }
+    writer.gauge("prebake_images", "Baked images by state; one in each of its namespaces.");
+    for (std::size_t i = 0; i < kStates.size(); ++i) {
+        writer.series(counts[i], {{"state", kStates[i]}});
+    }
+    const auto gauge = [&](std::string_view name, std::uint64_t value, std::string_view help) {
+        writer.gauge(name, help);
+        writer.series(value);
+    };
+    const auto& all = status.counts();
+    gauge("prebake_pinned_images", all.pinned(), "Baked images that are pinned.");
+    gauge("prebake_baked_bytes", all.baked_bytes(),
+          "Compressed size of the baked images, every layer once.");
+    gauge("prebake_images_never_used", all.never_used(),
+          "Baked images of which no container was started.");
+    gauge("prebake_never_used_bytes", all.never_used_bytes(),
+          "Compressed size of the baked images of which no container was started.");
+    writer.counter("prebake_repairs_total",
+                   "Repairs of baked images since the daemon started, failed ones included.");
+    writer.series(std::uint64_t{status.repairs_total()});
+}
+
+void write_ledger(Writer& writer, const node::NodeView& view, std::size_t max_images) {
+    const auto& total = view.status.since_claim();
+    writer.counter("prebake_starts_total",
+                   "Container starts since the claim, by how much of their image was baked.");
+    writer.series(total.hits(), {{"result", "hit"}});
+    writer.series(total.partials(), {{"result", "partial"}});
+    writer.series(total.misses(), {{"result", "miss"}});
+    writer.counter("prebake_served_bytes_total",
+                   "Compressed bytes of baked layers that were used since the claim.");
+    writer.series(total.bytes_served());
+    writer.counter("prebake_pulled_bytes_total",
+                   "Compressed bytes that were pulled since the claim.");
+    writer.series(total.bytes_pulled());
+    writer.counter("prebake_ledger_gaps_total",
+                   "Times without containerd's events: starts that ended in them are not counted.");
+    writer.series(std::uint64_t{view.ledger.gaps_total()});
+
+    const auto rows = rows_of(view.ledger, max_images);
+    if (rows.empty()) return;
+    writer.counter("prebake_image_starts_total",
+                   "Container starts of an image since the claim; the least used share \"other\".");
+    for (const auto& row : rows) {
+        const auto series = [&](std::uint64_t value, std::string_view result) {
+            writer.series(value, {{"image", row.name}, {"namespace", row.ns}, {"result", result}});
+        };
+        series(row.counts.hits, "hit");
+        series(row.counts.partials, "partial");
+        series(row.counts.misses, "miss");
+    }
+    writer.counter("prebake_image_pulled_bytes_total",
+                   "Compressed bytes that were pulled for an image since the claim.");
+    for (const auto& row : rows) {
+        writer.series(row.counts.bytes_pulled, {{"image", row.name}, {"namespace", row.ns}});
+    }
+}
+
+}  // namespace
+
+std::string metrics_text(const node::NodeView& view, std::size_t max_images) {
+    Writer writer;
+    write_readiness(writer, view.status);
+    write_images(writer, view.status);
+    write_ledger(writer, view, max_images);
+    return writer.take();
+}
+
+}  // namespace prebake::report

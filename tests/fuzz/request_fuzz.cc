@@ -1,0 +1,95 @@
+// Whatever a client asks for, it gets a document that it may have, or a refusal that is
+// well-formed. The input is four lines: "unix" or not, the method, the target, the Host.
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include "agent/base/json.h"
+#include "agent/report/router.h"
+#include "proto/prebake/v1/problem.pb.h"
+
+namespace {
+
+using prebake::report::Request;
+using prebake::report::Response;
+using prebake::report::Route;
+using prebake::report::Transport;
+
+void require(bool condition) {
+    if (!condition) std::abort();
+}
+
+/// Written otherwise than the router does it: one of three names, then nothing or a port.
+bool is_loopback(std::string_view host) {
+    for (const std::string_view name : {"localhost", "127.0.0.1", "[::1]"}) {
+        if (host.size() < name.size()) continue;
+        bool is_same = true;
+        for (std::size_t i = 0; i < name.size(); ++i) {
+            const char c =
+                host[i] >= 'A' && host[i] <= 'Z' ? static_cast<char>(host[i] | 32) : host[i];
+            is_same = is_same && c == name[i];
+        }
+        if (!is_same) continue;
+        const std::string_view port = host.substr(name.size());
+        if (port.empty()) return true;
+        return port.front() == ':' && port.find_first_not_of("0123456789", 1) == port.npos;
+    }
+    return false;
+}
+
+/// Of the absolute form, if it is one.
+std::string_view authority_of(std::string_view target) {
+    target.remove_prefix(std::string_view("http://").size());
+    return target.substr(0, target.find_first_of("/?"));
+}
+
+void check_shown(const Request& request, const Route& route) {
+    require(request.method == "GET" || request.method == "HEAD");
+    require(route.wait_until_ready.count() >= 0);
+    require(route.wait_until_ready <= prebake::report::kMaxWait);
+    if (request.transport == Transport::unix_socket) return;
+    require(!request.host.empty());
+    const bool is_absolute = !request.target.starts_with('/');
+    require(is_loopback(is_absolute ? authority_of(request.target) : request.host));
+}
+
+void check_refused(const Response& refusal) {
+    require(refusal.status == 400 || refusal.status == 404 || refusal.status == 405 ||
+            refusal.status == 421);
+    require((refusal.status == 405) == !refusal.allow.empty());
+    require(refusal.body.size() < 2048);
+    require(refusal.body.find('\n') == refusal.body.size() - 1);
+    prebake::v1::Failure failure;
+    prebake::from_json(refusal.body, failure, "the refusal", "");
+    require(!failure.problem().message().empty());
+    require(!failure.problem().next_step().empty());
+    const auto header = prebake::report::header_of(refusal, 11, prebake::report::After::keep_alive);
+    require(header.find("\r\n\r\n") == header.size() - 4);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    std::string_view text(reinterpret_cast<const char*>(data), size);
+    std::array<std::string, 4> lines;
+    for (auto& line : lines) {
+        line = text.substr(0, text.find('\n'));
+        text.remove_prefix(std::min(text.size(), line.size() + 1));
+    }
+    const Request request{
+        .method = lines[1],
+        .target = lines[2],
+        .host = lines[3],
+        .transport = lines[0] == "unix" ? Transport::unix_socket : Transport::tcp};
+    const Route route = prebake::report::route(request);
+    if (route.document) {
+        check_shown(request, route);
+    } else {
+        check_refused(route.refusal);
+    }
+    return 0;
+}

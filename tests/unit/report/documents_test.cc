@@ -1,0 +1,107 @@
+#include "agent/report/documents.h"
+
+#include <doctest/doctest.h>
+
+#include <cstdint>
+#include <limits>
+
+#include "agent/base/json.h"
+#include "agent/report/metrics.h"
+#include "agent/report/status_form.h"
+
+namespace prebake::report {
+namespace {
+
+void add_condition(v1::NodeStatus& status, const char* type, const char* value, bool gates,
+                   const char* message = "") {
+    auto& condition = *status.add_conditions();
+    condition.set_type(type);
+    condition.set_status(value);
+    condition.set_gates_readiness(gates);
+    condition.set_reason("Because");
+    condition.set_message(message);
+}
+
+TEST_CASE("readyz tells what gates readiness, as the Kubernetes apiserver does") {
+    node::NodeView view;
+    view.status.set_ready(true);
+    add_condition(view.status, "ContainerdServing", "True", true);
+    add_condition(view.status, "ImagesPinned", "False", false, "not important");
+    add_condition(view.status, "ImagesPresent", "True", true);
+    const Response ready = render(Document::readyz, view);
+    CHECK(ready.status == 200);
+    CHECK(ready.content_type == "text/plain; charset=utf-8");
+    CHECK(ready.body == "[+]ContainerdServing ok\n[+]ImagesPresent ok\nreadyz check passed\n");
+
+    view.status.set_ready(false);
+    view.status.mutable_conditions(2)->set_status("False");
+    view.status.mutable_conditions(2)->set_message("2 of 12 images\r\nare missing");
+    add_condition(view.status, "SealIntact", "Unknown", true, "not looked at yet");
+    const Response not_ready = render(Document::readyz, view);
+    CHECK(not_ready.status == 503);
+    CHECK(not_ready.body ==
+          "[+]ContainerdServing ok\n"
+          "[-]ImagesPresent failed: Because: 2 of 12 images  are missing\n"
+          "[-]SealIntact failed: Because: not looked at yet\n"
+          "readyz check failed\n");
+}
+
+TEST_CASE("readyz of a node that has no condition yet says why it is not ready") {
+    const Response response = render(Document::readyz, *node::Board().latest());
+    CHECK(response.status == 503);
+    CHECK(response.body ==
+          "[-]Ready failed: starting: the daemon has just started\nreadyz check failed\n");
+}
+
+TEST_CASE("the other documents") {
+    node::NodeView view;
+    view.status.set_schema("prebake.v1.NodeStatus");
+    view.status.set_verdict("not_ready");
+    view.status.add_images()->set_name("docker.io/library/one:1");
+    view.status.add_images()->set_name("docker.io/library/two:1");
+    view.ledger.set_schema("prebake.v1.Ledger");
+    view.ledger.set_boot_id("b");
+
+    CHECK(render(Document::livez, view).body == "ok\n");
+    CHECK(render(Document::livez, view).status == 200);
+    CHECK(render(Document::metrics, view).body == metrics_text(view));
+    CHECK(render(Document::metrics, view).content_type == kMetricsContentType);
+
+    const Response status = render(Document::status, view);
+    CHECK(status.status == 200);  // also of a node that is not ready: it is the answer
+    CHECK(status.body == status_json(view.status) + "\n");
+
+    v1::NodeImages images;
+    from_json(render(Document::images, view).body, images, "the answer", "");
+    CHECK(images.schema() == "prebake.v1.NodeImages");
+    REQUIRE(images.images_size() == 2);
+    CHECK(images.images(1).name() == "docker.io/library/two:1");
+
+    v1::Ledger ledger;
+    from_json(render(Document::ledger, view).body, ledger, "the answer", "");
+    CHECK(ledger.SerializeAsString() == view.ledger.SerializeAsString());
+    CHECK(render(Document::ledger, view).body.ends_with("}\n"));
+}
+
+TEST_CASE("readers of one view share one copy, and only as long as they read") {
+    const auto view = std::make_shared<const node::NodeView>();
+    Shelf shelf;
+    auto first = shelf.get(Document::ledger, view);
+    CHECK(shelf.get(Document::ledger, view) == first);
+    CHECK(shelf.get(Document::images, view) != first);
+    CHECK(shelf.get(Document::ledger, std::make_shared<const node::NodeView>()) != first);
+    const std::weak_ptr<const Response> copy = shelf.get(Document::livez, view);
+    CHECK(copy.expired());
+}
+
+TEST_CASE("a view that is no JSON is an internal error, not the end of the daemon") {
+    auto view = std::make_shared<node::NodeView>();
+    auto& time = *view->ledger.mutable_since();
+    time.set_seconds(std::numeric_limits<std::int64_t>::max());
+    const auto response = Shelf().get(Document::ledger, view);
+    CHECK(response->status == 500);
+    CHECK(response->body.find("prebake.v1.Failure") != std::string::npos);
+}
+
+}  // namespace
+}  // namespace prebake::report

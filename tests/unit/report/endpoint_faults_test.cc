@@ -1,0 +1,195 @@
+// What clients do wrong, by mistake or on purpose.
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <optional>
+
+#include "agent/report/endpoint.h"
+#include "tests/unit/base/thrown.h"
+#include "tests/unit/report/served.h"
+
+namespace prebake::report {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+using tests::contains;
+
+TEST_CASE("what is no proper request is answered, and the connection closed") {
+    const std::string get = "GET /livez HTTP/1.1\r\nHost: localhost\r\n";
+    struct Row {
+        const char* name;
+        std::string bytes;
+        unsigned status;
+    };
+    const Row rows[] = {
+        {"no HTTP at all", "\x16\x03\x01\x02\x01\x01\xfc\x03\x03 hello?\r\n\r\n", 400},
+        {"zeros", std::string(64, '\0'), 400},
+        {"HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400},
+        {"another version", "GET / HTTP/9.9\r\n\r\n", 400},
+        {"no version", "GET /\r\n\r\n", 400},
+        {"a control character in the target", "GET /li\x01vez HTTP/1.1\r\nHost: localhost\r\n\r\n",
+         400},
+        {"a field without a colon", get + "nonsense\r\n\r\n", 400},
+        {"a space before the colon", get + "Accept : x\r\n\r\n", 400},
+        {"a zero in a field", get + "X: a" + std::string(1, '\0') + "b\r\n\r\n", 400},
+        {"two lengths", get + "Content-Length: 0\r\nContent-Length: 5\r\n\r\n", 400},
+        {"a length that is none", get + "Content-Length: -1\r\n\r\n", 400},
+        {"length and chunks", get + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
+        {"a body", get + "Content-Length: 5\r\n\r\nhello", 413},
+        {"a body that never comes", get + "Content-Length: 99999999999\r\n\r\n", 413},
+        {"a body that waits for leave", get + "Content-Length: 5\r\nExpect: 100-continue\r\n\r\n",
+         413},
+        {"a body in chunks", get + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 413},
+        {"a coded body", get + "Transfer-Encoding: gzip\r\n\r\n", 413},
+        {"a large field", get + "X: " + std::string(9000, 'x') + "\r\n\r\n", 431},
+        {"many fields",
+         [&] {
+             std::string bytes = get;
+             for (int i = 0; i < 900; ++i) bytes += "A: 0123456789\r\n";
+             return bytes + "\r\n";
+         }(),
+         431},
+        {"a large target", "GET /" + std::string(9000, 'x') + " HTTP/1.1\r\n\r\n", 431},
+        {"a large method", std::string(9000, 'A'), 431},
+        {"much more than the limit", get + "X: " + std::string(3'000'000, 'x'), 431},
+    };
+    Served served;
+    for (const auto& row : rows) {
+        CAPTURE(row.name);
+        StreamClient client(served.tcp());
+        const Reply reply = client.send(row.bytes).read_reply();
+        CHECK(reply.status == row.status);
+        CHECK(reply.field("Connection") == "close");
+        CHECK(contains(reply.body, "prebake.v1.Failure"));
+        CHECK(client.is_closed());
+    }
+    CHECK(served.answer_now() == 200);
+}
+
+TEST_CASE("a length of nothing is no body") {
+    Served served;
+    StreamClient client(served.tcp());
+    client.send("GET /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
+    CHECK(client.read_reply().status == 200);
+    CHECK(client.get("/livez").read_reply().status == 200);
+}
+
+TEST_CASE("a header just below the limit is read, wherever its pieces end") {
+    Served served;
+    const std::string start = "GET /livez HTTP/1.1\r\nHost: localhost\r\nX: ";
+    const std::string filler(8000 - start.size(), 'x');
+    StreamClient client(served.tcp());
+    for (int i = 0; i < 3; ++i) client.send(start + filler + "\r\n\r\n");
+    for (int i = 0; i < 3; ++i) CHECK(client.read_reply().status == 200);
+}
+
+TEST_CASE("a name that was rebound to this machine is turned away, on TCP only") {
+    Served served;
+    const std::string request = "GET /v1/ledger HTTP/1.1\r\nHost: evil.example\r\n\r\n";
+    const std::string two = "GET /livez HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n";
+    StreamClient tcp(served.tcp());
+    CHECK(tcp.send(request).read_reply().status == 421);
+    CHECK(tcp.send("GET /livez HTTP/1.1\r\n\r\n").read_reply().status == 400);
+    CHECK(tcp.send(two).read_reply().status == 400);
+    CHECK(tcp.get("/livez").read_reply().status == 200);
+    CHECK(served.client().send(request).read_reply().status == 200);
+}
+
+TEST_CASE("a request that does not end is ended") {
+    Served served({.header_time = milliseconds(300)});
+    StreamClient slow(served.tcp());
+    slow.send("GET /livez HTTP/1.1\r\nHo");
+    const Reply reply = slow.read_reply();
+    CHECK(reply.status == 408);
+    CHECK(slow.is_closed());
+
+    StreamClient steady(served.tcp());
+    // Each byte comes in time, the whole does not.
+    const auto deadline = steady_clock::now() + std::chrono::seconds(20);
+    std::size_t sent = 0;
+    pollfd answer{.fd = steady.fd(), .events = POLLIN, .revents = 0};
+    while (::poll(&answer, 1, 5) == 0 && steady_clock::now() < deadline) {
+        steady.send("x");
+        ++sent;
+    }
+    CHECK(sent < 1000);
+    CHECK(steady.read_reply().status == 408);
+
+    StreamClient idle(served.tcp());
+    CHECK(idle.get("/livez").read_reply().status == 200);
+    CHECK(idle.read_reply().status == 0);  // closed without a word: nothing was asked
+
+    StreamClient silent(served.tcp());
+    CHECK(silent.read_reply().status == 0);
+}
+
+TEST_CASE("too many connections: further ones are sent away until there is room") {
+    Served served({.max_connections = 2});
+    StreamClient first = served.client();
+    CHECK(first.get("/livez").read_reply().status == 200);
+    first.get("/v1/status?wait=300");
+    std::optional<StreamClient> second(served.client());
+    second->get("/v1/status?wait=300");
+
+    StreamClient third = served.client();
+    const Reply refused = third.get("/livez").read_reply();
+    CHECK(refused.status == 503);
+    CHECK(refused.field("Retry-After") == "1");
+    CHECK(contains(refused.body, "too many connections"));
+    CHECK(third.is_closed());
+
+    // The other door has its own places.
+    CHECK(StreamClient(served.tcp()).get("/livez").read_reply().status == 200);
+
+    // One that waits goes, and its place is free at once: long before its wait is over.
+    second.reset();
+    const auto deadline = steady_clock::now() + std::chrono::seconds(20);
+    unsigned status = 503;
+    while (status != 200 && steady_clock::now() < deadline) status = served.answer_now();
+    CHECK(status == 200);
+    served.publish(view_of(true));
+    CHECK(first.read_reply().status == 200);
+}
+
+TEST_CASE("a flood of connections harms nobody who comes later") {
+    Served served({.max_connections = 4, .header_time = milliseconds(500)});
+    std::vector<StreamClient> flood;
+    for (int i = 0; i < 100; ++i) flood.push_back(served.client());
+    for (auto& client : flood) CHECK(client.is_closed());
+    CHECK(served.answer_now() == 200);
+}
+
+TEST_CASE("a client that does not read is dropped, and delays nobody") {
+    Served served({.write_time = milliseconds(1000)});
+    node::NodeView view = view_of(true);
+    for (int i = 0; i < 6000; ++i) {
+        view.ledger.add_images()->set_name("registry.example/a/long/name:" + std::to_string(i));
+    }
+    served.publish(std::move(view));
+    StreamClient slow = served.client();
+    slow.get("/v1/ledger");
+    CHECK(served.answer_now() == 200);
+    slow.wait_for_hangup();
+    const Reply reply = slow.read_reply();
+    CHECK(reply.status == 200);
+    CHECK(reply.body.size() < std::stoul(reply.field("Content-Length")));
+
+    const Reply whole = served.client().get("/v1/ledger").read_reply();
+    CHECK(whole.body.size() == std::stoul(whole.field("Content-Length")));
+    CHECK(whole.body.size() > 1'000'000);  // else it would have fitted into the socket's buffers
+}
+
+TEST_CASE("requests are not read ahead of their answers") {
+    Served served;
+    StreamClient client = served.client();
+    client.get("/v1/status?wait=300");
+    // More than the buffer for one request while that waits: not a client to wait for.
+    client.send(std::string(100'000, 'x'));
+    CHECK(client.read_reply().status == 0);
+    CHECK(served.answer_now() == 200);
+}
+
+}  // namespace
+}  // namespace prebake::report

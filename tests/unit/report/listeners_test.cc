@@ -1,0 +1,176 @@
+#include "agent/report/listeners.h"
+
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <optional>
+
+#include "tests/unit/base/thrown.h"
+#include "tests/unit/report/served.h"
+
+namespace prebake::report {
+namespace {
+
+using std::filesystem::path;
+using tests::contains;
+using tests::thrown_by;
+
+const TellProblem kNoProblem = [](const std::string& problem) { FAIL(problem); };
+
+TEST_CASE("addresses to listen on") {
+    const ListenAddress v4{.family = Family::v4, .port = 9813};
+    const ListenAddress v6{.family = Family::v6, .port = 9813};
+    CHECK(parse_listen("127.0.0.1:9813") == std::vector{v4});
+    CHECK(parse_listen("[::1]:9813") == std::vector{v6});
+    CHECK(parse_listen("[::1]:0").front().port == 0);
+    const auto both = parse_listen("localhost:65535");
+    REQUIRE(both.size() == 2);
+    CHECK(both[0] == ListenAddress{Family::v4, 65535, true});
+    CHECK(both[1] == ListenAddress{Family::v6, 65535, true});
+
+    for (const char* text :
+         {"", ":9813", "9813", "localhost", "localhost:", "localhost:http", "localhost:65536",
+          "localhost:-1", "localhost:1 ", "0.0.0.0:9813", "[::]:9813", "*:9813", "::1:9813",
+          "10.0.0.1:9813", "localhost.example:1", "169.254.169.254:80", "127.0.0.1"}) {
+        CAPTURE(text);
+        const Error error = thrown_by([&] { parse_listen(text); });
+        CHECK(error.code() == Errc::usage);
+        CHECK(contains(error.next_step(), "localhost:PORT"));
+    }
+}
+
+TEST_CASE("a port that is taken is told, and the other addresses serve") {
+    const auto first = listen_on_loopback({"127.0.0.1:0"}, kNoProblem);
+    REQUIRE(first.size() == 1);
+    std::vector<std::string> problems;
+    const auto tell = [&](const std::string& problem) { problems.push_back(problem); };
+    const auto second = listen_on_loopback({first[0].name, "127.0.0.1:0"}, tell);
+    REQUIRE(problems.size() == 1);
+    CHECK(contains(problems[0], "cannot listen on " + first[0].name + ": Address already in use"));
+    REQUIRE(second.size() == 1);
+    CHECK(second[0].name != first[0].name);
+}
+
+TEST_CASE("the socket file is for root and the group, and goes with its owner") {
+    const ScratchDirectory directory;
+    const path name = directory / "made/too/prebake.sock";
+    {
+        SocketFile file(name, Served::own_group(), kNoProblem);
+        struct stat status {};
+        REQUIRE(::lstat(name.c_str(), &status) == 0);
+        CHECK(S_ISSOCK(status.st_mode));
+        CHECK((status.st_mode & 07777) == 0660);
+        CHECK(status.st_gid == ::getegid());
+        CHECK(file.take_listener().transport == Transport::unix_socket);
+    }
+    CHECK_FALSE(std::filesystem::exists(std::filesystem::symlink_status(name)));
+}
+
+TEST_CASE("without the group the socket is its owner's, and that is told") {
+    const ScratchDirectory directory;
+    std::vector<std::string> problems;
+    const SocketFile file(directory / "s", "no-such-group-here",
+                          [&](const std::string& problem) { problems.push_back(problem); });
+    REQUIRE(problems.size() == 1);
+    CHECK(contains(problems[0], "no group no-such-group-here"));
+    struct stat status {};
+    REQUIRE(::stat((directory / "s").c_str(), &status) == 0);
+    CHECK((status.st_mode & 07777) == 0660);
+}
+
+TEST_CASE("a socket that nobody listens on is replaced") {
+    const ScratchDirectory directory;
+    const path name = directory / "s";
+    const auto address = unix_address(name.string());
+    {
+        const FileDescriptor dead(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        REQUIRE(::bind(dead.get(), address->get(), address->size) == 0);
+        REQUIRE(::listen(dead.get(), 1) == 0);
+    }
+    REQUIRE(std::filesystem::is_socket(name));
+    SocketFile file(name, Served::own_group(), kNoProblem);
+    const StreamClient client(name.string());  // requires to be connected
+}
+
+TEST_CASE("what is in the way stays as it is") {
+    const ScratchDirectory directory;
+    const path name = directory / "s";
+    const auto error_there = [&] {
+        return thrown_by([&] { const SocketFile file(name, Served::own_group(), kNoProblem); });
+    };
+    SUBCASE("a file") {
+        std::ofstream(name) << "precious";
+        const Error error = error_there();
+        CHECK(error.code() == Errc::conflict);
+        CHECK(contains(error.message(), "is no socket"));
+        CHECK(read_file(name, 100) == "precious");
+    }
+    SUBCASE("a directory") {
+        std::filesystem::create_directory(name);
+        CHECK(error_there().code() == Errc::conflict);
+        CHECK(std::filesystem::is_directory(name));
+    }
+    SUBCASE("a symlink, wherever it leads") {
+        std::filesystem::create_symlink("nowhere", name);
+        CHECK(error_there().code() == Errc::conflict);
+        CHECK(std::filesystem::read_symlink(name) == "nowhere");
+    }
+    SUBCASE("another daemon") {
+        const SocketFile other(name, Served::own_group(), kNoProblem);
+        const Error error = error_there();
+        CHECK(error.code() == Errc::conflict);
+        CHECK(contains(error.message(), "another prebake daemon"));
+        const StreamClient client(name.string());
+    }
+    SUBCASE("another program") {
+        const auto address = unix_address(name.string());
+        const FileDescriptor other(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        REQUIRE(::bind(other.get(), address->get(), address->size) == 0);
+        REQUIRE(::listen(other.get(), 1) == 0);
+        const Error error = error_there();
+        CHECK(error.code() == Errc::conflict);
+        CHECK(contains(error.message(), "another process listens"));
+        const StreamClient client(name.string());
+    }
+    SUBCASE("another program with a full backlog") {
+        const auto address = unix_address(name.string());
+        const FileDescriptor other(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        REQUIRE(::bind(other.get(), address->get(), address->size) == 0);
+        REQUIRE(::listen(other.get(), 0) == 0);
+        const StreamClient first(name.string());
+        CHECK(error_there().code() == Errc::conflict);
+        CHECK(std::filesystem::is_socket(name));
+    }
+    SUBCASE("a socket of another kind") {
+        const auto address = unix_address(name.string());
+        const FileDescriptor other(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+        REQUIRE(::bind(other.get(), address->get(), address->size) == 0);
+        CHECK(error_there().code() == Errc::conflict);
+        CHECK(std::filesystem::is_socket(name));
+    }
+}
+
+TEST_CASE("a file that somebody else put in the place of the socket is not removed") {
+    const ScratchDirectory directory;
+    const path name = directory / "s";
+    {
+        const SocketFile file(name, Served::own_group(), kNoProblem);
+        std::filesystem::remove(name);
+        std::ofstream(name) << "precious";
+    }
+    CHECK(read_file(name, 100) == "precious");
+}
+
+TEST_CASE("a path that no socket can have") {
+    const ScratchDirectory directory;
+    const path name = directory / std::string(120, 'x').c_str();
+    const Error error =
+        thrown_by([&] { const SocketFile file(name, Served::own_group(), kNoProblem); });
+    CHECK(error.code() == Errc::usage);
+    CHECK(contains(error.next_step(), "107"));
+}
+
+}  // namespace
+}  // namespace prebake::report

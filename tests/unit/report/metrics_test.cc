@@ -1,0 +1,278 @@
+#include "agent/report/metrics.h"
+
+#include <doctest/doctest.h>
+
+#include <charconv>
+#include <map>
+#include <optional>
+#include <set>
+#include <string_view>
+
+namespace prebake::report {
+namespace {
+
+/// A strict reader of Prometheus' text format: every violation fails the test.
+class Exposition {
+  public:
+    explicit Exposition(std::string_view text) {
+        CHECK(text.ends_with('\n'));
+        while (!text.empty()) {
+            const std::size_t end = text.find('\n');
+            REQUIRE(end != std::string_view::npos);
+            read_line(text.substr(0, end));
+            text.remove_prefix(end + 1);
+        }
+        CHECK(expected_ == Expected::series);  // no family ends with its TYPE
+    }
+
+    /// `series` as it is written; nothing if there is none.
+    std::optional<double> value(const std::string& series) const {
+        const auto found = values_.find(series);
+        if (found == values_.end()) return std::nullopt;
+        return found->second;
+    }
+    std::size_t count(const std::string& family) const {
+        const auto found = sizes_.find(family);
+        return found == sizes_.end() ? 0 : found->second;
+    }
+    bool has(const std::string& family) const { return sizes_.contains(family); }
+
+  private:
+    enum class Expected { help, type, first_series, series };
+
+    void read_line(std::string_view line) {
+        CAPTURE(line);
+        if (line.starts_with("# HELP ")) {
+            REQUIRE((expected_ == Expected::help || expected_ == Expected::series));
+            line.remove_prefix(7);
+            family_ = take_name(line);
+            REQUIRE(line.starts_with(' '));
+            CHECK(line.size() > 10);
+            CHECK(line.ends_with('.'));
+            CHECK(line.find('\\') == std::string_view::npos);
+            CHECK_MESSAGE(sizes_.try_emplace(family_, 0).second, "a family comes twice");
+            expected_ = Expected::type;
+            return;
+        }
+        if (line.starts_with("# TYPE ")) {
+            REQUIRE(expected_ == Expected::type);
+            line.remove_prefix(7);
+            CHECK(take_name(line) == family_);
+            const bool is_counter = line == " counter";
+            CHECK((is_counter || line == " gauge"));
+            CHECK(is_counter == family_.ends_with("_total"));
+            expected_ = Expected::first_series;
+            return;
+        }
+        REQUIRE((expected_ == Expected::first_series || expected_ == Expected::series));
+        expected_ = Expected::series;
+        const std::string_view whole = line;
+        CHECK(take_name(line) == family_);
+        CHECK(family_.starts_with("prebake_"));
+        if (line.starts_with('{')) read_labels(line);
+        const std::string series(whole.substr(0, whole.size() - line.size()));
+        REQUIRE(line.starts_with(' '));
+        line.remove_prefix(1);
+        double number = -1;
+        const auto parsed = std::from_chars(line.data(), line.data() + line.size(), number);
+        CHECK(parsed.ec == std::errc());
+        CHECK(parsed.ptr == line.data() + line.size());
+        CHECK(number >= 0);
+        CHECK_MESSAGE(values_.try_emplace(series, number).second, "a series comes twice");
+        ++sizes_[family_];
+    }
+
+    static std::string take_name(std::string_view& line) {
+        std::size_t size = 0;
+        while (size < line.size() &&
+               (line[size] == '_' || (line[size] >= 'a' && line[size] <= 'z')))
+            ++size;
+        REQUIRE(size > 0);
+        std::string name(line.substr(0, size));
+        line.remove_prefix(size);
+        return name;
+    }
+
+    static void read_labels(std::string_view& line) {
+        std::set<std::string> names;
+        do {
+            line.remove_prefix(1);  // the brace, or the comma
+            CHECK_MESSAGE(names.insert(take_name(line)).second, "a label comes twice");
+            REQUIRE(line.starts_with("=\""));
+            line.remove_prefix(2);
+            while (!line.empty() && line[0] != '"') {
+                if (line[0] == '\\') {
+                    REQUIRE(line.size() > 1);
+                    CHECK((line[1] == '\\' || line[1] == '"' || line[1] == 'n'));
+                    line.remove_prefix(1);
+                }
+                line.remove_prefix(1);
+            }
+            REQUIRE(line.size() > 1);
+            line.remove_prefix(1);
+        } while (line[0] == ',');
+        REQUIRE(line[0] == '}');
+        line.remove_prefix(1);
+    }
+
+    Expected expected_ = Expected::help;
+    std::string family_;
+    std::map<std::string, double> values_;
+    std::map<std::string, std::size_t> sizes_;
+};
+
+v1::LedgerImage& add_image(node::NodeView& view, const std::string& name, std::uint64_t hits,
+                           std::uint64_t misses = 0) {
+    auto& image = *view.ledger.add_images();
+    image.set_name(name);
+    image.set_namespace_("k8s.io");
+    image.set_starts(hits + misses);
+    image.set_hits(hits);
+    image.set_misses(misses);
+    return image;
+}
+
+node::NodeView healthy() {
+    node::NodeView view;
+    auto& status = view.status;
+    status.set_prebake_version("1.2.3");
+    status.set_ready(true);
+    for (const auto& [type, value] :
+         {std::pair("ContainerdServing", "True"), std::pair("SealIntact", "Unknown")}) {
+        auto& condition = *status.add_conditions();
+        condition.set_type(type);
+        condition.set_status(value);
+    }
+    for (const char* state : {"usable", "usable", "repaired", "evicted", "of a later version"}) {
+        status.add_images()->set_state(state);
+    }
+    auto& counts = *status.mutable_counts();
+    counts.set_pinned(4);
+    counts.set_baked_bytes(5'000'000'000);
+    counts.set_never_used(2);
+    counts.set_never_used_bytes(123'456);
+    status.set_repairs_total(7);
+    auto& total = *status.mutable_since_claim();
+    total.set_hits(10);
+    total.set_partials(2);
+    total.set_misses(3);
+    total.set_bytes_served(18'446'744'073'709'551'615U);
+    total.set_bytes_pulled(99);
+    status.mutable_times()->set_kernel_to_ready_seconds(12.25);
+    status.mutable_times()->set_containerd_to_ready_seconds(0.0625);
+    view.ledger.set_gaps_total(1);
+    return view;
+}
+
+TEST_CASE("the values of a node") {
+    node::NodeView view = healthy();
+    auto& image = add_image(view, "docker.io/library/a:1", 5, 1);
+    image.set_partials(2);
+    image.set_bytes_pulled(77);
+    const std::string text = metrics_text(view);
+    const Exposition metrics(text);
+    const std::map<std::string, double> expected = {
+        {"prebake_build_info{version=\"1.2.3\"}", 1},
+        {"prebake_ready", 1},
+        {"prebake_condition{type=\"ContainerdServing\",status=\"True\"}", 1},
+        {"prebake_condition{type=\"ContainerdServing\",status=\"False\"}", 0},
+        {"prebake_condition{type=\"ContainerdServing\",status=\"Unknown\"}", 0},
+        {"prebake_condition{type=\"SealIntact\",status=\"Unknown\"}", 1},
+        {"prebake_condition{type=\"SealIntact\",status=\"True\"}", 0},
+        {"prebake_containerd_up", 1},
+        {"prebake_kernel_to_ready_seconds", 12.25},
+        {"prebake_containerd_to_ready_seconds", 0.0625},
+        {"prebake_images{state=\"usable\"}", 2},
+        {"prebake_images{state=\"repaired\"}", 1},
+        {"prebake_images{state=\"moved\"}", 0},
+        {"prebake_images{state=\"unusable\"}", 0},
+        {"prebake_images{state=\"evicted\"}", 1},
+        {"prebake_pinned_images", 4},
+        {"prebake_baked_bytes", 5e9},
+        {"prebake_images_never_used", 2},
+        {"prebake_never_used_bytes", 123'456},
+        {"prebake_repairs_total", 7},
+        {"prebake_starts_total{result=\"hit\"}", 10},
+        {"prebake_starts_total{result=\"partial\"}", 2},
+        {"prebake_starts_total{result=\"miss\"}", 3},
+        {"prebake_pulled_bytes_total", 99},
+        {"prebake_ledger_gaps_total", 1},
+        {"prebake_image_starts_total{image=\"docker.io/library/a:1\",namespace=\"k8s.io\","
+         "result=\"hit\"}",
+         5},
+        {"prebake_image_starts_total{image=\"docker.io/library/a:1\",namespace=\"k8s.io\","
+         "result=\"partial\"}",
+         2},
+        {"prebake_image_starts_total{image=\"docker.io/library/a:1\",namespace=\"k8s.io\","
+         "result=\"miss\"}",
+         1},
+        {"prebake_image_pulled_bytes_total{image=\"docker.io/library/a:1\",namespace=\"k8s.io\"}",
+         77},
+    };
+    for (const auto& row : expected) {
+        CAPTURE(row.first);
+        CHECK(metrics.value(row.first) == row.second);
+    }
+    // Written as the integer that it is.
+    CHECK(text.find("\nprebake_served_bytes_total 18446744073709551615\n") != std::string::npos);
+    // Not known: absent, not zero.
+    CHECK_FALSE(metrics.has("prebake_claim_to_ready_seconds"));
+}
+
+TEST_CASE("a daemon that has just started") {
+    const Exposition metrics(metrics_text(*node::Board().latest()));
+    CHECK(metrics.value("prebake_ready") == 0);
+    CHECK(metrics.value("prebake_containerd_up") == 0);
+    CHECK(metrics.value("prebake_starts_total{result=\"hit\"}") == 0);
+    CHECK_FALSE(metrics.has("prebake_condition"));
+    CHECK_FALSE(metrics.has("prebake_kernel_to_ready_seconds"));
+    CHECK_FALSE(metrics.has("prebake_image_starts_total"));
+}
+
+TEST_CASE("labels are escaped") {
+    node::NodeView view = healthy();
+    add_image(view, "a\"b\\c\nd}", 1);
+    const Exposition metrics(metrics_text(view));
+    CHECK(metrics.value("prebake_image_pulled_bytes_total{image=\"a\\\"b\\\\c\\nd}\","
+                        "namespace=\"k8s.io\"}") == 0);
+}
+
+TEST_CASE("one series for a name, however many images it has meant") {
+    node::NodeView view = healthy();
+    add_image(view, "a:latest", 3).set_digest("sha256:1");
+    add_image(view, "a:latest", 0, 4).set_digest("sha256:2");
+    add_image(view, "a:latest", 9).set_namespace_("default");
+    const Exposition metrics(metrics_text(view));
+    const std::string start = "prebake_image_starts_total{image=\"a:latest\",namespace=\"";
+    CHECK(metrics.value(start + "k8s.io\",result=\"hit\"}") == 3);
+    CHECK(metrics.value(start + "k8s.io\",result=\"miss\"}") == 4);
+    CHECK(metrics.value(start + "default\",result=\"hit\"}") == 9);
+}
+
+TEST_CASE("the least used images share one series") {
+    node::NodeView view = healthy();
+    for (std::uint64_t i = 0; i < 10; ++i) add_image(view, "image-" + std::to_string(i), i);
+    const auto hits_of = [](const Exposition& metrics, const std::string& image,
+                            const std::string& ns) {
+        return metrics.value("prebake_image_starts_total{image=\"" + image + "\",namespace=\"" +
+                             ns + "\",result=\"hit\"}");
+    };
+    const Exposition all(metrics_text(view, 10));
+    CHECK(all.count("prebake_image_pulled_bytes_total") == 10);
+    CHECK_FALSE(hits_of(all, "other", "").has_value());
+
+    const Exposition some(metrics_text(view, 3));
+    CHECK(some.count("prebake_image_pulled_bytes_total") == 4);
+    CHECK(hits_of(some, "image-9", "k8s.io") == 9);
+    CHECK(hits_of(some, "image-7", "k8s.io") == 7);
+    CHECK_FALSE(hits_of(some, "image-6", "k8s.io").has_value());
+    CHECK(hits_of(some, "other", "") == 0 + 1 + 2 + 3 + 4 + 5 + 6);
+
+    // Those that the ledger itself folded belong there too.
+    view.ledger.mutable_other()->set_hits(100);
+    CHECK(hits_of(Exposition(metrics_text(view, 3)), "other", "") == 121);
+    CHECK(hits_of(Exposition(metrics_text(view, 10)), "other", "") == 100);
+}
+
+}  // namespace
+}  // namespace prebake::report

@@ -1,0 +1,154 @@
+#include "agent/report/router.h"
+
+#include <doctest/doctest.h>
+
+#include "agent/base/json.h"
+#include "proto/prebake/v1/node.pb.h"
+#include "tests/unit/base/thrown.h"
+
+namespace prebake::report {
+namespace {
+
+using std::chrono::seconds;
+using tests::contains;
+
+v1::Problem problem_in(const Response& response) {
+    v1::Failure failure;
+    from_json(response.body, failure, "the answer", "");
+    CHECK(failure.schema() == "prebake.v1.Failure");
+    CHECK(response.content_type == "application/json");
+    CHECK(response.body.ends_with("}\n"));
+    return failure.problem();
+}
+
+TEST_CASE("what is asked for") {
+    struct Row {
+        const char* name;
+        Request request;
+        Document document;
+        seconds wait = seconds(0);
+    };
+    const Row rows[] = {
+        {"the status", {"GET", "/v1/status", "localhost"}, Document::status},
+        {"only its header", {"HEAD", "/v1/status", "localhost"}, Document::status},
+        {"the images", {"GET", "/v1/images", "localhost"}, Document::images},
+        {"the ledger", {"GET", "/v1/ledger", "localhost"}, Document::ledger},
+        {"readiness", {"GET", "/readyz", "localhost"}, Document::readyz},
+        {"as Kubernetes asks", {"GET", "/readyz?verbose", "localhost"}, Document::readyz},
+        {"liveness", {"GET", "/livez?verbose=1", "localhost"}, Document::livez},
+        {"metrics", {"GET", "/metrics", "localhost"}, Document::metrics},
+        {"an empty query", {"GET", "/metrics?", "localhost"}, Document::metrics},
+        {"no wait", {"GET", "/v1/status?wait=0", "localhost"}, Document::status},
+        {"a wait", {"GET", "/v1/status?wait=30", "localhost"}, Document::status, seconds(30)},
+        {"the longest", {"GET", "/v1/status?wait=300", "localhost"}, Document::status, kMaxWait},
+        {"zeros in front",
+         {"GET", "/v1/status?wait=007", "localhost"},
+         Document::status,
+         seconds(7)},
+        {"the absolute form", {"GET", "http://localhost:9813/livez", "x"}, Document::livez},
+        {"of it the query",
+         {"GET", "HTTP://[::1]/v1/status?wait=1", "x"},
+         Document::status,
+         seconds(1)},
+        {"any host on the socket",
+         {"GET", "/livez", "evil.example", Transport::unix_socket},
+         Document::livez},
+        {"no host on the socket", {"GET", "/livez", "", Transport::unix_socket}, Document::livez},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.name);
+        const Route found = route(row.request);
+        REQUIRE(found.document.has_value());
+        CHECK(*found.document == row.document);
+        CHECK(found.wait_until_ready == row.wait);
+    }
+}
+
+TEST_CASE("the Host of a request over TCP") {
+    struct Row {
+        const char* host;
+        unsigned refusal;  ///< 0: welcome
+    };
+    const Row rows[] = {
+        {"localhost", 0},
+        {"LocalHost:80", 0},
+        {"127.0.0.1", 0},
+        {"127.0.0.1:9813", 0},
+        {"[::1]", 0},
+        {"[::1]:65535", 0},
+        {"localhost:", 0},  // RFC 3986: the port may be empty
+        {"", 400},
+        {"evil.example", 421},
+        {"localhost.evil.example", 421},
+        {"localhost:80.evil.example", 421},
+        {"localhost:123456", 421},
+        {"localhost@evil.example", 421},
+        {"127.0.0.1.nip.io", 421},
+        {"127.0.0.11", 421},
+        {"169.254.169.254", 421},
+        {"::1", 421},
+        {"[::1]evil", 421},
+        {"0.0.0.0", 421},
+        {"localhost, evil.example", 421},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.host);
+        const Route found = route({"GET", "/livez", row.host, Transport::tcp});
+        CHECK(found.document.has_value() == (row.refusal == 0));
+        if (row.refusal != 0) CHECK(found.refusal.status == row.refusal);
+    }
+}
+
+TEST_CASE("what is refused") {
+    struct Row {
+        const char* name;
+        const char* method;
+        std::string target;
+        unsigned status;
+        const char* code;
+        const char* text;  ///< in the message or the next step
+    };
+    const Row rows[] = {
+        {"the root", "GET", "/", 404, "not_found", "/v1/status, /v1/images, /v1/ledger, /readyz"},
+        {"nothing", "GET", "", 404, "not_found", "/metrics"},
+        {"a longer path", "GET", "/livez/", 404, "not_found", "/livez/"},
+        {"a path up", "GET", "/../etc/passwd", 404, "not_found", "/../etc/passwd"},
+        {"an escaped path", "GET", "/%6civez", 404, "not_found", "/%6civez"},
+        {"another host in the absolute form", "GET", "http://evil.example/livez", 421,
+         "permission_denied", "evil.example"},
+        {"another scheme", "GET", "https://localhost/livez", 404, "not_found", "https://"},
+        {"a post to nowhere", "POST", "/nowhere", 404, "not_found", "/nowhere"},
+        {"a post", "POST", "/v1/status", 405, "usage", "POST"},
+        {"a lower-case get", "get", "/livez", 405, "usage", "use GET or HEAD"},
+        {"options", "OPTIONS", "/v1/ledger", 405, "usage", "OPTIONS"},
+        {"an unknown parameter", "GET", "/v1/status?pretty", 400, "usage", "wait=SECONDS"},
+        {"a parameter where none is", "GET", "/metrics?wait=3", 400, "usage", "without a query"},
+        {"a wait without a value", "GET", "/v1/status?wait", 400, "usage", "0 to 300"},
+        {"an empty wait", "GET", "/v1/status?wait=", 400, "usage", "0 to 300"},
+        {"a wait of words", "GET", "/v1/status?wait=soon", 400, "usage", "wait=soon"},
+        {"a unit", "GET", "/v1/status?wait=30s", 400, "usage", "wait=30s"},
+        {"before now", "GET", "/v1/status?wait=-1", 400, "usage", "wait=-1"},
+        {"a fraction", "GET", "/v1/status?wait=1.5", 400, "usage", "wait=1.5"},
+        {"too long", "GET", "/v1/status?wait=301", 400, "usage", "wait=301"},
+        {"beyond any number", "GET", "/v1/status?wait=99999999999999999999", 400, "usage", "wait"},
+        {"two waits", "GET", "/v1/status?wait=1&wait=2", 400, "usage", "wait=1&wait=2"},
+        {"an escaped number", "GET", "/v1/status?wait=%33", 400, "usage", "wait=%33"},
+        {"bytes that are no text", "GET", "/\xff\xfe\x01\"", 404, "not_found", "/???\""},
+        {"a very long path", "GET", "/" + std::string(5000, 'x'), 404, "not_found", "xxx...\""},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.name);
+        const Route found = route({row.method, row.target, "localhost", Transport::tcp});
+        CHECK_FALSE(found.document.has_value());
+        const Response& refusal = found.refusal;
+        CHECK(refusal.status == row.status);
+        CHECK(refusal.allow == (row.status == 405 ? "GET, HEAD" : ""));
+        CHECK(refusal.body.size() < 1000);
+        const v1::Problem problem = problem_in(refusal);
+        CHECK(problem.code() == row.code);
+        CHECK(contains(problem.message() + "\n" + problem.next_step(), row.text));
+    }
+}
+
+}  // namespace
+}  // namespace prebake::report
