@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -10,6 +11,7 @@
 #include "agent/cli/exit_code.h"
 #include "agent/cli/progress.h"
 #include "agent/cli/stop_signals.h"
+#include "agent/node/kubelet_advice.h"
 
 namespace prebake::cli {
 
@@ -65,6 +67,19 @@ struct SealArguments {
     bool is_sure = false;
 };
 
+enum class StatusForm { text, json, brief, prometheus };
+
+struct StatusArguments {
+    StatusForm form = StatusForm::text;
+    std::optional<std::chrono::milliseconds> wait;  ///< for readiness; nothing: do not
+};
+
+struct KubeletConfigArguments {
+    std::optional<node::KubernetesVersion> version = {};  ///< nothing: ask the kubelet
+    std::filesystem::path kubelet_root = "/var/lib/kubelet";
+    bool is_check = false;  ///< only look for clashing records
+};
+
 struct FirstBootArguments {
     identity::Stage stage = identity::Stage::local;
 };
@@ -74,6 +89,10 @@ ExitCode plan_command(const Invocation& invocation, const PlanArguments& argumen
 ExitCode bake_command(const Invocation& invocation, const BakeArguments& arguments);
 ExitCode verify_command(const Invocation& invocation, const VerifyArguments& arguments);
 ExitCode seal_command(const Invocation& invocation, const SealArguments& arguments);
+ExitCode daemon_command(const Invocation& invocation, StopSignals& signals);
+ExitCode status_command(const Invocation& invocation, const StatusArguments& arguments);
+ExitCode kubelet_config_command(const Invocation& invocation,
+                                const KubeletConfigArguments& arguments);
 ExitCode firstboot_command(const Invocation& invocation, const FirstBootArguments& arguments);
 
 }  // namespace prebake::cli

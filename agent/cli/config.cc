@@ -1,6 +1,7 @@
 #include "agent/cli/config.h"
 
 #include <algorithm>
+#include <charconv>
 #include <functional>
 #include <map>
 #include <system_error>
@@ -10,6 +11,8 @@
 #include "agent/cli/quantity.h"
 #include "agent/cli/toml.h"
 #include "agent/containerd/connection.h"
+#include "agent/node/conditions.h"
+#include "agent/report/listeners.h"
 
 namespace prebake::cli {
 namespace {
@@ -40,6 +43,32 @@ struct Value {
         return in_context(key, [&] { return parse_bytes(text()); });
     }
     bool truth() const { return bool_value(node, key); }
+    /// "15%" as 0.15.
+    double ratio() const {
+        const std::string percent = text();
+        double number = 0;
+        const char* end = percent.data() + percent.size() - 1;
+        const auto [rest, problem] = std::from_chars(percent.data(), end, number);
+        if (problem == std::errc() && rest == end && number >= 0 && number < 100) {
+            return number / 100;
+        }
+        throw Error(Errc::usage,
+                    key + " must be bytes (\"20GiB\") or a part of the disk (\"15%\")");
+    }
+    std::vector<std::string> addresses() const {
+        std::vector<std::string> addresses = texts();
+        for (const std::string& address : addresses) report::parse_listen(address);
+        return addresses;
+    }
+    std::vector<std::string> condition_types() const {
+        const auto& known = node::condition_types();
+        std::vector<std::string> types = texts();
+        for (const std::string& type : types) {
+            if (std::find(known.begin(), known.end(), type) != known.end()) continue;
+            throw unknown_key(key, type, {known.begin(), known.end()});
+        }
+        return types;
+    }
     /// One of a few words. @throws Error usage that lists them.
     template <typename Meaning>
     Meaning one_of(const std::map<std::string, Meaning>& words) const {
@@ -69,7 +98,9 @@ const std::map<std::string, Table>& schema() {
           {"namespaces",
            [](Config& config, const Value& value) { config.namespaces = value.namespaces(); }},
           {"snapshotter",
-           [](Config& config, const Value& value) { config.snapshotter = value.text(); }}}},
+           [](Config& config, const Value& value) { config.snapshotter = value.text(); }},
+          {"config",
+           [](Config& config, const Value& value) { config.containerd_config = value.text(); }}}},
         {"bake",
          {{"image_lists",
            [](Config& config, const Value& value) { config.image_lists = value.text(); }},
@@ -148,10 +179,38 @@ const std::map<std::string, Table>& schema() {
            [](Config& config, const Value& value) {
                config.first_boot.certificate.names = value.texts();
            }},
-          {"tls_valid_for", [](Config& config, const Value& value) {
+          {"tls_valid_for",
+           [](Config& config, const Value& value) {
                config.first_boot.certificate.valid_for =
                    std::chrono::duration_cast<std::chrono::hours>(value.duration());
-           }}}}};
+           }}}},
+        {"guard",
+         {{"max_pinned_bytes",
+           [](Config& config, const Value& value) {
+               config.pin_limits.max_pinned_bytes = value.bytes();
+           }},
+          {"min_free",
+           [](Config& config, const Value& value) {
+               config.pin_limits.min_free_bytes = 0;
+               config.pin_limits.min_free_ratio = 0;
+               if (value.text().ends_with('%')) {
+                   config.pin_limits.min_free_ratio = value.ratio();
+               } else {
+                   config.pin_limits.min_free_bytes = value.bytes();
+               }
+           }}}},
+        {"readiness",
+         {{"gates",
+           [](Config& config, const Value& value) { config.gates = value.condition_types(); }}}},
+        {"report",
+         {{"socket",
+           [](Config& config, const Value& value) { config.endpoint.socket = value.text(); }},
+          {"socket_group",
+           [](Config& config, const Value& value) { config.endpoint.socket_group = value.text(); }},
+          {"listen",
+           [](Config& config, const Value& value) { config.endpoint.listen = value.addresses(); }},
+          {"ssm_inventory",
+           [](Config& config, const Value& value) { config.ssm_inventory = value.truth(); }}}}};
     return kSchema;
 }
 

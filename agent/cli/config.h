@@ -9,6 +9,8 @@
 
 #include "agent/identity/first_boot.h"
 #include "agent/identity/seal.h"
+#include "agent/node/pin_budget.h"
+#include "agent/report/endpoint.h"
 
 namespace prebake::cli {
 
@@ -19,6 +21,7 @@ struct Config {
     std::string address = "/run/containerd/containerd.sock";
     std::vector<std::string> namespaces{"k8s.io"};
     std::string snapshotter;  ///< empty: the one that each namespace's clients use
+    std::filesystem::path containerd_config = "/etc/containerd/config.toml";  ///< only read
 
     // [bake]
     std::filesystem::path image_lists = "/etc/prebake/images.d";  ///< baked when no list is named
@@ -40,6 +43,17 @@ struct Config {
 
     // [firstboot]
     identity::FirstBootOptions first_boot;
+
+    // [guard]
+    node::PinLimits pin_limits{.min_free_ratio = 0.15};  ///< the kubelet's own default threshold
+
+    // [readiness]
+    std::vector<std::string> gates{"ContainerdServing", "ImagesPresent",   "ImagesUnpacked",
+                                   "CriResolves",       "IdentityClaimed", "SealIntact"};
+
+    // [report]
+    report::EndpointOptions endpoint;
+    bool ssm_inventory = true;
 };
 
 inline constexpr const char* kDefaultConfigFile = "/etc/prebake/prebake.toml";

@@ -9,8 +9,9 @@ enum class ExitCode {
     done = 0,
     failed = 1,
     usage = 2,      ///< command line, configuration or image list
-    partial = 3,    ///< some images were baked (items sealed, steps done), others not
-    not_ready = 4,  ///< verify found something missing or wrong, or the seal check residue
+    partial = 3,    ///< some images were baked (items sealed, steps done), others not; degraded
+    not_ready = 4,  ///< the node is not, or nobody knows; verify found something wrong, or the seal
+                    ///< check residue
     try_again =
         5,  ///< failed for a reason that may pass by itself: not reachable, busy, rate limited
     interrupted = 130,  ///< SIGINT
@@ -22,8 +23,10 @@ inline constexpr const char* kExitCodeHelp =
     "  0    done\n"
     "  1    failed\n"
     "  2    wrong usage: command line, configuration or image list\n"
-    "  3    partial: some images were baked (items sealed, first-boot steps done), others not\n"
-    "  4    not ready: verify found something missing or wrong, or the seal check found residue\n"
+    "  3    partial: some images were baked (items sealed, first-boot steps done), others not;\n"
+    "       status: ready, but degraded\n"
+    "  4    not ready, or unknown: so says status, or verify found something missing or wrong, or\n"
+    "       the seal check found residue\n"
     "  5    failed for a reason that may pass by itself (not reachable, busy, rate limited): try "
     "again\n"
     "  130  interrupted (SIGINT)    143  terminated (SIGTERM)\n";

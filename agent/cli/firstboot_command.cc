@@ -9,6 +9,8 @@
 #include "agent/cli/log.h"
 #include "agent/cli/metadata_http.h"
 #include "agent/identity/first_boot.h"
+#include "agent/node/board.h"
+#include "agent/report/ssm_inventory.h"
 
 namespace prebake::cli {
 namespace {
@@ -28,6 +30,21 @@ void announce(const v1::FirstBootReport& report) {
     } else {
         std::error_code ignored;  // none is there at most boots
         std::filesystem::remove(kOnlineNeeded, ignored);
+    }
+}
+
+/// So that SSM's agent, which starts behind us, finds something about this very instance. The
+/// daemon fills it in later.
+void write_first_inventory(const v1::Claim& claim) {
+    node::NodeView view = *node::Board().latest();
+    *view.status.mutable_instance() = claim.instance();
+    view.status.set_prebake_version(PREBAKE_VERSION);
+    try {
+        const std::string left_undone =
+            report::write_inventory("/", claim.instance().id(), report::inventory_of(view));
+        if (!left_undone.empty()) log_warning(left_undone);
+    } catch (const Error& error) {
+        log_warning(error.what());
     }
 }
 
@@ -96,6 +113,9 @@ ExitCode firstboot_command(const Invocation& invocation, const FirstBootArgument
         root, arguments.stage, options, transport.get(), {}, invocation.signals.token());
     for (const std::string& warning : report.warnings()) log_warning(warning);
     announce(report);
+    if (invocation.config.ssm_inventory && report.claim().state() == v1::Claim::CLAIMED) {
+        write_first_inventory(report.claim());
+    }
     bool has_failed = false;
     for (const v1::Step& step : report.claim().steps()) {
         if (step.outcome() != v1::Step::FAILED) continue;

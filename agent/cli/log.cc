@@ -32,6 +32,10 @@ void log_warning(const std::string& message) {
     logger().warn("{}", message);
 }
 
+void log_info(const std::string& message) {
+    logger().info("{}", message);
+}
+
 void log_debug(const std::string& message) {
     logger().debug("{}", message);
 }

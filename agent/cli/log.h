@@ -15,6 +15,7 @@ void set_log_level(const std::string& level);
 /// The message and, on a line of its own, the next step.
 void log_error(const Error& error);
 void log_warning(const std::string& message);
+void log_info(const std::string& message);
 void log_debug(const std::string& message);
 
 }  // namespace prebake::cli

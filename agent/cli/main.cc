@@ -19,6 +19,8 @@
 namespace prebake::cli {
 namespace {
 
+constexpr unsigned long kLongestWait = 86'400;  // seconds, of status --wait
+
 /// The options that every command takes, before or after its name.
 struct GlobalOptions {
     std::string config_file;
@@ -105,6 +107,11 @@ const std::map<std::string, ProgressStyle> kProgressStyles{{"auto", ProgressStyl
                                                            {"json", ProgressStyle::json},
                                                            {"none", ProgressStyle::none}};
 
+const std::map<std::string, StatusForm> kStatusForms{{"text", StatusForm::text},
+                                                     {"json", StatusForm::json},
+                                                     {"brief", StatusForm::brief},
+                                                     {"prometheus", StatusForm::prometheus}};
+
 /// The whole command line: what may stand there, and what stood there.
 class CommandLine {
   public:
@@ -129,6 +136,17 @@ class CommandLine {
         add_seal_options(*seal_app_);
         firstboot_app_->add_flag("--online", is_online_,
                                  "The second half: ask the metadata service, complete the claim");
+        add_status_options(*status_app_);
+        kubelet_config_app_->add_flag("--check", kubelet_.is_check,
+                                      "Only look for records that make the kubelet pull again");
+        kubelet_config_app_
+            ->add_option("--kubernetes", kubernetes_,
+                         "Version of the kubelet (default: of the one in $PATH)")
+            ->type_name("VERSION");
+        kubelet_config_app_
+            ->add_option("--kubelet-root", kubelet_.kubelet_root, "The kubelet's directory")
+            ->type_name("DIR")
+            ->capture_default_str();
         app_.fallthrough();
         for (CLI::App* command : commands_) {
             command->fallthrough();
@@ -166,13 +184,18 @@ class CommandLine {
         complete_seal_arguments(config);
         firstboot_.stage = is_online_ ? identity::Stage::online : identity::Stage::local;
         bake_.progress = kProgressStyles.at(progress_);
-        const StopSignals signals;
+        StopSignals signals(daemon_app_->parsed() ? Hangup::reloads : Hangup::ends);
         const Invocation invocation = global_.invocation(config, signals);
         try {
             if (plan_app_->parsed()) return plan_command(invocation, plan_);
             if (bake_app_->parsed()) return bake_command(invocation, bake_);
             if (seal_app_->parsed()) return seal_command(invocation, seal_);
             if (firstboot_app_->parsed()) return firstboot_command(invocation, firstboot_);
+            if (daemon_app_->parsed()) return daemon_command(invocation, signals);
+            if (status_app_->parsed()) return status_command(invocation, status_arguments());
+            if (kubelet_config_app_->parsed()) {
+                return kubelet_config_command(invocation, kubelet_arguments());
+            }
             return verify_command(invocation, verify_);
         } catch (const Error& error) {
             if (error.code() != Errc::cancelled || signals.received() == 0) throw;
@@ -242,6 +265,50 @@ class CommandLine {
         add_names("--also", seal_.scope.also, "Also these items, which are off by default");
     }
 
+    void add_status_options(CLI::App& command) {
+        command.add_option("--format", status_form_, "text, json, brief or prometheus")
+            ->type_name("FORM")
+            ->check(CLI::IsMember(kStatusForms).description(""));
+        command.add_flag("--brief", is_brief_,
+                         "One short line; exits with 0, 1 or 2 as node-problem-detector expects");
+        command
+            .add_option("--wait", wait_,
+                        "Wait until the node is ready, so many seconds at the most (default 600)")
+            ->type_name("[=SECONDS]")
+            ->expected(0, 1)
+            // CLI11's own check takes "0x10" and "1e3", too.
+            ->check(
+                [](const std::string& text) {
+                    constexpr std::size_t kMaxDigits = 5;  // std::stoul() is safe
+                    const bool is_number =
+                        text.size() <= kMaxDigits &&
+                        text.find_first_not_of("0123456789") == std::string::npos;
+                    const bool is_right =
+                        text.empty() || (is_number && std::stoul(text) <= kLongestWait);
+                    return is_right ? "" : "\"" + text + "\" is not 0 to 86400 seconds";
+                },
+                "");
+    }
+
+    StatusArguments status_arguments() const {
+        StatusArguments arguments{.form = kStatusForms.at(status_form_), .wait = {}};
+        if (is_brief_) arguments.form = StatusForm::brief;
+        if (global_.json) arguments.form = StatusForm::json;
+        if (status_app_->count("--wait") > 0) {
+            arguments.wait = std::chrono::seconds(wait_.empty() ? 600 : std::stoul(wait_));
+        }
+        return arguments;
+    }
+
+    KubeletConfigArguments kubelet_arguments() const {
+        KubeletConfigArguments arguments = kubelet_;
+        if (kubernetes_.empty()) return arguments;
+        arguments.version = node::parse_kubernetes_version(kubernetes_);
+        if (arguments.version) return arguments;
+        throw Error(Errc::usage, "\"" + kubernetes_ + "\" is no version of Kubernetes",
+                    "write it like 1.35 or v1.36.2");
+    }
+
     /// Flags add to what the configuration says.
     void complete_seal_arguments(const Config& config) {
         identity::SealScope scope = config.seal;
@@ -267,7 +334,14 @@ class CommandLine {
         "seal", "Remove the builder's identity and secrets before the snapshot");
     CLI::App* firstboot_app_ = app_.add_subcommand(
         "firstboot", "Claim a fresh identity if this is a new instance (systemd runs it)");
-    std::vector<CLI::App*> commands_{plan_app_, bake_app_, verify_app_, seal_app_, firstboot_app_};
+    CLI::App* status_app_ =
+        app_.add_subcommand("status", "Show whether this node is ready, and what the bake saved");
+    CLI::App* daemon_app_ = app_.add_subcommand(
+        "daemon", "Keep baked images usable, count hits and misses (systemd runs it)");
+    CLI::App* kubelet_config_app_ = app_.add_subcommand(
+        "kubelet-config", "Print what belongs in the kubelet's configuration for the baked images");
+    std::vector<CLI::App*> commands_{plan_app_,      bake_app_,   verify_app_, seal_app_,
+                                     firstboot_app_, status_app_, daemon_app_, kubelet_config_app_};
     GlobalOptions global_;
     ImageArguments images_;
     PlanArguments plan_;
@@ -277,6 +351,11 @@ class CommandLine {
     FirstBootArguments firstboot_;
     bool is_online_ = false;
     std::string progress_ = "auto";
+    KubeletConfigArguments kubelet_;
+    std::string kubernetes_;
+    std::string status_form_ = "text";
+    bool is_brief_ = false;
+    std::string wait_;
 };
 
 void print_failure(const Error& error) {

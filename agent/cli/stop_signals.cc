@@ -2,23 +2,25 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <utility>
 
 namespace prebake::cli {
 namespace {
 
-sigset_t stop_signals() {
+sigset_t stop_signals(Hangup hangup) {
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGUSR1);  // our own: ends the thread that waits
+    if (hangup == Hangup::reloads) sigaddset(&signals, SIGHUP);
     return signals;
 }
 
 }  // namespace
 
-StopSignals::StopSignals() {
-    const sigset_t signals = stop_signals();
+StopSignals::StopSignals(Hangup hangup) : hangup_(hangup) {
+    const sigset_t signals = stop_signals(hangup_);
     pthread_sigmask(SIG_BLOCK, &signals, nullptr);
     thread_ = std::jthread([this](const std::stop_token& ended) { wait(ended); });
 }
@@ -28,11 +30,21 @@ StopSignals::~StopSignals() {
     pthread_kill(thread_.native_handle(), SIGUSR1);
 }
 
+void StopSignals::on_hangup(std::function<void()> call) {
+    const std::scoped_lock lock(mutex_);
+    on_hangup_ = std::move(call);
+}
+
 void StopSignals::wait(const std::stop_token& ended) {
-    const sigset_t signals = stop_signals();
+    const sigset_t signals = stop_signals(hangup_);
     while (!ended.stop_requested()) {
         int signal = 0;
         if (sigwait(&signals, &signal) != 0 || signal == SIGUSR1) continue;
+        if (signal == SIGHUP) {
+            const std::scoped_lock lock(mutex_);
+            if (on_hangup_) on_hangup_();
+            continue;
+        }
         if (received_ != 0) std::_Exit(128 + signal);
         received_ = signal;
         source_.request_stop();

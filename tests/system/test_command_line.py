@@ -18,7 +18,8 @@ class UsageTest(harness.SystemTest):
 
     def test_a_misspelt_command(self):
         self.refuse('unknown command "bkae"', 'did you mean "bake"', arguments=("bkae", "x"))
-        self.refuse('unknown command "zzzzzz"', "plan, bake, verify, seal or firstboot",
+        self.refuse('unknown command "zzzzzz"',
+                    "plan, bake, verify, seal, firstboot, status, daemon or kubelet-config",
                     arguments=("zzzzzz",))
 
     def test_an_unknown_style_of_progress(self):

@@ -23,6 +23,7 @@ TEST_CASE("every key is read, and what is not said keeps its default") {
 address = "/run/other.sock"
 namespaces = ["moby", "default"]
 snapshotter = "native"
+config = "/etc/containerd/other.toml"
 [bake]
 image_lists = "/srv/lists"
 memory = "32MiB"
@@ -55,11 +56,22 @@ tls_form = "request"
 tls_common_name = "{instance_id}"
 tls_names = ["{hostname}"]
 tls_valid_for = "48h"
+[guard]
+max_pinned_bytes = "30GiB"
+min_free = "7.5%"
+[readiness]
+gates = ["ContainerdServing", "ImagesPinned"]
+[report]
+socket = "/run/other/prebake.sock"
+socket_group = "monitoring"
+listen = ["127.0.0.1:9000", "[::1]:9001"]
+ssm_inventory = false
 )");
     CHECK(config.address == "/run/other.sock");
     CHECK(config.namespaces == std::vector<std::string>{"moby", "default"});
     CHECK(config.snapshotter == "native");
     CHECK(config.image_lists == "/srv/lists");
+    CHECK(config.containerd_config == "/etc/containerd/other.toml");
     CHECK(config.memory == 32ULL << 20);
     CHECK(config.parallel_images == 2);
     CHECK(config.parallel_downloads == 9);
@@ -90,7 +102,32 @@ tls_valid_for = "48h"
     CHECK(first_boot.certificate.common_name == "{instance_id}");
     CHECK(first_boot.certificate.names == Strings{"{hostname}"});
     CHECK(first_boot.certificate.valid_for == std::chrono::hours(48));
+    CHECK(config.pin_limits.max_pinned_bytes == 30ULL << 30);
+    CHECK(config.pin_limits.min_free_ratio == 0.075);
+    CHECK(config.pin_limits.min_free_bytes == 0);
+    CHECK(config.gates == Strings{"ContainerdServing", "ImagesPinned"});
+    CHECK(config.endpoint.socket == "/run/other/prebake.sock");
+    CHECK(config.endpoint.socket_group == "monitoring");
+    CHECK(config.endpoint.listen == Strings{"127.0.0.1:9000", "[::1]:9001"});
+    CHECK_FALSE(config.ssm_inventory);
     CHECK(read("").attempts == Config().attempts);
+}
+
+TEST_CASE("how much of the disk stays free") {
+    struct Row {
+        const char* text;
+        std::uint64_t bytes;
+        double ratio;
+    };
+    // Naming one of them is the end of the other's default.
+    for (const Row& row : {Row{"", 0, 0.15}, Row{"min_free = \"20GiB\"", 20ULL << 30, 0},
+                           Row{"min_free = \"0\"", 0, 0}, Row{"min_free = \"0%\"", 0, 0},
+                           Row{"min_free = \"25%\"", 0, 0.25}}) {
+        CAPTURE(row.text);
+        const Config config = read("[guard]\n" + std::string(row.text) + "\n");
+        CHECK(config.pin_limits.min_free_bytes == row.bytes);
+        CHECK(config.pin_limits.min_free_ratio == row.ratio);
+    }
 }
 
 TEST_CASE("mistakes are named with file, line and the nearest key") {
@@ -109,6 +146,16 @@ TEST_CASE("mistakes are named with file, line and the nearest key") {
           Row{"[bake]\nmemory = 64\n", {"prebake.toml:2", "memory", "a string"}},
           Row{"[bake]\nmemory = \"64 parsecs\"\n", {"prebake.toml:2", "64 parsecs"}},
           Row{"[bake]\nparallel_images = 0\n", {"prebake.toml:2", "from 1 to 1000"}},
+          Row{"[guard]\nmin_free = \"%\"\n", {"prebake.toml:2", "min_free must be"}},
+          Row{"[guard]\nmin_free = \"100%\"\n", {"prebake.toml:2", "min_free must be"}},
+          Row{"[guard]\nmin_free = \"-1%\"\n", {"prebake.toml:2", "min_free must be"}},
+          Row{"[guard]\nmin_free = \"nan%\"\n", {"prebake.toml:2", "min_free must be"}},
+          Row{"[guard]\nmin_free = \"\"\n", {"prebake.toml:2", "min_free"}},
+          Row{"[readiness]\ngates = [\"ImagesPined\"]\n",
+              {"prebake.toml:2", "ImagesPined", "\"ImagesPinned\""}},
+          Row{"[report]\nlisten = [\"0.0.0.0:9813\"]\n",
+              {"prebake.toml:2", "0.0.0.0:9813", "localhost:PORT"}},
+          Row{"[report]\nssm_inventory = \"no\"\n", {"prebake.toml:2", "ssm_inventory"}},
           Row{"bake = 1\n", {"prebake.toml:1", "must be a table"}},
           Row{"[bake\n", {"prebake.toml:1"}}}) {
         CAPTURE(row.text);

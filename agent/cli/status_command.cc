@@ -1,0 +1,175 @@
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+
+#include "agent/base/error.h"
+#include "agent/base/file.h"
+#include "agent/base/json.h"
+#include "agent/base/wait.h"
+#include "agent/cli/commands.h"
+#include "agent/cli/runtime_files.h"
+#include "agent/node/ledger_file.h"
+#include "agent/report/endpoint.h"
+#include "agent/report/metrics.h"
+#include "agent/report/status_form.h"
+
+namespace prebake::cli {
+namespace {
+
+using std::chrono::milliseconds;
+using Clock = std::chrono::steady_clock;
+
+/// Beside what the daemon is asked to wait.
+constexpr milliseconds kPatience{10'000};
+/// A daemon that is not there yet: systemd starts it late in the boot.
+constexpr milliseconds kRetryInterval{250};
+/// The daemon waits so long for one request.
+constexpr std::chrono::seconds kLongestWait{300};
+constexpr std::size_t kMaxFileBytes = 16UL << 20;
+
+constexpr unsigned kOk = 200;
+constexpr unsigned kServiceUnavailable = 503;  ///< it has too many connections
+
+/// What is known of the node, and from whom.
+struct Finding {
+    node::NodeView view;
+    std::string document;  ///< as the daemon sent it; empty: it does not run
+};
+
+/// Returns what kept a file that is there from being read; else empty.
+template <typename Message>
+std::string read_if_possible(const std::filesystem::path& file, Message& message) {
+    try {
+        from_json(read_file(file, kMaxFileBytes), message, file.string(), "");
+    } catch (const Error& error) {
+        message.Clear();
+        if (error.code() != Errc::not_found) return error.message();
+    }
+    return {};
+}
+
+Finding from_files(const Invocation& invocation, const std::string& why_no_daemon) {
+    v1::NodeStatus last;
+    std::string status_problem;
+    const std::filesystem::path& socket = invocation.config.endpoint.socket;
+    if (!socket.empty()) status_problem = read_if_possible(last_status_path(socket), last);
+    Finding finding;
+    const std::string ledger_problem =
+        read_if_possible(node::ledger_path(invocation.state_dir), finding.view.ledger);
+    v1::NodeStatus& status = finding.view.status;
+    status = report::status_of_files(last, finding.view.ledger, kernel_boot_id(), why_no_daemon);
+    // Or else counts of nothing would be taken for counts.
+    for (const std::string& problem : {status_problem, ledger_problem}) {
+        if (!problem.empty()) status.add_warnings(problem);
+    }
+    return finding;
+}
+
+/// The body of the daemon's answer. @throws Error as report::ask_daemon(); unavailable,
+/// failed_precondition for an answer that is a refusal.
+std::string ask(const Invocation& invocation, const std::string& target, milliseconds patience) {
+    const report::Answer answer = report::ask_daemon(invocation.config.endpoint.socket, target,
+                                                     patience, invocation.signals.token());
+    if (answer.status == kOk) return answer.body;
+    throw Error(
+        answer.status == kServiceUnavailable ? Errc::unavailable : Errc::failed_precondition,
+        "prebaked answers " + target + " with status " + std::to_string(answer.status),
+        "see journalctl -u prebaked");
+}
+
+/// @throws Error as ask(); corrupt for an answer that is no status.
+Finding from_daemon(const Invocation& invocation, std::chrono::seconds wait) {
+    const std::string target =
+        "/v1/status" + (wait.count() > 0 ? "?wait=" + std::to_string(wait.count()) : "");
+    Finding finding;
+    finding.document = ask(invocation, target, wait + kPatience);
+    from_json(finding.document, finding.view.status, "prebaked's status",
+              "is it of another version?");
+    return finding;
+}
+
+/// True of what may be otherwise in a moment: the daemon is being started, or restarted.
+bool may_pass(const Error& error) {
+    return error.code() == Errc::unavailable || error.code() == Errc::timed_out;
+}
+
+/// Waits for readiness until `deadline`; without one, takes what there is.
+Finding find_out(const Invocation& invocation, const StatusArguments& arguments) {
+    if (invocation.config.endpoint.socket.empty()) {
+        return from_files(invocation, "prebaked is not asked: report.socket is switched off");
+    }
+    const Clock::time_point deadline = Clock::now() + arguments.wait.value_or(milliseconds(0));
+    for (;;) {
+        const auto left =
+            std::chrono::ceil<std::chrono::seconds>(std::max(deadline - Clock::now(), {}));
+        std::string why;
+        try {
+            Finding finding = from_daemon(invocation, std::min(left, kLongestWait));
+            if (finding.view.status.ready() || Clock::now() >= deadline) return finding;
+            continue;
+        } catch (const Error& error) {
+            if (!may_pass(error)) throw;
+            why = error.what();
+        }
+        if (Clock::now() >= deadline) return from_files(invocation, why);
+        sleep_for(kRetryInterval, invocation.signals.token());
+    }
+}
+
+ExitCode exit_code_for(const v1::NodeStatus& status, StatusForm form) {
+    if (form == StatusForm::brief) {
+        // As node-problem-detector reads them: 0 no problem, 1 a problem, else unknown.
+        if (status.ready()) return ExitCode::done;
+        return status.verdict() == "unknown" ? ExitCode::usage : ExitCode::failed;
+    }
+    if (status.verdict() == "degraded") return ExitCode::partial;
+    return status.ready() ? ExitCode::done : ExitCode::not_ready;
+}
+
+std::string metrics_of(const Invocation& invocation, const Finding& finding) {
+    if (finding.document.empty()) return report::metrics_text(finding.view);
+    return ask(invocation, "/metrics", kPatience);
+}
+
+void print(const std::string& text) {
+    std::fputs(text.c_str(), stdout);
+    if (!text.ends_with('\n')) std::fputc('\n', stdout);
+}
+
+/// For node-problem-detector, that we cannot tell is no problem of the node: a line, not an error.
+Finding unless_failed(const Invocation& invocation, const StatusArguments& arguments) {
+    try {
+        return find_out(invocation, arguments);
+    } catch (const Error& error) {
+        if (arguments.form != StatusForm::brief || error.code() == Errc::cancelled) throw;
+        Finding finding;
+        finding.view.status = report::status_of_files({}, {}, "", error.what());
+        return finding;
+    }
+}
+
+}  // namespace
+
+ExitCode status_command(const Invocation& invocation, const StatusArguments& arguments) {
+    const Finding finding = unless_failed(invocation, arguments);
+    const v1::NodeStatus& status = finding.view.status;
+    switch (arguments.form) {
+        case StatusForm::text:
+            if (!invocation.quiet) {
+                print(report::status_text(status, std::chrono::system_clock::now()));
+            }
+            break;
+        case StatusForm::json:
+            print(report::status_json(status));
+            break;
+        case StatusForm::brief:
+            print(report::status_brief(status));
+            break;
+        case StatusForm::prometheus:
+            print(metrics_of(invocation, finding));
+            break;
+    }
+    return exit_code_for(status, arguments.form);
+}
+
+}  // namespace prebake::cli

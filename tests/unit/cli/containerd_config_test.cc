@@ -1,0 +1,105 @@
+#include "agent/cli/containerd_config.h"
+
+#include <doctest/doctest.h>
+
+#include <fstream>
+
+#include "tests/unit/temporary_directory.h"
+
+namespace prebake::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct File {
+    std::string name;
+    std::string text;
+};
+
+node::ConfiguredRuntime read(const std::vector<File>& files) {
+    const TemporaryDirectory directory;
+    for (const File& file : files) {
+        const fs::path path = directory.path() / file.name;
+        fs::create_directories(path.parent_path());
+        std::ofstream(path) << file.text;
+    }
+    return read_containerd_config(directory.path() / "config.toml");
+}
+
+constexpr const char* kVersion2 = R"(version = 2
+[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = "registry.example/pause:2"
+[plugins."io.containerd.grpc.v1.cri".containerd]
+snapshotter = "native"
+)";
+
+TEST_CASE("the snapshotter and the sandbox image, in every form") {
+    struct Row {
+        const char* name;
+        std::vector<File> files;
+        std::string snapshotter;
+        std::string sandbox_image;
+    };
+    const std::string snapshotter_of_3 =
+        "version = 3\n[plugins.'io.containerd.cri.v1.images']\nsnapshotter = \"btrfs\"\n";
+    for (const Row& row : {
+             Row{"no file", {}, "", ""},
+             Row{"an empty one", {{"config.toml", ""}}, "", ""},
+             Row{"version 1",
+                 {{"config.toml",
+                   "[plugins.cri]\nsandbox_image = \"p:1\"\n[plugins.cri.containerd]\n"
+                   "snapshotter = \"zfs\"\n"}},
+                 "zfs",
+                 "p:1"},
+             Row{"version 2", {{"config.toml", kVersion2}}, "native", "registry.example/pause:2"},
+             Row{"version 3",
+                 {{"config.toml", snapshotter_of_3 +
+                                      "[plugins.'io.containerd.cri.v1.images'.pinned_images]\n"
+                                      "sandbox = \"p:3\"\n"}},
+                 "btrfs",
+                 "p:3"},
+             Row{"other types than expected",
+                 {{"config.toml",
+                   "plugins = 7\n[proxy_plugins.cri]\nsnapshotter = \"no\"\nsandbox_image = 1\n"}},
+                 "",
+                 ""},
+             Row{"no TOML", {{"config.toml", "[plugins\n"}}, "", ""},
+             Row{"what is imported counts more, the later the more",
+                 {{"config.toml", std::string("imports = [\"conf.d/*.toml\"]\n") + kVersion2},
+                  {"conf.d/10.toml", snapshotter_of_3},
+                  {"conf.d/20.toml",
+                   "[plugins.\"io.containerd.cri.v1.images\"]\nsnapshotter = \"zfs\"\n"},
+                  {"conf.d/30.txt", kVersion2}},
+                 "zfs",
+                 "registry.example/pause:2"},
+             Row{"imports of imports, and circles",
+                 {{"config.toml", "imports = [\"*.toml\"]\n"},
+                  {"a.toml", "imports = [\"*.toml\", \"sub/b.toml\", \"none.toml\"]\n"},
+                  {"sub/b.toml", "imports = [\"../config.toml\"]\n" + snapshotter_of_3}},
+                 "btrfs",
+                 ""},
+             Row{"a broken import leaves what was read",
+                 {{"config.toml", std::string("imports = [\"b.toml\"]\n") + kVersion2},
+                  {"b.toml", "]"}},
+                 "native",
+                 "registry.example/pause:2"},
+         }) {
+        CAPTURE(row.name);
+        const node::ConfiguredRuntime runtime = read(row.files);
+        CHECK(runtime.snapshotter == row.snapshotter);
+        CHECK(runtime.sandbox_image == row.sandbox_image);
+    }
+}
+
+TEST_CASE("files that all import each other are read once each") {
+    std::vector<File> files{{"config.toml", "imports = [\"*.toml\"]\n"}};
+    // Read again at each import they would be read 12! times.
+    for (char c = 'a'; c < 'm'; ++c) {
+        files.push_back({std::string(1, c) + ".toml", "imports = [\"*.toml\"]\n"});
+    }
+    files.push_back({"z.toml", kVersion2});
+    CHECK(read(files).snapshotter == "native");
+}
+
+}  // namespace
+}  // namespace prebake::cli
