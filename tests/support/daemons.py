@@ -36,6 +36,16 @@ def wait_until(condition, what, deadline=DEADLINE):
         time.sleep(0.02)
 
 
+CAP_SYS_RESOURCE = 24
+
+
+def has_capability(number):
+    """Whether this process, and so what it starts, has the capability."""
+    status = pathlib.Path("/proc/self/status").read_text()
+    effective = re.search(r"^CapEff:\s*(\w+)", status, re.MULTILINE).group(1)
+    return bool(int(effective, 16) >> number & 1)
+
+
 def mounts_below(directory):
     """Mount points at or below `directory`, the deepest first."""
     points = []
@@ -98,7 +108,13 @@ class Server:
 class Containerd:
     """A containerd of our own: root, state, socket and CNI directories below `directory`."""
 
-    def __init__(self, directory, root=None):
+    def __init__(self, directory, root=None, snapshotter=None, sandbox_image=None,
+                 plain_registry=None):
+        """`snapshotter` and `sandbox_image` are what its CRI is configured with; from
+        `plain_registry` (host:port) it pulls without TLS."""
+        self.snapshotter = snapshotter
+        self.plain_registry = plain_registry
+        self.sandbox_image = sandbox_image
         self.directory = directory
         self.root = root or directory / "root"
         self.state = directory / "state"
@@ -117,7 +133,17 @@ class Containerd:
         directory.mkdir(parents=True, exist_ok=True)
         for name in ("cni.d", "opt"):
             (directory / name).mkdir(exist_ok=True)
+        self.configure()
+
+    def configure(self, **changes):
+        """Writes its configuration, for the next start."""
+        for key, value in changes.items():
+            setattr(self, key, value)
         self._config.write_text(self._configuration())
+
+    @property
+    def config_file(self):
+        return self._config
 
     def _configuration(self):
         modern = self.version >= (2, 0, 0)
@@ -132,7 +158,25 @@ class Containerd:
             f'  path = "{self.directory}/opt"',
             f'[plugins."{cri}".cni]',
             f'  conf_dir = "{self.directory}/cni.d"',
+            f'[plugins."{cri}"]',
+            # Without the capability runc may not lower a score below its own.
+            f"  restrict_oom_score_adj = {json.dumps(not has_capability(CAP_SYS_RESOURCE))}",
         ]
+        images = "io.containerd.cri.v1.images" if modern else cri
+        if self.sandbox_image and modern:
+            lines += [f'[plugins."{images}".pinned_images]', f'  sandbox = "{self.sandbox_image}"']
+        elif self.sandbox_image:
+            lines.append(f'  sandbox_image = "{self.sandbox_image}"')
+        if self.plain_registry:
+            hosts = self.directory / "certs.d" / self.plain_registry
+            hosts.mkdir(parents=True, exist_ok=True)
+            (hosts / "hosts.toml").write_text(f'server = "http://{self.plain_registry}"\n'
+                                              f'[host."http://{self.plain_registry}"]\n')
+            lines += [f'[plugins."{images}".registry]',
+                      f'  config_path = "{self.directory}/certs.d"']
+        if self.snapshotter:
+            table = f'"{images}"' if modern else f'"{images}".containerd'
+            lines += [f"[plugins.{table}]", f'  snapshotter = "{self.snapshotter}"']
         if self.version >= (1, 7, 0):  # its socket is one for the whole machine
             lines += ['[plugins."io.containerd.nri.v1.nri"]', "  disable = true"]
         return "\n".join(lines) + "\n"

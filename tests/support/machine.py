@@ -91,10 +91,12 @@ def layer_with_prebake(directory, program):
         target.chmod(mode)
 
     install(program, "usr/bin/prebake", 0o755)
-    places = {".service": "system", ".preset": "system-preset", ".conf": "../tmpfiles.d"}
+    places = {".service": "system", ".preset": "system-preset", ".conf": "../tmpfiles.d",
+              ".sysusers": "../sysusers.d"}
     for source in sorted((TOP / "systemd").iterdir()):
         if source.suffix in places:
-            install(source, f"usr/lib/systemd/{places[source.suffix]}/{source.name}")
+            name = source.name.replace(".sysusers", ".conf")
+            install(source, f"usr/lib/systemd/{places[source.suffix]}/{name}")
     # A test build is linked dynamically. What libraries the base has are the same ones.
     base = base_root()
     libraries = subprocess.run(["ldd", program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

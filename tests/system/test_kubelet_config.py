@@ -1,0 +1,100 @@
+"""`prebake kubelet-config`: what a kubelet of which version is given, and records that clash."""
+
+import json
+import os
+import time
+
+import harness
+
+ID = "sha256:" + "a" * 64
+NAME = "docker.io/library/nginx:1.27"
+POLICY = "imagePullCredentialsVerificationPolicy: NeverVerifyAllowlistedImages\n"
+LIST = 'preloadedImagesVerificationAllowlist:\n- "docker.io/library/nginx"\n'
+
+
+class KubeletConfig(harness.SystemTest):
+    def setUp(self):
+        super().setUp()
+        self.state.mkdir()
+        (self.state / "bake.json").write_text(json.dumps({
+            "schema": "prebake.v1.BakeRecord",
+            "images": [{"name": NAME, "config": {"digest": ID},
+                        "placements": [{"namespace": "k8s.io", "names": [NAME, ID],
+                                        "pinned": True}]}]}))
+
+    def kubelet(self, script):
+        """A PATH with such a kubelet, in front of what there is."""
+        directory = self.directory / "bin"
+        directory.mkdir(exist_ok=True)
+        program = directory / "kubelet"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        return {"PATH": f"{directory}:{os.environ['PATH']}"}
+
+    def advice(self, *arguments, code=harness.DONE, **options):
+        result = self.prebake("kubelet-config", *arguments, **options)
+        self.assertEqual(result.code, code, result)
+        return result
+
+    def assert_set(self, text, is_set, why=""):
+        for entry in (POLICY, LIST):
+            self.assertEqual("\n" + entry in text, is_set, text)
+        if not is_set:
+            self.assertIn("# preloadedImagesVerificationAllowlist:\n# - ", text)
+        self.assertIn(why, " ".join(text.replace("#", " ").split()))
+
+    def test_the_version_decides(self):
+        for version, is_set in (("1.35", True), ("v1.36.2", True), ("1.34.9", False)):
+            with self.subTest(version):
+                self.assert_set(self.advice("--kubernetes", version).stdout, is_set)
+
+    def test_a_kubelet_on_the_path_is_asked(self):
+        for script, is_set, why in (
+                ("[ \"$*\" = --version ] && echo Kubernetes v1.35.0", True, ""),
+                ("echo Kubernetes v1.33.5-eks-ba24e9c", False, "the kubelet is of 1.33"),
+                ("exit 1", False, "version is not known"),
+                ("echo none of it", False, "version is not known")):
+            with self.subTest(script):
+                text = self.advice(environment=self.kubelet(script)).stdout
+                self.assert_set(text, is_set, why)
+
+    def test_a_kubelet_that_does_not_answer_is_not_waited_for(self):
+        begin = time.monotonic()
+        text = self.advice(environment=self.kubelet("exec sleep 600")).stdout
+        self.assert_set(text, False, "version is not known")
+        self.assertLess(time.monotonic() - begin, 30)
+
+    def test_what_is_said_counts_more_than_what_is_found(self):
+        path = self.kubelet("echo Kubernetes v1.36.0")
+        self.assert_set(self.advice("--kubernetes=1.30", environment=path).stdout, False, "of 1.30")
+
+    def test_json_has_no_value_that_must_not_be_set(self):
+        document = self.advice("--json", "--kubernetes", "1.34").json
+        self.assertEqual(document["kubernetes"], "1.34")
+        setting, = (item for item in document["settings"]
+                    if item["key"] == "preloadedImagesVerificationAllowlist")
+        self.assertEqual((setting["value"], setting["heldBack"]),
+                         ("", '- "docker.io/library/nginx"'))
+
+    def test_wrong_usage(self):
+        for version in ("latest", "1", "1.x", "", "1.35 x"):
+            with self.subTest(version):
+                self.advice(f"--kubernetes={version}", code=harness.USAGE)
+
+    def test_records_that_clash(self):
+        pulled = self.directory / "kubelet/image_manager/pulled"
+        pulled.mkdir(parents=True)
+        check = ("--check", "--kubelet-root", self.directory / "kubelet")
+        self.assertIn("ok: 0 records", self.advice(*check).stdout)
+        (pulled / "sha256-odd").write_text("{")
+        result = self.advice(*check, code=harness.PARTIAL)
+        self.assertNotIn("ok", result.stdout)
+        self.assertIn("sha256-odd", result.stderr)
+        (pulled / "sha256-b").write_text(json.dumps({
+            "kind": "ImagePulledRecord", "apiVersion": "kubelet.config.k8s.io/v1beta1",
+            "imageRef": ID, "credentialMapping": {"mirror.example/nginx": {}}}))
+        self.assertIn(NAME, self.advice(*check, code=harness.NOT_READY).stderr)
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,166 @@
+"""The daemon when things go wrong: broken files, a containerd that dies, events beyond counting."""
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+
+import harness
+import node
+from daemons import wait_until
+
+
+class Faults(node.NodeTest):
+    def setUp(self):
+        super().setUp()
+        self.image = self.runnable("one")
+        self.reference = self.registry.serve(f"{self.repository}/one", self.image)
+        self.bake_node((self.reference, {}))
+        self.claimed()
+
+    def test_a_broken_ledger_is_set_aside(self):
+        for name, contents in (("half-written", '{"schema": "prebake.v1.Ledger", "images": [{"n'),
+                               ("nothing", ""), ("binary", "\0\1\2"),
+                               ("another", '{"schema": "x"}')):
+            with self.subTest(name):
+                (self.state / "ledger.json").write_text(contents)
+                daemon = self.daemon()
+                self.assertEqual((self.state / "ledger.json.corrupt").read_text(), contents)
+                self.assertIn("ledger.json.corrupt", daemon.running.stderr())
+                self.assertEqual(daemon.stop().code, harness.DONE)
+                json.loads((self.state / "ledger.json").read_text())
+
+    def test_a_ledger_of_a_newer_version_is_kept(self):
+        (self.state / "ledger.json").write_text('{"schema": "prebake.v2.Ledger"}')
+        self.daemon().stop()
+        self.assertEqual((self.state / "ledger.json.newer").read_text(),
+                         '{"schema": "prebake.v2.Ledger"}')
+
+    def test_a_broken_record_is_a_condition_and_stays_as_it_is(self):
+        for name, contents in (("broken", '{"schema": "prebake.v1.Bake'),
+                               ("newer", '{"schema": "prebake.v2.BakeRecord"}')):
+            with self.subTest(name):
+                (self.state / "bake.json").write_text(contents)
+                daemon = self.daemon(ready=False)
+                daemon.until_verdict("not_ready")
+                condition = daemon.condition("ImagesPresent")
+                self.assertEqual(condition["reason"], "RecordUnreadable")
+                self.assertIn("bake.json", condition["message"])
+                self.assertEqual((self.state / "bake.json").read_text(), contents)
+                daemon.stop()
+
+    def test_a_broken_claim_is_a_condition(self):
+        (self.state / "claim.json").write_text("{")
+        daemon = self.daemon(ready=False)
+        daemon.until_verdict("not_ready")
+        self.assertEqual(daemon.condition("IdentityClaimed")["status"], "False")
+
+    def test_containerd_killed_again_and_again(self):
+        """At whatever point of the daemon's work it happens: in the end the node is ready, and
+        every start is counted once."""
+        daemon = self.daemon()
+        pod = self.pod("first")
+        self.start_container(pod, "c0", self.reference)
+        self.until_counts(daemon, self.reference, 1, 0, 0)
+        for round_number in range(1, 6):
+            self.containerd.kill()
+            self.start_containerd()
+            if round_number % 2:  # in the middle of subscribing and listing, or after it
+                daemon.until_ready()
+            self.start_container(pod, f"c{round_number}", self.reference)
+        daemon.until_ready()
+        self.until_counts(daemon, self.reference, 6, 0, 0)
+        self.assertEqual(daemon.ledger()["sinceClaim"]["starts"], "7")
+
+    def test_containerd_killed_while_it_repairs(self):
+        chain = self.image.chain_id
+        self.containerd.stop()
+        self.containerd.configure(snapshotter="native")
+        self.start_containerd()
+        daemon = self.daemon(ready=False)
+        daemon.until(lambda: daemon.answers() and self.containerd.blobs(), "it works")
+        self.containerd.kill()
+        self.start_containerd()
+        daemon.until_ready()
+        self.assertIn(chain, self.containerd.snapshots(snapshotter="native"))
+
+    def test_a_storm_of_events(self):
+        """Far more events than anybody can follow: nothing grows, nothing breaks, starts count."""
+        daemon = self.daemon()
+        pod = self.pod("first")
+        before = self.resident_kib(daemon)
+        storm = subprocess.Popen([self.cri_program, self.containerd.address, "storm", "200000"])
+        self.addCleanup(storm.kill)
+        for i in range(3):
+            self.start_container(pod, f"c{i}", self.reference)
+        self.assertEqual(storm.wait(120), 0)
+        self.until_counts(daemon, self.reference, 3, 0, 0)
+        daemon.until_ready()
+        self.assertLess(self.resident_kib(daemon), before + 16 * 1024)
+
+    @staticmethod
+    def resident_kib(daemon):
+        status = pathlib.Path(f"/proc/{daemon.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status).group(1))
+
+    def test_two_daemons(self):
+        self.daemon()
+        second = self.prebake("daemon")
+        self.assertEqual(second.code, harness.FAILED, second)
+        self.assert_says(second, "prebake.sock", "daemon")
+
+    def test_something_else_at_the_sockets_path(self):
+        path = self.directory / "run/prebake.sock"
+        path.parent.mkdir()
+        path.write_text("not a socket")
+        self.configure()
+        result = self.prebake("daemon")
+        self.assertEqual(result.code, harness.FAILED, result)
+        self.assert_says(result, str(path))
+        self.assertEqual(path.read_text(), "not a socket")
+
+    def test_a_stale_socket_is_replaced(self):
+        path = self.directory / "run/prebake.sock"
+        path.parent.mkdir()
+        stale = socket.socket(socket.AF_UNIX)
+        stale.bind(str(path))
+        stale.close()
+        self.daemon()
+
+    def test_a_full_disk_loses_nothing(self):
+        small = self.workspace.mount_tmpfs(self.directory / "small", "256k")
+        for name in ("bake.json", "claim.json"):
+            (small / name).write_bytes((self.state / name).read_bytes())
+        self.state = small
+        daemon = self.daemon()
+        filler = small / "filler"
+        with open(filler, "wb", buffering=0) as out, contextlib.suppress(OSError):
+            while out.write(os.urandom(4096)):
+                continue
+        pod = self.pod("first")
+        self.start_container(pod, "c", self.reference)
+        self.until_counts(daemon, self.reference, 1, 0, 0)
+        daemon.until(lambda: daemon.status()["warnings"], "it is said")
+        self.assertIn("ledger", daemon.status()["warnings"][0])
+        self.assertTrue(daemon.status()["ready"])
+        filler.unlink()
+        daemon.stop()
+        daemon = self.daemon()
+        self.assertEqual(self.counts(daemon, self.reference), (1, 0, 0))
+
+    def test_sigterm_ends_it_at_once(self):
+        daemon = self.daemon()
+        self.assertEqual(daemon.stop().code, harness.DONE)
+        self.assertFalse(daemon.socket.exists())
+        self.containerd.stop()
+        daemon = self.daemon(ready=False)
+        daemon.until(daemon.answers, "it answers")
+        self.assertEqual(daemon.stop().code, harness.DONE)
+
+
+if __name__ == "__main__":
+    harness.main()
