@@ -1,6 +1,7 @@
 #include "agent/cli/runtime_files.h"
 
-#include "agent/identity/instance.h"
+#include "agent/base/error.h"
+#include "agent/node/this_boot.h"
 
 namespace prebake::cli {
 
@@ -9,7 +10,11 @@ std::filesystem::path last_status_path(const std::filesystem::path& socket) {
 }
 
 std::string kernel_boot_id() {
-    return identity::read_host_facts(identity::Root("/")).kernel_boot_id;
+    try {
+        return node::read_boot_id();
+    } catch (const Error&) {
+        return {};
+    }
 }
 
 }  // namespace prebake::cli
