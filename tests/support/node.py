@@ -153,9 +153,12 @@ class NodeTest(harness.SystemTest):
     # The node
 
     def configure(self, text=""):
-        (self.directory / "prebake.toml").write_text(
+        # At once: a prebake that was started before may be about to read it.
+        unfinished = self.directory / "prebake.toml.unfinished"
+        unfinished.write_text(
             f'[containerd]\nconfig = "{self.containerd.config_file}"\n'
             f'[report]\nsocket = "{self.directory}/run/prebake.sock"\nlisten = []\n{text}')
+        unfinished.rename(self.directory / "prebake.toml")
 
     def daemon(self, *arguments, config="[guard]\nmin_free = \"0\"\n", ready=True, **options):
         """Starts the daemon; waits until the node is ready, unless told otherwise."""
