@@ -182,17 +182,19 @@ void set_serial(X509* certificate) {
 }
 
 std::string make_self_signed(const Key& key, const CertificateSubject& subject,
-                             std::chrono::hours valid_for) {
+                             std::chrono::hours valid_for,
+                             std::chrono::system_clock::time_point now) {
     constexpr long kOneHour = 3600;
+    std::time_t base = std::chrono::system_clock::to_time_t(now);
     const Certificate certificate(X509_new());
     require(certificate != nullptr, "allocate memory");
     X509* const raw = certificate.get();
     const Name name = subject_name(subject.common_name);
     set_serial(raw);
     require(X509_set_version(raw, X509_VERSION_3) == 1 &&
-                X509_gmtime_adj(X509_getm_notBefore(raw), -kOneHour) != nullptr &&
+                X509_time_adj_ex(X509_getm_notBefore(raw), 0, -kOneHour, &base) != nullptr &&
                 X509_time_adj_ex(X509_getm_notAfter(raw), static_cast<int>(valid_for.count() / 24),
-                                 (valid_for.count() % 24) * kOneHour, nullptr) != nullptr &&
+                                 (valid_for.count() % 24) * kOneHour, &base) != nullptr &&
                 X509_set_subject_name(raw, name.get()) == 1 &&
                 X509_set_issuer_name(raw, name.get()) == 1 && X509_set_pubkey(raw, key.get()) == 1,
             "make a certificate");
@@ -239,18 +241,20 @@ std::string der_of(Object* object, Encoder encoder) {
 }  // namespace
 
 std::string make_certificate(const std::string& key, const CertificateSubject& subject,
-                             CertificateForm form, std::chrono::hours valid_for) {
+                             CertificateForm form, std::chrono::hours valid_for,
+                             std::chrono::system_clock::time_point now) {
     const Key parsed = read_key(key);
     if (!parsed) throw Error(Errc::corrupt, "this is not an unencrypted private key in PEM");
     return form == CertificateForm::request ? make_request(parsed, subject)
-                                            : make_self_signed(parsed, subject, valid_for);
+                                            : make_self_signed(parsed, subject, valid_for, now);
 }
 
 KeyAndCertificate make_key_and_certificate(const CertificateSubject& subject, CertificateForm form,
-                                           std::chrono::hours valid_for) {
+                                           std::chrono::hours valid_for,
+                                           std::chrono::system_clock::time_point now) {
     KeyAndCertificate made;
     made.key = to_pem(generate_key());
-    made.certificate = make_certificate(made.key, subject, form, valid_for);
+    made.certificate = make_certificate(made.key, subject, form, valid_for, now);
     return made;
 }
 

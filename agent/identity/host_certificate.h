@@ -33,14 +33,17 @@ struct KeyAndCertificate {
     std::string certificate;  ///< X.509 or PKCS #10 in PEM
 };
 
-/// Not before one hour ago: clocks of fresh machines are late. @throws Error internal.
-KeyAndCertificate make_key_and_certificate(const CertificateSubject& subject, CertificateForm form,
-                                           std::chrono::hours valid_for);
+/// Valid from one hour before `now` on: clocks differ. @throws Error internal.
+KeyAndCertificate make_key_and_certificate(
+    const CertificateSubject& subject, CertificateForm form, std::chrono::hours valid_for,
+    std::chrono::system_clock::time_point now = std::chrono::system_clock::now());
 
 /// The same for a private key that is there already, of any algorithm.
 /// @throws Error corrupt if `key` is not an unencrypted private key; internal.
-std::string make_certificate(const std::string& key, const CertificateSubject& subject,
-                             CertificateForm form, std::chrono::hours valid_for);
+std::string make_certificate(
+    const std::string& key, const CertificateSubject& subject, CertificateForm form,
+    std::chrono::hours valid_for,
+    std::chrono::system_clock::time_point now = std::chrono::system_clock::now());
 
 /// True if the certificate or request in `certificate` belongs to the private key in `key`.
 bool belongs_to(const std::string& certificate, const std::string& key);

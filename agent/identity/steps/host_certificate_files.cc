@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <chrono>
 
 #include "agent/base/error.h"
 #include "agent/identity/host_certificate.h"
@@ -36,6 +37,15 @@ CertificateSubject subject_for(const StepContext& context) {
     return subject;
 }
 
+/// The clock; or, on a machine whose clock has not been set yet, when the image got its last
+/// program: a certificate that ends before the time is right would be of no use.
+std::chrono::system_clock::time_point plausible_time(const Root& root) {
+    using std::chrono::system_clock;
+    const auto programs = root.info("/usr/bin");
+    if (!programs) return system_clock::now();
+    return std::max(system_clock::now(), system_clock::from_time_t(programs->modified_at));
+}
+
 }  // namespace
 
 StepResult ensure_host_certificate(const StepContext& context) {
@@ -50,15 +60,16 @@ StepResult ensure_host_certificate(const StepContext& context) {
     const std::string present = root.read(options.certificate_file, kMaxPemBytes).value_or("");
     if (!key.empty() && belongs_to(present, key)) return done("there already");
     const CertificateSubject subject = subject_for(context);
+    const auto now = plausible_time(root);
     KeyAndCertificate made;
     if (key.empty()) {
-        made = make_key_and_certificate(subject, options.form, options.valid_for);
+        made = make_key_and_certificate(subject, options.form, options.valid_for, now);
         root.write(options.key_file, made.key, our_file(0600));
         context.crash("host-certificate:key");
     } else {
         // A crash came in between, or the key is the administrator's own: it stays.
         made.certificate = in_context(options.key_file, [&] {
-            return make_certificate(key, subject, options.form, options.valid_for);
+            return make_certificate(key, subject, options.form, options.valid_for, now);
         });
     }
     root.write(options.certificate_file, made.certificate, our_file(0644));

@@ -356,6 +356,23 @@ TEST_CASE("host certificate: a pair that belongs together stays, a half is compl
     }
 }
 
+TEST_CASE("host certificate: a clock that was not set yet does not make it end too soon") {
+    Machine machine;
+    machine.options.certificate.key_file = "/etc/prebake/host.key";
+    machine.options.certificate.certificate_file = "/etc/prebake/host.crt";
+    machine.options.certificate.valid_for = std::chrono::hours(1);
+    machine.put("usr/bin/latest", "");
+    const auto later = std::filesystem::file_time_type::clock::now() + std::chrono::hours(48);
+    std::filesystem::last_write_time(machine.path("usr/bin"), later);
+    machine.boot();
+    // Valid a day from now: it was made for when the image got its last program.
+    CHECK(run_command({.arguments = {"openssl", "x509", "-in", machine.path("etc/prebake/host.crt"),
+                                     "-noout", "-checkend", "86400"},
+                       .environment = {}},
+                      {})
+              .status == 0);
+}
+
 TEST_CASE("host certificate: names from metadata, less those that are unknown") {
     Machine machine;
     machine.options.certificate.key_file = "/etc/prebake/host.key";

@@ -118,6 +118,14 @@ TEST_CASE("belongs_to and certificate_fingerprint: any bytes") {
     }
 }
 
+TEST_CASE("the time of a certificate is the one that is given") {
+    const auto then = std::chrono::sys_days{std::chrono::year{2031} / 5 / 6};
+    const auto made =
+        make_key_and_certificate(kSubject, CertificateForm::self_signed, 24h, then).certificate;
+    CHECK(contains(shown("x509", made), "Not Before: May  5 23:00:00 2031 GMT"));
+    CHECK(contains(shown("x509", made), "Not After : May  7 00:00:00 2031 GMT"));
+}
+
 TEST_CASE("make_certificate: keys of other algorithms, and one with a passphrase") {
     const TemporaryDirectory directory;
     const std::filesystem::path file = directory.path() / "key";
