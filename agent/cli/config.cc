@@ -81,6 +81,11 @@ struct Value {
     std::chrono::milliseconds duration() const {
         return in_context(key, [&] { return parse_duration(text()); });
     }
+    std::chrono::milliseconds deadline() const {
+        const std::chrono::milliseconds limit = duration();
+        if (limit <= kLongestDeadline) return limit;
+        throw Error(Errc::usage, key + " must be at most 24h");
+    }
 };
 
 identity::Runtime runtime_of(bool is_stopped) {
@@ -201,7 +206,9 @@ const std::map<std::string, Table>& schema() {
            }}}},
         {"readiness",
          {{"gates",
-           [](Config& config, const Value& value) { config.gates = value.condition_types(); }}}},
+           [](Config& config, const Value& value) { config.gates = value.condition_types(); }},
+          {"deadline",
+           [](Config& config, const Value& value) { config.deadline = value.deadline(); }}}},
         {"report",
          {{"socket",
            [](Config& config, const Value& value) { config.endpoint.socket = value.text(); }},
@@ -271,6 +278,14 @@ Config read_files(const std::optional<std::filesystem::path>& file) {
 }
 
 }  // namespace
+
+std::vector<std::string> config_keys() {
+    std::vector<std::string> names;
+    for (const auto& [table, keys] : schema()) {
+        for (const auto& [key, unused] : keys) names.push_back(table + "." + key);
+    }
+    return names;
+}
 
 Config read_config(const std::optional<std::filesystem::path>& file) {
     try {

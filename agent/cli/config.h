@@ -14,8 +14,12 @@
 
 namespace prebake::cli {
 
+/// What anybody may be told to wait for readiness.
+inline constexpr std::chrono::hours kLongestDeadline{24};
+
 /// Everything that /etc/prebake/prebake.toml can say, with its defaults. Flags and environment
-/// variables override it.
+/// variables override it. packaging/prebake.toml tells users what each key means; a test holds it
+/// against this.
 struct Config {
     // [containerd]
     std::string address = "/run/containerd/containerd.sock";
@@ -50,10 +54,13 @@ struct Config {
     // [readiness]
     std::vector<std::string> gates{"ContainerdServing", "ImagesPresent",   "ImagesUnpacked",
                                    "CriResolves",       "IdentityClaimed", "SealIntact"};
+    std::chrono::milliseconds deadline{600'000};  ///< of who waits for it without a number
 
     // [report]
     report::EndpointOptions endpoint;
     bool ssm_inventory = true;
+
+    bool operator==(const Config&) const = default;
 };
 
 inline constexpr const char* kDefaultConfigFile = "/etc/prebake/prebake.toml";
@@ -64,5 +71,8 @@ inline constexpr const char* kDefaultConfigFile = "/etc/prebake/prebake.toml";
 /// @throws Error usage that names file, line and key; an unknown key's message names the nearest
 /// known one.
 Config read_config(const std::optional<std::filesystem::path>& file);
+
+/// The names of all keys, as "table.key".
+std::vector<std::string> config_keys();
 
 }  // namespace prebake::cli

@@ -1,6 +1,7 @@
 #include <malloc.h>
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <cstdio>
 #include <map>
 #include <optional>
@@ -19,7 +20,7 @@
 namespace prebake::cli {
 namespace {
 
-constexpr unsigned long kLongestWait = 86'400;  // seconds, of status --wait
+constexpr unsigned long kLongestWait = std::chrono::seconds(kLongestDeadline).count();
 
 /// The options that every command takes, before or after its name.
 struct GlobalOptions {
@@ -192,7 +193,7 @@ class CommandLine {
             if (seal_app_->parsed()) return seal_command(invocation, seal_);
             if (firstboot_app_->parsed()) return firstboot_command(invocation, firstboot_);
             if (daemon_app_->parsed()) return daemon_command(invocation, signals);
-            if (status_app_->parsed()) return status_command(invocation, status_arguments());
+            if (status_app_->parsed()) return status_command(invocation, status_arguments(config));
             if (kubelet_config_app_->parsed()) {
                 return kubelet_config_command(invocation, kubelet_arguments());
             }
@@ -273,7 +274,8 @@ class CommandLine {
                          "One short line; exits with 0, 1 or 2 as node-problem-detector expects");
         command
             .add_option("--wait", wait_,
-                        "Wait until the node is ready, so many seconds at the most (default 600)")
+                        "Wait until the node is ready, so many seconds at the most (default: "
+                        "readiness.deadline, 10 minutes)")
             ->type_name("[=SECONDS]")
             ->expected(0, 1)
             // CLI11's own check takes "0x10" and "1e3", too.
@@ -290,12 +292,13 @@ class CommandLine {
                 "");
     }
 
-    StatusArguments status_arguments() const {
+    StatusArguments status_arguments(const Config& config) const {
         StatusArguments arguments{.form = kStatusForms.at(status_form_), .wait = {}};
         if (is_brief_) arguments.form = StatusForm::brief;
         if (global_.json) arguments.form = StatusForm::json;
         if (status_app_->count("--wait") > 0) {
-            arguments.wait = std::chrono::seconds(wait_.empty() ? 600 : std::stoul(wait_));
+            arguments.wait = config.deadline;
+            if (!wait_.empty()) arguments.wait = std::chrono::seconds(std::stoul(wait_));
         }
         return arguments;
     }

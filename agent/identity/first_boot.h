@@ -33,6 +33,8 @@ struct FirstBootOptions {
     MetadataLimits metadata;
     std::chrono::milliseconds drop_in_limit{300'000};
     std::string prebake_version;
+
+    bool operator==(const FirstBootOptions&) const = default;
 };
 
 /// Called at every point where a power cut would leave a different state behind, by name

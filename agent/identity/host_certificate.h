@@ -19,6 +19,8 @@ struct HostCertificateOptions {
     std::string common_name = "{hostname}";
     std::vector<std::string> names{"{hostname}", "{instance_id}", "{local_ipv4}"};
     std::chrono::hours valid_for{24 * 365};
+
+    bool operator==(const HostCertificateOptions&) const = default;
 };
 
 /// What is to stand in it, templates resolved. Addresses become IP entries, other names DNS

@@ -38,6 +38,8 @@ enum class MachineIdForm { empty, uninitialized };
 /// What of the configuration an item's own rules may depend on.
 struct ItemSettings {
     MachineIdForm machine_id = MachineIdForm::empty;
+
+    bool operator==(const ItemSettings&) const = default;
 };
 
 /// Whether `prebake seal` works on an item unasked.

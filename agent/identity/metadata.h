@@ -55,6 +55,8 @@ struct MetadataLimits {
     std::chrono::milliseconds attempt{2'000};    ///< for one request
     std::chrono::milliseconds first_delay{200};  ///< doubled after each failure, up to max_delay
     std::chrono::milliseconds max_delay{5'000};
+
+    bool operator==(const MetadataLimits&) const = default;
 };
 
 /// How long to wait after the given number of failures in a row (from 1). Pure.

@@ -22,6 +22,8 @@ struct SealScope {
     std::vector<std::string> also;    ///< names of items that are off by default
     std::vector<std::string> remove;  ///< patterns of the administrator's own
     Keep keep;
+
+    bool operator==(const SealScope&) const = default;
 };
 
 /// What `scope.remove` is called among the items of a report.

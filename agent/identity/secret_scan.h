@@ -27,6 +27,8 @@ struct ScanLimits {
     std::chrono::milliseconds time{120'000};
     std::uint64_t bytes = 8ULL << 30;         ///< of all files together
     std::uint64_t file_bytes = 256ULL << 20;  ///< of one file; larger ones count as not scanned
+
+    bool operator==(const ScanLimits&) const = default;
 };
 
 struct FoundSecret {

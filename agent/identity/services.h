@@ -17,6 +17,8 @@ struct ServicesToStop {
     Runtime containerd = Runtime::keep_running;
     Runtime docker = Runtime::keep_running;
     Runtime ssm_agent = Runtime::stop;
+
+    bool operator==(const ServicesToStop&) const = default;
 };
 
 /// A thing to do before files are removed, in order.

@@ -14,6 +14,8 @@ struct PinLimits {
     std::uint64_t max_pinned_bytes = 0;  ///< of unpacked images with their blobs; 0: no limit
     std::uint64_t min_free_bytes = 0;    ///< on the disk of containerd; 0: no floor
     double min_free_ratio = 0;  ///< the same as a part of the disk, 0 to 1; the larger one counts
+
+    bool operator==(const PinLimits&) const = default;
 };
 
 struct PinCandidate {

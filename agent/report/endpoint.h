@@ -28,6 +28,8 @@ struct EndpointOptions {
     std::chrono::milliseconds header_time{5000};
     std::chrono::milliseconds write_time{10000};  ///< for a response to be taken
     std::chrono::seconds max_wait{300};           ///< of ?wait=
+
+    bool operator==(const EndpointOptions&) const = default;
 };
 
 /// The HTTP/1.1 server of the daemon, on a thread of its own ("http"). Read-only.

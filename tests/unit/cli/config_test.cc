@@ -2,9 +2,13 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <fstream>
+#include <iterator>
+#include <sstream>
 
 #include "agent/base/error.h"
+#include "agent/cli/toml.h"
 #include "tests/unit/temporary_directory.h"
 
 namespace prebake::cli {
@@ -15,6 +19,61 @@ Config read(const std::string& text) {
     const auto file = directory.path() / "prebake.toml";
     std::ofstream(file) << text;
     return read_config(file);
+}
+
+/// The file that packages install.
+std::string read_conffile() {
+    std::ifstream file(PREBAKE_CONFFILE);
+    REQUIRE(file.is_open());
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+/// The same with the comment marks of its keys taken off: "#key = value" is a key, "# text" is a
+/// comment.
+std::string uncommented_conffile() {
+    std::istringstream file(read_conffile());
+    std::string text;
+    for (std::string line; std::getline(file, line);) {
+        const bool is_key = line.size() > 1 && line.front() == '#' && line[1] != ' ';
+        text += (is_key ? line.substr(1) : line) + "\n";
+    }
+    return text;
+}
+
+TEST_CASE("the installed file says every key, with its default, and no other") {
+    const std::string text = uncommented_conffile();
+    std::vector<std::string> named;
+    for (const auto& [table, keys] : parse_toml(text, "prebake.toml")) {
+        for (const auto& [key, value] : *keys.as_table()) {
+            named.push_back(std::string(table.str()) + "." + std::string(key.str()));
+        }
+    }
+    std::sort(named.begin(), named.end());
+    std::vector<std::string> known = config_keys();
+    std::sort(known.begin(), known.end());
+    CHECK(named == known);
+    CHECK(read(text) == Config());
+}
+
+TEST_CASE("what is installed sets nothing") {
+    for (const auto& [table, keys] : parse_toml(read_conffile(), "prebake.toml")) {
+        const std::string name(table.str());
+        CAPTURE(name);
+        CHECK(keys.as_table()->empty());
+    }
+}
+
+TEST_CASE("a configuration that differs in one key differs") {
+    // Else the comparison above would prove nothing.
+    for (const char* text : {"[containerd]\naddress = \"/x\"", "[bake]\nparallel_images = 4",
+                             "[registry]\nattempts = 4", "[seal]\nmachine_id = \"uninitialized\"",
+                             "[seal]\nstop_docker = true", "[seal]\nscan_bytes = \"1GiB\"",
+                             "[firstboot]\nmetadata_timeout = \"1s\"",
+                             "[firstboot]\ntls_valid_for = \"1h\"", "[guard]\nmin_free = \"14%\"",
+                             "[readiness]\ndeadline = \"9m\"", "[report]\nlisten = []"}) {
+        CAPTURE(text);
+        CHECK(read(text) != Config());
+    }
 }
 
 TEST_CASE("every key is read, and what is not said keeps its default") {
@@ -61,6 +120,7 @@ max_pinned_bytes = "30GiB"
 min_free = "7.5%"
 [readiness]
 gates = ["ContainerdServing", "ImagesPinned"]
+deadline = "90s"
 [report]
 socket = "/run/other/prebake.sock"
 socket_group = "monitoring"
@@ -106,6 +166,7 @@ ssm_inventory = false
     CHECK(config.pin_limits.min_free_ratio == 0.075);
     CHECK(config.pin_limits.min_free_bytes == 0);
     CHECK(config.gates == Strings{"ContainerdServing", "ImagesPinned"});
+    CHECK(config.deadline == std::chrono::seconds(90));
     CHECK(config.endpoint.socket == "/run/other/prebake.sock");
     CHECK(config.endpoint.socket_group == "monitoring");
     CHECK(config.endpoint.listen == Strings{"127.0.0.1:9000", "[::1]:9001"});
@@ -153,6 +214,7 @@ TEST_CASE("mistakes are named with file, line and the nearest key") {
           Row{"[guard]\nmin_free = \"\"\n", {"prebake.toml:2", "min_free"}},
           Row{"[readiness]\ngates = [\"ImagesPined\"]\n",
               {"prebake.toml:2", "ImagesPined", "\"ImagesPinned\""}},
+          Row{"[readiness]\ndeadline = \"25h\"\n", {"prebake.toml:2", "deadline", "24h"}},
           Row{"[report]\nlisten = [\"0.0.0.0:9813\"]\n",
               {"prebake.toml:2", "0.0.0.0:9813", "localhost:PORT"}},
           Row{"[report]\nssm_inventory = \"no\"\n", {"prebake.toml:2", "ssm_inventory"}},
