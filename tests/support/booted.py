@@ -90,14 +90,15 @@ class BootTest(unittest.TestCase):
         cls._machines = 0
 
     @classmethod
-    def make_machine(cls, name, image=None, instance=None, dmi=True, imds=True):
+    def make_machine(cls, name, image=None, instance=None, dmi=True, imds=True, disks=()):
         """A machine that is off. Its metadata service is `machine.imds`."""
         cls._machines += 1
         instance = instance or Instance.fresh(cls._machines)
         # It is a host name, too.
         name = f"{cls._machines}-" + re.sub("[^a-z0-9]+", "-", name)[:40].strip("-")
         made = Machine(cls.workspace.path / name, image or cls.image,
-                       Firmware.of_nitro(instance.id, instance.uuid) if dmi else Firmware({}))
+                       Firmware.of_nitro(instance.id, instance.uuid) if dmi else Firmware({}),
+                       disks)
         cls.addClassCleanup(made.close)
         made.instance = instance
         made.imds = None

@@ -316,9 +316,10 @@ def _labels(text):
 
 
 class DockerRegistry:
-    """Debian's docker-registry on a loopback port, its storage below `directory`."""
+    """Debian's docker-registry on a loopback port, its storage below `directory`; what is in `through`
+    starts it, for example in another network."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, through=()):
         directory.mkdir(parents=True, exist_ok=True)
         config = directory / "registry.yml"
         config.write_text(json.dumps({  # JSON is YAML
@@ -330,7 +331,7 @@ class DockerRegistry:
         program = shutil.which("docker-registry", path=ADMIN_PATH)
         if not program:
             raise AssertionError("docker-registry is not installed")
-        self._server = Server([program, "serve", config], directory / "registry.log")
+        self._server = Server([*through, program, "serve", config], directory / "registry.log")
         self.port = int(wait_until(self._announced_port, "docker-registry names its port"))
 
     def _announced_port(self):

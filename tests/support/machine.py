@@ -22,6 +22,8 @@ import signal
 import socket
 import subprocess
 import threading
+import time
+from concurrent import futures
 
 from daemons import ADMIN_PATH, mounts_below, wait_until
 
@@ -29,9 +31,9 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 BOOT_DEADLINE = 240  # seconds; a machine with one slow processor boots in 60
 IMDS = "169.254.169.254"
 
-BASE_FORM = 1  # changes when base_root() makes something else of the same packages
+BASE_FORM = 2  # changes when base_root() makes something else of the same packages
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "openssh-server", "cloud-init", "chrony", "nvme-cli",
-            "open-iscsi", "iproute2", "procps",
+            "open-iscsi", "iproute2", "procps", "containerd", "runc",
             "python3-cffi-backend")  # of cloud-init; debootstrap does not see through "provides"
 
 CLONE_NEWNET = 0x40000000
@@ -69,6 +71,8 @@ def _install_base(directory, codename):
         archive.unlink()
     for of_this_machine in ("etc/hostname", "etc/resolv.conf"):
         (directory / of_this_machine).unlink(missing_ok=True)
+    # Off, unless a test wants it.
+    _run("systemctl", "--root", directory, "disable", "containerd.service")
 
 
 def _mirror(codename):
@@ -91,7 +95,7 @@ def layer_with_prebake(directory, program):
         target.chmod(mode)
 
     install(program, "usr/bin/prebake", 0o755)
-    places = {".service": "system", ".preset": "system-preset", ".conf": "../tmpfiles.d",
+    places = {".service": "system", ".target": "system", ".preset": "system-preset", ".conf": "../tmpfiles.d",
               ".sysusers": "../sysusers.d"}
     for source in sorted((TOP / "systemd").iterdir()):
         if source.suffix in places:
@@ -133,6 +137,20 @@ class Network:
         listener = socket.create_server((IMDS, 80), backlog=64)
         self.listener = listener
 
+    @property
+    def path(self):
+        """For nsenter(1) of other processes."""
+        return f"/proc/{os.getpid()}/fd/{self.namespace}"
+
+    def call(self, function, *arguments):
+        """Calls the function in this network; returns what it returns."""
+        def enter():
+            if ctypes.CDLL(None, use_errno=True).setns(self.namespace, CLONE_NEWNET) != 0:
+                raise OSError(ctypes.get_errno(), "setns(CLONE_NEWNET)")
+        # setns(2), too, is for the calling thread.
+        with futures.ThreadPoolExecutor(max_workers=1, initializer=enter) as inside:
+            return inside.submit(function, *arguments).result()
+
     def close(self):
         self.listener.close()
         os.close(self.namespace)
@@ -143,11 +161,13 @@ class Network:
 
 @dataclasses.dataclass(frozen=True)
 class Image:
-    """The layers of a root, the topmost first."""
+    """The layers of a root, the topmost first, and what is on the disks beside the root's: place where
+    one is mounted -> directory."""
     layers: tuple
+    disks: dict = dataclasses.field(default_factory=dict)
 
     def with_layer(self, directory):
-        return Image((directory, *self.layers))
+        return dataclasses.replace(self, layers=(directory, *self.layers))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,9 +185,10 @@ class Firmware:
 
 class Machine:
     """A machine made of an image. `root` is its file system, to be read and written from here, also
-    while it runs."""
+    while it runs. `disks` are places where an empty disk of its own is mounted, if the image has none for
+    there. (The root is an overlay, on which containerd could not put another one.)"""
 
-    def __init__(self, directory, image, firmware=Firmware({})):
+    def __init__(self, directory, image, firmware=Firmware({}), disks=()):
         self.directory = directory
         self.root = directory / "root"
         self.network = Network()
@@ -179,12 +200,23 @@ class Machine:
         for name in ("root", "changes", "work"):
             (directory / name).mkdir(parents=True)
         self._mount()
+        self._disks = {place: self._make_disk(place) for place in {*image.disks, *disks}}
         self._make_class_directory()
 
     def _mount(self):
         lower = ":".join(map(str, self._image.layers))
         _run("mount", "-t", "overlay", "-o", f"lowerdir={lower},upperdir={self.directory}/changes,"
              f"workdir={self.directory}/work", "prebake-test", self.root)
+
+    def _make_disk(self, place):
+        disk = self.directory / f"disk{place.replace('/', '-')}"
+        if place in self._image.disks:
+            _run("cp", "-a", "--reflink=auto", self._image.disks[place], disk)
+        else:
+            disk.mkdir()
+        self.path(place).mkdir(parents=True, exist_ok=True)
+        _run("mount", "--bind", disk, self.path(place))
+        return disk
 
     def _make_class_directory(self):
         """What the machine sees as /sys/class: its own firmware, its own network devices."""
@@ -207,6 +239,9 @@ class Machine:
     def boot(self, expected="running"):
         """Waits until the boot has ended, in the state `expected`; None: in any."""
         self.power_on()
+        return self.await_boot(expected)
+
+    def await_boot(self, expected="running"):
         state = wait_until(self._state_after_boot, f"{self.name} has booted", BOOT_DEADLINE)
         if expected and state != expected:
             failed = self.run("systemctl", "--failed", "--no-legend", "--plain", check=False)
@@ -217,6 +252,7 @@ class Machine:
     def power_on(self):
         if self._process:
             raise AssertionError(f"{self.name} runs")
+        self.powered_on_at = time.time()
         self._boots += 1
         group = f"prebake-boot-{os.getpid()}-{self.name}"
         start = """
@@ -236,7 +272,9 @@ class Machine:
                   "--register=no", "--keep-unit", "--link-journal=no", "--resolv-conf=off",
                   "--timezone=off", "--console=read-only", "--setenv=SYSTEMD_COLORS=0",
                   # No --private-network: nspawn would then hide what we mount at /sys/class.
-                  "--capability=CAP_NET_ADMIN", f"--bind-ro={self.directory}/class:/sys/class"]
+                  # All: runc makes devices and mounts, and has a keyring for each container.
+                  "--capability=all", "--system-call-filter=add_key keyctl bpf",
+                  f"--bind-ro={self.directory}/class:/sys/class"]
         uuid = self._firmware.files.get("product_uuid")
         if uuid:  # systemd on Nitro takes it for its machine-id
             nspawn.append(f"--uuid={uuid}")
@@ -306,10 +344,17 @@ class Machine:
         """A copy of the machine, which must be off, as a snapshot is one."""
         if self._process:
             raise AssertionError(f"{self.name} runs")
-        copied = self.directory / f"snapshot-{len(list(self.directory.glob('snapshot-*')))}"
-        # -a and an upper directory: white-outs are devices, opaque directories have an attribute
-        _run("cp", "-a", "--reflink=auto", self.directory / "changes", copied)
-        return self._image.with_layer(copied)
+        snapshot = self.directory / f"snapshot-{len(list(self.directory.glob('snapshot-*')))}"
+        snapshot.mkdir()
+
+        def copy(source, name):
+            # -a and an upper directory: white-outs are devices, opaque directories have an attribute
+            _run("cp", "-a", "--reflink=auto", source, snapshot / name)
+            return snapshot / name
+
+        disks = {place: copy(disk, disk.name) for place, disk in self._disks.items()}
+        return dataclasses.replace(self._image.with_layer(copy(self.directory / "changes", "changes")),
+                                   disks=disks)
 
     def close(self):
         self.pull_the_plug()
@@ -326,6 +371,17 @@ class Machine:
             raise AssertionError(f"{self.name}: {' '.join(map(str, command))}: exit code "
                                  f"{done.returncode}\n{done.stdout}{done.stderr}")
         return done.stdout if check else done.stdout + done.stderr
+
+    def chroot(self, *command):
+        """Runs a command in the root of the machine, which is off, as a build of an image does."""
+        if self._process:
+            raise AssertionError(f"{self.name} runs")
+        return _run("chroot", self.root, *command)
+
+    @property
+    def seen_from_outside(self):
+        """The root of the running machine with what is mounted there, sockets included."""
+        return pathlib.Path(f"/proc/{self._leader}/root")
 
     def run_raw(self, *command, timeout=BOOT_DEADLINE):
         return subprocess.run(

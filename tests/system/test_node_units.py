@@ -6,7 +6,7 @@ import json
 import harness
 from booted import BootTest, enable
 
-DAEMON, WAIT = "prebaked.service", "prebake-wait-ready.service"
+DAEMON, WAIT, READY = "prebaked.service", "prebake-wait-ready.service", "prebake-ready.target"
 SOCKET = "/run/prebake/prebake.sock"
 KUBELET = """\
 [Service]
@@ -17,14 +17,28 @@ ExecStart=/bin/true
 INVENTORY = "/var/lib/amazon/ssm/{}/inventory/custom/prebake-node.json"
 
 
+# Beside what every test configures.
+DEADLINE = """
+[readiness]
+deadline = "3s"
+"""
+
+
 class NodeUnits(BootTest):
-    def test_a_boot_without_containerd(self):
-        machine = self.make_first_machine("node")
+    def machine_with_kubelet(self, name):
+        machine = self.make_first_machine(name)
         machine.write("/etc/systemd/system/kubelet.service", KUBELET)
-        machine.write(f"/etc/systemd/system/{WAIT}.d/soon.conf",
-                      "[Service]\nExecStart=\nExecStart=/usr/bin/prebake status --wait=3\n")
+        machine.write("/etc/prebake/conf.d/deadline.toml", DEADLINE)
+        enable(machine, "preset", DAEMON, READY)
+        return machine
+
+    def times(self, machine, unit, *names):
+        shown = machine.properties(unit, *(f"{name}TimestampMonotonic" for name in names))
+        return tuple(int(shown[f"{name}TimestampMonotonic"]) for name in names)
+
+    def test_a_boot_without_containerd(self):
+        machine = self.machine_with_kubelet("open")
         machine.write("/var/lib/amazon/ssm/somewhere", "the agent is installed")
-        enable(machine, "preset", DAEMON, WAIT)
         machine.boot()
         self.assertEqual(machine.properties(DAEMON, "ActiveState", "NRestarts"),
                          {"ActiveState": "active", "NRestarts": "0"})
@@ -44,18 +58,50 @@ class NodeUnits(BootTest):
         # Whoever starts the kubelet: it waits for the node, and then comes all the same.
         machine.run("systemctl", "start", "kubelet.service")
         self.assertEqual(machine.properties(WAIT, "Result"), {"Result": "exit-code"})
-        waited = machine.properties(WAIT, "ExecMainStartTimestampMonotonic",
-                                    "ExecMainExitTimestampMonotonic")
-        began, ended = (int(value) for value in sorted(waited.values(), key=int))
+        self.assertEqual(machine.properties(READY, "ActiveState"), {"ActiveState": "inactive"})
+        began, ended = self.times(machine, WAIT, "ExecMainStart", "ExecMainExit")
         self.assertGreaterEqual(ended - began, 3_000_000)
-        kubelet = machine.properties("kubelet.service", "ExecMainStartTimestampMonotonic")
-        self.assertGreaterEqual(int(*kubelet.values()), ended)
+        begun, = self.times(machine, "kubelet.service", "ExecMainStart")
+        self.assertGreaterEqual(begun, ended)
 
         machine.run("systemctl", "reload", DAEMON)
         self.assertEqual(machine.properties(DAEMON, "ActiveState"), {"ActiveState": "active"})
         machine.run("systemctl", "stop", DAEMON)
         self.assertEqual(machine.properties(DAEMON, "Result"), {"Result": "success"})
         machine.run("systemctl", "reset-failed")
+        machine.power_off()
+
+    def test_required_it_fails_closed(self):
+        machine = self.machine_with_kubelet("closed")
+        enable(machine, "add-requires", "kubelet.service", READY)
+        enable(machine, "add-wants", "multi-user.target", "kubelet.service")
+        machine.boot(expected="degraded")
+        self.assertEqual(machine.properties(WAIT, "Result"), {"Result": "exit-code"})
+        self.assertEqual(machine.properties("kubelet.service", "ActiveState",
+                                            "ExecMainStartTimestampMonotonic"),
+                         {"ActiveState": "inactive", "ExecMainStartTimestampMonotonic": "0"})
+        # Not for ever: the next one who starts it waits anew, and the node is ready now.
+        machine.run("systemctl", "start", "containerd.service")
+        machine.run("systemctl", "start", "kubelet.service")
+        for unit in (READY, "kubelet.service"):
+            self.assertEqual(machine.properties(unit, "ActiveState"), {"ActiveState": "active"}, unit)
+        # containerd may be restarted under all of them, and nobody is waited for again.
+        machine.run("systemctl", "restart", "containerd.service")
+        self.assertEqual(machine.properties("kubelet.service", "ActiveState"),
+                         {"ActiveState": "active"})
+        machine.run("systemctl", "reset-failed")
+        machine.power_off()
+
+    def test_masked_units_hold_nobody_up(self):
+        machine = self.machine_with_kubelet("masked")
+        enable(machine, "mask", DAEMON)
+        enable(machine, "add-wants", "multi-user.target", "kubelet.service")
+        machine.boot()
+        self.assertEqual(machine.properties("kubelet.service", "ActiveState"),
+                         {"ActiveState": "active"})
+        said = machine.run("prebake", "status", check=False)
+        self.assertTrue(said.startswith("UNKNOWN"), said)
+        self.assertIn("systemctl status prebaked", said)
         machine.power_off()
 
 

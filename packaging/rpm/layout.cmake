@@ -1,0 +1,10 @@
+# Run by cpack on what was installed, before it becomes a package: the tree is laid out for Debian, and this
+# is what Fedora's family has otherwise.
+if(CPACK_GENERATOR STREQUAL RPM)
+    set(share ${CPACK_TEMPORARY_INSTALL_DIRECTORY}/usr/share)
+    file(REMOVE_RECURSE ${share}/lintian)
+    file(REMOVE ${share}/doc/prebake/changelog.Debian.gz)
+    if(EXISTS ${share}/zsh/vendor-completions)
+        file(RENAME ${share}/zsh/vendor-completions ${share}/zsh/site-functions)
+    endif()
+endif()

@@ -1,0 +1,160 @@
+"""Machines on which prebake is installed from its package, with containerd and a kubelet in a few lines.
+
+Environment, besides what booted.py reads:
+  PREBAKE_PACKAGES     directory with the .deb and the .rpm of packaging/build (required)
+  PREBAKE_CRI_CLIENT   the executable of tests/system/cri_client (required)
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import urllib.request
+
+import machine
+import oci_image
+from booted import BootTest, enable
+from daemons import CAP_SYS_RESOURCE, DockerRegistry, has_capability, wait_until
+from machine import Image
+
+STORE = "/var/lib/containerd"
+SANDBOX = "registry.k8s.io/pause:3.6"  # what containerd 1.6 is configured with by default
+CONTAINERD_CONFIG = """\
+version = 2
+[plugins."io.containerd.grpc.v1.cri"]
+  restrict_oom_score_adj = {restrict}
+  # Where the machine that tests has its controllers in cgroup v1, these machines have none.
+  disable_cgroup = true
+[plugins."io.containerd.grpc.v1.cri".cni]
+  bin_dir = "/usr/lib/cni"
+  conf_dir = "/etc/cni/net.d"
+"""
+SLEEP = ["/bin/busybox", "sleep", "1000000"]
+
+
+def package(suffix):
+    found = sorted(pathlib.Path(os.environ["PREBAKE_PACKAGES"]).glob(f"prebake*{suffix}"))
+    if len(found) != 1:
+        raise AssertionError(f"not one {suffix} in $PREBAKE_PACKAGES, but {found}: packaging/build")
+    return found[0]
+
+
+def install_deb(off, deb=None, *options):
+    """As a build of an image does: by dpkg, in a chroot without systemd. Returns what it prints."""
+    shutil.copyfile(deb or package(".deb"), off.path("/tmp/prebake.deb"))
+    try:
+        return off.chroot("dpkg", *options, "-i", "/tmp/prebake.deb")
+    finally:
+        off.path("/tmp/prebake.deb").unlink()
+
+
+class PackagedTest(BootTest):
+    """The image of these machines is bare: each test installs what it wants."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.bare = Image((machine.base_root(),))
+        cls.cri_program = os.path.abspath(os.environ["PREBAKE_CRI_CLIENT"])
+
+    @classmethod
+    def make_packaged(cls, name, containerd=True, **options):
+        """A machine that is off, with the package installed in it, and containerd's data on a disk of its
+        own. No cloud-init: with it, how long a boot takes says more of it than of us."""
+        made = cls.make_machine(name, image=cls.bare, disks=(STORE,), **options)
+        made.write("/etc/hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost\n")
+        made.write("/etc/cloud/cloud-init.disabled", "")
+        # Firmware of EC2 promises a metadata service. How long one that is not there is waited for:
+        made.write("/etc/prebake/conf.d/test.toml", '[firstboot]\nmetadata_timeout = "3s"\n')
+        made.write("/etc/containerd/config.toml", CONTAINERD_CONFIG.format(
+            restrict="false" if has_capability(CAP_SYS_RESOURCE) else "true"))
+        enable(made, "mask", "nvmf-autoconnect.service")  # there is no NVMe in a container
+        if containerd:
+            enable(made, "enable", "containerd.service")
+        install_deb(made)
+        return made
+
+    @classmethod
+    def make_clone(cls, name, image):
+        """A machine of a baked image that is off: without a metadata service, so that there is nothing but
+        loopback for it. The firmware says who it is."""
+        made = cls.make_machine(name, image=image, imds=False)
+        # As whoever configures the network writes it, which nobody does here; CRI copies it.
+        made.write("/etc/resolv.conf", "")
+        return made
+
+    # The builder
+
+    @classmethod
+    def registry_in(cls, booted):
+        """A docker-registry on the loopback interface of the machine; stop() it by and by."""
+        registry = DockerRegistry(booted.directory / "registry",
+                                  ("nsenter", f"--net={booted.network.path}", "--"))
+        cls.addClassCleanup(registry.stop)
+        return registry
+
+    @staticmethod
+    def push(booted, registry, repository, *layers, tag="1.0"):
+        """Pushes a busybox that sleeps, with further layers; returns its reference."""
+        image = oci_image.image([oci_image.busybox_layer(), *layers], command=SLEEP)
+        return booted.network.call(registry.push, repository, image, tag)
+
+    @staticmethod
+    def write_list(booted, *tables):
+        """What `systemctl start prebake-bake` bakes: (reference, keys) each."""
+        lines = []
+        for reference, keys in tables:
+            lines += ["[[image]]", f'ref = "{reference}"']
+            lines += [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
+        booted.write("/etc/prebake/images.d/test.toml", "\n".join(lines) + "\n")
+
+    # The node
+
+    def status(self, booted, *options, code=0):
+        done = booted.run_raw("prebake", "status", "--json", *options)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        return json.loads(done.stdout)
+
+    @staticmethod
+    def condition(status, name):
+        found, = (item for item in status["conditions"] if item["type"] == name)
+        return found
+
+    @staticmethod
+    def ledger(booted):
+        """As whoever comes through SSM's port forwarding reads it."""
+        def get():
+            with urllib.request.urlopen("http://localhost:9813/v1/ledger", timeout=60) as answer:
+                return json.load(answer)
+        return booted.network.call(get)
+
+    def until_counted(self, booted, image, **counts):
+        """Waits until the ledger has these counts for the image; returns its whole entry."""
+        def entry():
+            found = [item for item in self.ledger(booted).get("images", []) if item["name"] == image]
+            if found and all(int(found[0][key]) == value for key, value in counts.items()):
+                return found[0]
+            return None
+        return wait_until(entry, f"the ledger of {booted.name} has {counts} for {image}")
+
+    def cri(self, booted, verb, *arguments):
+        socket = booted.seen_from_outside / "run/containerd/containerd.sock"
+        command = [self.cri_program, socket, verb, *arguments]
+        done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True, timeout=240)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout.strip()
+
+    def start_pod(self, booted, name, image):
+        """As the kubelet would: a sandbox, and a container of the image in it."""
+        socket = booted.seen_from_outside / "run/containerd/containerd.sock"
+        wait_until(lambda: subprocess.run([self.cri_program, socket, "ready"],
+                                          stderr=subprocess.DEVNULL).returncode == 0, "CRI serves")
+        pod = self.cri(booted, "pod", name)
+        self.cri(booted, "container", pod, name, image, *SLEEP)
+        return pod
+
+    def end_pod(self, booted, pod):
+        """As a kubelet does before the machine goes down; systemd would wait 90 s for what sleeps."""
+        self.cri(booted, "remove-pod", pod)

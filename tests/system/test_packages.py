@@ -1,0 +1,312 @@
+#!/usr/bin/python3
+"""The packages themselves: what is in them, what they need, and what dpkg and rpm do with them, in roots
+without a running systemd. packaging/build has built them.
+
+PREBAKE_UPDATE_GOLDEN=1 writes the file lists anew instead of comparing them.
+"""
+
+import hashlib
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import unittest
+
+import harness
+import machine
+from booted import CLAIM
+from daemons import ADMIN_PATH, Workspace
+from machine import Image, Machine
+from packaged import install_deb, package
+
+GOLDEN = pathlib.Path(__file__).resolve().parent / "packages"
+UNITS = ("prebake-firstboot.service", "prebaked.service", "prebake-ready.target")
+CONFIG = "/etc/prebake/prebake.toml"
+RECORD = "/var/lib/prebake/bake.json"
+MAX_PROGRAM_BYTES = 12_000_000
+# Of Amazon Linux 2023 and RHEL 9, the oldest that we run on. GCC_4.2.0 is libgcc_s of 2007.
+NEWEST_SYMBOLS = {"GLIBC": (2, 34), "GCC": (4, 2, 0), "OPENSSL": (3, 0, 0)}
+LIBRARIES = {"libc.so.6", "libm.so.6", "libgcc_s.so.1", "libssl.so.3", "libcrypto.so.3",
+             "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
+ARMED = "/run/prebake/seal-at-shutdown.json"
+
+
+def run(*command, code=0, epoch=None, **options):
+    environment = {"PATH": ADMIN_PATH, "LC_ALL": "C.UTF-8"}
+    if epoch:
+        environment["SOURCE_DATE_EPOCH"] = str(epoch)
+    done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, env=environment, **options)
+    if done.returncode != code:
+        raise AssertionError(f"{' '.join(map(str, command))}: {done.returncode}\n{done.stdout}")
+    return done.stdout
+
+
+def unpacked(deb, directory):
+    run("dpkg-deb", "-R", deb, directory)
+    return directory
+
+
+class Contents(unittest.TestCase):
+    maxDiff = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.workspace = Workspace()
+        cls.addClassCleanup(cls.workspace.remove)
+        cls.deb, cls.rpm = package(".deb"), package(".rpm")
+        cls.tree = unpacked(cls.deb, cls.workspace.path / "deb")
+        cls.program = cls.tree / "usr/bin/prebake"
+
+    def assert_golden(self, name, lines):
+        golden = GOLDEN / name
+        text = "".join(f"{line}\n" for line in lines)
+        if os.environ.get("PREBAKE_UPDATE_GOLDEN"):
+            golden.parent.mkdir(exist_ok=True)
+            golden.write_text(text)
+            self.skipTest(f"{golden} was written, not compared")
+        self.assertEqual(text, golden.read_text(), f"see the head of {__file__}")
+
+    # What is in them
+
+    def test_files_of_the_deb(self):
+        listed = []
+        for line in run("dpkg-deb", "-c", self.deb).splitlines():
+            mode, owner, _, _, _, name = line.split(None, 5)
+            listed.append(f"{mode} {owner} {name.lstrip('.')}")
+        self.assert_golden("deb.list", sorted(listed, key=lambda line: line.split()[2]))
+
+    def test_control_of_the_deb(self):
+        fields = run("dpkg-deb", "-f", self.deb, "Package", "Architecture", "Section", "Priority",
+                     "Depends", "Recommends").splitlines()
+        scripts = sorted(path.name for path in (self.tree / "DEBIAN").iterdir())
+        self.assert_golden("deb.control", [*fields, *scripts])
+
+    def test_files_of_the_rpm(self):
+        shown = run("rpm", "-qp", "--qf", "[%{FILEMODES:perms} %{FILEUSERNAME}/%{FILEGROUPNAME} "
+                    "%{FILENAMES} %{FILEFLAGS:fflags}\n]", self.rpm)
+        self.assert_golden("rpm.list", [line.rstrip() for line in shown.splitlines()])
+
+    def test_what_the_rpm_requires(self):
+        required = run("rpm", "-qp", "--requires", self.rpm).splitlines()
+        self.assert_golden("rpm.requires", sorted(set(required)))
+        text = "\n".join(required)
+        for name, newest in NEWEST_SYMBOLS.items():
+            for version in re.findall(rf"\({name}_([0-9.]+)\)", text):
+                self.assertLessEqual(tuple(map(int, version.split("."))), newest)
+
+    def test_both_have_the_same_program_and_the_same_files(self):
+        other = self.workspace.path / "rpm"
+        other.mkdir()
+        run("sh", "-c", 'rpm2cpio "$1" | cpio -idm --quiet', "sh", self.rpm.resolve(), cwd=other)
+
+        def sums(root, without):
+            return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+                    for path in root.rglob("*") if path.is_file()
+                    and not any(part in str(path) for part in without)}
+        theirs = sums(other, ())
+        self.assertIn("usr/bin/prebake", theirs)
+        self.assertEqual(theirs, sums(self.tree, ("/DEBIAN/",)))
+
+    # The program
+
+    def test_the_program_runs_on_every_distribution_that_we_name(self):
+        dynamic = run("objdump", "-p", self.program)
+        needed = set(re.findall(r"NEEDED\s+(\S+)", dynamic))
+        self.assertLessEqual(needed, LIBRARIES)
+        self.assertIn("libcrypto.so.3", needed, "the distribution patches it")
+        self.assertNotIn("RPATH", dynamic)
+        symbols = run("objdump", "-T", self.program)
+        seen = {}
+        for name, version in re.findall(r"\b(GLIBC|GCC|OPENSSL|GLIBCXX|CXXABI)_([0-9.]+)", symbols):
+            seen.setdefault(name, set()).add(tuple(map(int, version.split("."))))
+        newest = {name: max(versions) for name, versions in seen.items()}
+        print(f"\nneeds {', '.join(sorted(needed))}\nnewest symbols: " + ", ".join(
+            f"{name}_{'.'.join(map(str, version))}" for name, version in sorted(newest.items())))
+        self.assertEqual(set(newest), set(NEWEST_SYMBOLS))
+        for name, version in newest.items():
+            self.assertLessEqual(version, NEWEST_SYMBOLS[name], name)
+
+    def test_the_program_is_small_stripped_and_hardened(self):
+        size = self.program.stat().st_size
+        print(f"\nprogram {size:,} bytes, deb {self.deb.stat().st_size:,}, "
+              f"rpm {self.rpm.stat().st_size:,}")
+        self.assertLess(size, MAX_PROGRAM_BYTES)
+        self.assertNotIn(".symtab", run("objdump", "-h", self.program))
+        headers = run("objdump", "-p", "-f", self.program)
+        self.assertIn("DYNAMIC", headers.splitlines()[4] + headers, "position independent")
+        self.assertIn("RELRO", headers)
+        self.assertRegex(headers, r"FLAGS\s+0x0*8\b|BIND_NOW|FLAGS_1\s+0x0*800000[19]")
+        self.assertIn("__stack_chk_fail", run("objdump", "-T", self.program))
+        self.assertRegex(run("objdump", "-T", self.program), r"__\w+_chk\b")
+        version = re.search(r"(?m)^Version: (.*)-\d+$", run("dpkg-deb", "-I", self.deb)
+                            .replace("\n ", "\n"))[1]
+        self.assertEqual(run(self.program, "--version"), f"prebake {version}\n")
+
+    def test_where_and_when_it_was_built_is_not_in_it(self):
+        """.ci/run builds everything twice, in two places; this finds the usual reason sooner."""
+        self.assertNotIn(str(machine.TOP).encode(), self.program.read_bytes())
+        for suffix, generator in ((".deb", "DEB"), (".rpm", "RPM")):
+            with self.subTest(generator):
+                again = self.workspace.path / generator
+                run("cpack", "--config", self.deb.parent.parent / "CPackConfig.cmake", "-G", generator,
+                    "-B", again, epoch=int(self.deb_time()))
+                made, = again.glob(f"*{suffix}")
+                self.assertEqual(made.name, package(suffix).name)
+                self.assertEqual(made.read_bytes(), package(suffix).read_bytes())
+
+    def deb_time(self):
+        """What packaging/build took for the time of everything."""
+        return run("stat", "-c", "%Y", self.tree / "usr/share/doc/prebake/copyright").strip()
+
+    # What the judges say
+
+    def test_lintian_has_nothing_to_say(self):
+        # As root it would warn of being root.
+        said = run("lintian", "--allow-root", "--tag-display-limit", "0", "--fail-on", "error,warning",
+                   self.deb)
+        self.assertEqual(said, "")
+
+    def test_rpmlint_has_nothing_to_say(self):
+        said = run("rpmlint", "-c", machine.TOP / "packaging/rpm/rpmlint.toml", self.rpm)
+        self.assertRegex(said, r"1 packages? and 0 specfiles? checked; 0 errors, 0 warnings")
+
+
+class Roots(unittest.TestCase):
+    """What dpkg and rpm leave in a root in which no systemd runs."""
+    maxDiff = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.workspace = Workspace()
+        cls.addClassCleanup(cls.workspace.remove)
+
+    def setUp(self):
+        name = self.id().rpartition(".")[2]
+        self.machine = Machine(self.workspace.path / name, Image((machine.base_root(),)))
+        self.addCleanup(self.machine.close)
+        self.deb, self.rpm = package(".deb"), package(".rpm")
+
+    def files(self):
+        """Everything in the root, with its contents; without the databases of dpkg and rpm, and without
+        what each sysusers run writes."""
+        found = {}
+        for path in self.machine.root.rglob("*"):
+            name = "/" + str(path.relative_to(self.machine.root))
+            if not re.match(r"/(var/lib/dpkg|root/\.rpmdb|var/log|var/cache|proc|sys|dev|tmp|"
+                            r"etc/(group|gshadow)-?|etc/\.pwd\.lock|var/lib/systemd/deb-systemd-helper)(/|$)",
+                            name):
+                found[name] = (os.readlink(path) if path.is_symlink() else
+                               path.read_bytes() if path.is_file() else None)
+        return found
+
+    def enabled(self):
+        return {unit: subprocess.run(["systemctl", "--root", self.machine.root, "is-enabled", unit],
+                                     stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                     text=True).stdout.strip()
+                for unit in UNITS}
+
+    def other_version(self, version, change=lambda tree: None):
+        """The package with another version, and whatever else `change` does to it."""
+        tree = unpacked(self.deb, self.workspace.path / f"{self.id()}-{version}")
+        control = tree / "DEBIAN/control"
+        control.write_text(re.sub(r"(?m)^Version: .*$", f"Version: {version}", control.read_text()))
+        change(tree)
+        made = self.workspace.path / f"{self.id()}-{version}.deb"
+        run("dpkg-deb", "--root-owner-group", "-b", tree, made)
+        return made
+
+    def assert_nothing_happened(self):
+        self.assertEqual(self.enabled(), dict.fromkeys(UNITS, "enabled"))
+        for path in (CLAIM, RECORD, "/run/prebake"):
+            self.assertFalse(self.machine.path(path).exists(), path)
+        self.assertIn("\nprebake:", self.machine.read("/etc/group"))
+        for directory in ("conf.d", "images.d", "seal.d", "firstboot.d"):
+            self.assertTrue(self.machine.path(f"/etc/prebake/{directory}").is_dir(), directory)
+
+    # dpkg
+
+    def test_deb_installed_removed_purged(self):
+        before = self.files()
+        said = install_deb(self.machine)
+        self.assertNotRegex(said, "(?i)error|warning|fail")
+        self.assert_nothing_happened()
+        self.machine.write(RECORD, "{}")
+        self.machine.chroot("dpkg", "--remove", "prebake")
+        self.assertFalse(self.machine.path("/usr/bin/prebake").exists())
+        for kept in (CONFIG, RECORD):
+            self.assertTrue(self.machine.path(kept).exists(), kept)
+        self.machine.chroot("dpkg", "--purge", "prebake")
+        self.assertEqual(self.files(), before)
+
+    def test_deb_upgraded(self):
+        def older(tree):
+            (tree / "usr/share/prebake/gone").write_text("of the older version\n")
+            (tree / "etc/prebake/prebake.toml").write_text("# as it was\n")
+        old = self.other_version("0.0.9-1", older)
+        install_deb(self.machine, old)
+        run("systemctl", "--root", self.machine.root, "disable", "prebake-ready.target")
+        self.machine.write(CONFIG, '[bake]\nparallel_images = 2\n')
+        self.machine.write(RECORD, "{}")
+        install_deb(self.machine, None, "--force-confold")
+        self.assertEqual(self.machine.read(CONFIG), '[bake]\nparallel_images = 2\n')
+        self.assertEqual(self.machine.read(RECORD), "{}")
+        self.assertFalse(self.machine.path("/usr/share/prebake/gone").exists())
+        self.assertEqual(self.enabled(), {**dict.fromkeys(UNITS, "enabled"),
+                                          "prebake-ready.target": "disabled"})
+        # An untouched one moves with the package.
+        self.machine.write(CONFIG, "# as it was\n")
+        install_deb(self.machine, old, "--force-downgrade", "--force-confnew")
+        install_deb(self.machine)
+        self.assertIn("[readiness]", self.machine.read(CONFIG))
+
+    def test_deb_that_a_seal_is_waiting_for_stays(self):
+        install_deb(self.machine)
+        self.machine.write(ARMED, "{}")
+        with self.assertRaisesRegex(AssertionError, "prebake seal --disarm"):
+            self.machine.chroot("dpkg", "--remove", "prebake")
+        self.assertTrue(self.machine.path("/usr/bin/prebake").exists())
+        self.machine.path(ARMED).unlink()
+        self.machine.chroot("dpkg", "--remove", "prebake")
+
+    def test_units_that_were_masked_stay_masked(self):
+        run("systemctl", "--root", self.machine.root, "mask", "prebaked.service")
+        install_deb(self.machine)
+        self.assertEqual(self.enabled(), {**dict.fromkeys(UNITS, "enabled"),
+                                          "prebaked.service": "masked"})
+
+    # rpm
+
+    def rpm_run(self, *arguments, code=0):
+        # What it requires is in this root, but not in a database of rpm's.
+        return run("rpm", "--root", self.machine.root, "--nodeps", "--nosignature", *arguments, code=code)
+
+    def test_rpm_installed_upgraded_erased(self):
+        before = self.files()
+        self.assertNotRegex(self.rpm_run("-i", self.rpm), "(?i)error|warning|fail")
+        self.assert_nothing_happened()
+        self.machine.write(CONFIG, "[bake]\nparallel_images = 2\n")
+        self.machine.write(RECORD, "{}")
+        self.rpm_run("-U", "--force", self.rpm)
+        self.assertEqual(self.machine.read(CONFIG), "[bake]\nparallel_images = 2\n")
+        self.rpm_run("-e", "prebake")
+        self.assertEqual(self.enabled(), dict.fromkeys(UNITS, ""))
+        left = {name for name in self.files() if name not in before}
+        self.assertEqual(left, {"/etc/prebake", f"{CONFIG}.rpmsave", "/var/lib/prebake", RECORD})
+
+    def test_rpm_leaves_presets_to_the_administrator(self):
+        self.machine.write("/etc/systemd/system-preset/00-site.preset", "disable prebaked.service\n")
+        self.rpm_run("-i", self.rpm)
+        self.assertEqual(self.enabled(), {**dict.fromkeys(UNITS, "enabled"),
+                                          "prebaked.service": "disabled"})
+
+    def test_rpm_that_a_seal_is_waiting_for_stays(self):
+        self.rpm_run("-i", self.rpm)
+        self.machine.write(ARMED, "{}")
+        self.assertIn("prebake seal --disarm", self.rpm_run("-e", "prebake", code=1))
+        self.assertTrue(self.machine.path("/usr/bin/prebake").exists())
+
+
+if __name__ == "__main__":
+    harness.main()
