@@ -1,14 +1,7 @@
 # Fills the template's @ITEMS@ with what `prebake seal --list --json` says.
 cmake_minimum_required(VERSION 3.22)
+include(${CMAKE_CURRENT_LIST_DIR}/roff.cmake)
 file(READ ${ITEMS_FILE} json)
-
-# Text as roff(7) takes it: hyphens that can be copied, no accidental requests.
-function(roff out text)
-    string(REPLACE "\\" "\\e" text "${text}")
-    string(REPLACE "-" "\\-" text "${text}")
-    string(REGEX REPLACE "^([.'])" "\\\\&\\1" text "${text}")
-    set(${out} "${text}" PARENT_SCOPE)
-endfunction()
 
 set(ITEMS "")
 string(JSON count LENGTH "${json}" items)
