@@ -1,0 +1,93 @@
+# Completion of prebake(1) for bash. Loaded by bash-completion, but uses nothing of it.
+# shellcheck shell=bash
+
+# The identity items of `prebake seal --list`; nothing if it cannot be asked.
+_prebake_items() {
+    "${COMP_WORDS[0]}" seal --list --json 2>/dev/null |
+        sed -n 's/^ *"name": "\([a-z0-9-]*\)",*$/\1/p'
+}
+
+_prebake_reply() { # WORDS [WORD]
+    mapfile -t COMPREPLY < <(compgen -W "$1" -- "${2-$cur}")
+}
+
+# What may stand after the option $1: fails if that takes no value.
+_prebake_value() {
+    local before=
+    case $1 in
+        -f | --file | --config | --lock | -a | --address)
+            compopt -o filenames 2>/dev/null
+            mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+            ;;
+        --state-dir | --root | --kubelet-root)
+            compopt -o filenames 2>/dev/null
+            mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+            ;;
+        --log-level) _prebake_reply "error warn info debug" ;;
+        --progress) _prebake_reply "auto tty plain json none" ;;
+        --format) _prebake_reply "text json brief prometheus" ;;
+        --platform) _prebake_reply "linux/amd64 linux/arm64" ;;
+        -n | --namespace) _prebake_reply "k8s.io moby default" ;;
+        --snapshotter) _prebake_reply "overlayfs native soci" ;;
+        --only | --skip | --also) # names with commas between them
+            case $cur in *,*) before=${cur%,*}, ;; esac
+            compopt -o nospace 2>/dev/null
+            _prebake_reply "$(_prebake_items)" "${cur##*,}"
+            COMPREPLY=("${COMPREPLY[@]/#/$before}")
+            ;;
+        --kubernetes) COMPREPLY=() ;;
+        *) return 1 ;;
+    esac
+}
+
+_prebake() {
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+    local commands="plan bake verify seal firstboot status daemon kubelet-config"
+    local options="--help --config --state-dir --address --namespace --snapshotter --log-level --json --quiet"
+    local i command=
+    COMPREPLY=()
+
+    # Readline breaks --option=value into three words.
+    if [[ $cur == = ]]; then
+        cur=
+    elif [[ $prev == = ]]; then
+        prev=${COMP_WORDS[COMP_CWORD - 2]}
+    fi
+    [[ $prev != -* ]] || ! _prebake_value "$prev" || return 0
+    [[ $prev != --wait ]] || [[ ${COMP_WORDS[COMP_CWORD - 1]} != = ]] || return 0
+
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        case ${COMP_WORDS[i]} in
+            -f | --file | --config | --lock | -a | --address | --state-dir | --log-level | -n | \
+                --namespace | --snapshotter)
+                i=$((i + 1)) # its value is no command
+                [[ ${COMP_WORDS[i]-} != = ]] || i=$((i + 1))
+                ;;
+            plan | bake | verify | seal | firstboot | status | daemon | kubelet-config)
+                command=${COMP_WORDS[i]}
+                break
+                ;;
+        esac
+    done
+
+    if [[ $cur != -* ]]; then
+        [[ -n $command ]] || _prebake_reply "$commands"
+        return 0
+    fi
+    case $command in
+        plan) options+=" --file --platform --lock" ;;
+        bake) options+=" --file --platform --progress --no-space-check" ;;
+        verify) options+=" --deep --sealed" ;;
+        seal)
+            options+=" --check --list --at-shutdown --disarm --root --dry-run --yes --only --skip --also"
+            ;;
+        firstboot) options+=" --online" ;;
+        status) options+=" --format --brief --wait" ;;
+        kubelet-config) options+=" --check --kubernetes --kubelet-root" ;;
+        daemon) ;;
+        *) options+=" --version" ;;
+    esac
+    _prebake_reply "$options"
+}
+
+complete -F _prebake prebake

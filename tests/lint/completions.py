@@ -1,0 +1,162 @@
+#!/usr/bin/python3
+"""The completions, asked as each shell asks them. PREBAKE names the program, whose identity items
+they offer."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+COMPLETIONS = pathlib.Path(__file__).resolve().parents[2] / "packaging/completions"
+SECONDS = 60
+
+COMMANDS = {"plan", "bake", "verify", "seal", "firstboot", "status", "daemon", "kubelet-config"}
+
+# What is typed, what must be offered, and what must not.
+ROWS = (
+    ("prebake ", COMMANDS, {"--file", "auto"}),
+    ("prebake ba", {"bake"}, {"plan"}),
+    ("prebake --namespace moby se", {"seal"}, {"status"}),
+    ("prebake --log-level ", {"error", "warn", "info", "debug"}, COMMANDS),
+    ("prebake --v", {"--version"}, set()),
+    ("prebake plan --", {"--file", "--platform", "--lock", "--json"}, {"--progress", "--deep"}),
+    ("prebake plan -f some.l", {"some.list"}, {"some-directory/"}),
+    ("prebake plan --lock some.l", {"some.list"}, set()),
+    ("prebake --config some.l", {"some.list"}, set()),
+    ("prebake bake --pro", {"--progress"}, {"--platform"}),
+    ("prebake bake --progress ", {"auto", "tty", "plain", "json", "none"}, {"text"}),
+    ("prebake bake --progress=p", {"plain"}, {"auto"}),
+    ("prebake bake -n m", {"moby"}, {"k8s.io"}),
+    ("prebake verify --", {"--deep", "--sealed", "--snapshotter"}, {"--file"}),
+    ("prebake seal --", {"--check", "--list", "--at-shutdown", "--disarm", "--root", "--dry-run",
+                         "--yes", "--only", "--skip", "--also"}, {"--armed", "--file"}),
+    ("prebake seal --root some", {"some-directory/"}, {"some.list"}),
+    ("prebake seal --only ssh-h", {"ssh-host-keys"}, {"machine-id"}),
+    ("prebake seal --skip ssh-host-keys,machine", {"machine-id"}, {"hosts"}),
+    ("prebake firstboot --o", {"--online"}, set()),
+    ("prebake status --f", {"--format"}, set()),
+    ("prebake status --format ", {"text", "json", "brief", "prometheus"}, {"plain"}),
+    ("prebake status --format=js", {"json"}, {"text"}),
+    ("prebake kubelet-config --k", {"--kubernetes", "--kubelet-root"}, {"--check"}),
+)
+
+# As readline calls a completion: the line in words, "=" being a word of its own.
+BASH = r"""
+source "$1/prebake.bash"
+complete -p prebake | grep -q -- '-F _prebake prebake' || exit 1
+COMP_WORDS=("${@:2}")
+COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+_prebake
+for word in "${COMPREPLY[@]}"; do
+    if [ -d "$word" ]; then echo "$word/"; else echo "$word"; fi
+done
+"""
+
+FISH = r"""
+source $argv[1]/prebake.fish
+complete -C $argv[2] | string split --fields 1 \t
+true # string fails when nothing was to be split
+"""
+
+# A shell in a terminal of its own, in which a key completes and says what compadd was given. Where
+# a function only asks for what matches (-O, -A, -D), it is left alone.
+ZSH_INSIDE = r"""
+PS1= PS2=
+fpath=($COMPLETIONS $fpath)
+autoload -Uz compinit
+compinit -u -D
+zstyle ':completion:*' completer _complete
+compadd() {
+    local -a matches
+    local to=${@[(i)(-|--)]}
+    if [[ ${@[1,$to]} == *-[OAD]* ]]; then
+        builtin compadd "$@"
+        return
+    fi
+    builtin compadd -O matches "$@"
+    local match
+    for match in $matches; do
+        print -r -- "MATCH<$match>"
+    done
+    builtin compadd "$@"
+}
+tell() { zle complete-word; zle kill-whole-line; print -r -- "THE-""END" }
+zle -C complete-word complete-word _main_complete
+zle -N tell
+bindkey '^T' tell
+print READY-TO-COMPLETE
+"""
+ZSH = r"""
+zmodload zsh/zpty
+zpty inside zsh -f -i
+zpty -w inside "source $1"
+zpty -r -m inside line '*READY-TO-COMPLETE*'
+zpty -w -n inside "$2"$'\x14'
+zpty -r -m inside line '*THE-END*'
+print -r -- "$line"
+zpty -d inside
+"""
+
+
+def run(arguments, directory, environment):
+    result = subprocess.run(arguments, cwd=directory, env=environment, capture_output=True,
+                            text=True, timeout=SECONDS, check=False)
+    if result.returncode != 0 or result.stderr:
+        raise SystemExit(f"completions: {arguments[0]} ended with {result.returncode}: "
+                         f"{result.stderr or result.stdout}")
+    return result.stdout
+
+
+def offered_by_bash(line, directory, environment):
+    words = [word for part in line.split(" ") for word in re.split("(=)", part)]
+    arguments = ["bash", "--norc", "-c", BASH, "bash", COMPLETIONS, *words]
+    output = run(arguments, directory, environment)
+    return {word.rpartition(",")[2] for word in output.split()}
+
+
+def offered_by_fish(line, directory, environment):
+    output = run(["fish", "--no-config", "-c", FISH, COMPLETIONS, line], directory, environment)
+    return {re.split("[,=]", word)[-1] for word in output.split("\n") if word}
+
+
+def offered_by_zsh(line, directory, environment):
+    script = pathlib.Path(environment["HOME"]) / "inside.zsh"
+    script.write_text(ZSH_INSIDE)
+    output = run(["zsh", "-f", "-c", ZSH, "zsh", script, line], directory,
+                 environment | {"COMPLETIONS": str(COMPLETIONS)})
+    found = set(re.findall("MATCH<(.*?)>", output))
+    return {name + "/" if (directory / name).is_dir() else name for name in found}
+
+
+SHELLS = {"bash": offered_by_bash, "fish": offered_by_fish, "zsh": offered_by_zsh}
+
+
+def main():
+    program = pathlib.Path(os.environ["PREBAKE"])
+    findings = 0
+    with tempfile.TemporaryDirectory() as name:
+        home, directory = pathlib.Path(name, "home"), pathlib.Path(name, "here")
+        home.mkdir()
+        (directory / "some-directory").mkdir(parents=True)
+        (directory / "some.list").touch()
+        pathlib.Path(name, "bin").mkdir()
+        pathlib.Path(name, "bin/prebake").symlink_to(program.resolve())
+        environment = {"HOME": str(home), "TERM": "dumb", "LC_ALL": "C.UTF-8",
+                       "PATH": f"{name}/bin:/usr/bin:/bin"}
+        for shell, offered_by in SHELLS.items():
+            for line, wanted, unwanted in ROWS:
+                offered = offered_by(line, directory, environment)
+                wrong = {"missing": wanted - offered, "too many": unwanted & offered}
+                for what, words in wrong.items():
+                    if words:
+                        print(f"{shell}: {line!r}: {what}: {', '.join(sorted(words))}; "
+                              f"offered: {', '.join(sorted(offered)) or 'nothing'}")
+                        findings += 1
+    print(f"completions: {len(SHELLS)} shells, {len(ROWS)} lines, {findings} findings")
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
