@@ -47,7 +47,7 @@ _prebake() {
     local i command=
     COMPREPLY=()
 
-    # Readline breaks --option=value into three words.
+    # Readline takes the "=" between an option and its value for a word.
     if [[ $cur == = ]]; then
         cur=
     elif [[ $prev == = ]]; then
