@@ -108,6 +108,13 @@ class Status(node.NodeTest):
         self.status("--wait=1", code=harness.NOT_READY)
         self.assertGreaterEqual(time.monotonic() - begin, 1)
 
+    def test_waiting_without_a_number_takes_the_configured_deadline(self):
+        self.configure('[readiness]\ndeadline = "1s"\n')
+        begin = time.monotonic()
+        result = self.prebake("status", "--wait")
+        self.assertEqual(result.code, harness.NOT_READY, result)
+        self.assertTrue(1 <= time.monotonic() - begin < 60)
+
     def test_waiting_for_a_daemon_that_comes_later(self):
         self.configure("[guard]\nmin_free = \"0\"\n")
         waiting = self.start("status", "--wait=60", "--brief")
