@@ -70,6 +70,10 @@ std::optional<FreeSpace> Storage::free_space(const std::vector<std::string>& sna
     return free;
 }
 
+std::optional<std::filesystem::path> Storage::content_directory() const {
+    return root_of(kContentType, "content");
+}
+
 std::optional<std::filesystem::path> Storage::root_of(std::string_view type,
                                                       std::string_view id) const {
     for (const containerd::Plugin& plugin : plugins_) {

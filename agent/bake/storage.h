@@ -33,6 +33,9 @@ class Storage {
     /// Writes back the content store: up to 2.1 containerd does not sync its directory entries.
     void sync_content() const;
 
+    /// The directory of the content store, as containerd names it; nothing if it does not.
+    std::optional<std::filesystem::path> content_directory() const;
+
     /// True if the blob's file is seen in the content store, of this size. False also where the
     /// store is not visible to us.
     bool sees_blob(const oci::Digest& digest, std::uint64_t size) const;

@@ -82,10 +82,40 @@ Judgement no_record(const NodeFacts& facts, const char* status) {
             .next_step = "restore /var/lib/prebake/bake.json, or bake the images again"};
 }
 
+/// On a machine that nothing was baked for, CRI pulls its sandbox image as it always did: that is
+/// to be known, but nobody who waits for baked images should wait for this one.
+Judgement nothing_baked(const NodeFacts& facts) {
+    const std::string sandbox = facts.is_sandbox_missing
+                                    ? ", and CRI will pull its sandbox image " + facts.sandbox_image
+                                    : "";
+    return {.status = kTrue,
+            .reason = "NothingBaked",
+            .message = "no image was baked on this machine" + sandbox,
+            .next_step = "prebake bake -f LIST"};
+}
+
+/// All at once: not an image is missing, but what they were in.
+Judgement nothing_left(const NodeFacts& facts, std::size_t missing) {
+    const std::string where =
+        facts.content_directory.empty() ? "" : " (" + facts.content_directory + ")";
+    return {.status = kFalse,
+            .reason = "NothingLeft",
+            .message = "none of the " + counted(missing, "baked image") +
+                       " is in containerd's store any more" + where +
+                       ": its data were removed, or another disk is mounted there",
+            .next_step =
+                "mount the disk that was baked and restart containerd, or bake again: "
+                "prebake bake -f LIST"};
+}
+
 Judgement present(const NodeFacts& facts) {
     if (!facts.record_problem.empty()) return no_record(facts, kFalse);
     if (auto judgement = unchecked(facts)) return *judgement;
+    if (facts.images.empty()) return nothing_baked(facts);
     const Images missing = those(facts, [](const ImageHealth& image) { return !image.is_present; });
+    if (missing.size() > 1 && missing.size() == facts.images.size()) {
+        return nothing_left(facts, missing.size());
+    }
     const auto sandbox = std::find_if(missing.begin(), missing.end(),
                                       [](const ImageHealth* image) { return image->is_sandbox; });
     if (facts.is_sandbox_missing || sandbox != missing.end()) {
@@ -97,12 +127,6 @@ Judgement present(const NodeFacts& facts) {
                 .next_step = "prebake bake " + name};
     }
     if (!missing.empty()) return amiss(missing, "ImagesMissing", "is not whole", "prebake verify");
-    if (facts.images.empty()) {
-        return {.status = kTrue,
-                .reason = "NothingBaked",
-                .message = "no image was baked on this machine",
-                .next_step = "prebake bake -f LIST"};
-    }
     return {.status = kTrue,
             .reason = "AllPresent",
             .message = counted(facts.images.size(), "image") + " with their names and content"};
@@ -159,6 +183,10 @@ Judgement resolves(const NodeFacts& facts) {
     return {.status = kTrue, .reason = "Resolves", .message = "CRI finds every image by its names"};
 }
 
+/// The unit may be started once a boot, and has been.
+constexpr const char* kStartFirstBootAgain =
+    "systemctl reset-failed prebake-firstboot && systemctl start prebake-firstboot";
+
 Judgement claimed(const NodeFacts& facts) {
     const IdentityFacts& identity = facts.identity;
     if (!identity.problem.empty()) {
@@ -167,11 +195,10 @@ Judgement claimed(const NodeFacts& facts) {
                 .message = identity.problem,
                 .next_step = "prebake firstboot"};
     }
-    const auto not_yet = [](const char* reason, const char* message) {
-        return Judgement{.status = kFalse,
-                         .reason = reason,
-                         .message = message,
-                         .next_step = "systemctl start prebake-firstboot.service"};
+    const auto not_yet = [](const char* reason, const char* message,
+                            const char* next_step = kStartFirstBootAgain) {
+        return Judgement{
+            .status = kFalse, .reason = reason, .message = message, .next_step = next_step};
     };
     switch (identity.claim.state()) {
         case v1::Claim::UNCLAIMED:
@@ -179,7 +206,8 @@ Judgement claimed(const NodeFacts& facts) {
         case v1::Claim::SEALED:
             return not_yet("NotClaimed", "the machine is sealed, and no first boot has run since");
         case v1::Claim::CLAIMING:
-            return not_yet("ClaimIncomplete", "the first boot has begun and is not complete");
+            return not_yet("ClaimIncomplete", "the first boot has begun and is not complete",
+                           "systemctl start prebake-online");
         case v1::Claim::CLAIMED:
             break;
         case v1::Claim_State_Claim_State_INT_MIN_SENTINEL_DO_NOT_USE_:

@@ -38,6 +38,7 @@ struct NodeFacts {
     std::string record_problem;   ///< the bake record cannot be read
     bool has_cri = false;         ///< containerd's CRI plugin answers
     std::string snapshotter;
+    std::string content_directory;  ///< containerd's content store; empty: it does not say
     std::string sandbox_image;
     bool is_sandbox_missing = false;  ///< CRI names one, and containerd has no such image
     std::vector<ImageHealth> images;

@@ -9,6 +9,7 @@
 
 #include "agent/bake/labels.h"
 #include "agent/bake/names.h"
+#include "agent/bake/storage.h"
 #include "agent/base/error.h"
 #include "agent/containerd/content.h"
 #include "agent/node/time_form.h"
@@ -102,6 +103,8 @@ void ImageKeeper::ask_runtime() {
     facts.has_cri = answer.has_cri;
     facts.snapshotter = answer.snapshotter;
     facts.sandbox_image = answer.sandbox_image;
+    facts.content_directory =
+        bake::Storage(containerd::plugins(with_.connection)).content_directory().value_or("");
     snapshotters_ = {{kCri, facts.snapshotter}};
     for (const v1::BakedImage& image : images_.record().images()) {
         for (const v1::Placement& placement : image.placements()) {

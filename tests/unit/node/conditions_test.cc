@@ -93,8 +93,24 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
         {"two missing", "ImagesPresent",
          [](NodeFacts& facts) {
              for (ImageHealth& each : facts.images) each.is_present = false;
+             facts.images.push_back(facts.images[0]);
+             facts.images.back().is_present = true;
          },
          "False ImagesMissing", "a in k8s.io (and 1 more)"},
+        {"all missing", "ImagesPresent",
+         [](NodeFacts& facts) {
+             for (ImageHealth& each : facts.images) each.is_present = false;
+             facts.content_directory = "/var/lib/containerd/content";
+         },
+         "False NothingLeft",
+         "none of the 2 baked images is in containerd's store any more "
+         "(/var/lib/containerd/content): its data were removed"},
+        {"the only one is missing", "ImagesPresent",
+         [](NodeFacts& facts) {
+             facts.images.resize(1);
+             facts.images[0].is_present = false;
+         },
+         "False ImagesMissing", "a in k8s.io is not whole"},
         {"evicted is not missing", "ImagesPresent",
          [](NodeFacts& facts) {
              facts.images[1].is_present = false;
@@ -103,6 +119,13 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
          "True AllPresent", ""},
         {"nothing baked", "ImagesPresent", [](NodeFacts& facts) { facts.images.clear(); },
          "True NothingBaked", ""},
+        {"nothing baked, and no sandbox image", "ImagesPresent",
+         [](NodeFacts& facts) {
+             facts.images.clear();
+             facts.is_sandbox_missing = true;
+             facts.sandbox_image = "registry.k8s.io/pause:3.8";
+         },
+         "True NothingBaked", "CRI will pull its sandbox image registry.k8s.io/pause:3.8"},
         {"no sandbox image", "ImagesPresent",
          [](NodeFacts& facts) {
              facts.is_sandbox_missing = true;
@@ -113,6 +136,8 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
          [](NodeFacts& facts) {
              facts.images[1].is_sandbox = true;
              facts.images[0].is_present = facts.images[1].is_present = false;
+             facts.images.push_back(facts.images[0]);
+             facts.images.back().is_present = true;
          },
          "False SandboxImageMissing", "sandbox image b"},
         {"record", "ImagesPresent", no_record, "False RecordUnreadable", "it is damaged"},
