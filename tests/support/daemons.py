@@ -316,8 +316,8 @@ def _labels(text):
 
 
 class DockerRegistry:
-    """Debian's docker-registry on a loopback port, its storage below `directory`; what is in `through`
-    starts it, for example in another network."""
+    """Debian's docker-registry on a loopback port, its storage below `directory`; what is in
+    `through` starts it, for example in another network."""
 
     def __init__(self, directory, through=()):
         directory.mkdir(parents=True, exist_ok=True)

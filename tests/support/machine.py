@@ -28,7 +28,7 @@ from concurrent import futures
 from daemons import ADMIN_PATH, mounts_below, wait_until
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
-BOOT_DEADLINE = 240  # seconds; a machine with one slow processor boots in 60
+BOOT_DEADLINE = 120  # seconds; a machine with one slow processor boots in 60
 IMDS = "169.254.169.254"
 
 BASE_FORM = 2  # changes when base_root() makes something else of the same packages
@@ -95,8 +95,8 @@ def layer_with_prebake(directory, program):
         target.chmod(mode)
 
     install(program, "usr/bin/prebake", 0o755)
-    places = {".service": "system", ".target": "system", ".preset": "system-preset", ".conf": "../tmpfiles.d",
-              ".sysusers": "../sysusers.d"}
+    places = {".service": "system", ".target": "system", ".preset": "system-preset",
+              ".conf": "../tmpfiles.d", ".sysusers": "../sysusers.d"}
     for source in sorted((TOP / "systemd").iterdir()):
         if source.suffix in places:
             name = source.name.replace(".sysusers", ".conf")
@@ -161,8 +161,8 @@ class Network:
 
 @dataclasses.dataclass(frozen=True)
 class Image:
-    """The layers of a root, the topmost first, and what is on the disks beside the root's: place where
-    one is mounted -> directory."""
+    """The layers of a root, the topmost first, and what is on the disks beside the root's: place
+    where one is mounted -> directory."""
     layers: tuple
     disks: dict = dataclasses.field(default_factory=dict)
 
@@ -185,8 +185,8 @@ class Firmware:
 
 class Machine:
     """A machine made of an image. `root` is its file system, to be read and written from here, also
-    while it runs. `disks` are places where an empty disk of its own is mounted, if the image has none for
-    there. (The root is an overlay, on which containerd could not put another one.)"""
+    while it runs. `disks` are places where an empty disk of its own is mounted, if the image has
+    none for there. (The root is an overlay, on which containerd could not put another one.)"""
 
     def __init__(self, directory, image, firmware=Firmware({}), disks=()):
         self.directory = directory
@@ -348,13 +348,14 @@ class Machine:
         snapshot.mkdir()
 
         def copy(source, name):
-            # -a and an upper directory: white-outs are devices, opaque directories have an attribute
+            # -a and an upper directory: white-outs are devices, opaque directories have an
+            # attribute
             _run("cp", "-a", "--reflink=auto", source, snapshot / name)
             return snapshot / name
 
         disks = {place: copy(disk, disk.name) for place, disk in self._disks.items()}
-        return dataclasses.replace(self._image.with_layer(copy(self.directory / "changes", "changes")),
-                                   disks=disks)
+        changes = copy(self.directory / "changes", "changes")
+        return dataclasses.replace(self._image.with_layer(changes), disks=disks)
 
     def close(self):
         self.pull_the_plug()
@@ -406,6 +407,13 @@ class Machine:
 
     def console_text(self):
         return self.console.read_text(errors="replace")
+
+    def log_of_systemd(self):
+        """Of all boots: the journal, and the consoles, where systemd speaks before the journal
+        does, and after it."""
+        consoles = sorted(self.directory.glob("console-*.log"))
+        journal = self.run("journalctl", "-o", "cat") if self._process else ""
+        return "".join(console.read_text(errors="replace") for console in consoles) + journal
 
     # Files
 

@@ -1,4 +1,5 @@
-"""Machines on which prebake is installed from its package, with containerd and a kubelet in a few lines.
+"""Machines on which prebake is installed from its package, with containerd and a kubelet in a few
+lines.
 
 Environment, besides what booted.py reads:
   PREBAKE_PACKAGES     directory with the .deb and the .rpm of packaging/build (required)
@@ -60,8 +61,8 @@ class PackagedTest(BootTest):
 
     @classmethod
     def make_packaged(cls, name, containerd=True, **options):
-        """A machine that is off, with the package installed in it, and containerd's data on a disk of its
-        own. No cloud-init: with it, how long a boot takes says more of it than of us."""
+        """A machine that is off, with the package installed in it, and containerd's data on a disk
+        of its own. No cloud-init: with it, how long a boot takes says more of it than of us."""
         made = cls.make_machine(name, image=cls.bare, disks=(STORE,), **options)
         made.write("/etc/hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost\n")
         made.write("/etc/cloud/cloud-init.disabled", "")
@@ -77,8 +78,8 @@ class PackagedTest(BootTest):
 
     @classmethod
     def make_clone(cls, name, image):
-        """A machine of a baked image that is off: without a metadata service, so that there is nothing but
-        loopback for it. The firmware says who it is."""
+        """A machine of a baked image that is off: without a metadata service, so that there is
+        nothing but loopback for it. The firmware says who it is."""
         made = cls.make_machine(name, image=image, imds=False)
         # As whoever configures the network writes it, which nobody does here; CRI copies it.
         made.write("/etc/resolv.conf", "")
@@ -132,7 +133,8 @@ class PackagedTest(BootTest):
     def until_counted(self, booted, image, **counts):
         """Waits until the ledger has these counts for the image; returns its whole entry."""
         def entry():
-            found = [item for item in self.ledger(booted).get("images", []) if item["name"] == image]
+            images = self.ledger(booted).get("images", [])
+            found = [item for item in images if item["name"] == image]
             if found and all(int(found[0][key]) == value for key, value in counts.items()):
                 return found[0]
             return None
@@ -156,5 +158,6 @@ class PackagedTest(BootTest):
         return pod
 
     def end_pod(self, booted, pod):
-        """As a kubelet does before the machine goes down; systemd would wait 90 s for what sleeps."""
+        """As a kubelet does before the machine goes down; systemd would wait 90 s for what
+        sleeps."""
         self.cri(booted, "remove-pod", pod)

@@ -12,8 +12,8 @@ UNITS = ("prebake-firstboot.service", "prebake-online.service", "prebake-seal.se
 FIRST_BOOT, ONLINE, SEAL = UNITS
 OTHER_UNITS = ("prebake-bake.service", "prebaked.service", "prebake-wait-ready.service",
                "prebake-ready.target")
-# The exposure that `systemd-analyze security` may find, times ten. Root that writes all over the machine
-# gets more of it than root that listens.
+# The exposure that `systemd-analyze security` may find, times ten. Root that writes all over the
+# machine gets more of it than root that listens.
 EXPOSURE = {"prebaked.service": 20, "prebake-wait-ready.service": 20}
 MOST_EXPOSURE = 35
 UTMP = struct.Struct("h2xi32s4s32s256s52x")  # type, pid, line, id, user, host; utmp(5)
@@ -49,7 +49,7 @@ class UnitsTest(BootTest):
         booted.run("prebake", "seal", "--disarm")
         booted.power_off()
         booted.boot()
-        history = booted.run("journalctl")
+        history = booted.log_of_systemd()
         self.assertIn("Stopped prebake-seal.service", history)
         self.assertNotIn("ordering cycle", history)
 

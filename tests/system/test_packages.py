@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""The packages themselves: what is in them, what they need, and what dpkg and rpm do with them, in roots
-without a running systemd. packaging/build has built them.
+"""The packages themselves: what is in them, what they need, and what dpkg and rpm do with them, in
+roots without a running systemd. packaging/build has built them.
 
 PREBAKE_UPDATE_GOLDEN=1 writes the file lists anew instead of comparing them.
 """
@@ -154,8 +154,9 @@ class Contents(unittest.TestCase):
         for suffix, generator in ((".deb", "DEB"), (".rpm", "RPM")):
             with self.subTest(generator):
                 again = self.workspace.path / generator
-                run("cpack", "--config", self.deb.parent.parent / "CPackConfig.cmake", "-G", generator,
-                    "-B", again, epoch=int(self.deb_time()))
+                config = self.deb.parent.parent / "CPackConfig.cmake"
+                run("cpack", "--config", config, "-G", generator, "-B", again,
+                    epoch=int(self.deb_time()))
                 made, = again.glob(f"*{suffix}")
                 self.assertEqual(made.name, package(suffix).name)
                 self.assertEqual(made.read_bytes(), package(suffix).read_bytes())
@@ -168,8 +169,8 @@ class Contents(unittest.TestCase):
 
     def test_lintian_has_nothing_to_say(self):
         # As root it would warn of being root.
-        said = run("lintian", "--allow-root", "--tag-display-limit", "0", "--fail-on", "error,warning",
-                   self.deb)
+        said = run("lintian", "--allow-root", "--tag-display-limit", "0",
+                   "--fail-on", "error,warning", self.deb)
         self.assertEqual(said, "")
 
     def test_rpmlint_has_nothing_to_say(self):
@@ -193,13 +194,14 @@ class Roots(unittest.TestCase):
         self.deb, self.rpm = package(".deb"), package(".rpm")
 
     def files(self):
-        """Everything in the root, with its contents; without the databases of dpkg and rpm, and without
-        what each sysusers run writes."""
+        """Everything in the root, with its contents; without the databases of dpkg and rpm, and
+        without what each sysusers run writes."""
         found = {}
         for path in self.machine.root.rglob("*"):
             name = "/" + str(path.relative_to(self.machine.root))
             if not re.match(r"/(var/lib/dpkg|root/\.rpmdb|var/log|var/cache|proc|sys|dev|tmp|"
-                            r"etc/(group|gshadow)-?|etc/\.pwd\.lock|var/lib/systemd/deb-systemd-helper)(/|$)",
+                            r"etc/(group|gshadow)-?|etc/\.pwd\.lock|"
+                            r"var/lib/systemd/deb-systemd-helper)(/|$)",
                             name):
                 found[name] = (os.readlink(path) if path.is_symlink() else
                                path.read_bytes() if path.is_file() else None)
@@ -284,7 +286,8 @@ class Roots(unittest.TestCase):
 
     def rpm_run(self, *arguments, code=0):
         # What it requires is in this root, but not in a database of rpm's.
-        return run("rpm", "--root", self.machine.root, "--nodeps", "--nosignature", *arguments, code=code)
+        return run("rpm", "--root", self.machine.root, "--nodeps", "--nosignature", *arguments,
+                   code=code)
 
     def test_rpm_installed_upgraded_erased(self):
         before = self.files()
@@ -300,7 +303,8 @@ class Roots(unittest.TestCase):
         self.assertEqual(left, {"/etc/prebake", f"{CONFIG}.rpmsave", "/var/lib/prebake", RECORD})
 
     def test_rpm_leaves_presets_to_the_administrator(self):
-        self.machine.write("/etc/systemd/system-preset/00-site.preset", "disable prebaked.service\n")
+        self.machine.write("/etc/systemd/system-preset/00-site.preset",
+                           "disable prebaked.service\n")
         self.rpm_run("-i", self.rpm)
         self.assertEqual(self.enabled(), {**dict.fromkeys(UNITS, "enabled"),
                                           "prebaked.service": "disabled"})

@@ -1,10 +1,9 @@
 #!/usr/bin/python3
-"""The whole life of an image, from the package to the second boot of its clones: installed, baked, sealed,
-cloned, claimed, ready, used.
+"""The whole life of an image, from the package to the second boot of its clones: installed, baked,
+sealed, cloned, claimed, ready, used.
 
-Debian, systemd, dpkg, containerd, docker-registry and runc are real, and so is CRI; its client stands for
-the kubelet.
-"""
+Debian, systemd, dpkg, containerd, docker-registry and runc are real, and so is CRI; its client
+stands for the kubelet. """
 
 import os
 import time
@@ -45,7 +44,8 @@ class WholeLife(PackagedTest):
         pause = self.push(builder, registry, "pause", tag="3.6")
         self.write_list(builder, (self.reference, {}), (pause, {"aliases": [SANDBOX]}))
         builder.boot()
-        self.assertEqual(self.claim_of(builder)["state"], "CLAIMED", "the builder is an instance, too")
+        self.assertEqual(self.claim_of(builder)["state"], "CLAIMED",
+                         "the builder is an instance, too")
         begun = time.monotonic()
         builder.run("systemctl", "start", "prebake-bake")
         self.bake_seconds = time.monotonic() - begun

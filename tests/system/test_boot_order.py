@@ -1,0 +1,267 @@
+#!/usr/bin/python3
+"""The units among those of others: on Debian, on Ubuntu and on Amazon Linux's EKS image systemd
+finds no cycle, at the boot and at the shutdown, and everybody comes after what they wait for.
+
+Services of other distributions are stand-ins: their names and their orderings, and nothing else of
+them. """
+
+import re
+
+import harness
+from booted import BootTest, enable
+
+READY = "prebake-ready.target"
+FIRST_BOOT, ONLINE, DAEMON = ("prebake-firstboot.service", "prebake-online.service",
+                              "prebaked.service")
+CONTAINERD = """
+    [Unit]
+    After=network.target local-fs.target
+"""
+KUBELET = """
+    [Unit]
+    After=containerd.service
+    Wants=containerd.service
+"""
+DOCKER = """
+    [Unit]
+    After=network-online.target containerd.service
+    Wants=network-online.target containerd.service
+"""
+WANTED = ["multi-user.target"]
+
+# Name -> ([Unit], who wants it). Taken from the distributions' packages.
+DEBIAN = {
+    # cloud-init, sshd, chrony and iscsid are Debian's own here; this is what runs containers.
+    "kubelet.service": (KUBELET, WANTED),
+    "docker.service": (DOCKER, WANTED),
+    "amazon-ssm-agent.service": ("""
+        [Unit]
+        After=network-online.target
+        Wants=network-online.target
+    """, WANTED),
+}
+UBUNTU = {
+    **DEBIAN,
+    # cloud-init's generator has it wanted.
+    "cloud-init.target": ("[Unit]\nAfter=multi-user.target\n", WANTED),
+    # 24.3 and later: one process, and units that wait for its stages.
+    "cloud-init-main.service": ("""
+        [Unit]
+        DefaultDependencies=no
+        After=systemd-remount-fs.service
+        Before=sysinit.target shutdown.target
+        Conflicts=shutdown.target
+        RequiresMountsFor=/var/lib/cloud
+    """, ["cloud-init.target"]),
+    "cloud-init-local.service": ("""
+        [Unit]
+        DefaultDependencies=no
+        Wants=network-pre.target
+        After=cloud-init-main.service systemd-remount-fs.service
+        Before=network-pre.target sysinit.target shutdown.target
+        Conflicts=shutdown.target
+        RequiresMountsFor=/var/lib/cloud
+    """, ["cloud-init.target"]),
+    "cloud-init-network.service": ("""
+        [Unit]
+        DefaultDependencies=no
+        Wants=cloud-init-local.service sshd-keygen.service sshd.service
+        After=cloud-init-local.service systemd-networkd-wait-online.service networking.service
+        Before=network-online.target sshd-keygen.service sshd.service sysinit.target
+        Before=systemd-user-sessions.service shutdown.target
+        Conflicts=shutdown.target
+    """, ["cloud-init.target"]),
+    "cloud-init.service": None,
+    "cloud-config.service": ("""
+        [Unit]
+        After=network-online.target cloud-config.target
+        Wants=network-online.target cloud-config.target
+    """, ["cloud-init.target"]),
+    "cloud-final.service": ("""
+        [Unit]
+        After=network-online.target time-sync.target cloud-config.service rc-local.service
+        After=multi-user.target
+        Before=apt-daily.service
+        Wants=network-online.target cloud-config.service
+    """, ["cloud-init.target"]),
+    "snap.amazon-ssm-agent.amazon-ssm-agent.service": ("""
+        [Unit]
+        After=network-online.target snapd.service
+        Wants=network-online.target
+    """, WANTED),
+    "amazon-ssm-agent.service": None,
+    "snapd.service": ("""
+        [Unit]
+        After=snapd.socket
+    """, WANTED),
+    "snap.kubelet-eks.daemon.service": (KUBELET, WANTED),
+    "kubelet.service": None,
+    "systemd-networkd-wait-online.service": ("""
+        [Unit]
+        DefaultDependencies=no
+        Conflicts=shutdown.target
+        Requires=systemd-networkd.service
+        After=systemd-networkd.service
+        Before=network-online.target shutdown.target
+    """, ["network-online.target"]),
+    "ecs.service": ("""
+        [Unit]
+        Requires=docker.service
+        After=docker.service
+    """, WANTED),
+}
+# Here cloud-init's are ordinary services, and nodeadm configures and starts containerd and the
+# kubelet.
+AMAZON = {
+    "cloud-init.target": ("[Unit]\n", WANTED),
+    "cloud-init-local.service": ("""
+        [Unit]
+        Wants=network-pre.target
+        After=systemd-remount-fs.service
+        Before=network-pre.target shutdown.target
+        Conflicts=shutdown.target
+    """, ["cloud-init.target"]),
+    "cloud-init.service": ("""
+        [Unit]
+        Wants=cloud-init-local.service sshd-keygen.target
+        After=cloud-init-local.service network.target systemd-networkd-wait-online.service
+        Before=network-online.target sshd-keygen.target sshd.service systemd-user-sessions.service
+    """, ["cloud-init.target"]),
+    "cloud-config.service": UBUNTU["cloud-config.service"],
+    # Not After=multi-user.target, as Debian and Ubuntu have it: services of that target wait for
+    # it.
+    "cloud-final.service": ("""
+        [Unit]
+        After=network-online.target cloud-config.service rc-local.service
+        Wants=network-online.target cloud-config.service
+    """, ["cloud-init.target"]),
+    "nodeadm-boot-hook.service": ("""
+        [Unit]
+        After=systemd-networkd.service
+        Before=systemd-networkd-wait-online.service nodeadm-config.service
+    """, WANTED),
+    "nodeadm-config.service": ("""
+        [Unit]
+        After=systemd-networkd-wait-online.service
+        Before=cloud-init.service
+    """, WANTED),
+    # What it starts is started from inside of it, as it is there.
+    "nodeadm-run.service": ("""
+        [Unit]
+        Requires=nodeadm-config.service
+        After=nodeadm-config.service cloud-final.service
+        [Service]
+        ExecStart=/bin/systemctl restart containerd.service
+        ExecStart=/bin/systemctl start kubelet.service
+    """, WANTED),
+    "kubelet.service": (KUBELET, []),
+    "systemd-networkd-wait-online.service": UBUNTU["systemd-networkd-wait-online.service"],
+    "amazon-ssm-agent.service": DEBIAN["amazon-ssm-agent.service"],
+    "sshd-keygen@ed25519.service": ("""
+        [Unit]
+        Before=sshd-keygen.target
+    """, ["sshd-keygen.target"]),
+    "sshd-keygen.target": ("[Unit]\n", []),
+    "sshd.service": ("""
+        [Unit]
+        After=network.target sshd-keygen.target
+        Wants=sshd-keygen.target
+    """, WANTED),
+    "ecs.service": ("""
+        [Unit]
+        After=cloud-final.service docker.service
+    """, WANTED),
+    "docker.service": (DOCKER, WANTED),
+}
+STAND_IN = """
+    [Service]
+    Type=oneshot
+    RemainAfterExit=yes
+"""
+
+
+class BootOrder(BootTest):
+    def machine_with(self, name, units, cloud_init=False):
+        machine = self.make_first_machine(name, cloud_init=cloud_init)
+        enable(machine, "preset", DAEMON, READY)
+        enable(machine, "enable", "containerd.service")
+        for unit, stands in units.items():
+            if stands is None:
+                machine.path(f"/etc/systemd/system/{unit}").unlink(missing_ok=True)
+                enable(machine, "mask", unit)
+                continue
+            text, _ = stands
+            if unit.endswith(".service"):
+                text += STAND_IN if "[Service]" not in text else STAND_IN.replace("[Service]", "")
+                if "ExecStart" not in text:
+                    text += "    ExecStart=/bin/true\n"
+            machine.write(f"/etc/systemd/system/{unit}", re.sub(r"(?m)^ +", "", text))
+        for unit, stands in units.items():
+            for target in stands[1] if stands else ():
+                enable(machine, "add-wants", target, unit)
+        # Everybody who may be held back is held back, in the strict way.
+        for unit in ("kubelet.service", "snap.kubelet-eks.daemon.service", "docker.service",
+                     "ecs.service"):
+            if units.get(unit):
+                enable(machine, "add-requires", unit, READY)
+        return machine
+
+    def started(self, machine, unit):
+        name = ("InactiveExit" if unit.endswith((".service", ".target")) else "Active") \
+            + "TimestampMonotonic"
+        return int(machine.properties(unit, name)[name])
+
+    def reached(self, machine, unit):
+        return int(machine.properties(unit, "ActiveEnterTimestampMonotonic")[
+            "ActiveEnterTimestampMonotonic"])
+
+    def assert_in_order(self, machine, units):
+        for unit in units:
+            begun = self.started(machine, unit)
+            self.assertGreater(begun, 0, f"{unit} was not started")
+            if unit not in ("cloud-init-main.service",):
+                self.assertLess(self.reached(machine, FIRST_BOOT), begun, f"{FIRST_BOOT}, {unit}")
+        for unit in ("kubelet.service", "snap.kubelet-eks.daemon.service", "docker.service",
+                     "ecs.service"):
+            if unit in units:
+                self.assertLess(self.reached(machine, READY), self.started(machine, unit), unit)
+
+    def boots_and_goes_down_in_order(self, name, units, **options):
+        machine = self.machine_with(name, units, **options)
+        machine.boot()
+        here = [unit for unit, stands in units.items() if stands and unit.endswith(".service")]
+        self.assert_in_order(machine, here)
+        machine.run("prebake", "seal", "--at-shutdown")
+        machine.power_off()
+        self.assertEqual(self.check_sealed(machine), [])
+        self.assertIn("sealed", machine.console_text())
+        clone = self.make_machine(f"{name}-clone", machine.image()).boot()
+        self.assert_in_order(clone, here)
+        # The journal of the builder is gone with its seal; what its shutdown said is on its
+        # console.
+        for booted in (machine, clone):
+            self.assertNotRegex(booted.log_of_systemd(), "ordering cycle")
+        clone.power_off()
+
+    def test_debian(self):
+        self.boots_and_goes_down_in_order("debian", DEBIAN, cloud_init=True)
+
+    def test_ubuntu(self):
+        self.boots_and_goes_down_in_order("ubuntu", UBUNTU)
+
+    def test_amazon_linux_with_nodeadm(self):
+        self.boots_and_goes_down_in_order("amazon", AMAZON)
+
+    def test_a_cycle_would_be_seen(self):
+        machine = self.machine_with("cycle", {"cycle.service": ("""
+            [Unit]
+            After=multi-user.target kubelet.service
+            Before=basic.target
+        """, WANTED)})
+        machine.boot(expected=None)
+        self.assertRegex(machine.log_of_systemd(), "ordering cycle")
+        machine.power_off()
+
+
+if __name__ == "__main__":
+    harness.main()
