@@ -282,6 +282,12 @@ class Roots(unittest.TestCase):
         self.assertEqual(self.enabled(), {**dict.fromkeys(UNITS, "enabled"),
                                           "prebaked.service": "masked"})
 
+    def test_the_example_for_cloud_init_is_what_cloud_init_takes(self):
+        example = machine.TOP / "packaging/cloud-init/builder.yaml"
+        self.machine.write("/tmp/user-data", example.read_text())
+        said = self.machine.chroot("cloud-init", "schema", "--config-file", "/tmp/user-data")
+        self.assertIn("Valid", said)
+
     # rpm
 
     def rpm_run(self, *arguments, code=0):
