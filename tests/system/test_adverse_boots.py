@@ -119,20 +119,25 @@ class AdverseBoots(PackagedTest):
 
     def test_var_is_full(self):
         machine = self.clone()
-        state = machine.path("/var/lib/prebake")
-        kept = {path.name: path.read_bytes() for path in state.iterdir() if path.is_file()}
-        size = sum(-(-len(data) // 4096) * 4096 for data in kept.values()) + 4096
-        machine.write("/etc/systemd/system/full.service", f"""\
+        machine.write("/usr/local/bin/fill", """\
+#!/bin/sh -e
+mkdir /run/state
+cp -a /var/lib/prebake/. /run/state
+mount -t tmpfs -o size=128k,mode=755 full /var/lib/prebake
+cp -a /run/state/. /var/lib/prebake
+while head -c 512 /dev/zero >>/var/lib/prebake/filler; do continue; done
+""", 0o755)
+        machine.write("/etc/systemd/system/full.service", """\
 [Unit]
 DefaultDependencies=no
 Before=prebake-firstboot.service
 After=local-fs.target
 [Service]
 Type=oneshot
-ExecStart=/bin/sh -c 'mkdir -p /run/state && cp -a /var/lib/prebake/. /run/state && \\
-    mount -t tmpfs -o size={size},mode=755 full /var/lib/prebake && cp -a /run/state/.
-    /var/lib/prebake; \\ head -c 1000000 /dev/zero >/var/lib/prebake/filler; true' [Install]
-    WantedBy=sysinit.target """)
+ExecStart=/usr/local/bin/fill
+[Install]
+WantedBy=sysinit.target
+""")
         enable(machine, "enable", "full.service")
         machine.boot(expected=None)
         said = machine.journal(FIRST_BOOT)

@@ -307,6 +307,7 @@ class Reconcile(node.NodeTest):
 
     def test_another_snapshotter_without_blobs_is_an_alarm(self):
         self.bake_one(keep_layers=False)
+        self.containerd.collect_garbage()
         self.containerd.stop()
         self.containerd.configure(snapshotter="native")
         self.start_containerd()
