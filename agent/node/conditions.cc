@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "agent/bake/names.h"
 #include "agent/node/time_form.h"
 
 namespace prebake::node {
@@ -118,8 +119,13 @@ Judgement present(const NodeFacts& facts) {
     }
     const auto sandbox = std::find_if(missing.begin(), missing.end(),
                                       [](const ImageHealth* image) { return image->is_sandbox; });
-    if (facts.is_sandbox_missing || sandbox != missing.end()) {
-        const std::string& name = facts.is_sandbox_missing ? facts.sandbox_image : (*sandbox)->name;
+    // On a Docker or ECS host CRI has one configured, too, and no pod ever wants it.
+    const bool is_for_pods =
+        std::any_of(facts.images.begin(), facts.images.end(),
+                    [](const ImageHealth& image) { return image.ns == bake::kCriNamespace; });
+    const bool is_unlisted_missing = facts.is_sandbox_missing && is_for_pods;
+    if (is_unlisted_missing || sandbox != missing.end()) {
+        const std::string& name = is_unlisted_missing ? facts.sandbox_image : (*sandbox)->name;
         return {.status = kFalse,
                 .reason = "SandboxImageMissing",
                 .message = "no pod can start without a pull: CRI's sandbox image " + name +

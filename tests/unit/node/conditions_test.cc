@@ -132,6 +132,13 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
              facts.sandbox_image = "registry.k8s.io/pause:3.8";
          },
          "False SandboxImageMissing", "registry.k8s.io/pause:3.8"},
+        {"no sandbox image, and nothing baked for pods", "ImagesPresent",
+         [](NodeFacts& facts) {
+             facts.is_sandbox_missing = true;
+             facts.sandbox_image = "registry.k8s.io/pause:3.8";
+             for (ImageHealth& each : facts.images) each.ns = "moby";
+         },
+         "True AllPresent", ""},
         {"the baked sandbox image is gone", "ImagesPresent",
          [](NodeFacts& facts) {
              facts.images[1].is_sandbox = true;
