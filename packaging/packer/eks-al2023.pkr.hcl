@@ -1,122 +1,123 @@
-# A node image for EKS (and Karpenter: packaging/karpenter) with container images baked into it.
+# An EKS node image (Amazon Linux 2023) with container images baked in:
 #
 #   packer init eks-al2023.pkr.hcl
-#   packer build -var package=prebake-0.1.0-1.x86_64.rpm -var image_list=images.txt eks-al2023.pkr.hcl
+#   packer build -var image_list=images.txt -var ami_name=eks-baked-1 \
+#       -var package=prebake-0.1.0-1.x86_64.rpm eks-al2023.pkr.hcl
 
 packer {
   required_plugins {
     amazon = {
-      source  = "github.com/hashicorp/amazon"
       version = ">= 1.3.0"
+      source  = "github.com/hashicorp/amazon"
     }
   }
-}
-
-variable "package" {
-  type        = string
-  description = "The .rpm of prebake, a file on this machine."
 }
 
 variable "image_list" {
   type        = string
-  description = "The image list, a file on this machine: one reference a line, or TOML (prebake.toml(5))."
+  description = "File with the images to bake: one reference a line, or TOML."
+}
+
+variable "package" {
+  type        = string
+  description = "The rpm of prebake."
 }
 
 variable "ami_name" {
-  type    = string
-  default = "eks-al2023-baked"
+  type        = string
+  description = "Name of the image that is made. EC2 wants it to be new."
 }
 
 variable "kubernetes_version" {
-  type    = string
-  default = "1.34"
+  type        = string
+  description = "Of the cluster; chooses the newest EKS image to begin with."
+  default     = "1.33"
 }
 
 variable "source_ami" {
   type        = string
+  description = "Id of the image to begin with, in place of the newest one."
   default     = ""
-  description = "Empty: the newest EKS-optimized image for the version of Kubernetes."
 }
 
 variable "region" {
   type    = string
-  default = "us-east-1"
+  default = "eu-west-1"
 }
 
 variable "instance_type" {
   type        = string
-  default     = "c7i.xlarge"
-  description = "Unpacking takes processors, and network bandwidth comes with size."
+  description = "Of the builder. Its architecture must be that of the nodes and of the package."
+  default     = "m6i.xlarge"
 }
 
-variable "volume_gib" {
+variable "volume_size" {
   type        = number
-  default     = 40
-  description = "Room for the images, compressed and unpacked: prebake plan tells how much."
-}
-
-variable "ecr_registry" {
-  type        = string
-  default     = ""
-  description = "ACCOUNT.dkr.ecr.REGION.amazonaws.com, if images come from there."
+  description = "GiB of the root volume. `prebake plan` says what the images need."
+  default     = 60
 }
 
 variable "instance_profile" {
   type        = string
+  description = "Instance profile that may read the ECR registries below. Empty: none."
   default     = ""
-  description = "With AmazonEC2ContainerRegistryReadOnly, for ecr_registry."
 }
 
-locals {
-  timestamp = formatdate("YYYYMMDDhhmmss", timestamp())
+variable "ecr_registries" {
+  type        = list(string)
+  description = "Hosts of private ECR registries to log in to (ACCOUNT.dkr.ecr.REGION.amazonaws.com)."
+  default     = []
 }
 
 source "amazon-ebs" "node" {
-  region               = var.region
-  instance_type        = var.instance_type
-  iam_instance_profile = var.instance_profile
-  ami_name             = "${var.ami_name}-${var.kubernetes_version}-${local.timestamp}"
-  source_ami           = var.source_ami
-  ssh_username         = "ec2-user"
+  region        = var.region
+  instance_type = var.instance_type
+  ami_name      = var.ami_name
+  ssh_username  = "ec2-user"
 
-  # Not looked at if source_ami says which.
-  source_ami_filter {
-    filters = {
-      name                = "amazon-eks-node-al2023-x86_64-standard-${var.kubernetes_version}-v*"
-      virtualization-type = "hvm"
-      root-device-type    = "ebs"
+  iam_instance_profile = var.instance_profile
+
+  source_ami = var.source_ami
+  dynamic "source_ami_filter" {
+    for_each = var.source_ami == "" ? ["newest"] : []
+    content {
+      # The account that EKS publishes its images from.
+      owners      = ["602401143452"]
+      most_recent = true
+      filters = {
+        name                = "amazon-eks-node-al2023-x86_64-standard-${var.kubernetes_version}-*"
+        root-device-type    = "ebs"
+        virtualization-type = "hvm"
+      }
     }
-    owners      = ["amazon"]
-    most_recent = true
   }
 
   launch_block_device_mappings {
     device_name           = "/dev/xvda"
-    volume_size           = var.volume_gib
     volume_type           = "gp3"
+    volume_size           = var.volume_size
     iops                  = 3000
-    throughput            = 500
+    throughput            = 250
     delete_on_termination = true
   }
 
-  # Instances of the image ask for IMDSv2, as the builder does.
-  imds_support = "v2.0"
+  # The builder's metadata holds credentials of its instance profile.
   metadata_options {
     http_endpoint = "enabled"
     http_tokens   = "required"
   }
 
-  # What Karpenter's amiSelectorTerms and State Manager's targets look for.
+  # What packaging/karpenter selects by.
   tags = {
-    Name         = var.ami_name
-    prebake      = "yes"
-    "kubernetes" = var.kubernetes_version
+    Name    = var.ami_name
+    prebake = "yes"
   }
 }
 
 build {
   sources = ["source.amazon-ebs.node"]
 
+  # Seal takes away what lies in /tmp.
   provisioner "file" {
     source      = var.package
     destination = "/tmp/prebake.rpm"
@@ -124,48 +125,62 @@ build {
 
   provisioner "file" {
     source      = var.image_list
-    destination = "/tmp/images"
+    destination = "/tmp/${basename(var.image_list)}"
   }
 
   provisioner "shell" {
-    inline_shebang = "/bin/bash -eu"
+    # Root's own home, where prebake looks for the credentials of registries.
+    execute_command = "chmod +x '{{ .Path }}'; sudo -H env {{ .Vars }} '{{ .Path }}'"
+    environment_vars = [
+      "IMAGE_LIST=${basename(var.image_list)}",
+      "ECR_REGISTRIES=${join(" ", var.ecr_registries)}",
+    ]
+    inline_shebang = "/bin/bash -e"
     inline = [
-      "sudo dnf install -y /tmp/prebake.rpm",
-      # TOML if it says so itself.
-      "suffix=txt; ! grep -q '^ *\\[\\[image\\]\\]' /tmp/images || suffix=toml",
-      "sudo install -m 644 /tmp/images /etc/prebake/images.d/baked.$suffix",
-      # nodeadm configures containerd and starts it, on nodes. A builder has no cluster to be configured for, so
-      # it is started with containerd's own defaults: what is stored is the same. The snapshotter and the sandbox
-      # image of the node are known when the node boots, and prebake sees to them there.
-      "sudo systemctl start containerd",
+      "set -uo pipefail",
+      # sshd is there before cloud-init has ended, and what it still writes would be there after the seal.
+      # 2: done, with warnings.
+      "cloud-init status --wait || test $? -eq 2",
+
+      "dnf -y install /tmp/prebake.rpm",
+      "install -m 0644 \"/tmp/$IMAGE_LIST\" /etc/prebake/images.d/",
+
+      # On a node nodeadm writes containerd's configuration and starts it. A builder is in no cluster, so
+      # nodeadm does neither. What containerd has built in will do for the bake: the store is the same
+      # /var/lib/containerd, and with which snapshotter and sandbox image CRI will run is known on the
+      # node only, where the daemon puts right what differs.
+      "systemctl start containerd.service",
+
+      # Passwords of ECR hold for 12 hours; seal takes them away.
+      "install -d -m 0700 /root/.docker",
+      "auths=",
+      "for registry in $ECR_REGISTRIES; do",
+      "  region=$(echo \"$registry\" | cut -d. -f4)",
+      "  auth=$(aws ecr get-login-password --region \"$region\" | sed 's/^/AWS:/' | tr -d '\\n' | base64 -w0)",
+      "  auths=\"$auths$${auths:+,}\\\"$registry\\\":{\\\"auth\\\":\\\"$auth\\\"}\"",
+      "done",
+      "(umask 077; echo \"{\\\"auths\\\":{$auths}}\" >/root/.docker/config.json)",
+
+      "prebake plan",
+      "prebake bake --progress=plain",
+      "prebake verify --deep",
     ]
   }
 
+  # The last provisioner. Seal removes authorized_keys, so that nobody can log in any more: the
+  # connection that is open lives on, a new one would be refused. What is to be done after the seal must
+  # therefore stand in this script. Nor may sudo be called in between: it writes to the logs, and the rule that
+  # allows it has been removed, too. With ssh_interface = "session_manager" the SSM agent, which seal stops, is
+  # the connection: then let the script be "prebake seal --at-shutdown" alone.
   provisioner "shell" {
-    inline_shebang   = "/bin/bash -eu"
-    environment_vars = ["ECR_REGISTRY=${var.ecr_registry}", "AWS_REGION=${var.region}"]
+    execute_command = "chmod +x '{{ .Path }}'; sudo env {{ .Vars }} '{{ .Path }}'"
+    inline_shebang  = "/bin/bash -e"
     inline = [
-      # By stdin and a file that is root's alone: a token in an argument would be seen by every process.
-      "if [ -n \"$ECR_REGISTRY\" ]; then",
-      "  sudo install -d -m 700 /root/.docker",
-      "  aws ecr get-login-password --region \"$AWS_REGION\" | python3 -c 'import base64, json, sys; print(json.dumps({\"auths\": {sys.argv[1]: {\"auth\": base64.b64encode((\"AWS:\" + sys.stdin.read().strip()).encode()).decode()}}}))' \"$ECR_REGISTRY\" | sudo sh -c 'umask 077; cat >/root/.docker/config.json'",
-      "fi",
-      "sudo prebake plan",
-      # Fails unless every image was baked.
-      "sudo systemctl start prebake-bake || { sudo journalctl -u prebake-bake --no-pager; exit 1; }",
-      "sudo prebake verify --deep",
+      "prebake seal --yes",
+      # Ends with 4, and so ends the build, if anything of the builder is left.
+      "prebake seal --check",
     ]
-  }
-
-  # The last one, and all of it in one script: the seal removes the keys that Packer logs in with, so only the
-  # connection that is open lives on. Packer stops the instance through the API of EC2, not over SSH.
-  provisioner "shell" {
-    inline_shebang = "/bin/bash -eu"
-    skip_clean     = true
-    inline = [
-      "sudo prebake seal --yes",
-      # Ends with 4, and the build with it, if anything of the builder is left.
-      "sudo prebake seal --check",
-    ]
+    # It lay in /tmp and is gone.
+    skip_clean = true
   }
 }

@@ -1,86 +1,86 @@
-# A Docker host of Ubuntu 24.04 with container images baked into it.
+# An Ubuntu image for Docker hosts, with container images baked into Docker's store:
 #
 #   packer init ubuntu-docker.pkr.hcl
-#   packer build -var package=prebake_0.1.0-1_amd64.deb -var image_list=images.txt ubuntu-docker.pkr.hcl
+#   packer build -var image_list=images.txt -var ami_name=docker-baked-1 \
+#       -var package=prebake_0.1.0-1_amd64.deb ubuntu-docker.pkr.hcl
 
 packer {
   required_plugins {
     amazon = {
-      source  = "github.com/hashicorp/amazon"
       version = ">= 1.3.0"
+      source  = "github.com/hashicorp/amazon"
     }
   }
 }
 
-variable "package" {
-  type        = string
-  description = "The .deb of prebake, a file on this machine."
-}
-
 variable "image_list" {
   type        = string
-  description = "The image list, a file on this machine: one reference a line, or TOML (prebake.toml(5))."
+  description = "File with the images to bake: one reference a line, or TOML."
+}
+
+variable "package" {
+  type        = string
+  description = "The deb of prebake."
 }
 
 variable "ami_name" {
-  type    = string
-  default = "ubuntu-docker-baked"
+  type        = string
+  description = "Name of the image that is made. EC2 wants it to be new."
 }
 
 variable "source_ami" {
   type        = string
+  description = "Id of the image to begin with, in place of the newest Ubuntu 24.04."
   default     = ""
-  description = "Empty: the newest Ubuntu 24.04 of Canonical."
 }
 
 variable "region" {
   type    = string
-  default = "us-east-1"
+  default = "eu-west-1"
 }
 
 variable "instance_type" {
-  type    = string
-  default = "c7i.xlarge"
+  type        = string
+  description = "Of the builder. Its architecture must be that of the hosts and of the package."
+  default     = "m6i.large"
 }
 
-variable "volume_gib" {
+variable "volume_size" {
   type        = number
+  description = "GiB of the root volume. `prebake plan` says what the images need."
   default     = 40
-  description = "Room for the images, compressed and unpacked: prebake plan tells how much."
-}
-
-locals {
-  timestamp = formatdate("YYYYMMDDhhmmss", timestamp())
 }
 
 source "amazon-ebs" "host" {
   region        = var.region
   instance_type = var.instance_type
-  ami_name      = "${var.ami_name}-${local.timestamp}"
-  source_ami    = var.source_ami
+  ami_name      = var.ami_name
   ssh_username  = "ubuntu"
 
-  # Not looked at if source_ami says which. The owner is Canonical.
-  source_ami_filter {
-    filters = {
-      name                = "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-*"
-      virtualization-type = "hvm"
-      root-device-type    = "ebs"
+  source_ami = var.source_ami
+  dynamic "source_ami_filter" {
+    for_each = var.source_ami == "" ? ["newest"] : []
+    content {
+      # Canonical's account.
+      owners      = ["099720109477"]
+      most_recent = true
+      filters = {
+        name                = "ubuntu/images/hvm-ssd*/ubuntu-noble-24.04-amd64-server-*"
+        root-device-type    = "ebs"
+        virtualization-type = "hvm"
+      }
     }
-    owners      = ["099720109477"]
-    most_recent = true
   }
 
   launch_block_device_mappings {
     device_name           = "/dev/sda1"
-    volume_size           = var.volume_gib
     volume_type           = "gp3"
+    volume_size           = var.volume_size
     iops                  = 3000
-    throughput            = 500
+    throughput            = 250
     delete_on_termination = true
   }
 
-  imds_support = "v2.0"
   metadata_options {
     http_endpoint = "enabled"
     http_tokens   = "required"
@@ -95,6 +95,7 @@ source "amazon-ebs" "host" {
 build {
   sources = ["source.amazon-ebs.host"]
 
+  # Seal takes away what lies in /tmp.
   provisioner "file" {
     source      = var.package
     destination = "/tmp/prebake.deb"
@@ -102,45 +103,57 @@ build {
 
   provisioner "file" {
     source      = var.image_list
-    destination = "/tmp/images"
+    destination = "/tmp/${basename(var.image_list)}"
   }
 
   provisioner "shell" {
-    inline_shebang = "/bin/bash -eu"
+    # Root's own home, where prebake looks for the credentials of registries.
+    execute_command = "chmod +x '{{ .Path }}'; sudo -H env {{ .Vars }} '{{ .Path }}'"
+    environment_vars = [
+      "IMAGE_LIST=${basename(var.image_list)}",
+      "DEBIAN_FRONTEND=noninteractive",
+    ]
+    inline_shebang = "/bin/bash -e"
     inline = [
-      "cloud-init status --wait || true", # it may be installing packages, too
-      "sudo apt-get -qq update",
-      "sudo DEBIAN_FRONTEND=noninteractive apt-get -qq -y install docker.io /tmp/prebake.deb",
-      # Docker keeps images in containerd, in its namespace "moby", if it is told to. Its other store is its own.
-      "echo '{\"features\": {\"containerd-snapshotter\": true}}' | sudo tee /etc/docker/daemon.json",
-      "sudo systemctl restart docker",
-      "printf '[containerd]\\nnamespaces = [\"moby\"]\\n' | sudo tee /etc/prebake/conf.d/docker.toml",
-      "suffix=txt; ! grep -q '^ *\\[\\[image\\]\\]' /tmp/images || suffix=toml",
-      "sudo install -m 644 /tmp/images /etc/prebake/images.d/baked.$suffix",
-      # Docker starts containers when the images are usable, or when readiness.deadline has passed.
-      "sudo systemctl add-wants docker.service prebake-ready.target",
+      # cloud-init still writes apt's sources when sshd is there, and more after that. 2: done, with warnings.
+      "cloud-init status --wait || test $? -eq 2",
+
+      # Docker has an image store of its own, unless it is told to use containerd's, where prebake bakes.
+      # Written before Docker starts for the first time: images do not move from one store to the other.
+      "install -d /etc/docker",
+      "echo '{\"features\": {\"containerd-snapshotter\": true}}' >/etc/docker/daemon.json",
+      "apt-get -q -o DPkg::Lock::Timeout=300 update",
+      "apt-get -q -y -o DPkg::Lock::Timeout=300 install docker.io /tmp/prebake.deb",
+
+      # Docker's namespace, for every list that names none, and for the daemon on the hosts.
+      "printf '[containerd]\\nnamespaces = [\"moby\"]\\n' >/etc/prebake/conf.d/docker.toml",
+      "install -m 0644 \"/tmp/$IMAGE_LIST\" /etc/prebake/images.d/",
+
+      "prebake plan",
+      "prebake bake --progress=plain",
+      "prebake verify --deep",
+      # For the log of the build: these Docker has now.
+      "docker image ls --digests",
+
+      # On the hosts Docker starts when they are there, or when readiness.deadline has passed.
+      "systemctl add-wants docker.service prebake-ready.target",
     ]
   }
 
+  # The last provisioner. Seal removes authorized_keys, so that nobody can log in any more: the
+  # connection that is open lives on, a new one would be refused. What is to be done after the seal must
+  # therefore stand in this script. Nor may sudo be called in between: it writes to the logs, and the rule that
+  # allows it has been removed, too. With ssh_interface = "session_manager" the SSM agent, which seal stops, is
+  # the connection: then let the script be "prebake seal --at-shutdown" alone.
   provisioner "shell" {
-    inline_shebang = "/bin/bash -eu"
+    execute_command = "chmod +x '{{ .Path }}'; sudo env {{ .Vars }} '{{ .Path }}'"
+    inline_shebang  = "/bin/bash -e"
     inline = [
-      "sudo prebake plan",
-      # Fails unless every image was baked.
-      "sudo systemctl start prebake-bake || { sudo journalctl -u prebake-bake --no-pager; exit 1; }",
-      "sudo prebake verify --deep",
+      "prebake seal --yes",
+      # Ends with 4, and so ends the build, if anything of the builder is left.
+      "prebake seal --check",
     ]
-  }
-
-  # The last one, and all of it in one script: the seal removes the keys that Packer logs in with, so only the
-  # connection that is open lives on. Packer stops the instance through the API of EC2, not over SSH.
-  provisioner "shell" {
-    inline_shebang = "/bin/bash -eu"
-    skip_clean     = true
-    inline = [
-      "sudo prebake seal --yes",
-      # Ends with 4, and the build with it, if anything of the builder is left.
-      "sudo prebake seal --check",
-    ]
+    # It lay in /tmp and is gone.
+    skip_clean = true
   }
 }

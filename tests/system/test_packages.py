@@ -283,7 +283,7 @@ class Roots(unittest.TestCase):
                                           "prebaked.service": "masked"})
 
     def test_the_example_for_cloud_init_is_what_cloud_init_takes(self):
-        example = machine.TOP / "packaging/cloud-init/builder.yaml"
+        example = machine.TOP / "packaging/cloud-init/user-data.yaml"
         self.machine.write("/tmp/user-data", example.read_text())
         said = self.machine.chroot("cloud-init", "schema", "--config-file", "/tmp/user-data")
         self.assertIn("Valid", said)
