@@ -317,6 +317,13 @@ class Machine:
 
     def _go_down(self, verb, expected):
         self.run("systemctl", "--no-block", verb)
+        self._await_down(verb, expected)
+
+    def await_power_off(self):
+        """Waits until the machine, which somebody has told to power off, is off."""
+        self._await_down("poweroff", 0)
+
+    def _await_down(self, verb, expected):
         code = self._process.wait(BOOT_DEADLINE)
         self._tidy()
         if code != expected:
