@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""packaging/ansible, run as its users do: ansible-playbook over SSH against a Debian that has booted, which
-has containerd but neither prebake nor a package mirror.
+"""packaging/ansible, run as its users do: ansible-playbook over SSH against a Debian that has booted,
+and has containerd, but neither prebake nor a package mirror.
 """
 
 import json
@@ -27,7 +27,7 @@ class Play:
         self.output = done.stdout
         recap = re.search(r"(?m)^builder +: (.*)$", done.stdout)
         if not recap:
-            raise AssertionError(f"no recap of the builder, exit code {done.returncode}:\n{self.output}")
+            raise AssertionError(f"exit code {self.code} without a recap:\n{self.output}")
         self.counts = {name: int(count) for name, count in re.findall(r"(\w+)=(\d+)", recap[1])}
 
 
@@ -47,7 +47,7 @@ class Ansible(PackagedTest):
         bare.write("/etc/resolv.conf", "")
         bare.write("/etc/cloud/cloud-init.disabled", "")
         bare.write("/etc/containerd/config.toml", CONTAINERD_CONFIG.format(restrict="true"))
-        bare.write("/root/.ssh/authorized_keys", cls.key.with_suffix(".pub").read_text(), mode=0o600)
+        bare.write("/root/.ssh/authorized_keys", cls.key.with_suffix(".pub").read_text(), 0o600)
         enable(bare, "mask", "nvmf-autoconnect.service")  # there is no NVMe in a container
         enable(bare, "disable", "containerd.service")  # the role starts it
         return bare
@@ -63,8 +63,8 @@ class Ansible(PackagedTest):
         ssh = ("-o ControlMaster=no -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no "
                "-o LogLevel=ERROR -F /dev/null")
         command = ["nsenter", f"--net={self.builder.network.path}", "--", "ansible-playbook",
-                   "-i", inventory, "--private-key", self.key, "-e", json.dumps(variables), *options,
-                   EXAMPLE / "bake.yml"]
+                   "-i", inventory, "--private-key", self.key, "-e", json.dumps(variables),
+                   *options, EXAMPLE / "bake.yml"]
         done = subprocess.run(
             list(map(str, command)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, timeout=machine.BOOT_DEADLINE,
@@ -97,7 +97,7 @@ class Ansible(PackagedTest):
 
     def the_first_run_installs_and_bakes(self):
         play = self.play([self.web])
-        # The package copied and installed, two files, containerd, the bake, and the daemon restarted.
+        # The package (copied, installed), two files, containerd, the bake, the daemon's restart.
         self.assertEqual(play.counts["changed"], 7, play.output)
         self.assertEqual(list(self.baked()), [self.web])
         self.assertIn("parallel_downloads = 2\n", self.builder.read(CONFIG))
@@ -105,7 +105,8 @@ class Ansible(PackagedTest):
 
     def the_second_run_changes_nothing(self):
         before = self.baked()
-        for options in ((), ("--check",)):
+        # Text, as the command line gives it, is not to be taken for true.
+        for options in (("-e", "prebake_seal=false"), ("--check",)):
             play = self.play([self.web], *options)
             self.assertEqual(play.counts["changed"], 0, play.output)
         self.assertEqual(self.baked(), before)
@@ -139,10 +140,11 @@ class Ansible(PackagedTest):
         self.assertEqual(self.builder.read(CONFIG), before)
 
     def the_last_run_leaves_a_sealed_machine(self):
-        play = self.play(self.images, prebake_seal=True)
+        play = self.play(self.images, "-e", "prebake_seal=true")
         self.assertEqual(play.counts["unreachable"], 0, play.output)
         self.builder.await_power_off()
-        self.assertEqual(self.claim_of(self.builder)["state"], "SEALED", self.builder.console_text())
+        self.assertEqual(self.claim_of(self.builder)["state"], "SEALED",
+                         self.builder.console_text())
         self.assertEqual(self.check_sealed(self.builder), [])
         for path in ("/root/.ssh/authorized_keys", "/root/.ansible/tmp", "/var/cache/prebake.deb"):
             self.assertFalse(self.builder.path(path).exists(), path)
