@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""packaging/ansible, run as its users do: ansible-playbook over SSH against a Debian that has booted,
-and has containerd, but neither prebake nor a package mirror.
+"""packaging/ansible, run as its users do: ansible-playbook over SSH against a Debian that has
+booted, and has containerd, but neither prebake nor a package mirror.
 """
 
 import json
