@@ -114,7 +114,8 @@ Judgement present(const NodeFacts& facts) {
     if (auto judgement = unchecked(facts)) return *judgement;
     if (facts.images.empty()) return nothing_baked(facts);
     const Images missing = those(facts, [](const ImageHealth& image) { return !image.is_present; });
-    if (missing.size() > 1 && missing.size() == facts.images.size()) {
+    const Images all = those(facts, [](const ImageHealth&) { return true; });
+    if (missing.size() > 1 && missing.size() == all.size()) {
         return nothing_left(facts, missing.size());
     }
     const auto sandbox = std::find_if(missing.begin(), missing.end(),

@@ -22,8 +22,7 @@ class AdverseBoots(PackagedTest):
         cls.baked = None
 
     def baked_image(self):
-        """Of a builder with one image and the sandbox image; made once. It is not sealed: who
-        clones it claims all the same."""
+        """Of a builder with one image and the sandbox image; made once."""
         cls = type(self)
         if cls.baked is None:
             builder = self.make_packaged("builder")

@@ -2,11 +2,13 @@
 not held up by it, and the kubelet waits as long as it is told to."""
 
 import json
+import time
 
 import harness
 from booted import BootTest, enable
 
 DAEMON, WAIT, READY = "prebaked.service", "prebake-wait-ready.service", "prebake-ready.target"
+RECORD = "/var/lib/prebake/bake.json"
 SOCKET = "/run/prebake/prebake.sock"
 KUBELET = """\
 [Service]
@@ -30,6 +32,7 @@ class NodeUnits(BootTest):
         machine.write("/etc/systemd/system/kubelet.service", KUBELET)
         machine.write("/etc/prebake/conf.d/deadline.toml", deadline)
         enable(machine, "preset", DAEMON, READY)
+        machine.write(RECORD, '{"schema": "prebake.v1.BakeRecord"}')
         return machine
 
     def times(self, machine, unit, *names):
@@ -90,7 +93,25 @@ class NodeUnits(BootTest):
         machine.run("systemctl", "restart", "containerd.service")
         self.assertEqual(machine.properties("kubelet.service", "ActiveState"),
                          {"ActiveState": "active"})
+        # Nor does it stop with the daemon.
+        machine.run("systemctl", "stop", DAEMON)
+        self.assertEqual(machine.properties("kubelet.service", "ActiveState"),
+                         {"ActiveState": "active"})
         machine.run("systemctl", "reset-failed")
+        machine.power_off()
+
+    def test_where_nothing_was_baked_nobody_waits(self):
+        """As on a node that runs when the package is installed: it claims nothing until then."""
+        machine = self.machine_with_kubelet("running", deadline="")
+        machine.path(RECORD).unlink()
+        enable(machine, "disable", "prebake-firstboot.service")
+        enable(machine, "add-requires", "kubelet.service", READY)
+        machine.boot(expected="degraded")  # what stands for the SSM agent wants a claim
+        begun = time.monotonic()
+        machine.run("systemctl", "start", "kubelet.service")
+        machine.run("systemctl", "restart", "kubelet.service")
+        self.assertLess(time.monotonic() - begun, 30)
+        self.assertEqual(machine.properties(READY, "ActiveState"), {"ActiveState": "active"})
         machine.power_off()
 
     def test_masked_units_hold_nobody_up(self):

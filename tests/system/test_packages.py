@@ -79,7 +79,7 @@ class Contents(unittest.TestCase):
 
     def test_control_of_the_deb(self):
         fields = run("dpkg-deb", "-f", self.deb, "Package", "Architecture", "Section", "Priority",
-                     "Depends", "Recommends").splitlines()
+                     "Depends", "Suggests").splitlines()
         scripts = sorted(path.name for path in (self.tree / "DEBIAN").iterdir())
         self.assert_golden("deb.control", [*fields, *scripts])
 
@@ -120,7 +120,7 @@ class Contents(unittest.TestCase):
         needed = set(re.findall(r"NEEDED\s+(\S+)", dynamic))
         self.assertLessEqual(needed, LIBRARIES)
         self.assertIn("libcrypto.so.3", needed, "the distribution patches it")
-        self.assertNotIn("RPATH", dynamic)
+        self.assertNotRegex(dynamic, "RPATH|RUNPATH")
         symbols = run("objdump", "-T", self.program)
         seen = {}
         for name, version in re.findall(r"\b(GLIBC|GCC|OPENSSL|GLIBCXX|CXXABI)_([0-9.]+)", symbols):
@@ -139,7 +139,7 @@ class Contents(unittest.TestCase):
         self.assertLess(size, MAX_PROGRAM_BYTES)
         self.assertNotIn(".symtab", run("objdump", "-h", self.program))
         headers = run("objdump", "-p", "-f", self.program)
-        self.assertIn("DYNAMIC", headers.splitlines()[4] + headers, "position independent")
+        self.assertIn("DYN (", run("readelf", "-h", self.program), "position independent")
         self.assertIn("RELRO", headers)
         self.assertRegex(headers, r"FLAGS\s+0x0*8\b|BIND_NOW|FLAGS_1\s+0x0*800000[19]")
         self.assertIn("__stack_chk_fail", run("objdump", "-T", self.program))
