@@ -8,3 +8,10 @@ if(CPACK_GENERATOR STREQUAL RPM)
         file(RENAME ${share}/zsh/vendor-completions ${share}/zsh/site-functions)
     endif()
 endif()
+
+# rpmbuild makes later times earlier only: what was built before the last commit would keep its own.
+if(DEFINED ENV{SOURCE_DATE_EPOCH})
+    execute_process(
+        COMMAND find ${CPACK_TEMPORARY_INSTALL_DIRECTORY} -exec touch -h -d @$ENV{SOURCE_DATE_EPOCH} {} +
+        COMMAND_ERROR_IS_FATAL ANY)
+endif()
