@@ -308,6 +308,23 @@ class Roots(unittest.TestCase):
         left = {name for name in self.files() if name not in before}
         self.assertEqual(left, {"/etc/prebake", f"{CONFIG}.rpmsave", "/var/lib/prebake", RECORD})
 
+    def test_rpm_upgraded(self):
+        build = self.rpm.parent.parent
+        run("cpack", "--config", build / "CPackConfig.cmake", "-G", "RPM",
+            "-D", "CPACK_PACKAGE_VERSION=0.0.9", "-B", self.workspace.path / "old")
+        older, = (self.workspace.path / "old").glob("prebake-0.0.9*.rpm")
+        self.rpm_run("-i", older)
+        run("systemctl", "--root", self.machine.root, "disable", "prebake-ready.target")
+        self.machine.write(CONFIG, "[bake]\nparallel_images = 2\n")
+        self.machine.write(RECORD, "{}")
+        self.assertNotRegex(self.rpm_run("-U", self.rpm), "(?i)error|fail")
+        self.assertEqual(run("rpm", "--root", self.machine.root, "-q", "prebake").strip(),
+                         self.rpm.stem)
+        self.assertEqual(self.machine.read(CONFIG), "[bake]\nparallel_images = 2\n")
+        self.assertEqual(self.machine.read(RECORD), "{}")
+        self.assertEqual(self.enabled(), {**dict.fromkeys(UNITS, "enabled"),
+                                          "prebake-ready.target": "disabled"})
+
     def test_rpm_leaves_presets_to_the_administrator(self):
         self.machine.write("/etc/systemd/system-preset/00-site.preset",
                            "disable prebaked.service\n")
