@@ -121,6 +121,15 @@ class Running:
                 self.wait()
 
 
+def image_tables(*tables):
+    """The text of an image list: `[[image]]` tables, each given as (reference, keys)."""
+    lines = []
+    for reference, keys in tables:
+        lines += ["[[image]]", f'ref = "{reference}"']
+        lines += [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
+    return "\n".join(lines) + "\n"
+
+
 # The test case ---------------------------------------------------------------------------------
 
 
@@ -195,11 +204,7 @@ class SystemTest(unittest.TestCase):
 
     def image_list(self, *tables):
         """A list of `[[image]]` tables, each given as (reference, keys)."""
-        lines = []
-        for reference, keys in tables:
-            lines += ["[[image]]", f'ref = "{reference}"']
-            lines += [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
-        return self.list_file("\n".join(lines) + "\n")
+        return self.list_file(image_tables(*tables))
 
     def record(self):
         return json.loads((self.state / "bake.json").read_text())

@@ -403,6 +403,17 @@ class Machine:
         shown = self.run("systemctl", "show", unit, "-p", ",".join(names))
         return dict(line.split("=", 1) for line in shown.splitlines())
 
+    def begun_at(self, unit):
+        """When it was begun to start the unit, in microseconds of PID 1's clock; 0: never."""
+        return self._stamp(unit, "InactiveExitTimestampMonotonic")
+
+    def ended_at(self, unit):
+        """When the unit had been started, likewise."""
+        return self._stamp(unit, "ActiveEnterTimestampMonotonic")
+
+    def _stamp(self, unit, name):
+        return int(self.properties(unit, name)[name])
+
     def seconds_of(self, unit):
         """How long the last ExecStart= of a unit ran, by PID 1's clock."""
         begin, end = "ExecMainStartTimestampMonotonic", "ExecMainExitTimestampMonotonic"

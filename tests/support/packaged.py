@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import urllib.request
 
+import harness
 import machine
 import oci_image
 from booted import BootTest, enable
@@ -104,11 +105,7 @@ class PackagedTest(BootTest):
     @staticmethod
     def write_list(booted, *tables):
         """What `systemctl start prebake-bake` bakes: (reference, keys) each."""
-        lines = []
-        for reference, keys in tables:
-            lines += ["[[image]]", f'ref = "{reference}"']
-            lines += [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
-        booted.write("/etc/prebake/images.d/test.toml", "\n".join(lines) + "\n")
+        booted.write("/etc/prebake/images.d/test.toml", harness.image_tables(*tables))
 
     # The node
 

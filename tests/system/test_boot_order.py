@@ -208,24 +208,15 @@ class BootOrder(BootTest):
                 enable(machine, "add-requires", unit, READY)
         return machine
 
-    def started(self, machine, unit):
-        name = ("InactiveExit" if unit.endswith((".service", ".target")) else "Active") \
-            + "TimestampMonotonic"
-        return int(machine.properties(unit, name)[name])
-
-    def reached(self, machine, unit):
-        return int(machine.properties(unit, "ActiveEnterTimestampMonotonic")[
-            "ActiveEnterTimestampMonotonic"])
-
     def assert_in_order(self, machine, units):
         for unit in units:
-            begun = self.started(machine, unit)
+            begun = machine.begun_at(unit)
             self.assertGreater(begun, 0, f"{unit} was not started")
-            self.assertLess(self.reached(machine, FIRST_BOOT), begun, f"{FIRST_BOOT}, {unit}")
+            self.assertLess(machine.ended_at(FIRST_BOOT), begun, f"{FIRST_BOOT}, {unit}")
         for unit in ("kubelet.service", "snap.kubelet-eks.daemon.service", "docker.service",
                      "ecs.service"):
             if unit in units:
-                self.assertLess(self.reached(machine, READY), self.started(machine, unit), unit)
+                self.assertLess(machine.ended_at(READY), machine.begun_at(unit), unit)
 
     def boots_and_goes_down_in_order(self, name, units, **options):
         machine = self.machine_with(name, units, **options)

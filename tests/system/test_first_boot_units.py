@@ -65,17 +65,9 @@ class UnitsTest(BootTest):
     def test_before_and_after(self):
         """sshd and the SSM agent start when there is an identity to start with."""
         booted = self.first_machine().boot()
-        stamps = ("ActiveEnterTimestampMonotonic", "InactiveExitTimestampMonotonic")
-
-        def begin(unit):
-            return int(booted.properties(unit, stamps[1])[stamps[1]])
-
-        def end(unit):
-            return int(booted.properties(unit, stamps[0])[stamps[0]])
-
         for unit in ("ssh.service", "dbus.service"):
-            self.assertLess(end(FIRST_BOOT), begin(unit), unit)
-        self.assertLess(end(ONLINE), begin("amazon-ssm-agent.service"))
+            self.assertLess(booted.ended_at(FIRST_BOOT), booted.begun_at(unit), unit)
+        self.assertLess(booted.ended_at(ONLINE), booted.begun_at("amazon-ssm-agent.service"))
         self.assertEqual(booted.read(CLAIM), booted.run("cat", SSM_SAW))
 
     def test_a_first_boot_that_fails_does_not_stop_the_boot(self):
