@@ -57,7 +57,7 @@ std::vector<bool> decide_pins(const std::vector<PinCandidate>& candidates, const
     // What has no pin can be reclaimed by the kubelet when it needs room: it counts as free.
     std::uint64_t reclaimable = room ? room->free_bytes + unpinned_bytes : UINT64_MAX;
 
-    const std::vector<std::size_t> order = order_of_loss(candidates);
+    std::vector<std::size_t> order = order_of_loss(candidates);
     bool has_lost = false;
     for (const std::size_t i : order) {
         if (pinned_bytes <= most && reclaimable >= least_free) break;
@@ -70,15 +70,16 @@ std::vector<bool> decide_pins(const std::vector<PinCandidate>& candidates, const
     if (has_lost) return pinned;
 
     const std::uint64_t least_again = least_free + part_of(least_free, kSpare);
-    for (auto i = order.rbegin(); i != order.rend(); ++i) {
-        const PinCandidate& candidate = candidates[*i];
-        if (pinned[*i]) continue;
-        // The most used first: a smaller one that is used less does not overtake it.
-        if (candidate.bytes > less(most, pinned_bytes)) break;
-        if (room && less(reclaimable, candidate.bytes) < least_again) break;
-        pinned[*i] = true;
-        pinned_bytes += candidate.bytes;
-        if (room) reclaimable -= candidate.bytes;
+    // The most used first: a smaller one that is used less does not overtake it.
+    std::ranges::reverse(order);
+    for (const std::size_t i : order) {
+        if (pinned[i]) continue;
+        const std::uint64_t bytes = candidates[i].bytes;
+        if (bytes > less(most, pinned_bytes)) break;
+        if (room && less(reclaimable, bytes) < least_again) break;
+        pinned[i] = true;
+        pinned_bytes += bytes;
+        if (room) reclaimable -= bytes;
     }
     return pinned;
 }
