@@ -24,7 +24,7 @@ std::filesystem::path directory_of(const std::vector<containerd::Plugin>& plugin
         if (plugin.type != kSnapshotterType || plugin.id != snapshotter) continue;
         const auto root = plugin.exports.find("root");
         if (root == plugin.exports.end()) continue;
-        const std::filesystem::path directory = root->second;
+        std::filesystem::path directory = root->second;
         std::error_code error;
         if (std::filesystem::exists(directory, error)) return directory;
         if (std::filesystem::exists(directory.parent_path(), error)) return directory.parent_path();
