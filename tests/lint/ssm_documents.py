@@ -27,7 +27,9 @@ SECRET = re.compile(r"secret|password|token|credential|key", re.IGNORECASE)
 HOSTILE = ("$(touch hacked)", "`touch hacked`", "'; touch hacked; '", "a;touch hacked", "a|b",
            "a&b", "a>hacked", "a\ntouch hacked", "$HOME", "a b;c", '"', "'", "\\", "*", "{{ x }}",
            "-f", "--x", "a --lock", "a  b", " ", "%s", "~", "#", "!x", "(a)", "a\x00", "\u00e4")
+# What bakes needs a HOME, which the SSM agent does not set.
 STUB = """#!/bin/sh
+[ "$1" != bake ] || [ -n "$HOME" ] || { echo 'no HOME'; exit; }
 for word; do printf '<%s>' "$word"; done
 exit "$STUB_EXIT"
 """
