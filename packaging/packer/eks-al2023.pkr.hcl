@@ -109,8 +109,9 @@ source "amazon-ebs" "node" {
 
   # What packaging/karpenter selects by.
   tags = {
-    Name    = var.ami_name
-    prebake = "yes"
+    Name               = var.ami_name
+    prebake            = "yes"
+    kubernetes-version = var.kubernetes_version
   }
 }
 
@@ -151,15 +152,18 @@ build {
       # node only, where the daemon puts right what differs.
       "systemctl start containerd.service",
 
-      # Passwords of ECR hold for 12 hours; seal takes them away.
-      "install -d -m 0700 /root/.docker",
-      "auths=",
-      "for registry in $ECR_REGISTRIES; do",
-      "  region=$(echo \"$registry\" | cut -d. -f4)",
-      "  auth=$(aws ecr get-login-password --region \"$region\" | sed 's/^/AWS:/' | tr -d '\\n' | base64 -w0)",
-      "  auths=\"$auths$${auths:+,}\\\"$registry\\\":{\\\"auth\\\":\\\"$auth\\\"}\"",
-      "done",
-      "(umask 077; echo \"{\\\"auths\\\":{$auths}}\" >/root/.docker/config.json)",
+      # Passwords of ECR hold for 12 hours. They are kept in memory alone; the configuration that the image
+      # came with is left as it is.
+      "if [ -n \"$ECR_REGISTRIES\" ]; then",
+      "  auths=",
+      "  for registry in $ECR_REGISTRIES; do",
+      "    region=$(echo \"$registry\" | cut -d. -f4)",
+      "    auth=$(aws ecr get-login-password --region \"$region\" | sed 's/^/AWS:/' | tr -d '\\n' | base64 -w0)",
+      "    auths=\"$auths$${auths:+,}\\\"$registry\\\":{\\\"auth\\\":\\\"$auth\\\"}\"",
+      "  done",
+      "  export DOCKER_CONFIG=/run/prebake-login",
+      "  (umask 077; mkdir \"$DOCKER_CONFIG\"; echo \"{\\\"auths\\\":{$auths}}\" >\"$DOCKER_CONFIG/config.json\")",
+      "fi",
 
       "prebake plan",
       "prebake bake --progress=plain",

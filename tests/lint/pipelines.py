@@ -29,12 +29,15 @@ NODEADM_PAGE = "packaging/nodeadm/README.md"
 CLOUD_INIT = "packaging/cloud-init/user-data.yaml"
 EKS = "packaging/packer/eks-al2023.pkr.hcl"
 DOCKER = "packaging/packer/ubuntu-docker.pkr.hcl"
+README = "README.md"
+OTHERS = ("CMakeLists.txt", "CHANGELOG.md", README, "packaging/ansible/README.md")
 EXAMPLES = (IMAGE_BUILDER, KARPENTER, NODEADM, NODEADM_PAGE, CLOUD_INIT, EKS, DOCKER)
 
 # What Packer 1.6 does not know yet: plugins that are to be fetched, IMDSv2. It gets copies without.
 PLUGINS = re.compile(r"^packer \{\n.*?^\}\n", re.MULTILINE | re.DOTALL)
 NEWER = re.compile(r"^  metadata_options \{\n.*?^  \}\n", re.MULTILINE | re.DOTALL)
-REQUIRED = re.compile(r'^variable "(\w+)" \{\n((?:  .*\n)*)\}', re.MULTILINE)
+VARIABLE = re.compile(r'^variable "(\w+)" \{\n((?:  .*\n)*)\}', re.MULTILINE)
+TAG = re.compile(r'^    ([\w-]+) += (?:"(.*)"|var\.(\w+))$', re.MULTILINE)
 PROVISIONER = re.compile(r'^  provisioner "\w+" \{\n.*?^  \}\n', re.MULTILINE | re.DOTALL)
 PLACEHOLDER = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
 UNIT = re.compile(r"(?<![\w-])prebake[a-z-]*\.(?:service|target)")
@@ -229,7 +232,16 @@ def faults_of_component(text):
         yield f"{path}: the seal is not the last step of validate, at the shutdown: {seals}"
 
 
-def faults_of_karpenter(text):
+def tags_of(template):
+    """What the template tags its image with, but for the name; variables by their defaults."""
+    defaults = {name: value[1] for name, body in VARIABLE.findall(template)
+                if (value := re.search(r'^  default +=\s"(.*)"$', body, re.MULTILINE))}
+    tags = re.search(r"^  tags = \{\n(.*?)^  \}", template, re.MULTILINE | re.DOTALL)
+    return {key: literal or defaults.get(variable)
+            for key, literal, variable in TAG.findall(tags[1] if tags else "") if key != "Name"}
+
+
+def faults_of_karpenter(text, template):
     documents = documents_in(text)
     kinds = [document.get("kind") for document in documents]
     if sorted(map(str, kinds)) != sorted(KARPENTER_KINDS):
@@ -245,9 +257,9 @@ def faults_of_karpenter(text):
         if named != node_class["metadata"]["name"]:
             yield f"{KARPENTER}: the pool asks for the class {named}"
         for term in node_class["spec"]["amiSelectorTerms"]:
-            # As both templates of Packer tag what they make.
-            if term.get("tags") != {"prebake": "yes"}:
-                yield f"{KARPENTER}: selects no image that packaging/packer makes"
+            # By all tags of the template for EKS, or an image of the other one would be taken, too.
+            if term.get("tags") != tags_of(template):
+                yield f"{KARPENTER}: does not select the images of {EKS}, and no others"
 
 
 def faults_of_nodeadm(text, page):
@@ -298,12 +310,42 @@ def faults_of_user_data(text):
                 yield f"{CLOUD_INIT}: does not end with a seal at the shutdown"
 
 
+def required(template):
+    """The variables that have no default."""
+    return [name for name, body in VARIABLE.findall(template) if "default" not in body]
+
+
+def faults_of_readme(texts):
+    """The shortest path that it shows for Packer must be one."""
+    command = re.search(r"`packer build ([^`]*) (\S+)`", texts[README])
+    if not command or f"packer init {command[2]}" not in texts[README]:
+        yield f"{README}: does not tell how to run Packer"
+        return
+    given = re.findall(r"-var (\w+)=\S+", command[1])
+    for name in required(texts.get(command[2], "")):
+        if name not in given:
+            yield f"{README}: packer build would ask for {name}"
+
+
+def faults_of_versions(texts):
+    """The version stands in CMakeLists.txt; who names a package names that one."""
+    version = re.search(r"^project\(prebake VERSION (\S+)", texts["CMakeLists.txt"],
+                        re.MULTILINE)[1]
+    for path, text in texts.items():
+        for named in re.findall(r"prebake[-_](\d+\.\d+\.\d+)", text):
+            if named != version:
+                yield f"{path}: names prebake {named}, this is {version}"
+    newest = re.search(r"^## \[(.*?)\]", texts["CHANGELOG.md"], re.MULTILINE)
+    if not newest or newest[1] != version:
+        yield f"CHANGELOG.md: begins with {newest and newest[1]}, this is {version}"
+
+
 def faults_of_template(path, text):
     plugins = PLUGINS.search(text)
     if not plugins or 'source  = "github.com/hashicorp/amazon"' not in plugins[0]:
         yield f"{path}: packer init would not fetch the plugin for Amazon"
     if not re.search(r'^\s+prebake\s+= "yes"$', text, re.MULTILINE):
-        yield f"{path}: the image is not tagged for packaging/karpenter"
+        yield f"{path}: the image is not tagged prebake"
     provisioners = PROVISIONER.findall(text)
     last = provisioners[-1] if provisioners else ""
     calls = re.findall(r'^ +"(.+)",$', last, re.MULTILINE)
@@ -337,8 +379,7 @@ def faults_of_packer(packer, path, text):
         ended = run("fmt", "-check", "-diff", whole.name)
         if ended.returncode:
             yield f"{path}: packer fmt would write\n{ended.stdout}{ended.stderr}"
-        values = [f"-var={name}=file" for name, body in REQUIRED.findall(text)
-                  if "default" not in body]
+        values = [f"-var={name}=file" for name in required(text)]
         for source in ("", "ami-0123456789abcdef0"):
             ended = run("validate", *values, f"-var=source_ami={source}",
                         template.name)
@@ -383,13 +424,15 @@ def check(said, packer, texts, validated=(EKS, DOCKER)):
     """What is amiss; of the templates, Packer validates those."""
     def all_of():
         yield from faults_of_component(texts[IMAGE_BUILDER])
-        yield from faults_of_karpenter(texts[KARPENTER])
+        yield from faults_of_karpenter(texts[KARPENTER], texts[EKS])
         yield from faults_of_nodeadm(texts[NODEADM], texts[NODEADM_PAGE])
         yield from faults_of_user_data(texts[CLOUD_INIT])
         for path in (EKS, DOCKER):
             yield from faults_of_template(path, texts[path])
             if packer and path in validated:
                 yield from faults_of_packer(packer, path, texts[path])
+        yield from faults_of_readme(texts)
+        yield from faults_of_versions(texts)
         for path in EXAMPLES:
             yield from faults_of_words(said, path, texts[path])
 
@@ -425,7 +468,9 @@ def self_test(said, packer, good):
         (IMAGE_BUILDER, "name: prebake\n", "name: a\nname: b\n", "a key stands twice"),
         (IMAGE_BUILDER, "phases:", "phases: [", "no YAML"),
         (KARPENTER, "amiSelectorTerms", "amiSelector", "amiSelectorTerms is missing"),
-        (KARPENTER, 'prebake: "yes"', 'prebake: "no"', "selects no image"),
+        (KARPENTER, 'prebake: "yes"', 'prebake: "no"', "does not select the images"),
+        (KARPENTER, 'version: "1.33"', 'version: "1.32"', "does not select the images"),
+        (EKS, "kubernetes-version = ", "k8s = ", "does not select the images"),
         (KARPENTER, 'prebake: "yes"', "prebake: yes", "True is no str"),
         (KARPENTER, "karpenter.sh/v1\n", "karpenter.sh/v1beta1\n", "'karpenter.sh/v1beta1' is"),
         (KARPENTER, "operator: In", "operator: Is", "'Is' is none of"),
@@ -453,9 +498,14 @@ def self_test(said, packer, good):
         (EKS, "skip_clean = true", "skip_clean = false", "seals and checks"),
         (EKS, '"prebake seal --check",', '"prebake seal --list",', "seals and checks"),
         (EKS, '"prebake plan",', '"prebake seal --yes",', "seals more than once"),
-        (EKS, '"done",', '"od",', "syntax error"),
+        (EKS, '"  done",', '"  od",', "syntax error"),
         (DOCKER, "bake --progress=plain", "bake --progess=plain", "no option --progess"),
         (DOCKER, 'prebake = "yes"', 'prebake = "1"', "is not tagged"),
+        (README, "-var ami_name=eks-baked-1 ", "", "would ask for ami_name"),
+        (README, "packer init", "packer", "does not tell how"),
+        (README, "prebake-0.1.0-1", "prebake-0.0.9-1", "names prebake 0.0.9"),
+        (CLOUD_INIT, "prebake_0.1.0-1", "prebake_0.2.0-1", "names prebake 0.2.0"),
+        ("CHANGELOG.md", "## [0.1.0]", "## [Unreleased]", "begins with Unreleased"),
     ]
     for_packer = []
     if packer:
@@ -488,7 +538,7 @@ def main():
     packer = shutil.which("packer")
     if not packer:
         print("pipelines: Packer is not installed, so its templates are not validated by it")
-    texts = {path: (tree.TOP / path).read_text() for path in EXAMPLES}
+    texts = {path: (tree.TOP / path).read_text() for path in (*EXAMPLES, *OTHERS)}
     found = check(said, packer, texts)
     if "--self-test" in sys.argv[1:] and not found:
         self_test(said, packer, texts)
