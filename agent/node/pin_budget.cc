@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <numeric>
+#include <set>
+#include <string_view>
 #include <tuple>
 
 namespace prebake::node {
@@ -25,6 +27,12 @@ std::uint64_t floor_of(const PinLimits& limits, const std::optional<DiskRoom>& r
                     part_of(room->total_bytes, std::clamp(limits.min_free_ratio, 0.0, 1.0)));
 }
 
+std::uint64_t size_of(const PinCandidate& candidate) {
+    std::uint64_t bytes = 0;
+    for (const PinnedPart& part : candidate.parts) bytes += part.bytes;
+    return bytes;
+}
+
 /// Indexes into `candidates`: the first to lose its pin in front. The sandbox's is not among them.
 std::vector<std::size_t> order_of_loss(const std::vector<PinCandidate>& candidates) {
     std::vector<std::size_t> order(candidates.size());
@@ -33,23 +41,49 @@ std::vector<std::size_t> order_of_loss(const std::vector<PinCandidate>& candidat
     std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
         const PinCandidate& left = candidates[a];
         const PinCandidate& right = candidates[b];
-        return std::tie(left.starts, left.last_used, right.bytes) <
-               std::tie(right.starts, right.last_used, left.bytes);
+        const std::uint64_t left_bytes = size_of(left);
+        const std::uint64_t right_bytes = size_of(right);
+        return std::tie(left.starts, left.last_used, right_bytes) <
+               std::tie(right.starts, right.last_used, left_bytes);
     });
     return order;
+}
+
+/// Of each candidate the bytes that are gained when it loses its pin after all that go before it,
+/// or taken when it gets one after all that come before it: what several share is charged to the
+/// last of them to go.
+std::vector<std::uint64_t> charges_of(const std::vector<PinCandidate>& candidates,
+                                      const std::vector<std::size_t>& order) {
+    std::vector<std::uint64_t> charges(candidates.size());
+    std::set<std::string_view> charged;
+    const auto charge = [&](std::size_t i) {
+        for (const PinnedPart& part : candidates[i].parts) {
+            if (charged.insert(part.id).second) charges[i] += part.bytes;
+        }
+    };
+    for (std::size_t i = 0; i < candidates.size(); ++i) {
+        if (candidates[i].is_sandbox) charge(i);
+    }
+    for (const bool is_pinned : {true, false}) {
+        for (std::size_t i = order.size(); i-- > 0;) {
+            if (candidates[order[i]].is_pinned == is_pinned) charge(order[i]);
+        }
+    }
+    return charges;
 }
 
 }  // namespace
 
 std::vector<bool> decide_pins(const std::vector<PinCandidate>& candidates, const PinLimits& limits,
                               const std::optional<DiskRoom>& room) {
+    std::vector<std::size_t> order = order_of_loss(candidates);
+    const std::vector<std::uint64_t> charges = charges_of(candidates, order);
     std::vector<bool> pinned(candidates.size());
     std::uint64_t pinned_bytes = 0;
     std::uint64_t unpinned_bytes = 0;
     for (std::size_t i = 0; i < candidates.size(); ++i) {
-        const PinCandidate& candidate = candidates[i];
-        pinned[i] = candidate.is_pinned || candidate.is_sandbox;
-        (pinned[i] ? pinned_bytes : unpinned_bytes) += candidate.bytes;
+        pinned[i] = candidates[i].is_pinned || candidates[i].is_sandbox;
+        (pinned[i] ? pinned_bytes : unpinned_bytes) += charges[i];
     }
 
     const std::uint64_t most = limits.max_pinned_bytes == 0 ? UINT64_MAX : limits.max_pinned_bytes;
@@ -57,15 +91,14 @@ std::vector<bool> decide_pins(const std::vector<PinCandidate>& candidates, const
     // What has no pin can be reclaimed by the kubelet when it needs room: it counts as free.
     std::uint64_t reclaimable = room ? room->free_bytes + unpinned_bytes : UINT64_MAX;
 
-    std::vector<std::size_t> order = order_of_loss(candidates);
     bool has_lost = false;
     for (const std::size_t i : order) {
         if (pinned_bytes <= most && reclaimable >= least_free) break;
         if (!pinned[i]) continue;
         pinned[i] = false;
         has_lost = true;
-        pinned_bytes -= candidates[i].bytes;
-        if (room) reclaimable += candidates[i].bytes;
+        pinned_bytes -= charges[i];
+        if (room) reclaimable += charges[i];
     }
     if (has_lost) return pinned;
 
@@ -74,12 +107,11 @@ std::vector<bool> decide_pins(const std::vector<PinCandidate>& candidates, const
     std::ranges::reverse(order);
     for (const std::size_t i : order) {
         if (pinned[i]) continue;
-        const std::uint64_t bytes = candidates[i].bytes;
-        if (bytes > less(most, pinned_bytes)) break;
-        if (room && less(reclaimable, bytes) < least_again) break;
+        if (charges[i] > less(most, pinned_bytes)) break;
+        if (room && less(reclaimable, charges[i]) < least_again) break;
         pinned[i] = true;
-        pinned_bytes += bytes;
-        if (room) reclaimable -= bytes;
+        pinned_bytes += charges[i];
+        if (room) reclaimable -= charges[i];
     }
     return pinned;
 }

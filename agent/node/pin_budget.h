@@ -18,10 +18,16 @@ struct PinLimits {
     bool operator==(const PinLimits&) const = default;
 };
 
+/// A layer's snapshot or blob, which images may share.
+struct PinnedPart {
+    std::string id;
+    std::uint64_t bytes = 0;  ///< on disk
+};
+
 struct PinCandidate {
     std::string ns;
     std::string name;
-    std::uint64_t bytes = 0;  ///< on disk
+    std::vector<PinnedPart> parts = {};
     std::uint64_t starts = 0;
     std::chrono::system_clock::time_point last_used = {};
     bool is_pinned = true;    ///< as it is now
@@ -34,8 +40,9 @@ struct DiskRoom {
 };
 
 /// For each candidate whether it is to be pinned: the least used (starts, then last use, then the
-/// larger) lose their pins first, until the rest is within the limits. What lost its pin gets it
-/// back only when there is room to spare (a tenth more than the floor), so that pins do not flap.
+/// larger) lose their pins first, until the rest is within the limits. What images share counts
+/// once, and is gained only with the last pin on it. What lost its pin gets it back only when there
+/// is room to spare (a tenth more than the floor), so that pins do not flap.
 std::vector<bool> decide_pins(const std::vector<PinCandidate>& candidates, const PinLimits& limits,
                               const std::optional<DiskRoom>& room);
 

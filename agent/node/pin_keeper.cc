@@ -82,7 +82,6 @@ std::vector<PinChange> PinKeeper::decide(const ProtectedImages& images,
 
     std::vector<ImageKey> keys;
     std::vector<PinCandidate> candidates;
-    std::set<std::string> counted;  // layers and blobs that images share count once
     const std::optional<ImageKey> sandbox = images.sandbox_key();
     for (const v1::BakedImage& image : images.everything().images()) {
         for (const v1::Placement& placement : image.placements()) {
@@ -97,11 +96,14 @@ std::vector<PinChange> PinKeeper::decide(const ProtectedImages& images,
                                    .is_sandbox = sandbox == key};
             const std::string snapshotter = snapshotter_in(snapshotters, ns, placement);
             for (const v1::Layer& layer : image.layers()) {
-                if (placement.unpacked() && counted.insert("snapshot " + layer.chain_id()).second) {
-                    candidate.bytes += layer_bytes(ns, snapshotter, layer.chain_id());
+                if (placement.unpacked()) {
+                    candidate.parts.push_back(
+                        {.id = "snapshot " + layer.chain_id(),
+                         .bytes = layer_bytes(ns, snapshotter, layer.chain_id())});
                 }
-                if (placement.layers_kept() && counted.insert("blob " + layer.digest()).second) {
-                    candidate.bytes += layer.size();
+                if (placement.layers_kept()) {
+                    candidate.parts.push_back(
+                        {.id = "blob " + layer.digest(), .bytes = layer.size()});
                 }
             }
             keys.push_back(key);

@@ -2,7 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <map>
 #include <optional>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -15,12 +17,19 @@ namespace {
 
 using Used = std::chrono::system_clock::time_point;
 
+/// Of one part, that is its own.
 PinCandidate image(std::uint64_t bytes, std::uint64_t starts, int used = 0) {
+    static int images = 0;
     return {.ns = "k8s.io",
             .name = "x",
-            .bytes = bytes,
+            .parts = {{.id = "part " + std::to_string(++images), .bytes = bytes}},
             .starts = starts,
             .last_used = Used(std::chrono::seconds(used))};
+}
+/// The same with a part that others have, too.
+PinCandidate sharing(const std::string& part, std::uint64_t part_bytes, PinCandidate candidate) {
+    candidate.parts.push_back({.id = part, .bytes = part_bytes});
+    return candidate;
 }
 PinCandidate unpinned(PinCandidate candidate) {
     candidate.is_pinned = false;
@@ -91,6 +100,27 @@ TEST_CASE("decide_pins() unpins the least used first, and pins again when there 
          most_100,
          {},
          "-P"},
+        {"what is shared counts once",
+         {sharing("base", 40, image(30, 0)), sharing("base", 40, image(30, 1))},
+         most_100,
+         {},
+         "PP"},
+        {"what is shared is not gained while another pin is on it",
+         {sharing("base", 50, image(20, 0)), sharing("base", 50, image(20, 1)),
+          sharing("base", 50, image(20, 2))},
+         PinLimits{.max_pinned_bytes = 80},
+         {},
+         "--P"},
+        {"nor is it free then",
+         {sharing("base", 50, image(20, 0)), sharing("base", 50, image(20, 1))},
+         free_100,
+         DiskRoom{70, 1000},
+         "--"},
+        {"a pin that comes back takes only what nobody has pinned",
+         {sharing("base", 90, image(5, 0)), unpinned(sharing("base", 90, image(5, 1)))},
+         most_100,
+         {},
+         "PP"},
         {"both limits hold",
          {image(60, 2), image(60, 1), image(60, 0)},
          PinLimits{.max_pinned_bytes = 130, .min_free_bytes = 100},
@@ -116,5 +146,39 @@ TEST_CASE("decide_pins() is stable: deciding again about what it decided changes
         const std::vector<bool> once = decide_pins(candidates, limits, room);
         for (std::size_t i = 0; i < once.size(); ++i) candidates[i].is_pinned = once[i];
         CHECK(decide_pins(candidates, limits, room) == once);
+    }
+}
+
+TEST_CASE("decide_pins() keeps what is pinned within the limit, whatever is shared") {
+    std::mt19937 random(1);
+    const auto below = [&](unsigned bound) { return static_cast<std::uint64_t>(random() % bound); };
+    const auto bytes_of_pinned = [](const std::vector<PinCandidate>& candidates) {
+        std::map<std::string, std::uint64_t> parts;
+        for (const PinCandidate& candidate : candidates) {
+            if (!candidate.is_pinned) continue;
+            for (const auto& part : candidate.parts) parts[part.id] = part.bytes;
+        }
+        std::uint64_t bytes = 0;
+        for (const auto& [id, size] : parts) bytes += size;
+        return bytes;
+    };
+    for (int round = 0; round < 500; ++round) {
+        CAPTURE(round);
+        std::vector<PinCandidate> candidates;
+        for (int i = 0; i < 6; ++i) {
+            PinCandidate candidate = image(below(50), below(4));
+            for (unsigned base = 0; base < 3; ++base) {
+                if (below(2) == 0) continue;
+                candidate = sharing("base " + std::to_string(base), base * 40 + 20, candidate);
+            }
+            candidate.is_pinned = below(2) == 0;
+            candidates.push_back(std::move(candidate));
+        }
+        const PinLimits limits{.max_pinned_bytes = 1 + below(300)};
+        for (int pass = 0; pass < 2; ++pass) {
+            const std::vector<bool> pins = decide_pins(candidates, limits, {});
+            for (std::size_t i = 0; i < pins.size(); ++i) candidates[i].is_pinned = pins[i];
+            CHECK(bytes_of_pinned(candidates) <= limits.max_pinned_bytes);
+        }
     }
 }
