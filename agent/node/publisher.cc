@@ -79,6 +79,8 @@ void Publisher::note_ready(const Verdict& verdict) {
     const v1::Claim& claim = from_.facts.identity.claim;
     if (claim.state() != v1::Claim::CLAIMED || !claim.has_claimed_at()) return;
     const std::chrono::duration<double> since_claim = now - to_time(claim.claimed_at());
+    // Of an earlier boot, it says nothing of this one.
+    if (since_claim > uptime()) return;
     times_.set_claim_to_ready_seconds(std::max(since_claim.count(), 0.0));
 }
 

@@ -148,7 +148,7 @@ class NodeTest(harness.SystemTest):
         self.state.mkdir(parents=True, exist_ok=True)
         (self.state / "claim.json").write_text(json.dumps({
             "schema": "prebake.v1.Claim", "state": "CLAIMED", "instanceUnknown": True,
-            "claimedAt": "2026-01-01T00:00:00Z"}))
+            "claimedAt": "2016-01-01T00:00:00Z"}))
 
     # The node
 

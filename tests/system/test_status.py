@@ -45,6 +45,7 @@ class Status(node.NodeTest):
         self.assertEqual(amiss, [])
         self.assertFalse(document["truncated"])
         self.assertGreater(document["times"]["containerdToReadySeconds"], 0)
+        self.assertEqual(document["times"]["claimToReadySeconds"], 0, "that was another boot")
         brief = self.status("--brief", code=0).stdout
         self.assertTrue(brief.startswith("ready"), brief)
         self.assertLess(len(brief), MAX_BRIEF)
