@@ -178,7 +178,8 @@ Restoration restore(const v1::BakedImage& image, const Snapshotters& snapshotter
                           .events = events,
                           .storage = survey.storage,
                           .lease = lease.id(),
-                          .other_namespaces = everywhere};
+                          .other_namespaces = everywhere,
+                          .outlasts_restarts = false};
     DiffServiceApplier applier(session);
     Unpacker unpacker(session, applier);
     BlobFetcher fetcher(session);

@@ -18,7 +18,8 @@ enum class Restoration { was_whole, restored };
 /// `snapshotters` (per namespace; also where it was baked for another one), creates and pins names,
 /// and asks CRI. A bake whose registry is the disk; it can be repeated, and interrupted. Names that
 /// point at another image by now are left as they are. `pinned` are the names to pin.
-/// @throws Error not_found naming what is not on the disk; conflict while a bake is running; as
+/// @throws Error not_found naming what is not on the disk; conflict while a bake is running;
+/// unavailable as soon as containerd goes away: it may come back with another configuration; as
 /// bake().
 Restoration restore(const v1::BakedImage& image, const Snapshotters& snapshotters,
                     const NameSet& pinned, const std::filesystem::path& state_dir,

@@ -23,12 +23,14 @@ struct Session {
     std::string lease;  ///< the same id in each namespace
     /// Where else to look for a blob before the registry is asked for it.
     std::vector<std::string> other_namespaces = {};
+    bool outlasts_restarts = true;  ///< of containerd; otherwise its end is the session's, too
 
     containerd::Scope scope(const std::string& ns) const { return {.ns = ns, .lease = lease}; }
     containerd::Content content(const std::string& ns) const { return {connection, scope(ns)}; }
     containerd::Images images(const std::string& ns) const { return {connection, scope(ns)}; }
 
-    /// bake::outlast_restart(), with a notice to whoever watches the image.
+    /// bake::outlast_restart(), with a notice to whoever watches the image; if it is to outlast
+    /// any.
     void outlast_restart(const std::string& image, const std::function<void()>& work) const;
 
     void notice(const std::string& image, std::string message) const {

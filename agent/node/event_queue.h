@@ -17,6 +17,7 @@ namespace prebake::node {
 struct Subscribed {};  ///< from here on no event is missed
 struct StreamEnded {   ///< containerd is gone, or we were stopped
     Error error;
+    std::chrono::system_clock::time_point at = std::chrono::system_clock::now();
 };
 struct EventsLost {  ///< more than the queue holds: list everything again
     std::chrono::system_clock::time_point since = {};  ///< the first that is lost

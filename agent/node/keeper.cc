@@ -40,6 +40,7 @@ constexpr std::chrono::minutes kRepairPatience{30};
 constexpr milliseconds kFirstRetry{100};
 constexpr milliseconds kLaterRetry{1000};
 constexpr std::chrono::minutes kBootTime{2};
+constexpr const char* kCheckingSuspects = "checking images that changed";
 constexpr milliseconds kPublishDelay{200};
 constexpr seconds kSaveDelay{2};
 constexpr seconds kSaveRetry{30};
@@ -85,6 +86,8 @@ class Keeper::Impl final : private bake::EventSink {
 
     void wait_for_containerd(const std::stop_token& stop);
     void follow_session(const std::stop_token& stop);
+    void follow_events(const std::stop_token& end);
+    void require_session() const;
     void look_whether_frozen();
     void forget_session();
     void pause(milliseconds duration);
@@ -114,6 +117,7 @@ class Keeper::Impl final : private bake::EventSink {
     Journal journal_;
     EventQueue queue_{kMaxWaitingEvents};
     std::atomic<Clock::rep> alive_until_{0};
+    std::atomic<bool> has_stream_ended_ = false;  // in this session, though it may not be known yet
 
     std::optional<Work> work_;
     NodeFacts facts_;
@@ -199,10 +203,9 @@ void Keeper::Impl::reload_now() {
     read_identity();
     const bool is_other_claim = work_->ledger.open(facts_.identity.claim);
     const bool is_other_record = read_record();
-    if (is_other_record) {
-        work_->images->set_record(record_);
-        if (is_checked_) agenda_.check.set(Clock::now());
-    }
+    if (is_other_record) work_->images->set_record(record_);
+    // Whoever asks for it may have mended something that no event tells of.
+    if (is_checked_) agenda_.check.set(Clock::now());
     if (is_other_record || is_other_claim) agenda_.list.set(Clock::now());
     publish();
 }
@@ -225,20 +228,30 @@ void Keeper::Impl::wait_for_containerd(const std::stop_token& stop) {
     }
 }
 
+void Keeper::Impl::follow_events(const std::stop_token& end) {
+    try {
+        // A socket of its own: however busy events make it, calls are not held up.
+        const containerd::Connection connection(options_.address, end);
+        containerd::follow_events(
+            connection, [this] { queue_.push(Subscribed{}); },
+            [this](containerd::Event event) { queue_.push(std::move(event)); });
+    } catch (const Error& error) {
+        queue_.push(StreamEnded{error});
+    } catch (const std::exception& error) {
+        queue_.push(StreamEnded{Error(Errc::internal, error.what())});
+    }
+    has_stream_ended_ = true;
+}
+
+/// What is found out of one containerd must not be said of the next one, which may have another
+/// configuration.
+void Keeper::Impl::require_session() const {
+    if (has_stream_ended_) throw Error(Errc::unavailable, "containerd went away in the middle");
+}
+
 void Keeper::Impl::follow_session(const std::stop_token& stop) {
-    std::jthread events([this](const std::stop_token& end) {
-        try {
-            // A socket of its own: however busy events make it, calls are not held up.
-            const containerd::Connection connection(options_.address, end);
-            containerd::follow_events(
-                connection, [this] { queue_.push(Subscribed{}); },
-                [this](containerd::Event event) { queue_.push(std::move(event)); });
-        } catch (const Error& error) {
-            queue_.push(StreamEnded{error});
-        } catch (const std::exception& error) {
-            queue_.push(StreamEnded{Error(Errc::internal, error.what())});
-        }
-    });
+    has_stream_ended_ = false;
+    std::jthread events([this](const std::stop_token& end) { follow_events(end); });
     bool goes_on = true;
     while (goes_on && !stop.stop_requested()) {
         const auto wakeup = queue_.pop(
@@ -306,7 +319,7 @@ bool Keeper::Impl::take(const Wakeup& wakeup) {
     }
     if (const auto* ended = std::get_if<StreamEnded>(&wakeup)) {
         if (ended->error.code() == Errc::cancelled) return false;
-        work_->ledger.expect_gap("containerd_restarted", WallClock::now());
+        work_->ledger.expect_gap("containerd_restarted", ended->at);
         facts_.is_serving = false;
         facts_.serving_problem = ended->error.message();
         journal_.note(Severity::info, "containerd went away: " + ended->error.message());
@@ -389,7 +402,7 @@ void Keeper::Impl::do_what_is_due() {
     if (const auto due = images.suspects_due(); due && *due <= Clock::now() && is_checked_) {
         Timer unused;  // what fails is suspected again
         Backoff none;
-        attempt("checking images that changed", unused, none, [&] {
+        attempt(kCheckingSuspects, unused, none, [&] {
             images.check_suspects(Clock::now());
             images.settle_accounts();
         });
@@ -409,6 +422,8 @@ void Keeper::Impl::do_what_is_due() {
 void Keeper::Impl::check_everything() {
     is_checked_ = false;
     work_->images->check_everything();
+    require_session();
+    journal_.take_back(kCheckingSuspects);
     is_checked_ = true;
     publish();
     if (work_->images->has_pin_limits()) agenda_.budget.set(Clock::now());
@@ -441,6 +456,7 @@ void Keeper::Impl::publish() {
 }
 
 void Keeper::Impl::show_progress(const RepairProgress& progress) {
+    require_session();
     show_life(kRepairPatience);
     work_->publisher->publish_progress(progress);
 }
