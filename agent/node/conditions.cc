@@ -244,7 +244,7 @@ Judgement builder_identity_found(const std::vector<std::string>& paths) {
             .message = "what identified the builder is still here: " + named,
             .next_step =
                 "seal the builder before its snapshot; on this machine: prebake seal "
-                "--check names what to renew"};
+                "--check names what to renew, then systemctl reload prebaked"};
 }
 
 Judgement sealed(const NodeFacts& facts) {

@@ -18,9 +18,10 @@ void Suspicions::add(const ImageKey& key, const std::string& why, SteadyTime now
     now_.emplace(key, why);
 }
 
-void Suspicions::add_later(const ImageKey& key, const std::string& why, SteadyTime when) {
+bool Suspicions::add_later(const ImageKey& key, const std::string& why, SteadyTime when) {
     const auto [entry, is_new] = later_.emplace(key, Later{.why = why, .when = when});
     if (!is_new) entry->second.when = std::min(entry->second.when, when);
+    return is_new;
 }
 
 std::optional<SteadyTime> Suspicions::due() const {

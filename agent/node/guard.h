@@ -37,8 +37,8 @@ class Suspicions {
 
     /// The first reason stays: later events follow from it.
     void add(const ImageKey& key, const std::string& why, SteadyTime now);
-    /// To be looked at again at `when`, whatever happens until then.
-    void add_later(const ImageKey& key, const std::string& why, SteadyTime when);
+    /// To be looked at again at `when`, whatever happens until then. False if that is known.
+    bool add_later(const ImageKey& key, const std::string& why, SteadyTime when);
 
     std::optional<SteadyTime> due() const;
     /// Those that are due, with the reason of each; forgets them.

@@ -19,8 +19,10 @@ namespace {
 
 using containerd::EventKind;
 
-/// For what kept a repair from being made: a bake that runs, somebody who undoes each repair.
+/// For what kept a repair from being made: a bake that runs, a full disk, somebody who undoes each
+/// repair. Unpacking a large image in vain is work, so it is done less and less often.
 constexpr std::chrono::seconds kRetryLater{30};
+constexpr std::chrono::minutes kRetryLatest{8};
 
 /// Of more images than are protected anywhere, a second loss of a pin may count as a pull.
 constexpr std::size_t kMaxPulls = 4096;
@@ -162,8 +164,11 @@ FollowUp ImageKeeper::on_event(const containerd::Event& event) {
             with_.bookkeeper.on_event(event);
             suspect(images_.made_of(event.ns, event.object), "content of it was deleted");
             return FollowUp::none;
-        case EventKind::snapshot_prepared:
         case EventKind::snapshot_committed:
+            with_.bookkeeper.on_event(event);
+            suspect(not_unpacked(images_.made_of(event.ns, event.name)), "somebody unpacked it");
+            return FollowUp::none;
+        case EventKind::snapshot_prepared:
             with_.bookkeeper.on_event(event);
             return FollowUp::none;
     }
@@ -230,10 +235,11 @@ void ImageKeeper::pin_again(const containerd::Event& event, const containerd::Im
             : "somebody took its label off";
     const SteadyTime now = std::chrono::steady_clock::now();
     if (!allowance_.take(key, now)) {
-        with_.journal.note(Severity::warning,
-                           key.image + " in " + key.ns +
-                               " loses its pin again and again; it is left so for a while");
-        suspicions_.add_later(key, why, now + RepairAllowance::kWithin);
+        if (suspicions_.add_later(key, why, now + RepairAllowance::kWithin)) {
+            with_.journal.note(Severity::warning,
+                               key.image + " in " + key.ns +
+                                   " loses its pin again and again; it is left so for a while");
+        }
         return;
     }
     const containerd::Images images(with_.connection, {.ns = event.ns, .lease = {}});
@@ -260,6 +266,17 @@ bool ImageKeeper::was_pulled(const std::string& ns, const containerd::Image& hel
     if (*touched_at <= std::max(known, checked_at_)) return false;
     known = *touched_at;
     return true;
+}
+
+/// Those that are known not to be unpacked.
+std::vector<ImageKey> ImageKeeper::not_unpacked(std::vector<ImageKey> keys) const {
+    const std::vector<ImageHealth>& images = with_.facts.images;
+    std::erase_if(keys, [&](const ImageKey& key) {
+        return std::ranges::none_of(images, [&](const ImageHealth& image) {
+            return key_of(image) == key && !image.is_unpacked;
+        });
+    });
+    return keys;
 }
 
 void ImageKeeper::suspect(const std::vector<ImageKey>& keys, const std::string& why) {
@@ -320,8 +337,13 @@ void ImageKeeper::find_evicted() {
 void ImageKeeper::take_in(Reconciled reconciled,
                           const std::function<std::string(const ImageKey&)>& why) {
     const SteadyTime now = std::chrono::steady_clock::now();
-    for (const ImageKey& key : reconciled.to_retry) {
-        suspicions_.add_later(key, why(key), now + kRetryLater);
+    const std::set<ImageKey> open(reconciled.to_retry.begin(), reconciled.to_retry.end());
+    for (const ImageHealth& image : reconciled.images) {
+        if (!open.contains(key_of(image))) retries_.erase(key_of(image));
+    }
+    for (const ImageKey& key : open) {
+        Backoff& backoff = retries_.try_emplace(key, kRetryLater, kRetryLatest).first->second;
+        suspicions_.add_later(key, why(key), now + backoff.next());
     }
     for (v1::Repair& repair : reconciled.repairs) {
         const ImageKey key{.image = repair.image(), .ns = repair.namespace_()};
@@ -329,10 +351,8 @@ void ImageKeeper::take_in(Reconciled reconciled,
             repaired_.insert(key);
             to_settle_.insert(key);
         }
-        const auto& retries = reconciled.to_retry;
-        const bool is_open = std::find(retries.begin(), retries.end(), key) != retries.end();
         // What is tried again and again is told once it has an end.
-        if (!is_open) with_.journal.add(std::move(repair));
+        if (!open.contains(key)) with_.journal.add(std::move(repair));
     }
     checked_at_ = std::chrono::system_clock::now();
     replace_health(std::move(reconciled.images));

@@ -21,6 +21,7 @@
 #include "agent/node/protected_images.h"
 #include "agent/node/reconcile.h"
 #include "agent/node/runtime.h"
+#include "agent/node/timer.h"
 
 namespace prebake::node {
 
@@ -69,6 +70,7 @@ class ImageKeeper {
                         const std::vector<ImageKey>& keys);
     void pin_again(const containerd::Event& event, const containerd::Image& held,
                    const ImageKey& key);
+    std::vector<ImageKey> not_unpacked(std::vector<ImageKey> keys) const;
     void suspect(const std::vector<ImageKey>& keys, const std::string& why);
     /// Of what the budget has unpinned: what is gone, and what is back.
     void find_evicted();
@@ -84,6 +86,7 @@ class ImageKeeper {
     bake::Snapshotters snapshotters_;
     Suspicions suspicions_;
     RepairAllowance allowance_;
+    std::map<ImageKey, Backoff> retries_;  ///< of what could not be repaired last time
     PinKeeper pins_;
     Runtime runtime_;
     Time checked_at_{};  ///< when images were checked or repaired last: no later write was ours

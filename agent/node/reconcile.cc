@@ -31,12 +31,24 @@ struct Attempt {
     bool may_pass = false;
 };
 
+/// True if the same repair may succeed later: nobody tells us when a disk has room again, or a
+/// bake has ended.
+bool may_pass(Errc code) {
+    return is_retryable(code) || code == Errc::conflict || code == Errc::no_space ||
+           code == Errc::io;
+}
+
 class Repair {
   public:
     explicit Repair(const Reconciliation& job) : job_(job) {}
 
     Reconciled run() {
         const Findings before = find(job_.wanted);
+        for (const Finding& finding : before) {
+            if (finding.kind == bake::FindingKind::unreadable) {
+                result_.to_retry.push_back(key_of(finding));
+            }
+        }
         Findings to_mend;
         for (Finding& finding : repairable_of(job_.wanted, before)) {
             if (is_allowed(key_of(finding))) to_mend.push_back(std::move(finding));
@@ -120,8 +132,7 @@ class Repair {
         } catch (const Error& error) {
             // Without containerd, nothing more can be said about any image.
             if (error.code() == Errc::cancelled || error.code() == Errc::unavailable) throw;
-            return {.problem = error,
-                    .may_pass = is_retryable(error.code()) || error.code() == Errc::conflict};
+            return {.problem = error, .may_pass = may_pass(error.code())};
         }
     }
 

@@ -27,11 +27,17 @@ class Backoff {
     static constexpr std::chrono::milliseconds kFirst{100};
     static constexpr std::chrono::milliseconds kMost{10'000};
 
-    std::chrono::milliseconds next() { return std::exchange(delay_, std::min(delay_ * 2, kMost)); }
-    void reset() { delay_ = kFirst; }
+    explicit Backoff(std::chrono::milliseconds first = kFirst,
+                     std::chrono::milliseconds most = kMost)
+        : first_(first), most_(most), delay_(first) {}
+
+    std::chrono::milliseconds next() { return std::exchange(delay_, std::min(delay_ * 2, most_)); }
+    void reset() { delay_ = first_; }
 
   private:
-    std::chrono::milliseconds delay_ = kFirst;
+    std::chrono::milliseconds first_;
+    std::chrono::milliseconds most_;
+    std::chrono::milliseconds delay_;
 };
 
 }  // namespace prebake::node

@@ -215,14 +215,14 @@ class Containerd:
 
     # What is in it. The asserts of the tests read the store through ctr: an eye that is not ours.
 
-    def run_ctr(self, *arguments, namespace="k8s.io", timeout=DEADLINE):
+    def run_ctr(self, *arguments, namespace="k8s.io", timeout=DEADLINE, stdin=None):
         return subprocess.run(
             [self._ctr, "--address", self.address, "--namespace", namespace, *map(str, arguments)],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=timeout,
+            stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=timeout,
             env={**os.environ, "PATH": self._path})
 
-    def ctr(self, *arguments, namespace="k8s.io"):
-        done = self.run_ctr(*arguments, namespace=namespace)
+    def ctr(self, *arguments, **options):
+        done = self.run_ctr(*arguments, **options)
         if done.returncode != 0:
             raise AssertionError(f"ctr {' '.join(map(str, arguments))}: {done.stderr}")
         return done.stdout

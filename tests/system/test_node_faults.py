@@ -1,6 +1,7 @@
 """The daemon when things go wrong: broken files, a containerd that dies, events beyond counting."""
 
 import contextlib
+import datetime
 import json
 import os
 import pathlib
@@ -8,6 +9,7 @@ import re
 import signal
 import socket
 import subprocess
+import time
 
 import harness
 import node
@@ -76,24 +78,102 @@ class Faults(node.NodeTest):
         self.until_counts(daemon, self.reference, 6, 0, 0)
         self.assertEqual(daemon.ledger()["sinceClaim"]["starts"], "7")
 
-    def test_containerd_killed_while_it_repairs(self):
-        chain = self.image.chain_id
+    def with_much_to_unpack(self):
+        """A node whose CRI uses another snapshotter than the bake did; a daemon that unpacks."""
+        large = self.runnable("large", layers=6, size=20_000_000)
+        reference = self.registry.serve(f"{self.repository}/large", large)
+        self.bake_node((self.reference, {}), (reference, {}))
         self.containerd.stop()
         self.containerd.configure(snapshotter="native")
         self.start_containerd()
         daemon = self.daemon(ready=False)
-        daemon.until(lambda: daemon.answers() and self.containerd.blobs(), "it works")
+        daemon.until(lambda: daemon.answers() and "unpacking" in daemon.status()["message"],
+                     "it unpacks")
+        return daemon, large
+
+    def test_containerd_killed_while_it_repairs(self):
+        daemon, large = self.with_much_to_unpack()
+        self.assertNotIn(large.chain_id, self.containerd.snapshots(snapshotter="native"))
         self.containerd.kill()
         self.start_containerd()
         daemon.until_ready()
-        self.assertIn(chain, self.containerd.snapshots(snapshotter="native"))
+        self.assertIn(large.chain_id, self.containerd.snapshots(snapshotter="native"))
+
+    def test_containerd_comes_back_with_another_configuration_while_it_repairs(self):
+        """As nodeadm does it. What was found out before is not said of the new one."""
+        daemon, large = self.with_much_to_unpack()
+        self.containerd.kill()
+        killed_at = time.time()
+        daemon.until(lambda: daemon.condition("ContainerdServing")["status"] == "False",
+                     "it knows that containerd is gone")
+        self.containerd.configure(snapshotter="overlayfs")
+        self.start_containerd()
+        daemon.until_ready()
+        self.assertEqual(daemon.status()["snapshotter"], "overlayfs")
+        self.assertNotIn(large.chain_id, self.containerd.snapshots(snapshotter="native"))
+        daemon.until(lambda: daemon.ledger().get("gaps"), "it has listed what runs")
+        gap = daemon.ledger()["gaps"][-1]
+        self.assertEqual(gap["cause"], "containerd_restarted")
+        began = datetime.datetime.fromisoformat(gap["from"].replace("Z", "+00:00")).timestamp()
+        self.assertLess(abs(began - killed_at), 2)
+
+    def test_a_full_disk_of_containerd_is_tried_again(self):
+        small = self.workspace.mount_tmpfs(self.directory / "disk", "64m")
+        self.containerd.close()
+        self.fresh_node(root=small / "root")
+        self.state = self.directory / "another"
+        self.claimed()
+        image = self.runnable("filling", size=4_000_000)
+        reference = self.registry.serve(f"{self.repository}/filling", image)
+        self.bake_node((reference, {}))
+        self.containerd.stop()
+        self.containerd.configure(snapshotter="native")
+        self.start_containerd()
+        filler = small / "filler"
+        room = os.statvfs(small)
+        filler.write_bytes(bytes(room.f_bavail * room.f_frsize - 1_000_000))
+        daemon = self.daemon(ready=False)
+        daemon.until_verdict("not_ready")
+        condition = daemon.condition("ImagesUnpacked")
+        self.assertEqual(condition["status"], "False")
+        self.assertIn("no space left", condition["message"])
+        filler.unlink()
+        daemon.until_ready()  # by itself
+        self.assertIn(image.chain_id, self.containerd.snapshots(snapshotter="native"))
+
+    def test_what_somebody_else_unpacks_is_seen(self):
+        self.containerd.stop()
+        self.containerd.configure(snapshotter="native")
+        self.start_containerd()
+        # Without the blob the daemon has nothing to unpack from.
+        layer = self.image.layers[-1].blob
+        self.containerd.ctr("content", "rm", layer.digest)
+        daemon = self.daemon(ready=False)
+        daemon.until_verdict("not_ready")
+        self.assertEqual(daemon.condition("ImagesUnpacked")["status"], "False")
+        stored = self.directory / "layer"
+        stored.write_bytes(layer.content)
+        with open(stored, "rb") as stdin:
+            self.containerd.ctr("content", "ingest", "--expected-digest", layer.digest, "again",
+                                stdin=stdin)
+        self.containerd.ctr("snapshots", "--snapshotter", "native", "unpack",
+                            self.image.manifest.digest)
+        daemon.until_ready()
 
     def test_a_storm_of_events(self):
         """Far more events than anybody can follow: nothing grows, nothing breaks, starts count."""
+        self.weather_a_storm("200000")
+
+    def test_a_storm_of_events_that_take_a_call_each(self):
+        daemon = self.weather_a_storm("60000", self.reference)
+        daemon.until(lambda: daemon.ledger().get("gaps"), "it has listed what runs")
+        self.assertEqual({gap["cause"] for gap in daemon.ledger()["gaps"]}, {"events_overflowed"})
+
+    def weather_a_storm(self, *arguments):
         daemon = self.daemon()
         pod = self.pod("first")
         before = self.resident_kib(daemon)
-        storm = subprocess.Popen([self.cri_program, self.containerd.address, "storm", "200000"])
+        storm = subprocess.Popen([self.cri_program, self.containerd.address, "storm", *arguments])
         self.addCleanup(storm.kill)
         for i in range(3):
             self.start_container(pod, f"c{i}", self.reference)
@@ -101,6 +181,7 @@ class Faults(node.NodeTest):
         self.until_counts(daemon, self.reference, 3, 0, 0)
         daemon.until_ready()
         self.assertLess(self.resident_kib(daemon), before + 16 * 1024)
+        return daemon
 
     @staticmethod
     def resident_kib(daemon):

@@ -53,7 +53,11 @@ class Client {
             {"container", {3, [this](auto* context, auto& a) { return start(context, a); }}},
             {"remove-container",
              {1, [this](auto* context, auto& a) { return remove_container(context, a[0]); }}},
-            {"storm", {1, [this](auto*, auto& a) { return storm(std::stoul(a[0])); }}},
+            {"storm",
+             {1,
+              [this](auto*, auto& a) {
+                  return storm(std::stoul(a[0]), a.size() > 1 ? a[1] : std::string());
+              }}},
             {"remove-pod",
              {1, [this](auto* context, auto& a) { return remove_pod(context, a[0]); }}}};
         const auto found = verbs.find(verb);
@@ -161,8 +165,9 @@ class Client {
         return runtime_->RemovePodSandbox(&another, request, &response);
     }
 
-    /// Snapshots that are prepared upon no image's, as containers' own layers are.
-    grpc::Status storm(std::size_t count) {
+    /// Updates of the image, or snapshots that are prepared upon no image's, as containers' own
+    /// layers are.
+    grpc::Status storm(std::size_t count, const std::string& image) {
         namespace events = ::containerd::services::events::v1;
         constexpr std::size_t kThreads = 8;
         std::array<grpc::Status, kThreads> results;
@@ -171,13 +176,22 @@ class Client {
             threads.emplace_back([&, thread] {
                 const auto stub = events::Events::NewStub(channel_);
                 for (std::size_t i = thread; i < count && results[thread].ok(); i += kThreads) {
-                    events::SnapshotPrepare snapshot;
-                    snapshot.set_key("storm-" + std::to_string(i));
-                    snapshot.set_parent("storm-parent-" + std::to_string(i));
                     events::PublishRequest request;
-                    request.set_topic("/snapshot/prepare");
-                    request.mutable_event()->set_type_url("containerd.events.SnapshotPrepare");
-                    request.mutable_event()->set_value(snapshot.SerializeAsString());
+                    if (image.empty()) {
+                        events::SnapshotPrepare snapshot;
+                        snapshot.set_key("storm-" + std::to_string(i));
+                        snapshot.set_parent("storm-parent-" + std::to_string(i));
+                        request.set_topic("/snapshot/prepare");
+                        request.mutable_event()->set_type_url("containerd.events.SnapshotPrepare");
+                        request.mutable_event()->set_value(snapshot.SerializeAsString());
+                    } else {
+                        events::ImageUpdate update;
+                        update.set_name(image);
+                        request.set_topic("/images/update");
+                        request.mutable_event()->set_type_url(
+                            "containerd.services.images.v1.ImageUpdate");
+                        request.mutable_event()->set_value(update.SerializeAsString());
+                    }
                     grpc::ClientContext context;
                     context.AddMetadata("containerd-namespace", "k8s.io");
                     events::Published response;
