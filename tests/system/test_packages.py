@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """The packages themselves: what is in them, what they need, and what dpkg and rpm do with them, in
-roots without a running systemd. packaging/build has built them.
+roots without a running systemd and on machines that run. packaging/build has built them.
 
 PREBAKE_UPDATE_GOLDEN=1 writes the file lists anew instead of comparing them.
 """
@@ -14,10 +14,10 @@ import unittest
 
 import harness
 import machine
-from booted import CLAIM
+from booted import CLAIM, enable
 from daemons import ADMIN_PATH, Workspace
 from machine import Image, Machine
-from packaged import install_deb, package
+from packaged import PackagedTest, install_deb, package
 
 GOLDEN = pathlib.Path(__file__).resolve().parent / "packages"
 UNITS = ("prebake-firstboot.service", "prebaked.service", "prebake-ready.target")
@@ -45,6 +45,17 @@ def run(*command, code=0, epoch=None, **options):
 def unpacked(deb, directory):
     run("dpkg-deb", "-R", deb, directory)
     return directory
+
+
+def other_version(version, directory, change=lambda tree: None):
+    """The package with another version, and whatever else `change` does to it."""
+    tree = unpacked(package(".deb"), directory / version)
+    control = tree / "DEBIAN/control"
+    control.write_text(re.sub(r"(?m)^Version: .*$", f"Version: {version}", control.read_text()))
+    change(tree)
+    made = directory / f"{version}.deb"
+    run("dpkg-deb", "--root-owner-group", "-b", tree, made)
+    return made
 
 
 class Contents(unittest.TestCase):
@@ -212,16 +223,6 @@ class Roots(unittest.TestCase):
                                      text=True).stdout.strip()
                 for unit in UNITS}
 
-    def other_version(self, version, change=lambda tree: None):
-        """The package with another version, and whatever else `change` does to it."""
-        tree = unpacked(self.deb, self.workspace.path / f"{self.id()}-{version}")
-        control = tree / "DEBIAN/control"
-        control.write_text(re.sub(r"(?m)^Version: .*$", f"Version: {version}", control.read_text()))
-        change(tree)
-        made = self.workspace.path / f"{self.id()}-{version}.deb"
-        run("dpkg-deb", "--root-owner-group", "-b", tree, made)
-        return made
-
     def assert_nothing_happened(self):
         self.assertEqual(self.enabled(), dict.fromkeys(UNITS, "enabled"))
         for path in (CLAIM, RECORD, "/run/prebake"):
@@ -249,7 +250,7 @@ class Roots(unittest.TestCase):
         def older(tree):
             (tree / "usr/share/prebake/gone").write_text("of the older version\n")
             (tree / "etc/prebake/prebake.toml").write_text("# as it was\n")
-        old = self.other_version("0.0.9-1", older)
+        old = other_version("0.0.9-1", self.workspace.path, older)
         install_deb(self.machine, old)
         run("systemctl", "--root", self.machine.root, "disable", "prebake-ready.target")
         self.machine.write(CONFIG, '[bake]\nparallel_images = 2\n')
@@ -336,6 +337,72 @@ class Roots(unittest.TestCase):
         self.machine.write(ARMED, "{}")
         self.assertIn("prebake seal --disarm", self.rpm_run("-e", "prebake", code=1))
         self.assertTrue(self.machine.path("/usr/bin/prebake").exists())
+
+
+class Running(PackagedTest):
+    """What is done on a machine that runs, to the daemon and to who waits for it."""
+
+    KUBELET = "[Service]\nExecStart=/bin/sleep infinity\n"
+
+    def setUp(self):
+        self.machine = self.make_packaged(self.id().rpartition(".")[2])
+        self.machine.write("/etc/systemd/system/kubelet.service", self.KUBELET)
+        enable(self.machine, "add-requires", "kubelet.service", "prebake-ready.target")
+        self.machine.boot()
+        self.machine.run("systemctl", "start", "kubelet.service")
+        self.kubelet = self.process_of("kubelet.service")
+
+    def process_of(self, unit):
+        """None if it does not run."""
+        shown = self.machine.properties(unit, "ActiveState", "MainPID")
+        return shown["MainPID"] if shown["ActiveState"] == "active" else None
+
+    def assert_daemon_is_another(self, than):
+        self.assertNotIn(self.process_of("prebaked.service"), (None, than))
+        self.assertEqual(self.process_of("kubelet.service"), self.kubelet)
+
+    def assert_daemon_has_ended(self):
+        self.assertIsNone(self.process_of("prebaked.service"))
+        self.assertEqual(self.process_of("kubelet.service"), self.kubelet)
+
+    def dpkg(self, *arguments):
+        self.assertNotRegex(self.machine.run("dpkg", *arguments), "(?i)error|fail")
+
+    def test_deb_upgraded_removed_purged_and_back(self):
+        first = self.process_of("prebaked.service")
+        newer = other_version("99.0-1", self.workspace.path)
+        for source, name in ((newer, "newer"), (package(".deb"), "this")):
+            self.machine.path(f"/root/{name}.deb").write_bytes(source.read_bytes())
+        self.dpkg("-i", "/root/newer.deb")
+        self.assert_daemon_is_another(first)
+        self.dpkg("--remove", "prebake")
+        self.assert_daemon_has_ended()
+        self.assertNotEqual(self.machine.run_raw("test", "-e", "/run/prebake").returncode, 0)
+        # The state may be a disk of its own, which is emptied then.
+        self.machine.run("mount", "-t", "tmpfs", "state", "/var/lib/prebake")
+        self.machine.run("touch", "/var/lib/prebake/file")
+        self.dpkg("--purge", "prebake")
+        self.assertEqual(self.machine.run("ls", "-A", "/var/lib/prebake"), "")
+        self.dpkg("-i", "/root/this.deb")
+        self.assert_daemon_is_another(first)
+        self.machine.power_off()
+
+    def test_scripts_of_the_rpm(self):
+        """With the files of the .deb, which are the same: rpm itself is not on the machine."""
+        def script(name, packages_after):
+            self.machine.write("/root/script", (machine.TOP / "packaging/rpm" / name).read_text())
+            self.machine.run("sh", "/root/script", packages_after)
+        first = self.process_of("prebaked.service")
+        script("post", 2)
+        script("preun", 1)
+        self.assertEqual(self.process_of("prebaked.service"), first)
+        script("postun", 1)
+        self.assert_daemon_is_another(first)
+        script("preun", 0)
+        self.assert_daemon_has_ended()
+        script("postun", 0)
+        self.assertNotEqual(self.machine.run_raw("test", "-e", "/run/prebake").returncode, 0)
+        self.machine.power_off()
 
 
 if __name__ == "__main__":
