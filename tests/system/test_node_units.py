@@ -6,10 +6,12 @@ import time
 
 import harness
 from booted import BootTest, enable
+from daemons import wait_until
 
 DAEMON, WAIT, READY = "prebaked.service", "prebake-wait-ready.service", "prebake-ready.target"
 RECORD = "/var/lib/prebake/bake.json"
 SOCKET = "/run/prebake/prebake.sock"
+LATE = "/run/prebake/late.env"
 KUBELET = """\
 [Service]
 Type=oneshot
@@ -18,6 +20,14 @@ ExecStart=/bin/true
 """
 INVENTORY = "/var/lib/amazon/ssm/{}/inventory/custom/prebake-node.json"
 
+
+# Fails at first, as a kubelet does whose configuration comes late.
+RESTARTED_KUBELET = """\
+[Service]
+ExecStart=/bin/sh -c 'test -e /run/tried && exec sleep infinity; touch /run/tried; exit 1'
+Restart=on-failure
+RestartSec=1s
+"""
 
 # Beside what every test configures.
 DEADLINE = """
@@ -72,6 +82,24 @@ class NodeUnits(BootTest):
         machine.run("systemctl", "stop", DAEMON)
         self.assertEqual(machine.properties(DAEMON, "Result"), {"Result": "success"})
         machine.run("systemctl", "reset-failed")
+        machine.power_off()
+
+    def test_a_restarted_kubelet_does_not_wait_as_long_again(self):
+        machine = self.machine_with_kubelet("restarted", '[readiness]\ndeadline = "8s"\n')
+        machine.write("/etc/systemd/system/kubelet.service", RESTARTED_KUBELET)
+        machine.boot()
+        machine.run("systemctl", "start", "kubelet.service")
+        wait_until(lambda: machine.properties("kubelet.service", "ActiveState", "NRestarts") == {
+            "ActiveState": "active", "NRestarts": "1"}, "the kubelet runs")
+        began, ended = self.times(machine, WAIT, "ExecMainStart", "ExecMainExit")
+        begun, = self.times(machine, "kubelet.service", "ExecMainStart")
+        self.assertGreaterEqual(begun, ended, "it came by here again")
+        self.assertGreaterEqual(ended - began, 5_000_000)
+        self.assertLess(ended - began, 8_000_000)
+        # When the node was ready in between, it has its time again.
+        machine.run("systemctl", "start", "containerd.service")
+        machine.run("systemctl", "start", READY)
+        self.assertFalse(machine.run_raw("test", "-e", LATE).returncode == 0)
         machine.power_off()
 
     def test_required_it_fails_closed(self):
