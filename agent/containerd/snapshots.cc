@@ -38,6 +38,13 @@ void check_call(const grpc::Status& status, const Connection& connection,
     check(status, connection, what);
 }
 
+/// A containerd that was killed in the middle of this call leaves a directory that it does not
+/// know. The next call meets it, fails, and removes it.
+bool is_in_the_way(const grpc::Status& status) {
+    return status.error_code() == grpc::StatusCode::UNKNOWN &&
+           status.error_message().find("file exists") != std::string::npos;
+}
+
 SnapshotInfo info_from(const api::Info& wire) {
     return SnapshotInfo{.name = wire.name(),
                         .parent = wire.parent(),
@@ -88,8 +95,12 @@ std::optional<std::vector<Mount>> Snapshots::prepare(const std::string& key,
     request.set_parent(parent);
     labels_to(labels, *request.mutable_labels());
     api::PrepareSnapshotResponse response;
-    const grpc::Status status = invoke(connection_, scope_, &api::Snapshots::Stub::Prepare, request,
-                                       response, kWritePatience);
+    const auto ask = [&] {
+        return invoke(connection_, scope_, &api::Snapshots::Stub::Prepare, request, response,
+                      kWritePatience);
+    };
+    grpc::Status status = ask();
+    if (is_in_the_way(status)) status = ask();
     if (status.error_code() == grpc::StatusCode::ALREADY_EXISTS) {
         // One code for two facts: the target exists, or the key does.
         const auto target = labels.find(kSnapshotRefLabel);

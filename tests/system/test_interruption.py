@@ -87,6 +87,18 @@ class InterruptionTest(harness.SystemTest):
         self.assert_baked(self.reference, self.image)
         self.assertEqual(self.containerd.leases(), [])
 
+    def test_a_directory_that_a_killed_containerd_left_is_no_obstacle(self):
+        """Killed in the middle of preparing a snapshot, it has made the directory and not noted it:
+        the next snapshot gets the same number."""
+        self.fresh_containerd()
+        self.containerd.stop()
+        snapshots = self.containerd.root / "io.containerd.snapshotter.v1.overlayfs/snapshots"
+        for number in range(1, 20):
+            (snapshots / str(number) / "fs").mkdir(parents=True)
+        self.containerd.start()
+        self.bake(self.reference)
+        self.assert_baked(self.reference, self.image)
+
     def test_containerd_is_stopped_during_the_bake_and_prebake_told_to_stop(self):
         self.fresh_containerd()
         running, gate = self.pause_in_mid_layer()
