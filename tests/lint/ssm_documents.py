@@ -55,9 +55,11 @@ REFUSED = {"Seconds": ("0", "3600", "-1", "1.5", "", "10s", "99999"), "Format": 
 
 
 def accepts(parameter, value):
+    return matches(parameter, value) and value in parameter.get("allowedValues", [value])
+
+
+def matches(parameter, value):
     """As loosely as any engine of regular expressions: "$" also before a last line feed."""
-    if "allowedValues" in parameter:
-        return value in parameter["allowedValues"]
     return re.search(parameter.get("allowedPattern", ""), value) is not None
 
 
@@ -91,12 +93,16 @@ def faults_of(name, text):
         expect(parameter.get("description"), f"parameter {key}: no description")
         expect(not SECRET.search(key), f"parameter {key}: parameters are no place for secrets")
         pattern = parameter.get("allowedPattern", "")
-        expect(("allowedValues" in parameter) != bool(pattern), f"parameter {key}: takes anything")
+        # Also beside allowedValues: a pattern is the one thing that tools and reviews look for.
+        expect(pattern, f"parameter {key}: no pattern")
         expect(not pattern or (pattern[0], pattern[-1]) == ("^", "$"),
                f"parameter {key}: the pattern is open at an end")
-        expect(accepts(parameter, parameter.get("default")), f"parameter {key}: a bad default")
+        for value in (parameter.get("default"), *parameter.get("allowedValues", ())):
+            expect(accepts(parameter, value), f"parameter {key}: refuses its own {value!r}")
         for value in HOSTILE + REFUSED.get(key, ()):
-            expect(not accepts(parameter, value), f"parameter {key}: takes {value!r}")
+            # The pattern alone has to refuse them, whatever allowedValues say.
+            expect(not pattern or not matches(parameter, value),
+                   f"parameter {key}: takes {value!r}")
     steps = document.get("mainSteps", [])
     expect(steps, "no steps")
     expect(len({step.get("name") for step in steps}) == len(steps), "step names are not unique")
@@ -174,14 +180,14 @@ def check(texts):
 
 
 def self_test():
-    """Each way to break PrebakeBake must be found."""
+    """Each way to break a document must be found."""
     good = read_documents()
     assert not check(good), check(good)
 
-    def broken(change):
-        document = copy.deepcopy(json.loads(good["PrebakeBake"]))
-        replacement = change(document, document["parameters"]["Images"], document["mainSteps"][0])
-        return {**good, "PrebakeBake": replacement or json.dumps(document)}
+    def broken(change, name="PrebakeBake", key="Images"):
+        document = copy.deepcopy(json.loads(good[name]))
+        replacement = change(document, document["parameters"][key], document["mainSteps"][0])
+        return {**good, name: replacement or json.dumps(document)}
 
     def unquote(step):
         commands = step["inputs"]["runCommand"]
@@ -213,8 +219,17 @@ def self_test():
         "says nothing without prebake": lambda d, p, s: s["inputs"].update(
             runCommand=s["inputs"]["runCommand"][6:]),
     }
+    of_values = {
+        "values without a pattern": lambda d, p, s: p.pop("allowedPattern") and None,
+        "a pattern wider than the values": lambda d, p, s: p.update(allowedPattern="^[a-z]*$"),
+        "a value that the pattern refuses": lambda d, p, s: p["allowedValues"].append("xml"),
+        "a default that is none of the values": lambda d, p, s: p["allowedValues"].remove("text"),
+    }
     missed = [what for what, change in ways.items() if not check(broken(change))]
-    tree.report([f"not found: {what}" for what in missed], len(ways), "SSM documents, self-test")
+    missed += [what for what, change in of_values.items()
+               if not check(broken(change, "PrebakeStatus", "Format"))]
+    tree.report([f"not found: {what}" for what in missed], len(ways) + len(of_values),
+                "SSM documents, self-test")
 
 
 def main():
