@@ -127,8 +127,9 @@ ExitCode exit_code_for(const v1::NodeStatus& status, StatusForm form) {
 }
 
 std::string metrics_of(const Invocation& invocation, const Finding& finding) {
-    if (finding.document.empty()) return report::metrics_text(finding.view);
-    return ask(invocation, "/metrics", kPatience);
+    if (!finding.document.empty()) return ask(invocation, "/metrics", kPatience);
+    report::ImageRows rows;
+    return report::metrics_text(finding.view, rows);
 }
 
 void print(const std::string& text) {

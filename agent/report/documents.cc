@@ -46,7 +46,7 @@ Response images(const node::NodeView& view) {
 
 }  // namespace
 
-Response render(Document document, const node::NodeView& view) {
+Response render(Document document, const node::NodeView& view, ImageRows& rows) {
     switch (document) {
         case Document::status:
             return {.body = status_json(view.status) + "\n"};
@@ -59,7 +59,7 @@ Response render(Document document, const node::NodeView& view) {
         case Document::livez:
             return {.content_type = kPlainText, .body = "ok\n"};
         case Document::metrics:
-            return {.content_type = kMetricsContentType, .body = metrics_text(view)};
+            return {.content_type = kMetricsContentType, .body = metrics_text(view, rows)};
     }
     return {};
 }
@@ -70,7 +70,7 @@ std::shared_ptr<const Response> Shelf::get(Document document,
     auto response = copy.response.lock();
     if (response && copy.view.lock() == view) return response;
     try {
-        response = std::make_shared<const Response>(render(document, *view));
+        response = std::make_shared<const Response>(render(document, *view, rows_));
     } catch (const Error& error) {
         return std::make_shared<const Response>(refusal(500, error));
     }

@@ -4,15 +4,17 @@
 #include <memory>
 
 #include "agent/node/board.h"
+#include "agent/report/image_rows.h"
 #include "agent/report/response.h"
 #include "agent/report/router.h"
 
 namespace prebake::report {
 
 /// `document` as it is in `view`. /readyz has one line for each condition that gates readiness, in
-/// the form of the Kubernetes apiserver's, and 503 while the node is not ready. Pure.
+/// the form of the Kubernetes apiserver's, and 503 while the node is not ready. `rows` as of
+/// metrics_text(); all else is pure.
 /// @throws Error internal for a view that cannot be written as JSON.
-Response render(Document document, const node::NodeView& view);
+Response render(Document document, const node::NodeView& view, ImageRows& rows);
 
 /// Puts each document of a view together once for all who read it at the same time, so that many
 /// slow readers hold one copy. Not thread-safe.
@@ -28,6 +30,7 @@ class Shelf {
         std::weak_ptr<const node::NodeView> view;
     };
     std::array<Copy, 6> copies_;
+    ImageRows rows_;
 };
 
 }  // namespace prebake::report

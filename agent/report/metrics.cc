@@ -5,7 +5,6 @@
 #include <charconv>
 #include <cstdint>
 #include <initializer_list>
-#include <map>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -73,57 +72,6 @@ class Writer {
     std::string_view family_;
 };
 
-struct ImageCounts {
-    std::uint64_t starts = 0;
-    std::uint64_t hits = 0;
-    std::uint64_t partials = 0;
-    std::uint64_t misses = 0;
-    std::uint64_t bytes_pulled = 0;
-
-    void add(const ImageCounts& more) {
-        starts += more.starts;
-        hits += more.hits;
-        partials += more.partials;
-        misses += more.misses;
-        bytes_pulled += more.bytes_pulled;
-    }
-};
-
-ImageCounts counts_of(const v1::LedgerImage& image) {
-    return {.starts = image.starts(),
-            .hits = image.hits(),
-            .partials = image.partials(),
-            .misses = image.misses(),
-            .bytes_pulled = image.bytes_pulled()};
-}
-
-struct ImageRow {
-    std::string_view name;
-    std::string_view ns;
-    ImageCounts counts = {};
-};
-
-/// At most `limit` images, and behind them "other". A name that was pulled anew has several entries
-/// in a ledger, and may have only one series.
-std::vector<ImageRow> rows_of(const v1::Ledger& ledger, std::size_t limit) {
-    std::map<std::pair<std::string_view, std::string_view>, ImageCounts> by_name;
-    for (const auto& image : ledger.images()) {
-        by_name[{image.name(), image.namespace_()}].add(counts_of(image));
-    }
-    std::vector<ImageRow> rows;
-    rows.reserve(by_name.size());
-    for (const auto& [key, counts] : by_name) rows.push_back({key.first, key.second, counts});
-    std::ranges::stable_sort(rows, std::ranges::greater(),
-                             [](const ImageRow& row) { return row.counts.starts; });
-    ImageRow other{.name = "other", .ns = ""};
-    if (ledger.has_other()) other.counts.add(counts_of(ledger.other()));
-    const bool has_other = ledger.folded() > 0 || ledger.has_other() || rows.size() > limit;
-    for (std::size_t i = limit; i < rows.size(); ++i) other.counts.add(rows[i].counts);
-    rows.resize(std::min(rows.size(), limit));
-    if (has_other) rows.push_back(other);
-    return rows;
-}
-
 void write_readiness(Writer& writer, const v1::NodeStatus& status) {
     writer.gauge("prebake_build_info", "The version of the daemon; always 1.");
     writer.series(std::uint64_t{1}, {{"version", status.prebake_version()}});
@@ -189,7 +137,7 @@ void write_images(Writer& writer, const v1::NodeStatus& status) {
     writer.series(std::uint64_t{status.repairs_total()});
 }
 
-void write_ledger(Writer& writer, const node::NodeView& view, std::size_t max_images) {
+void write_ledger(Writer& writer, const node::NodeView& view, ImageRows& image_rows) {
     const auto& total = view.status.since_claim();
     writer.counter("prebake_starts_total",
                    "Container starts since the claim, by how much of their image was baked.");
@@ -206,10 +154,11 @@ void write_ledger(Writer& writer, const node::NodeView& view, std::size_t max_im
                    "Times without containerd's events: starts that ended in them are not counted.");
     writer.series(std::uint64_t{view.ledger.gaps_total()});
 
-    const auto rows = rows_of(view.ledger, max_images);
+    const auto rows = image_rows.update(view.ledger);
     if (rows.empty()) return;
     writer.counter("prebake_image_starts_total",
-                   "Container starts of an image since the claim; the least used share \"other\".");
+                   "Container starts of an image since the claim; those without a series of their "
+                   "own share \"other\".");
     for (const auto& row : rows) {
         const auto series = [&](std::uint64_t value, std::string_view result) {
             writer.series(value, {{"image", row.name}, {"namespace", row.ns}, {"result", result}});
@@ -227,11 +176,11 @@ void write_ledger(Writer& writer, const node::NodeView& view, std::size_t max_im
 
 }  // namespace
 
-std::string metrics_text(const node::NodeView& view, std::size_t max_images) {
+std::string metrics_text(const node::NodeView& view, ImageRows& rows) {
     Writer writer;
     write_readiness(writer, view.status);
     write_images(writer, view.status);
-    write_ledger(writer, view, max_images);
+    write_ledger(writer, view, rows);
     return writer.take();
 }
 

@@ -1,16 +1,16 @@
 #pragma once
 
-#include <cstddef>
 #include <string>
 
 #include "agent/node/board.h"
+#include "agent/report/image_rows.h"
 
 namespace prebake::report {
 
 inline constexpr const char* kMetricsContentType = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The view in Prometheus' text format. Pure. Of more than `max_images` images, those with the
-/// least starts share one series image="other".
-std::string metrics_text(const node::NodeView& view, std::size_t max_images = 200);
+/// The view in Prometheus' text format. `rows` are those of the texts before this one, so that no
+/// counter falls from one to the next.
+std::string metrics_text(const node::NodeView& view, ImageRows& rows);
 
 }  // namespace prebake::report

@@ -22,13 +22,18 @@ void add_condition(v1::NodeStatus& status, const char* type, const char* value, 
     condition.set_message(message);
 }
 
+Response rendered(Document document, const node::NodeView& view) {
+    ImageRows rows;
+    return render(document, view, rows);
+}
+
 TEST_CASE("readyz tells what gates readiness, as the Kubernetes apiserver does") {
     node::NodeView view;
     view.status.set_ready(true);
     add_condition(view.status, "ContainerdServing", "True", true);
     add_condition(view.status, "ImagesPinned", "False", false, "not important");
     add_condition(view.status, "ImagesPresent", "True", true);
-    const Response ready = render(Document::readyz, view);
+    const Response ready = rendered(Document::readyz, view);
     CHECK(ready.status == 200);
     CHECK(ready.content_type == "text/plain; charset=utf-8");
     CHECK(ready.body == "[+]ContainerdServing ok\n[+]ImagesPresent ok\nreadyz check passed\n");
@@ -37,7 +42,7 @@ TEST_CASE("readyz tells what gates readiness, as the Kubernetes apiserver does")
     view.status.mutable_conditions(2)->set_status("False");
     view.status.mutable_conditions(2)->set_message("2 of 12 images\r\nare missing");
     add_condition(view.status, "SealIntact", "Unknown", true, "not looked at yet");
-    const Response not_ready = render(Document::readyz, view);
+    const Response not_ready = rendered(Document::readyz, view);
     CHECK(not_ready.status == 503);
     CHECK(not_ready.body ==
           "[+]ContainerdServing ok\n"
@@ -47,7 +52,7 @@ TEST_CASE("readyz tells what gates readiness, as the Kubernetes apiserver does")
 }
 
 TEST_CASE("readyz of a node that has no condition yet says why it is not ready") {
-    const Response response = render(Document::readyz, *node::Board().latest());
+    const Response response = rendered(Document::readyz, *node::Board().latest());
     CHECK(response.status == 503);
     CHECK(response.body ==
           "[-]Ready failed: starting: the daemon has just started\nreadyz check failed\n");
@@ -62,25 +67,26 @@ TEST_CASE("the other documents") {
     view.ledger.set_schema("prebake.v1.Ledger");
     view.ledger.set_boot_id("b");
 
-    CHECK(render(Document::livez, view).body == "ok\n");
-    CHECK(render(Document::livez, view).status == 200);
-    CHECK(render(Document::metrics, view).body == metrics_text(view));
-    CHECK(render(Document::metrics, view).content_type == kMetricsContentType);
+    CHECK(rendered(Document::livez, view).body == "ok\n");
+    CHECK(rendered(Document::livez, view).status == 200);
+    ImageRows rows;
+    CHECK(rendered(Document::metrics, view).body == metrics_text(view, rows));
+    CHECK(rendered(Document::metrics, view).content_type == kMetricsContentType);
 
-    const Response status = render(Document::status, view);
+    const Response status = rendered(Document::status, view);
     CHECK(status.status == 200);  // also of a node that is not ready: it is the answer
     CHECK(status.body == status_json(view.status) + "\n");
 
     v1::NodeImages images;
-    from_json(render(Document::images, view).body, images, "the answer", "");
+    from_json(rendered(Document::images, view).body, images, "the answer", "");
     CHECK(images.schema() == "prebake.v1.NodeImages");
     REQUIRE(images.images_size() == 2);
     CHECK(images.images(1).name() == "docker.io/library/two:1");
 
     v1::Ledger ledger;
-    from_json(render(Document::ledger, view).body, ledger, "the answer", "");
+    from_json(rendered(Document::ledger, view).body, ledger, "the answer", "");
     CHECK(ledger.SerializeAsString() == view.ledger.SerializeAsString());
-    CHECK(render(Document::ledger, view).body.ends_with("}\n"));
+    CHECK(rendered(Document::ledger, view).body.ends_with("}\n"));
 }
 
 TEST_CASE("readers of one view share one copy, and only as long as they read") {

@@ -1,0 +1,91 @@
+#include "agent/report/image_rows.h"
+
+#include <algorithm>
+#include <array>
+#include <tuple>
+
+#include "agent/node/time_form.h"
+
+namespace prebake::report {
+namespace {
+
+constexpr std::array kCounts{&ImageCounts::hits, &ImageCounts::partials, &ImageCounts::misses,
+                             &ImageCounts::bytes_pulled};
+
+void add(ImageCounts& to, const v1::LedgerImage& image) {
+    to.hits += image.hits();
+    to.partials += image.partials();
+    to.misses += image.misses();
+    to.bytes_pulled += image.bytes_pulled();
+}
+
+/// What the ledger has under one name.
+struct Entry {
+    ImageCounts counts = {};
+    bool is_baked = false;
+    node::Time first_seen = node::Time::max();
+};
+
+void add(Entry& entry, const v1::LedgerImage& image) {
+    add(entry.counts, image);
+    entry.is_baked |= image.baked();
+    for (const auto& [is_known, time] :
+         {std::pair(image.has_first_used_at(), &image.first_used_at()),
+          std::pair(image.has_appeared_at(), &image.appeared_at())}) {
+        if (is_known) entry.first_seen = std::min(entry.first_seen, node::to_time(*time));
+    }
+}
+
+}  // namespace
+
+std::vector<ImageRow> ImageRows::update(const v1::Ledger& ledger) {
+    // Both: without a claim only the time tells one ledger from the next.
+    const std::string claim = ledger.claim() + '\n' + ledger.since().SerializeAsString();
+    if (claim != claim_) {
+        claim_ = claim;
+        shown_.clear();
+        has_other_ = false;
+    }
+
+    ImageCounts rest;
+    std::map<Key, Entry> entries;
+    for (const auto& image : ledger.images()) {
+        add(rest, image);
+        add(entries[{image.name(), image.namespace_()}], image);
+    }
+    add(rest, ledger.other());
+    // Their places are theirs before the first start, or it would have to push somebody out.
+    for (const auto& image : ledger.never_used()) {
+        entries[{image.name(), image.namespace_()}].is_baked = true;
+    }
+
+    std::vector<const std::pair<const Key, Entry>*> newcomers;
+    for (const auto& entry : entries) {
+        if (!shown_.contains(entry.first)) newcomers.push_back(&entry);
+    }
+    std::ranges::sort(newcomers, {}, [](const auto* entry) {
+        return std::tuple(!entry->second.is_baked, entry->second.first_seen, entry->first);
+    });
+    const std::size_t room = max_rows_ - shown_.size();
+    has_other_ |= newcomers.size() > room || ledger.folded() > 0 || ledger.has_other();
+    newcomers.resize(std::min(room, newcomers.size()));
+    for (const auto* entry : newcomers) shown_.try_emplace(entry->first);
+
+    std::vector<ImageRow> rows;
+    for (auto& [key, shown] : shown_) {
+        const auto entry = entries.find(key);
+        for (const auto count : kCounts) {
+            // The ledger may have folded an entry of the name: it has less now, and the row keeps
+            // what it has shown. The rest grows in its place, so that the sum of all is right.
+            if (entry != entries.end()) {
+                shown.*count = std::max(shown.*count, entry->second.counts.*count);
+            }
+            rest.*count -= std::min(rest.*count, shown.*count);
+        }
+        rows.push_back({key.first, key.second, shown});
+    }
+    if (has_other_) rows.push_back({"other", "", rest});
+    return rows;
+}
+
+}  // namespace prebake::report
