@@ -50,10 +50,7 @@ ExitCode kubelet_config_command(const Invocation& invocation,
         log_warning(warning);
     }
     for (const v1::PullRecordClash& clash : advice.clashes()) {
-        log_error(Error(Errc::conflict,
-                        clash.file() + ": the kubelet will pull " + clash.image() +
-                            " again: it knows the image by another name",
-                        clash.next_step()));
+        log_error(Error(Errc::conflict, clash.file() + ": " + clash.message(), clash.next_step()));
     }
     if (invocation.json) {
         std::puts(to_json(advice, JsonForm::indented).c_str());

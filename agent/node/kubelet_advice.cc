@@ -181,6 +181,26 @@ std::string commented_out(std::string_view text) {
     return comment;
 }
 
+void explain(v1::PullRecordClash& clash, PodAccess access, const std::string& repository) {
+    const std::string allow = "put " + repository +
+                              " on preloadedImagesVerificationAllowlist (prebake kubelet-config "
+                              "prints it)";
+    if (access == PodAccess::with_credentials) {
+        clash.set_cause("restricted");
+        clash.set_message("the kubelet will pull " + clash.image() +
+                          " again for every pod that has none of the pull secrets and service "
+                          "accounts in this record");
+        clash.set_next_step("if every pod of this node may use it, " + allow +
+                            "; else give those that may the same pull secret");
+        return;
+    }
+    clash.set_cause("unverified");
+    clash.set_message("the kubelet will pull " + clash.image() +
+                      " again: it has pulled the same image itself, and by this name has verified "
+                      "it for no pod");
+    clash.set_next_step(allow + ", or stop the kubelet and remove the file");
+}
+
 }  // namespace
 
 std::optional<KubernetesVersion> parse_kubernetes_version(std::string_view text) {
@@ -261,16 +281,16 @@ std::vector<v1::PullRecordClash> find_clashes(const v1::BakeRecord& record,
         const auto baked = by_id.find(pulled.image_id);
         if (baked == by_id.end()) continue;
         for (const auto& [repository, name] : baked->second) {
-            const auto& known = pulled.known_as;
-            if (std::find(known.begin(), known.end(), repository) != known.end()) continue;
+            const auto known = pulled.known_as.find(repository);
+            const PodAccess access =
+                known == pulled.known_as.end() ? PodAccess::no_pod : known->second;
+            if (access == PodAccess::every_pod) continue;
             v1::PullRecordClash& clash = clashes.emplace_back();
             clash.set_file(printable(pulled.file.string()));
             clash.set_image(name);
             clash.set_image_id(pulled.image_id);
-            for (const std::string& other : known) clash.add_known_as(other);
-            clash.set_next_step("put " + repository +
-                                " on preloadedImagesVerificationAllowlist (prebake kubelet-config "
-                                "prints it), or stop the kubelet and remove the file");
+            for (const auto& other : pulled.known_as) clash.add_known_as(other.first);
+            explain(clash, access, repository);
         }
     }
     return clashes;

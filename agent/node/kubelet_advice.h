@@ -2,6 +2,7 @@
 
 #include <compare>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -33,11 +34,14 @@ v1::KubeletAdvice advise_kubelet(const v1::BakeRecord& record,
 /// comment; what is held back is a comment altogether.
 std::string to_yaml(const v1::KubeletAdvice& advice);
 
+/// Which pods a record of the kubelet lets use the image without a pull.
+enum class PodAccess { every_pod, with_credentials, no_pod };
+
 /// One record of the kubelet's image manager (KEP-2535).
 struct PullRecord {
     std::filesystem::path file;
-    std::string image_id;               ///< imageRef: CRI's id of the image
-    std::vector<std::string> known_as;  ///< repositories for which it has verified credentials
+    std::string image_id;                       ///< imageRef: CRI's id of the image
+    std::map<std::string, PodAccess> known_as;  ///< by repository
 };
 
 /// The records below `kubelet_root`/image_manager/pulled; none if there is no such directory. A
@@ -46,7 +50,8 @@ std::vector<PullRecord> read_pull_records(const std::filesystem::path& kubelet_r
                                           std::vector<std::string>& warnings);
 
 /// The records that make the kubelet pull a baked image although it is there: they know its id, and
-/// not under the repository that it was baked from. One clash for each such repository. Pure.
+/// do not let every pod use it by the repository that it was baked from. One clash for each such
+/// repository. Pure.
 std::vector<v1::PullRecordClash> find_clashes(const v1::BakeRecord& record,
                                               const std::vector<PullRecord>& records);
 

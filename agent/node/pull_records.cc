@@ -30,7 +30,24 @@ std::string text_at(const json::value& of, std::string_view key) {
                                                   : std::string();
 }
 
-/// Nothing if it is none. Whoever it knows the image for is nobody's business.
+bool has_entries(const json::value& of, std::string_view key) {
+    const json::value* list = member(of, key);
+    return list != nullptr && list->is_array() && !list->get_array().empty();
+}
+
+/// As the kubelet's MustAttemptImagePull() has it; whose credentials they are is nobody's business.
+PodAccess access_of(const json::value& credentials) {
+    const json::value* every_pod = member(credentials, "nodePodsAccessible");
+    if (every_pod != nullptr && every_pod->is_bool() && every_pod->get_bool()) {
+        return PodAccess::every_pod;
+    }
+    return has_entries(credentials, "kubernetesSecrets") ||
+                   has_entries(credentials, "kubernetesServiceAccounts")
+               ? PodAccess::with_credentials
+               : PodAccess::no_pod;
+}
+
+/// Nothing if it is none.
 std::optional<PullRecord> parse_record(const fs::path& file, const std::string& text) {
     boost::system::error_code error;
     const json::value whole = json::parse(text, error);
@@ -42,7 +59,9 @@ std::optional<PullRecord> parse_record(const fs::path& file, const std::string& 
     if (record.image_id.empty()) return std::nullopt;
     const json::value* mapping = member(whole, "credentialMapping");
     if (mapping != nullptr && mapping->is_object()) {
-        for (const auto& entry : mapping->get_object()) record.known_as.emplace_back(entry.key());
+        for (const auto& entry : mapping->get_object()) {
+            record.known_as.emplace(entry.key(), access_of(entry.value()));
+        }
     }
     return record;
 }

@@ -12,6 +12,12 @@ POLICY = "imagePullCredentialsVerificationPolicy: NeverVerifyAllowlistedImages\n
 LIST = 'preloadedImagesVerificationAllowlist:\n- "docker.io/library/nginx"\n'
 
 
+def pulled_record(credentials):
+    return json.dumps({"kind": "ImagePulledRecord",
+                       "apiVersion": "kubelet.config.k8s.io/v1beta1",
+                       "imageRef": ID, "credentialMapping": credentials})
+
+
 class KubeletConfig(harness.SystemTest):
     def setUp(self):
         super().setUp()
@@ -81,19 +87,36 @@ class KubeletConfig(harness.SystemTest):
             with self.subTest(version):
                 self.advice(f"--kubernetes={version}", code=harness.USAGE)
 
+    def image_manager(self, directory):
+        """Of a kubelet, and the arguments that check it."""
+        path = self.directory / "kubelet/image_manager" / directory
+        path.mkdir(parents=True)
+        return path, ("--check", "--kubelet-root", self.directory / "kubelet")
+
     def test_records_that_clash(self):
-        pulled = self.directory / "kubelet/image_manager/pulled"
-        pulled.mkdir(parents=True)
-        check = ("--check", "--kubelet-root", self.directory / "kubelet")
+        pulled, check = self.image_manager("pulled")
         self.assertIn("ok: 0 records", self.advice(*check).stdout)
         (pulled / "sha256-odd").write_text("{")
         result = self.advice(*check, code=harness.PARTIAL)
         self.assertNotIn("ok", result.stdout)
         self.assertIn("sha256-odd", result.stderr)
-        (pulled / "sha256-b").write_text(json.dumps({
-            "kind": "ImagePulledRecord", "apiVersion": "kubelet.config.k8s.io/v1beta1",
-            "imageRef": ID, "credentialMapping": {"mirror.example/nginx": {}}}))
+        (pulled / "sha256-b").write_text(pulled_record({"mirror.example/nginx": {}}))
         self.assertIn(NAME, self.advice(*check, code=harness.NOT_READY).stderr)
+
+    def test_a_record_that_lets_only_some_pods_in(self):
+        pulled, check = self.image_manager("pulled")
+        record = pulled / "sha256-b"
+        repository = "docker.io/library/nginx"
+        record.write_text(pulled_record({repository: {"nodePodsAccessible": True}}))
+        self.assertIn("ok: 1 record", self.advice(*check).stdout)
+        secret = {"uid": "u", "namespace": "team-a", "name": "regcred", "credentialHash": "h"}
+        record.write_text(pulled_record({repository: {"kubernetesSecrets": [secret]}}))
+        result = self.advice(*check, code=harness.NOT_READY)
+        self.assertIn("every pod that has none of the pull secrets", result.stderr)
+        self.assertIn("give those that may", result.stderr)
+        self.assertNotIn("regcred", result.stderr)
+        clash, = self.advice(*check, "--json", code=harness.NOT_READY).json["clashes"]
+        self.assertEqual((clash["cause"], clash["image"]), ("restricted", NAME))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <map>
 
 #include "tests/unit/temporary_directory.h"
 
@@ -200,8 +201,9 @@ TEST_CASE("which records of the kubelet clash") {
     struct Row {
         const char* name;
         std::string image_id;
-        Texts known_as;
+        std::map<std::string, PodAccess> known_as;
         Texts clashing;
+        const char* cause = "unverified";
     };
     v1::BakeRecord record;
     bake(record, "docker.io/library/nginx:1.27", digest_of('a'));
@@ -210,20 +212,35 @@ TEST_CASE("which records of the kubelet clash") {
     CHECK(advise_kubelet(record, kNew).warnings_size() == 1);
     const std::string hub = "docker.io/library/nginx";
     const std::string mirror = "mirror.example/nginx";
+    const Texts both{hub + ":1.27", mirror + ":1.27"};
+    constexpr PodAccess kAll = PodAccess::every_pod;
+    constexpr PodAccess kSome = PodAccess::with_credentials;
+    constexpr PodAccess kNone = PodAccess::no_pod;
     for (const Row& row :
-         {Row{"pulled by a third name",
+         {Row{"pulled by a third name", digest_of('a'), {{"other.example/nginx", kAll}}, both},
+          Row{"pulled by one of two names", digest_of('a'), {{hub, kAll}}, {mirror + ":1.27"}},
+          Row{"pulled by both", digest_of('a'), {{mirror, kAll}, {hub, kAll}}, {}},
+          Row{"pulled by both, and only who has a secret may use one",
               digest_of('a'),
-              {"other.example/nginx"},
-              {hub + ":1.27", mirror + ":1.27"}},
-          Row{"pulled by one of two names", digest_of('a'), {hub}, {mirror + ":1.27"}},
-          Row{"pulled by both", digest_of('a'), {mirror, hub}, {}},
-          Row{"no credentials are known at all",
+              {{mirror, kSome}, {hub, kAll}},
+              {mirror + ":1.27"},
+              "restricted"},
+          Row{"whoever has a secret",
               digest_of('a'),
-              {},
-              {hub + ":1.27", mirror + ":1.27"}},
-          Row{"a name that begins alike", digest_of('a'), {hub + "x", mirror}, {hub + ":1.27"}},
-          Row{"not baked", digest_of('c'), {"other.example/x"}, {}},
-          Row{"baked, but not for the kubelet", digest_of('b'), {"other.example/x"}, {}}}) {
+              {{mirror, kSome}, {hub, kSome}},
+              both,
+              "restricted"},
+          Row{"an entry without credentials",
+              digest_of('a'),
+              {{mirror, kNone}, {hub, kNone}},
+              both},
+          Row{"no credentials are known at all", digest_of('a'), {}, both},
+          Row{"a name that begins alike",
+              digest_of('a'),
+              {{hub + "x", kAll}, {mirror, kAll}},
+              {hub + ":1.27"}},
+          Row{"not baked", digest_of('c'), {{"other.example/x", kAll}}, {}},
+          Row{"baked, but not for the kubelet", digest_of('b'), {{"other.example/x", kAll}}, {}}}) {
         CAPTURE(row.name);
         Texts clashing;
         for (const auto& clash :
@@ -232,7 +249,10 @@ TEST_CASE("which records of the kubelet clash") {
             CHECK(clash.file() == "/pulled/sha256-x");
             CHECK(clash.image_id() == row.image_id);
             CHECK(clash.known_as_size() == static_cast<int>(row.known_as.size()));
-            CHECK_FALSE(clash.next_step().empty());
+            CHECK(clash.cause() == row.cause);
+            CHECK(clash.message().find(clash.image() + " again") != std::string::npos);
+            CHECK(clash.next_step().find("preloadedImagesVerificationAllowlist") !=
+                  std::string::npos);
         }
         CHECK(clashing == row.clashing);
     }
@@ -261,7 +281,13 @@ TEST_CASE("records are read, whatever lies among them") {
     kubelet.write("sha256-1",
                   record_text("v1alpha1", R"(,"imageRef":"sha256:1","credentialMapping":{
         "docker.io/library/a":{"nodePodsAccessible":true},
-        "b.example/c":{"kubernetesSecrets":[{"uid":"u","name":"secret-name"}]}})"));
+        "b.example/c":{"kubernetesSecrets":[{"uid":"u","name":"secret-name"}]},
+        "b.example/d":{"nodePodsAccessible":false,
+                       "kubernetesServiceAccounts":[{"uid":"u","name":"n","namespace":"s"}]},
+        "b.example/e":{},
+        "b.example/f":{"nodePodsAccessible":"true","kubernetesSecrets":[]},
+        "b.example/g":{"nodePodsAccessible":1,"kubernetesServiceAccounts":{"a":1}},
+        "b.example/h":null})"));
     kubelet.write("sha256-2", record_text("v1beta1", R"(,"imageRef":"sha256:2")"));
     kubelet.write("sha256-3-empty", "");
     kubelet.write("sha256-4-cut", R"({"kind":"ImagePulledRecord","apiVer)");
@@ -278,7 +304,14 @@ TEST_CASE("records are read, whatever lies among them") {
     const std::vector<PullRecord> records = read_pull_records(kubelet.root(), warnings);
     REQUIRE(records.size() == 2);
     CHECK(records[0].image_id == "sha256:1");
-    CHECK(records[0].known_as == Texts{"docker.io/library/a", "b.example/c"});
+    CHECK(records[0].known_as ==
+          std::map<std::string, PodAccess>{{"docker.io/library/a", PodAccess::every_pod},
+                                           {"b.example/c", PodAccess::with_credentials},
+                                           {"b.example/d", PodAccess::with_credentials},
+                                           {"b.example/e", PodAccess::no_pod},
+                                           {"b.example/f", PodAccess::no_pod},
+                                           {"b.example/g", PodAccess::no_pod},
+                                           {"b.example/h", PodAccess::no_pod}});
     CHECK(records[0].file == kubelet.pulled() / "sha256-1");
     CHECK(records[1].known_as.empty());
     CHECK(warnings.size() == 9);
