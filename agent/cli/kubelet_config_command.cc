@@ -40,9 +40,8 @@ ExitCode kubelet_config_command(const Invocation& invocation,
                              : installed_version(invocation.signals.token());
     v1::KubeletAdvice advice = node::advise_kubelet(record, version);
     std::vector<std::string> warnings;
-    const std::vector<node::PullRecord> pulled =
-        node::read_pull_records(arguments.kubelet_root, warnings);
-    for (const v1::PullRecordClash& clash : node::find_clashes(record, pulled)) {
+    const node::PullRecords records = node::read_pull_records(arguments.kubelet_root, warnings);
+    for (const v1::PullRecordClash& clash : node::find_clashes(record, records)) {
         *advice.add_clashes() = clash;
     }
     for (const std::string& warning : warnings) {
@@ -58,7 +57,8 @@ ExitCode kubelet_config_command(const Invocation& invocation,
         std::fputs(node::to_yaml(advice).c_str(), stdout);
     } else if (!invocation.quiet && advice.clashes().empty()) {
         std::printf("%s%zu records of the kubelet, none clashes with a baked image\n",
-                    warnings.empty() ? "ok: " : "not all could be read: ", pulled.size());
+                    warnings.empty() ? "ok: " : "not all could be read: ",
+                    records.pulled.size() + records.pulling.size());
     }
     if (!arguments.is_check) return ExitCode::done;
     if (!advice.clashes().empty()) return ExitCode::not_ready;

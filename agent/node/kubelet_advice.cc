@@ -37,11 +37,11 @@ const v1::Placement* cri_placement(const v1::BakedImage& image) {
     return nullptr;
 }
 
-/// "docker.io/library/nginx"; nothing for a bare digest, and for what is no reference.
-std::optional<std::string> repository_of(const std::string& name) {
+/// Nothing for a bare digest, and for what is no reference.
+std::optional<oci::Reference> parse(const std::string& name) {
     if (name.starts_with("sha256:")) return std::nullopt;
     try {
-        return oci::Reference::parse(name).name();
+        return oci::Reference::parse(name);
     } catch (const Error&) {
         return std::nullopt;
     }
@@ -56,13 +56,35 @@ std::map<std::string, Repositories> repositories_by_id(const v1::BakeRecord& rec
         if (placement == nullptr) continue;
         Repositories& repositories = found[image.config().digest()];
         const auto add = [&](const std::string& name) {
-            if (const auto repository = repository_of(name))
-                repositories.emplace(*repository, name);
+            if (const auto reference = parse(name)) repositories.emplace(reference->name(), name);
         };
         add(image.name());
         for (const std::string& name : placement->names()) add(name);
     }
     return found;
+}
+
+/// By what CRI makes of the names; of a tag and a digest it takes the digest.
+std::string resolved(oci::Reference reference) {
+    if (reference.digest) reference.tag.reset();
+    return reference.str();
+}
+
+/// CRI's ids by the names that CRI has.
+std::map<std::string, std::string> ids_by_name(const v1::BakeRecord& record) {
+    std::map<std::string, std::string> ids;
+    for (const v1::BakedImage& image : record.images()) {
+        const v1::Placement* placement = cri_placement(image);
+        if (placement == nullptr) continue;
+        const auto add = [&](const std::string& name) {
+            if (const auto reference = parse(name)) {
+                ids.emplace(resolved(*reference), image.config().digest());
+            }
+        };
+        add(image.name());
+        for (const std::string& name : placement->names()) add(name);
+    }
+    return ids;
 }
 
 std::uint64_t pinned_bytes(const v1::BakeRecord& record) {
@@ -181,16 +203,18 @@ std::string commented_out(std::string_view text) {
     return comment;
 }
 
+std::string allow(const std::string& repository) {
+    return "put " + repository +
+           " on preloadedImagesVerificationAllowlist (prebake kubelet-config prints it)";
+}
+
 void explain(v1::PullRecordClash& clash, PodAccess access, const std::string& repository) {
-    const std::string allow = "put " + repository +
-                              " on preloadedImagesVerificationAllowlist (prebake kubelet-config "
-                              "prints it)";
     if (access == PodAccess::with_credentials) {
         clash.set_cause("restricted");
         clash.set_message("the kubelet will pull " + clash.image() +
                           " again for every pod that has none of the pull secrets and service "
                           "accounts in this record");
-        clash.set_next_step("if every pod of this node may use it, " + allow +
+        clash.set_next_step("if every pod of this node may use it, " + allow(repository) +
                             "; else give those that may the same pull secret");
         return;
     }
@@ -198,7 +222,23 @@ void explain(v1::PullRecordClash& clash, PodAccess access, const std::string& re
     clash.set_message("the kubelet will pull " + clash.image() +
                       " again: it has pulled the same image itself, and by this name has verified "
                       "it for no pod");
-    clash.set_next_step(allow + ", or stop the kubelet and remove the file");
+    clash.set_next_step(allow(repository) + ", or stop the kubelet and remove the file");
+}
+
+v1::PullRecordClash clash_of(const PullIntent& intent, const oci::Reference& image,
+                             const std::string& image_id) {
+    v1::PullRecordClash clash;
+    clash.set_file(printable(intent.file.string()));
+    clash.set_image(resolved(image));
+    clash.set_image_id(image_id);
+    clash.set_cause("pull_begun");
+    // The kubelet compares with the name as it stands in the pod.
+    const std::string as_named = intent.image == clash.image() ? "" : " (" + intent.image + ")";
+    clash.set_message("the kubelet will pull " + clash.image() + as_named +
+                      " again: it began to pull it, and has not noted that it came to an end");
+    clash.set_next_step("unless it is still being pulled, " + allow(image.name()) +
+                        ", or stop the kubelet and remove the file");
+    return clash;
 }
 
 }  // namespace
@@ -274,10 +314,12 @@ std::string to_yaml(const v1::KubeletAdvice& advice) {
 }
 
 std::vector<v1::PullRecordClash> find_clashes(const v1::BakeRecord& record,
-                                              const std::vector<PullRecord>& records) {
+                                              const PullRecords& records) {
     const auto by_id = repositories_by_id(record);
+    std::set<std::string> recorded;
     std::vector<v1::PullRecordClash> clashes;
-    for (const PullRecord& pulled : records) {
+    for (const PullRecord& pulled : records.pulled) {
+        recorded.insert(pulled.image_id);
         const auto baked = by_id.find(pulled.image_id);
         if (baked == by_id.end()) continue;
         for (const auto& [repository, name] : baked->second) {
@@ -292,6 +334,14 @@ std::vector<v1::PullRecordClash> find_clashes(const v1::BakeRecord& record,
             for (const auto& other : pulled.known_as) clash.add_known_as(other.first);
             explain(clash, access, repository);
         }
+    }
+    const auto ids = ids_by_name(record);
+    for (const PullIntent& intent : records.pulling) {
+        const auto image = parse(intent.image);
+        const auto baked = image ? ids.find(resolved(*image)) : ids.end();
+        // The kubelet looks for an intent where it has no record.
+        if (baked == ids.end() || recorded.contains(baked->second)) continue;
+        clashes.push_back(clash_of(intent, *image, baked->second));
     }
     return clashes;
 }

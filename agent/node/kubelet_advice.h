@@ -44,15 +44,27 @@ struct PullRecord {
     std::map<std::string, PodAccess> known_as;  ///< by repository
 };
 
-/// The records below `kubelet_root`/image_manager/pulled; none if there is no such directory. A
-/// file that cannot be read as one is named in `warnings`, and so is what is over our limits.
-std::vector<PullRecord> read_pull_records(const std::filesystem::path& kubelet_root,
-                                          std::vector<std::string>& warnings);
+/// That the kubelet began to pull. It is left behind when the kubelet ends meanwhile.
+struct PullIntent {
+    std::filesystem::path file;
+    std::string image;  ///< as the pod names it: "nginx:1.27"
+};
 
-/// The records that make the kubelet pull a baked image although it is there: they know its id, and
-/// do not let every pod use it by the repository that it was baked from. One clash for each such
-/// repository. Pure.
+struct PullRecords {
+    std::vector<PullRecord> pulled;
+    std::vector<PullIntent> pulling;
+};
+
+/// What is below `kubelet_root`/image_manager, in pulled and pulling; nothing if there are no such
+/// directories. A file that cannot be read as one is named in `warnings`, and so is what is over
+/// our limits.
+PullRecords read_pull_records(const std::filesystem::path& kubelet_root,
+                              std::vector<std::string>& warnings);
+
+/// What makes the kubelet pull a baked image although it is there. Records that know its id, and do
+/// not let every pod use it by the repository that it was baked from: one clash for each such
+/// repository. Where there is no record, the intents of pulls of it. Pure.
 std::vector<v1::PullRecordClash> find_clashes(const v1::BakeRecord& record,
-                                              const std::vector<PullRecord>& records);
+                                              const PullRecords& records);
 
 }  // namespace prebake::node

@@ -47,14 +47,18 @@ PodAccess access_of(const json::value& credentials) {
                : PodAccess::no_pod;
 }
 
-/// Nothing if it is none.
-std::optional<PullRecord> parse_record(const fs::path& file, const std::string& text) {
+/// Nothing if it is none of this kind.
+std::optional<json::value> parse(const std::string& text, std::string_view kind) {
     boost::system::error_code error;
-    const json::value whole = json::parse(text, error);
-    if (error || text_at(whole, "kind") != "ImagePulledRecord" ||
+    json::value whole = json::parse(text, error);
+    if (error || text_at(whole, "kind") != kind ||
         !text_at(whole, "apiVersion").starts_with(kApiGroup)) {
         return std::nullopt;
     }
+    return whole;
+}
+
+std::optional<PullRecord> record_of(const fs::path& file, const json::value& whole) {
     PullRecord record{.file = file, .image_id = text_at(whole, "imageRef"), .known_as = {}};
     if (record.image_id.empty()) return std::nullopt;
     const json::value* mapping = member(whole, "credentialMapping");
@@ -66,17 +70,20 @@ std::optional<PullRecord> parse_record(const fs::path& file, const std::string& 
     return record;
 }
 
-}  // namespace
+std::optional<PullIntent> intent_of(const fs::path& file, const json::value& whole) {
+    PullIntent intent{.file = file, .image = text_at(whole, "image")};
+    if (intent.image.empty()) return std::nullopt;
+    return intent;
+}
 
-std::vector<PullRecord> read_pull_records(const fs::path& kubelet_root,
-                                          std::vector<std::string>& warnings) {
-    const fs::path directory = kubelet_root / "image_manager" / "pulled";
+std::vector<fs::path> files_in(const fs::path& directory, std::vector<std::string>& warnings) {
     std::vector<fs::path> files;
     std::error_code error;
     for (fs::directory_iterator entry(directory, error), end; !error && entry != end;
          entry.increment(error)) {
-        // The kubelet writes them under a temporary name first.
-        if (!entry->path().filename().string().starts_with("sha256-")) continue;
+        // As the kubelet: others are not its own, or were not written to the end.
+        const std::string name = entry->path().filename().string();
+        if (!name.starts_with("sha256-") || name.ends_with(".tmp")) continue;
         if (files.size() == kMaxFiles) {
             warnings.push_back(printable(directory.string()) + " holds more than " +
                                std::to_string(kMaxFiles) + " records: the rest was not read");
@@ -88,22 +95,43 @@ std::vector<PullRecord> read_pull_records(const fs::path& kubelet_root,
         warnings.push_back("cannot list " + printable(directory.string()) + ": " + error.message());
     }
     std::sort(files.begin(), files.end());
+    return files;
+}
 
-    std::vector<PullRecord> records;
-    for (const fs::path& file : files) {
+template <typename Record>
+std::vector<Record> read_all(const fs::path& directory, const std::string& kind,
+                             std::optional<Record> (*record_of)(const fs::path&,
+                                                                const json::value&),
+                             std::vector<std::string>& warnings) {
+    std::vector<Record> records;
+    for (const fs::path& file : files_in(directory, warnings)) {
         try {
-            std::error_code is_odd;
-            if (!fs::is_regular_file(fs::symlink_status(file, is_odd))) {
+            std::error_code ignored;
+            const fs::file_status status = fs::symlink_status(file, ignored);
+            if (fs::exists(status) && !fs::is_regular_file(status)) {
                 throw Error(Errc::corrupt, file.string() + " is not a regular file");
             }
-            std::optional<PullRecord> record = parse_record(file, read_file(file, kMaxFileBytes));
-            if (!record) throw Error(Errc::corrupt, file.string() + " is not an ImagePulledRecord");
+            const auto whole = parse(read_file(file, kMaxFileBytes), kind);
+            auto record = whole ? record_of(file, *whole) : std::nullopt;
+            if (!record) throw Error(Errc::corrupt, file.string() + " is not an " + kind);
             records.push_back(std::move(*record));
         } catch (const Error& problem) {
+            // A pull may have ended since the directory was listed.
+            if (problem.code() == Errc::not_found) continue;
             warnings.push_back(printable(problem.message()));
         }
     }
     return records;
+}
+
+}  // namespace
+
+PullRecords read_pull_records(const fs::path& kubelet_root, std::vector<std::string>& warnings) {
+    const fs::path directory = kubelet_root / "image_manager";
+    return {
+        .pulled = read_all(directory / "pulled", "ImagePulledRecord", record_of, warnings),
+        .pulling = read_all(directory / "pulling", "ImagePullIntent", intent_of, warnings),
+    };
 }
 
 }  // namespace prebake::node

@@ -118,6 +118,20 @@ class KubeletConfig(harness.SystemTest):
         clash, = self.advice(*check, "--json", code=harness.NOT_READY).json["clashes"]
         self.assertEqual((clash["cause"], clash["image"]), ("restricted", NAME))
 
+    def test_a_pull_that_was_begun(self):
+        pulling, check = self.image_manager("pulling")
+        intent = pulling / "sha256-c"
+        for image, code in (("nginx:1.27", harness.NOT_READY), (NAME, harness.NOT_READY),
+                            ("nginx:1.28", harness.DONE)):
+            with self.subTest(image):
+                intent.write_text(json.dumps({
+                    "kind": "ImagePullIntent", "apiVersion": "kubelet.config.k8s.io/v1beta1",
+                    "image": image}))
+                result = self.advice(*check, code=code)
+        self.assertIn("ok: 1 record", result.stdout)
+        intent.write_text("{")
+        self.assertIn("sha256-c is not", self.advice(*check, code=harness.PARTIAL).stderr)
+
 
 if __name__ == "__main__":
     harness.main()

@@ -244,7 +244,7 @@ TEST_CASE("which records of the kubelet clash") {
         CAPTURE(row.name);
         Texts clashing;
         for (const auto& clash :
-             find_clashes(record, {PullRecord{"/pulled/sha256-x", row.image_id, row.known_as}})) {
+             find_clashes(record, {{{"/pulled/sha256-x", row.image_id, row.known_as}}, {}})) {
             clashing.push_back(clash.image());
             CHECK(clash.file() == "/pulled/sha256-x");
             CHECK(clash.image_id() == row.image_id);
@@ -258,11 +258,61 @@ TEST_CASE("which records of the kubelet clash") {
     }
 }
 
+TEST_CASE("which intents of the kubelet clash") {
+    struct Row {
+        const char* image;
+        const char* clashing;  // null: none
+    };
+    v1::BakeRecord record;
+    const std::string digest = "@" + digest_of('d');
+    bake(record, "docker.io/library/nginx:1.27", digest_of('a'))
+        .mutable_placements(0)
+        ->add_names("docker.io/library/nginx" + digest);
+    bake(record, "docker.io/library/nginx:latest", digest_of('b'));
+    bake(record, "registry.example:5000/app:1", digest_of('c'));
+    bake(record, "docker.io/library/moby:1", digest_of('e'), "moby");
+    const std::string by_digest = "docker.io/library/nginx" + digest;
+    const std::string by_both = "nginx:9" + digest;
+    for (const Row& row : {
+             Row{"nginx:1.27", "docker.io/library/nginx:1.27"},
+             Row{"docker.io/library/nginx:1.27", "docker.io/library/nginx:1.27"},
+             Row{"library/nginx:1.27", "docker.io/library/nginx:1.27"},
+             Row{"nginx:latest", "docker.io/library/nginx:latest"},
+             Row{by_digest.c_str(), by_digest.c_str()},
+             Row{by_both.c_str(), by_digest.c_str()},
+             Row{"nginx:1.28", nullptr},
+             Row{"mirror.example/nginx:1.27", nullptr},
+             Row{"docker.io/library/moby:1", nullptr},
+             Row{"registry.example:5000/app:1", nullptr},  // the record decides
+             Row{"no reference!", nullptr},
+         }) {
+        CAPTURE(row.image);
+        const PullRecord known{"/pulled/sha256-y",
+                               digest_of('c'),
+                               {{"registry.example:5000/app", PodAccess::every_pod}}};
+        const auto clashes =
+            find_clashes(record, {{known}, {PullIntent{"/pulling/sha256-x", row.image}}});
+        REQUIRE(clashes.size() == (row.clashing != nullptr ? 1 : 0));
+        if (row.clashing == nullptr) continue;
+        CHECK(clashes[0].image() == row.clashing);
+        CHECK(clashes[0].file() == "/pulling/sha256-x");
+        CHECK(clashes[0].image_id().starts_with("sha256:"));
+        CHECK(clashes[0].cause() == "pull_begun");
+        CHECK(clashes[0].message().find(row.image) != std::string::npos);
+        CHECK(clashes[0].next_step().find("put docker.io/library/nginx on preloaded") !=
+              std::string::npos);
+    }
+}
+
 class Kubelet {
   public:
-    Kubelet() { fs::create_directories(pulled()); }
+    Kubelet() {
+        fs::create_directories(pulled());
+        fs::create_directories(pulling());
+    }
     fs::path root() const { return directory_.path(); }
     fs::path pulled() const { return root() / "image_manager/pulled"; }
+    fs::path pulling() const { return root() / "image_manager/pulling"; }
     void write(const std::string& name, const std::string& text) const {
         std::ofstream(pulled() / name) << text;
     }
@@ -297,11 +347,12 @@ TEST_CASE("records are read, whatever lies among them") {
     kubelet.write("sha256-8-large", std::string((1 << 20) + 1, ' '));
     kubelet.write("sha256-9-deep", std::string(100'000, '['));
     kubelet.write("tmp-12345", "half");
+    kubelet.write("sha256-1.tmp", "half");
     fs::create_symlink("/etc/passwd", kubelet.pulled() / "sha256-link");
     fs::create_directory(kubelet.pulled() / "sha256-directory");
 
     Texts warnings;
-    const std::vector<PullRecord> records = read_pull_records(kubelet.root(), warnings);
+    const std::vector<PullRecord> records = read_pull_records(kubelet.root(), warnings).pulled;
     REQUIRE(records.size() == 2);
     CHECK(records[0].image_id == "sha256:1");
     CHECK(records[0].known_as ==
@@ -321,13 +372,38 @@ TEST_CASE("records are read, whatever lies among them") {
     }
 }
 
+TEST_CASE("intents are read, whatever lies among them") {
+    const Kubelet kubelet;
+    const auto write = [&](const char* name, const char* text) {
+        std::ofstream(kubelet.pulling() / name) << text;
+    };
+    write("sha256-1", R"({"kind":"ImagePullIntent","apiVersion":"kubelet.config.k8s.io/v1beta1",)"
+                      R"("image":"nginx:1.27"})");
+    write("sha256-2", R"({"kind":"ImagePullIntent","apiVersion":"kubelet.config.k8s.io/v1beta1"})");
+    write("sha256-3", R"({"kind":"ImagePullIntent","apiVersion":"v1","image":"nginx"})");
+    write("sha256-4", R"({"kind":"ImagePulledRecord","apiVersion":"kubelet.config.k8s.io/v1",)"
+                      R"("imageRef":"sha256:1","image":"nginx"})");
+    write("sha256-5.tmp", "half");
+    Texts warnings;
+    const PullRecords records = read_pull_records(kubelet.root(), warnings);
+    CHECK(records.pulled.empty());
+    REQUIRE(records.pulling.size() == 1);
+    CHECK(records.pulling[0].image == "nginx:1.27");
+    CHECK(records.pulling[0].file == kubelet.pulling() / "sha256-1");
+    CHECK(warnings.size() == 3);
+}
+
 TEST_CASE("no kubelet, no records") {
     const TemporaryDirectory directory;
     Texts warnings;
-    CHECK(read_pull_records(directory.path(), warnings).empty());
+    const auto count = [&] {
+        const PullRecords records = read_pull_records(directory.path(), warnings);
+        return records.pulled.size() + records.pulling.size();
+    };
+    CHECK(count() == 0);
     CHECK(warnings.empty());
     std::ofstream(directory.path() / "image_manager") << "a file";
-    CHECK(read_pull_records(directory.path(), warnings).empty());
+    CHECK(count() == 0);
 }
 
 TEST_CASE("too many records are not read") {
@@ -337,7 +413,7 @@ TEST_CASE("too many records are not read") {
                       record_text("v1alpha1", R"(,"imageRef":"sha256:1")"));
     }
     Texts warnings;
-    CHECK(read_pull_records(kubelet.root(), warnings).size() == 5000);
+    CHECK(read_pull_records(kubelet.root(), warnings).pulled.size() == 5000);
     CHECK(warnings.size() == 1);
 }
 
