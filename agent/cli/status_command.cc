@@ -23,6 +23,8 @@ using Clock = std::chrono::steady_clock;
 constexpr milliseconds kPatience{10'000};
 /// A daemon that is not there yet: systemd starts it late in the boot.
 constexpr milliseconds kRetryInterval{250};
+/// The daemon lets so many wait, and answers others at once: they ask again after this.
+constexpr milliseconds kPauseBetweenAnswers{1000};
 /// The daemon waits so long for one request.
 constexpr std::chrono::seconds kLongestWait{300};
 constexpr std::size_t kMaxFileBytes = 16UL << 20;
@@ -105,7 +107,9 @@ Finding find_out(const Invocation& invocation, const StatusArguments& arguments)
         std::string why;
         try {
             Finding finding = from_daemon(invocation, std::min(left, kLongestWait));
-            if (finding.view.status.ready() || Clock::now() >= deadline) return finding;
+            const auto rest = std::chrono::ceil<milliseconds>(deadline - Clock::now());
+            if (finding.view.status.ready() || rest.count() <= 0) return finding;
+            sleep_for(std::min(rest, kPauseBetweenAnswers), invocation.signals.token());
             continue;
         } catch (const Error& error) {
             if (!may_pass(error)) throw;

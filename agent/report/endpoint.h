@@ -23,6 +23,8 @@ struct EndpointOptions {
 
     // Bounds on what a client can make us hold.
     std::size_t max_connections = 64;  ///< on the socket, and so many more over TCP
+    /// Of these, so many with ?wait=. Further ones are answered at once, and their places are free.
+    std::size_t max_waiting = 16;
     std::size_t max_header_bytes = 8192;
     /// For a whole request to arrive; for the next one to begin.
     std::chrono::milliseconds header_time{5000};

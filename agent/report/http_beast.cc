@@ -77,19 +77,27 @@ Response no_room() {
 
 class Connection;
 
-enum class Admission { served, turned_away };
+enum class Admission {
+    served,
+    turned_away,
+    leaving,  ///< served, and awaited to close: its place is free already
+};
 
 /// How many connections there are, by Admission.
-using Places = std::array<std::size_t, 2>;
+using Places = std::array<std::size_t, 3>;
 
 /// What the connections share.
 struct Hall {
     const EndpointOptions& options;
     const node::Board& board;
     Shelf shelf = {};
-    std::set<Connection*> waiting = {};  ///< for the node to be ready
-    std::array<Places, 2> places = {};   ///< by Transport: one cannot crowd out the other
+    // By Transport: one cannot crowd out the other.
+    std::array<std::set<Connection*>, 2> waiting = {};  ///< for the node to be ready
+    std::array<Places, 2> places = {};
 
+    std::set<Connection*>& waiting_on(Transport transport) {
+        return waiting[static_cast<std::size_t>(transport)];
+    }
     std::size_t& place(Transport transport, Admission admission) {
         return places[static_cast<std::size_t>(transport)][static_cast<std::size_t>(admission)];
     }
@@ -107,7 +115,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
         ++hall_.place(transport_, admission_);
     }
     ~Connection() {
-        hall_.waiting.erase(this);
+        hall_.waiting_on(transport_).erase(this);
         --hall_.place(transport_, admission_);
     }
     Connection(const Connection&) = delete;
@@ -148,7 +156,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
         const auto& message = parser.get();
         const unsigned version = message.version();
-        const After after = parser.keep_alive() ? After::keep_alive : After::close;
+        After after = parser.keep_alive() ? After::keep_alive : After::close;
         const Part part = message.method() == http::verb::head ? Part::header_only : Part::whole;
         Request request;
         request.method = std::string(message.method_string());
@@ -165,7 +173,14 @@ class Connection : public std::enable_shared_from_this<Connection> {
             if (route.document) {
                 const milliseconds wait =
                     std::min<milliseconds>(route.wait_until_ready, hall_.options.max_wait);
-                if (wait.count() > 0 && !co_await wait_until_ready(wait)) co_return false;
+                if (wait.count() > 0 && !hall_.board.latest()->status.ready()) {
+                    if (hall_.waiting_on(transport_).size() >= hall_.options.max_waiting) {
+                        // Nor may it sit idle in a place where it was not to wait.
+                        after = After::close;
+                    } else if (!co_await wait_until_ready(wait)) {
+                        co_return false;
+                    }
+                }
                 const auto response = hall_.shelf.get(*route.document, hall_.board.latest());
                 is_written = co_await write(*response, part, version, after);
             } else {
@@ -211,13 +226,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
     /// sends is kept, up to the size of the buffer.
     asio::awaitable<bool> wait_until_ready(milliseconds time) {
         set_deadline(time);
-        hall_.waiting.insert(this);
+        hall_.waiting_on(transport_).insert(this);
         Transfer got;
         while (!hall_.board.latest()->status.ready() && !got.failure) {
             got = co_await read_some();
             if (got.failure == asio::error::operation_aborted) got.failure.clear();
         }
-        hall_.waiting.erase(this);
+        hall_.waiting_on(transport_).erase(this);
         co_return !got.failure || got.failure == asio::error::timed_out;
     }
 
@@ -251,6 +266,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     }
 
     asio::awaitable<void> say_farewell() {
+        give_up_place();
         error_code ignored;
         socket_.shutdown(asio::socket_base::shutdown_send, ignored);
         set_deadline(kFarewellTime);
@@ -258,6 +274,16 @@ class Connection : public std::enable_shared_from_this<Connection> {
             buffer_.consume(buffer_.size());
             got = co_await read_some();
         }
+    }
+
+    void give_up_place() {
+        if (admission_ != Admission::served ||
+            hall_.place(transport_, Admission::leaving) >= hall_.options.max_connections) {
+            return;
+        }
+        --hall_.place(transport_, admission_);
+        admission_ = Admission::leaving;
+        ++hall_.place(transport_, admission_);
     }
 
     /// Appends to the buffer. Fails with timed_out after the deadline, with no_buffer_space if the
@@ -294,7 +320,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
     Hall& hall_;
     const Transport transport_;
-    const Admission admission_;
+    Admission admission_;
     stream_protocol::socket socket_;
     asio::steady_timer timer_;
     beast::flat_buffer buffer_;
@@ -331,7 +357,9 @@ class Endpoint::Impl {
         asio::post(context_, [this] {
             is_news_posted_ = false;
             if (!hall_.board.latest()->status.ready()) return;
-            for (Connection* connection : hall_.waiting) connection->wake();
+            for (const auto& waiting : hall_.waiting) {
+                for (Connection* connection : waiting) connection->wake();
+            }
         });
     }
 

@@ -7,10 +7,13 @@ import json
 import os
 import pathlib
 import re
+import select
 import shutil
 import signal
 import socket
+import socketserver
 import subprocess
+import threading
 import time
 
 import harness
@@ -18,6 +21,8 @@ import node
 from daemons import ADMIN_PATH, wait_until
 
 MAX_TEXT, MAX_JSON, MAX_BRIEF = 2500, 24_000, 80
+# Of the endpoint, on each transport.
+PLACES, MAX_WAITING = 64, 16
 
 
 class Status(node.NodeTest):
@@ -144,6 +149,32 @@ class Status(node.NodeTest):
         self.containerd.start()
         self.daemon()
         self.assertEqual(waiting.wait().code, harness.DONE)
+
+    def test_answers_that_come_at_once_are_not_asked_for_again_at_once(self):
+        # As of a daemon where others wait in all places that there are for it.
+        self.configure()
+        body = json.dumps({"schema": "prebake.v1.NodeStatus", "verdict": "not_ready"}).encode()
+        requests = []
+
+        class Answer(socketserver.StreamRequestHandler):
+            def handle(self):
+                requests.append(self.rfile.readline().split()[1])
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
+                self.wfile.write(body)
+
+        path = self.directory / "run/prebake.sock"
+        path.parent.mkdir(exist_ok=True)
+        with socketserver.UnixStreamServer(str(path), Answer) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            self.addCleanup(server.shutdown)
+            begin = time.monotonic()
+            result = self.prebake("status", "--wait=3")
+            server.shutdown()
+        self.assertEqual(result.code, harness.NOT_READY, result)
+        self.assertTrue(result.stdout.startswith("NOT READY"), result)
+        self.assertGreaterEqual(time.monotonic() - begin, 3)
+        self.assertIn(b"/v1/status?wait=3", requests)
+        self.assertLessEqual(len(requests), 5, requests)
 
     def test_a_socket_that_is_switched_off(self):
         (self.directory / "prebake.toml").write_text('[report]\nsocket = ""\n')
@@ -283,6 +314,34 @@ class Endpoint(node.NodeTest):
                 self.assertEqual(self.request("/readyz")[0], 200)
             self.assertLess(time.monotonic() - begin, 5, "as if nobody else were there")
         self.assertEqual(daemon.get("/livez")[0], 200)
+
+    def test_those_who_wait_leave_room_for_others(self):
+        self.containerd.stop()
+        daemon = self.daemon(ready=False)
+        daemon.until(daemon.answers, "the daemon answers")
+        for address in (("127.0.0.1", self.port), str(daemon.socket)):
+            with self.subTest(address), contextlib.ExitStack() as stack:
+                family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+                waiting = [stack.enter_context(socket.socket(family)) for _ in range(PLACES)]
+                for client in waiting:
+                    client.connect(address)
+                for client in waiting:
+                    client.sendall(b"GET /v1/status?wait=300 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+
+                def answered(clients=waiting):
+                    return select.select(clients, [], [], 0)[0]
+                wait_until(lambda: len(answered()) >= PLACES - MAX_WAITING, "most are answered",
+                           deadline=20)
+                for client in answered():
+                    self.assertEqual(client.recv(15), b"HTTP/1.1 200 OK")
+                begin = time.monotonic()
+                for _ in range(20):
+                    self.assertEqual(self.request("/livez")[0], 200)
+                    self.assertEqual(daemon.get("/livez")[0], 200)
+                said = self.prebake("status", "--json").json
+                self.assertEqual((said["source"], said["ready"]), ("daemon", False))
+                self.assertLess(time.monotonic() - begin, 5, "as if nobody else were there")
+                self.assertEqual(len(answered()), PLACES - MAX_WAITING, "the rest waits")
 
     def test_pipelined_requests_are_answered_in_order(self):
         self.daemon()

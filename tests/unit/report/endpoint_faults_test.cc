@@ -126,7 +126,7 @@ TEST_CASE("a request that does not end is ended") {
 }
 
 TEST_CASE("too many connections: further ones are sent away until there is room") {
-    Served served({.max_connections = 2});
+    Served served({.max_connections = 2, .max_waiting = 2});
     StreamClient first = served.client();
     CHECK(first.get("/livez").read_reply().status == 200);
     first.get("/v1/status?wait=300");
@@ -151,6 +151,45 @@ TEST_CASE("too many connections: further ones are sent away until there is room"
     CHECK(status == 200);
     served.publish(view_of(true));
     CHECK(first.read_reply().status == 200);
+}
+
+TEST_CASE("those who wait leave room for those who do not") {
+    Served served({.max_connections = 8, .max_waiting = 2});
+    for (const std::string& address : {served.socket(), served.tcp()}) {
+        CAPTURE(address);
+        StreamClient first(address);
+        first.get("/v1/status?wait=300");
+        std::optional<StreamClient> second(address);
+        second->get("/v1/status?wait=300");
+        CHECK(StreamClient(address).get("/livez").read_reply().status == 200);  // they wait by now
+
+        std::vector<StreamClient> more;
+        more.reserve(6);
+        for (int i = 0; i < 6; ++i) more.emplace_back(address);
+        for (auto& client : more) {
+            const Reply reply = client.get("/v1/status?wait=300").read_reply();
+            CHECK(reply.status == 200);
+            CHECK(reply.field("Connection") == "close");
+        }
+        // Those six have not closed.
+        CHECK(StreamClient(address).get("/livez").read_reply().status == 200);
+
+        // One that was to wait gives its right to another one.
+        second.reset();
+        const auto deadline = steady_clock::now() + std::chrono::seconds(20);
+        bool is_waiting = false;
+        std::optional<StreamClient> third;
+        while (!is_waiting && steady_clock::now() < deadline) {
+            third.emplace(address).get("/v1/status?wait=300");
+            pollfd answer{.fd = third->fd(), .events = POLLIN, .revents = 0};
+            is_waiting = ::poll(&answer, 1, 200) == 0;
+        }
+        CHECK(is_waiting);
+        served.publish(view_of(true));
+        CHECK(first.read_reply().status == 200);
+        CHECK(third->read_reply().field("Connection") == "keep-alive");
+        served.publish(view_of(false));
+    }
 }
 
 TEST_CASE("a flood of connections harms nobody who comes later") {
