@@ -193,6 +193,9 @@ Judgement resolves(const NodeFacts& facts) {
 /// The unit may be started once a boot, and has been.
 constexpr const char* kStartFirstBootAgain =
     "systemctl reset-failed prebake-firstboot && systemctl start prebake-firstboot";
+constexpr const char* kAfterSeal =
+    "shut it down if it is the builder; on a machine of its image: systemctl reset-failed "
+    "prebake-firstboot && systemctl start prebake-firstboot";
 
 Judgement claimed(const NodeFacts& facts) {
     const IdentityFacts& identity = facts.identity;
@@ -211,7 +214,10 @@ Judgement claimed(const NodeFacts& facts) {
         case v1::Claim::UNCLAIMED:
             return not_yet("NotClaimed", "this machine has not taken an identity of its own");
         case v1::Claim::SEALED:
-            return not_yet("NotClaimed", "the machine is sealed, and no first boot has run since");
+            // Claiming would unseal the builder, and its record does not tell it from a clone of
+            // it.
+            return not_yet("NotClaimed", "the machine is sealed, and no first boot has run since",
+                           kAfterSeal);
         case v1::Claim::CLAIMING:
             return not_yet("ClaimIncomplete", "the first boot has begun and is not complete",
                            "systemctl start prebake-online");

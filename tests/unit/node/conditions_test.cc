@@ -230,6 +230,12 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
     }
 }
 
+TEST_CASE("the sealed builder is not told to claim an identity") {
+    NodeFacts facts = healthy();
+    facts.identity.claim.set_state(v1::Claim::SEALED);
+    CHECK(condition(facts, "IdentityClaimed").next_step().starts_with("shut it down if"));
+}
+
 TEST_CASE("conditions come in one order, say whether they gate, and remember their transition") {
     const Time later = kNow + std::chrono::seconds(60);
     NodeFacts facts = healthy();
