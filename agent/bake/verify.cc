@@ -184,7 +184,7 @@ class PlacementCheck {
         std::string found;
         if (held == held_->snapshots.end()) {
             found = "no such snapshot";
-        } else if (!held->second.committed) {
+        } else if (held->second.kind != containerd::SnapshotKind::committed) {
             found = "not committed";
         } else if (held->second.parent != parent) {
             expected = "parent \"" + parent + "\"";

@@ -45,10 +45,17 @@ bool is_in_the_way(const grpc::Status& status) {
            status.error_message().find("file exists") != std::string::npos;
 }
 
+SnapshotKind kind_from(api::Kind wire) {
+    if (wire == api::VIEW) return SnapshotKind::view;
+    if (wire == api::ACTIVE) return SnapshotKind::active;
+    if (wire == api::COMMITTED) return SnapshotKind::committed;
+    return SnapshotKind::unknown;
+}
+
 SnapshotInfo info_from(const api::Info& wire) {
     return SnapshotInfo{.name = wire.name(),
                         .parent = wire.parent(),
-                        .committed = wire.kind() == api::COMMITTED,
+                        .kind = kind_from(wire.kind()),
                         .labels = labels_from(wire.labels()),
                         .created_at = time_from(wire.created_at())};
 }

@@ -22,10 +22,14 @@ struct Mount {
     std::vector<std::string> options;
 };
 
+/// containerd.services.snapshots.v1.Kind. Only an active one can have been prepared for a
+/// container: a view is there to look at an image.
+enum class SnapshotKind { unknown, view, active, committed };
+
 struct SnapshotInfo {
     std::string name;
     std::string parent;
-    bool committed = false;
+    SnapshotKind kind = SnapshotKind::unknown;
     Labels labels;
     std::chrono::system_clock::time_point created_at = {};
 };

@@ -319,7 +319,8 @@ std::size_t Accounts::Impl::count_listed(const bake::Holdings& holdings, Time no
     retain_counted(holdings);
     std::vector<const containerd::SnapshotInfo*> starts;
     for (const auto& [key, snapshot] : holdings.snapshots) {
-        if (!snapshot.committed || key.ends_with(kDockerInit)) starts.push_back(&snapshot);
+        const bool is_active = snapshot.kind == containerd::SnapshotKind::active;
+        if (is_active || key.ends_with(kDockerInit)) starts.push_back(&snapshot);
     }
     std::stable_sort(starts.begin(), starts.end(), [](const auto* one, const auto* other) {
         return one->created_at < other->created_at;

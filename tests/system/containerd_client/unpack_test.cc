@@ -64,7 +64,7 @@ TEST_CASE("a layer of each kind is unpacked and its diffID returned") {
 
         const auto info = at.snapshots.stat(diff_id.str());
         REQUIRE(info);
-        CHECK(info->committed);
+        CHECK(info->kind == SnapshotKind::committed);
         CHECK(info->parent == parent);
         CHECK(info->labels == Labels{{"test/label", "x"}});
         const auto usage = at.snapshots.usage(diff_id.str());
@@ -97,7 +97,7 @@ TEST_CASE("a snapshot that was committed meanwhile is left for the caller to rem
     CHECK(at.snapshots.commit("name", "second", {}) == CommitOutcome::already_there);
     const auto second = at.snapshots.stat("second");
     REQUIRE(second);
-    CHECK_FALSE(second->committed);
+    CHECK(second->kind == SnapshotKind::active);
     at.snapshots.remove("second");
     at.snapshots.remove("second");
     CHECK_FALSE(at.snapshots.stat("second"));
@@ -121,7 +121,8 @@ TEST_CASE("snapshots are listed by namespace and snapshotter") {
     for (const SnapshotInfo& info : at.snapshots.list()) {
         CAPTURE(info.name);
         CHECK(found.insert(info.name).second);
-        CHECK(info.committed == (info.name == "bottom"));
+        CHECK(info.kind ==
+              (info.name == "bottom" ? SnapshotKind::committed : SnapshotKind::active));
         CHECK(info.parent == (info.name == "bottom" ? "" : "bottom"));
         CHECK(info.labels == (info.name == "bottom" ? Labels{{"test/label", "x"}} : Labels{}));
         CHECK(info.created_at > before);

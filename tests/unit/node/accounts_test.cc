@@ -9,6 +9,7 @@
 namespace prebake::node {
 namespace {
 
+using containerd::SnapshotKind;
 using tests::digest;
 using tests::ScriptedNode;
 using tests::seconds;
@@ -304,20 +305,20 @@ TEST_CASE("Docker's containers count once") {
     node.accounts->snapshot_committed("moby", "id-init-key", "id-init");
     CHECK(prepare("id", "id-init") == StartOutcome::not_a_start);
     node.stores["moby"].snapshots["id-init"] = {
-        .at = node.now, .is_committed = true, .parent = kApp.top()};
+        .at = node.now, .kind = SnapshotKind::committed, .parent = kApp.top()};
     node.stores["moby"].snapshots["id"] = {
-        .at = node.now, .is_committed = false, .parent = "id-init"};
+        .at = node.now, .kind = SnapshotKind::active, .parent = "id-init"};
     CHECK(node.relist() == 0);
     CHECK(node.restart() == 0);
     // Found by a listing, before the event of its preparation is read.
     node.stores["moby"].snapshots["two-init"] = {
-        .at = node.now, .is_committed = true, .parent = kApp.top()};
+        .at = node.now, .kind = SnapshotKind::committed, .parent = kApp.top()};
     CHECK(node.relist() == 1);
     CHECK(prepare("two-init-key", kApp.top()) == StartOutcome::not_a_start);
     // Committed while nobody listened.
     CHECK(prepare("three-init-key", kApp.top()) == StartOutcome::counted);
     node.stores["moby"].snapshots["three-init"] = {
-        .at = node.now, .is_committed = true, .parent = kApp.top()};
+        .at = node.now, .kind = SnapshotKind::committed, .parent = kApp.top()};
     CHECK(node.relist() == 0);
     CHECK(node.totals().hits() == 3);
     node.accounts->snapshot_removed("moby", "id-init");
@@ -352,6 +353,17 @@ TEST_CASE("containers of the builder are none of the node, those since the boot 
     CHECK(node.accounts->stored().counted_size() == 2);
     CHECK(node.accounts->report().counted_size() == 0);
     CHECK(node.relist() == 0);
+}
+
+TEST_CASE("who looks at an image starts nothing") {
+    ScriptedNode node;
+    node.bake(kApp);
+    node.boot();
+    node.stores[kCri].snapshots["a mount"] = {
+        .at = node.tick(), .kind = SnapshotKind::view, .parent = kApp.top()};
+    CHECK(node.relist() == 0);
+    CHECK(node.restart() == 0);
+    CHECK(node.totals().starts() == 0);
 }
 
 TEST_CASE("a gap counts exactly the new ones") {

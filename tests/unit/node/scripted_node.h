@@ -15,6 +15,7 @@
 
 namespace prebake::node::tests {
 
+using containerd::SnapshotKind;
 using std::chrono::seconds;
 
 inline std::string digest(const std::string& what) {
@@ -84,7 +85,7 @@ class ScriptedNode {
         store.images[spec.name] = spec;
         for (const v1::Layer& layer : spec.parts()) {
             if (has_blobs) store.blobs.emplace(layer.digest(), now);
-            store.snapshots.emplace(layer.chain_id(), Snapshot{.at = now, .is_committed = true});
+            store.snapshots.emplace(layer.chain_id(), Snapshot{.at = now});
         }
     }
 
@@ -142,7 +143,7 @@ class ScriptedNode {
         return fetched;
     }
     void unpack(const std::string& ns, const std::string& chain, const std::string& key) {
-        stores[ns].snapshots.emplace(chain, Snapshot{.at = now, .is_committed = true});
+        stores[ns].snapshots.emplace(chain, Snapshot{.at = now});
         if (!is_deaf) accounts->snapshot_committed(ns, key, chain);
     }
 
@@ -176,8 +177,8 @@ class ScriptedNode {
             blob = store.blobs.erase(blob);
         }
         for (auto snapshot = store.snapshots.begin(); snapshot != store.snapshots.end();) {
-            const bool is_used =
-                !snapshot->second.is_committed || used_chains.contains(snapshot->first);
+            const bool is_used = snapshot->second.kind != SnapshotKind::committed ||
+                                 used_chains.contains(snapshot->first);
             if (is_used || !snapshot->second.parent.empty()) {
                 ++snapshot;
                 continue;
@@ -189,7 +190,7 @@ class ScriptedNode {
 
     StartOutcome start(const std::string& ns, const Spec& spec, const std::string& key) {
         tick();
-        stores[ns].snapshots[key] = {.at = now, .is_committed = false, .parent = spec.top()};
+        stores[ns].snapshots[key] = {.at = now, .kind = SnapshotKind::active, .parent = spec.top()};
         stores[ns].containers[key] = spec;
         if (is_deaf) return StartOutcome::not_a_start;
         return accounts->snapshot_prepared(ns, key, spec.top(), now);
@@ -237,12 +238,11 @@ class ScriptedNode {
                     .digest = oci::Digest::parse(blob), .size = 1, .labels = {}, .created_at = at});
         }
         for (const auto& [key, snapshot] : stores[ns].snapshots) {
-            holdings.snapshots.emplace(key,
-                                       containerd::SnapshotInfo{.name = key,
-                                                                .parent = snapshot.parent,
-                                                                .committed = snapshot.is_committed,
-                                                                .labels = {},
-                                                                .created_at = snapshot.at});
+            holdings.snapshots.emplace(key, containerd::SnapshotInfo{.name = key,
+                                                                     .parent = snapshot.parent,
+                                                                     .kind = snapshot.kind,
+                                                                     .labels = {},
+                                                                     .created_at = snapshot.at});
         }
         return holdings;
     }
@@ -261,7 +261,7 @@ class ScriptedNode {
 
     struct Snapshot {
         Time at{};
-        bool is_committed = false;
+        containerd::SnapshotKind kind = containerd::SnapshotKind::committed;
         std::string parent = {};  ///< of containers
     };
     struct Store {
