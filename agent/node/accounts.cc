@@ -45,8 +45,6 @@ class Accounts::Impl {
     void snapshot_committed(const std::string& ns, const std::string& key, const std::string& name);
     void snapshot_removed(const std::string& ns, const std::string& key);
     void blob_deleted(const std::string& ns, const std::string& digest);
-    void count_unknown(const std::string& ns, const std::string& key, const std::string& parent,
-                       Time at);
     void restored(const bake::Holdings& holdings);
     void repinned(const std::string& ns, const std::string& name);
     void mark_gap(Time from, Time to, const std::string& cause, std::size_t found);
@@ -179,17 +177,6 @@ StartOutcome Accounts::Impl::snapshot_prepared(const std::string& ns, const std:
     count(*standing.image, at);
     book_.counted().add(ns, key);
     return StartOutcome::counted;
-}
-
-void Accounts::Impl::count_unknown(const std::string& ns, const std::string& key,
-                                   const std::string& parent, Time at) {
-    if (snapshot_prepared(ns, key, parent, at) != StartOutcome::unknown_image) return;
-    v1::LedgerImage& entry = book_.entry(ns, parent, "");
-    entry.set_reason(std::string(kNeverListed));
-    book_.count(entry, StartClass::miss, 0, at);
-    book_.counted().add(ns, key);
-    touch(at);
-    has_changed_ = true;
 }
 
 void Accounts::Impl::snapshot_committed(const std::string& ns, const std::string& key,
@@ -416,11 +403,6 @@ void Accounts::snapshot_removed(const std::string& ns, const std::string& key) {
 
 void Accounts::blob_deleted(const std::string& ns, const std::string& digest) {
     impl_->blob_deleted(ns, digest);
-}
-
-void Accounts::count_unknown(const std::string& ns, const std::string& key,
-                             const std::string& parent, Time at) {
-    impl_->count_unknown(ns, key, parent, at);
 }
 
 void Accounts::restored(const bake::Holdings& holdings) {

@@ -28,13 +28,14 @@ enum class StartOutcome {
     counted,        ///< a container start
     not_a_start,    ///< an unpacking, a snapshot upon a container's own, a start that was counted
                     ///< before
-    unknown_image,  ///< the parent looks like an image's chain, and no image of it is known
+    unknown_image,  ///< the parent looks like an image's chain, and no image of it is known: no
+                    ///< start either, unless image_appeared() is told of one and it is asked again
 };
 
 /// Keeps the ledger: knows the images and where their layers came from, and turns containerd's
 /// events into counts. One container start is one snapshot that is prepared upon the top chain of
-/// an image. A start is a hit when all layers of its image come from the bake untouched, partial
-/// when some do, else a miss. Plain state without I/O; not thread-safe.
+/// an image that is known. A start is a hit when all layers of its image come from the bake
+/// untouched, partial when some do, else a miss. Plain state without I/O; not thread-safe.
 class Accounts {
   public:
     /// `stored` is what read_ledger() found, or an empty ledger.
@@ -72,9 +73,6 @@ class Accounts {
     void snapshot_committed(const std::string& ns, const std::string& key, const std::string& name);
     void snapshot_removed(const std::string& ns, const std::string& key);
     void blob_deleted(const std::string& ns, const std::string& digest);
-    /// A start on a chain of which nothing can be found out: a miss of an unnamed image.
-    void count_unknown(const std::string& ns, const std::string& key, const std::string& parent,
-                       Time at);
 
     /// We ourselves made a baked image whole again from this disk: it counts as untouched.
     void restored(const bake::Holdings& holdings);

@@ -154,13 +154,11 @@ void Bookkeeper::snapshot_prepared(const containerd::Event& event) {
     if (count() != StartOutcome::unknown_image) return;
     const auto now = std::chrono::steady_clock::now();
     const auto listed = listed_.find(event.ns);
-    if (listed == listed_.end() || now - listed->second >= kListInterval) {
-        listed_[event.ns] = now;
-        const bake::Holdings holdings = bake::read_holdings(connection_, event.ns, {});
-        describe_news(holdings);
-        if (count() != StartOutcome::unknown_image) return;
-    }
-    accounts_.count_unknown(event.ns, event.object, event.parent, event.at);
+    if (listed != listed_.end() && now - listed->second < kListInterval) return;
+    listed_[event.ns] = now;
+    describe_news(bake::read_holdings(connection_, event.ns, {}));
+    // Still unknown: a builder's step, say. A listing counts it no more than this does.
+    count();
 }
 
 }  // namespace prebake::node

@@ -106,6 +106,24 @@ class Ledger(node.NodeTest):
         daemon.until(lambda: any(item["namespace"] == "default" and item["hits"] == "1"
                                  for item in daemon.ledger()["images"]), "ctr's start is a hit")
 
+    def test_neither_a_builder_nor_who_looks_at_an_image_starts_anything(self):
+        daemon, reference = self.bake_and_start("one")
+        pod = self.pod("first")
+        baked, _ = self.recorded(reference)
+        self.containerd.ctr("snapshots", "view", "a-look", baked["chainId"])
+        chain = "sha256:" + 64 * "5"  # as BuildKit commits what it has made: no image is of it
+        self.containerd.ctr("snapshots", "prepare", "step-1")
+        self.containerd.ctr("snapshots", "commit", chain, "step-1")
+        self.containerd.ctr("snapshots", "prepare", "step-2", chain)
+        self.start_container(pod, "c", reference)
+        self.until_counts(daemon, reference, 1, 0, 0)
+        self.assertEqual(daemon.ledger()["sinceClaim"]["starts"], "2", "the pod's sandbox is one")
+        daemon.stop()
+        daemon = self.daemon()
+        daemon.until(lambda: daemon.ledger()["gapsTotal"] == 1, "all is listed")
+        self.assertEqual(daemon.ledger()["gaps"][-1]["foundAfter"], 0)
+        self.assertEqual(daemon.ledger()["sinceClaim"]["starts"], "2")
+
     def test_restarts_count_nothing_twice_and_lose_nothing(self):
         daemon, reference = self.bake_and_start("one")
         pod = self.pod("first")

@@ -325,18 +325,22 @@ TEST_CASE("Docker's containers count once") {
     CHECK(node.accounts->stored().counted_size() == 2);
 }
 
-TEST_CASE("an unknown chain is a miss of an unnamed image, once") {
+TEST_CASE("what stands on a chain of no image is no start, however it is found") {
     ScriptedNode node;
     node.boot();
-    const std::string chain = digest("nobody knows");
-    node.accounts->count_unknown(kCri, "c1", chain, node.tick());
-    node.accounts->count_unknown(kCri, "c1", chain, node.tick());
-    const v1::Ledger ledger = node.accounts->report();
-    REQUIRE(ledger.images_size() == 1);
-    CHECK(ledger.images(0).name() == chain);
-    CHECK(ledger.images(0).misses() == 1);
-    CHECK(ledger.images(0).reason() == "never_listed");
-    CHECK(ledger.boot().misses() == 1);
+    CHECK(node.start(kCri, kAlien, "a builder's step") == StartOutcome::unknown_image);
+    CHECK(node.relist() == 0);
+    CHECK(node.restart() == 0);
+    CHECK(node.totals().starts() == 0);
+    CHECK(node.accounts->report().images_size() == 0);
+
+    // The image's record was written last, and is looked for when its start is not understood.
+    CHECK(node.start(kCri, kTool, "c1") == StartOutcome::unknown_image);
+    node.accounts->image_appeared(node.seen(kCri, kTool), std::nullopt);
+    CHECK(node.accounts->snapshot_prepared(kCri, "c1", kTool.top(), node.now) ==
+          StartOutcome::counted);
+    CHECK(node.entry(kTool).misses() == 1);
+    CHECK(node.totals().starts() == 1);
 }
 
 TEST_CASE("containers of the builder are none of the node, those since the boot are") {
