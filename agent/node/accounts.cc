@@ -42,9 +42,10 @@ class Accounts::Impl {
     void image_gone(const std::string& ns, const std::string& name);
     StartOutcome snapshot_prepared(const std::string& ns, const std::string& key,
                                    const std::string& parent, Time at);
-    void snapshot_committed(const std::string& ns, const std::string& key, const std::string& name);
-    void snapshot_removed(const std::string& ns, const std::string& key);
-    void blob_deleted(const std::string& ns, const std::string& digest);
+    void snapshot_committed(const std::string& ns, const std::string& key, const std::string& name,
+                            Time at);
+    void snapshot_removed(const std::string& ns, const std::string& key, Time at);
+    void blob_deleted(const std::string& ns, const std::string& digest, Time at);
     void restored(const bake::Holdings& holdings);
     void repinned(const std::string& ns, const std::string& name);
     void mark_gap(Time from, Time to, const std::string& cause, std::size_t found);
@@ -180,22 +181,25 @@ StartOutcome Accounts::Impl::snapshot_prepared(const std::string& ns, const std:
 }
 
 void Accounts::Impl::snapshot_committed(const std::string& ns, const std::string& key,
-                                        const std::string& name) {
+                                        const std::string& name, Time at) {
     has_changed_ |= book_.counted().rename(ns, key, name);
     const std::optional<DigestKey> chain = parse_digest(name);
     if (!chain) return;
     const bool is_ours = key.find(kPrebakeKey) != std::string::npos;
     origins_.learn_commit(
-        ns, *chain, is_ours ? LayerOrigins::Committer::prebake : LayerOrigins::Committer::other);
+        ns, *chain, is_ours ? LayerOrigins::Committer::prebake : LayerOrigins::Committer::other,
+        at);
 }
 
-void Accounts::Impl::snapshot_removed(const std::string& ns, const std::string& key) {
+void Accounts::Impl::snapshot_removed(const std::string& ns, const std::string& key, Time at) {
     has_changed_ |= book_.counted().remove(ns, key);
-    if (const std::optional<DigestKey> chain = parse_digest(key)) origins_.forget_chain(ns, *chain);
+    if (const std::optional<DigestKey> chain = parse_digest(key))
+        origins_.forget_chain(ns, *chain, at);
 }
 
-void Accounts::Impl::blob_deleted(const std::string& ns, const std::string& digest) {
-    if (const std::optional<DigestKey> key = parse_digest(digest)) origins_.forget_blob(ns, *key);
+void Accounts::Impl::blob_deleted(const std::string& ns, const std::string& digest, Time at) {
+    if (const std::optional<DigestKey> key = parse_digest(digest))
+        origins_.forget_blob(ns, *key, at);
 }
 
 bool Accounts::Impl::is_news(const std::string& ns, const std::string& name,
@@ -393,16 +397,16 @@ StartOutcome Accounts::snapshot_prepared(const std::string& ns, const std::strin
 }
 
 void Accounts::snapshot_committed(const std::string& ns, const std::string& key,
-                                  const std::string& name) {
-    impl_->snapshot_committed(ns, key, name);
+                                  const std::string& name, Time at) {
+    impl_->snapshot_committed(ns, key, name, at);
 }
 
-void Accounts::snapshot_removed(const std::string& ns, const std::string& key) {
-    impl_->snapshot_removed(ns, key);
+void Accounts::snapshot_removed(const std::string& ns, const std::string& key, Time at) {
+    impl_->snapshot_removed(ns, key, at);
 }
 
-void Accounts::blob_deleted(const std::string& ns, const std::string& digest) {
-    impl_->blob_deleted(ns, digest);
+void Accounts::blob_deleted(const std::string& ns, const std::string& digest, Time at) {
+    impl_->blob_deleted(ns, digest, at);
 }
 
 void Accounts::restored(const bake::Holdings& holdings) {

@@ -70,9 +70,10 @@ class Accounts {
 
     StartOutcome snapshot_prepared(const std::string& ns, const std::string& key,
                                    const std::string& parent, Time at);
-    void snapshot_committed(const std::string& ns, const std::string& key, const std::string& name);
-    void snapshot_removed(const std::string& ns, const std::string& key);
-    void blob_deleted(const std::string& ns, const std::string& digest);
+    void snapshot_committed(const std::string& ns, const std::string& key, const std::string& name,
+                            Time at);
+    void snapshot_removed(const std::string& ns, const std::string& key, Time at);
+    void blob_deleted(const std::string& ns, const std::string& digest, Time at);
 
     /// We ourselves made a baked image whole again from this disk: it counts as untouched.
     void restored(const bake::Holdings& holdings);

@@ -134,11 +134,11 @@ void Bookkeeper::on_event(const containerd::Event& event) {
         case EventKind::snapshot_prepared:
             return snapshot_prepared(event);
         case EventKind::snapshot_committed:
-            return accounts_.snapshot_committed(event.ns, event.object, event.name);
+            return accounts_.snapshot_committed(event.ns, event.object, event.name, event.at);
         case EventKind::snapshot_removed:
-            return accounts_.snapshot_removed(event.ns, event.object);
+            return accounts_.snapshot_removed(event.ns, event.object, event.at);
         case EventKind::blob_deleted:
-            return accounts_.blob_deleted(event.ns, event.object);
+            return accounts_.blob_deleted(event.ns, event.object, event.at);
         case EventKind::image_deleted:
             return accounts_.image_gone(event.ns, event.object);
         case EventKind::image_created:

@@ -12,6 +12,7 @@ void LayerOrigins::open(Time uncounted_since, Time untouched_until) {
 
 void LayerOrigins::forget_pulls() {
     counted_pulls_.clear();
+    counted_chains_.clear();
     pulled_anywhere_.clear();
     known_pulled_.clear();
     for (auto& [ns, space] : spaces_) space.pulled.clear();
@@ -107,6 +108,10 @@ void LayerOrigins::learn_blob(const std::string& ns, const DigestKey& digest, Ti
     const bool is_base_known = space.is_listed || known != space.blobs.end();
     const bool is_new =
         is_base_known || (stored_at >= uncounted_since_ && !is_of_bake(digest, stored_at));
+    if (known != space.blobs.end() && !is_elsewhere) {  // it went and came while nobody told
+        const auto counted = counted_pulls_.find(digest);
+        if (counted != counted_pulls_.end()) counted->second.has_lost_blob = true;
+    }
     space.blobs[digest] = {.stored_at = stored_at,
                            .is_fresh = was_fresh || (is_new && !is_elsewhere)};
     if (is_base_known) return;
@@ -118,41 +123,51 @@ void LayerOrigins::learn_blob(const std::string& ns, const DigestKey& digest, Ti
     }
 }
 
-void LayerOrigins::forget_blob(const std::string& ns, const DigestKey& digest) {
+void LayerOrigins::forget_blob(const std::string& ns, const DigestKey& digest, Time at) {
     const auto space = spaces_.find(ns);
-    if (space == spaces_.end() || space->second.blobs.erase(digest) == 0) return;
+    if (space == spaces_.end()) return;
+    const auto known = space->second.blobs.find(digest);
+    if (known == space->second.blobs.end() || known->second.stored_at > at) return;
+    space->second.blobs.erase(known);
+    uncount_if_gone(digest);
     const auto baked = baked_.find(digest);
     if (baked != baked_.end() && baked->second.is_kept) space->second.lost.insert(digest);
 }
 
-/// A snapshot that was made of a blob that was kept is none of a pull.
+/// A snapshot that was made of a blob that was kept is none of a pull; nor is one whose bytes are
+/// counted, which some clients make only after they have named the image.
 bool LayerOrigins::is_fresh_chain(const Space& space, const DigestKey& chain) const {
+    if (counted_chains_.contains(chain)) return false;
     const auto baked = space.baked_chains.find(chain);
     return baked == space.baked_chains.end() || !is_there(baked->second);
 }
 
-void LayerOrigins::learn_commit(const std::string& ns, const DigestKey& chain,
-                                Committer committer) {
+void LayerOrigins::learn_commit(const std::string& ns, const DigestKey& chain, Committer committer,
+                                Time at) {
     Space& space = spaces_[ns];
     if (committer == Committer::prebake) {
-        space.chains[chain] = false;
+        space.chains[chain] = {.made_at = at};
         return;
     }
     const bool is_fresh = is_fresh_chain(space, chain);
-    space.chains[chain] = is_fresh;
+    space.chains[chain] = {.made_at = at, .is_fresh = is_fresh};
     const auto baked = space.baked_chains.find(chain);
     if (baked == space.baked_chains.end()) return;
     if (is_fresh || pulled_anywhere_.contains(baked->second)) set_pulled(space, baked->second);
 }
 
 void LayerOrigins::learn_chain(Space& space, const DigestKey& chain, Time made_at) {
-    const auto [known, is_new] = space.chains.try_emplace(chain, false);
-    if (!is_new) return;
+    const auto before = space.chains.find(chain);
+    if (before != space.chains.end()) {
+        if (made_at <= before->second.made_at) return;
+        drop_chain(space, chain);  // it went and came while nobody told
+    }
+    Chain& known = space.chains[chain] = {.made_at = made_at};
     const auto baked = space.baked_chains.find(chain);
     const bool is_of_its_bake =
         baked != space.baked_chains.end() && is_of_bake(baked->second, made_at);
     const bool is_since = made_at >= uncounted_since_ && !is_of_its_bake;
-    known->second = (space.is_listed || is_since) && is_fresh_chain(space, chain);
+    known.is_fresh = (space.is_listed || is_since) && is_fresh_chain(space, chain);
     if (space.is_listed) return;
     if (baked == space.baked_chains.end()) return;
     if (is_late(baked->second, made_at) && !is_there(baked->second)) {
@@ -160,10 +175,18 @@ void LayerOrigins::learn_chain(Space& space, const DigestKey& chain, Time made_a
     }
 }
 
-void LayerOrigins::forget_chain(const std::string& ns, const DigestKey& chain) {
+void LayerOrigins::drop_chain(Space& space, const DigestKey& chain) {
+    space.chains.erase(chain);
+    const auto counted = counted_chains_.find(chain);
+    if (counted != counted_chains_.end()) uncount_if_gone(DigestKey(counted->second));
+}
+
+void LayerOrigins::forget_chain(const std::string& ns, const DigestKey& chain, Time at) {
     const auto space = spaces_.find(ns);
     if (space == spaces_.end()) return;
-    space->second.chains.erase(chain);
+    const auto known = space->second.chains.find(chain);
+    if (known != space->second.chains.end() && known->second.made_at > at) return;
+    drop_chain(space->second, chain);
     if (space->second.baked_chains.contains(chain)) space->second.lost.insert(chain);
 }
 
@@ -180,7 +203,7 @@ void LayerOrigins::learn_all(const bake::Holdings& holdings) {
     for (const auto& [digest, blob] : space.blobs) {
         if (!there.contains(digest)) gone.push_back(digest);
     }
-    for (const DigestKey& digest : gone) forget_blob(holdings.ns, digest);
+    for (const DigestKey& digest : gone) forget_blob(holdings.ns, digest, Time::max());
     if (holdings.snapshotter.empty()) return;
     there.clear();
     for (const auto& [text, snapshot] : holdings.snapshots) {
@@ -189,7 +212,11 @@ void LayerOrigins::learn_all(const bake::Holdings& holdings) {
         there.insert(*chain);
         learn_chain(space, *chain, snapshot.created_at);
     }
-    std::erase_if(space.chains, [&](const auto& entry) { return !there.contains(entry.first); });
+    gone.clear();
+    for (const auto& [chain, made] : space.chains) {
+        if (!there.contains(chain)) gone.push_back(chain);
+    }
+    for (const DigestKey& chain : gone) drop_chain(space, chain);
     space.is_listed = true;
 }
 
@@ -204,7 +231,7 @@ void LayerOrigins::restored(const bake::Holdings& holdings) {
     for (const auto& [text, snapshot] : holdings.snapshots) {
         const std::optional<DigestKey> chain = parse_digest(text);
         if (!chain || !space.baked_chains.contains(*chain)) continue;
-        space.chains[*chain] = false;
+        space.chains[*chain] = {.made_at = snapshot.created_at};
         space.lost.erase(*chain);
     }
 }
@@ -230,7 +257,8 @@ LayerOrigins::Pulled LayerOrigins::take_pulled(const CatalogImage& image) {
     Pulled pulled;
     for (const ImageLayer& layer : image.contents->layers) {
         const auto chain = layer.chain ? space.chains.find(*layer.chain) : space.chains.end();
-        const bool is_made = chain != space.chains.end() && std::exchange(chain->second, false);
+        const bool is_made =
+            chain != space.chains.end() && std::exchange(chain->second.is_fresh, false);
         const auto blob = space.blobs.find(layer.digest);
         // Layers are dropped after unpacking where containerd is told so (discard_unpacked_layers):
         // then the new snapshot is all that tells of the pull.
@@ -240,11 +268,44 @@ LayerOrigins::Pulled LayerOrigins::take_pulled(const CatalogImage& image) {
         if (!is_pulled) continue;
         pulled.any = true;
         set_pulled(space, layer.digest);
-        if (counted_pulls_.contains(layer.digest)) continue;
-        if (counted_pulls_.size() < kMaxCountedPulls) counted_pulls_.insert(layer.digest);
-        pulled.bytes += layer.size;
+        const Trace trace = blob == space.blobs.end() ? Trace::chain : Trace::blob;
+        if (count_pull(layer, trace)) pulled.bytes += layer.size;
     }
     return pulled;
+}
+
+/// False if the pull is counted already.
+bool LayerOrigins::count_pull(const ImageLayer& layer, Trace trace) {
+    if (layer.chain && counted_chains_.size() < kMaxCountedPulls) {
+        counted_chains_.try_emplace(*layer.chain, layer.digest);
+    }
+    const auto counted = counted_pulls_.find(layer.digest);
+    if (counted == counted_pulls_.end()) {
+        if (counted_pulls_.size() < kMaxCountedPulls) {
+            counted_pulls_.emplace(layer.digest,
+                                   CountedPull{.has_lost_blob = !is_there(layer.digest)});
+        }
+        return true;
+    }
+    return trace == Trace::blob && std::exchange(counted->second.has_lost_blob, false);
+}
+
+/// A layer of which neither blob nor snapshot is left has to be pulled again, and that counts.
+/// While a snapshot is left, only a new blob tells of a new pull: other snapshots may be from the
+/// old one.
+void LayerOrigins::uncount_if_gone(const DigestKey& digest) {
+    const auto counted = counted_pulls_.find(digest);
+    if (counted == counted_pulls_.end() || is_there(digest)) return;
+    counted->second.has_lost_blob = true;
+    const auto is_of_it = [&](const auto& entry) { return entry.second == digest; };
+    const auto is_left = [&](const auto& entry) {
+        return is_of_it(entry) && std::any_of(spaces_.begin(), spaces_.end(), [&](const auto& at) {
+                   return at.second.chains.contains(entry.first);
+               });
+    };
+    if (std::any_of(counted_chains_.begin(), counted_chains_.end(), is_left)) return;
+    counted_pulls_.erase(counted);
+    std::erase_if(counted_chains_, is_of_it);
 }
 
 void LayerOrigins::note_counted(const CatalogImage& image) {
@@ -253,9 +314,9 @@ void LayerOrigins::note_counted(const CatalogImage& image) {
         const auto blob = space.blobs.find(layer.digest);
         const auto chain = layer.chain ? space.chains.find(*layer.chain) : space.chains.end();
         const bool is_to_be_settled = (blob != space.blobs.end() && blob->second.is_fresh) ||
-                                      (chain != space.chains.end() && chain->second);
+                                      (chain != space.chains.end() && chain->second.is_fresh);
         if (is_to_be_settled || is_baked(image.ns, layer)) continue;
-        if (counted_pulls_.size() < kMaxCountedPulls) counted_pulls_.insert(layer.digest);
+        count_pull(layer, Trace::chain);
     }
 }
 

@@ -13,7 +13,7 @@
 
 namespace prebake::node {
 
-/// Beyond this a layer that is pulled once more counts once more.
+/// Beyond this a layer that several images were pulled with counts more than once.
 inline constexpr std::size_t kMaxCountedPulls = 16384;
 
 /// Where each layer came from. A baked layer is one of the record; it is a pulled one from the
@@ -36,10 +36,12 @@ class LayerOrigins {
     void add_baked(const CatalogImage& image);
 
     void learn_blob(const std::string& ns, const DigestKey& digest, Time stored_at);
-    void forget_blob(const std::string& ns, const DigestKey& digest);
+    /// What is known to be younger than this news stays: a listing has overtaken it.
+    void forget_blob(const std::string& ns, const DigestKey& digest, Time at);
     enum class Committer { prebake, other };
-    void learn_commit(const std::string& ns, const DigestKey& chain, Committer committer);
-    void forget_chain(const std::string& ns, const DigestKey& chain);
+    void learn_commit(const std::string& ns, const DigestKey& chain, Committer committer, Time at);
+    /// As forget_blob().
+    void forget_chain(const std::string& ns, const DigestKey& chain, Time at);
     void learn_all(const bake::Holdings& holdings);
     /// Baked layers are as they should be, just as they are now.
     void restored(const bake::Holdings& holdings);
@@ -47,7 +49,7 @@ class LayerOrigins {
     bool has_chain(const std::string& ns, const DigestKey& chain) const;
     bool is_baked(const std::string& ns, const ImageLayer& layer) const;
     /// Layers of the image that were pulled since the last call become pulled ones. Returns their
-    /// bytes, each layer once over all images and namespaces.
+    /// bytes, each layer once over all images and namespaces for as long as it is on the disk.
     struct Pulled {
         std::uint64_t bytes = 0;
         bool any = false;
@@ -65,9 +67,13 @@ class LayerOrigins {
         Time stored_at{};
         bool is_fresh = false;  ///< pulled, and for which image is not settled
     };
+    struct Chain {
+        Time made_at{};
+        bool is_fresh = false;  ///< as above
+    };
     struct Space {
         DigestMap<Blob> blobs;
-        DigestMap<bool> chains;             ///< true: fresh, as above
+        DigestMap<Chain> chains;
         DigestMap<DigestKey> baked_chains;  ///< -> the layer's digest
         DigestSet pulled;                   ///< baked layers that were pulled
         DigestSet lost;                     ///< baked layers and chains
@@ -84,12 +90,20 @@ class LayerOrigins {
     bool is_fresh_chain(const Space& space, const DigestKey& chain) const;
     void set_pulled(Space& space, const DigestKey& digest);
     void learn_chain(Space& space, const DigestKey& chain, Time made_at);
+    void drop_chain(Space& space, const DigestKey& chain);
+    enum class Trace { blob, chain };  ///< what tells of a pull
+    bool count_pull(const ImageLayer& layer, Trace trace);
+    void uncount_if_gone(const DigestKey& digest);
 
     std::map<std::string, Space, std::less<>> spaces_;
     DigestMap<BakedLayer> baked_;
     DigestSet pulled_anywhere_;  ///< baked layers
     DigestSet known_pulled_;     ///< of these, those that an earlier run of the daemon saw
-    DigestSet counted_pulls_;
+    struct CountedPull {
+        bool has_lost_blob = false;  ///< should it be stored again, it was pulled again
+    };
+    DigestMap<CountedPull> counted_pulls_;
+    DigestMap<DigestKey> counted_chains_;  ///< -> the layer in counted_pulls_ that it is made of
     Time uncounted_since_{};
     Time untouched_until_{};
 };

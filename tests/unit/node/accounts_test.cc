@@ -114,7 +114,7 @@ const Case kCases[] = {
      [](ScriptedNode& node) {
          for (const v1::Layer& layer : kApp.parts()) {
              node.stores[kCri].snapshots.erase(layer.chain_id());
-             node.accounts->snapshot_removed(kCri, layer.chain_id());
+             node.accounts->snapshot_removed(kCri, layer.chain_id(), node.now);
              node.tick();
              node.unpack(kCri, layer.chain_id(), "extract-2-efgh " + layer.chain_id());
          }
@@ -197,7 +197,7 @@ const Case kCases[] = {
          node.is_deaf = true;  // for the event of the image, which comes late
          for (const v1::Layer& layer : kAlien.parts()) {
              node.accounts->snapshot_committed(kCri, "extract-3-ijkl " + layer.chain_id(),
-                                               layer.chain_id());
+                                               layer.chain_id(), node.now);
          }
          node.pull(kCri, kAlien);
          node.stores[kCri].blobs.erase(digest("alien"));
@@ -302,7 +302,7 @@ TEST_CASE("Docker's containers count once") {
         return node.accounts->snapshot_prepared("moby", key, parent, node.tick());
     };
     CHECK(prepare("id-init-key", kApp.top()) == StartOutcome::counted);
-    node.accounts->snapshot_committed("moby", "id-init-key", "id-init");
+    node.accounts->snapshot_committed("moby", "id-init-key", "id-init", node.now);
     CHECK(prepare("id", "id-init") == StartOutcome::not_a_start);
     node.stores["moby"].snapshots["id-init"] = {
         .at = node.now, .kind = SnapshotKind::committed, .parent = kApp.top()};
@@ -321,7 +321,7 @@ TEST_CASE("Docker's containers count once") {
         .at = node.now, .kind = SnapshotKind::committed, .parent = kApp.top()};
     CHECK(node.relist() == 0);
     CHECK(node.totals().hits() == 3);
-    node.accounts->snapshot_removed("moby", "id-init");
+    node.accounts->snapshot_removed("moby", "id-init", node.now);
     CHECK(node.accounts->stored().counted_size() == 2);
 }
 
@@ -467,6 +467,80 @@ TEST_CASE("a blob that another namespace has is not pulled") {
     CHECK(node.totals().bytes_pulled() == 0);
 }
 
+TEST_CASE("what is deleted and pulled every night counts every night") {
+    using Drops = ScriptedNode::Drops;
+    for (const Drops drops : {Drops::nothing, Drops::before_the_name, Drops::after_the_name}) {
+        CAPTURE(static_cast<int>(drops));
+        for (const bool is_told : {true, false}) {
+            CAPTURE(is_told);
+            ScriptedNode node;
+            node.bake(kApp);
+            node.boot();
+            node.drops = drops;
+            for (int night = 0; night < 3; ++night) {
+                node.is_deaf = !is_told;
+                node.remove(kCri, kAlien);
+                node.pull(kCri, kAlien);
+                CHECK(node.relist() == 0);
+                node.pull(kCri, kAlien);  // it is there
+            }
+            CHECK(node.restart() == 0);
+            CHECK(node.entry(kAlien).bytes_pulled() == 150);
+            CHECK(node.totals().bytes_pulled() == 150);
+        }
+    }
+}
+
+TEST_CASE("what another namespace still has is not pulled again") {
+    ScriptedNode node;
+    node.boot();
+    node.pull(kCri, kAlien);
+    CHECK(node.pull("moby", kAlien).empty());
+    node.remove(kCri, kAlien);
+    CHECK(node.pull(kCri, kAlien).empty());
+    node.remove("moby", kAlien);
+    CHECK(node.pull("moby", kAlien).empty());
+    CHECK(node.totals().bytes_pulled() == 50);
+    node.remove(kCri, kAlien);
+    node.remove("moby", kAlien);
+    CHECK(node.pull("moby", kAlien).size() == 1);
+    CHECK(node.totals().bytes_pulled() == 100);
+}
+
+TEST_CASE("a layer counts once, also when its snapshot is made after the image was named") {
+    ScriptedNode node;
+    node.boot();
+    node.stores[kCri].images[kAlien.name] = kAlien;
+    node.stores[kCri].blobs.emplace(digest("alien"), node.tick());
+    node.accounts->image_appeared(node.seen(kCri, kAlien), node.tick());
+    node.unpack(kCri, kAlien.top(), "extract-1-abcd " + kAlien.top());
+    node.drop_blobs(kCri, kAlien);
+    CHECK(node.relist() == 0);
+    node.accounts->image_appeared(node.seen(kCri, kAlien), node.tick());
+    CHECK(node.totals().bytes_pulled() == 50);
+    CHECK(node.restart() == 0);
+    CHECK(node.totals().bytes_pulled() == 50);
+}
+
+TEST_CASE("a deletion that a listing has overtaken deletes nothing") {
+    for (const bool has_blobs : {true, false}) {
+        CAPTURE(has_blobs);
+        ScriptedNode node;
+        node.boot();
+        if (!has_blobs) node.drops = ScriptedNode::Drops::before_the_name;
+        node.is_deaf = true;
+        const Time deleted_at = node.tick();
+        node.tick();
+        node.pull(kCri, kAlien);
+        node.relist();
+        node.accounts->blob_deleted(kCri, digest("alien"), deleted_at);
+        node.accounts->snapshot_removed(kCri, kAlien.top(), deleted_at);
+        node.relist();
+        node.pull(kCri, kAlien);
+        CHECK(node.totals().bytes_pulled() == 50);
+    }
+}
+
 TEST_CASE("layers that were not kept: a chain that is made anew was pulled") {
     ScriptedNode node;
     node.bake(kApp, {kCri}, false);
@@ -602,7 +676,7 @@ TEST_CASE("changes, and pins that were set again") {
     CHECK(node.accounts->take_changed());
     CHECK_FALSE(node.accounts->take_changed());
     node.accounts->snapshot_prepared(kCri, "c1", "c0", node.now);
-    node.accounts->snapshot_removed(kCri, "c9");
+    node.accounts->snapshot_removed(kCri, "c9", node.now);
     CHECK_FALSE(node.accounts->take_changed());
     node.accounts->repinned(kCri, kApp.name);
     CHECK(node.accounts->take_changed());

@@ -137,14 +137,23 @@ class ScriptedNode {
             store.blobs.emplace(layer.digest(), now);
             unpack(ns, layer.chain_id(), "extract-1-abcd " + layer.chain_id());
         }
+        if (drops == Drops::before_the_name) drop_blobs(ns, spec);
         store.images[spec.name] = spec;
         tick();
         if (!is_deaf) accounts->image_appeared(seen(ns, spec), now);
+        if (drops == Drops::after_the_name) drop_blobs(ns, spec);
         return fetched;
+    }
+    void drop_blobs(const std::string& ns, const Spec& spec) {
+        tick();
+        for (const v1::Layer& layer : spec.parts()) {
+            if (stores[ns].blobs.erase(layer.digest()) == 0 || is_deaf) continue;
+            accounts->blob_deleted(ns, layer.digest(), now);
+        }
     }
     void unpack(const std::string& ns, const std::string& chain, const std::string& key) {
         stores[ns].snapshots.emplace(chain, Snapshot{.at = now});
-        if (!is_deaf) accounts->snapshot_committed(ns, key, chain);
+        if (!is_deaf) accounts->snapshot_committed(ns, key, chain, now);
     }
 
     /// The name goes, and what nothing refers to any more with it. Returns what went.
@@ -173,7 +182,7 @@ class ScriptedNode {
                 ++blob;
                 continue;
             }
-            if (!is_deaf) accounts->blob_deleted(ns, blob->first);
+            if (!is_deaf) accounts->blob_deleted(ns, blob->first, now);
             blob = store.blobs.erase(blob);
         }
         for (auto snapshot = store.snapshots.begin(); snapshot != store.snapshots.end();) {
@@ -183,7 +192,7 @@ class ScriptedNode {
                 ++snapshot;
                 continue;
             }
-            if (!is_deaf) accounts->snapshot_removed(ns, snapshot->first);
+            if (!is_deaf) accounts->snapshot_removed(ns, snapshot->first, now);
             snapshot = store.snapshots.erase(snapshot);
         }
     }
@@ -200,7 +209,7 @@ class ScriptedNode {
         tick();
         stores[ns].snapshots.erase(key);
         stores[ns].containers.erase(key);
-        if (!is_deaf) accounts->snapshot_removed(ns, key);
+        if (!is_deaf) accounts->snapshot_removed(ns, key, now);
     }
 
     bool is_used(const std::string& ns, const Spec& spec) const {
@@ -259,6 +268,9 @@ class ScriptedNode {
     }
     v1::Totals totals() const { return accounts->report().since_claim(); }
 
+    /// containerd's discard_unpacked_layers; the garbage collector decides when.
+    enum class Drops { nothing, before_the_name, after_the_name };
+
     struct Snapshot {
         Time at{};
         containerd::SnapshotKind kind = containerd::SnapshotKind::committed;
@@ -276,6 +288,7 @@ class ScriptedNode {
     std::map<std::string, Store> stores;
     Time now = Time(seconds(1'700'000'000));
     Time booted_at{};
+    Drops drops = Drops::nothing;
     bool is_deaf = false;  ///< events are lost until the next relist()
 
   private:
