@@ -26,12 +26,14 @@ constexpr std::string_view kPrebakeKey = "-prebake";
 constexpr std::string_view kDockerInitKey = "-init-key";
 constexpr std::string_view kDockerInit = "-init";
 constexpr std::size_t kKeySuffix = kDockerInitKey.size() - kDockerInit.size();
+/// Used in one boot, and kept in the file. Of more the bytes are missing in the boot's totals.
+constexpr std::size_t kMaxBootLayers = 16384;
 
 }  // namespace
 
 class Accounts::Impl {
   public:
-    explicit Impl(const v1::Ledger& stored) : book_(stored) { origins_.load_pulled(stored); }
+    explicit Impl(const v1::Ledger& stored);
 
     void open(const std::string& claim, const std::string& boot_id, Time booted_at, Time now);
     void set_record(const v1::BakeRecord& record);
@@ -53,6 +55,9 @@ class Accounts::Impl {
     v1::Ledger stored() const {
         v1::Ledger ledger = book_.stored();
         origins_.store_pulled(ledger);
+        for (const DigestKey& digest : credited_in_boot_) {
+            ledger.add_boot_layers(to_text(digest));
+        }
         return ledger;
     }
     v1::Ledger report() const { return report_of(book_, catalog_); }
@@ -79,15 +84,34 @@ class Accounts::Impl {
     Catalog catalog_;
     LayerOrigins origins_;
     DigestSet credited_;  ///< baked layers whose bytes are counted as served
+    DigestSet credited_in_boot_;
+    /// What is stored does not say which layers were: it is of a version that had no such list.
+    bool is_boot_credit_unknown_ = false;
     std::string sandbox_;
     std::optional<Time> counting_since_;  ///< in a ledger that is new: the boot
     bool has_changed_ = false;
 };
 
+Accounts::Impl::Impl(const v1::Ledger& stored) : book_(stored) {
+    origins_.load_pulled(stored);
+    for (const std::string& text : stored.boot_layers()) {
+        const std::optional<DigestKey> digest = parse_digest(text);
+        if (!digest) continue;
+        credited_.insert(*digest);
+        credited_in_boot_.insert(*digest);
+    }
+    is_boot_credit_unknown_ = credited_in_boot_.empty() && stored.boot().bytes_served() > 0;
+}
+
 void Accounts::Impl::open(const std::string& claim, const std::string& boot_id, Time booted_at,
                           Time now) {
     const Time looked_until = book_.updated_at() + Time::duration(1);
-    if (book_.open(claim, boot_id, now) == LedgerBook::Opening::began) {
+    const LedgerBook::Opening opening = book_.open(claim, boot_id, now);
+    if (opening != LedgerBook::Opening::continued) {
+        credited_in_boot_.clear();
+        is_boot_credit_unknown_ = false;
+    }
+    if (opening == LedgerBook::Opening::began) {
         counting_since_ = booted_at;
         credited_.clear();
         origins_.forget_pulls();
@@ -134,7 +158,9 @@ void Accounts::Impl::credit_stored(const CatalogImage& image) {
     if (entry->bytes_pulled() > 0) origins_.note_counted(image);
     if (entry->hits() + entry->partials() == 0) return;
     for (const ImageLayer& layer : image.contents->layers) {
-        if (origins_.is_baked(image.ns, layer)) credited_.insert(layer.digest);
+        if (!origins_.is_baked(image.ns, layer)) continue;
+        credited_.insert(layer.digest);
+        if (is_boot_credit_unknown_) credited_in_boot_.insert(layer.digest);
     }
 }
 
@@ -153,14 +179,16 @@ bool Accounts::Impl::is_counted(const std::string& ns, const std::string& key) c
 
 void Accounts::Impl::count(const CatalogImage& image, Time at) {
     StartFacts facts{.is_baked_image = image.is_baked};
-    std::uint64_t served = 0;
+    LedgerBook::Served served;
     for (const ImageLayer& layer : image.contents->layers) {
         if (!origins_.is_baked(image.ns, layer)) {
             facts.has_pulled_layer = true;
             continue;
         }
         facts.baked_bytes += layer.size;
-        if (credited_.insert(layer.digest).second) served += layer.size;
+        if (credited_.insert(layer.digest).second) served.since_claim += layer.size;
+        if (credited_in_boot_.size() >= kMaxBootLayers) continue;
+        if (credited_in_boot_.insert(layer.digest).second) served.in_boot += layer.size;
     }
     book_.count(book_.entry(image), classify(facts), served, at);
     has_changed_ = true;

@@ -106,6 +106,7 @@ LedgerBook::LedgerBook(v1::Ledger stored) : head_(std::move(stored)) {
     head_.clear_pulled_layers();
     head_.clear_unpinned();
     head_.clear_times();
+    head_.clear_boot_layers();
     const int surplus = head_.gaps_size() - kMaxGaps;
     if (surplus > 0) head_.mutable_gaps()->DeleteSubrange(0, surplus);
 }
@@ -122,11 +123,13 @@ LedgerBook::Opening LedgerBook::open(const std::string& claim, const std::string
         *head_.mutable_since() = to_timestamp(now);
         head_.mutable_since_claim();
     }
-    if (!is_continued || head_.boot_id() != boot_id) {
+    const bool is_same_boot = is_continued && head_.boot_id() == boot_id;
+    if (!is_same_boot) {
         head_.set_boot_id(boot_id);
         head_.mutable_boot()->Clear();
     }
-    return is_continued ? Opening::continued : Opening::began;
+    if (!is_continued) return Opening::began;
+    return is_same_boot ? Opening::continued : Opening::rebooted;
 }
 
 void LedgerBook::update_to(Time time) {
@@ -186,7 +189,7 @@ void LedgerBook::fold_but(const std::string& kept) {
     images_.erase(least);
 }
 
-void LedgerBook::count(v1::LedgerImage& entry, StartClass start, std::uint64_t served, Time at) {
+void LedgerBook::count(v1::LedgerImage& entry, StartClass start, Served served, Time at) {
     entry.set_starts(entry.starts() + 1);
     switch (start) {
         case StartClass::hit:
@@ -199,7 +202,7 @@ void LedgerBook::count(v1::LedgerImage& entry, StartClass start, std::uint64_t s
             entry.set_misses(entry.misses() + 1);
             break;
     }
-    entry.set_bytes_served(entry.bytes_served() + served);
+    entry.set_bytes_served(entry.bytes_served() + served.since_claim);
     const bool is_first =
         entry.has_appeared_at() && entry.seconds_to_first_start() <= 0 &&
         (!entry.has_last_used_at() || to_time(entry.last_used_at()) < to_time(entry.appeared_at()));
@@ -208,8 +211,8 @@ void LedgerBook::count(v1::LedgerImage& entry, StartClass start, std::uint64_t s
         entry.set_seconds_to_first_start(std::max(0.0, waited.count()));
     }
     widen_use(entry, at, at);
-    add(*head_.mutable_since_claim(), start, served);
-    add(*head_.mutable_boot(), start, served);
+    add(*head_.mutable_since_claim(), start, served.since_claim);
+    add(*head_.mutable_boot(), start, served.in_boot);
 }
 
 void LedgerBook::add_pulled(v1::LedgerImage& entry, std::uint64_t bytes) {

@@ -25,8 +25,9 @@ class LedgerBook {
     explicit LedgerBook(v1::Ledger stored);
 
     enum class Opening {
-        continued,  ///< the same claim: what is stored goes on
-        began,      ///< another one: everything is new
+        continued,  ///< the same boot: what is stored goes on
+        rebooted,   ///< another one of the same claim: its own totals are new
+        began,      ///< another claim: everything is new
     };
     Opening open(const std::string& claim, const std::string& boot_id, Time now);
 
@@ -47,7 +48,11 @@ class LedgerBook {
                            const std::string& digest);
     v1::LedgerImage& entry(const CatalogImage& image);
 
-    void count(v1::LedgerImage& entry, StartClass start, std::uint64_t served, Time at);
+    struct Served {
+        std::uint64_t since_claim = 0;  ///< bytes that were not counted before
+        std::uint64_t in_boot = 0;      ///< likewise
+    };
+    void count(v1::LedgerImage& entry, StartClass start, Served served, Time at);
     void add_pulled(v1::LedgerImage& entry, std::uint64_t bytes);
     void add_gap(Time from, Time to, const std::string& cause, std::size_t found);
 

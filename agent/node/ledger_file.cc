@@ -11,8 +11,8 @@ namespace prebake::node {
 namespace {
 
 constexpr const char* kSchema = "prebake.v1.Ledger";
-/// A thousand images and eight thousand starts take less than 2 MiB; what is larger was not written
-/// by us.
+/// A thousand images, eight thousand starts and as many layers as are kept take less than 4 MiB;
+/// what is larger was not written by us.
 constexpr std::size_t kMaxLedgerBytes = 8UL << 20;
 
 v1::Ledger parse_ledger(const std::string& json, const std::string& origin) {

@@ -409,7 +409,8 @@ TEST_CASE("a new boot and a new claim") {
     v1::Ledger ledger = node.accounts->report();
     CHECK(ledger.since_claim().hits() == 2);
     CHECK(ledger.boot().hits() == 1);
-    CHECK(ledger.boot().bytes_served() == 0);
+    CHECK(ledger.boot().bytes_served() == 120);
+    CHECK(ledger.boot().byte_hit_ratio() == 1);
     CHECK(ledger.since_claim().bytes_served() == 120);
     CHECK(ledger.boot_id() == "boot-2");
     node.boot("i-2", "boot-2");
@@ -419,6 +420,44 @@ TEST_CASE("a new boot and a new claim") {
     CHECK(to_time(ledger.since()) == node.now);
     REQUIRE(ledger.never_used_size() == 1);
     node.start(kCri, kApp, "c3");
+    CHECK(node.totals().bytes_served() == 120);
+}
+
+TEST_CASE("a boot's bytes are counted once, however often the daemon is restarted in it") {
+    ScriptedNode node;
+    node.bake(kApp);
+    node.bake(kTool);
+    node.boot("i-1", "boot-1");
+    node.start(kCri, kTool, "c1");
+    node.boot("i-1", "boot-2");
+    node.restart();
+    CHECK(node.accounts->report().boot().bytes_served() == 0);
+    node.start(kCri, kApp, "c2");
+    CHECK(node.accounts->report().boot().bytes_served() == 120);
+    CHECK(node.accounts->report().boot_layers_size() == 0);
+    node.restart();
+    node.start(kCri, kApp, "c3");
+    node.start(kCri, kTool, "c4");
+    const v1::Ledger ledger = node.accounts->report();
+    CHECK(ledger.boot().bytes_served() == 127);
+    CHECK(ledger.since_claim().bytes_served() == 127);
+    CHECK(node.accounts->stored().boot_layers_size() == 3);
+}
+
+TEST_CASE("a ledger that does not name the layers of its boot") {
+    ScriptedNode node;
+    node.bake(kApp);
+    node.boot("i-1", "boot-1");
+    node.start(kCri, kApp, "c1");
+    v1::Ledger old = node.accounts->stored();
+    old.clear_boot_layers();
+    node.accounts = std::make_unique<Accounts>(old);
+    node.attach();
+    node.start(kCri, kApp, "c2");
+    CHECK(node.accounts->report().boot().bytes_served() == 120);
+    node.boot("i-1", "boot-2");
+    node.start(kCri, kApp, "c3");
+    CHECK(node.accounts->report().boot().bytes_served() == 120);
     CHECK(node.totals().bytes_served() == 120);
 }
 

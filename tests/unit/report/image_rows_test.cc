@@ -159,7 +159,7 @@ TEST_CASE("no row falls, and together they are all counts, whatever happens on t
             entry.set_baked(number % 50 == 7);
             if (below(3) == 0) book.add_pulled(entry, below(1000));
             const auto start = static_cast<node::StartClass>(below(3));
-            book.count(entry, start, 0, at(static_cast<int>(below(100'000))));
+            book.count(entry, start, {}, at(static_cast<int>(below(100'000))));
         }
         const v1::Ledger ledger = book.report();
         v1::Totals sum;
