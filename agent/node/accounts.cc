@@ -39,6 +39,7 @@ class Accounts::Impl {
     void set_record(const v1::BakeRecord& record);
     void set_sandbox(const std::string& name);
     std::size_t relist(const bake::Holdings& holdings, Time now);
+    void all_listed();
     bool is_news(const std::string& ns, const std::string& name, const std::string& target) const;
     void image_appeared(const SeenImage& seen, std::optional<Time> at);
     void image_gone(const std::string& ns, const std::string& name);
@@ -54,7 +55,7 @@ class Accounts::Impl {
     bool take_changed() { return std::exchange(has_changed_, false); }
     v1::Ledger stored() const {
         v1::Ledger ledger = book_.stored();
-        origins_.store_pulled(ledger);
+        origins_.store(ledger, looked_until_);
         for (const DigestKey& digest : credited_in_boot_) {
             ledger.add_boot_layers(to_text(digest));
         }
@@ -78,7 +79,10 @@ class Accounts::Impl {
     bool is_unpacked(const CatalogImage& image) const {
         return !image.contents->chain || origins_.has_chain(image.ns, *image.contents->chain);
     }
-    void touch(Time time) { book_.update_to(time); }
+    void touch(Time time) {
+        book_.update_to(time);
+        looked_until_ = time;
+    }
 
     LedgerBook book_;
     Catalog catalog_;
@@ -88,12 +92,15 @@ class Accounts::Impl {
     /// What is stored does not say which layers were: it is of a version that had no such list.
     bool is_boot_credit_unknown_ = false;
     std::string sandbox_;
-    std::optional<Time> counting_since_;  ///< in a ledger that is new: the boot
+    std::optional<Time> uncounted_since_;  ///< of what is stored
+    Time looked_until_{};                  ///< may go back with the clock
+    std::optional<Time> counting_since_;   ///< in a ledger that is new: the boot
     bool has_changed_ = false;
 };
 
 Accounts::Impl::Impl(const v1::Ledger& stored) : book_(stored) {
-    origins_.load_pulled(stored);
+    origins_.load(stored);
+    if (stored.has_uncounted_since()) uncounted_since_ = to_time(stored.uncounted_since());
     for (const std::string& text : stored.boot_layers()) {
         const std::optional<DigestKey> digest = parse_digest(text);
         if (!digest) continue;
@@ -117,7 +124,7 @@ void Accounts::Impl::open(const std::string& claim, const std::string& boot_id, 
         origins_.forget_pulls();
         origins_.open(booted_at, booted_at);
     } else {
-        origins_.open(looked_until, looked_until);
+        origins_.open(uncounted_since_.value_or(looked_until), looked_until);
     }
     touch(now);
     has_changed_ = true;
@@ -323,6 +330,11 @@ std::size_t Accounts::Impl::relist(const bake::Holdings& holdings, Time now) {
     return has_snapshots ? count_listed(holdings, now) : 0;
 }
 
+void Accounts::Impl::all_listed() {
+    origins_.all_listed();
+    has_changed_ = true;
+}
+
 void Accounts::Impl::retain_counted(const bake::Holdings& holdings) {
     const auto exists = [&](const std::string& key) { return holdings.snapshots.contains(key); };
     for (const std::string& key : book_.counted().keys_ending(holdings.ns, kDockerInitKey)) {
@@ -366,9 +378,6 @@ void Accounts::Impl::restored(const bake::Holdings& holdings) {
         image->has_lost_name = false;
         image->is_chain_missing = image->is_baked && !is_unpacked(*image);
     }
-    // What was made now is known to be ours, also after a restart.
-    for (const auto& [digest, blob] : holdings.blobs) touch(blob.created_at);
-    for (const auto& [chain, snapshot] : holdings.snapshots) touch(snapshot.created_at);
     has_changed_ = true;
 }
 
@@ -404,6 +413,10 @@ void Accounts::set_sandbox(const std::string& name) {
 
 std::size_t Accounts::relist(const bake::Holdings& holdings, Time now) {
     return impl_->relist(holdings, now);
+}
+
+void Accounts::all_listed() {
+    impl_->all_listed();
 }
 
 bool Accounts::is_news(const std::string& ns, const std::string& name,

@@ -59,6 +59,8 @@ class Accounts {
     /// Returns how many. Containers of unknown images are left out, so what is_news() in the same
     /// listing goes to image_appeared() first.
     std::size_t relist(const bake::Holdings& holdings, Time now);
+    /// That was the last of all namespaces.
+    void all_listed();
 
     /// Whether image_appeared() should be told of it: its name is new, or pointed elsewhere.
     bool is_news(const std::string& ns, const std::string& name, const std::string& target) const;

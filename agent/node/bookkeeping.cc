@@ -44,6 +44,7 @@ std::size_t Bookkeeper::list_everything(const bake::Snapshotters& known, Time no
             unreadable += (unreadable.empty() ? "" : "; ") + ns + ": " + error.message();
         }
     }
+    accounts_.all_listed();
     if (unreadable.empty()) {
         journal_.take_back(kUnreadable);
     } else {

@@ -5,9 +5,10 @@
 
 namespace prebake::node {
 
-void LayerOrigins::open(Time uncounted_since, Time untouched_until) {
+void LayerOrigins::open(Time uncounted_since, Time looked_until) {
     uncounted_since_ = uncounted_since;
-    untouched_until_ = untouched_until;
+    looked_until_ = looked_until;
+    is_all_listed_ = false;
 }
 
 void LayerOrigins::forget_pulls() {
@@ -15,10 +16,11 @@ void LayerOrigins::forget_pulls() {
     counted_chains_.clear();
     pulled_anywhere_.clear();
     known_pulled_.clear();
+    settled_.clear();
     for (auto& [ns, space] : spaces_) space.pulled.clear();
 }
 
-void LayerOrigins::load_pulled(const v1::Ledger& stored) {
+void LayerOrigins::load(const v1::Ledger& stored) {
     for (const v1::PulledLayer& layer : stored.pulled_layers()) {
         const std::optional<DigestKey> digest = parse_digest(layer.digest());
         if (!digest) continue;
@@ -26,9 +28,13 @@ void LayerOrigins::load_pulled(const v1::Ledger& stored) {
         pulled_anywhere_.insert(*digest);
         known_pulled_.insert(*digest);
     }
+    for (const v1::SettledPart& part : stored.settled()) {
+        const std::optional<DigestKey> digest = parse_digest(part.digest());
+        if (digest) settled_[*digest] = to_time(part.stored_at());
+    }
 }
 
-void LayerOrigins::store_pulled(v1::Ledger& out) const {
+void LayerOrigins::store(v1::Ledger& out, Time looked_until) const {
     for (const auto& [ns, space] : spaces_) {
         for (const DigestKey& digest : space.pulled) {
             v1::PulledLayer& layer = *out.add_pulled_layers();
@@ -36,6 +42,47 @@ void LayerOrigins::store_pulled(v1::Ledger& out) const {
             layer.set_digest(to_text(digest));
         }
     }
+    Time since = uncounted_since_;
+    if (is_all_listed_) {
+        // Nobody tells what a pull has stored before the image has its name.
+        const Time of_pulls = looked_until - kLongestPull;
+        since = since > looked_until ? of_pulls : std::max(since, of_pulls);  // a clock set back
+    }
+    std::vector<std::pair<Time, DigestKey>> parts = settled_since(since);
+    if (parts.size() > kMaxSettledParts) {
+        since = parts[kMaxSettledParts].first + Time::duration(1);
+        parts.resize(kMaxSettledParts);
+    }
+    *out.mutable_uncounted_since() = to_timestamp(since);
+    for (const auto& [stored_at, digest] : parts) {
+        v1::SettledPart& part = *out.add_settled();
+        part.set_digest(to_text(digest));
+        *part.mutable_stored_at() = to_timestamp(stored_at);
+    }
+}
+
+/// The latest first.
+std::vector<std::pair<Time, DigestKey>> LayerOrigins::settled_since(Time since) const {
+    DigestMap<Time> settled;
+    const auto add = [&](const DigestKey& part, Time stored_at) {
+        if (stored_at < since) return;
+        Time& latest = settled.try_emplace(part, stored_at).first->second;
+        latest = std::max(latest, stored_at);
+    };
+    for (const auto& [part, stored_at] : settled_) add(part, stored_at);
+    for (const auto& [ns, space] : spaces_) {
+        for (const auto& [digest, blob] : space.blobs) {
+            if (!blob.is_fresh) add(digest, blob.stored_at);
+        }
+        for (const auto& [digest, chain] : space.chains) {
+            if (!chain.is_fresh) add(digest, chain.made_at);
+        }
+    }
+    std::vector<std::pair<Time, DigestKey>> parts;
+    parts.reserve(settled.size());
+    for (const auto& [part, stored_at] : settled) parts.emplace_back(stored_at, part);
+    std::sort(parts.rbegin(), parts.rend());
+    return parts;
 }
 
 void LayerOrigins::set_record(const v1::BakeRecord& record) {
@@ -59,7 +106,7 @@ void LayerOrigins::set_record(const v1::BakeRecord& record) {
     // What a bake brought here while we watched was not pulled by anybody else.
     for (const auto& [digest, layer] : baked_) {
         const auto known = before.find(digest);
-        const Time looked_at = known == before.end() ? untouched_until_ : known->second.baked_at;
+        const Time looked_at = known == before.end() ? looked_until_ : known->second.baked_at;
         if (layer.baked_at <= looked_at) continue;
         pulled_anywhere_.erase(digest);
         known_pulled_.erase(digest);
@@ -86,10 +133,15 @@ bool LayerOrigins::is_of_bake(const DigestKey& digest, Time at) const {
     return baked != baked_.end() && at <= baked->second.baked_at;
 }
 
+bool LayerOrigins::was_settled(const DigestKey& part, Time at) const {
+    const auto settled = settled_.find(part);
+    return settled != settled_.end() && at <= settled->second;
+}
+
 /// Whether a baked layer was stored too late to be what was baked.
 bool LayerOrigins::is_late(const DigestKey& digest, Time at) const {
     const auto baked = baked_.find(digest);
-    return baked != baked_.end() && at >= untouched_until_ && !is_of_bake(digest, at);
+    return baked != baked_.end() && at >= uncounted_since_ && !is_of_bake(digest, at);
 }
 
 void LayerOrigins::set_pulled(Space& space, const DigestKey& digest) {
@@ -106,8 +158,9 @@ void LayerOrigins::learn_blob(const std::string& ns, const DigestKey& digest, Ti
     // containerd takes a blob that another namespace has without fetching it.
     const bool is_elsewhere = is_there(digest, &space);
     const bool is_base_known = space.is_listed || known != space.blobs.end();
-    const bool is_new =
-        is_base_known || (stored_at >= uncounted_since_ && !is_of_bake(digest, stored_at));
+    const bool is_settled = was_settled(digest, stored_at);
+    const bool is_new = is_base_known || (stored_at >= uncounted_since_ && !is_settled &&
+                                          !is_of_bake(digest, stored_at));
     if (known != space.blobs.end() && !is_elsewhere) {  // it went and came while nobody told
         const auto counted = counted_pulls_.find(digest);
         if (counted != counted_pulls_.end()) counted->second.has_lost_blob = true;
@@ -115,7 +168,7 @@ void LayerOrigins::learn_blob(const std::string& ns, const DigestKey& digest, Ti
     space.blobs[digest] = {.stored_at = stored_at,
                            .is_fresh = was_fresh || (is_new && !is_elsewhere)};
     if (is_base_known) return;
-    if (is_late(digest, stored_at)) {
+    if (!is_settled && is_late(digest, stored_at)) {
         if (!is_elsewhere) set_pulled(space, digest);
     } else if (!known_pulled_.contains(digest) && pulled_anywhere_.erase(digest) > 0) {
         // The baked blob was here all the time: who stored it later got it from here.
@@ -166,11 +219,12 @@ void LayerOrigins::learn_chain(Space& space, const DigestKey& chain, Time made_a
     const auto baked = space.baked_chains.find(chain);
     const bool is_of_its_bake =
         baked != space.baked_chains.end() && is_of_bake(baked->second, made_at);
-    const bool is_since = made_at >= uncounted_since_ && !is_of_its_bake;
+    const bool is_settled = was_settled(chain, made_at);
+    const bool is_since = made_at >= uncounted_since_ && !is_of_its_bake && !is_settled;
     known.is_fresh = (space.is_listed || is_since) && is_fresh_chain(space, chain);
     if (space.is_listed) return;
     if (baked == space.baked_chains.end()) return;
-    if (is_late(baked->second, made_at) && !is_there(baked->second)) {
+    if (!is_settled && is_late(baked->second, made_at) && !is_there(baked->second)) {
         set_pulled(space, baked->second);
     }
 }

@@ -1,8 +1,11 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "agent/bake/holdings.h"
 #include "agent/node/catalog.h"
@@ -16,18 +19,30 @@ namespace prebake::node {
 /// Beyond this a layer that several images were pulled with counts more than once.
 inline constexpr std::size_t kMaxCountedPulls = 16384;
 
+/// What was stored earlier than this before the end of a run of the daemon belongs to no pull that
+/// was under way then.
+inline constexpr std::chrono::hours kLongestPull{1};
+
+/// Parts of layers in the file that are younger than that. Of more the oldest are left out, and
+/// what else is as old counts as known too: rather a pull is missed than one counted twice.
+inline constexpr std::size_t kMaxSettledParts = 4096;
+
 /// Where each layer came from. A baked layer is one of the record; it is a pulled one from the
 /// moment on when its blob was stored anew, or its snapshot was made anew without the blob that was
 /// baked. Compares what is there with what was there before; where nothing was known before (the
 /// daemon has just started), with the time when things were stored. Pure state.
 class LayerOrigins {
   public:
-    /// What was stored from `uncounted_since` on is not in the ledger yet; baked layers that were
-    /// stored from `untouched_until` on (and after they were baked) were pulled.
-    void open(Time uncounted_since, Time untouched_until);
-    /// Baked layers that were pulled, as an earlier run of the daemon knew them.
-    void load_pulled(const v1::Ledger& stored);
-    void store_pulled(v1::Ledger& out) const;
+    /// What was stored from `uncounted_since` on is not in the ledger yet, and baked layers among
+    /// it (unless they were stored by their bake) were pulled; but for what an earlier run of the
+    /// daemon had settled. Its last news were of `looked_until`.
+    void open(Time uncounted_since, Time looked_until);
+    /// What an earlier run of the daemon knew: baked layers that were pulled, and what was settled.
+    void load(const v1::Ledger& stored);
+    /// `looked_until` is when the last news came. Before all_listed() something older may be new.
+    void store(v1::Ledger& out, Time looked_until) const;
+    /// Every namespace was learnt since open().
+    void all_listed() { is_all_listed_ = true; }
     /// They were another machine's.
     void forget_pulls();
 
@@ -86,6 +101,8 @@ class LayerOrigins {
 
     bool is_there(const DigestKey& digest, const Space* except = nullptr) const;
     bool is_of_bake(const DigestKey& digest, Time at) const;
+    std::vector<std::pair<Time, DigestKey>> settled_since(Time since) const;
+    bool was_settled(const DigestKey& part, Time at) const;
     bool is_late(const DigestKey& digest, Time at) const;
     bool is_fresh_chain(const Space& space, const DigestKey& chain) const;
     void set_pulled(Space& space, const DigestKey& digest);
@@ -104,8 +121,10 @@ class LayerOrigins {
     };
     DigestMap<CountedPull> counted_pulls_;
     DigestMap<DigestKey> counted_chains_;  ///< -> the layer in counted_pulls_ that it is made of
+    DigestMap<Time> settled_;              ///< blobs and chains, by an earlier run of the daemon
     Time uncounted_since_{};
-    Time untouched_until_{};
+    Time looked_until_{};
+    bool is_all_listed_ = false;
 };
 
 }  // namespace prebake::node

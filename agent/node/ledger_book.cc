@@ -107,6 +107,8 @@ LedgerBook::LedgerBook(v1::Ledger stored) : head_(std::move(stored)) {
     head_.clear_unpinned();
     head_.clear_times();
     head_.clear_boot_layers();
+    head_.clear_uncounted_since();
+    head_.clear_settled();
     const int surplus = head_.gaps_size() - kMaxGaps;
     if (surplus > 0) head_.mutable_gaps()->DeleteSubrange(0, surplus);
 }
@@ -123,6 +125,8 @@ LedgerBook::Opening LedgerBook::open(const std::string& claim, const std::string
         *head_.mutable_since() = to_timestamp(now);
         head_.mutable_since_claim();
     }
+    // A clock that was ahead must not leave its mark for good.
+    if (updated_at() > now) *head_.mutable_updated_at() = to_timestamp(now);
     const bool is_same_boot = is_continued && head_.boot_id() == boot_id;
     if (!is_same_boot) {
         head_.set_boot_id(boot_id);

@@ -1,5 +1,6 @@
 #include "agent/node/ledger_keeper.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -23,7 +24,11 @@ v1::Ledger LedgerKeeper::load() {
     unpinned_.Swap(stored.mutable_unpinned());
     if (stored.boot_id() == boot_id_) {
         times_.Swap(stored.mutable_times());
-        if (stored.has_updated_at()) expect_gap("daemon_stopped", to_time(stored.updated_at()));
+        // Of a clock that has been set back since, no more is known than that there is a gap.
+        const Time now = std::chrono::system_clock::now();
+        if (stored.has_updated_at()) {
+            expect_gap("daemon_stopped", std::min(to_time(stored.updated_at()), now));
+        }
     }
     return stored;
 }

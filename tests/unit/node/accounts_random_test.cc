@@ -161,6 +161,22 @@ TEST_CASE("random days in two namespaces") {
     for (const std::uint64_t starts : starts_of_a_kind) CHECK(starts > 100);
 }
 
+TEST_CASE("random days with restarts in the middle of pulls") {
+    for (unsigned seed = 1; seed <= 60; ++seed) {
+        CAPTURE(seed);
+        Day day(seed, {"k8s.io"});
+        day.is_used_kept_ = true;
+        day.node_.on_layer = [&day] {
+            const auto dice = day.random_() % 4;
+            if (dice < 2) day.start();
+            if (dice == 0) day.node_.restart();
+        };
+        for (int i = 0; i < 120; ++i) day.step();
+        day.check_starts();
+        day.check_bytes();
+    }
+}
+
 TEST_CASE("random days with restarts and lost events") {
     for (unsigned seed = 1; seed <= 60; ++seed) {
         CAPTURE(seed);

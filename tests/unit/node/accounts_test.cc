@@ -530,6 +530,128 @@ TEST_CASE("what is deleted and pulled every night counts every night") {
     }
 }
 
+TEST_CASE("a pull that goes on while the daemon is restarted counts whole, and once") {
+    const Spec other{.name = "reg.io/other:1", .layers = {{"other", 3}}};
+    const Spec unlisted{.name = "reg.io/unlisted:1", .layers = {{"low", 100}, {"high", 20}}};
+    for (const Spec& pulled : {kApp, unlisted}) {
+        CAPTURE(pulled.name);
+        ScriptedNode node;
+        node.bake(kApp);
+        node.bake(other);
+        node.boot();
+        node.remove(kCri, pulled);
+        node.on_layer = [&] {
+            node.on_layer = nullptr;
+            // News of others come into the ledger, none of this pull.
+            node.pull(kCri, kAlien);
+            node.start(kCri, other, "c1");
+            node.restart();
+            node.restart();
+        };
+        node.pull(kCri, pulled);
+        node.start(kCri, pulled, "c2");
+        for (int i = 0; i < 2; ++i) {
+            CHECK(node.entry(pulled).bytes_pulled() == 120);
+            CHECK(node.entry(pulled).misses() == 1);
+            CHECK(node.totals().bytes_pulled() == 170);
+            CHECK(node.totals().starts() == 2);
+            node.restart();
+        }
+    }
+}
+
+TEST_CASE("a pull before a daemon that is stopped before it has listed anything") {
+    ScriptedNode node;
+    node.bake(kApp);
+    node.boot();
+    node.is_deaf = true;
+    node.remove(kCri, kApp);
+    node.pull(kCri, kApp);
+    node.pull(kCri, kAlien);
+    const auto reopen = [&] {
+        node.accounts = std::make_unique<Accounts>(node.accounts->stored());
+        node.accounts->open("i-1", "boot-1", node.booted_at, node.tick(seconds(7200)));
+        node.accounts->set_record(node.record);
+    };
+    reopen();
+    reopen();
+    node.restart();
+    node.start(kCri, kApp, "c1");
+    CHECK(node.entry(kApp).misses() == 1);
+    CHECK(node.totals().bytes_pulled() == 170);
+}
+
+TEST_CASE("what we made whole while a pull went on is not pulled after a restart") {
+    ScriptedNode node;
+    node.bake(kApp);
+    node.boot();
+    node.remove(kCri, kApp);
+    node.tick();
+    node.put(kCri, kApp);
+    node.accounts->restored(node.holdings(kCri));
+    node.pull(kCri, kAlien);
+    node.restart();
+    node.start(kCri, kApp, "c1");
+    CHECK(node.entry(kApp).hits() == 1);
+    CHECK(node.totals().bytes_pulled() == 50);
+}
+
+TEST_CASE("a clock that was ahead leaves no mark for good") {
+    ScriptedNode node;
+    node.bake(kApp);
+    node.boot();
+    const Time right = node.now;
+    node.tick(seconds(400'000'000));
+    node.pull(kCri, kAlien);
+    node.now = right;
+    node.restart();
+    CHECK(to_time(node.accounts->report().updated_at()) == node.now);
+    node.restart();
+    // What is pulled while the daemon is stopped is news again.
+    node.is_deaf = true;
+    node.remove(kCri, kApp);
+    node.pull(kCri, kApp);
+    node.restart();
+    node.start(kCri, kApp, "c1");
+    CHECK(node.entry(kApp).misses() == 1);
+    CHECK(node.entry(kApp).bytes_pulled() == 120);
+    CHECK(node.totals().bytes_pulled() == 170);
+}
+
+TEST_CASE("of more parts than the file keeps none counts twice") {
+    Spec large{.name = "reg.io/large:1", .layers = {}};
+    for (int i = 0; i < 2200; ++i) large.layers.emplace_back(std::to_string(i), 1);
+    ScriptedNode node;
+    node.boot();
+    node.pull(kCri, large);
+    CHECK(node.accounts->stored().settled_size() == 4096);
+    for (int i = 0; i < 2; ++i) node.restart();
+    CHECK(node.totals().bytes_pulled() == 2200);
+    node.tick(seconds(7200));
+    node.relist();
+    CHECK(node.accounts->stored().settled_size() == 0);
+    node.restart();
+    CHECK(node.totals().bytes_pulled() == 2200);
+}
+
+TEST_CASE("a ledger that does not say what is settled") {
+    ScriptedNode node;
+    node.bake(kApp);
+    node.boot();
+    node.pull(kCri, kAlien);
+    node.start(kCri, kAlien, "c1");
+    v1::Ledger old = node.accounts->stored();
+    old.clear_uncounted_since();
+    old.clear_settled();
+    node.tick();
+    node.is_deaf = true;
+    node.pull(kCri, kTool);
+    node.accounts = std::make_unique<Accounts>(old);
+    CHECK(node.attach() == 0);
+    CHECK(node.entry(kAlien).bytes_pulled() == 50);
+    CHECK(node.entry(kTool).bytes_pulled() == 7);
+}
+
 TEST_CASE("what another namespace still has is not pulled again") {
     ScriptedNode node;
     node.boot();

@@ -91,6 +91,24 @@ TEST_CASE("the time to ready is the boot's, not that of the daemon's last restar
     CHECK_FALSE(later.times().has_ready_at());
 }
 
+TEST_CASE("a clock that was ahead marks no gap in the future") {
+    const TemporaryDirectory directory;
+    Journal journal({});
+    run_once(directory.path(), journal);
+    std::string warning;
+    v1::Ledger ahead = read_ledger(directory.path(), warning);
+    const Time now = std::chrono::system_clock::now();
+    *ahead.mutable_updated_at() = to_timestamp(now + std::chrono::hours(9));
+    write_ledger(directory.path(), ahead);
+    LedgerKeeper again(directory.path(), journal);
+    again.open(claim_of("i-1"));
+    again.end_gap(std::chrono::system_clock::now(), 0);
+    const v1::Ledger ledger = again.accounts().report();
+    REQUIRE(ledger.gaps_size() == 1);
+    CHECK(to_time(ledger.gaps(0).to()) < now + std::chrono::hours(1));
+    CHECK(to_time(ledger.updated_at()) < now + std::chrono::hours(1));
+}
+
 TEST_CASE("a claim that changes says that what runs is to be listed") {
     const TemporaryDirectory directory;
     Journal journal({});

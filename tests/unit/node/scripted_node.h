@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -119,6 +120,7 @@ class ScriptedNode {
             }
             found += accounts->relist(holdings(ns), now);
         }
+        accounts->all_listed();
         is_deaf = false;
         return found;
     }
@@ -136,6 +138,7 @@ class ScriptedNode {
             tick();
             store.blobs.emplace(layer.digest(), now);
             unpack(ns, layer.chain_id(), "extract-1-abcd " + layer.chain_id());
+            if (const auto happens = on_layer) happens();  // which may take itself away
         }
         if (drops == Drops::before_the_name) drop_blobs(ns, spec);
         store.images[spec.name] = spec;
@@ -289,7 +292,8 @@ class ScriptedNode {
     Time now = Time(seconds(1'700'000'000));
     Time booted_at{};
     Drops drops = Drops::nothing;
-    bool is_deaf = false;  ///< events are lost until the next relist()
+    std::function<void()> on_layer;  ///< after each of a pull
+    bool is_deaf = false;            ///< events are lost until the next relist()
 
   private:
     std::string claim_;
