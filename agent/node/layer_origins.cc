@@ -61,7 +61,7 @@ void LayerOrigins::store(v1::Ledger& out, Time looked_until) const {
     }
 }
 
-/// The latest first.
+/// The latest first. What a bake brought is known by the record.
 std::vector<std::pair<Time, DigestKey>> LayerOrigins::settled_since(Time since) const {
     DigestMap<Time> settled;
     const auto add = [&](const DigestKey& part, Time stored_at) {
@@ -72,9 +72,13 @@ std::vector<std::pair<Time, DigestKey>> LayerOrigins::settled_since(Time since) 
     for (const auto& [part, stored_at] : settled_) add(part, stored_at);
     for (const auto& [ns, space] : spaces_) {
         for (const auto& [digest, blob] : space.blobs) {
-            if (!blob.is_fresh) add(digest, blob.stored_at);
+            if (!blob.is_fresh && !is_of_bake(digest, blob.stored_at)) add(digest, blob.stored_at);
         }
         for (const auto& [digest, chain] : space.chains) {
+            const auto baked = space.baked_chains.find(digest);
+            if (baked != space.baked_chains.end() && is_of_bake(baked->second, chain.made_at)) {
+                continue;
+            }
             if (!chain.is_fresh) add(digest, chain.made_at);
         }
     }
