@@ -145,7 +145,8 @@ class Service {
                 "reading the bake record and the claim again; the configuration is read at "
                 "the start alone");
         }
-        if (files_.take_changed() || is_hangup) keeper_.reload();
+        // Who asks for it may have mended something that no event tells of.
+        if (files_.take_changed() || is_hangup) keeper_.reload(is_hangup);
         publication_.update(board_.latest(), now);
         if (!is_ready_told_ || is_hangup) notifier_.ready();
         is_ready_told_ = true;

@@ -22,7 +22,10 @@ struct StreamEnded {   ///< containerd is gone, or we were stopped
 struct EventsLost {  ///< more than the queue holds: list everything again
     std::chrono::system_clock::time_point since = {};  ///< the first that is lost
 };
-struct ReloadAsked {};  ///< the record, the claim or the configuration changed
+/// To read the record and the claim again, and whether to check the images then, come what may.
+struct ReloadAsked {
+    bool is_check_wanted = false;
+};
 using Wakeup = std::variant<containerd::Event, Subscribed, StreamEnded, EventsLost, ReloadAsked>;
 
 /// Between the thread that reads containerd's events and the keeper. Bounded: containerd queues for

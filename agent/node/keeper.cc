@@ -62,7 +62,7 @@ class Keeper::Impl final : private bake::EventSink {
     }
 
     void run(const std::stop_token& stop);
-    void reload() { queue_.push(ReloadAsked{}); }
+    void reload(bool is_check_wanted) { queue_.push(ReloadAsked{is_check_wanted}); }
     Clock::time_point last_sign_of_life() const {
         return std::min(Clock::time_point(Clock::duration(alive_until_.load())), Clock::now());
     }
@@ -82,7 +82,7 @@ class Keeper::Impl final : private bake::EventSink {
     void open(const std::stop_token& stop);
     void read_identity();
     bool read_record();
-    void reload_now();
+    void reload_now(const ReloadAsked& asked = {});
 
     void wait_for_containerd(const std::stop_token& stop);
     void follow_session(const std::stop_token& stop);
@@ -199,13 +199,14 @@ bool Keeper::Impl::read_record() {
     }
 }
 
-void Keeper::Impl::reload_now() {
+void Keeper::Impl::reload_now(const ReloadAsked& asked) {
     read_identity();
     const bool is_other_claim = work_->ledger.open(facts_.identity.claim);
     const bool is_other_record = read_record();
     if (is_other_record) work_->images->set_record(record_);
-    // Whoever asks for it may have mended something that no event tells of.
-    if (is_checked_) agenda_.check.set(Clock::now());
+    if (is_checked_ && (is_other_record || asked.is_check_wanted)) {
+        agenda_.check.set(Clock::now());
+    }
     if (is_other_record || is_other_claim) agenda_.list.set(Clock::now());
     publish();
 }
@@ -326,8 +327,8 @@ bool Keeper::Impl::take(const Wakeup& wakeup) {
         publish();
         return false;
     }
-    if (std::holds_alternative<ReloadAsked>(wakeup)) {
-        reload_now();
+    if (const auto* asked = std::get_if<ReloadAsked>(&wakeup)) {
+        reload_now(*asked);
         return true;
     }
     auto when = Clock::now();
@@ -474,8 +475,8 @@ Keeper::~Keeper() = default;
 void Keeper::run(const std::stop_token& stop) {
     impl_->run(stop);
 }
-void Keeper::reload() {
-    impl_->reload();
+void Keeper::reload(bool is_check_wanted) {
+    impl_->reload(is_check_wanted);
 }
 Clock::time_point Keeper::last_sign_of_life() const {
     return impl_->last_sign_of_life();

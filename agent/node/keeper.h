@@ -51,8 +51,9 @@ class Keeper {
     /// directory, conflict when another daemon uses it.
     void run(const std::stop_token& stop);
 
-    /// The bake record, the claim or the options on disk have changed. Thread-safe.
-    void reload();
+    /// The bake record or the claim may have changed. With `is_check_wanted` every image is checked
+    /// even if the record has not. Thread-safe.
+    void reload(bool is_check_wanted);
 
     /// When the keeper last showed that it goes on; for the watchdog. Thread-safe.
     std::chrono::steady_clock::time_point last_sign_of_life() const;
