@@ -193,9 +193,6 @@ Judgement resolves(const NodeFacts& facts) {
 /// The unit may be started once a boot, and has been.
 constexpr const char* kStartFirstBootAgain =
     "systemctl reset-failed prebake-firstboot && systemctl start prebake-firstboot";
-constexpr const char* kAfterSeal =
-    "shut it down if it is the builder; on a machine of its image: systemctl reset-failed "
-    "prebake-firstboot && systemctl start prebake-firstboot";
 
 Judgement claimed(const NodeFacts& facts) {
     const IdentityFacts& identity = facts.identity;
@@ -206,7 +203,7 @@ Judgement claimed(const NodeFacts& facts) {
                 .next_step = "prebake firstboot"};
     }
     const auto not_yet = [](const char* reason, const char* message,
-                            const char* next_step = kStartFirstBootAgain) {
+                            const std::string& next_step = kStartFirstBootAgain) {
         return Judgement{
             .status = kFalse, .reason = reason, .message = message, .next_step = next_step};
     };
@@ -217,7 +214,9 @@ Judgement claimed(const NodeFacts& facts) {
             // Claiming would unseal the builder, and its record does not tell it from a clone of
             // it.
             return not_yet("NotClaimed", "the machine is sealed, and no first boot has run since",
-                           kAfterSeal);
+                           std::string("shut it down if it is the builder; on a machine of its "
+                                       "image: ") +
+                               kStartFirstBootAgain);
         case v1::Claim::CLAIMING:
             return not_yet("ClaimIncomplete", "the first boot has begun and is not complete",
                            "systemctl start prebake-online");

@@ -47,20 +47,29 @@ std::optional<oci::Reference> parse(const std::string& name) {
     }
 }
 
+/// Calls `take` with every name that CRI has of each image: the image, the name as it stands in the
+/// record, and what it says.
+template <typename Take>
+void for_each_cri_name(const v1::BakeRecord& record, const Take& take) {
+    for (const v1::BakedImage& image : record.images()) {
+        const v1::Placement* placement = cri_placement(image);
+        if (placement == nullptr) continue;
+        const auto take_one = [&](const std::string& name) {
+            if (const auto reference = parse(name)) take(image, name, *reference);
+        };
+        take_one(image.name());
+        for (const std::string& name : placement->names()) take_one(name);
+    }
+}
+
 /// What the kubelet finds, by CRI's id (the digest of the config): repository, and a name in it.
 using Repositories = std::map<std::string, std::string>;
 std::map<std::string, Repositories> repositories_by_id(const v1::BakeRecord& record) {
     std::map<std::string, Repositories> found;
-    for (const v1::BakedImage& image : record.images()) {
-        const v1::Placement* placement = cri_placement(image);
-        if (placement == nullptr) continue;
-        Repositories& repositories = found[image.config().digest()];
-        const auto add = [&](const std::string& name) {
-            if (const auto reference = parse(name)) repositories.emplace(reference->name(), name);
-        };
-        add(image.name());
-        for (const std::string& name : placement->names()) add(name);
-    }
+    for_each_cri_name(record, [&](const v1::BakedImage& image, const std::string& name,
+                                  const oci::Reference& reference) {
+        found[image.config().digest()].emplace(reference.name(), name);
+    });
     return found;
 }
 
@@ -73,17 +82,10 @@ std::string resolved(oci::Reference reference) {
 /// CRI's ids by the names that CRI has.
 std::map<std::string, std::string> ids_by_name(const v1::BakeRecord& record) {
     std::map<std::string, std::string> ids;
-    for (const v1::BakedImage& image : record.images()) {
-        const v1::Placement* placement = cri_placement(image);
-        if (placement == nullptr) continue;
-        const auto add = [&](const std::string& name) {
-            if (const auto reference = parse(name)) {
-                ids.emplace(resolved(*reference), image.config().digest());
-            }
-        };
-        add(image.name());
-        for (const std::string& name : placement->names()) add(name);
-    }
+    for_each_cri_name(record, [&](const v1::BakedImage& image, const std::string& /*name*/,
+                                  const oci::Reference& reference) {
+        ids.emplace(resolved(reference), image.config().digest());
+    });
     return ids;
 }
 

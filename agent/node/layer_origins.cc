@@ -75,11 +75,8 @@ std::vector<std::pair<Time, DigestKey>> LayerOrigins::settled_since(Time since) 
             if (!blob.is_fresh && !is_of_bake(digest, blob.stored_at)) add(digest, blob.stored_at);
         }
         for (const auto& [digest, chain] : space.chains) {
-            const auto baked = space.baked_chains.find(digest);
-            if (baked != space.baked_chains.end() && is_of_bake(baked->second, chain.made_at)) {
-                continue;
-            }
-            if (!chain.is_fresh) add(digest, chain.made_at);
+            if (chain.is_fresh || is_chain_of_bake(space, digest, chain.made_at)) continue;
+            add(digest, chain.made_at);
         }
     }
     std::vector<std::pair<Time, DigestKey>> parts;
@@ -135,6 +132,11 @@ bool LayerOrigins::is_there(const DigestKey& digest, const Space* except) const 
 bool LayerOrigins::is_of_bake(const DigestKey& digest, Time at) const {
     const auto baked = baked_.find(digest);
     return baked != baked_.end() && at <= baked->second.baked_at;
+}
+
+bool LayerOrigins::is_chain_of_bake(const Space& space, const DigestKey& chain, Time at) const {
+    const auto baked = space.baked_chains.find(chain);
+    return baked != space.baked_chains.end() && is_of_bake(baked->second, at);
 }
 
 bool LayerOrigins::was_settled(const DigestKey& part, Time at) const {
@@ -220,13 +222,12 @@ void LayerOrigins::learn_chain(Space& space, const DigestKey& chain, Time made_a
         drop_chain(space, chain);  // it went and came while nobody told
     }
     Chain& known = space.chains[chain] = {.made_at = made_at};
-    const auto baked = space.baked_chains.find(chain);
-    const bool is_of_its_bake =
-        baked != space.baked_chains.end() && is_of_bake(baked->second, made_at);
     const bool is_settled = was_settled(chain, made_at);
-    const bool is_since = made_at >= uncounted_since_ && !is_of_its_bake && !is_settled;
+    const bool is_since =
+        made_at >= uncounted_since_ && !is_settled && !is_chain_of_bake(space, chain, made_at);
     known.is_fresh = (space.is_listed || is_since) && is_fresh_chain(space, chain);
     if (space.is_listed) return;
+    const auto baked = space.baked_chains.find(chain);
     if (baked == space.baked_chains.end()) return;
     if (!is_settled && is_late(baked->second, made_at) && !is_there(baked->second)) {
         set_pulled(space, baked->second);

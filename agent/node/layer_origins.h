@@ -101,6 +101,7 @@ class LayerOrigins {
 
     bool is_there(const DigestKey& digest, const Space* except = nullptr) const;
     bool is_of_bake(const DigestKey& digest, Time at) const;
+    bool is_chain_of_bake(const Space& space, const DigestKey& chain, Time at) const;
     std::vector<std::pair<Time, DigestKey>> settled_since(Time since) const;
     bool was_settled(const DigestKey& part, Time at) const;
     bool is_late(const DigestKey& digest, Time at) const;

@@ -37,14 +37,14 @@ std::uint64_t size_of(const PinCandidate& candidate) {
 std::vector<std::size_t> order_of_loss(const std::vector<PinCandidate>& candidates) {
     std::vector<std::size_t> order(candidates.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
+    std::vector<std::uint64_t> bytes(candidates.size());
+    std::ranges::transform(candidates, bytes.begin(), size_of);
     std::erase_if(order, [&](std::size_t i) { return candidates[i].is_sandbox; });
     std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
         const PinCandidate& left = candidates[a];
         const PinCandidate& right = candidates[b];
-        const std::uint64_t left_bytes = size_of(left);
-        const std::uint64_t right_bytes = size_of(right);
-        return std::tie(left.starts, left.last_used, right_bytes) <
-               std::tie(right.starts, right.last_used, left_bytes);
+        return std::tie(left.starts, left.last_used, bytes[b]) <
+               std::tie(right.starts, right.last_used, bytes[a]);
     });
     return order;
 }
