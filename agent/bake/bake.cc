@@ -142,7 +142,7 @@ void notice_moved_tag(const PlannedImage& planned, const v1::BakeRecord& record,
     if (!planned.image) return;
     const std::string name = name_of(planned.request);
     const v1::BakedImage* before = find_image(record, name, planned.request.platform->str());
-    const std::string& target = planned.image->target.digest.str();
+    const std::string target = planned.image->target.digest.str();
     if (before == nullptr || before->target().digest() == target) return;
     events.on_event(
         {.kind = EventKind::notice,

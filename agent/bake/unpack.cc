@@ -67,7 +67,7 @@ Unpacker::Outcome Unpacker::ensure(const ResolvedImage& image, std::size_t layer
 Unpacker::Outcome Unpacker::build(const ResolvedImage& image, std::size_t layer,
                                   const containerd::Snapshots& snapshots, const std::string& ns) {
     const oci::Descriptor& blob = image.contents.layers[layer];
-    const std::string& chain_id = image.chain_ids[layer].str();
+    const std::string chain_id = image.chain_ids[layer].str();
     const std::string parent = layer == 0 ? "" : image.chain_ids[layer - 1].str();
     const Labels labels{{containerd::kSnapshotRefLabel, chain_id}};
 

@@ -265,7 +265,7 @@ std::string damage_of(const containerd::Content& content, const std::string& dig
             hash.update(std::span(buffer).first(got));
             result.bytes_read += got;
         }
-        const std::string actual = "sha256:" + hash.finish_hex();
+        const std::string actual = oci::Digest(hash.finish()).str();
         return actual == digest ? "" : "content with digest " + actual;
     } catch (const Error& error) {
         if (concerns_everything(error)) throw;

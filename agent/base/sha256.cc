@@ -2,9 +2,8 @@
 
 #include <openssl/evp.h>
 
-#include <array>
-
 #include "agent/base/error.h"
+#include "agent/base/hex.h"
 
 namespace prebake {
 
@@ -36,26 +35,23 @@ void Sha256::update(std::string_view bytes) {
     update(std::as_bytes(std::span(bytes)));
 }
 
-std::string Sha256::finish_hex() {
-    std::array<unsigned char, EVP_MAX_MD_SIZE> hash{};
-    unsigned int length = 0;
-    if (EVP_DigestFinal_ex(context_->evp.get(), hash.data(), &length) != 1) {
+Sha256Hash Sha256::finish() {
+    Sha256Hash hash{};
+    if (EVP_DigestFinal_ex(context_->evp.get(), reinterpret_cast<unsigned char*>(hash.data()),
+                           nullptr) != 1) {
         throw Error(Errc::internal, "OpenSSL failed to hash");
     }
-    static constexpr std::string_view kDigits = "0123456789abcdef";
-    std::string hex;
-    hex.reserve(2 * static_cast<std::size_t>(length));
-    for (unsigned int i = 0; i < length; ++i) {
-        hex.push_back(kDigits[hash[i] >> 4]);
-        hex.push_back(kDigits[hash[i] & 0xf]);
-    }
-    return hex;
+    return hash;
+}
+
+Sha256Hash sha256(std::string_view bytes) {
+    Sha256 hash;
+    hash.update(bytes);
+    return hash.finish();
 }
 
 std::string sha256_hex(std::string_view bytes) {
-    Sha256 hash;
-    hash.update(bytes);
-    return hash.finish_hex();
+    return to_hex(sha256(bytes));
 }
 
 }  // namespace prebake

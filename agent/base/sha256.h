@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -7,6 +8,8 @@
 #include <string_view>
 
 namespace prebake {
+
+using Sha256Hash = std::array<std::byte, 32>;
 
 /// A running SHA-256 (FIPS 180-4), computed by OpenSSL.
 class Sha256 {
@@ -20,14 +23,16 @@ class Sha256 {
 
     void update(std::span<const std::byte> bytes);
     void update(std::string_view bytes);
-    /// The hash of all bytes so far as 64 lower-case hex digits. Call once, at the end.
-    std::string finish_hex();
+    /// The hash of all bytes so far. Call once, at the end.
+    Sha256Hash finish();
 
   private:
     struct Context;
     std::unique_ptr<Context> context_;
 };
 
+/// The hash of `bytes`.
+Sha256Hash sha256(std::string_view bytes);
 /// The hash of `bytes` as 64 lower-case hex digits.
 std::string sha256_hex(std::string_view bytes);
 

@@ -1,34 +1,27 @@
 #include "agent/oci/digest.h"
 
 #include <algorithm>
-#include <cstddef>
+#include <cstring>
+#include <tuple>
 
+#include "agent/base/ascii.h"
 #include "agent/base/error.h"
-#include "agent/base/sha256.h"
+#include "agent/base/hex.h"
 #include "agent/oci/quoted.h"
 
 namespace prebake::oci {
 namespace {
 
 constexpr std::string_view kSha256 = "sha256";
-constexpr std::size_t kSha256HexDigits = 64;
-
-bool is_lower_or_digit(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-}
-bool is_upper(char c) {
-    return c >= 'A' && c <= 'Z';
-}
-bool is_lower_hex(char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-}
+constexpr std::string_view kPrefix = "sha256:";
+constexpr std::size_t kSha256HexDigits = 2 * std::tuple_size_v<Sha256Hash>;
 
 /// algorithm ::= component (separator component)*, component ::= [a-z0-9]+, separator ::= [+._-]
 bool is_algorithm(std::string_view text) {
     bool in_component = false;
     for (const char c : text) {
         const bool is_separator = c == '+' || c == '.' || c == '_' || c == '-';
-        if (!is_lower_or_digit(c) && !(is_separator && in_component)) return false;
+        if (!is_lower(c) && !is_digit(c) && !(is_separator && in_component)) return false;
         in_component = !is_separator;
     }
     return in_component;
@@ -37,8 +30,18 @@ bool is_algorithm(std::string_view text) {
 /// encoded ::= [a-zA-Z0-9=_-]+
 bool is_encoded(std::string_view text) {
     return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
-        return is_lower_or_digit(c) || is_upper(c) || c == '=' || c == '_' || c == '-';
+        return is_alphanumeric(c) || c == '=' || c == '_' || c == '-';
     });
+}
+
+/// `hex` is kSha256HexDigits lower-case hex digits.
+Sha256Hash from_hex(std::string_view hex) {
+    const auto value = [](char digit) { return is_digit(digit) ? digit - '0' : digit - 'a' + 10; };
+    Sha256Hash hash{};
+    for (std::size_t i = 0; i < hash.size(); ++i) {
+        hash[i] = static_cast<std::byte>(value(hex[2 * i]) << 4 | value(hex[2 * i + 1]));
+    }
+    return hash;
 }
 
 [[noreturn]] void refuse(std::string_view text, const std::string& reason) {
@@ -57,7 +60,7 @@ Digest Digest::parse(std::string_view text) {
         refuse(text, "its algorithm " + quoted(algorithm) + " is not written in [a-z0-9+._-]");
     }
     if (algorithm != kSha256) {
-        if (!is_encoded(encoded)) refuse(text, "what follows the ':' is no encoded hash");
+        if (!is_encoded(encoded)) refuse(text, "the text after the ':' is not an encoded hash");
         throw Error(Errc::unsupported,
                     "unsupported digest algorithm " + quoted(algorithm) + " in " + quoted(text),
                     "use a sha256 digest: containerd stores no others");
@@ -70,11 +73,34 @@ Digest Digest::parse(std::string_view text) {
     if (encoded.size() != kSha256HexDigits) {
         refuse(text, "it has " + std::to_string(encoded.size()) + " hex digits instead of 64");
     }
-    return Digest(std::string(text));
+    return Digest(from_hex(encoded));
+}
+
+std::optional<Digest> Digest::try_parse(std::string_view text) noexcept {
+    if (!text.starts_with(kPrefix)) return std::nullopt;
+    const std::string_view encoded = text.substr(kPrefix.size());
+    if (encoded.size() != kSha256HexDigits) return std::nullopt;
+    if (!std::all_of(encoded.begin(), encoded.end(), is_lower_hex)) return std::nullopt;
+    return Digest(from_hex(encoded));
 }
 
 Digest Digest::of(std::string_view bytes) {
-    return Digest("sha256:" + sha256_hex(bytes));
+    return Digest(sha256(bytes));
+}
+
+std::string Digest::str() const {
+    return std::string(kPrefix) + hex();
+}
+
+std::string Digest::hex() const {
+    return to_hex(hash_);
 }
 
 }  // namespace prebake::oci
+
+std::size_t std::hash<prebake::oci::Digest>::operator()(
+    const prebake::oci::Digest& digest) const noexcept {
+    std::size_t value = 0;
+    std::memcpy(&value, digest.hash().data(), sizeof value);
+    return value;
+}

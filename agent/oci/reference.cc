@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <utility>
 
+#include "agent/base/ascii.h"
 #include "agent/base/error.h"
 #include "agent/oci/quoted.h"
 
@@ -22,29 +23,8 @@ constexpr std::size_t kMaxNameLength = 255;
 constexpr std::size_t kMaxTagLength = 128;
 constexpr std::size_t kImageIdLength = 64;
 
-bool is_lower(char c) {
-    return c >= 'a' && c <= 'z';
-}
-bool is_upper(char c) {
-    return c >= 'A' && c <= 'Z';
-}
-bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
-bool is_alphanumeric(char c) {
-    return is_lower(c) || is_upper(c) || is_digit(c);
-}
 bool is_separator(char c) {
     return c == '.' || c == '_' || c == '-';
-}
-bool is_white_space(char c) {
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-bool is_lower_hex(char c) {
-    return is_digit(c) || (c >= 'a' && c <= 'f');
-}
-bool is_hex(char c) {
-    return is_lower_hex(c) || (c >= 'A' && c <= 'F');
 }
 
 bool has_upper(std::string_view text) {

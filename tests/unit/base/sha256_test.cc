@@ -23,7 +23,7 @@ const std::vector<VectorCase> kVectors = {
      "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
     {"a million letters", std::string(1'000'000, 'a'),
      "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"},
-    {"zero bytes count", std::string(1, '\0'),
+    {"one zero byte", std::string(1, '\0'),
      "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"},
 };
 
@@ -36,9 +36,9 @@ TEST_CASE("sha256_hex() gives the published hashes") {
     }
 }
 
-TEST_CASE("how the bytes are cut into updates does not matter") {
+TEST_CASE("the hash does not depend on the sizes of the updates") {
     const std::string bytes(1000, 'x');
-    const std::string whole = prebake::sha256_hex(bytes);
+    const prebake::Sha256Hash whole = prebake::sha256(bytes);
     for (const std::size_t step : {1U, 63U, 64U, 65U, 999U}) {
         CAPTURE(step);
         prebake::Sha256 hash;
@@ -46,18 +46,18 @@ TEST_CASE("how the bytes are cut into updates does not matter") {
             hash.update(std::string_view(bytes).substr(at, step));
             hash.update(std::string_view());
         }
-        CHECK(hash.finish_hex() == whole);
+        CHECK(hash.finish() == whole);
     }
 }
 
-TEST_CASE("bytes and text hash alike") {
+TEST_CASE("bytes and text give the same hash") {
     const std::vector<std::byte> bytes = {std::byte{'a'}, std::byte{'b'}, std::byte{'c'}};
     prebake::Sha256 hash;
     hash.update(bytes);
-    CHECK(hash.finish_hex() == prebake::sha256_hex("abc"));
+    CHECK(hash.finish() == prebake::sha256("abc"));
 }
 
-TEST_CASE("a moved hash goes on where it was") {
+TEST_CASE("a moved hash continues where it was") {
     prebake::Sha256 first;
     first.update("a");
     prebake::Sha256 second(std::move(first));
@@ -66,5 +66,5 @@ TEST_CASE("a moved hash goes on where it was") {
     third.update("dropped");
     third = std::move(second);
     third.update("c");
-    CHECK(third.finish_hex() == prebake::sha256_hex("abc"));
+    CHECK(third.finish() == prebake::sha256("abc"));
 }

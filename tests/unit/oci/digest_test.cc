@@ -2,8 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include <cstddef>
 #include <set>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "agent/oci/quoted.h"
@@ -50,26 +52,30 @@ const std::vector<RefusedCase> kRefused = {
     {"never registered", "md5:d41d8cd98f00b204e9800998ecf8427e", Errc::unsupported, "\"md5\""},
     {"multihash", "multihash+base58:QmRZxt2b1FVZPNqd8hsiykDL3TdBDeTSPX9Kv46HmX4Gx8",
      Errc::unsupported, "\"multihash+base58\""},
-    {"other algorithm, no hash", "sha512:", Errc::usage, "no encoded hash"},
-    {"other algorithm, bad hash", "sha512:../x", Errc::usage, "no encoded hash"},
+    {"other algorithm, no hash", "sha512:", Errc::usage, "not an encoded hash"},
+    {"other algorithm, bad hash", "sha512:../x", Errc::usage, "not an encoded hash"},
 };
 
 }  // namespace
 
-TEST_CASE("a sha256 digest is taken apart and kept as written") {
+TEST_CASE("the text of a sha256 digest survives parsing") {
     const Digest digest = Digest::parse("sha256:" + kHex);
     CHECK(digest.str() == "sha256:" + kHex);
     CHECK(digest.hex() == kHex);
     CHECK(digest.short_form() == "sha256:0123456789ab");
+    CHECK(Digest::try_parse("sha256:" + kHex) == digest);
+    CHECK(digest.hash()[0] == std::byte{0x01});
+    CHECK(digest.hash()[31] == std::byte{0xef});
 }
 
-TEST_CASE("all else is refused with the reason") {
+TEST_CASE("any other text is refused with the reason") {
     for (const RefusedCase& row : kRefused) {
         CAPTURE(row.name);
         const auto error = thrown_by([&] { Digest::parse(row.text); });
         CHECK(error.code() == row.code);
         CHECK_MESSAGE(contains(error.message(), row.reason), error.message());
         CHECK_FALSE(error.next_step().empty());
+        CHECK_FALSE(Digest::try_parse(row.text).has_value());
     }
 }
 
@@ -81,6 +87,7 @@ TEST_CASE("every byte that is not a lower-case hex digit is refused") {
         std::string text = "sha256:" + kHex;
         text[30] = c;
         CHECK(thrown_by([&] { Digest::parse(text); }).code() == Errc::usage);
+        CHECK_FALSE(Digest::try_parse(text).has_value());
     }
 }
 
@@ -91,10 +98,33 @@ TEST_CASE("Digest::of() hashes") {
     CHECK(Digest::of("a") == Digest::parse(Digest::of("a").str()));
 }
 
-TEST_CASE("digests order by their text, so that they can be keys") {
-    const std::set<Digest> digests = {Digest::of("a"), Digest::of("b"), Digest::of("a")};
-    CHECK(digests.size() == 2);
-    CHECK(digests.begin()->str() < digests.rbegin()->str());
+TEST_CASE("digests have the order of their texts") {
+    std::set<Digest> digests;
+    std::set<std::string> texts;
+    for (int i = 0; i < 100; ++i) {
+        const Digest digest = Digest::of(std::to_string(i));
+        digests.insert(digest);
+        texts.insert(digest.str());
+    }
+    CHECK(digests.size() == 100);
+    std::vector<std::string> in_order;
+    for (const Digest& digest : digests) in_order.push_back(digest.str());
+    CHECK(in_order == std::vector<std::string>(texts.begin(), texts.end()));
+}
+
+TEST_CASE("digests are keys of hashed containers") {
+    prebake::oci::DigestMap<int> numbers;
+    for (int i = 0; i < 100; ++i) numbers.emplace(Digest::of(std::to_string(i % 50)), i);
+    CHECK(numbers.size() == 50);
+    CHECK(numbers.at(Digest::of("7")) == 7);
+    const prebake::oci::DigestSet set = {Digest::of("a"), Digest::of("b"), Digest::of("a")};
+    CHECK(set.size() == 2);
+    CHECK(set.contains(Digest::of("b")));
+}
+
+TEST_CASE("a digest takes no memory besides its 32 bytes") {
+    static_assert(sizeof(Digest) == 32);
+    static_assert(std::is_trivially_copyable_v<Digest>);
 }
 
 TEST_CASE("quoted() makes foreign text harmless") {
