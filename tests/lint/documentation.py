@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""What the documents say of options, exit statuses, keys, units and variables is what there is.
+"""The documents name the options, exit statuses, keys, units and variables that exist.
 
-PREBAKE names the program, whose --help is asked; PAGES the directory of the man pages that are
-filled in by the build. --self-test breaks documents and expects each fault to be found."""
+PREBAKE is the program whose --help is read, PAGES the directory of the man pages that the build
+fills in. --self-test breaks documents and expects each fault to be found."""
 
 import os
 import pathlib
@@ -19,10 +19,12 @@ SEAL_PAGE = "packaging/man/prebake-seal.8.in"
 UNITS_PAGE = "packaging/man/prebaked.service.8.in"
 KEYS_PAGE = "prebake.toml.5"  # filled in
 CONFFILE = "packaging/prebake.toml"
-DOCUMENTS = ("README.md", "CHANGELOG.md", CONFFILE, MANUAL, SEAL_PAGE, UNITS_PAGE,
+README = "README.md"
+SSM_PAGE = "packaging/ssm/README.md"
+DOCUMENTS = (README, "CHANGELOG.md", SSM_PAGE, CONFFILE, MANUAL, SEAL_PAGE, UNITS_PAGE,
              "packaging/man/prebake.toml.5.in", *COMPLETIONS)
 HELP = {"-h", "--help"}
-# Options of other programs that the documents show.
+# Options of other programs in the documents.
 FOREIGN = {
     "--build", "--install",  # cmake
     "--matrix",  # tests/run
@@ -35,14 +37,14 @@ FOREIGN = {
     "--query", "--result-attributes", "--schedule-expression", "--target", "--targets",
     "--type-name",
 }
-# prebake.toml beside these is a name of a file, seal.d a directory.
+# prebake.toml and prebaked.service are names of files, seal.d is a directory.
 NO_KEYS = {"d", "service", "toml", "target"}
 OPTION = re.compile(r"(?<![\w-])(--[a-z]+(?:-[a-z]+)*)")
 LISTED = re.compile(r"^  (?:(-\w),)?(--[a-z-]+)", re.MULTILINE)
 
 
 def plain(text):
-    """Roff without its escapes, one blank for many."""
+    """Roff without its escapes."""
     text = re.sub(r"\\f[A-Z]", "", text.replace("\\-", "-").replace("\\e", "\\"))
     return text.replace("\\(ti", "~")
 
@@ -62,7 +64,7 @@ def names(option, text):
 
 
 class Help:
-    """What the program says of itself."""
+    """What the program's --help says."""
 
     def __init__(self, texts):
         self.text = texts[""]
@@ -103,25 +105,22 @@ def ask_for_help(program):
 
 def faults_of_options(said, documents):
     manual = plain(documents[MANUAL])
-    readme = documents["README.md"]
-    table = section(readme, r"\| option \|", r"\n")
     for command in ("", *said.commands):
         called = f"prebake {command}".strip()
         begin = rf"\.SS {called}\b" if command else r"\.SH OPTIONS"
-        # The heading shows how to call it; what an option means stands below.
+        # The heading is the synopsis; the text below explains the options.
         whole = section(manual, begin, r"\.S[SH] ").replace("\\\n", "")
         heading, _, in_manual = whole.partition("\n")
         if not heading:
-            yield f"{MANUAL}: says nothing of {called}"
-        in_readme = (section(readme, f"    {called}\\b", r"    prebake |\n") if command else table)
+            yield f"{MANUAL}: {called} is missing"
+        if command and not re.search(rf"^    {called}\b", documents[README], re.MULTILINE):
+            yield f"{README}: {called} is missing from the list of commands"
         for option in said.options[command]:
             if command and set(option) & HELP:
                 continue
             for spelling in option:
                 if not names(spelling, in_manual):
                     yield f"{MANUAL}: {called}: {spelling} is missing"
-                if not names(spelling, in_readme):
-                    yield f"README.md: {called}: {spelling} is missing from the table of options"
             for path in COMPLETIONS:
                 if not names(option[-1], offered_in(path, documents[path])):
                     yield f"{path}: {called}: {option[-1]} is missing"
@@ -142,7 +141,7 @@ def faults_of_unknown_options(said, documents):
         for option in OPTION.findall(offered_in(path, text)):
             if option not in known | FOREIGN:
                 yield f"{path}: there is no option {option}"
-        # A command with its options: up to the end of the code, the line or the shell's command.
+        # A command with its options ends with the code, the line or the shell command.
         for command, rest in re.findall(rf"\bprebake ({commands})\b([^`|;&#\n]*)", text):
             for option in OPTION.findall(rest):
                 if option not in said.spellings(command):
@@ -156,17 +155,11 @@ def faults_of_statuses(said, documents):
     page = section(plain(documents[MANUAL]), r"\.SH EXIT STATUS", r"\.SH ")
     in_manual = {number: words(text) for number, text in
                  re.findall(r"^\.B (\d+)\n(.*?)(?=^\.)", page, re.MULTILINE | re.DOTALL)}
-    rows = re.findall(r"^\| ([\d, ]+) \| (.*) \|$", documents["README.md"], re.MULTILINE)
-    in_readme = {number: words(text) for numbers, text in rows for number in numbers.split(", ")}
     for number, text in wanted.items():
         if in_manual.get(number) != text:
             yield f"{MANUAL}: exit status {number} is not \"{text}\", as --help says"
-        # One row has both signals, in words of its own.
-        if in_readme.get(number) != text and not (len(number) == 3 and number in in_readme):
-            yield f"README.md: exit status {number} is not \"{text}\", as --help says"
-    for path, found in ((MANUAL, in_manual), ("README.md", in_readme)):
-        for number in set(found) - set(wanted):
-            yield f"{path}: --help knows no exit status {number}"
+    for number in set(in_manual) - set(wanted):
+        yield f"{MANUAL}: --help has no exit status {number}"
 
 
 def keys_of(text, table_line, key_line):
@@ -193,32 +186,39 @@ def faults_of_keys(documents):
         for table, key in re.findall(rf"(?<![\w./-])({tables})\.([a-z_]+)\b(?![./-])", text):
             if key not in NO_KEYS and f"{table}.{key}" not in keys:
                 yield f"{path}: there is no key {table}.{key}"
-    for block in re.findall(r"^```toml\n(.*?)^```", documents["README.md"],
+    for block in re.findall(r"^```toml\n(.*?)^```", documents[README],
                             re.MULTILINE | re.DOTALL):
         for key in keys_of(block, r"\[+(\w+)\]+", r"(\w+) = (.*)"):
             if key not in keys and not key.startswith("image."):
-                yield f"README.md: there is no key {key}"
+                yield f"{README}: there is no key {key}"
 
 
 def faults_of_units(units, documents):
     text = plain(documents[UNITS_PAGE] + documents[SEAL_PAGE])
     for unit in units:
         if unit not in text:
-            yield f"{UNITS_PAGE}: says nothing of {unit}"
+            yield f"{UNITS_PAGE}: {unit} is missing"
 
 
 def faults_of_variables(said, given, documents):
     manual = section(documents[MANUAL], r"\.SH ENVIRONMENT", r"\.SH ")
     for variable in said.variables():
-        for path, text in ((MANUAL, manual), ("README.md", documents["README.md"])):
-            if not names(variable, text):
-                yield f"{path}: says nothing of {variable}"
+        if not names(variable, manual):
+            yield f"{MANUAL}: {variable} is missing"
     for variable in set(re.findall(r"\bCONTAINERD_[A-Z]+\b", manual)) - said.variables():
-        yield f"{MANUAL}: --help knows no variable {variable}"
+        yield f"{MANUAL}: --help has no variable {variable}"
     listed = set(re.findall(r"\bPREBAKE_[A-Z0-9_]+\b", documents[SEAL_PAGE]))
     for variable in given ^ listed:
         where = "is not given to executables" if variable in listed else "is missing"
         yield f"{SEAL_PAGE}: {variable} {where}"
+
+
+def faults_of_links(documents):
+    """Links to files of the repository."""
+    for path in (README, SSM_PAGE):
+        for link in re.findall(r"\]\((?!https?:)([^)#]+)", documents[path]):
+            if not (tree.TOP / path).parent.joinpath(link).exists():
+                yield f"{path}: there is no file {link}"
 
 
 def faults_of(texts, units, given, documents):
@@ -228,24 +228,23 @@ def faults_of(texts, units, given, documents):
                    *faults_of_statuses(said, documents),
                    *faults_of_keys(documents),
                    *faults_of_units(units, documents),
-                   *faults_of_variables(said, given, documents)})
+                   *faults_of_variables(said, given, documents),
+                   *faults_of_links(documents)})
 
 
 def self_test(texts, units, given, documents):
-    """Each row changes one text; what is found then must contain its last word."""
+    """Each row changes one text; one of the findings must then contain its last column."""
     rows = (
-        ("README.md", "--no-space-check", "--no-room-check", "no option --no-room-check"),
-        ("README.md", "[--deep] [--sealed]", "[--sealed]", "prebake verify: --deep"),
-        ("README.md", "| `-q`, `--quiet`", "| `-q`", "--quiet is missing"),
-        ("README.md", "verify --deep", "verify --check", "verify has no option --check"),
-        ("README.md", "| 3 | partial", "| 3 | in part", "exit status 3"),
-        ("README.md", "| 130, 143 |", "| 130 |", "exit status 143"),
-        ("README.md", "`CONTAINERD_ADDRESS`", "`ADDRESS`", "nothing of CONTAINERD_ADDRESS"),
-        ("README.md", "min_free = ", "min_fre = ", "no key guard.min_fre"),
-        ("README.md", "`readiness.gates`", "`readiness.gate`", "no key readiness.gate"),
+        (README, "[--deep] [--sealed]", "[--shallow]", "no option --shallow"),
+        (README, "    prebake daemon ", "    prebake demon ", "prebake daemon is missing"),
+        (README, "verify --deep", "verify --check", "verify has no option --check"),
+        (README, "min_free = ", "min_fre = ", "no key guard.min_fre"),
+        (README, "`readiness.gates`", "`readiness.gate`", "no key readiness.gate"),
+        (README, "(packaging/dependencies)", "(packaging/depends)", "no file packaging/depends"),
+        (SSM_PAGE, "--targets", "--target-list", "no option --target-list"),
         (MANUAL, ".B \\-\\-sealed", ".B \\-\\-json", "prebake verify: --sealed"),
         (MANUAL, "\\-\\-log\\-level", "\\-\\-loglevel", "--log-level is missing"),
-        (MANUAL, ".SS prebake daemon", ".SS prebake demon", "nothing of prebake daemon"),
+        (MANUAL, ".SS prebake daemon", ".SS prebake demon", "prebake daemon is missing"),
         (MANUAL, "\nwrong usage: ", "\nmisuse: ", "exit status 2"),
         (MANUAL, ".B 143", ".B 144", "no exit status 144"),
         (MANUAL, "CONTAINERD_SNAPSHOTTER", "CONTAINERD_SNAP", "no variable CONTAINERD_SNAP"),
@@ -254,7 +253,7 @@ def self_test(texts, units, given, documents):
         (KEYS_PAGE, "\"10m\"", "\"11m\"", "readiness.deadline = \"11m\""),
         (CONFFILE, "#attempts = 5\n", "", "registry.attempts"),
         (CONFFILE, "#attempts = 5", "#attempts = 6", "registry.attempts"),
-        (UNITS_PAGE, "wait\\-ready.service", "ready", "nothing of prebake-wait-ready.service"),
+        (UNITS_PAGE, "wait\\-ready.service", "ready", "prebake-wait-ready.service is missing"),
         ("packaging/completions/prebake.bash", "--kubelet-root", "--root", "--kubelet-root"),
         ("packaging/completions/_prebake", "--disarm", "--unarm", "no option --unarm"),
         ("packaging/completions/prebake.fish", "-l dry-run", "-l dryrun", "no option --dryrun"),
@@ -262,9 +261,8 @@ def self_test(texts, units, given, documents):
     )
     wrong = []
     for path, old, new, expected in rows:
-        # The page that is filled in from the file is not what the row is about.
         if old not in documents[path]:
-            wrong.append(f"{path}: {old!r} is not there to be broken")
+            wrong.append(f"{path}: {old!r} was not found")
             continue
         broken = documents | {path: documents[path].replace(old, new)}
         found = faults_of(texts, units, given, broken)
