@@ -27,10 +27,10 @@ namespace {
 constexpr std::size_t kParallelCopies = 2;
 
 /// The registry of a machine that has only its own disk.
-class NoNetwork final : public registry::HttpClient {
+class NoNetwork final : public http::Client {
   public:
-    std::unique_ptr<registry::HttpResponse> send(const registry::HttpRequest& /*request*/,
-                                                 const std::stop_token& /*stop*/) override {
+    std::unique_ptr<http::Response> send(const http::Request& /*request*/,
+                                         const std::stop_token& /*stop*/) override {
         throw Error(Errc::not_found, "not on this disk");
     }
 };

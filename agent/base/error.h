@@ -33,11 +33,12 @@ std::string_view to_string(Errc code);
 /// True if the same attempt may succeed later without anybody changing anything.
 bool is_retryable(Errc code);
 
-/// The only exception type that prebake throws. Control characters in its texts become '?'.
+/// The only exception type that prebake throws. Its texts are made printable(): parts of them come
+/// from registries and other programs, which must not control the operator's terminal.
 /// `what()` reads "context: context: message; next step".
 class Error : public std::runtime_error {
   public:
-    Error(Errc code, std::string message, std::string next_step = {});
+    Error(Errc code, const std::string& message, const std::string& next_step = {});
 
     Errc code() const { return code_; }
     /// The contexts and the message, without the next step.

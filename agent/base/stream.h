@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
+#include <string>
 
 namespace prebake {
 
@@ -15,5 +17,8 @@ class Source {
     /// @throws Error when the stream cannot be continued.
     virtual std::size_t read(std::span<std::byte> buffer) = 0;
 };
+
+/// The rest of `source`, or nothing if it is longer than `limit` bytes.
+std::optional<std::string> read_up_to(Source& source, std::size_t limit);
 
 }  // namespace prebake

@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "agent/base/error.h"
-#include "agent/registry/http.h"
+#include "agent/http/client.h"
 
 namespace prebake::cli {
 namespace {
@@ -59,11 +59,11 @@ class HttpTransport : public identity::MetadataTransport {
     identity::MetadataResponse send(const MetadataRequest& request, std::chrono::milliseconds limit,
                                     const std::stop_token& stop) override {
         if (!client_) {
-            client_ = registry::make_beast_client({.connect = limit, .stall = limit},
-                                                  "prebake/" PREBAKE_VERSION);
+            client_ =
+                http::make_client({.connect = limit, .stall = limit}, "prebake/" PREBAKE_VERSION);
         }
-        registry::HttpRequest message;
-        if (request.method == MetadataRequest::Method::put) message.method = registry::Method::put;
+        http::Request message;
+        if (request.method == MetadataRequest::Method::put) message.method = http::Method::put;
         message.url = request.url;
         message.headers = request.headers;
         const Deadline deadline(limit, stop);
@@ -78,7 +78,7 @@ class HttpTransport : public identity::MetadataTransport {
     }
 
   private:
-    std::unique_ptr<registry::HttpClient> client_;
+    std::unique_ptr<http::Client> client_;
 };
 
 }  // namespace

@@ -7,6 +7,8 @@
 
 #include "agent/cli/image_list_file.h"
 #include "agent/cli/log.h"
+#include "agent/http/client.h"
+#include "agent/registry/docker_config.h"
 
 namespace prebake::cli {
 namespace {
@@ -71,9 +73,9 @@ std::vector<bake::ImageRequest> read_images(const Config& config, const ImageArg
 
 Workbench::Workbench(const Invocation& invocation, std::function<void(const std::string&)> on_retry)
     : connection(invocation.config.address, invocation.signals.token()),
-      remote(registry::make_beast_client({.connect = invocation.config.connect_timeout,
-                                          .stall = invocation.config.stall_timeout},
-                                         "prebake/" PREBAKE_VERSION),
+      remote(http::make_client({.connect = invocation.config.connect_timeout,
+                                .stall = invocation.config.stall_timeout},
+                               "prebake/" PREBAKE_VERSION),
              credentials(invocation.config),
              {.retry = {.attempts = static_cast<int>(invocation.config.attempts)},
               .on_retry = std::move(on_retry)}) {}

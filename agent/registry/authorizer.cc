@@ -4,7 +4,6 @@
 
 #include "agent/base/error.h"
 #include "agent/base/wait.h"
-#include "agent/registry/status.h"
 #include "agent/registry/token.h"
 
 namespace prebake::registry {
@@ -24,39 +23,40 @@ std::string schemes(const std::vector<Challenge>& challenges) {
     for (const Challenge& challenge : challenges) {
         names += (names.empty() ? "" : ", ") + challenge.scheme;
     }
-    return names.empty() ? "nothing" : printable(names);
+    return names.empty() ? "nothing" : names;
 }
 
 }  // namespace
 
-Authorizer::Authorizer(std::shared_ptr<HttpClient> http,
+Authorizer::Authorizer(std::shared_ptr<http::Client> client,
                        std::shared_ptr<CredentialSource> credentials, Clock clock)
-    : http_(std::move(http)), credentials_(std::move(credentials)), clock_(std::move(clock)) {}
+    : client_(std::move(client)), credentials_(std::move(credentials)), clock_(std::move(clock)) {}
 
 std::optional<std::string> Authorizer::known(const Audience& audience) {
     const std::lock_guard lock(mutex_);
-    const auto found = answers_.find(key_of(audience));
-    if (found == answers_.end() || found->second.header.empty()) return std::nullopt;
+    const auto found = authorizations_.find(key_of(audience));
+    if (found == authorizations_.end() || found->second.header.empty()) return std::nullopt;
     if (clock_() >= found->second.expires) return std::nullopt;
     return found->second.header;
 }
 
-std::string Authorizer::answer(const Audience& audience, const std::vector<Challenge>& challenges,
-                               const std::optional<std::string>& refused,
-                               const std::stop_token& stop) {
+std::string Authorizer::authorize(const Audience& audience,
+                                  const std::vector<Challenge>& challenges,
+                                  const std::optional<std::string>& refused,
+                                  const std::stop_token& stop) {
     std::unique_lock lock(mutex_);
-    Answer& entry = answers_[key_of(audience)];
+    Authorization& entry = authorizations_[key_of(audience)];
     fetched_.wait(lock, stop, [&] { return !entry.being_fetched; });
     throw_if_stopped(stop);
     const bool renewed_by_another =
         !entry.header.empty() && entry.header != refused && clock_() < entry.expires;
     if (renewed_by_another) return entry.header;
 
-    entry = Answer{.header = {}, .expires = {}, .being_fetched = true};
+    entry = Authorization{.header = {}, .expires = {}, .being_fetched = true};
     lock.unlock();
-    Answer made;
+    Authorization made;
     try {
-        made = make_answer(audience, challenges, stop);
+        made = make_authorization(audience, challenges, stop);
     } catch (...) {
         lock.lock();
         entry.being_fetched = false;
@@ -69,9 +69,9 @@ std::string Authorizer::answer(const Audience& audience, const std::vector<Chall
     return made.header;
 }
 
-Authorizer::Answer Authorizer::make_answer(const Audience& audience,
-                                           const std::vector<Challenge>& challenges,
-                                           const std::stop_token& stop) {
+Authorizer::Authorization Authorizer::make_authorization(const Audience& audience,
+                                                         const std::vector<Challenge>& challenges,
+                                                         const std::stop_token& stop) {
     auto credentials = credentials_->find(audience.registry);
     if (credentials && credentials->anonymous()) credentials.reset();
     const Challenge* challenge = preferred_challenge(challenges);
@@ -82,23 +82,23 @@ Authorizer::Answer Authorizer::make_answer(const Audience& audience,
                         schemes(challenges),
                     login_hint(audience.registry));
     }
-    Answer answer{.header = {}, .expires = steady_clock::time_point::max()};
+    Authorization authorization{.header = {}, .expires = steady_clock::time_point::max()};
     if (credentials && !credentials->registry_token.empty()) {
-        answer.header = "Bearer " + credentials->registry_token;
+        authorization.header = "Bearer " + credentials->registry_token;
     } else if (challenge->scheme == "bearer") {
         const Token token =
-            fetch_token(*http_, token_query(*challenge, audience.scope), credentials,
+            fetch_token(*client_, token_query(*challenge, audience.scope), credentials,
                         audience.endpoint, login_hint(audience.registry), stop);
-        answer.header = "Bearer " + token.value;
-        answer.expires = clock_() + token.lifetime - kExpiryMargin;
+        authorization.header = "Bearer " + token.value;
+        authorization.expires = clock_() + token.lifetime - kExpiryMargin;
     } else if (credentials && !credentials->username.empty() && !credentials->password.empty()) {
-        answer.header = basic_authorization(*credentials);
+        authorization.header = basic_authorization(*credentials);
     } else {
         throw Error(Errc::unauthenticated,
                     "the registry " + audience.registry + " wants a username and a password",
                     login_hint(audience.registry));
     }
-    return answer;
+    return authorization;
 }
 
 std::string Authorizer::login_hint(std::string_view registry) {

@@ -12,10 +12,10 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/http/client.h"
 #include "agent/registry/challenge.h"
 #include "agent/registry/credentials.h"
 #include "agent/registry/endpoint.h"
-#include "agent/registry/http.h"
 
 namespace prebake::registry {
 
@@ -32,7 +32,7 @@ class Authorizer {
   public:
     using Clock = std::function<std::chrono::steady_clock::time_point()>;
 
-    Authorizer(std::shared_ptr<HttpClient> http, std::shared_ptr<CredentialSource> credentials,
+    Authorizer(std::shared_ptr<http::Client> client, std::shared_ptr<CredentialSource> credentials,
                Clock clock = std::chrono::steady_clock::now);
 
     /// The Authorization header that answered before and has not expired.
@@ -40,28 +40,30 @@ class Authorizer {
 
     /// The Authorization header that answers a 401; `refused` is what that request carried.
     /// @throws Error unauthenticated when there is nothing to answer with; those of fetch_token().
-    std::string answer(const Audience& audience, const std::vector<Challenge>& challenges,
-                       const std::optional<std::string>& refused, const std::stop_token& stop);
+    std::string authorize(const Audience& audience, const std::vector<Challenge>& challenges,
+                          const std::optional<std::string>& refused, const std::stop_token& stop);
 
     /// What the operator can do about a refusal: depends on whether there are credentials.
     std::string login_hint(std::string_view registry);
 
   private:
-    struct Answer {
+    struct Authorization {
         std::string header;  ///< empty before the first
         std::chrono::steady_clock::time_point expires;
         bool being_fetched = false;
     };
 
-    Answer make_answer(const Audience& audience, const std::vector<Challenge>& challenges,
-                       const std::stop_token& stop);
+    Authorization make_authorization(const Audience& audience,
+                                     const std::vector<Challenge>& challenges,
+                                     const std::stop_token& stop);
 
-    std::shared_ptr<HttpClient> http_;
+    std::shared_ptr<http::Client> client_;
     std::shared_ptr<CredentialSource> credentials_;
     Clock clock_;
     std::mutex mutex_;
     std::condition_variable_any fetched_;
-    std::map<std::string, Answer> answers_;  ///< entries are never removed: references stay valid
+    /// Entries are never removed: references stay valid.
+    std::map<std::string, Authorization> authorizations_;
 };
 
 }  // namespace prebake::registry

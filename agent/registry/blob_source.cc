@@ -35,10 +35,10 @@ std::optional<ContentRange> parse_content_range(std::string_view text) {
     return ContentRange{.first = *first, .size = size};
 }
 
-BlobSource::BlobSource(std::shared_ptr<Transport> transport,
-                       std::shared_ptr<const RemoteOptions> options, oci::Reference repository,
+BlobSource::BlobSource(std::shared_ptr<RequestSender> sender,
+                       std::shared_ptr<const RetryOptions> options, oci::Reference repository,
                        oci::Descriptor descriptor, std::uint64_t offset, std::stop_token stop)
-    : transport_(std::move(transport)),
+    : sender_(std::move(sender)),
       options_(std::move(options)),
       repository_(std::move(repository)),
       descriptor_(std::move(descriptor)),
@@ -87,15 +87,15 @@ void BlobSource::ensure_open() {
 }
 
 void BlobSource::open() {
-    RegistryRequest request{
-        .method = Method::get,
+    RepositoryRequest request{
+        .method = http::Method::get,
         .path = "/v2/" + repository_.repository + "/blobs/" + descriptor_.digest.str(),
         .headers = {},
-        .expected_refusal = 416};
+        .expected_error_status = 416};
     if (position_ > 0) {
         request.headers.emplace_back("Range", "bytes=" + std::to_string(position_) + "-");
     }
-    auto response = transport_->send(repository_, request, stop_);
+    auto response = sender_->send(repository_, request, stop_);
     if (response->status == 416) {
         throw Error(Errc::corrupt, "truncated: the registry has no bytes from " +
                                        std::to_string(position_) + " on, " +
@@ -104,7 +104,7 @@ void BlobSource::open() {
     std::uint64_t first = 0;
     if (response->status == 206) {
         const auto range =
-            parse_content_range(find_header(response->headers, "Content-Range").value_or(""));
+            parse_content_range(http::find_header(response->headers, "Content-Range").value_or(""));
         if (!range || range->first != position_) {
             throw Error(Errc::corrupt, "the registry sends another range than the one from byte " +
                                            std::to_string(position_) + " on");

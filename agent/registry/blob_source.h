@@ -13,8 +13,8 @@
 #include "agent/oci/manifest.h"
 #include "agent/oci/reference.h"
 #include "agent/registry/remote.h"
+#include "agent/registry/request_sender.h"
 #include "agent/registry/retry.h"
-#include "agent/registry/transport.h"
 
 namespace prebake::registry {
 
@@ -31,7 +31,7 @@ std::optional<ContentRange> parse_content_range(std::string_view text);
 class BlobSource : public Source {
   public:
     /// Sends the first request, unless there is nothing to fetch.
-    BlobSource(std::shared_ptr<Transport> transport, std::shared_ptr<const RemoteOptions> options,
+    BlobSource(std::shared_ptr<RequestSender> sender, std::shared_ptr<const RetryOptions> options,
                oci::Reference repository, oci::Descriptor descriptor, std::uint64_t offset,
                std::stop_token stop);
 
@@ -47,15 +47,15 @@ class BlobSource : public Source {
     /// Returns when the next attempt is due. @throws Error if there is none.
     void recover(const Error& error);
 
-    std::shared_ptr<Transport> transport_;
-    std::shared_ptr<const RemoteOptions> options_;
+    std::shared_ptr<RequestSender> sender_;
+    std::shared_ptr<const RetryOptions> options_;
     oci::Reference repository_;
     oci::Descriptor descriptor_;
     std::uint64_t position_;
     std::stop_token stop_;
     std::string subject_;  ///< "blob sha256:0123456789ab of docker.io/library/nginx"
     Attempts attempts_;
-    std::unique_ptr<HttpResponse>
+    std::unique_ptr<http::Response>
         response_;  ///< null: nothing is open; the next one starts at position_
     bool ended_early_ = false;
 };

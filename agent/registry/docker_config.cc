@@ -1,13 +1,13 @@
+#include "agent/registry/docker_config.h"
+
 #include <array>
 #include <boost/json.hpp>
 #include <cstdlib>
 #include <utility>
 
+#include "agent/base/base64.h"
 #include "agent/base/error.h"
 #include "agent/base/file.h"
-#include "agent/registry/base64.h"
-#include "agent/registry/credentials.h"
-#include "agent/registry/status.h"
 
 namespace prebake::registry {
 namespace {
@@ -63,7 +63,7 @@ class DockerConfig : public CredentialSource {
         if (helper.empty()) return std::nullopt;
         Credentials none;
         none.note = "the Docker config " + file_.string() + " names the credential helper \"" +
-                    printable(helper) +
+                    helper +
                     "\" for this registry, which prebake does not run; put the credentials into "
                     "its auths (docker login without a helper)";
         return none;
@@ -93,7 +93,7 @@ class DockerConfig : public CredentialSource {
             const auto pair = base64_decode(auth);
             const auto colon = pair ? pair->find(':') : std::string::npos;
             if (colon == std::string::npos) {
-                throw malformed("holds no base64 of user:password in auths, " + printable(key));
+                throw malformed("has no base64 of user:password in auths, " + std::string(key));
             }
             credentials.username = pair->substr(0, colon);
             credentials.password = pair->substr(colon + 1);
@@ -115,7 +115,7 @@ class DockerConfig : public CredentialSource {
 
     Error malformed(const std::string& what) const {
         return Error(Errc::usage, "the Docker config " + file_.string() + " " + what,
-                     "correct the file, or write it anew with docker login");
+                     "correct the file, or create it again with docker login");
     }
 
     std::filesystem::path file_;

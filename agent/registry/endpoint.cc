@@ -39,17 +39,17 @@ std::vector<Endpoint> endpoints_of(std::string_view registry) {
     const std::string name(registry);
     const auto [host, port] = split(registry);
     if (!is_loopback(host)) return {{.base_url = "https://" + name}};
-    const Endpoint unverified{.base_url = "https://" + name, .tls = TlsVerification::none};
-    const Endpoint plain{.base_url = "http://" + name, .tls = TlsVerification::none};
+    const Endpoint unverified{.base_url = "https://" + name, .tls = http::TlsVerification::none};
+    const Endpoint plain{.base_url = "http://" + name, .tls = http::TlsVerification::none};
     if (port == "80") return {plain};
     if (port.empty() || port == "443") return {unverified};
     return {unverified, plain};
 }
 
-TlsVerification tls_towards(std::string_view host, const Endpoint& from) {
-    return from.tls == TlsVerification::none && is_loopback(host)
-               ? TlsVerification::none
-               : TlsVerification::system_trust_store;
+http::TlsVerification tls_towards(std::string_view host, const Endpoint& from) {
+    return from.tls == http::TlsVerification::none && is_loopback(host)
+               ? http::TlsVerification::none
+               : http::TlsVerification::system_trust_store;
 }
 
 }  // namespace prebake::registry

@@ -4,14 +4,14 @@
 #include <string_view>
 #include <vector>
 
-#include "agent/registry/http.h"
+#include "agent/http/message.h"
 
 namespace prebake::registry {
 
 /// One place where a registry may be reached.
 struct Endpoint {
     std::string base_url;  ///< "https://registry-1.docker.io", without a slash at its end
-    TlsVerification tls = TlsVerification::system_trust_store;
+    http::TlsVerification tls = http::TlsVerification::system_trust_store;
 
     bool operator==(const Endpoint&) const = default;
 };
@@ -27,6 +27,6 @@ std::vector<Endpoint> endpoints_of(std::string_view registry);
 bool is_loopback(std::string_view host);
 
 /// What to ask of the certificate of `host` when the endpoint `from` sends us there.
-TlsVerification tls_towards(std::string_view host, const Endpoint& from);
+http::TlsVerification tls_towards(std::string_view host, const Endpoint& from);
 
 }  // namespace prebake::registry

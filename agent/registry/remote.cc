@@ -7,9 +7,9 @@
 
 #include "agent/base/error.h"
 #include "agent/registry/blob_source.h"
+#include "agent/registry/request_sender.h"
 #include "agent/registry/retry.h"
 #include "agent/registry/status.h"
-#include "agent/registry/transport.h"
 
 namespace prebake::registry {
 namespace {
@@ -23,8 +23,8 @@ std::string manifest_path(const oci::Reference& repository, const std::string& w
     return "/v2/" + repository.repository + "/manifests/" + which;
 }
 
-std::string media_type_of(const HttpResponse& response) {
-    std::string type = find_header(response.headers, "Content-Type").value_or("");
+std::string media_type_of(const http::Response& response) {
+    std::string type = http::find_header(response.headers, "Content-Type").value_or("");
     type.resize(std::min(type.find(';'), type.size()));
     const auto end = type.find_last_not_of(" \t");
     type.resize(end == std::string::npos ? 0 : end + 1);
@@ -32,8 +32,8 @@ std::string media_type_of(const HttpResponse& response) {
 }
 
 /// What Docker-Content-Digest says; nothing where it is missing or of a kind that we do not verify.
-std::optional<oci::Digest> claimed_digest(const HttpResponse& response) {
-    const auto header = find_header(response.headers, "Docker-Content-Digest");
+std::optional<oci::Digest> claimed_digest(const http::Response& response) {
+    const auto header = http::find_header(response.headers, "Docker-Content-Digest");
     if (!header) return std::nullopt;
     try {
         return oci::Digest::parse(*header);
@@ -68,39 +68,39 @@ Error over_limit(std::size_t limit) {
 
 class Remote::Impl {
   public:
-    Impl(std::shared_ptr<HttpClient> http, std::shared_ptr<CredentialSource> credentials,
-         RemoteOptions options)
-        : transport_(std::make_shared<Transport>(std::move(http), std::move(credentials))),
-          options_(std::make_shared<const RemoteOptions>(std::move(options))) {}
+    Impl(std::shared_ptr<http::Client> client, std::shared_ptr<CredentialSource> credentials,
+         RetryOptions options)
+        : sender_(std::make_shared<RequestSender>(std::move(client), std::move(credentials))),
+          options_(std::make_shared<const RetryOptions>(std::move(options))) {}
 
     oci::Descriptor resolve(const oci::Reference& reference, const std::stop_token& stop) {
         return attempt("resolve", reference.str(), stop, [&] {
             const std::string which =
                 reference.digest ? reference.digest->str() : reference.tag.value_or("latest");
-            RegistryRequest request{.method = Method::head,
-                                    .path = manifest_path(reference, which),
-                                    .headers = {{"Accept", std::string(kManifestTypes)}},
-                                    .expected_refusal = 405};
+            RepositoryRequest request{.method = http::Method::head,
+                                      .path = manifest_path(reference, which),
+                                      .headers = {{"Accept", std::string(kManifestTypes)}},
+                                      .expected_error_status = 405};
             auto descriptor =
-                from_header(*transport_->send(reference, request, stop), reference.digest);
+                from_header(*sender_->send(reference, request, stop), reference.digest);
             if (descriptor) return *descriptor;
-            request.method = Method::get;
-            request.expected_refusal = 0;
-            return from_body(*transport_->send(reference, request, stop), reference.digest);
+            request.method = http::Method::get;
+            request.expected_error_status = 0;
+            return from_body(*sender_->send(reference, request, stop), reference.digest);
         });
     }
 
     std::string fetch_manifest(const oci::Reference& repository, const oci::Descriptor& descriptor,
                                const std::stop_token& stop) {
-        const RegistryRequest request{.method = Method::get,
-                                      .path = manifest_path(repository, descriptor.digest.str()),
-                                      .headers = {{"Accept", descriptor.media_type + ", */*"}},
-                                      .expected_refusal = 0};
+        const RepositoryRequest request{.method = http::Method::get,
+                                        .path = manifest_path(repository, descriptor.digest.str()),
+                                        .headers = {{"Accept", descriptor.media_type + ", */*"}},
+                                        .expected_error_status = 0};
         const std::string subject =
             "manifest " + descriptor.digest.short_form() + " of " + repository.name();
         return attempt("fetch", subject, stop, [&] {
             if (descriptor.size > oci::kMaxManifestBytes) throw over_limit(oci::kMaxManifestBytes);
-            const auto response = transport_->send(repository, request, stop);
+            const auto response = sender_->send(repository, request, stop);
             auto bytes = read_up_to(*response, descriptor.size);
             if (!bytes) {
                 throw Error(Errc::corrupt, "longer than declared: expected " +
@@ -129,7 +129,7 @@ class Remote::Impl {
     std::unique_ptr<Source> open_blob(const oci::Reference& repository,
                                       const oci::Descriptor& descriptor, std::uint64_t offset,
                                       const std::stop_token& stop) {
-        return std::make_unique<BlobSource>(transport_, options_, repository, descriptor, offset,
+        return std::make_unique<BlobSource>(sender_, options_, repository, descriptor, offset,
                                             stop);
     }
 
@@ -143,7 +143,7 @@ class Remote::Impl {
     }
 
     /// Nothing if the header does not say everything, or HEAD is refused.
-    static std::optional<oci::Descriptor> from_header(HttpResponse& response,
+    static std::optional<oci::Descriptor> from_header(http::Response& response,
                                                       const std::optional<oci::Digest>& asked) {
         if (response.status == 405) return std::nullopt;
         const auto claimed = claimed_digest(response);
@@ -160,7 +160,7 @@ class Remote::Impl {
                                .platform = {}};
     }
 
-    static oci::Descriptor from_body(HttpResponse& response,
+    static oci::Descriptor from_body(http::Response& response,
                                      const std::optional<oci::Digest>& asked) {
         const auto bytes = read_up_to(response, oci::kMaxManifestBytes);
         if (!bytes) throw over_limit(oci::kMaxManifestBytes);
@@ -173,13 +173,14 @@ class Remote::Impl {
                                .platform = {}};
     }
 
-    std::shared_ptr<Transport> transport_;
-    std::shared_ptr<const RemoteOptions> options_;
+    std::shared_ptr<RequestSender> sender_;
+    std::shared_ptr<const RetryOptions> options_;
 };
 
-Remote::Remote(std::shared_ptr<HttpClient> http, std::shared_ptr<CredentialSource> credentials,
-               RemoteOptions options)
-    : impl_(std::make_unique<Impl>(std::move(http), std::move(credentials), std::move(options))) {}
+Remote::Remote(std::shared_ptr<http::Client> client, std::shared_ptr<CredentialSource> credentials,
+               RetryOptions options)
+    : impl_(std::make_unique<Impl>(std::move(client), std::move(credentials), std::move(options))) {
+}
 
 Remote::~Remote() = default;
 

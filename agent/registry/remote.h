@@ -1,32 +1,18 @@
 #pragma once
 
-#include <chrono>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <stop_token>
 #include <string>
 
 #include "agent/base/stream.h"
+#include "agent/http/client.h"
 #include "agent/oci/manifest.h"
 #include "agent/oci/reference.h"
 #include "agent/registry/credentials.h"
-#include "agent/registry/http.h"
+#include "agent/registry/retry.h"
 
 namespace prebake::registry {
-
-struct RetryPolicy {
-    int attempts =
-        5;  ///< of one request, the first included; progress in a blob starts the count anew
-    std::chrono::milliseconds first_delay{500};
-    std::chrono::milliseconds max_delay{30'000};  ///< a Retry-After above this is an error at once
-};
-
-struct RemoteOptions {
-    RetryPolicy retry;
-    /// Called before each wait, with a line for people; from the thread that waits.
-    std::function<void(const std::string&)> on_retry;
-};
 
 /// Manifests and blobs of OCI registries (distribution-spec 1.1, pull). Blocking, thread-safe.
 /// Every method throws Error: not_found, unauthenticated, permission_denied, rate_limited,
@@ -34,8 +20,8 @@ struct RemoteOptions {
 /// RetryPolicy is used up.
 class Remote {
   public:
-    Remote(std::shared_ptr<HttpClient> http, std::shared_ptr<CredentialSource> credentials,
-           RemoteOptions options);
+    Remote(std::shared_ptr<http::Client> client, std::shared_ptr<CredentialSource> credentials,
+           RetryOptions options);
     ~Remote();
     Remote(const Remote&) = delete;
     Remote& operator=(const Remote&) = delete;

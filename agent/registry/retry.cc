@@ -8,8 +8,8 @@
 #include <locale>
 #include <sstream>
 
+#include "agent/base/format.h"
 #include "agent/base/wait.h"
-#include "agent/registry/duration.h"
 
 namespace prebake::registry {
 namespace {
@@ -58,7 +58,7 @@ std::optional<milliseconds> retry_delay(const RetryPolicy& policy, int attempts_
     return std::max(backoff, retry_after.value_or(milliseconds(0)));
 }
 
-Attempts::Attempts(const RemoteOptions& options, std::string subject, std::stop_token stop)
+Attempts::Attempts(const RetryOptions& options, std::string subject, std::stop_token stop)
     : options_(options), subject_(std::move(subject)), stop_(std::move(stop)) {}
 
 bool Attempts::wait_after(const Error& error) {
@@ -69,8 +69,8 @@ bool Attempts::wait_after(const Error& error) {
     throw_if_stopped(stop_);
     if (options_.on_retry) {
         options_.on_retry(subject_ + ": " + error.message() + "; trying again in " +
-                          in_seconds(*delay) + " (attempt " + std::to_string(made_ + 1) + " of " +
-                          std::to_string(options_.retry.attempts) + ")");
+                          format_duration(*delay) + " (attempt " + std::to_string(made_ + 1) +
+                          " of " + std::to_string(options_.retry.attempts) + ")");
     }
     sleep_for(*delay, stop_);
     return true;
@@ -81,7 +81,7 @@ Error Attempts::final_error(const Error& error) const {
     const auto asked = asked_delay(error);
     if (asked && *asked > options_.retry.max_delay) {
         return Error(error.code(),
-                     error.message() + " (it asks to come back in " + in_seconds(*asked) + ")",
+                     error.message() + " (it asks to come back in " + format_duration(*asked) + ")",
                      error.next_step());
     }
     if (made_ < 2) return error;

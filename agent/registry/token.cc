@@ -5,10 +5,11 @@
 #include <memory>
 #include <utility>
 
+#include "agent/base/base64.h"
 #include "agent/base/error.h"
-#include "agent/registry/base64.h"
+#include "agent/base/stream.h"
+#include "agent/http/url.h"
 #include "agent/registry/status.h"
-#include "agent/registry/url.h"
 
 namespace prebake::registry {
 namespace {
@@ -22,7 +23,7 @@ std::string form_encode(const Fields& fields) {
     std::string text;
     for (const auto& [name, value] : fields) {
         if (!text.empty()) text += '&';
-        text += percent_encode(name) + "=" + percent_encode(value);
+        text += http::percent_encode(name) + "=" + http::percent_encode(value);
     }
     return text;
 }
@@ -33,11 +34,11 @@ std::string joined(const std::vector<std::string>& words) {
     return text;
 }
 
-std::string who(const HttpRequest& request) {
-    return "the token service " + parse_url(request.url).authority();
+std::string who(const http::Request& request) {
+    return "the token service " + http::parse_url(request.url).authority();
 }
 
-Token read_token(HttpResponse& response, const HttpRequest& request) {
+Token read_token(http::Response& response, const http::Request& request) {
     return in_context(who(request), [&] {
         const auto body = read_up_to(response, kMaxTokenBytes);
         if (!body) throw Error(Errc::too_large, "its answer is larger than 1 MiB");
@@ -45,8 +46,8 @@ Token read_token(HttpResponse& response, const HttpRequest& request) {
     });
 }
 
-[[noreturn]] void throw_refusal(HttpResponse& response, const HttpRequest& request,
-                                const std::string& login_hint) {
+[[noreturn]] void throw_token_error(http::Response& response, const http::Request& request,
+                                    const std::string& login_hint) {
     try {
         throw_status(response, who(request), login_hint);
     } catch (const Error& error) {
@@ -84,11 +85,11 @@ std::string basic_authorization(const Credentials& credentials) {
     return "Basic " + base64_encode(credentials.username + ":" + credentials.password);
 }
 
-HttpRequest token_get(const TokenQuery& query, const std::optional<Credentials>& credentials) {
+http::Request token_get(const TokenQuery& query, const std::optional<Credentials>& credentials) {
     Fields fields;
     if (!query.service.empty()) fields.emplace_back("service", query.service);
     for (const std::string& scope : query.scopes) fields.emplace_back("scope", scope);
-    HttpRequest request;
+    http::Request request;
     const std::string realm = query.realm.substr(0, query.realm.find('#'));
     request.url = realm + (realm.find('?') == std::string::npos ? "?" : "&") + form_encode(fields);
     if (credentials)
@@ -96,7 +97,7 @@ HttpRequest token_get(const TokenQuery& query, const std::optional<Credentials>&
     return request;
 }
 
-HttpRequest token_post(const TokenQuery& query, const Credentials& credentials) {
+http::Request token_post(const TokenQuery& query, const Credentials& credentials) {
     const bool refresh = !credentials.identity_token.empty();
     const std::string scope = joined(query.scopes);
     Fields fields{{"grant_type", refresh ? "refresh_token" : "password"},
@@ -109,8 +110,8 @@ HttpRequest token_post(const TokenQuery& query, const Credentials& credentials) 
         fields.emplace_back("username", credentials.username);
         fields.emplace_back("password", credentials.password);
     }
-    HttpRequest request;
-    request.method = Method::post;
+    http::Request request;
+    request.method = http::Method::post;
     request.url = query.realm;
     request.headers.emplace_back("Content-Type", "application/x-www-form-urlencoded");
     request.body = form_encode(fields);
@@ -145,33 +146,33 @@ Token parse_token(std::string_view json) {
     return token;
 }
 
-Token fetch_token(HttpClient& http, const TokenQuery& query,
+Token fetch_token(http::Client& client, const TokenQuery& query,
                   const std::optional<Credentials>& credentials, const Endpoint& registry,
                   const std::string& login_hint, const std::stop_token& stop) {
-    const Url realm =
-        in_context("the registry's token service", [&] { return parse_url(query.realm); });
-    if (!realm.tls && parse_url(registry.base_url).tls) {
+    const http::Url realm =
+        in_context("the registry's token service", [&] { return http::parse_url(query.realm); });
+    if (!realm.tls && http::parse_url(registry.base_url).tls) {
         throw Error(
             Errc::permission_denied,
             "the registry wants a token from " + realm.origin() + ", which is not encrypted",
             "let the registry name its token service with https");
     }
-    const TlsVerification tls = tls_towards(realm.host, registry);
+    const http::TlsVerification tls = tls_towards(realm.host, registry);
     if (credentials) {
-        HttpRequest post = token_post(query, *credentials);
+        http::Request post = token_post(query, *credentials);
         post.tls = tls;
-        const auto response = http.send(post, stop);
+        const auto response = client.send(post, stop);
         if (response->status == 200) return read_token(*response, post);
         // A refresh token has no other way; a password also fits the GET.
         if (!credentials->identity_token.empty() || !wants_get(response->status)) {
-            throw_refusal(*response, post, login_hint);
+            throw_token_error(*response, post, login_hint);
         }
-        discard_body(*response);
+        http::discard_body(*response);
     }
-    HttpRequest get = token_get(query, credentials);
+    http::Request get = token_get(query, credentials);
     get.tls = tls;
-    const auto response = http.send(get, stop);
-    if (response->status != 200) throw_refusal(*response, get, login_hint);
+    const auto response = client.send(get, stop);
+    if (response->status != 200) throw_token_error(*response, get, login_hint);
     return read_token(*response, get);
 }
 

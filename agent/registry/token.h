@@ -8,10 +8,10 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/http/client.h"
 #include "agent/registry/challenge.h"
 #include "agent/registry/credentials.h"
 #include "agent/registry/endpoint.h"
-#include "agent/registry/http.h"
 
 namespace prebake::registry {
 
@@ -39,10 +39,10 @@ TokenQuery token_query(const Challenge& bearer, std::string_view own_scope);
 std::string basic_authorization(const Credentials& credentials);
 
 /// GET realm?service=&scope=…, anonymous or with Basic authorization.
-HttpRequest token_get(const TokenQuery& query, const std::optional<Credentials>& credentials);
+http::Request token_get(const TokenQuery& query, const std::optional<Credentials>& credentials);
 
 /// The OAuth2 form: grant_type refresh_token for an identity token, password otherwise.
-HttpRequest token_post(const TokenQuery& query, const Credentials& credentials);
+http::Request token_post(const TokenQuery& query, const Credentials& credentials);
 
 /// @throws Error corrupt, without a word of the document.
 Token parse_token(std::string_view json);
@@ -53,7 +53,7 @@ Token parse_token(std::string_view json);
 /// without.
 /// @throws Error unauthenticated, permission_denied (no TLS), rate_limited, unavailable, timed_out,
 /// corrupt, too_large, cancelled.
-Token fetch_token(HttpClient& http, const TokenQuery& query,
+Token fetch_token(http::Client& client, const TokenQuery& query,
                   const std::optional<Credentials>& credentials, const Endpoint& registry,
                   const std::string& login_hint, const std::stop_token& stop);
 

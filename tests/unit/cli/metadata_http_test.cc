@@ -6,14 +6,14 @@
 
 #include "agent/base/error.h"
 #include "tests/unit/base/thrown.h"
-#include "tests/unit/registry/loopback_server.h"
+#include "tests/unit/http/loopback_server.h"
 
 namespace prebake::cli {
 namespace {
 
+using http::LoopbackServer;
+using http::ServerConnection;
 using identity::MetadataRequest;
-using registry::LoopbackServer;
-using registry::ServerConnection;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 

@@ -36,7 +36,7 @@ TEST_CASE("a token is kept until shortly before it expires, for its scope") {
         scripted({{.url = kTokenUrl, .body = R"({"token":"one","expires_in":100})"}}),
         FixedCredentials::none(), [&] { return now; });
     CHECK_FALSE(authorizer.known(kAudience));
-    CHECK(authorizer.answer(kAudience, bearer(), std::nullopt, {}) == "Bearer one");
+    CHECK(authorizer.authorize(kAudience, bearer(), std::nullopt, {}) == "Bearer one");
     CHECK(authorizer.known(kAudience) == "Bearer one");
     Audience other = kAudience;
     other.scope = "repository:b:pull";
@@ -54,9 +54,9 @@ TEST_CASE("a refused token is replaced, and one that another thread replaced is 
     Authorizer authorizer(scripted({{.url = kTokenUrl, .body = R"({"token":"one"})"},
                                     {.url = kTokenUrl, .body = R"({"token":"two"})"}}),
                           FixedCredentials::none());
-    CHECK(authorizer.answer(kAudience, bearer(), std::nullopt, {}) == "Bearer one");
-    CHECK(authorizer.answer(kAudience, bearer(), "Bearer one", {}) == "Bearer two");
-    CHECK(authorizer.answer(kAudience, bearer(), "Bearer one", {}) == "Bearer two");
+    CHECK(authorizer.authorize(kAudience, bearer(), std::nullopt, {}) == "Bearer one");
+    CHECK(authorizer.authorize(kAudience, bearer(), "Bearer one", {}) == "Bearer two");
+    CHECK(authorizer.authorize(kAudience, bearer(), "Bearer one", {}) == "Bearer two");
     CHECK(authorizer.known(kAudience) == "Bearer two");
 }
 
@@ -64,9 +64,9 @@ TEST_CASE("a failed fetch leaves the way free for the next one") {
     Authorizer authorizer(scripted({{.url = kTokenUrl, .status = 503},
                                     {.url = kTokenUrl, .body = R"({"token":"one"})"}}),
                           FixedCredentials::none());
-    CHECK(error_of([&] { authorizer.answer(kAudience, bearer(), {}, {}); }).code() ==
+    CHECK(error_of([&] { authorizer.authorize(kAudience, bearer(), {}, {}); }).code() ==
           Errc::unavailable);
-    CHECK(authorizer.answer(kAudience, bearer(), {}, {}) == "Bearer one");
+    CHECK(authorizer.authorize(kAudience, bearer(), {}, {}) == "Bearer one");
 }
 
 TEST_CASE("what a challenge is answered with") {
@@ -81,10 +81,10 @@ TEST_CASE("what a challenge is answered with") {
                                      .registry_token = "SECRET-token",
                                      .note = {}};
     Authorizer with_password(scripted({}), FixedCredentials::of(password));
-    CHECK(with_password.answer(kAudience, basic(), {}, {}) == "Basic dTpTRUNSRVQ=");
+    CHECK(with_password.authorize(kAudience, basic(), {}, {}) == "Basic dTpTRUNSRVQ=");
     CHECK(with_password.known(kAudience) == "Basic dTpTRUNSRVQ=");
     Authorizer with_token(scripted({}), FixedCredentials::of(registry_token));
-    CHECK(with_token.answer(kAudience, bearer(), {}, {}) == "Bearer SECRET-token");
+    CHECK(with_token.authorize(kAudience, bearer(), {}, {}) == "Bearer SECRET-token");
 
     struct Row {
         std::string name;
@@ -104,7 +104,8 @@ TEST_CASE("what a challenge is answered with") {
     for (const Row& row : refused) {
         CAPTURE(row.name);
         Authorizer authorizer(scripted({}), row.credentials);
-        const Error error = error_of([&] { authorizer.answer(kAudience, row.challenges, {}, {}); });
+        const Error error =
+            error_of([&] { authorizer.authorize(kAudience, row.challenges, {}, {}); });
         CHECK(error.code() == Errc::unauthenticated);
         CHECK(contains(error.next_step(), "docker login reg.example"));
     }
@@ -133,9 +134,9 @@ TEST_CASE("the hint says what there is and what to do") {
 }
 
 /// Answers every request with another token.
-class CountingHttp : public HttpClient {
+class CountingHttp : public http::Client {
   public:
-    std::unique_ptr<HttpResponse> send(const HttpRequest&, const std::stop_token&) override {
+    std::unique_ptr<http::Response> send(const http::Request&, const std::stop_token&) override {
         const int count = ++requests;
         return std::make_unique<ScriptedResponse>(
             Step{.body = R"({"token":"t)" + std::to_string(count) + "\"}"});
@@ -151,7 +152,8 @@ TEST_CASE("threads that need the same token fetch it once") {
         std::vector<std::jthread> threads;
         threads.reserve(answers.size());
         for (std::string& answer : answers) {
-            threads.emplace_back([&] { answer = authorizer.answer(kAudience, bearer(), {}, {}); });
+            threads.emplace_back(
+                [&] { answer = authorizer.authorize(kAudience, bearer(), {}, {}); });
         }
     }
     CHECK(http->requests == 1);

@@ -42,12 +42,12 @@ Step ignoring_range(std::size_t asked, std::string body = kBlob) {
 
 std::unique_ptr<BlobSource> open(std::vector<Step> steps, std::uint64_t offset = 0,
                                  std::uint64_t size = kBlob.size(), int attempts = 3) {
-    const RemoteOptions options{
+    const RetryOptions options{
         .retry = {.attempts = attempts, .first_delay = 1ms, .max_delay = 1ms}, .on_retry = {}};
     return std::make_unique<BlobSource>(
-        std::make_shared<Transport>(std::make_shared<ScriptedHttp>(std::move(steps)),
-                                    FixedCredentials::none()),
-        std::make_shared<const RemoteOptions>(options), kRepository,
+        std::make_shared<RequestSender>(std::make_shared<ScriptedHttp>(std::move(steps)),
+                                        FixedCredentials::none()),
+        std::make_shared<const RetryOptions>(options), kRepository,
         oci::Descriptor{
             .media_type = "x", .digest = kDigest, .size = size, .annotations = {}, .platform = {}},
         offset, std::stop_token());

@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "agent/registry/credentials.h"
+#include "agent/registry/docker_config.h"
 #include "tests/unit/registry/scripted_http.h"
 
 namespace prebake::registry {

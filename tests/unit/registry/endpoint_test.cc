@@ -5,8 +5,8 @@
 namespace prebake::registry {
 namespace {
 
-constexpr auto kTrusted = TlsVerification::system_trust_store;
-constexpr auto kNone = TlsVerification::none;
+constexpr auto kTrusted = http::TlsVerification::system_trust_store;
+constexpr auto kNone = http::TlsVerification::none;
 
 TEST_CASE("a registry is asked at its endpoints, in order") {
     struct Row {

@@ -33,7 +33,7 @@ oci::Descriptor descriptor(std::uint64_t size = kManifest.size()) {
 struct Fixture {
     explicit Fixture(std::vector<Step> steps)
         : remote(std::make_shared<ScriptedHttp>(std::move(steps)), FixedCredentials::none(),
-                 RemoteOptions{
+                 RetryOptions{
                      .retry = {.attempts = 3, .first_delay = 1ms, .max_delay = 50ms},
                      .on_retry = [this](const std::string& line) { lines.push_back(line); }}) {}
 
@@ -41,8 +41,8 @@ struct Fixture {
     Remote remote;
 };
 
-Step head(const std::string& url, Headers headers) {
-    return Step{.method = Method::head,
+Step head(const std::string& url, http::Headers headers) {
+    return Step{.method = http::Method::head,
                 .url = url,
                 .with = {{"Accept", kAccept}},
                 .headers = std::move(headers),
@@ -62,7 +62,7 @@ TEST_CASE("a name is resolved by HEAD where the header says everything, else by 
         oci::Reference reference;
         std::vector<Step> steps;
     };
-    const Headers full = {{"Content-Type", kType}, {"Docker-Content-Digest", kDigest.str()}};
+    const http::Headers full = {{"Content-Type", kType}, {"Docker-Content-Digest", kDigest.str()}};
     Step no_length = head(kTagUrl, full);
     no_length.chunked = true;
     Step zero_length = head(kTagUrl, full);
@@ -145,7 +145,7 @@ TEST_CASE("errors of resolve name the image and the cause") {
                  3},
          }) {
         CAPTURE(row.status);
-        const Step step{.method = Method::head, .url = kTagUrl, .status = row.status};
+        const Step step{.method = http::Method::head, .url = kTagUrl, .status = row.status};
         Fixture fixture(std::vector<Step>(static_cast<std::size_t>(row.requests), step));
         const Error error = error_of([&] { fixture.remote.resolve(kByTag, {}); });
         CHECK(error.code() == row.code);
@@ -155,13 +155,15 @@ TEST_CASE("errors of resolve name the image and the cause") {
 }
 
 TEST_CASE("a registry that is in trouble for a moment is asked again, and that is said") {
-    const Headers full = {{"Content-Type", kType}, {"Docker-Content-Digest", kDigest.str()}};
-    Fixture fixture(
-        {{.method = Method::head, .url = kTagUrl, .status = 429, .headers = {{"Retry-After", "0"}}},
-         {.method = Method::head,
-          .url = kTagUrl,
-          .refuses = Error(Errc::timed_out, "reg.example:443 sent nothing")},
-         head(kTagUrl, full)});
+    const http::Headers full = {{"Content-Type", kType}, {"Docker-Content-Digest", kDigest.str()}};
+    Fixture fixture({{.method = http::Method::head,
+                      .url = kTagUrl,
+                      .status = 429,
+                      .headers = {{"Retry-After", "0"}}},
+                     {.method = http::Method::head,
+                      .url = kTagUrl,
+                      .refuses = Error(Errc::timed_out, "reg.example:443 sent nothing")},
+                     head(kTagUrl, full)});
     CHECK(fixture.remote.resolve(kByTag, {}) == descriptor());
     REQUIRE(fixture.lines.size() == 2);
     CHECK(fixture.lines[0] ==
@@ -171,19 +173,19 @@ TEST_CASE("a registry that is in trouble for a moment is asked again, and that i
 }
 
 TEST_CASE("a Retry-After beyond our patience is an error at once") {
-    Fixture fixture({{.method = Method::head,
+    Fixture fixture({{.method = http::Method::head,
                       .url = kTagUrl,
                       .status = 429,
                       .headers = {{"Retry-After", "3600"}}}});
     const Error error = error_of([&] { fixture.remote.resolve(kByTag, {}); });
     CHECK(error.code() == Errc::rate_limited);
-    CHECK(contains(error.message(), "it asks to come back in 3600.0 s"));
+    CHECK(contains(error.message(), "it asks to come back in 1 h 00 min"));
     CHECK(fixture.lines.empty());
 }
 
 TEST_CASE("a token service that is in trouble is asked again as part of the request") {
     const Step challenged{
-        .method = Method::head,
+        .method = http::Method::head,
         .url = kTagUrl,
         .status = 401,
         .headers = {{"WWW-Authenticate", R"(Bearer realm="https://auth.example/t")"}}};
@@ -201,11 +203,11 @@ TEST_CASE("a token service that is in trouble is asked again as part of the requ
 
 TEST_CASE("a stop ends the waiting for a retry") {
     std::stop_source stop;
-    Remote remote(std::make_shared<ScriptedHttp>(
-                      std::vector<Step>{{.method = Method::head, .url = kTagUrl, .status = 503}}),
+    Remote remote(std::make_shared<ScriptedHttp>(std::vector<Step>{
+                      {.method = http::Method::head, .url = kTagUrl, .status = 503}}),
                   FixedCredentials::none(),
-                  RemoteOptions{.retry = {.attempts = 3, .first_delay = 1h, .max_delay = 1h},
-                                .on_retry = [&](const std::string&) { stop.request_stop(); }});
+                  RetryOptions{.retry = {.attempts = 3, .first_delay = 1h, .max_delay = 1h},
+                               .on_retry = [&](const std::string&) { stop.request_stop(); }});
     CHECK(error_of([&] { remote.resolve(kByTag, stop.get_token()); }).code() == Errc::cancelled);
 }
 

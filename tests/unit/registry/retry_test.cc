@@ -78,9 +78,8 @@ TEST_CASE("Retry-After is seconds or a date") {
 
 TEST_CASE("work is repeated until it succeeds, fails for good, or is out of attempts") {
     std::vector<std::string> lines;
-    const RemoteOptions options{
-        .retry = {.attempts = 3, .first_delay = 1ms, .max_delay = 2ms},
-        .on_retry = [&](const std::string& line) { lines.push_back(line); }};
+    const RetryOptions options{.retry = {.attempts = 3, .first_delay = 1ms, .max_delay = 2ms},
+                               .on_retry = [&](const std::string& line) { lines.push_back(line); }};
     int calls = 0;
     const auto run = [&](int failures, Errc code) {
         calls = 0;
@@ -102,8 +101,8 @@ TEST_CASE("work is repeated until it succeeds, fails for good, or is out of atte
 }
 
 TEST_CASE("a stop ends the wait for the next attempt") {
-    const RemoteOptions options{.retry = {.attempts = 3, .first_delay = 1h, .max_delay = 1h},
-                                .on_retry = {}};
+    const RetryOptions options{.retry = {.attempts = 3, .first_delay = 1h, .max_delay = 1h},
+                               .on_retry = {}};
     std::stop_source stop;
     Attempts attempts(options, "x", stop.get_token());
     stop.request_stop();

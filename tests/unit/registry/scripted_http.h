@@ -12,35 +12,39 @@
 #include <vector>
 
 #include "agent/base/error.h"
-#include "agent/registry/http.h"
+#include "agent/http/client.h"
+#include "tests/unit/http/error_of.h"
 
 namespace prebake::registry {
 
+using tests::contains;
+using tests::error_of;
+
 /// One request that is expected, and what it is answered with.
 struct Step {
-    Method method = Method::get;
+    http::Method method = http::Method::get;
     std::string url = {};
-    Headers with = {};                      ///< headers that the request must have
+    http::Headers with = {};                ///< headers that the request must have
     std::vector<std::string> without = {};  ///< and must not have
     std::string form = {};                  ///< the body that it must have
     int status = 200;
-    Headers headers = {};
+    http::Headers headers = {};
     std::string body = {};
     bool chunked = false;                          ///< no content length
     std::optional<std::uint64_t> length = {};      ///< a content length that is not the body's
     std::optional<std::size_t> breaks_after = {};  ///< the connection breaks after so many bytes
     std::optional<Error> refuses = {};             ///< no answer at all
-    std::optional<TlsVerification> tls = {};
+    std::optional<http::TlsVerification> tls = {};
 };
 
-class ScriptedResponse : public HttpResponse {
+class ScriptedResponse : public http::Response {
   public:
     explicit ScriptedResponse(const Step& step)
         : body_(step.body), breaks_after_(step.breaks_after) {
         status = step.status;
         headers = step.headers;
         if (!step.chunked) content_length = step.length.value_or(step.body.size());
-        if (step.method == Method::head) body_.clear();
+        if (step.method == http::Method::head) body_.clear();
     }
 
     std::size_t read(std::span<std::byte> buffer) override {
@@ -61,13 +65,13 @@ class ScriptedResponse : public HttpResponse {
 };
 
 /// Plays its steps one after the other; any other request fails the test.
-class ScriptedHttp : public HttpClient {
+class ScriptedHttp : public http::Client {
   public:
     explicit ScriptedHttp(std::vector<Step> steps) : steps_(steps.begin(), steps.end()) {}
     ~ScriptedHttp() override { CHECK_MESSAGE(steps_.empty(), "requests that were never sent"); }
 
-    std::unique_ptr<HttpResponse> send(const HttpRequest& request,
-                                       const std::stop_token&) override {
+    std::unique_ptr<http::Response> send(const http::Request& request,
+                                         const std::stop_token&) override {
         INFO("request ", request.url);
         if (steps_.empty()) FAIL("unexpected request");
         const Step step = steps_.front();
@@ -77,10 +81,11 @@ class ScriptedHttp : public HttpClient {
         CHECK(request.body == step.form);
         for (const auto& header : step.with) {
             CAPTURE(header.first);
-            CHECK(find_header(request.headers, header.first).value_or("(none)") == header.second);
+            CHECK(http::find_header(request.headers, header.first).value_or("(none)") ==
+                  header.second);
         }
         for (const auto& name : step.without) {
-            CHECK_MESSAGE(!find_header(request.headers, name), name);
+            CHECK_MESSAGE(!http::find_header(request.headers, name), name);
         }
         if (step.tls) CHECK(request.tls == *step.tls);
         if (step.refuses) throw Error(*step.refuses);
@@ -90,22 +95,5 @@ class ScriptedHttp : public HttpClient {
   private:
     std::deque<Step> steps_;
 };
-
-/// The Error that `work` throws, of which no part may hold what a test calls SECRET.
-template <typename Work>
-Error error_of(Work&& work) {
-    try {
-        work();
-    } catch (const Error& error) {
-        CHECK_MESSAGE(std::string(error.what()).find("SECRET") == std::string::npos, error.what());
-        return error;
-    }
-    FAIL("no error");
-    return Error(Errc::internal, "unreachable");
-}
-
-inline bool contains(std::string_view text, std::string_view part) {
-    return text.find(part) != std::string_view::npos;
-}
 
 }  // namespace prebake::registry

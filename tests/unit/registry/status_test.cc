@@ -20,13 +20,13 @@ TEST_CASE("a registry's error document becomes one line") {
         {"the first of two", R"({"errors":[{"code":"A"},{"code":"B"}]})", "A"},
         {"message alone", R"({"errors":[{"message":"no"}]})", "no"},
         {"control characters", R"({"errors":[{"message":"a\u001b[31m\nb\u009bc\u0000d"}]})",
-         "a [31m b c d"},
+         "a?[31m?b??c?d"},
         {"other text survives", R"({"errors":[{"message":"größer"}]})", "größer"},
         {"cut at 300 bytes", R"({"errors":[{"message":")" + std::string(400, 'x') + R"("}]})",
-         std::string(300, 'x')},
+         std::string(297, 'x') + "..."},
         {"not cut inside a character",
-         R"({"errors":[{"message":")" + std::string(299, 'x') + R"(ößx"}]})",
-         std::string(299, 'x')},
+         R"({"errors":[{"message":")" + std::string(296, 'x') + R"(ößxxx"}]})",
+         std::string(296, 'x') + "..."},
         {"wrong types", R"({"errors":[{"code":1,"message":{}}]})", ""},
         {"errors is no list", R"({"errors":"x"})", ""},
         {"an empty list", R"({"errors":[]})", ""},
@@ -96,18 +96,6 @@ TEST_CASE("a Retry-After header travels with the error") {
         CHECK(error.code() == Errc::rate_limited);
         CHECK(error.retry_after() == std::chrono::seconds(7));
     }
-}
-
-TEST_CASE("bodies are read up to a limit") {
-    const auto read = [](std::size_t size, std::size_t limit) {
-        ScriptedResponse response({.status = 200, .body = std::string(size, 'x')});
-        const auto text = read_up_to(response, limit);
-        return text ? static_cast<int>(text->size()) : -1;
-    };
-    CHECK(read(0, 0) == 0);
-    CHECK(read(1, 0) == -1);
-    CHECK(read(100'000, 100'000) == 100'000);
-    CHECK(read(100'001, 100'000) == -1);
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ const std::string kPasswordForm =
     "grant_type=password&service=reg.example&client_id=prebake&scope=repository%3Aa%3Apull"
     "&username=alice&password=SECRET%26%3D%2B%C3%BC";
 
-Token fetch(HttpClient& http, const std::optional<Credentials>& credentials,
+Token fetch(http::Client& http, const std::optional<Credentials>& credentials,
             const TokenQuery& query = kQuery, const Endpoint& registry = kRegistry) {
     return fetch_token(http, query, credentials, registry, "log in", {});
 }
@@ -104,7 +104,7 @@ TEST_CASE("an anonymous token is one GET without authorization") {
 }
 
 TEST_CASE("a password goes by POST") {
-    ScriptedHttp http({{.method = Method::post,
+    ScriptedHttp http({{.method = http::Method::post,
                         .url = kQuery.realm,
                         .with = {{"Content-Type", "application/x-www-form-urlencoded"}},
                         .form = kPasswordForm,
@@ -115,11 +115,13 @@ TEST_CASE("a password goes by POST") {
 TEST_CASE("a password goes by GET where the service does not know the POST") {
     for (const int status : {404, 405, 401, 400}) {
         CAPTURE(status);
-        ScriptedHttp http(
-            {{.method = Method::post, .url = kQuery.realm, .form = kPasswordForm, .status = status},
-             {.url = kGetUrl,
-              .with = {{"Authorization", "Basic YWxpY2U6U0VDUkVUJj0rw7w="}},
-              .body = R"({"token":"t"})"}});
+        ScriptedHttp http({{.method = http::Method::post,
+                            .url = kQuery.realm,
+                            .form = kPasswordForm,
+                            .status = status},
+                           {.url = kGetUrl,
+                            .with = {{"Authorization", "Basic YWxpY2U6U0VDUkVUJj0rw7w="}},
+                            .body = R"({"token":"t"})"}});
         CHECK(fetch(http, kPassword).value == "t");
     }
 }
@@ -128,13 +130,13 @@ TEST_CASE("an identity token goes by POST only") {
     const std::string form =
         "grant_type=refresh_token&service=reg.example&client_id=prebake&scope=repository%3Aa%3Apull"
         "&refresh_token=SECRET-refresh";
-    ScriptedHttp good({{.method = Method::post,
+    ScriptedHttp good({{.method = http::Method::post,
                         .url = kQuery.realm,
                         .form = form,
                         .body = R"({"access_token":"t"})"}});
     CHECK(fetch(good, kIdentity).value == "t");
     ScriptedHttp expired(
-        {{.method = Method::post, .url = kQuery.realm, .form = form, .status = 400}});
+        {{.method = http::Method::post, .url = kQuery.realm, .form = form, .status = 400}});
     const Error error = error_of([&] { fetch(expired, kIdentity); });
     CHECK(error.code() == Errc::unauthenticated);
     CHECK(error.next_step() == "log in");
@@ -181,16 +183,17 @@ TEST_CASE("nothing is sent to a realm that is less secure than the registry") {
 }
 
 TEST_CASE("a plain registry on loopback may name a plain realm") {
-    const Endpoint plain{.base_url = "http://localhost:5000", .tls = TlsVerification::none};
+    const Endpoint plain{.base_url = "http://localhost:5000", .tls = http::TlsVerification::none};
     TokenQuery query = kQuery;
     query.realm = "http://localhost:5001/token";
     ScriptedHttp http(
         {{.url = "http://localhost:5001/token?service=reg.example&scope=repository%3Aa%3Apull",
           .body = R"({"token":"t"})",
-          .tls = TlsVerification::none}});
+          .tls = http::TlsVerification::none}});
     CHECK(fetch(http, std::nullopt, query, plain).value == "t");
-    ScriptedHttp elsewhere(
-        {{.url = kGetUrl, .body = R"({"token":"t"})", .tls = TlsVerification::system_trust_store}});
+    ScriptedHttp elsewhere({{.url = kGetUrl,
+                             .body = R"({"token":"t"})",
+                             .tls = http::TlsVerification::system_trust_store}});
     CHECK(fetch(elsewhere, std::nullopt, kQuery, plain).value == "t");
 }
 

@@ -22,17 +22,17 @@
 #include <variant>
 
 #include "agent/base/error.h"
+#include "agent/base/format.h"
 #include "agent/base/wait.h"
-#include "agent/registry/duration.h"
-#include "agent/registry/http.h"
-#include "agent/registry/url.h"
+#include "agent/http/client.h"
+#include "agent/http/url.h"
 
-namespace prebake::registry {
+namespace prebake::http {
 namespace {
 
 namespace asio = boost::asio;
 namespace beast = boost::beast;
-namespace http = boost::beast::http;
+namespace beast_http = boost::beast::http;
 namespace ssl = boost::asio::ssl;
 using asio::ip::tcp;
 using boost::system::error_code;
@@ -52,8 +52,8 @@ constexpr std::chrono::seconds kIdleTime{60};
 constexpr std::chrono::seconds kTimePerAddress{5};
 
 using TlsStream = beast::ssl_stream<beast::tcp_stream>;
-using Parser = http::response_parser<http::buffer_body>;
-using Message = http::request<http::string_body>;
+using Parser = beast_http::response_parser<beast_http::buffer_body>;
+using Message = beast_http::request<beast_http::string_body>;
 
 struct Connection {
     explicit Connection(asio::io_context& context)
@@ -117,33 +117,33 @@ class Pool {
 };
 
 bool closed_by_peer(const error_code& failure) {
-    return failure == http::error::end_of_stream || failure == http::error::partial_message ||
-           failure == asio::error::eof || failure == asio::error::connection_reset ||
-           failure == asio::error::connection_aborted || failure == asio::error::broken_pipe ||
-           failure == ssl::error::stream_truncated;
+    return failure == beast_http::error::end_of_stream ||
+           failure == beast_http::error::partial_message || failure == asio::error::eof ||
+           failure == asio::error::connection_reset || failure == asio::error::connection_aborted ||
+           failure == asio::error::broken_pipe || failure == ssl::error::stream_truncated;
 }
 
 /// For a connection that failed after it was established.
-Error broken(const error_code& failure, const std::string& peer, const HttpTimeouts& timeouts) {
+Error broken(const error_code& failure, const std::string& peer, const Timeouts& timeouts) {
     if (failure == beast::error::timeout) {
-        return Error(Errc::timed_out, peer + " sent nothing for " + in_seconds(timeouts.stall));
+        return Error(Errc::timed_out,
+                     peer + " sent nothing for " + format_duration(timeouts.stall));
     }
     if (closed_by_peer(failure)) return Error(Errc::unavailable, peer + " closed the connection");
-    if (failure == http::error::header_limit) {
+    if (failure == beast_http::error::header_limit) {
         return Error(Errc::corrupt, peer + " answers with a header of more than 64 KiB");
     }
-    if (failure.category() == error_code(http::error::bad_version).category()) {
+    if (failure.category() == error_code(beast_http::error::bad_version).category()) {
         return Error(Errc::corrupt, peer + " does not speak HTTP/1.1: " + failure.message(),
                      "check that a registry listens at this port");
     }
     return Error(Errc::unavailable, "the connection to " + peer + " broke: " + failure.message());
 }
 
-Error unreachable(const error_code& failure, const std::string& peer,
-                  const HttpTimeouts& timeouts) {
+Error unreachable(const error_code& failure, const std::string& peer, const Timeouts& timeouts) {
     if (failure == beast::error::timeout) {
         return Error(Errc::timed_out,
-                     "cannot connect to " + peer + " within " + in_seconds(timeouts.connect));
+                     "cannot connect to " + peer + " within " + format_duration(timeouts.connect));
     }
     const bool no_address = failure.category() == asio::error::get_netdb_category() ||
                             failure.category() == asio::error::get_addrinfo_category();
@@ -160,7 +160,7 @@ Error unreachable(const error_code& failure, const std::string& peer,
 
 /// For a TLS handshake that failed; `verdict` is OpenSSL's about the certificate.
 Error no_tls(const error_code& failure, long verdict, const std::string& peer,
-             const HttpTimeouts& timeouts) {
+             const Timeouts& timeouts) {
     if (failure == beast::error::timeout) return unreachable(failure, peer, timeouts);
     if (verdict == X509_V_OK) {
         return Error(Errc::unavailable,
@@ -211,26 +211,26 @@ asio::awaitable<Transfer> on_stream(Connection& connection, Operation operation)
     co_return transfer;
 }
 
-Message message_for(const HttpRequest& request, const Url& url, const std::string& user_agent) {
-    http::verb verb = http::verb::get;
+Message message_for(const Request& request, const Url& url, const std::string& user_agent) {
+    beast_http::verb verb = beast_http::verb::get;
     switch (request.method) {
         case Method::get:
             break;
         case Method::head:
-            verb = http::verb::head;
+            verb = beast_http::verb::head;
             break;
         case Method::post:
-            verb = http::verb::post;
+            verb = beast_http::verb::post;
             break;
         case Method::put:
-            verb = http::verb::put;
+            verb = beast_http::verb::put;
             break;
     }
     Message message(verb, url.target, 11);
-    message.set(http::field::host, url.host_header);
-    message.set(http::field::user_agent, user_agent);
+    message.set(beast_http::field::host, url.host_header);
+    message.set(beast_http::field::user_agent, user_agent);
     // Digests and ranges are over the bytes as they are stored.
-    message.set(http::field::accept_encoding, "identity");
+    message.set(beast_http::field::accept_encoding, "identity");
     for (const auto& [name, value] : request.headers) {
         const bool clean = std::ranges::none_of(
             name + value, [](char c) { return static_cast<unsigned char>(c) < ' '; });
@@ -248,7 +248,7 @@ Message message_for(const HttpRequest& request, const Url& url, const std::strin
 /// What the client and its responses share; lives as long as any of them.
 class Core {
   public:
-    Core(HttpTimeouts timeouts, std::string user_agent)
+    Core(Timeouts timeouts, std::string user_agent)
         : timeouts_(timeouts), user_agent_(std::move(user_agent)) {
         error_code failure;
         verifying_.set_default_verify_paths(failure);
@@ -261,7 +261,7 @@ class Core {
             context->set_options(ssl::context::no_tlsv1 | ssl::context::no_tlsv1_1);
         }
         thread_ = std::thread([this] {
-            ::pthread_setname_np(::pthread_self(), "registry-io");
+            ::pthread_setname_np(::pthread_self(), "http-client");
             context_.run();
         });
     }
@@ -275,7 +275,7 @@ class Core {
     Core(const Core&) = delete;
     Core& operator=(const Core&) = delete;
 
-    std::unique_ptr<Reply> send(const HttpRequest& request, const std::stop_token& stop) {
+    std::unique_ptr<Reply> send(const Request& request, const std::stop_token& stop) {
         const Url url = parse_url(request.url);
         const Message message = message_for(request, url, user_agent_);
         return run(exchange(url, request.tls, message), stop);
@@ -436,24 +436,24 @@ class Core {
         reply.parser.emplace();
         connection.socket().expires_after(timeouts_.stall);
         auto write = [&message](auto& stream, auto token) {
-            return http::async_write(stream, message, token);
+            return beast_http::async_write(stream, message, token);
         };
         const Transfer sent = co_await on_stream(connection, write);
         if (sent.failure) co_return sent.failure;
         for (int interim = 0; interim <= kMaxInterimAnswers; ++interim) {
             Parser& parser = reply.parser.emplace();
-            parser.skip(message.method() == http::verb::head);
+            parser.skip(message.method() == beast_http::verb::head);
             const error_code failure = co_await read_header(connection, parser);
             if (failure || parser.get().result_int() >= 200) co_return failure;
         }
-        co_return error_code(http::error::bad_status);
+        co_return error_code(beast_http::error::bad_status);
     }
 
     asio::awaitable<error_code> read_header(Connection& connection, Parser& parser) {
         parser.header_limit(kMaxHeaderBytes);
         parser.body_limit(boost::none);  // callers know how much they want
         auto read = [&connection, &parser](auto& stream, auto token) {
-            return http::async_read_some(stream, connection.buffer, parser, token);
+            return beast_http::async_read_some(stream, connection.buffer, parser, token);
         };
         // Set once: the whole header has to arrive in that time.
         connection.socket().expires_after(timeouts_.stall);
@@ -463,7 +463,7 @@ class Core {
             const Transfer got = co_await on_stream(connection, read);
             if (got.failure) co_return got.failure;
             bytes += got.bytes;
-            if (bytes > kMaxHeaderBytes) co_return error_code(http::error::header_limit);
+            if (bytes > kMaxHeaderBytes) co_return error_code(beast_http::error::header_limit);
         }
         co_return error_code();
     }
@@ -481,14 +481,14 @@ class Core {
             // Set for each piece that arrives: a slow registry is not a stalled one.
             connection.socket().expires_after(timeouts_.stall);
             auto read = [&connection, &parser](auto& stream, auto token) {
-                return http::async_read_some(stream, connection.buffer, parser, token);
+                return beast_http::async_read_some(stream, connection.buffer, parser, token);
             };
             Transfer got = co_await on_stream(connection, read);
             const bool progressed = filled != buffer.size() - body.size;
             filled = buffer.size() - body.size;
             overhead = progressed ? 0 : overhead + got.bytes;
-            if (overhead > kMaxHeaderBytes) got.failure = http::error::header_limit;
-            if (got.failure && got.failure != http::error::need_buffer) {
+            if (overhead > kMaxHeaderBytes) got.failure = beast_http::error::header_limit;
+            if (got.failure && got.failure != beast_http::error::need_buffer) {
                 reply.failure = broken(got.failure, reply.peer, timeouts_);
                 if (filled == 0) throw Error(*reply.failure);
                 co_return filled;
@@ -507,7 +507,7 @@ class Core {
         reply.connection.reset();
     }
 
-    const HttpTimeouts timeouts_;
+    const Timeouts timeouts_;
     const std::string user_agent_;
     ssl::context verifying_{ssl::context::tls_client};
     ssl::context unverifying_{ssl::context::tls_client};
@@ -517,7 +517,7 @@ class Core {
     std::thread thread_;
 };
 
-class BeastResponse : public HttpResponse {
+class BeastResponse : public Response {
   public:
     BeastResponse(std::shared_ptr<Core> core, std::unique_ptr<Reply> reply, std::stop_token stop)
         : core_(std::move(core)), reply_(std::move(reply)), stop_(std::move(stop)) {
@@ -542,13 +542,12 @@ class BeastResponse : public HttpResponse {
     std::stop_token stop_;
 };
 
-class BeastClient : public HttpClient {
+class BeastClient : public Client {
   public:
-    BeastClient(HttpTimeouts timeouts, std::string user_agent)
+    BeastClient(Timeouts timeouts, std::string user_agent)
         : core_(std::make_shared<Core>(timeouts, std::move(user_agent))) {}
 
-    std::unique_ptr<HttpResponse> send(const HttpRequest& request,
-                                       const std::stop_token& stop) override {
+    std::unique_ptr<Response> send(const Request& request, const std::stop_token& stop) override {
         return std::make_unique<BeastResponse>(core_, core_->send(request, stop), stop);
     }
 
@@ -558,8 +557,8 @@ class BeastClient : public HttpClient {
 
 }  // namespace
 
-std::unique_ptr<HttpClient> make_beast_client(HttpTimeouts timeouts, std::string user_agent) {
+std::unique_ptr<Client> make_client(Timeouts timeouts, std::string user_agent) {
     return std::make_unique<BeastClient>(timeouts, std::move(user_agent));
 }
 
-}  // namespace prebake::registry
+}  // namespace prebake::http

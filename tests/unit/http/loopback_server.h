@@ -16,7 +16,7 @@
 #include <thread>
 #include <utility>
 
-namespace prebake::registry {
+namespace prebake::http {
 
 /// One accepted connection, plain. Ends of the peer end what waits here.
 class ServerConnection {
@@ -121,4 +121,4 @@ class LoopbackServer {
     std::jthread thread_;
 };
 
-}  // namespace prebake::registry
+}  // namespace prebake::http

@@ -1,10 +1,10 @@
-#include "agent/registry/url.h"
+#include "agent/http/url.h"
 
 #include <doctest/doctest.h>
 
 #include "agent/base/error.h"
 
-namespace prebake::registry {
+namespace prebake::http {
 namespace {
 
 TEST_CASE("URLs come apart into what a connection needs") {
@@ -93,4 +93,4 @@ TEST_CASE("values are percent-encoded for queries and forms") {
 }
 
 }  // namespace
-}  // namespace prebake::registry
+}  // namespace prebake::http

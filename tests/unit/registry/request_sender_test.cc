@@ -1,4 +1,4 @@
-#include "agent/registry/transport.h"
+#include "agent/registry/request_sender.h"
 
 #include <doctest/doctest.h>
 
@@ -10,14 +10,14 @@ namespace {
 
 const oci::Reference kRepository = oci::Reference::parse("reg.example/a:1");
 const oci::Reference kLocal = oci::Reference::parse("localhost:5000/a:1");
-const RegistryRequest kRequest{
-    .method = Method::get, .path = "/v2/a/blobs/x", .headers = {{"Range", "bytes=5-"}}};
+const RepositoryRequest kRequest{
+    .method = http::Method::get, .path = "/v2/a/blobs/x", .headers = {{"Range", "bytes=5-"}}};
 const std::string kUrl = "https://reg.example/v2/a/blobs/x";
 const std::string kTokenUrl = "https://auth.example/t?service=s&scope=repository%3Aa%3Apull";
-const Headers kBearer = {{"WWW-Authenticate",
-                          R"(Bearer realm="https://auth.example/t",service="s",)"
-                          R"(scope="repository:a:pull")"}};
-const Headers kInvalidToken = {
+const http::Headers kBearer = {{"WWW-Authenticate",
+                                R"(Bearer realm="https://auth.example/t",service="s",)"
+                                R"(scope="repository:a:pull")"}};
+const http::Headers kInvalidToken = {
     {"WWW-Authenticate",
      R"(Bearer realm="https://auth.example/t",service="s",error="invalid_token")"}};
 
@@ -28,9 +28,9 @@ Credentials password() {
     return credentials;
 }
 
-Transport transport(std::vector<Step> steps,
-                    std::shared_ptr<CredentialSource> credentials = FixedCredentials::none()) {
-    return Transport(std::make_shared<ScriptedHttp>(std::move(steps)), std::move(credentials));
+RequestSender sender(std::vector<Step> steps,
+                     std::shared_ptr<CredentialSource> credentials = FixedCredentials::none()) {
+    return RequestSender(std::make_shared<ScriptedHttp>(std::move(steps)), std::move(credentials));
 }
 
 Step redirect(std::string from, std::string to, int status = 307) {
@@ -38,7 +38,7 @@ Step redirect(std::string from, std::string to, int status = 307) {
 }
 
 TEST_CASE("a challenge is answered with a token, which is used again") {
-    auto registry = transport({
+    auto registry = sender({
         {.url = kUrl, .without = {"Authorization"}, .status = 401, .headers = kBearer},
         {.url = kTokenUrl, .body = R"({"token":"t1"})"},
         {.url = kUrl, .with = {{"Authorization", "Bearer t1"}, {"Range", "bytes=5-"}}},
@@ -49,7 +49,7 @@ TEST_CASE("a challenge is answered with a token, which is used again") {
 }
 
 TEST_CASE("a token that the registry calls invalid is fetched anew, once") {
-    auto registry = transport({
+    auto registry = sender({
         {.url = kUrl, .status = 401, .headers = kBearer},
         {.url = kTokenUrl, .body = R"({"token":"SECRET1"})"},
         {.url = kUrl, .with = {{"Authorization", "Bearer SECRET1"}}},
@@ -85,7 +85,7 @@ TEST_CASE("refusals say whether there were credentials and where they belong") {
                  "credential helper \"ecr-login\""},
          }) {
         CAPTURE(row.name);
-        auto registry = transport(
+        auto registry = sender(
             {
                 {.url = kUrl, .status = 401, .headers = kBearer},
                 {.url = kTokenUrl, .body = R"({"token":"SECRET"})"},
@@ -100,7 +100,7 @@ TEST_CASE("refusals say whether there were credentials and where they belong") {
         CHECK(contains(error.message(), "DENIED: requested access denied"));
         CHECK(contains(error.next_step(), row.next_step));
     }
-    auto registry = transport(
+    auto registry = sender(
         {
             {.url = kUrl, .status = 401, .headers = {{"WWW-Authenticate", "Basic"}}},
             {.url = kUrl, .with = {{"Authorization", "Basic dTpTRUNSRVQ="}}, .status = 401},
@@ -115,7 +115,7 @@ TEST_CASE("redirects to another host or port are followed without authorization,
     for (const std::string elsewhere :
          {"https://cdn.example/b?sig=SECRET", "https://reg.example:8443/b"}) {
         CAPTURE(elsewhere);
-        auto registry = transport({
+        auto registry = sender({
             {.url = kUrl, .status = 401, .headers = kBearer},
             {.url = kTokenUrl, .body = R"({"token":"t"})"},
             redirect(kUrl, elsewhere),
@@ -133,7 +133,7 @@ TEST_CASE("redirects to another host or port are followed without authorization,
 TEST_CASE("redirects within the registry keep the authorization") {
     for (const int status : {301, 302, 303, 307, 308}) {
         CAPTURE(status);
-        auto registry = transport({
+        auto registry = sender({
             {.url = kUrl, .status = 401, .headers = kBearer},
             {.url = kTokenUrl, .body = R"({"token":"t"})"},
             redirect(kUrl, "/elsewhere", status),
@@ -146,7 +146,7 @@ TEST_CASE("redirects within the registry keep the authorization") {
 TEST_CASE("redirects that must not be followed") {
     struct Row {
         std::string name;
-        Headers headers;
+        http::Headers headers;
         Errc code;
     };
     const std::vector<Row> rows = {
@@ -160,25 +160,25 @@ TEST_CASE("redirects that must not be followed") {
     };
     for (const Row& row : rows) {
         CAPTURE(row.name);
-        auto registry = transport({{.url = kUrl, .status = 307, .headers = row.headers}});
+        auto registry = sender({{.url = kUrl, .status = 307, .headers = row.headers}});
         CHECK(error_of([&] { registry.send(kRepository, kRequest, {}); }).code() == row.code);
     }
 }
 
 TEST_CASE("ten redirects are followed, the eleventh is an error") {
     const std::vector<Step> eleven(11, redirect(kUrl, kUrl));
-    auto too_many = transport(eleven);
+    auto too_many = sender(eleven);
     CHECK(error_of([&] { too_many.send(kRepository, kRequest, {}); }).code() == Errc::unsupported);
     std::vector<Step> ten(10, redirect(kUrl, kUrl));
     ten.push_back({.url = kUrl});
-    auto enough = transport(ten);
+    auto enough = sender(ten);
     CHECK(enough.send(kRepository, kRequest, {})->status == 200);
 }
 
 TEST_CASE("what the redirect's target refuses is its own") {
     for (const int status : {401, 403, 416, 503}) {
         CAPTURE(status);
-        auto registry = transport(
+        auto registry = sender(
             {redirect(kUrl, "https://cdn.example/b?sig=SECRET"),
              {.url = "https://cdn.example/b?sig=SECRET", .status = status, .headers = kBearer}});
         const Error error = error_of([&] { registry.send(kRepository, kRequest, {}); });
@@ -187,9 +187,9 @@ TEST_CASE("what the redirect's target refuses is its own") {
 }
 
 TEST_CASE("an expected refusal is returned, any other status is thrown") {
-    RegistryRequest request = kRequest;
-    request.expected_refusal = 416;
-    auto registry = transport({{.url = kUrl, .status = 416}, {.url = kUrl, .status = 404}});
+    RepositoryRequest request = kRequest;
+    request.expected_error_status = 416;
+    auto registry = sender({{.url = kUrl, .status = 416}, {.url = kUrl, .status = 404}});
     CHECK(registry.send(kRepository, request, {})->status == 416);
     CHECK(error_of([&] { registry.send(kRepository, request, {}); }).code() == Errc::not_found);
 }
@@ -199,8 +199,8 @@ TEST_CASE("a loopback registry is asked by TLS first, and then where it answered
     const std::string plain = "http://localhost:5000/v2/a/blobs/x";
     const Error refused(Errc::unavailable, "the TLS handshake failed");
     SUBCASE("plain") {
-        auto registry = transport({
-            {.url = secure, .refuses = refused, .tls = TlsVerification::none},
+        auto registry = sender({
+            {.url = secure, .refuses = refused, .tls = http::TlsVerification::none},
             {.url = plain},
             {.url = plain},
             {.url = plain, .refuses = refused},
@@ -210,21 +210,21 @@ TEST_CASE("a loopback registry is asked by TLS first, and then where it answered
         CHECK(error_of([&] { registry.send(kLocal, kRequest, {}); }).code() == Errc::unavailable);
     }
     SUBCASE("TLS") {
-        auto registry = transport({{.url = secure}, {.url = secure, .refuses = refused}});
+        auto registry = sender({{.url = secure}, {.url = secure, .refuses = refused}});
         CHECK(registry.send(kLocal, kRequest, {})->status == 200);
         CHECK(error_of([&] { registry.send(kLocal, kRequest, {}); }).code() == Errc::unavailable);
     }
     SUBCASE("an answer is an answer") {
-        auto registry = transport({{.url = secure, .status = 503}});
+        auto registry = sender({{.url = secure, .status = 503}});
         CHECK(error_of([&] { registry.send(kLocal, kRequest, {}); }).code() == Errc::unavailable);
     }
     SUBCASE("neither") {
-        auto registry = transport({{.url = secure, .refuses = refused},
-                                   {.url = plain, .refuses = Error(Errc::unavailable, "refused")}});
+        auto registry = sender({{.url = secure, .refuses = refused},
+                                {.url = plain, .refuses = Error(Errc::unavailable, "refused")}});
         CHECK(error_of([&] { registry.send(kLocal, kRequest, {}); }).message() == "refused");
     }
     SUBCASE("another failure is not taken for a missing TLS") {
-        auto registry = transport({{.url = secure, .refuses = Error(Errc::cancelled, "stop")}});
+        auto registry = sender({{.url = secure, .refuses = Error(Errc::cancelled, "stop")}});
         CHECK(error_of([&] { registry.send(kLocal, kRequest, {}); }).code() == Errc::cancelled);
     }
 }

@@ -1,11 +1,11 @@
-#include "agent/registry/transport.h"
+#include "agent/registry/request_sender.h"
 
 #include <utility>
 
 #include "agent/base/error.h"
+#include "agent/http/url.h"
 #include "agent/registry/challenge.h"
 #include "agent/registry/status.h"
-#include "agent/registry/url.h"
 
 namespace prebake::registry {
 namespace {
@@ -18,17 +18,18 @@ bool is_redirect(int status) {
 }
 
 /// The URL that a redirect from `url` leads to.
-std::string redirect_target(const HttpResponse& response, const std::string& url) {
-    const auto location = find_header(response.headers, "Location");
+std::string redirect_target(const http::Response& response, const std::string& url) {
+    const auto location = http::find_header(response.headers, "Location");
     if (!location) {
-        throw Error(Errc::corrupt, parse_url(url).authority() + " redirects without a Location");
+        throw Error(Errc::corrupt,
+                    http::parse_url(url).authority() + " redirects without a Location");
     }
-    std::string target =
-        in_context(parse_url(url).authority(), [&] { return resolve_location(url, *location); });
-    if (parse_url(url).tls && !parse_url(target).tls) {
+    std::string target = in_context(http::parse_url(url).authority(),
+                                    [&] { return http::resolve_location(url, *location); });
+    if (http::parse_url(url).tls && !http::parse_url(target).tls) {
         throw Error(Errc::permission_denied,
-                    parse_url(url).authority() + " redirects to " + parse_url(target).origin() +
-                        ", which is not encrypted",
+                    http::parse_url(url).authority() + " redirects to " +
+                        http::parse_url(target).origin() + ", which is not encrypted",
                     "let it redirect to https");
     }
     return target;
@@ -36,13 +37,13 @@ std::string redirect_target(const HttpResponse& response, const std::string& url
 
 }  // namespace
 
-Transport::Transport(std::shared_ptr<HttpClient> http,
-                     std::shared_ptr<CredentialSource> credentials)
-    : http_(std::move(http)), authorizer_(http_, std::move(credentials)) {}
+RequestSender::RequestSender(std::shared_ptr<http::Client> client,
+                             std::shared_ptr<CredentialSource> credentials)
+    : client_(std::move(client)), authorizer_(client_, std::move(credentials)) {}
 
-std::unique_ptr<HttpResponse> Transport::send(const oci::Reference& repository,
-                                              const RegistryRequest& request,
-                                              const std::stop_token& stop) {
+std::unique_ptr<http::Response> RequestSender::send(const oci::Reference& repository,
+                                                    const RepositoryRequest& request,
+                                                    const std::stop_token& stop) {
     std::vector<Endpoint> endpoints = candidates(repository.registry);
     for (; endpoints.size() > 1; endpoints.erase(endpoints.begin())) {
         try {
@@ -59,10 +60,10 @@ std::unique_ptr<HttpResponse> Transport::send(const oci::Reference& repository,
     return send_to(endpoints.front(), repository, request, stop);
 }
 
-std::unique_ptr<HttpResponse> Transport::send_to(const Endpoint& endpoint,
-                                                 const oci::Reference& repository,
-                                                 const RegistryRequest& request,
-                                                 const std::stop_token& stop) {
+std::unique_ptr<http::Response> RequestSender::send_to(const Endpoint& endpoint,
+                                                       const oci::Reference& repository,
+                                                       const RepositoryRequest& request,
+                                                       const std::stop_token& stop) {
     const Audience audience{.registry = repository.registry,
                             .endpoint = endpoint,
                             .scope = "repository:" + repository.repository + ":pull"};
@@ -70,14 +71,14 @@ std::unique_ptr<HttpResponse> Transport::send_to(const Endpoint& endpoint,
     Reply reply = follow(audience, request, authorization, stop);
     if (reply.response->status == 401 && reply.redirected_to.empty()) {
         const auto challenges =
-            parse_challenges(find_headers(reply.response->headers, "WWW-Authenticate"));
-        discard_body(*reply.response);
-        authorization = authorizer_.answer(audience, challenges, authorization, stop);
+            parse_challenges(http::find_headers(reply.response->headers, "WWW-Authenticate"));
+        http::discard_body(*reply.response);
+        authorization = authorizer_.authorize(audience, challenges, authorization, stop);
         reply = follow(audience, request, authorization, stop);
     }
     const int status = reply.response->status;
     if ((status >= 200 && status < 300) ||
-        (status == request.expected_refusal && reply.redirected_to.empty())) {
+        (status == request.expected_error_status && reply.redirected_to.empty())) {
         return std::move(reply.response);
     }
     if (!reply.redirected_to.empty()) {
@@ -94,26 +95,27 @@ std::unique_ptr<HttpResponse> Transport::send_to(const Endpoint& endpoint,
     throw_status(*reply.response, who, hint);
 }
 
-Transport::Reply Transport::follow(const Audience& audience, const RegistryRequest& request,
-                                   const std::optional<std::string>& authorization,
-                                   const std::stop_token& stop) {
-    const std::string registry = parse_url(audience.endpoint.base_url).authority();
-    HttpRequest http_request{.method = request.method,
-                             .url = audience.endpoint.base_url + request.path,
-                             .headers = request.headers,
-                             .body = {},
-                             .tls = audience.endpoint.tls};
+RequestSender::Reply RequestSender::follow(const Audience& audience,
+                                           const RepositoryRequest& request,
+                                           const std::optional<std::string>& authorization,
+                                           const std::stop_token& stop) {
+    const std::string registry = http::parse_url(audience.endpoint.base_url).authority();
+    http::Request http_request{.method = request.method,
+                               .url = audience.endpoint.base_url + request.path,
+                               .headers = request.headers,
+                               .body = {},
+                               .tls = audience.endpoint.tls};
     if (authorization) http_request.headers.emplace_back("Authorization", *authorization);
     std::string redirected_to;
     for (int redirects = 0; redirects <= kMaxRedirects; ++redirects) {
-        auto response = http_->send(http_request, stop);
+        auto response = client_->send(http_request, stop);
         if (redirects == 0) remember(audience.registry, audience.endpoint);
         if (!is_redirect(response->status)) {
             return Reply{.response = std::move(response), .redirected_to = redirected_to};
         }
-        discard_body(*response);
+        http::discard_body(*response);
         http_request.url = redirect_target(*response, http_request.url);
-        const Url target = parse_url(http_request.url);
+        const http::Url target = http::parse_url(http_request.url);
         http_request.tls = tls_towards(target.host, audience.endpoint);
         if (target.authority() != registry) {
             // For good: signed URLs refuse it, and whoever redirects back to the registry is not
@@ -126,14 +128,14 @@ Transport::Reply Transport::follow(const Audience& audience, const RegistryReque
                 "the registry redirects more than " + std::to_string(kMaxRedirects) + " times");
 }
 
-std::vector<Endpoint> Transport::candidates(const std::string& registry) {
+std::vector<Endpoint> RequestSender::candidates(const std::string& registry) {
     const std::lock_guard lock(mutex_);
     const auto found = answering_.find(registry);
     if (found != answering_.end()) return {found->second};
     return endpoints_of(registry);
 }
 
-void Transport::remember(const std::string& registry, const Endpoint& endpoint) {
+void RequestSender::remember(const std::string& registry, const Endpoint& endpoint) {
     const std::lock_guard lock(mutex_);
     answering_.emplace(registry, endpoint);
 }

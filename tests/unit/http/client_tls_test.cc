@@ -7,13 +7,16 @@
 #include <filesystem>
 #include <memory>
 
-#include "agent/registry/http.h"
-#include "agent/registry/status.h"
-#include "tests/unit/registry/loopback_server.h"
-#include "tests/unit/registry/scripted_http.h"
+#include "agent/base/stream.h"
+#include "agent/http/client.h"
+#include "tests/unit/http/error_of.h"
+#include "tests/unit/http/loopback_server.h"
 
-namespace prebake::registry {
+namespace prebake::http {
 namespace {
+
+using tests::contains;
+using tests::error_of;
 
 using namespace std::chrono_literals;
 
@@ -109,15 +112,15 @@ class TrustStore {
     std::string file_;
 };
 
-HttpRequest get(std::string url, TlsVerification tls) {
-    HttpRequest request;
+Request get(std::string url, TlsVerification tls) {
+    Request request;
     request.url = std::move(url);
     request.tls = tls;
     return request;
 }
 
-std::unique_ptr<HttpClient> client() {
-    return make_beast_client({.connect = 20s, .stall = 20s}, "x");
+std::unique_ptr<Client> client() {
+    return make_client({.connect = 20s, .stall = 20s}, "x");
 }
 
 TEST_CASE("certificates are verified against the trust store and the name") {
@@ -159,7 +162,7 @@ TEST_CASE("certificates are verified against the trust store and the name") {
         std::optional<TrustStore> trust;
         if (row.in_trust_store) trust.emplace(identity);
         const auto http = client();
-        const HttpRequest request =
+        const Request request =
             get(std::string("https://") + row.host + ":" + server.port() + "/?SECRET",
                 row.verification);
         if (row.body != nullptr) {
@@ -177,7 +180,7 @@ TEST_CASE("certificates are verified against the trust store and the name") {
 TEST_CASE("an idle unverified connection does not serve a verified request") {
     const Identity identity = make_identity("DNS:localhost", -60, 60);
     LoopbackServer server(serve_tls(identity));
-    const auto http = make_beast_client({.connect = 2s, .stall = 20s}, "x");
+    const auto http = make_client({.connect = 2s, .stall = 20s}, "x");
     const std::string url = "https://localhost:" + server.port() + "/";
     for (int i = 0; i < 2; ++i) {
         CHECK(read_up_to(*http->send(get(url, TlsVerification::none), {}), 100) == "localhost");
@@ -205,4 +208,4 @@ TEST_CASE("TLS to a server that speaks plain HTTP is unavailable") {
 }
 
 }  // namespace
-}  // namespace prebake::registry
+}  // namespace prebake::http

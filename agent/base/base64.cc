@@ -1,9 +1,9 @@
-#include "agent/registry/base64.h"
+#include "agent/base/base64.h"
 
 #include <cstddef>
 #include <cstdint>
 
-namespace prebake::registry {
+namespace prebake {
 namespace {
 
 constexpr std::string_view kAlphabet =
@@ -47,4 +47,4 @@ std::optional<std::string> base64_decode(std::string_view text) {
     return bytes;
 }
 
-}  // namespace prebake::registry
+}  // namespace prebake

@@ -1,8 +1,8 @@
-#include "agent/registry/base64.h"
+#include "agent/base/base64.h"
 
 #include <doctest/doctest.h>
 
-namespace prebake::registry {
+namespace prebake {
 namespace {
 
 TEST_CASE("the vectors of RFC 4648, and bytes that are no text") {
@@ -29,4 +29,4 @@ TEST_CASE("what is not canonical base64 is refused") {
 }
 
 }  // namespace
-}  // namespace prebake::registry
+}  // namespace prebake

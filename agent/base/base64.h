@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-namespace prebake::registry {
+namespace prebake {
 
 /// RFC 4648 section 4, with padding.
 std::string base64_encode(std::string_view bytes);
@@ -12,4 +12,4 @@ std::string base64_encode(std::string_view bytes);
 /// Nothing if `text` is not canonical base64 with padding.
 std::optional<std::string> base64_decode(std::string_view text);
 
-}  // namespace prebake::registry
+}  // namespace prebake

@@ -1,8 +1,8 @@
-#include "agent/registry/http.h"
+#include "agent/http/client.h"
 
 #include <doctest/doctest.h>
 
-namespace prebake::registry {
+namespace prebake::http {
 namespace {
 
 TEST_CASE("headers are found without regard to case") {
@@ -15,4 +15,4 @@ TEST_CASE("headers are found without regard to case") {
 }
 
 }  // namespace
-}  // namespace prebake::registry
+}  // namespace prebake::http

@@ -4,29 +4,32 @@
 #include <future>
 #include <thread>
 
-#include "agent/registry/http.h"
-#include "agent/registry/status.h"
-#include "tests/unit/registry/loopback_server.h"
-#include "tests/unit/registry/scripted_http.h"
+#include "agent/base/stream.h"
+#include "agent/http/client.h"
+#include "tests/unit/http/error_of.h"
+#include "tests/unit/http/loopback_server.h"
 
-namespace prebake::registry {
+namespace prebake::http {
 namespace {
+
+using tests::contains;
+using tests::error_of;
 
 using namespace std::chrono_literals;
 
 constexpr std::string_view kOk = "HTTP/1.1 200 OK\r\n";
 
-std::unique_ptr<HttpClient> client(std::chrono::milliseconds stall = 20s) {
-    return make_beast_client({.connect = 20s, .stall = stall}, "prebake/test");
+std::unique_ptr<Client> client(std::chrono::milliseconds stall = 20s) {
+    return make_client({.connect = 20s, .stall = stall}, "prebake/test");
 }
 
-HttpRequest get(std::string url) {
-    HttpRequest request;
+Request get(std::string url) {
+    Request request;
     request.url = std::move(url);
     return request;
 }
 
-std::string body_of(HttpResponse& response) {
+std::string body_of(Response& response) {
     return read_up_to(response, 64U << 20).value();
 }
 
@@ -61,7 +64,7 @@ TEST_CASE("a request says what is needed and no more") {
         received.set_value(connection.read_request());
         connection.send(answer(""));
     });
-    HttpRequest request = get(server.url("/v2/a?x=%20y#fragment"));
+    Request request = get(server.url("/v2/a?x=%20y#fragment"));
     request.headers = {{"Range", "bytes=5-"}};
     CHECK(client()->send(request, {})->status == 200);
     const std::string text = received.get_future().get();
@@ -81,7 +84,7 @@ TEST_CASE("a post carries its body") {
         received.set_value(text);
         connection.send(answer(""));
     });
-    HttpRequest request = get(server.url("/"));
+    Request request = get(server.url("/"));
     request.method = Method::post;
     request.body = "a=b";
     CHECK(client()->send(request, {})->status == 200);
@@ -141,7 +144,7 @@ TEST_CASE("HEAD, 204 and 304 have no body") {
         CAPTURE(status);
         LoopbackServer server(
             always(std::string("HTTP/1.1 ") + status + "\r\nContent-Length: 1234\r\n\r\n"));
-        HttpRequest request = get(server.url("/"));
+        Request request = get(server.url("/"));
         request.method = Method::head;
         const auto http = client();
         for (int i = 0; i < 2; ++i) {
@@ -312,7 +315,7 @@ TEST_CASE("a server that falls silent is given up") {
     SUBCASE("within the TLS handshake") {
         LoopbackServer server(
             [](ServerConnection& connection, int) { connection.wait_for_close(); });
-        const auto http = make_beast_client({.connect = 100ms, .stall = 20s}, "x");
+        const auto http = make_client({.connect = 100ms, .stall = 20s}, "x");
         CHECK(error_of([&] { http->send(get(server.url("/", "https")), {}); }).code() ==
               Errc::timed_out);
     }
@@ -382,7 +385,7 @@ TEST_CASE("hosts that cannot be reached") {
 
 TEST_CASE("requests that must not be sent") {
     CHECK(error_of([&] { client()->send(get("ftp://a/SECRET"), {}); }).code() == Errc::usage);
-    HttpRequest injected = get("http://127.0.0.1/");
+    Request injected = get("http://127.0.0.1/");
     injected.headers = {{"Authorization", "Bearer SECRET\r\nX: y"}};
     CHECK(error_of([&] { client()->send(injected, {}); }).code() == Errc::usage);
 }
@@ -429,4 +432,4 @@ TEST_CASE("a response outlives its client") {
 }
 
 }  // namespace
-}  // namespace prebake::registry
+}  // namespace prebake::http

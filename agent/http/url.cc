@@ -1,13 +1,14 @@
-#include "agent/registry/url.h"
+#include "agent/http/url.h"
 
 #include <algorithm>
 #include <boost/url.hpp>
 #include <charconv>
 #include <cstdint>
 
+#include "agent/base/ascii.h"
 #include "agent/base/error.h"
 
-namespace prebake::registry {
+namespace prebake::http {
 namespace {
 
 namespace urls = boost::urls;
@@ -47,9 +48,7 @@ Url parse_url(std::string_view text) {
     Url url;
     url.tls = parsed->scheme_id() == urls::scheme::https;
     url.host = parsed->encoded_host_address();  // decoded, %0a would reach the Host header
-    std::ranges::transform(url.host, url.host.begin(), [](char c) {
-        return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    });
+    std::ranges::transform(url.host, url.host.begin(), to_lower);
     const std::string default_port = url.tls ? "443" : "80";
     url.port = std::string(parsed->port());
     if (url.port.empty()) url.port = default_port;
@@ -75,4 +74,4 @@ std::string percent_encode(std::string_view text) {
     return urls::encode(text, urls::unreserved_chars);
 }
 
-}  // namespace prebake::registry
+}  // namespace prebake::http

@@ -3,7 +3,7 @@
 #include <string>
 #include <string_view>
 
-namespace prebake::registry {
+namespace prebake::http {
 
 /// The parts of an absolute http or https URL that a connection and its request need.
 struct Url {
@@ -30,4 +30,4 @@ std::string resolve_location(std::string_view base, std::string_view location);
 /// `text` percent-encoded so that it may stand in a query or in a form.
 std::string percent_encode(std::string_view text);
 
-}  // namespace prebake::registry
+}  // namespace prebake::http

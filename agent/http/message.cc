@@ -1,0 +1,45 @@
+#include "agent/http/message.h"
+
+#include <algorithm>
+
+#include "agent/base/ascii.h"
+#include "agent/base/error.h"
+
+namespace prebake::http {
+namespace {
+
+/// Reading more than this costs more than a new connection.
+constexpr std::size_t kMaxDiscardedBytes = 64UL << 10;
+
+bool same_name(std::string_view a, std::string_view b) {
+    return std::ranges::equal(a, b, {}, to_lower, to_lower);
+}
+
+}  // namespace
+
+std::optional<std::string> find_header(const Headers& headers, std::string_view name) {
+    for (const auto& [key, value] : headers) {
+        if (same_name(key, name)) return value;
+    }
+    return std::nullopt;
+}
+
+std::vector<std::string> find_headers(const Headers& headers, std::string_view name) {
+    std::vector<std::string> values;
+    for (const auto& [key, value] : headers) {
+        if (same_name(key, name)) values.push_back(value);
+    }
+    return values;
+}
+
+void discard_body(Response& response) {
+    if (response.content_length.value_or(0) > kMaxDiscardedBytes) return;
+    try {
+        read_up_to(response, kMaxDiscardedBytes);
+    } catch (const Error&) {
+        // The connection is closed instead of being used again.
+        return;
+    }
+}
+
+}  // namespace prebake::http

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "agent/base/stream.h"
+
+namespace prebake::http {
+
+enum class Method { get, head, post, put };
+
+/// Header names are compared without regard to case.
+using Headers = std::vector<std::pair<std::string, std::string>>;
+std::optional<std::string> find_header(const Headers& headers, std::string_view name);
+std::vector<std::string> find_headers(const Headers& headers, std::string_view name);
+
+enum class TlsVerification { system_trust_store, none };
+
+struct Request {
+    Method method = Method::get;
+    std::string url;  ///< absolute, http or https
+    Headers headers;
+    std::string body;  ///< of a post or put
+    TlsVerification tls = TlsVerification::system_trust_store;
+};
+
+/// A response whose header has arrived. The body is read through Source; the connection goes back
+/// to the pool when the body was read to its end, and is closed otherwise. Use from one thread.
+/// If the connection breaks, the bytes that arrived before are delivered first: after a short read,
+/// read again; it returns 0 or throws.
+class Response : public Source {
+  public:
+    int status = 0;
+    Headers headers;
+    std::optional<std::uint64_t> content_length;
+};
+
+/// Reads a short body to its end so that the connection can be used again; does nothing for a long
+/// one. Errors are ignored.
+void discard_body(Response& response);
+
+}  // namespace prebake::http
