@@ -68,7 +68,6 @@ UNWANTED = (
     ("thereby|therein|thereof|thereupon|thereafter|therefrom", "this way, in it, of it, then"),
     ("thereto|hereby|herein|hereof|whereby|wherein|whereof|whereupon", "with it, in it, then"),
     ("nought|naught|aught", "nothing, zero, anything"),
-    ("of whom|for whom|to whom", "use a sentence of its own"),
 )
 # Quotations: the license; a text that names the words to find them.
 EXEMPT = {"LICENSE", "tests/lint/prose.py"}
