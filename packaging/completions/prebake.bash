@@ -1,7 +1,7 @@
-# Completion of prebake(1) for bash. Loaded by bash-completion, but uses nothing of it.
+# Completion of prebake(1) for bash. bash-completion loads it, but it needs nothing from there.
 # shellcheck shell=bash
 
-# The identity items of `prebake seal --list`; nothing if it cannot be asked.
+# The identity items of `prebake seal --list`; nothing if that fails.
 _prebake_items() {
     "${COMP_WORDS[0]}" seal --list --json 2>/dev/null |
         sed -n 's/^ *"name": "\([a-z0-9-]*\)",*$/\1/p'
@@ -11,7 +11,7 @@ _prebake_reply() { # WORDS [WORD]
     mapfile -t COMPREPLY < <(compgen -W "$1" -- "${2-$cur}")
 }
 
-# What may stand after the option $1: fails if that takes no value.
+# Completes the value of the option $1. Fails if that option takes no value.
 _prebake_value() {
     local before=
     case $1 in
@@ -47,7 +47,7 @@ _prebake() {
     local i command=
     COMPREPLY=()
 
-    # Readline takes the "=" between an option and its value for a word.
+    # Readline makes the "=" between an option and its value a word of its own.
     if [[ $cur == = ]]; then
         cur=
     elif [[ $prev == = ]]; then
@@ -60,7 +60,7 @@ _prebake() {
         case ${COMP_WORDS[i]} in
             -f | --file | --config | --lock | -a | --address | --state-dir | --log-level | -n | \
                 --namespace | --snapshotter)
-                i=$((i + 1)) # its value is no command
+                i=$((i + 1)) # its value is not a command
                 [[ ${COMP_WORDS[i]-} != = ]] || i=$((i + 1))
                 ;;
             plan | bake | verify | seal | firstboot | status | daemon | kubelet-config)

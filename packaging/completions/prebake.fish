@@ -1,6 +1,6 @@
 # Completion of prebake(1) for fish.
 
-# The identity items of `prebake seal --list`, after the ones that are there already.
+# The identity items of `prebake seal --list`, after those already on the command line.
 function __prebake_items
     set -l before (string match --regex '^.*,' -- (commandline -ct | string replace --regex '^--[a-z]*=' ''))
     for item in (prebake seal --list --json 2>/dev/null \
@@ -15,9 +15,9 @@ set -l none "not __fish_seen_subcommand_from $commands"
 complete -c prebake -f
 complete -c prebake -n $none -a plan -d 'Show what would be fetched'
 complete -c prebake -n $none -a bake -d 'Fetch, verify, unpack, name and pin images'
-complete -c prebake -n $none -a verify -d 'Check that what was baked is there and usable'
+complete -c prebake -n $none -a verify -d 'Check that everything that was baked is present and usable'
 complete -c prebake -n $none -a seal -d 'Remove the identity and the secrets of the builder'
-complete -c prebake -n $none -a firstboot -d 'Claim a fresh identity'
+complete -c prebake -n $none -a firstboot -d 'Claim a new identity'
 complete -c prebake -n $none -a status -d 'Show whether this node is ready'
 complete -c prebake -n $none -a daemon -d 'Keep baked images usable'
 complete -c prebake -n $none -a kubelet-config -d 'Print what belongs in the configuration of the kubelet'
@@ -25,17 +25,17 @@ complete -c prebake -n $none -l version -d 'Print the version'
 
 complete -c prebake -s h -l help -d 'Print help'
 complete -c prebake -l config -r -F -d 'Configuration file'
-complete -c prebake -l state-dir -x -a '(__fish_complete_directories)' -d 'Where the state is kept'
+complete -c prebake -l state-dir -x -a '(__fish_complete_directories)' -d 'Directory of the state'
 complete -c prebake -s a -l address -r -F -d 'Socket of containerd'
 complete -c prebake -s n -l namespace -x -a 'k8s.io moby default' -d 'Namespace of containerd'
 complete -c prebake -l snapshotter -x -a 'overlayfs native soci' -d 'Snapshotter to unpack into'
-complete -c prebake -l log-level -x -a 'error warn info debug' -d 'What is told on stderr'
+complete -c prebake -l log-level -x -a 'error warn info debug' -d 'Level of messages on stderr'
 complete -c prebake -l json -d 'Print the report as JSON'
-complete -c prebake -s q -l quiet -d 'Print errors only'
+complete -c prebake -s q -l quiet -d 'Print only errors'
 
 set -l images '__fish_seen_subcommand_from plan bake'
 complete -c prebake -n $images -s f -l file -r -F -d 'Image list'
-complete -c prebake -n $images -l platform -x -a 'linux/amd64 linux/arm64' -d 'Platform of the machines to come'
+complete -c prebake -n $images -l platform -x -a 'linux/amd64 linux/arm64' -d 'Platform of the nodes'
 complete -c prebake -n '__fish_seen_subcommand_from plan' -l lock -r -F -d 'Write the list with digests'
 
 set -l bake '__fish_seen_subcommand_from bake'
@@ -44,28 +44,28 @@ complete -c prebake -n $bake -l no-space-check -d 'Start even if the disk is cle
 
 set -l verify '__fish_seen_subcommand_from verify'
 complete -c prebake -n $verify -l deep -d 'Read every blob and compare its digest'
-complete -c prebake -n $verify -l sealed -d 'Check also that nothing of the builder is left'
+complete -c prebake -n $verify -l sealed -d 'Also check that nothing of the builder is left'
 
 set -l seal '__fish_seen_subcommand_from seal'
 complete -c prebake -n $seal -l check -d 'Only report what of the builder is left'
 complete -c prebake -n $seal -l list -d 'Only show the identity items'
-complete -c prebake -n $seal -l at-shutdown -d 'Seal as the last thing before power-off'
+complete -c prebake -n $seal -l at-shutdown -d 'Seal as the last step before power-off'
 complete -c prebake -n $seal -l disarm -d 'Undo --at-shutdown'
 complete -c prebake -n $seal -l root -x -a '(__fish_complete_directories)' -d 'Work on a machine image'
-complete -c prebake -n $seal -l dry-run -d 'List every path, change nothing'
-complete -c prebake -n $seal -s y -l yes -d 'Do not ask'
+complete -c prebake -n $seal -l dry-run -d 'List every path that would change'
+complete -c prebake -n $seal -s y -l yes -d 'Do not ask for confirmation'
 complete -c prebake -n $seal -l only -x -a '(__prebake_items)' -d 'Only these items'
-complete -c prebake -n $seal -l skip -x -a '(__prebake_items)' -d 'Not these items'
+complete -c prebake -n $seal -l skip -x -a '(__prebake_items)' -d 'All except these items'
 complete -c prebake -n $seal -l also -x -a '(__prebake_items)' -d 'Also these items'
 
 complete -c prebake -n '__fish_seen_subcommand_from firstboot' -l online -d 'The second half, with a network'
 
 set -l status_command '__fish_seen_subcommand_from status'
-complete -c prebake -n $status_command -l format -x -a 'text json brief prometheus' -d 'Form of the report'
+complete -c prebake -n $status_command -l format -x -a 'text json brief prometheus' -d 'Format of the report'
 complete -c prebake -n $status_command -l brief -d 'One line, for node-problem-detector'
 complete -c prebake -n $status_command -l wait -d 'Wait until the node is ready'
 
 set -l kubelet '__fish_seen_subcommand_from kubelet-config'
-complete -c prebake -n $kubelet -l check -d 'Only look for records that make the kubelet pull again'
+complete -c prebake -n $kubelet -l check -d 'Find records that make the kubelet pull again'
 complete -c prebake -n $kubelet -l kubernetes -x -d 'Version of the kubelet'
 complete -c prebake -n $kubelet -l kubelet-root -x -a '(__fish_complete_directories)' -d 'Directory of the kubelet'

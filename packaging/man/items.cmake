@@ -1,4 +1,4 @@
-# Fills the template's @ITEMS@ with what `prebake seal --list --json` says.
+# Replaces @ITEMS@ in the template with the output of `prebake seal --list --json`.
 cmake_minimum_required(VERSION 3.22)
 include(${CMAKE_CURRENT_LIST_DIR}/roff.cmake)
 file(READ ${ITEMS_FILE} json)

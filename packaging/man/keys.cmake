@@ -1,9 +1,9 @@
-# Fills the template's @KEYS@ with what packaging/prebake.toml says: its comments, keys and defaults.
+# Replaces @KEYS@ in the template with the comments, keys and defaults of packaging/prebake.toml.
 cmake_minimum_required(VERSION 3.22)
 include(${CMAKE_CURRENT_LIST_DIR}/roff.cmake)
 file(READ ${CONFFILE} rest)
 
-# By string commands alone: in CMake's lists, brackets and semicolons have a meaning.
+# Only string commands: brackets and semicolons have a meaning in CMake's lists.
 set(KEYS "")
 set(text "")
 while(NOT rest STREQUAL "")
@@ -26,9 +26,9 @@ while(NOT rest STREQUAL "")
         string(APPEND KEYS ".SS [${CMAKE_MATCH_1}]\n")
         set(text "")
     elseif(line STREQUAL "")
-        set(text "") # the file's own introduction
+        set(text "") # the introduction of the file
     else()
-        message(FATAL_ERROR "${CONFFILE}: neither a comment, a table nor a key: ${line}")
+        message(FATAL_ERROR "${CONFFILE}: not a comment, a table or a key: ${line}")
     endif()
 endwhile()
 configure_file(${TEMPLATE} ${PAGE} @ONLY)

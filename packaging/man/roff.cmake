@@ -1,4 +1,4 @@
-# Text as roff(7) takes it: hyphens that can be copied, no accidental requests.
+# Escapes text for roff(7): hyphens stay copyable, and no line becomes a request.
 function(roff out text)
     string(REPLACE "\\" "\\e" text "${text}")
     string(REPLACE "-" "\\-" text "${text}")

@@ -15,28 +15,28 @@ packer {
 
 variable "image_list" {
   type        = string
-  description = "File with the images to bake: one reference a line, or TOML."
+  description = "File with the images to bake: one reference per line, or TOML."
 }
 
 variable "package" {
   type        = string
-  description = "The rpm of prebake."
+  description = "The .rpm of prebake."
 }
 
 variable "ami_name" {
   type        = string
-  description = "Name of the image that is made. EC2 wants it to be new."
+  description = "Name of the new image. It must not exist in EC2 yet."
 }
 
 variable "kubernetes_version" {
   type        = string
-  description = "Of the cluster; chooses the newest EKS image to begin with."
+  description = "Version of the cluster. Selects the newest EKS image as the parent image."
   default     = "1.33"
 }
 
 variable "source_ami" {
   type        = string
-  description = "Id of the image to begin with, in place of the newest one."
+  description = "ID of the parent image, instead of the newest EKS image."
   default     = ""
 }
 
@@ -47,13 +47,13 @@ variable "region" {
 
 variable "instance_type" {
   type        = string
-  description = "Of the builder. Its architecture must be that of the nodes and of the package."
+  description = "Type of the builder. Its architecture must match the nodes and the package."
   default     = "m6i.xlarge"
 }
 
 variable "volume_size" {
   type        = number
-  description = "GiB of the root volume. `prebake plan` says what the images need."
+  description = "Size of the root volume in GiB. `prebake plan` shows what the images need."
   default     = 60
 }
 
@@ -81,7 +81,7 @@ source "amazon-ebs" "node" {
   dynamic "source_ami_filter" {
     for_each = var.source_ami == "" ? ["newest"] : []
     content {
-      # The account that EKS publishes its images from.
+      # The account that publishes the EKS images.
       owners      = ["602401143452"]
       most_recent = true
       filters = {
@@ -101,13 +101,13 @@ source "amazon-ebs" "node" {
     delete_on_termination = true
   }
 
-  # The builder's metadata holds credentials of its instance profile.
+  # The metadata service returns credentials of the instance profile.
   metadata_options {
     http_endpoint = "enabled"
     http_tokens   = "required"
   }
 
-  # What packaging/karpenter selects by.
+  # packaging/karpenter selects images by these tags.
   tags = {
     Name               = var.ami_name
     prebake            = "yes"
@@ -118,7 +118,7 @@ source "amazon-ebs" "node" {
 build {
   sources = ["source.amazon-ebs.node"]
 
-  # Seal takes away what lies in /tmp.
+  # The seal removes files in /tmp.
   provisioner "file" {
     source      = var.package
     destination = "/tmp/prebake.rpm"
@@ -130,7 +130,7 @@ build {
   }
 
   provisioner "shell" {
-    # Root's own home, where prebake looks for the credentials of registries.
+    # -H: prebake searches for the credentials of registries in root's home.
     execute_command = "chmod +x '{{ .Path }}'; sudo -H env {{ .Vars }} '{{ .Path }}'"
     environment_vars = [
       "IMAGE_LIST=${basename(var.image_list)}",
@@ -139,21 +139,21 @@ build {
     inline_shebang = "/bin/bash -e"
     inline = [
       "set -uo pipefail",
-      # sshd is there before cloud-init has ended, and what it still writes would be there after the seal.
-      # 2: done, with warnings.
+      # sshd starts before cloud-init ends, and files that cloud-init writes after the seal would
+      # stay. 2: done, with warnings.
       "cloud-init status --wait || test $? -eq 2",
 
       "dnf -y install /tmp/prebake.rpm",
       "install -m 0644 \"/tmp/$IMAGE_LIST\" /etc/prebake/images.d/",
 
-      # On a node nodeadm writes containerd's configuration and starts it. A builder is in no cluster, so
-      # nodeadm does neither. What containerd has built in will do for the bake: the store is the same
-      # /var/lib/containerd, and with which snapshotter and sandbox image CRI will run is known on the
-      # node only, where the daemon puts right what differs.
+      # On a node nodeadm writes containerd's configuration and starts it. A builder is not in a
+      # cluster, so nodeadm does neither. containerd's defaults are enough for the bake: the store
+      # is the same /var/lib/containerd. Only the node knows the snapshotter and the sandbox image
+      # of CRI; the daemon repairs there what differs.
       "systemctl start containerd.service",
 
-      # Passwords of ECR hold for 12 hours. They are kept in memory alone; the configuration that the image
-      # came with is left as it is.
+      # Passwords of ECR are valid for 12 hours. They are stored only in memory, and the
+      # configuration of the parent image is not changed.
       "if [ -n \"$ECR_REGISTRIES\" ]; then",
       "  auths=",
       "  for registry in $ECR_REGISTRIES; do",
@@ -171,20 +171,20 @@ build {
     ]
   }
 
-  # The last provisioner. Seal removes authorized_keys, so that nobody can log in any more: the
-  # connection that is open lives on, a new one would be refused. What is to be done after the seal must
-  # therefore stand in this script. Nor may sudo be called in between: it writes to the logs, and the rule that
-  # allows it has been removed, too. With ssh_interface = "session_manager" the SSM agent, which seal stops, is
-  # the connection: then let the script be "prebake seal --at-shutdown" alone.
+  # The last provisioner. The seal removes authorized_keys: the open connection stays, but a new
+  # login fails. Everything after the seal must be in this script. Do not call sudo after the seal:
+  # it writes to the logs, and the rule that allows it is removed. With ssh_interface =
+  # "session_manager" the connection needs the SSM agent, which the seal stops: then use only
+  # "prebake seal --at-shutdown" in this script.
   provisioner "shell" {
     execute_command = "chmod +x '{{ .Path }}'; sudo env {{ .Vars }} '{{ .Path }}'"
     inline_shebang  = "/bin/bash -e"
     inline = [
       "prebake seal --yes",
-      # Ends with 4, and so ends the build, if anything of the builder is left.
+      # Exits with 4, which fails the build, if anything of the builder is left.
       "prebake seal --check",
     ]
-    # It lay in /tmp and is gone.
+    # The script was in /tmp, which is empty now.
     skip_clean = true
   }
 }

@@ -15,22 +15,22 @@ packer {
 
 variable "image_list" {
   type        = string
-  description = "File with the images to bake: one reference a line, or TOML."
+  description = "File with the images to bake: one reference per line, or TOML."
 }
 
 variable "package" {
   type        = string
-  description = "The deb of prebake."
+  description = "The .deb of prebake."
 }
 
 variable "ami_name" {
   type        = string
-  description = "Name of the image that is made. EC2 wants it to be new."
+  description = "Name of the new image. It must not exist in EC2 yet."
 }
 
 variable "source_ami" {
   type        = string
-  description = "Id of the image to begin with, in place of the newest Ubuntu 24.04."
+  description = "ID of the parent image, instead of the newest Ubuntu 24.04."
   default     = ""
 }
 
@@ -41,13 +41,13 @@ variable "region" {
 
 variable "instance_type" {
   type        = string
-  description = "Of the builder. Its architecture must be that of the hosts and of the package."
+  description = "Type of the builder. Its architecture must match the hosts and the package."
   default     = "m6i.large"
 }
 
 variable "volume_size" {
   type        = number
-  description = "GiB of the root volume. `prebake plan` says what the images need."
+  description = "Size of the root volume in GiB. `prebake plan` shows what the images need."
   default     = 40
 }
 
@@ -95,7 +95,7 @@ source "amazon-ebs" "host" {
 build {
   sources = ["source.amazon-ebs.host"]
 
-  # Seal takes away what lies in /tmp.
+  # The seal removes files in /tmp.
   provisioner "file" {
     source      = var.package
     destination = "/tmp/prebake.deb"
@@ -107,7 +107,7 @@ build {
   }
 
   provisioner "shell" {
-    # Root's own home, where prebake looks for the credentials of registries.
+    # -H: prebake searches for the credentials of registries in root's home.
     execute_command = "chmod +x '{{ .Path }}'; sudo -H env {{ .Vars }} '{{ .Path }}'"
     environment_vars = [
       "IMAGE_LIST=${basename(var.image_list)}",
@@ -115,45 +115,47 @@ build {
     ]
     inline_shebang = "/bin/bash -e"
     inline = [
-      # cloud-init still writes apt's sources when sshd is there, and more after that. 2: done, with warnings.
+      # cloud-init still writes apt's sources and other files after sshd has started. 2: done, with
+      # warnings.
       "cloud-init status --wait || test $? -eq 2",
 
-      # Docker has an image store of its own, unless it is told to use containerd's, where prebake bakes.
-      # Written before Docker starts for the first time: images do not move from one store to the other.
+      # Docker must use containerd's image store, where prebake bakes. This is written before Docker
+      # starts for the first time: images do not move from one store to the other.
       "install -d /etc/docker",
       "echo '{\"features\": {\"containerd-snapshotter\": true}}' >/etc/docker/daemon.json",
       "apt-get -q -o DPkg::Lock::Timeout=300 update",
       "apt-get -q -y -o DPkg::Lock::Timeout=300 install docker.io /tmp/prebake.deb",
 
-      # Docker's namespace, for every list that names none, and for the daemon on the hosts.
+      # Docker's namespace, for lists that set none and for the daemon on the hosts.
       "printf '[containerd]\\nnamespaces = [\"moby\"]\\n' >/etc/prebake/conf.d/docker.toml",
       "install -m 0644 \"/tmp/$IMAGE_LIST\" /etc/prebake/images.d/",
 
       "prebake plan",
       "prebake bake --progress=plain",
       "prebake verify --deep",
-      # For the log of the build: these Docker has now.
+      # For the build log: the images that Docker has now.
       "docker image ls --digests",
 
-      # On the hosts Docker starts when they are there, or when readiness.deadline has passed.
+      # On the hosts Docker starts when the images are usable, or when readiness.deadline has
+      # passed.
       "systemctl add-wants docker.service prebake-ready.target",
     ]
   }
 
-  # The last provisioner. Seal removes authorized_keys, so that nobody can log in any more: the
-  # connection that is open lives on, a new one would be refused. What is to be done after the seal must
-  # therefore stand in this script. Nor may sudo be called in between: it writes to the logs, and the rule that
-  # allows it has been removed, too. With ssh_interface = "session_manager" the SSM agent, which seal stops, is
-  # the connection: then let the script be "prebake seal --at-shutdown" alone.
+  # The last provisioner. The seal removes authorized_keys: the open connection stays, but a new
+  # login fails. Everything after the seal must be in this script. Do not call sudo after the seal:
+  # it writes to the logs, and the rule that allows it is removed. With ssh_interface =
+  # "session_manager" the connection needs the SSM agent, which the seal stops: then use only
+  # "prebake seal --at-shutdown" in this script.
   provisioner "shell" {
     execute_command = "chmod +x '{{ .Path }}'; sudo env {{ .Vars }} '{{ .Path }}'"
     inline_shebang  = "/bin/bash -e"
     inline = [
       "prebake seal --yes",
-      # Ends with 4, and so ends the build, if anything of the builder is left.
+      # Exits with 4, which fails the build, if anything of the builder is left.
       "prebake seal --check",
     ]
-    # It lay in /tmp and is gone.
+    # The script was in /tmp, which is empty now.
     skip_clean = true
   }
 }

@@ -1,5 +1,5 @@
-# Run by cpack on what was installed, before it becomes a package: the tree is laid out for Debian, and this
-# is what Fedora's family has otherwise.
+# cpack runs this on the installed tree before it packages it. The tree has Debian's layout; this
+# changes it to the layout of Fedora's family.
 if(CPACK_GENERATOR STREQUAL RPM)
     set(share ${CPACK_TEMPORARY_INSTALL_DIRECTORY}/usr/share)
     file(REMOVE_RECURSE ${share}/lintian)
@@ -9,7 +9,8 @@ if(CPACK_GENERATOR STREQUAL RPM)
     endif()
 endif()
 
-# rpmbuild makes later times earlier only: what was built before the last commit would keep its own.
+# rpmbuild only clamps later times. Files that were built before the last commit would keep their
+# own.
 if(DEFINED ENV{SOURCE_DATE_EPOCH})
     execute_process(
         COMMAND find ${CPACK_TEMPORARY_INSTALL_DIRECTORY} -exec touch -h -d @$ENV{SOURCE_DATE_EPOCH} {} +
