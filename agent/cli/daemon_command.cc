@@ -13,7 +13,6 @@
 #include "agent/base/error.h"
 #include "agent/base/file.h"
 #include "agent/cli/commands.h"
-#include "agent/cli/containerd_config.h"
 #include "agent/cli/file_watch.h"
 #include "agent/cli/identity_facts.h"
 #include "agent/cli/log.h"
@@ -121,7 +120,7 @@ class Service {
                                                    invocation_.state_dir.string());
                     },
                 .configured_runtime =
-                    [this] { return read_containerd_config(config_.containerd_config); },
+                    [this] { return containerd::read_config_file(config_.containerd_config); },
                 .note = note};
     }
 

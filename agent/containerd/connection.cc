@@ -165,6 +165,10 @@ const std::stop_token& Connection::stop() const {
     return impl_->stop();
 }
 
+bool ends_session(const Error& error) {
+    return error.code() == Errc::unavailable || error.code() == Errc::cancelled;
+}
+
 Connection::Version Connection::version() const {
     namespace api = ::containerd::services::version::v1;
     api::VersionResponse response;

@@ -6,6 +6,8 @@
 #include <stop_token>
 #include <string>
 
+#include "agent/base/error.h"
+
 namespace prebake::containerd {
 
 inline constexpr const char* kDefaultAddress = "/run/containerd/containerd.sock";
@@ -50,5 +52,10 @@ class Connection {
   private:
     std::unique_ptr<Impl> impl_;
 };
+
+/// True if `error` is about containerd as a whole, not about the object of the call: containerd is
+/// gone (unavailable), or a stop was requested (cancelled). Work on many objects ends with such an
+/// error instead of recording it for one of them.
+bool ends_session(const Error& error);
 
 }  // namespace prebake::containerd

@@ -8,17 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "agent/containerd/config_file.h"
 #include "agent/node/board.h"
 #include "agent/node/conditions.h"
 #include "agent/node/pin_budget.h"
 
 namespace prebake::node {
-
-/// What containerd's own configuration file says of CRI; empty where it says nothing.
-struct ConfiguredRuntime {
-    std::string snapshotter;
-    std::string sandbox_image;
-};
 
 enum class Severity { error, warning, info, debug };
 
@@ -30,7 +25,7 @@ struct KeeperOptions {
     std::string snapshotter;  ///< empty: the one that CRI really uses
     std::string prebake_version;
     std::function<IdentityFacts()> identity;
-    std::function<ConfiguredRuntime()> configured_runtime;
+    std::function<containerd::ConfiguredRuntime()> configured_runtime;
     /// For the log: each thing once.
     std::function<void(Severity, const std::string&)> note;
 };

@@ -33,8 +33,9 @@ std::string normalised(const std::string& name) {
 }  // namespace
 
 Runtime::Answer Runtime::ask() {
-    const ConfiguredRuntime configured =
-        options_.configured_runtime ? options_.configured_runtime() : ConfiguredRuntime();
+    const containerd::ConfiguredRuntime configured = options_.configured_runtime
+                                                         ? options_.configured_runtime()
+                                                         : containerd::ConfiguredRuntime();
     Answer answer{.snapshotter = options_.snapshotter, .sandbox_image = {}};
     ask_cri(answer);
     if (answer.snapshotter.empty()) answer.snapshotter = configured.snapshotter;

@@ -50,7 +50,7 @@ LIBRARIES = (
     ("zlib", ("layer",)),
     ("spdlog/", ("cli",)),
     ("CLI/", ("cli",)),
-    ("toml++/", ("cli", "registry")),
+    ("toml++/", ("cli", "containerd/config_file.cc")),
 )
 # Headers of libc and of the kernel; the C++ library's have neither a slash nor an extension.
 SYSTEM = re.compile(r"^([a-z0-9_]+(\.h)?|(sys|linux|netinet|arpa|net|bits)/[a-z0-9_/]+\.h)$")

@@ -1,6 +1,9 @@
-#include "agent/cli/containerd_config.h"
+#include "agent/containerd/config_file.h"
 
 #include <glob.h>
+
+#define TOML_ENABLE_FORMATTERS 0
+#include <toml++/toml.h>
 
 #include <initializer_list>
 #include <set>
@@ -9,9 +12,8 @@
 
 #include "agent/base/error.h"
 #include "agent/base/file.h"
-#include "agent/cli/toml.h"
 
-namespace prebake::cli {
+namespace prebake::containerd {
 namespace {
 
 constexpr std::size_t kMaxFileBytes = 1UL << 20;
@@ -30,7 +32,8 @@ std::string string_at(const toml::table& root, std::initializer_list<std::string
     return text == nullptr ? std::string() : text->get();
 }
 
-/// Version 3 has the images apart from the runtime; versions 1 and 2 differ in the plugin's name.
+/// Version 3 has a plugin for images besides that for the runtime; versions 1 and 2 name the one
+/// plugin differently.
 constexpr std::string_view kImagesPlugin = "io.containerd.cri.v1.images";
 constexpr std::string_view kCriPlugins[] = {"io.containerd.grpc.v1.cri", "cri"};
 
@@ -38,7 +41,7 @@ void take(std::string& value, std::string found) {
     if (!found.empty()) value = std::move(found);
 }
 
-void take_from(const toml::table& root, node::ConfiguredRuntime& runtime) {
+void take_from(const toml::table& root, ConfiguredRuntime& runtime) {
     for (const std::string_view plugin : kCriPlugins) {
         take(runtime.snapshotter,
              string_at(root, {"plugins", plugin, "containerd", "snapshotter"}));
@@ -61,16 +64,29 @@ std::vector<std::filesystem::path> matching(const std::filesystem::path& importe
     return files;
 }
 
-/// What is imported overrides what imports it. Each file counts once, as for containerd: a pattern
-/// may match the file that it stands in.
-void read_into(const std::filesystem::path& file, node::ConfiguredRuntime& runtime,
+/// The patterns of `imports`: an array of strings, or one string.
+std::vector<std::string> imports_of(const toml::table& root) {
+    std::vector<std::string> patterns;
+    const toml::node* imports = root.get("imports");
+    if (imports == nullptr) return patterns;
+    if (const auto* one = imports->as_string()) patterns.push_back(one->get());
+    if (const toml::array* all = imports->as_array()) {
+        for (const toml::node& element : *all) {
+            if (const auto* pattern = element.as_string()) patterns.push_back(pattern->get());
+        }
+    }
+    return patterns;
+}
+
+/// An imported file overrides the file that imports it. Each file is read once, as containerd does
+/// it: a pattern may match the importing file itself.
+/// @throws Error, toml::parse_error for a file that cannot be read.
+void read_into(const std::filesystem::path& file, ConfiguredRuntime& runtime,
                std::set<std::filesystem::path>& seen) {
     if (seen.size() == kMaxFiles || !seen.insert(file.lexically_normal()).second) return;
-    const toml::table root = parse_toml(read_file(file, kMaxFileBytes), file.string());
+    const toml::table root = toml::parse(read_file(file, kMaxFileBytes), file.string());
     take_from(root, runtime);
-    const toml::node* imports = root.get("imports");
-    if (imports == nullptr) return;
-    for (const std::string& pattern : strings_value(*imports, "imports")) {
+    for (const std::string& pattern : imports_of(root)) {
         for (const std::filesystem::path& imported : matching(file, pattern)) {
             read_into(imported, runtime, seen);
         }
@@ -79,16 +95,18 @@ void read_into(const std::filesystem::path& file, node::ConfiguredRuntime& runti
 
 }  // namespace
 
-node::ConfiguredRuntime read_containerd_config(const std::filesystem::path& file) {
-    node::ConfiguredRuntime runtime;
+ConfiguredRuntime read_config_file(const std::filesystem::path& file) {
+    ConfiguredRuntime runtime;
+    std::set<std::filesystem::path> seen;
     try {
-        std::set<std::filesystem::path> seen;
         read_into(file, runtime, seen);
     } catch (const Error&) {
-        // containerd runs by it, or does not run: either way it is not for us to complain of.
+        return runtime;
+    } catch (const toml::parse_error&) {
+        // containerd itself reports a malformed file, and does not start with it.
         return runtime;
     }
     return runtime;
 }
 
-}  // namespace prebake::cli
+}  // namespace prebake::containerd

@@ -1,12 +1,14 @@
-#include "agent/cli/containerd_config.h"
+#include "agent/containerd/config_file.h"
 
 #include <doctest/doctest.h>
 
 #include <fstream>
+#include <string>
+#include <vector>
 
 #include "tests/unit/temporary_directory.h"
 
-namespace prebake::cli {
+namespace prebake::containerd {
 namespace {
 
 namespace fs = std::filesystem;
@@ -16,14 +18,14 @@ struct File {
     std::string text;
 };
 
-node::ConfiguredRuntime read(const std::vector<File>& files) {
+ConfiguredRuntime read(const std::vector<File>& files) {
     const TemporaryDirectory directory;
     for (const File& file : files) {
         const fs::path path = directory.path() / file.name;
         fs::create_directories(path.parent_path());
         std::ofstream(path) << file.text;
     }
-    return read_containerd_config(directory.path() / "config.toml");
+    return read_config_file(directory.path() / "config.toml");
 }
 
 constexpr const char* kVersion2 = R"(version = 2
@@ -33,7 +35,7 @@ sandbox_image = "registry.example/pause:2"
 snapshotter = "native"
 )";
 
-TEST_CASE("the snapshotter and the sandbox image, in every form") {
+TEST_CASE("the snapshotter and the sandbox image are read from every version") {
     struct Row {
         const char* name;
         std::vector<File> files;
@@ -63,8 +65,8 @@ TEST_CASE("the snapshotter and the sandbox image, in every form") {
                    "plugins = 7\n[proxy_plugins.cri]\nsnapshotter = \"no\"\nsandbox_image = 1\n"}},
                  "",
                  ""},
-             Row{"no TOML", {{"config.toml", "[plugins\n"}}, "", ""},
-             Row{"what is imported counts more, the later the more",
+             Row{"not TOML", {{"config.toml", "[plugins\n"}}, "", ""},
+             Row{"an import overrides its importer, a later import an earlier one",
                  {{"config.toml", std::string("imports = [\"conf.d/*.toml\"]\n") + kVersion2},
                   {"conf.d/10.toml", snapshotter_of_3},
                   {"conf.d/20.toml",
@@ -85,15 +87,15 @@ TEST_CASE("the snapshotter and the sandbox image, in every form") {
                  "registry.example/pause:2"},
          }) {
         CAPTURE(row.name);
-        const node::ConfiguredRuntime runtime = read(row.files);
+        const ConfiguredRuntime runtime = read(row.files);
         CHECK(runtime.snapshotter == row.snapshotter);
         CHECK(runtime.sandbox_image == row.sandbox_image);
     }
 }
 
-TEST_CASE("files that all import each other are read once each") {
+TEST_CASE("each of the files that import each other is read once") {
     std::vector<File> files{{"config.toml", "imports = [\"*.toml\"]\n"}};
-    // Read again at each import they would be read 12! times.
+    // If every import read its file again, there would be 12! reads.
     for (char c = 'a'; c < 'm'; ++c) {
         files.push_back({std::string(1, c) + ".toml", "imports = [\"*.toml\"]\n"});
     }
@@ -102,4 +104,4 @@ TEST_CASE("files that all import each other are read once each") {
 }
 
 }  // namespace
-}  // namespace prebake::cli
+}  // namespace prebake::containerd
