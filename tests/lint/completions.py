@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The completions, asked as each shell asks them. PREBAKE names the program, whose identity items
+"""The completions, called as each shell calls them. PREBAKE is the program, whose identity items
 they offer."""
 
 import os
@@ -14,7 +14,7 @@ SECONDS = 60
 
 COMMANDS = {"plan", "bake", "verify", "seal", "firstboot", "status", "daemon", "kubelet-config"}
 
-# What is typed, what must be offered, and what must not.
+# What is typed, what must be offered, and what must not be offered.
 ROWS = (
     ("prebake ", COMMANDS, {"--file", "auto"}),
     ("prebake ba", {"bake"}, {"plan"}),
@@ -42,7 +42,7 @@ ROWS = (
     ("prebake kubelet-config --k", {"--kubernetes", "--kubelet-root"}, {"--check"}),
 )
 
-# As readline calls a completion: the line in words, "=" being a word of its own.
+# As readline calls a completion: the line is split into words, and "=" is a word.
 BASH = r"""
 source "$1/prebake.bash"
 complete -p prebake | grep -q -- '-F _prebake prebake' || exit 1
@@ -57,11 +57,11 @@ done
 FISH = r"""
 source $argv[1]/prebake.fish
 complete -C $argv[2] | string split --fields 1 \t
-true # string fails when nothing was to be split
+true # string fails if there was nothing to split
 """
 
-# A shell in a terminal of its own, in which a key completes and says what compadd was given. Where
-# a function only asks for what matches (-O, -A, -D), it is left alone.
+# A shell in its own terminal, in which a key completes and prints what compadd got. Calls that only
+# query matches (-O, -A, -D) are passed through.
 ZSH_INSIDE = r"""
 PS1= PS2=
 fpath=($COMPLETIONS $fpath)

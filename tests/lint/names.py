@@ -8,13 +8,13 @@ import tree
 CODE = (".h", ".cc")
 TEXT = (".h", ".cc", ".py", ".proto", ".cmake", ".txt", ".sh", "")
 MAX_COLUMNS = 100
-MAX_LINES = 600  # of a file of agent/; past 400 it has probably two subjects
+MAX_LINES = 600  # of a file of agent/; with more than 400 it probably has two subjects
 LOWER_SNAKE = re.compile(r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)*$")
-# Names that others chose.
+# Names that other tools require.
 FOREIGN = {"CMakeLists.txt", "CMakePresets.json", "README.md", "CHANGELOG.md", "LICENSE"}
-# In pieces, because this file is looked at too.
+# In pieces, because this file is checked as well.
 UNFINISHED = re.compile(r"\b(" + "TO" + "DO|FIX" + "ME|X" + r"XX)\b")
-# But for literals (10ms): there is no other way to have them.
+# Except literals (10ms): there is no other way to use them.
 USING_NAMESPACE = re.compile(r"^\s*using\s+namespace\s+(?!std::\w*literals;)")
 
 
@@ -29,7 +29,7 @@ def findings_in(path, text):
         found.append(f"{path}: has no #pragma once")
     lines = text.splitlines()
     if path.parts[0] == "agent" and len(lines) > MAX_LINES:
-        found.append(f"{path}: {len(lines)} lines: has it one subject?")
+        found.append(f"{path}: {len(lines)} lines: does it have only one subject?")
     for number, line in enumerate(lines, 1):
         if UNFINISHED.search(line):
             found.append(f"{path}:{number}: unfinished work is an issue, not a comment")

@@ -1,10 +1,10 @@
 #!/usr/bin/python3
-"""The examples for image pipelines: valid for the tool that reads them, and true of prebake.
+"""The examples for image pipelines are valid for the tools that read them, and correct for prebake.
 
-PREBAKE names the program, whose --help is asked. Packer validates its templates, with the builder
-for Amazon that version 1.6 brings along. The others have no validator that works here, so what
-their references say is written down below. cloud-init has one, but is not to be installed for a
-test: it would set up the machine anew at its next boot.
+PREBAKE is the program whose --help is read. Packer validates its templates, with the builder for
+Amazon in version 1.6. The other tools have no validator that works here, so the schemas from their
+references are below. cloud-init has one, but a test must not install it: it would change this
+machine at its next boot.
 --self-test breaks the examples and expects each fault to be found."""
 
 import contextlib
@@ -33,7 +33,7 @@ README = "README.md"
 OTHERS = ("CMakeLists.txt", "CHANGELOG.md", README, "packaging/ansible/README.md")
 EXAMPLES = (IMAGE_BUILDER, KARPENTER, NODEADM, NODEADM_PAGE, CLOUD_INIT, EKS, DOCKER)
 
-# What Packer 1.6 does not know yet: plugins that are to be fetched, IMDSv2. It gets copies without.
+# Packer 1.6 does not know plugins that it must fetch, and IMDSv2. It gets copies without them.
 PLUGINS = re.compile(r"^packer \{\n.*?^\}\n", re.MULTILINE | re.DOTALL)
 NEWER = re.compile(r"^  metadata_options \{\n.*?^  \}\n", re.MULTILINE | re.DOTALL)
 VARIABLE = re.compile(r'^variable "(\w+)" \{\n((?:  .*\n)*)\}', re.MULTILINE)
@@ -44,19 +44,19 @@ UNIT = re.compile(r"(?<![\w-])prebake[a-z-]*\.(?:service|target)")
 TABLES = "containerd|bake|registry|seal|firstboot|guard|readiness|report"
 KEY = re.compile(rf"(?<![\w./-])({TABLES})\.([a-z_]+)\b(?![.-])")
 NO_KEYS = documentation.NO_KEYS | {"sock", "toml"}
-# Where a command can begin, in the shell lines of HCL and YAML.
+# Where a command can start, in the shell lines of HCL and YAML.
 CALL = re.compile(r"""^[\s"'-]*prebake ([a-z-][^\s"']*)|\$\(prebake (\S+)""", re.MULTILINE)
 
 
 class Map:
-    """An object with any keys, whose values are all of one form."""
+    """An object with any keys, whose values all have one form."""
 
     def __init__(self, form):
         self.form = form
 
 
 class Any:
-    """What somebody else's schema describes."""
+    """Described by another schema."""
 
 
 # A form is a type, a set of values, [FORM] for a list, {"key": FORM, "key?": FORM} for an object.
@@ -113,7 +113,7 @@ NODE_POOL = {
     },
 }
 KARPENTER_KINDS = {"EC2NodeClass": EC2_NODE_CLASS, "NodePool": NODE_POOL}
-# node.eks.aws/v1alpha1; of the kubelet's configuration what concerns images.
+# node.eks.aws/v1alpha1; of the kubelet's configuration only the keys for images.
 NODE_CONFIG_SPEC = {
     "cluster?": Map(Any), "featureGates?": Map(bool),
     "containerd?": {"config?": str, "baseRuntimeSpec?": Map(Any)},
@@ -139,7 +139,7 @@ USER_DATA = {
 
 
 def misfits(value, form, where):
-    """How the value differs from the form."""
+    """The differences between the value and the form."""
     if form is Any:
         return
     if isinstance(form, set):
@@ -172,7 +172,7 @@ def misfits(value, form, where):
 
 
 class UniqueKeys(yaml.SafeLoader):
-    """YAML takes the last of two equal keys without a word."""
+    """YAML silently uses the last of two equal keys."""
 
     def construct_mapping(self, node, deep=False):
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
@@ -219,7 +219,7 @@ def faults_of_component(text):
                 continue
             script = "\n".join(step["inputs"]["commands"])
             yield from shell_faults(PLACEHOLDER.sub("x", script), where)
-            # A parameter is put in as text.
+            # A parameter is inserted as text.
             outside = "".join(script.split("'")[0::2])
             if PLACEHOLDER.search(outside):
                 yield f"{where}: a parameter outside of single quotes"
@@ -227,13 +227,13 @@ def faults_of_component(text):
                 yield f"{where}: goes on after a failure"
             seals += [(phase, step is steps[-1], line) for line in script.splitlines()
                       if line.startswith("prebake seal")]
-    # Sealing at once would stop the SSM agent, and with it the build.
+    # A seal at this point would stop the SSM agent, and so the build.
     if seals != [("validate", True, "prebake seal --at-shutdown")]:
         yield f"{path}: the seal is not the last step of validate, at the shutdown: {seals}"
 
 
 def tags_of(template):
-    """What the template tags its image with, but for the name; variables by their defaults."""
+    """The tags of the template's image without the name; variables with their defaults."""
     defaults = {name: value[1] for name, body in VARIABLE.findall(template)
                 if (value := re.search(r'^  default +=\s"(.*)"$', body, re.MULTILINE))}
     tags = re.search(r"^  tags = \{\n(.*?)^  \}", template, re.MULTILINE | re.DOTALL)
@@ -257,7 +257,7 @@ def faults_of_karpenter(text, template):
         if named != node_class["metadata"]["name"]:
             yield f"{KARPENTER}: the pool asks for the class {named}"
         for term in node_class["spec"]["amiSelectorTerms"]:
-            # By all tags of the template for EKS, or an image of the other one would be taken, too.
+            # All tags of the EKS template: otherwise it also selects images of the other.
             if term.get("tags") != tags_of(template):
                 yield f"{KARPENTER}: does not select the images of {EKS}, and no others"
 
@@ -282,7 +282,7 @@ def faults_of_nodeadm(text, page):
         yield f"{NODEADM}: containerd's configuration pins nothing: {error}"
     else:
         for name in pinned.values():
-            # containerd compares whole names (docs/cri/config.md).
+            # containerd compares complete names (docs/cri/config.md).
             if not re.fullmatch(r"[a-z0-9.-]+\.[a-z]+(?::\d+)?/[a-z0-9./_-]+:[\w.-]+", str(name)):
                 yield f"{NODEADM}: {name} is no full name, host/repository:tag"
     for block in re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
@@ -305,18 +305,18 @@ def faults_of_user_data(text):
         if content.startswith("#!"):
             yield from shell_faults(content, f"{CLOUD_INIT}: {written.get('path')}")
             lines = [line.strip() for line in content.splitlines()]
-            # cloud-init itself would write again what is sealed while it runs.
+            # If it sealed while cloud-init runs, cloud-init would write again afterwards.
             if lines[-2:] != ["prebake seal --at-shutdown", "systemctl poweroff"]:
                 yield f"{CLOUD_INIT}: does not end with a seal at the shutdown"
 
 
 def required(template):
-    """The variables that have no default."""
+    """The variables without a default."""
     return [name for name, body in VARIABLE.findall(template) if "default" not in body]
 
 
 def faults_of_readme(texts):
-    """The shortest path that it shows for Packer must be one."""
+    """The command for Packer must be complete."""
     command = re.search(r"`packer build ([^`]*) (\S+)`", texts[README])
     if not command or f"packer init {command[2]}" not in texts[README]:
         yield f"{README}: does not tell how to run Packer"
@@ -328,7 +328,7 @@ def faults_of_readme(texts):
 
 
 def faults_of_versions(texts):
-    """The version stands in CMakeLists.txt; who names a package names that one."""
+    """CMakeLists.txt has the version; every name of a package must have the same one."""
     version = re.search(r"^project\(prebake VERSION (\S+)", texts["CMakeLists.txt"],
                         re.MULTILINE)[1]
     for path, text in texts.items():
@@ -349,7 +349,7 @@ def faults_of_template(path, text):
     provisioners = PROVISIONER.findall(text)
     last = provisioners[-1] if provisioners else ""
     calls = re.findall(r'^ +"(.+)",$', last, re.MULTILINE)
-    # Nobody can log in any more after a seal.
+    # No login is possible after a seal.
     if calls != ["prebake seal --yes", "prebake seal --check"] or "skip_clean = true" not in last:
         yield f"{path}: does not end with one provisioner that seals and checks"
     if text.count('"prebake seal --yes",') != 1:
@@ -368,7 +368,7 @@ def faults_of_packer(packer, path, text):
         whole.write_text(text)
         template.write_text(NEWER.sub("", PLUGINS.sub("", text)))
         (home / "file").touch()
-        # It would ask its maker for news, and EC2's metadata for credentials.
+        # Otherwise it asks for updates, and asks the metadata service of EC2 for credentials.
         environment = {"PATH": os.environ["PATH"], "HOME": directory, "TMPDIR": directory,
                        "CHECKPOINT_DISABLE": "1", "AWS_EC2_METADATA_DISABLED": "true"}
 
@@ -389,7 +389,7 @@ def faults_of_packer(packer, path, text):
 
 
 def faults_of_words(said, path, text):
-    """Commands, options, units and keys that there are not."""
+    """Commands, options, units and keys that do not exist."""
     commands = "|".join(map(re.escape, said.commands))
     if not path.endswith(".md"):
         code = re.sub(r"^\s*#(?!!).*$", "", text, flags=re.MULTILINE)
@@ -421,7 +421,7 @@ def keys():
 
 
 def check(said, packer, texts, validated=(EKS, DOCKER)):
-    """What is amiss; of the templates, Packer validates those."""
+    """All faults. Packer validates the templates in `validated`."""
     def all_of():
         yield from faults_of_component(texts[IMAGE_BUILDER])
         yield from faults_of_karpenter(texts[KARPENTER], texts[EKS])
@@ -447,7 +447,7 @@ def check(said, packer, texts, validated=(EKS, DOCKER)):
 def self_test(said, packer, good):
     """Each way to break the examples must be found."""
     ways = [
-        # example, what stands there, what is put in its place, what must be said
+        # example, old text, new text, expected fault
         (IMAGE_BUILDER, "action: S3Download", "action: S3Fetch", "'S3Fetch' is none of"),
         (IMAGE_BUILDER, "maxAttempts: 3", "attempts: 3", "there is no key attempts"),
         (IMAGE_BUILDER, "timeoutSeconds: 21600", "timeoutSeconds: 6h", "'6h' is no int"),
@@ -525,7 +525,7 @@ def self_test(said, packer, good):
             missed.append(f"{path}: {there!r} is not there to be broken")
             continue
         broken = {**good, path: good[path].replace(there, other, 1)}
-        # Each run of Packer costs as much as all the rest.
+        # Each run of Packer takes as long as all other checks.
         validated = (path,) if (path, there, other, expected) in for_packer else ()
         found = check(said, packer, broken, validated)
         if not any(expected in fault for fault in found):

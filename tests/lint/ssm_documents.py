@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""The SSM documents: valid by the rules of schema 2.2, and their scripts do what they say.
+"""The SSM documents are valid by the rules of schema 2.2, and their scripts work.
 
-The scripts run in earnest, with parameters put in as SSM does it (as text) and a stub for prebake.
+The scripts run with a stub for prebake, and parameters are inserted as text, as SSM does it.
 --self-test breaks documents and expects each fault to be found."""
 
 import copy
@@ -27,13 +27,13 @@ SECRET = re.compile(r"secret|password|token|credential|key", re.IGNORECASE)
 HOSTILE = ("$(touch hacked)", "`touch hacked`", "'; touch hacked; '", "a;touch hacked", "a|b",
            "a&b", "a>hacked", "a\ntouch hacked", "$HOME", "a b;c", '"', "'", "\\", "*", "{{ x }}",
            "-f", "--x", "a --lock", "a  b", " ", "%s", "~", "#", "!x", "(a)", "a\x00", "\u00e4")
-# What bakes needs a HOME, which the SSM agent does not set.
+# A bake needs HOME, which the SSM agent does not set.
 STUB = """#!/bin/sh
 [ "$1" != bake ] || [ -n "$HOME" ] || { echo 'no HOME'; exit; }
 for word; do printf '<%s>' "$word"; done
 exit "$STUB_EXIT"
 """
-# Document, parameters, what prebake is called with.
+# Document, parameters, arguments of prebake.
 CALLS = (
     ("PrebakeStatus", {}, "<status><--format=text>"),
     ("PrebakeStatus", {"Format": "json"}, "<status><--format=json>"),
@@ -59,12 +59,12 @@ def accepts(parameter, value):
 
 
 def matches(parameter, value):
-    """As loosely as any engine of regular expressions: "$" also before a last line feed."""
+    """Matches like the most lenient regex engine: "$" also before a final newline."""
     return re.search(parameter.get("allowedPattern", ""), value) is not None
 
 
 def quoted_only(line):
-    """The placeholders of a line that stand outside of single quotes."""
+    """The placeholders of a line outside single quotes."""
     outside = "".join(line.split("'")[0::2])
     return PLACEHOLDER.findall(outside)
 
@@ -93,14 +93,14 @@ def faults_of(name, text):
         expect(parameter.get("description"), f"parameter {key}: no description")
         expect(not SECRET.search(key), f"parameter {key}: parameters are no place for secrets")
         pattern = parameter.get("allowedPattern", "")
-        # Also beside allowedValues: a pattern is the one thing that tools and reviews look for.
+        # Required even with allowedValues: tools and reviews check for a pattern.
         expect(pattern, f"parameter {key}: no pattern")
         expect(not pattern or (pattern[0], pattern[-1]) == ("^", "$"),
                f"parameter {key}: the pattern is open at an end")
         for value in (parameter.get("default"), *parameter.get("allowedValues", ())):
             expect(accepts(parameter, value), f"parameter {key}: refuses its own {value!r}")
         for value in HOSTILE + REFUSED.get(key, ()):
-            # The pattern alone has to refuse them, whatever allowedValues say.
+            # The pattern must reject them, even without allowedValues.
             expect(not pattern or not matches(parameter, value),
                    f"parameter {key}: takes {value!r}")
     steps = document.get("mainSteps", [])
@@ -128,7 +128,7 @@ def faults_of(name, text):
 
 
 def run(document, values, prebake_exit, directory):
-    """What SSM's agent would: every parameter put in as text, and the lines run by sh."""
+    """Like SSM's agent: inserts every parameter as text, and runs the lines with sh."""
     values = {key: values.get(key, parameter["default"])
               for key, parameter in document["parameters"].items()}
     script = "\n".join(document["mainSteps"][0]["inputs"]["runCommand"])

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The top level is fixed (DESIGN.md, "The house"): nothing else may appear there."""
+"""The top level is fixed: nothing else may appear there."""
 
 import tree
 

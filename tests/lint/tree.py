@@ -1,4 +1,4 @@
-"""Which files the lints look at."""
+"""The files that the lints check."""
 
 import pathlib
 import subprocess
@@ -8,8 +8,8 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 
 
 def files(top=TOP):
-    """The files under version control and those that will be, relative to the top; without git (a
-    source archive) every file outside of build directories."""
+    """The files under version control and new files, relative to the top. Without git (a source
+    archive): every file outside build directories."""
     if (top / ".git").exists():
         listed = subprocess.run(
             ["git", "-c", f"safe.directory={top}", "-C", top, "ls-files", "-z", "--cached",
@@ -23,7 +23,7 @@ def files(top=TOP):
 
 
 def report(findings, looked_at, what):
-    """Prints the findings and exits: 1 if there are any, or if nothing was looked at."""
+    """Prints the findings and exits: with 1 if there are any, or if no file was checked."""
     for finding in findings:
         print(finding, file=sys.stderr)
     print(f"{what}: {looked_at} files, {len(findings)} findings")

@@ -1,4 +1,4 @@
-"""What the tests that boot machines stand on: images with prebake in them, and who a machine is.
+"""Base of the tests that boot machines: images with prebake, and the identity of a machine.
 
 Environment:
   PREBAKE   the executable under test (required)
@@ -30,7 +30,7 @@ metadata_timeout = "5s"
 RANDOM_SEED = "random seed"
 SSM_SAW = "/run/claim-that-ssm-saw"
 UNITS = {
-    # Stands for the SSM agent: tells what the machine was when it started.
+    # In place of the SSM agent: prints the identity of the machine when it started.
     "amazon-ssm-agent.service": f"""
         [Service]
         Type=oneshot
@@ -39,8 +39,8 @@ UNITS = {
         [Install]
         WantedBy=multi-user.target
     """,
-    # In place of encrypted swap with a random key: with the tmpfs at /tmp, which waits for
-    # swap.target, it makes cycles of many an ordering that looks good.
+    # In place of encrypted swap with a random key: the tmpfs at /tmp waits for swap.target, so
+    # many orderings that look correct become cycles.
     "random-key-swap.service": """
         [Unit]
         DefaultDependencies=no
@@ -54,7 +54,7 @@ UNITS = {
         [Install]
         WantedBy=swap.target
     """,
-    # Not run in a container by default; here it is one of those that write at the shutdown.
+    # Disabled in containers by default. Here it is one of the units that write at shutdown.
     "systemd-random-seed.service.d/everywhere.conf": """
         [Unit]
         ConditionVirtualization=
@@ -64,7 +64,7 @@ UNITS = {
 
 @dataclasses.dataclass(frozen=True)
 class Instance:
-    """A machine in the cloud, as its firmware and its metadata service tell."""
+    """A cloud instance, as its firmware and its metadata service describe it."""
     id: str
     hostname: str
     uuid: str
@@ -77,7 +77,7 @@ class Instance:
 
 
 class BootTest(unittest.TestCase):
-    """Machines of one class share a workspace, and an image with prebake installed and enabled."""
+    """All machines of a class share a workspace and an image with prebake installed and enabled."""
     maxDiff = None
 
     @classmethod
@@ -91,10 +91,10 @@ class BootTest(unittest.TestCase):
 
     @classmethod
     def make_machine(cls, name, image=None, instance=None, dmi=True, imds=True, disks=()):
-        """A machine that is off. Its metadata service is `machine.imds`."""
+        """A machine that is powered off. Its metadata service is `machine.imds`."""
         cls._machines += 1
         instance = instance or Instance.fresh(cls._machines)
-        # It is a host name, too.
+        # The name is also the host name.
         name = f"{cls._machines}-" + re.sub("[^a-z0-9]+", "-", name)[:40].strip("-")
         made = Machine(cls.workspace.path / name, image or cls.image,
                        Firmware.of_nitro(instance.id, instance.uuid) if dmi else Firmware({}),
@@ -111,7 +111,7 @@ class BootTest(unittest.TestCase):
 
     @classmethod
     def make_first_machine(cls, name, cloud_init=False, **options):
-        """One that was installed rather than cloned."""
+        """A machine that was installed, not cloned."""
         made = cls.make_machine(name, **options)
         made.write("/etc/prebake/prebake.toml", CONFIGURATION)
         made.write("/etc/hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost\n")
@@ -120,7 +120,7 @@ class BootTest(unittest.TestCase):
         enable(made, "preset", "prebake-firstboot.service", "prebake-online.service",
                "prebake-seal.service")
         enable(made, "enable", "amazon-ssm-agent.service", "random-key-swap.service")
-        # There is no NVMe in a container.
+        # A container has no NVMe.
         enable(made, "mask", "nvmf-autoconnect.service")
         if not cloud_init:
             made.write("/etc/cloud/cloud-init.disabled", "")
@@ -138,7 +138,7 @@ class BootTest(unittest.TestCase):
         return claim
 
     def check_sealed(self, off):
-        """What `prebake seal --check` of the machine's files finds, run from outside."""
+        """The findings of `prebake seal --check` on the machine's files, run from outside."""
         done = subprocess.run([self.program, "--config", off.path("/etc/prebake/prebake.toml"),
                                "--json", "seal", "--check", "--root", off.root],
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -157,7 +157,7 @@ def enable(off, verb, *units):
 
 
 def identity_of(booted):
-    """What makes a running machine this one; name -> value."""
+    """The identity of a running machine; name -> value."""
     found = {"machine-id": booted.run("cat", "/etc/machine-id").strip(),
              "host name": booted.run("cat", "/proc/sys/kernel/hostname").strip()}
     keys = booted.run("ssh-keyscan", "-T", "10", "-t", "rsa,ecdsa,ed25519", "localhost")
@@ -169,30 +169,30 @@ def identity_of(booted):
     found["TLS certificate"] = hashlib.sha256(certificate).hexdigest()
     found["NVMe host NQN"] = booted.read("/etc/nvme/hostnqn").strip()
     found["NVMe host id"] = booted.read("/etc/nvme/hostid").strip()
-    # What iscsid.service does first; the rest of it wants a kernel module.
+    # The first step of iscsid.service; the rest needs a kernel module.
     booted.run("/lib/open-iscsi/startup-checks.sh")
     initiator = booted.read("/etc/iscsi/initiatorname.iscsi")
     found["iSCSI initiator"] = re.search(r"(?m)^InitiatorName=(\S+)$", initiator)[1]
     seed = booted.path("/var/lib/systemd/random-seed")
-    if seed.exists():  # a clone of an unsealed machine has none until its first shutdown
+    if seed.exists():  # a clone of an unsealed machine has none before its first shutdown
         found[RANDOM_SEED] = hashlib.sha256(seed.read_bytes()).hexdigest()
     return found
 
 
 def lasting(identity):
-    """Without what changes at every boot."""
+    """Without the values that change at every boot."""
     return {item: value for item, value in identity.items() if item != RANDOM_SEED}
 
 
 def shown(value):
-    """Short enough for a table. Keys differ at their ends, host names at their beginnings."""
+    """Shortened for a table. Keys differ at the end, host names at the start."""
     if value is None:
         return "-"
     return value if len(value) <= 27 else f"{value[:12]}...{value[-12:]}"
 
 
 def print_table(title, machines):
-    """`machines`: column -> what identity_of() found."""
+    """`machines`: column -> result of identity_of()."""
     items = list(dict.fromkeys(item for found in machines.values() for item in found))
     rows = [["item", *machines]]
     rows += [[item, *(shown(found.get(item)) for found in machines.values())] for item in items]

@@ -1,11 +1,11 @@
-"""The daemons that the tests stand on: a private containerd, Debian's docker-registry.
+"""The daemons of the tests: a private containerd, Debian's docker-registry.
 
 Environment:
   PREBAKE_TEST_CONTAINERD   directory whose bin/ holds the containerd to test against
                             (default: the one on PATH)
 
-They are stopped by their process ids, also when a test fails; `setpriv --pdeathsig` covers the case
-that the test itself is killed.
+They are stopped by their process IDs, even if a test fails. `setpriv --pdeathsig` stops them if the
+test itself is killed.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ ADMIN_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def wait_until(condition, what, deadline=DEADLINE):
-    """Polls `condition` until it is true; returns its value. Fails after `deadline` seconds."""
+    """Polls `condition` until it is true and returns its value. Fails after `deadline` seconds."""
     end = time.monotonic() + deadline
     while True:
         value = condition()
@@ -40,14 +40,14 @@ CAP_SYS_RESOURCE = 24
 
 
 def has_capability(number):
-    """Whether this process, and so what it starts, has the capability."""
+    """Whether this process, and so its children, has the capability."""
     status = pathlib.Path("/proc/self/status").read_text()
     effective = re.search(r"^CapEff:\s*(\w+)", status, re.MULTILINE).group(1)
     return bool(int(effective, 16) >> number & 1)
 
 
 def mounts_below(directory):
-    """Mount points at or below `directory`, the deepest first."""
+    """Mount points at or below `directory`, deepest first."""
     points = []
     for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
         point = line.split()[4].encode().decode("unicode_escape")
@@ -57,14 +57,14 @@ def mounts_below(directory):
 
 
 class Workspace:
-    """A temporary directory in which containerd can work, removed with what is mounted there."""
+    """A temporary directory for containerd. It is removed together with the mounts in it."""
 
     def __init__(self):
-        # Socket paths end at 107 bytes: a long TMPDIR would break containerd.
+        # Socket paths are limited to 107 bytes: a long TMPDIR would break containerd.
         self.path = pathlib.Path(tempfile.mkdtemp(prefix="prebake-", dir="/tmp"))
         kind = subprocess.run(["stat", "-f", "-c", "%T", self.path], stdout=subprocess.PIPE,
                               text=True, check=True).stdout.strip()
-        if kind == "overlayfs":  # in a container: an overlay cannot lie on top of an overlay
+        if kind == "overlayfs":  # in a container: an overlay cannot be mounted on an overlay
             self.mount_tmpfs(self.path, "8g")
 
     def mount_tmpfs(self, directory, size):
@@ -106,12 +106,12 @@ class Server:
 
 
 class Containerd:
-    """A containerd of our own: root, state, socket and CNI directories below `directory`."""
+    """A private containerd: root, state, socket and CNI directories below `directory`."""
 
     def __init__(self, directory, root=None, snapshotter=None, sandbox_image=None,
                  plain_registry=None):
-        """`snapshotter` and `sandbox_image` are what its CRI is configured with; from
-        `plain_registry` (host:port) it pulls without TLS."""
+        """`snapshotter` and `sandbox_image` configure its CRI. It pulls from `plain_registry`
+        (host:port) without TLS."""
         self.snapshotter = snapshotter
         self.plain_registry = plain_registry
         self.sandbox_image = sandbox_image
@@ -136,7 +136,7 @@ class Containerd:
         self.configure()
 
     def configure(self, **changes):
-        """Writes its configuration, for the next start."""
+        """Writes the configuration for the next start."""
         for key, value in changes.items():
             setattr(self, key, value)
         self._config.write_text(self._configuration())
@@ -159,7 +159,7 @@ class Containerd:
             f'[plugins."{cri}".cni]',
             f'  conf_dir = "{self.directory}/cni.d"',
             f'[plugins."{cri}"]',
-            # Without the capability runc may not lower a score below its own.
+            # Without the capability runc cannot lower a score below its own.
             f"  restrict_oom_score_adj = {json.dumps(not has_capability(CAP_SYS_RESOURCE))}",
         ]
         images = "io.containerd.cri.v1.images" if modern else cri
@@ -177,7 +177,7 @@ class Containerd:
         if self.snapshotter:
             table = f'"{images}"' if modern else f'"{images}".containerd'
             lines += [f"[plugins.{table}]", f'  snapshotter = "{self.snapshotter}"']
-        if self.version >= (1, 7, 0):  # its socket is one for the whole machine
+        if self.version >= (1, 7, 0):  # its socket is the same for the whole machine
             lines += ['[plugins."io.containerd.nri.v1.nri"]', "  disable = true"]
         return "\n".join(lines) + "\n"
 
@@ -200,7 +200,7 @@ class Containerd:
         self.stop(signal.SIGKILL)
 
     def close(self):
-        """Stops containerd and what it left behind: shims on our socket, mounts."""
+        """Stops containerd and removes what it left: shims on our socket, mounts."""
         self.stop()
         for entry in pathlib.Path("/proc").iterdir():
             if entry.name.isdigit():
@@ -213,7 +213,7 @@ class Containerd:
                 if point != str(directory):
                     subprocess.run(["umount", "-l", point], check=False)
 
-    # What is in it. The asserts of the tests read the store through ctr: an eye that is not ours.
+    # Contents. The assertions read the store with ctr, because prebake is what they test.
 
     def run_ctr(self, *arguments, namespace="k8s.io", timeout=DEADLINE, stdin=None):
         return subprocess.run(
@@ -258,17 +258,17 @@ class Containerd:
         return {line.split()[0]: line for line in lines}
 
     def collect_garbage(self):
-        """Makes containerd collect everything that nothing holds."""
+        """Makes containerd collect everything that is not referenced."""
         self.ctr("leases", "create", "--id", "garbage")
         self.ctr("leases", "delete", "--sync", "garbage")
 
     def blob_path(self, digest):
-        """Where the blob lies on disk."""
+        """Path of the blob on the disk."""
         return (self.root / "io.containerd.content.v1.content/blobs/sha256"
                 / digest.partition(":")[2])
 
     def ingested_bytes(self):
-        """Bytes of unfinished blobs on disk."""
+        """Bytes of unfinished blobs on the disk."""
         ingests = self.root / "io.containerd.content.v1.content" / "ingest"
         total = 0
         for data in ingests.glob("*/data"):
@@ -277,9 +277,9 @@ class Containerd:
         return total
 
     def run_container(self, name, *command, namespace="k8s.io", snapshotter="overlayfs"):
-        """Runs a container of the image to its end; returns what it printed."""
+        """Runs a container of the image until it exits; returns its output."""
         container = f"prebake-test-{os.getpid()}-{time.monotonic_ns()}"
-        # A cgroup at the top is removed with the container; ctr's default leaves its parent behind.
+        # A top-level cgroup is removed with the container; ctr's default leaves its parent.
         return self.ctr("run", "--rm", "--snapshotter", snapshotter, "--cgroup", f"/{container}",
                         name, container, *command, namespace=namespace)
 
@@ -289,8 +289,8 @@ class Containerd:
         key = f"view-{time.monotonic_ns()}"
         target = self.directory / key
         target.mkdir()
-        # Nothing holds the view in containerd, which may collect it at once; what is mounted, the
-        # committed layers below it, stays.
+        # Nothing references the view, so containerd may collect it at once. The mount uses the
+        # committed layers below it, which stay.
         mount = self.ctr("snapshots", "--snapshotter", snapshotter, "view", "--target", target, key,
                          chain_id, namespace=namespace)
         subprocess.run(mount, shell=True, check=True)
@@ -302,8 +302,8 @@ class Containerd:
 
 
 def _labels(text):
-    """ctr joins labels with commas, which a value may contain too (several repositories in
-    distribution.source): what has no "=" belongs to the value before it."""
+    """ctr joins labels with commas, and a value may contain commas (several repositories in
+    distribution.source): a part without "=" belongs to the value before it."""
     labels = {}
     key = None
     for item in text.split(","):
@@ -316,8 +316,8 @@ def _labels(text):
 
 
 class DockerRegistry:
-    """Debian's docker-registry on a loopback port, its storage below `directory`; what is in
-    `through` starts it, for example in another network."""
+    """Debian's docker-registry on a loopback port, with its storage below `directory`. `through` is
+    a command prefix that starts it, for example in another network."""
 
     def __init__(self, directory, through=()):
         directory.mkdir(parents=True, exist_ok=True)
@@ -351,7 +351,7 @@ class DockerRegistry:
 
 
 def push(host, repository, image, tag):
-    """Uploads an image to a registry as any client does; returns its reference."""
+    """Uploads an image to a registry as any client would; returns its reference."""
     connection = http.client.HTTPConnection(host, timeout=DEADLINE)
     with contextlib.closing(connection):
         for blob in image.blobs:

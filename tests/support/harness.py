@@ -1,10 +1,10 @@
-"""What every system test stands on: a private containerd, a registry, and prebake itself.
+"""Base of every system test: a private containerd, a registry, and prebake.
 
 Environment:
   PREBAKE                   the executable under test (required)
   PREBAKE_TEST_CONTAINERD   see daemons.py
 
-Everything lives in one temporary directory, which is removed when the tests of a class have ended.
+All files are in one temporary directory, which is removed after the tests of a class.
 """
 
 import contextlib
@@ -22,13 +22,13 @@ import unittest
 
 import oci_image
 import registry as scripted
-# Not all of them for ourselves: a test needs to import one module.
+# Re-exported, so that a test imports only one module.
 from daemons import ADMIN_PATH, DEADLINE, Containerd, DockerRegistry, Workspace, push, wait_until
 
 MANAGED = ("io.cri-containerd.image", "managed")
 PINNED = ("io.cri-containerd.pinned", "pinned")
 
-# Exit codes of prebake, as DESIGN.md lists them.
+# Exit statuses of prebake, see prebake(1).
 DONE, FAILED, USAGE, PARTIAL, NOT_READY, TRY_AGAIN = 0, 1, 2, 3, 4, 5
 INTERRUPTED, TERMINATED = 130, 143
 
@@ -52,7 +52,7 @@ class Result:
 
 
 class Running:
-    """A prebake that works in the background, its output in files (a pipe could fill up)."""
+    """A prebake in the background, with its output in files (a pipe could fill up)."""
 
     def __init__(self, arguments, environment, directory, stdin):
         self._out = open(directory / f"out-{time.monotonic_ns()}", "w+b")
@@ -71,7 +71,7 @@ class Running:
         return pathlib.Path(self._err.name).read_text()
 
     def until(self, condition, what):
-        """Waits until `condition` holds; a prebake that has ended will not bring it about."""
+        """Waits until `condition` is true. Fails at once if prebake has exited."""
         def holds():
             if condition():
                 return True
@@ -81,7 +81,7 @@ class Running:
         wait_until(holds, what)
 
     def at(self, gate):
-        """Waits until prebake's request has come to the gate."""
+        """Waits until prebake's request has reached the gate."""
         self.until(lambda: gate.is_reached, "a request comes to the gate")
 
     def _has_ended(self):
@@ -89,7 +89,7 @@ class Running:
         return ended is not None
 
     def wait(self, timeout=DEADLINE):
-        """The result; a killed process has the code that a shell would show."""
+        """The result. A killed process has the exit status that a shell would show."""
         if self._result is None:
             end = time.monotonic() + timeout
             while True:
@@ -114,7 +114,7 @@ class Running:
         return self._result
 
     def end(self):
-        """For clean-up: whatever it is doing, it is over afterwards."""
+        """For clean-up: kills the process in any state."""
         if self._result is None and self._process.returncode is None:
             self._process.kill()
             with contextlib.suppress(ChildProcessError):
@@ -136,8 +136,8 @@ def image_tables(*tables):
 class SystemTest(unittest.TestCase):
     """One containerd and one scripted registry for all tests of the class.
 
-    Tests keep apart by the names of their repositories. A test that needs a containerd with a
-    history of its own calls `fresh_containerd`.
+    Each test uses its own repository names. A test that needs a containerd of its own calls
+    `fresh_containerd`.
     """
     maxDiff = None
 
@@ -159,7 +159,7 @@ class SystemTest(unittest.TestCase):
         self.repository = re.sub(r"[^a-z0-9]+", "-", self.id().rpartition(".")[2].lower())
 
     def fresh_containerd(self, root=None, start=True):
-        """A containerd for this test alone, in place of the shared one."""
+        """A containerd only for this test, instead of the shared one."""
         self.containerd = Containerd(pathlib.Path(tempfile.mkdtemp(dir=self.workspace.path)), root)
         self.addCleanup(self.containerd.close)
         if start:
@@ -219,7 +219,7 @@ class SystemTest(unittest.TestCase):
     # Asserting
 
     def assert_says(self, result, *words):
-        """Every word occurs in what prebake said on stderr, in any case."""
+        """Every word occurs in prebake's stderr, ignoring case."""
         for word in words:
             self.assertIn(word.lower(), result.stderr.lower(), result)
 
@@ -239,15 +239,15 @@ class SystemTest(unittest.TestCase):
         self.assertTrue(line.rstrip().endswith("true"), f"not unpacked: {line}")
 
     def assert_not_baked(self, repository, image=None):
-        """No name of the repository is there in any form, nor that by the config's digest."""
+        """The repository has no name of any form, and no name by the config's digest."""
         unwanted = [image.config.digest] if image else []
         names = [name for name in self.containerd.images()
                  if f"/{repository}:" in name or f"/{repository}@" in name or name in unwanted]
         self.assertEqual(names, [])
 
     def bake_beside_a_good_one(self, bad, *words, code=PARTIAL, image=None, **options):
-        """Bakes `bad` together with a good image: the one fails with a message that names it and
-        has all of `words`, the other one is baked, and nothing of the first is to be seen."""
+        """Bakes `bad` together with a good image. `bad` fails with a message that names it and
+        contains `words`, and leaves no name. The good image is baked."""
         repository = f"good/{self.repository}-{time.monotonic_ns()}"
         good = oci_image.small_image(repository.replace("/", "-"))
         good_reference = self.registry.serve(repository, good)
@@ -262,7 +262,7 @@ class SystemTest(unittest.TestCase):
 
 
 def image_config(image, architecture=None):
-    """The config blob that stands for the image on this host."""
+    """The config blob of the image for this host."""
     if isinstance(image, oci_image.Image):
         return image.config
     wanted = architecture or oci_image.host_architecture()
@@ -273,9 +273,8 @@ def image_config(image, architecture=None):
 
 
 def main(allowed_skips=()):
-    """Runs the file's tests. Green means that something ran: no test at all, or a skip that is not
-    expected, is a failure."""
-    # Only on an exception do the clean-ups run.
+    """Runs the file's tests. Fails if no test ran, or if a test was skipped unexpectedly."""
+    # The clean-ups run only on an exception.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     program = unittest.main(module="__main__", exit=False, verbosity=2)
     result = program.result

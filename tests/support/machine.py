@@ -1,11 +1,11 @@
-"""Machines that boot: a root with prebake in it, and systemd as its PID 1 under systemd-nspawn.
+"""Machines that boot: a root with prebake, and systemd as PID 1 under systemd-nspawn.
 
-Needs root, systemd-nspawn and debootstrap, but not systemd as the init system of this machine:
-each machine gets a private view of a pure cgroup2 tree, and nothing is registered anywhere. It has
-its own network with nothing but loopback and the address of the metadata service, and its own
+Needs root, systemd-nspawn and debootstrap, but not systemd as the init system of this machine.
+Each machine gets a private view of a pure cgroup2 tree and is not registered anywhere. It has its
+own network with only loopback and the address of the metadata service, and its own
 /sys/class/dmi.
 
-Roots are layers of an overlay. To copy a machine that is off costs nothing, as with a snapshot.
+Roots are layers of an overlay, so copying a machine that is powered off is as cheap as a snapshot.
 """
 
 import contextlib
@@ -31,22 +31,22 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 BOOT_DEADLINE = 120  # seconds; a machine with one slow processor boots in 60
 IMDS = "169.254.169.254"
 
-BASE_FORM = 2  # changes when base_root() makes something else of the same packages
+BASE_FORM = 2  # change it when base_root() builds something else from the same packages
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "openssh-server", "cloud-init", "chrony", "nvme-cli",
             "open-iscsi", "iproute2", "procps", "containerd", "runc",
-            "python3-cffi-backend")  # of cloud-init; debootstrap does not see through "provides"
+            "python3-cffi-backend")  # of cloud-init; debootstrap does not resolve "provides"
 
 CLONE_NEWNET = 0x40000000
-REBOOT = 133  # systemd-nspawn's status when a machine of --keep-unit wants to be started again
+REBOOT = 133  # exit status of systemd-nspawn if a machine with --keep-unit reboots
 
 
 # The base root ----------------------------------------------------------------------------------
 
 
 def base_root():
-    """This machine's own distribution, freshly installed; made once and kept below build/.
+    """A new installation of this machine's distribution, created once and kept below build/.
 
-    The same distribution, because a prebake that was built for tests needs its libraries.
+    It is the same distribution because a test build of prebake needs its libraries.
     """
     codename = platform.freedesktop_os_release()["VERSION_CODENAME"]
     made_of = repr((BASE_FORM, codename, platform.machine(), PACKAGES))
@@ -55,7 +55,7 @@ def base_root():
     home.mkdir(parents=True, exist_ok=True)
     root = home / f"{codename}-{key}"
     with open(home / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two tests at once make it once
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two tests at the same time create it only once
         if not root.exists():
             _install_base(home / "unfinished", codename)
             (home / "unfinished").rename(root)
@@ -71,12 +71,12 @@ def _install_base(directory, codename):
         archive.unlink()
     for of_this_machine in ("etc/hostname", "etc/resolv.conf"):
         (directory / of_this_machine).unlink(missing_ok=True)
-    # Off, unless a test wants it.
+    # Disabled, unless a test enables it.
     _run("systemctl", "--root", directory, "disable", "containerd.service")
 
 
 def _mirror(codename):
-    """Where apt of this machine gets this suite from."""
+    """The mirror from which this machine's apt gets the suite."""
     sources = _run("apt-get", "indextargets", "--format", "$(RELEASE) $(COMPONENT) $(REPO_URI)",
                    "Created-By: Packages").splitlines()
     for line in sources:
@@ -87,7 +87,7 @@ def _mirror(codename):
 
 
 def layer_with_prebake(directory, program):
-    """A layer with what the package installs: the executable, units, preset, tmpfiles."""
+    """A layer with the files of the package: the executable, units, preset, tmpfiles."""
     def install(source, target, mode=0o644):
         target = directory / target
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ def layer_with_prebake(directory, program):
         if source.suffix in places:
             name = source.name.replace(".sysusers", ".conf")
             install(source, f"usr/lib/systemd/{places[source.suffix]}/{name}")
-    # A test build is linked dynamically. What libraries the base has are the same ones.
+    # A test build is linked dynamically. Libraries that the base already has are the same.
     base = base_root()
     libraries = subprocess.run(["ldd", program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                text=True).stdout
@@ -116,12 +116,12 @@ def layer_with_prebake(directory, program):
 
 
 class Network:
-    """A network namespace with loopback, and a listening socket in it for us to serve."""
+    """A network namespace with loopback, and a listening socket in it that we serve."""
 
     def __init__(self):
         self.namespace = None
         self.listener = None
-        # unshare(2) is for the calling thread, and so ends with it.
+        # unshare(2) affects the calling thread, and so ends with it.
         thread = threading.Thread(target=self._create)
         thread.start()
         thread.join()
@@ -143,11 +143,11 @@ class Network:
         return f"/proc/{os.getpid()}/fd/{self.namespace}"
 
     def call(self, function, *arguments):
-        """Calls the function in this network; returns what it returns."""
+        """Calls the function in this network and returns its result."""
         def enter():
             if ctypes.CDLL(None, use_errno=True).setns(self.namespace, CLONE_NEWNET) != 0:
                 raise OSError(ctypes.get_errno(), "setns(CLONE_NEWNET)")
-        # setns(2), too, is for the calling thread.
+        # setns(2) also affects only the calling thread.
         with futures.ThreadPoolExecutor(max_workers=1, initializer=enter) as inside:
             return inside.submit(function, *arguments).result()
 
@@ -161,8 +161,8 @@ class Network:
 
 @dataclasses.dataclass(frozen=True)
 class Image:
-    """The layers of a root, the topmost first, and what is on the disks beside the root's: place
-    where one is mounted -> directory."""
+    """The layers of a root, topmost first, and the contents of further disks: mount point ->
+    directory."""
     layers: tuple
     disks: dict = dataclasses.field(default_factory=dict)
 
@@ -172,7 +172,7 @@ class Image:
 
 @dataclasses.dataclass(frozen=True)
 class Firmware:
-    """What /sys/class/dmi/id of a machine says; file name -> contents."""
+    """Files in /sys/class/dmi/id of a machine; name -> contents."""
     files: dict
 
     @classmethod
@@ -184,9 +184,9 @@ class Firmware:
 
 
 class Machine:
-    """A machine made of an image. `root` is its file system, to be read and written from here, also
-    while it runs. `disks` are places where an empty disk of its own is mounted, if the image has
-    none for there. (The root is an overlay, on which containerd could not put another one.)"""
+    """A machine created from an image. `root` is its file system, which tests can read and write,
+    even while the machine runs. `disks` are mount points of empty disks, unless the image has a
+    disk for them. (containerd cannot mount its overlay on the root, which is an overlay.)"""
 
     def __init__(self, directory, image, firmware=Firmware({}), disks=()):
         self.directory = directory
@@ -219,7 +219,7 @@ class Machine:
         return disk
 
     def _make_class_directory(self):
-        """What the machine sees as /sys/class: its own firmware, its own network devices."""
+        """/sys/class of the machine: its own firmware, its own network devices."""
         dmi = self.directory / "class/dmi/id"
         dmi.mkdir(parents=True)
         for name, contents in self._firmware.files.items():
@@ -237,7 +237,7 @@ class Machine:
     # Power
 
     def boot(self, expected="running"):
-        """Waits until the boot has ended, in the state `expected`; None: in any."""
+        """Waits until the boot has ended in the state `expected`; None: in any state."""
         self.power_on()
         return self.await_boot(expected)
 
@@ -263,22 +263,22 @@ class Machine:
             mkdir "$group"
             echo $$ >"$group/cgroup.procs"
             export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1
-            # Should the test be killed: at TERM nspawn halts the machine, KILL would leave it.
+            # If the test is killed: on TERM nspawn halts the machine, KILL would leave it running.
             exec setpriv --pdeathsig TERM systemd-nspawn "$@"
         """
         nspawn = ["--boot", "--directory", self.root, "--machine", self.name,
-                  # As a cloud's kernel has it before anybody sets one.
+                  # The default of a cloud's kernel.
                   "--hostname", "localhost",
                   "--register=no", "--keep-unit", "--link-journal=no", "--resolv-conf=off",
                   "--timezone=off", "--console=read-only", "--setenv=SYSTEMD_COLORS=0",
-                  # No --private-network: nspawn would then hide what we mount at /sys/class.
-                  # All: runc makes devices and mounts, and has a keyring for each container.
+                  # No --private-network: nspawn would then hide our mount at /sys/class.
+                  # All: runc creates devices and mounts, and a keyring for each container.
                   "--capability=all", "--system-call-filter=add_key keyctl bpf",
                   f"--bind-ro={self.directory}/class:/sys/class"]
         uuid = self._firmware.files.get("product_uuid")
-        if uuid:  # systemd on Nitro takes it for its machine-id
+        if uuid:  # on Nitro systemd uses it as the machine-id
             nspawn.append(f"--uuid={uuid}")
-        # Each program of this chain replaces the one before, so its pid is systemd-nspawn's.
+        # Each program of this chain replaces the previous one, so this is systemd-nspawn's PID.
         chain = ["nsenter", f"--net=/proc/self/fd/{self.network.namespace}",
                  "unshare", "--mount", "sh", "-c", start, "sh", group, *nspawn]
         with open(self.console, "wb") as out:
@@ -320,7 +320,7 @@ class Machine:
         self._await_down(verb, expected)
 
     def await_power_off(self):
-        """Waits until the machine, which somebody has told to power off, is off."""
+        """Waits until the machine, which is shutting down, is off."""
         self._await_down("poweroff", 0)
 
     def _await_down(self, verb, expected):
@@ -348,14 +348,14 @@ class Machine:
         self._process = self._leader = None
 
     def image(self):
-        """A copy of the machine, which must be off, as a snapshot is one."""
+        """A copy of the machine, like a snapshot. The machine must be off."""
         if self._process:
             raise AssertionError(f"{self.name} runs")
         snapshot = self.directory / f"snapshot-{len(list(self.directory.glob('snapshot-*')))}"
         snapshot.mkdir()
 
         def copy(source, name):
-            # -a and an upper directory: white-outs are devices, opaque directories have an
+            # -a: in an upper directory whiteouts are devices, and opaque directories have an
             # attribute
             _run("cp", "-a", "--reflink=auto", source, snapshot / name)
             return snapshot / name
@@ -373,7 +373,7 @@ class Machine:
     # Inside
 
     def run(self, *command, check=True, timeout=BOOT_DEADLINE):
-        """What a command inside prints on stdout, and on stderr if it may fail."""
+        """The stdout of a command in the machine, with stderr if it may fail."""
         done = self.run_raw(*command, timeout=timeout)
         if check and done.returncode != 0:
             raise AssertionError(f"{self.name}: {' '.join(map(str, command))}: exit code "
@@ -381,14 +381,14 @@ class Machine:
         return done.stdout if check else done.stdout + done.stderr
 
     def chroot(self, *command):
-        """Runs a command in the root of the machine, which is off, as a build of an image does."""
+        """Runs a command in the root of the machine, which is off, as an image build does."""
         if self._process:
             raise AssertionError(f"{self.name} runs")
         return _run("chroot", self.root, *command)
 
     @property
     def seen_from_outside(self):
-        """The root of the running machine with what is mounted there, sockets included."""
+        """The root of the running machine with its mounts and sockets."""
         return pathlib.Path(f"/proc/{self._leader}/root")
 
     def run_raw(self, *command, timeout=BOOT_DEADLINE):
@@ -404,11 +404,11 @@ class Machine:
         return dict(line.split("=", 1) for line in shown.splitlines())
 
     def begun_at(self, unit):
-        """When it was begun to start the unit, in microseconds of PID 1's clock; 0: never."""
+        """When systemd began to start the unit, in microseconds of PID 1's clock; 0: never."""
         return self._stamp(unit, "InactiveExitTimestampMonotonic")
 
     def ended_at(self, unit):
-        """When the unit had been started, likewise."""
+        """When the unit was started, in microseconds of the same clock."""
         return self._stamp(unit, "ActiveEnterTimestampMonotonic")
 
     def _stamp(self, unit, name):
@@ -427,8 +427,8 @@ class Machine:
         return self.console.read_text(errors="replace")
 
     def log_of_systemd(self):
-        """Of all boots: the journal, and the consoles, where systemd speaks before the journal
-        does, and after it."""
+        """The journals of all boots and the consoles, which have systemd's messages before and
+        after the journal runs."""
         consoles = sorted(self.directory.glob("console-*.log"))
         journal = self.run("journalctl", "-o", "cat") if self._process else ""
         return "".join(console.read_text(errors="replace") for console in consoles) + journal
@@ -452,7 +452,7 @@ class Machine:
         return self.path(inside).read_text()
 
     def files_with(self, needles):
-        """Where in the machine's files one of `needles` (text) occurs: paths inside."""
+        """Paths of the machine's files in which one of `needles` (text) occurs."""
         given = self.directory / "needles"
         given.write_text("\n".join(needles) + "\n")
         found = subprocess.run(["grep", "-rlaF", "--devices=skip", "-f", given, "."], cwd=self.root,

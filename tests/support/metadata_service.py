@@ -1,6 +1,6 @@
-"""An instance metadata service as EC2 has it, as good or as bad as it is told.
+"""An instance metadata service like that of EC2, which can also misbehave.
 
-Serves a socket that exists already, because that lies in a machine's own network.
+It serves an existing socket, which is in the network of a machine.
 """
 
 import http.server
@@ -14,8 +14,8 @@ class MetadataService:
     """`behaviour` is one of
     well       IMDSv2: a token first, then answers
     throttled  503 to everything
-    html       what a captive portal says
-    silent     takes the request and never answers
+    html       answers like a captive portal
+    silent     accepts the request and never answers
     """
 
     def __init__(self, listener, instance_id, hostname, account="123456789012"):

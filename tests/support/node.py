@@ -1,4 +1,4 @@
-"""A node: containerd with its CRI, the daemon of prebake, and a kubelet in a few lines.
+"""A node: containerd with CRI, the daemon of prebake, and a minimal kubelet.
 
 Environment, besides what harness.py reads:
   PREBAKE_CRI_CLIENT   the executable of tests/system/cri_client (required)
@@ -63,7 +63,7 @@ class Daemon:
         return self.document("/v1/ledger")
 
     def stored_is_current(self, state):
-        """Whether what the ledger says stands on the disk."""
+        """Whether the ledger is written to the disk."""
         with contextlib.suppress(FileNotFoundError):
             stored = json.loads((state / "ledger.json").read_text())
             return stored["sinceClaim"]["starts"] == self.ledger()["sinceClaim"]["starts"]
@@ -113,7 +113,7 @@ class NodeTest(harness.SystemTest):
         self.fresh_node(**self.containerd_options)
 
     def fresh_node(self, **options):
-        """A containerd of this test's own whose sandbox image is SANDBOX."""
+        """A containerd only for this test, with the sandbox image SANDBOX."""
         options = {"sandbox_image": SANDBOX, "plain_registry": self.registry.host, **options}
         directory = pathlib.Path(tempfile.mkdtemp(dir=self.workspace.path))
         self.containerd = Containerd(directory, **options)
@@ -128,12 +128,12 @@ class NodeTest(harness.SystemTest):
                                command=["/bin/busybox", "sleep", "1000000"])
 
     def sandbox_table(self):
-        """What an image list says of the sandbox image."""
+        """The entry of an image list for the sandbox image."""
         reference = self.registry.serve("pause/pause", self.pause_image(), "3.9")
         return reference, {"aliases": [SANDBOX]}
 
     def runnable(self, name, layers=1, size=20_000):
-        """An image that runs busybox, with `layers` of its own on top of the shared one."""
+        """An image that runs busybox, with its own `layers` on top of the shared one."""
         own = [oci_image.layer([oci_image.file(f"etc/{name}-{i}", os.urandom(size).hex())])
                for i in range(layers)]
         return oci_image.image([oci_image.busybox_layer(), *own],
@@ -144,7 +144,7 @@ class NodeTest(harness.SystemTest):
         return self.bake("-f", self.image_list(self.sandbox_table(), *tables))
 
     def claimed(self):
-        """Says that this machine has claimed its identity, as first boot would."""
+        """Records that this machine has claimed its identity, as first boot would."""
         self.state.mkdir(parents=True, exist_ok=True)
         (self.state / "claim.json").write_text(json.dumps({
             "schema": "prebake.v1.Claim", "state": "CLAIMED", "instanceUnknown": True,
@@ -153,7 +153,7 @@ class NodeTest(harness.SystemTest):
     # The node
 
     def configure(self, text=""):
-        # At once: a prebake that was started before may be about to read it.
+        # Atomically: a running prebake may read it at any time.
         unfinished = self.directory / "prebake.toml.unfinished"
         unfinished.write_text(
             f'[containerd]\nconfig = "{self.containerd.config_file}"\n'
@@ -161,7 +161,7 @@ class NodeTest(harness.SystemTest):
         unfinished.rename(self.directory / "prebake.toml")
 
     def daemon(self, *arguments, config="[guard]\nmin_free = \"0\"\n", ready=True, **options):
-        """Starts the daemon; waits until the node is ready, unless told otherwise."""
+        """Starts the daemon and, by default, waits until the node is ready."""
         self.configure(config)
         path = self.directory / "run/prebake.sock"
         daemon = Daemon(self.start("daemon", "--log-level", "debug", *arguments, **options), path)
@@ -177,7 +177,7 @@ class NodeTest(harness.SystemTest):
         return done.stdout.split()[0] if done.stdout else ""
 
     def start_containerd(self):
-        """Starts a containerd that was stopped. Its CRI serves a moment later than the rest."""
+        """Starts a stopped containerd. Its CRI starts to serve a moment later than the rest."""
         self.containerd.start()
         ready = [self.cri_program, self.containerd.address, "ready"]
         wait_until(lambda: subprocess.run(ready, stderr=subprocess.DEVNULL).returncode == 0,

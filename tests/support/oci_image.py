@@ -1,7 +1,7 @@
 """Builds OCI and Docker images from Python data: the same data always gives the same bytes.
 
-What the tests need wrong (a diffID, a size, a media type, an evil path) is an argument; nothing is
-checked here, because checking is prebake's work.
+Tests pass what must be wrong (a diffID, a size, a media type, a malicious path) as an argument.
+Nothing is validated here, because that is prebake's task.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ DOCKER_SCHEMA1 = "application/vnd.docker.distribution.manifest.v1+prettyjws"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
 
-EPOCH = 1_700_000_000  # every file's time: the bytes of a layer must not depend on the clock
+EPOCH = 1_700_000_000  # the time of every file: the bytes of a layer must not depend on the clock
 BUSYBOX = pathlib.Path("/bin/busybox")
 
 
@@ -70,7 +70,7 @@ def symlink(path, target):
 
 
 def hardlink(path, target, mode=0o644, **more):
-    """Mode and owner are the file's: archives repeat them, and readers apply them once more."""
+    """Mode and owner of the target: archives repeat them, and readers apply them again."""
     return Entry(path, kind=tarfile.LNKTYPE, target=target, mode=mode, **more)
 
 
@@ -110,7 +110,7 @@ def compressed(data, compression):
 
 @dataclasses.dataclass
 class Blob:
-    """Bytes in memory or in a file, and how a manifest describes them (on request: wrongly)."""
+    """Bytes in memory or in a file, and their descriptor in a manifest (wrong on request)."""
     media_type: str
     content: object  # bytes or pathlib.Path
     digest: str
@@ -149,8 +149,8 @@ def layer(entries, compression="gzip", flavour="oci", media_type=None, diff_id=N
 
 
 def big_layer(path, size, step=1 << 20):
-    """A gzip layer with one file of `size` bytes that do not compress, written to `path`: stored
-    deflate blocks, so that neither this process nor the disk's cache pays for compressing it."""
+    """A gzip layer with one file of `size` incompressible bytes, written to `path`. It uses stored
+    deflate blocks, so that building it is cheap."""
     noise = b"".join(hashlib.sha256(str(i).encode()).digest() for i in range(step // 32))
     info = tarfile.TarInfo("noise")
     info.size, info.mtime = size, EPOCH
@@ -291,7 +291,7 @@ def busybox_layer(**options):
 
 
 def greeting_image(greeting, extra=(), flavour="oci", **options):
-    """A runnable image of busybox that prints `greeting`, of two layers and `extra` ones on top."""
+    """A runnable busybox that prints `greeting`, with two layers and `extra` layers on top."""
     layers = [busybox_layer(flavour=flavour),
               layer([directory("etc"), file("etc/greeting", greeting + "\n")], flavour=flavour)]
     return image(layers + list(extra), flavour=flavour,
@@ -299,7 +299,7 @@ def greeting_image(greeting, extra=(), flavour="oci", **options):
 
 
 def small_image(name, flavour="oci", size=2000, **options):
-    """A one-layer image that cannot run, different for every `name`: for tests of the transport."""
+    """A one-layer image that cannot run, unique for each `name`: for tests of the transport."""
     noise = b"".join(hashlib.sha256(f"{name}{i}".encode()).digest() for i in range(size // 32 + 1))
     return image([layer([file(f"{name}.txt", noise[:size])], flavour=flavour)], flavour=flavour,
                  **options)

@@ -1,5 +1,4 @@
-"""Machines on which prebake is installed from its package, with containerd and a kubelet in a few
-lines.
+"""Machines on which prebake is installed from its package, with containerd and a minimal kubelet.
 
 Environment, besides what booted.py reads:
   PREBAKE_PACKAGES     directory with the .deb and the .rpm of packaging/build (required)
@@ -21,12 +20,12 @@ from daemons import CAP_SYS_RESOURCE, DockerRegistry, has_capability, wait_until
 from machine import Image
 
 STORE = "/var/lib/containerd"
-SANDBOX = "registry.k8s.io/pause:3.6"  # what containerd 1.6 is configured with by default
+SANDBOX = "registry.k8s.io/pause:3.6"  # the default of containerd 1.6
 CONTAINERD_CONFIG = """\
 version = 2
 [plugins."io.containerd.grpc.v1.cri"]
   restrict_oom_score_adj = {restrict}
-  # Where the machine that tests has its controllers in cgroup v1, these machines have none.
+  # If this machine has its controllers in cgroup v1, the test machines have none.
   disable_cgroup = true
 [plugins."io.containerd.grpc.v1.cri".cni]
   bin_dir = "/usr/lib/cni"
@@ -43,7 +42,7 @@ def package(suffix):
 
 
 def install_deb(off, deb=None, *options):
-    """As a build of an image does: by dpkg, in a chroot without systemd. Returns what it prints."""
+    """Installs like an image build: dpkg in a chroot without systemd. Returns the output."""
     shutil.copyfile(deb or package(".deb"), off.path("/tmp/prebake.deb"))
     try:
         return off.chroot("dpkg", *options, "-i", "/tmp/prebake.deb")
@@ -52,7 +51,7 @@ def install_deb(off, deb=None, *options):
 
 
 class PackagedTest(BootTest):
-    """The image of these machines is bare: each test installs what it wants."""
+    """The image of these machines has no prebake: each test installs what it needs."""
 
     @classmethod
     def setUpClass(cls):
@@ -62,16 +61,16 @@ class PackagedTest(BootTest):
 
     @classmethod
     def make_packaged(cls, name, containerd=True, **options):
-        """A machine that is off, with the package installed in it, and containerd's data on a disk
-        of its own. No cloud-init: with it, how long a boot takes says more of it than of us."""
+        """A machine that is off, with the package installed, and containerd's data on a separate
+        disk. No cloud-init: it would dominate the boot time that the tests measure."""
         made = cls.make_machine(name, image=cls.bare, disks=(STORE,), **options)
         made.write("/etc/hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost\n")
         made.write("/etc/cloud/cloud-init.disabled", "")
-        # Firmware of EC2 promises a metadata service. How long one that is not there is waited for:
+        # The firmware of EC2 implies a metadata service. How long to wait for a missing one:
         made.write("/etc/prebake/conf.d/test.toml", '[firstboot]\nmetadata_timeout = "3s"\n')
         made.write("/etc/containerd/config.toml", CONTAINERD_CONFIG.format(
             restrict="false" if has_capability(CAP_SYS_RESOURCE) else "true"))
-        enable(made, "mask", "nvmf-autoconnect.service")  # there is no NVMe in a container
+        enable(made, "mask", "nvmf-autoconnect.service")  # a container has no NVMe
         if containerd:
             enable(made, "enable", "containerd.service")
         install_deb(made)
@@ -79,10 +78,10 @@ class PackagedTest(BootTest):
 
     @classmethod
     def make_clone(cls, name, image):
-        """A machine of a baked image that is off: without a metadata service, so that there is
-        nothing but loopback for it. The firmware says who it is."""
+        """A machine of a baked image that is off. It has no metadata service and only loopback;
+        the firmware identifies it."""
         made = cls.make_machine(name, image=image, imds=False)
-        # As whoever configures the network writes it, which nobody does here; CRI copies it.
+        # Normally written by the network configuration, which is missing here. CRI copies it.
         made.write("/etc/resolv.conf", "")
         return made
 
@@ -90,7 +89,7 @@ class PackagedTest(BootTest):
 
     @classmethod
     def registry_in(cls, booted):
-        """A docker-registry on the loopback interface of the machine; stop() it by and by."""
+        """A docker-registry on the loopback interface of the machine. The caller must stop() it."""
         registry = DockerRegistry(booted.directory / "registry",
                                   ("nsenter", f"--net={booted.network.path}", "--"))
         cls.addClassCleanup(registry.stop)
@@ -98,13 +97,13 @@ class PackagedTest(BootTest):
 
     @staticmethod
     def push(booted, registry, repository, *layers, tag="1.0"):
-        """Pushes a busybox that sleeps, with further layers; returns its reference."""
+        """Pushes a busybox that sleeps, with more layers; returns its reference."""
         image = oci_image.image([oci_image.busybox_layer(), *layers], command=SLEEP)
         return booted.network.call(registry.push, repository, image, tag)
 
     @staticmethod
     def write_list(booted, *tables):
-        """What `systemctl start prebake-bake` bakes: (reference, keys) each."""
+        """The list for `systemctl start prebake-bake`: (reference, keys) each."""
         booted.write("/etc/prebake/images.d/test.toml", harness.image_tables(*tables))
 
     # The node
@@ -121,14 +120,14 @@ class PackagedTest(BootTest):
 
     @staticmethod
     def ledger(booted):
-        """As whoever comes through SSM's port forwarding reads it."""
+        """Reads it over loopback TCP, as SSM's port forwarding does."""
         def get():
             with urllib.request.urlopen("http://localhost:9813/v1/ledger", timeout=60) as answer:
                 return json.load(answer)
         return booted.network.call(get)
 
     def until_counted(self, booted, image, **counts):
-        """Waits until the ledger has these counts for the image; returns its whole entry."""
+        """Waits until the ledger has these counts for the image; returns the complete entry."""
         def entry():
             images = self.ledger(booted).get("images", [])
             found = [item for item in images if item["name"] == image]
@@ -146,7 +145,7 @@ class PackagedTest(BootTest):
         return done.stdout.strip()
 
     def start_pod(self, booted, name, image):
-        """As the kubelet would: a sandbox, and a container of the image in it."""
+        """Like the kubelet: starts a sandbox, and a container of the image in it."""
         socket = booted.seen_from_outside / "run/containerd/containerd.sock"
         wait_until(lambda: subprocess.run([self.cri_program, socket, "ready"],
                                           stderr=subprocess.DEVNULL).returncode == 0, "CRI serves")
@@ -155,6 +154,6 @@ class PackagedTest(BootTest):
         return pod
 
     def end_pod(self, booted, pod):
-        """As a kubelet does before the machine goes down; systemd would wait 90 s for what
-        sleeps."""
+        """Stops the pods as a kubelet does before a shutdown; otherwise systemd would wait 90 s
+        for them."""
         self.cri(booted, "remove-pod", pod)

@@ -1,11 +1,11 @@
 """A registry that serves images from memory and misbehaves on request.
 
 A behaviour is a function from (Request, Response) to the Response to send instead; `Registry.on`
-attaches it to the paths that match a pattern, for ever or for the next N requests. Every request is
-logged before its response is sent, so that a test can assert on what prebake asked for.
+attaches it to the paths that match a pattern, forever or for the next N requests. Every request is
+logged before its response is sent, so that a test can check what prebake requested.
 
-Where a test must catch prebake in the middle of something, it uses a Gate: the registry says when
-it got there (`is_reached`) and stays there until the test lets it go on (`open`).
+A test that must stop prebake in the middle of something uses a Gate: the registry reports when it
+has reached the gate (`is_reached`) and waits there until the test opens it (`open`).
 """
 
 import base64
@@ -23,7 +23,7 @@ import urllib.parse
 
 from oci_image import sha256
 
-DEADLINE = 60  # seconds: what has not happened by then never will
+DEADLINE = 60  # seconds; limit for anything that a test waits for
 CHUNK = 256 * 1024
 ERROR_CODES = {400: "MANIFEST_INVALID", 401: "UNAUTHORIZED", 403: "DENIED", 404: "NOT_FOUND",
                405: "UNSUPPORTED", 429: "TOOMANYREQUESTS", 500: "UNKNOWN", 503: "UNAVAILABLE"}
@@ -31,7 +31,7 @@ ERROR_CODES = {400: "MANIFEST_INVALID", 401: "UNAUTHORIZED", 403: "DENIED", 404:
 
 @dataclasses.dataclass
 class Request:
-    """One line of the log. Of credentials only the scheme is kept."""
+    """One line of the log. Only the scheme of credentials is kept."""
     method: str
     path: str
     authorization: str
@@ -73,7 +73,7 @@ class Response:
     headers: dict
     content: object = b""  # bytes or pathlib.Path
     start: int = 0
-    cut: int = None  # close the connection after so many bytes of the body
+    cut: int = None  # close the connection after this many bytes of the body
     gate: Gate = None
     gate_at: int = None  # bytes of the body before the gate; None: before the header
 
@@ -96,7 +96,7 @@ class Response:
 
 
 def error(status, message="on request of the test", **headers):
-    """An error with the registry's own diagnosis in the body; headers as in Retry_After=1."""
+    """An error with the registry's diagnosis in the body. Headers are keywords: Retry_After=1."""
     def behave(request, response):
         body = {"errors": [{"code": ERROR_CODES.get(status, "UNKNOWN"), "message": message}]}
         named = {name.replace("_", "-"): str(value) for name, value in headers.items()}
@@ -106,35 +106,35 @@ def error(status, message="on request of the test", **headers):
 
 
 def truncate(after):
-    """Closes the connection after `after` bytes of the body, although more were declared."""
+    """Closes the connection after `after` bytes of the body, although it declared more."""
     return lambda request, response: dataclasses.replace(response, cut=after)
 
 
 def shorten(by):
-    """A body that is `by` bytes shorter than the blob, declared so: a complete, wrong answer."""
+    """A body that is `by` bytes shorter than the blob, with that length: complete, but wrong."""
     return lambda request, response: dataclasses.replace(response, content=response.content[:-by])
 
 
 def lengthen(by):
-    """A body that is `by` bytes longer than the blob, declared so."""
+    """A body that is `by` bytes longer than the blob, with that length."""
     return lambda request, response: dataclasses.replace(
         response, content=response.content + b"x" * by)
 
 
 def wrong_bytes(request, response):
-    """The right length, and every byte inverted."""
+    """The right length, but every byte inverted."""
     return dataclasses.replace(response, content=bytes(255 - byte for byte in response.content))
 
 
 def no_range(request, response):
-    """Ignores Range, as registries may: the whole blob with status 200."""
+    """Ignores Range, as registries may: sends the whole blob with status 200."""
     headers = {name: value for name, value in response.headers.items() if name != "Content-Range"}
     status = 200 if response.status == 206 else response.status
     return dataclasses.replace(response, status=status, headers=headers, start=0)
 
 
 def redirect(base):
-    """To the same path of another server, such as "http://127.0.0.1:1234"."""
+    """Redirects to the same path of another server, such as "http://127.0.0.1:1234"."""
     return lambda request, response: Response(307, {"Location": base + request.path})
 
 
@@ -146,7 +146,7 @@ def without_header(name):
 
 
 def replace(content, media_type):
-    """Serves other bytes under the same name, with the digest header that belongs to them."""
+    """Serves other bytes under the same name, with their own digest header."""
     return lambda request, response: Response(
         200, {"Content-Type": media_type, "Docker-Content-Digest": sha256(content)}, content)
 
@@ -157,7 +157,7 @@ def pause(gate, at):
 
 
 def stall(gate):
-    """Accepts the request and says nothing until the gate opens."""
+    """Accepts the request and does not answer until the gate opens."""
     return lambda request, response: dataclasses.replace(response, gate=gate)
 
 
@@ -173,7 +173,7 @@ class _Rule:
 
 
 class Registry:
-    """Serves on a loopback port of its own from construction (or `come_back`) to `stop`.
+    """Serves on its own loopback port from construction (or `come_back`) until `stop`.
 
     `tls` is a pair of files (certificate, key).
     """
@@ -203,7 +203,7 @@ class Registry:
             block_on_close = False
 
             def handle_error(self, request, client_address):
-                pass  # a client that is killed is what many tests are about
+                pass  # many tests kill the client
 
         class Handler(_Handler):
             pass
@@ -219,7 +219,7 @@ class Registry:
         self._thread.start()
 
     def go_down(self):
-        """Stops listening and breaks every connection; gates are opened so that no thread stays."""
+        """Stops listening and closes every connection. Opens all gates, so that no thread stays."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -242,7 +242,7 @@ class Registry:
     def url(self):
         return f"{'https' if self._tls else 'http'}://{self.host}"
 
-    # What it serves
+    # Contents
 
     def serve(self, repository, image, tag="1.0"):
         """Adds an image; returns its reference."""
@@ -273,7 +273,7 @@ class Registry:
         return gate
 
     def behave(self):
-        """Forgets every rule and the log; opens every gate."""
+        """Removes every rule, clears the log, and opens every gate."""
         with self._lock:
             self._rules, self.requests = [], []
             gates, self._gates = self._gates, []
@@ -281,7 +281,7 @@ class Registry:
             gate.open()
 
     def require_token(self, user=None, password=None):
-        """Everything needs a bearer token; with a user, the token endpoint needs that password."""
+        """All requests need a bearer token. With a user, the token endpoint needs that password."""
         self._token = f"token-of-{user or 'anybody'}"
         self._user = (user, password) if user else None
 
@@ -289,7 +289,7 @@ class Registry:
         return [item for item in list(self.requests) if item.is_blob and item.method == method]
 
     def gets(self):
-        """GET requests of manifests and blobs: the look of a registry that is asked for bytes."""
+        """GET requests of manifests and blobs."""
         return [item for item in list(self.requests)
                 if item.method == "GET" and item.path.startswith("/v2/") and len(item.path) > 4]
 

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The scripted registry misbehaves exactly as asked: the tests that build on it depend on that."""
+"""The scripted registry misbehaves exactly as requested: other tests depend on that."""
 
 import http.client
 import pathlib

@@ -1,6 +1,5 @@
 #!/usr/bin/python3
-"""Nodes on which something is not as the bake left it: each says what has happened and what is
-missing, and boots all the same."""
+"""Nodes on which something changed after the bake: each reports what is missing and boots."""
 
 import shutil
 
@@ -23,7 +22,7 @@ class AdverseBoots(PackagedTest):
         cls.baked = None
 
     def baked_image(self):
-        """Of a builder with one image and the sandbox image; made once."""
+        """The image of a builder with one image and the sandbox image; created once."""
         cls = type(self)
         if cls.baked is None:
             builder = self.make_packaged("builder")
@@ -51,7 +50,7 @@ class AdverseBoots(PackagedTest):
 
     # containerd
 
-    def test_containerd_is_absent_then_stopped_then_there(self):
+    def test_containerd_is_absent_then_stopped_then_running(self):
         machine = self.make_packaged("absent", containerd=False)
         hidden = machine.path("/usr/bin/containerd.hidden")
         machine.path("/usr/bin/containerd").rename(hidden)
@@ -66,7 +65,7 @@ class AdverseBoots(PackagedTest):
         hidden.with_suffix(".service").rename(unit)
         machine.run("systemctl", "daemon-reload")
         machine.run("systemctl", "start", "containerd")
-        # Nothing was baked, so nobody has to wait for anything.
+        # Nothing was baked, so no unit waits.
         machine.run("prebake", "status", "--wait=60")
         self.assertIn(f"CRI will pull its sandbox image {SANDBOX}",
                       self.condition(self.status(machine), "ImagesPresent")["message"])
@@ -88,12 +87,12 @@ class AdverseBoots(PackagedTest):
         self.until_counted(machine, self.reference, starts=1, hits=1)
 
     def test_the_data_are_gone(self):
-        """An empty disk is mounted where they were, or somebody has removed them."""
+        """An empty disk is mounted over them, or they were removed."""
         machine = self.clone()
         for entry in machine.path(STORE).iterdir():
             shutil.rmtree(entry)
         machine.boot()
-        # The daemon may still try to repair them.
+        # The daemon may still be trying to repair them.
         wait_until(lambda: machine.run("prebake", "status", check=False).startswith(
             "NOT READY  ImagesPresent: none of the 2 baked images"), "it has found that out")
         text = self.said_by(machine, 4)
@@ -147,7 +146,7 @@ WantedBy=sysinit.target
         self.assertIn("/var/lib/prebake", said)
         machine.run("systemctl", "is-active", DAEMON, "ssh.service")
         self.assertIn(NEXT_STEP, self.said_by(machine, 4))
-        # With room again the same boot can still be mended, and the claim was not half written.
+        # With free space the same boot can complete, and the claim was not half written.
         machine.run("rm", "/var/lib/prebake/filler")
         machine.run("mount", "-o", "remount,size=1m", "/var/lib/prebake")
         machine.run("sh", "-ec", NEXT_STEP)
@@ -157,8 +156,8 @@ WantedBy=sysinit.target
     # Time
 
     def test_the_clock_says_1970(self):
-        """Until it is set: no claim is refused for it, and a certificate is valid when the time is
-        right."""
+        """The clock is not set yet: the claim succeeds, and the certificate is valid when the clock
+        is set."""
         machine = self.clone()
         machine.write("/etc/prebake/conf.d/tls.toml", '[firstboot]\ntls_key = "/etc/host.key"\n'
                       'tls_certificate = "/etc/host.crt"\n')
@@ -178,7 +177,7 @@ WantedBy=sysinit.target
         self.until_counted(machine, self.reference, starts=1, hits=1)
         self.end_pod(machine, pod)
         print(machine.run("prebake", "status"))
-        # Then the time is set, and everything goes on.
+        # Then the clock is set, and everything continues.
         for unit in (FIRST_BOOT, ONLINE, DAEMON):
             machine.path(f"/etc/systemd/system/{unit}.d/1970.conf").unlink()
         machine.reboot()

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""packaging/ansible, run as its users do: ansible-playbook over SSH against a Debian that has
-booted, and has containerd, but neither prebake nor a package mirror.
+"""packaging/ansible as users run it: ansible-playbook over SSH against a booted Debian that has
+containerd, but no prebake and no package mirror.
 """
 
 import json
@@ -20,7 +20,7 @@ RECORD = "/var/lib/prebake/bake.json"
 
 
 class Play:
-    """What a run of ansible-playbook came to."""
+    """The result of a run of ansible-playbook."""
 
     def __init__(self, done):
         self.code = done.returncode
@@ -48,18 +48,18 @@ class Ansible(PackagedTest):
         bare.write("/etc/cloud/cloud-init.disabled", "")
         bare.write("/etc/containerd/config.toml", CONTAINERD_CONFIG.format(restrict="true"))
         bare.write("/root/.ssh/authorized_keys", cls.key.with_suffix(".pub").read_text(), 0o600)
-        enable(bare, "mask", "nvmf-autoconnect.service")  # there is no NVMe in a container
+        enable(bare, "mask", "nvmf-autoconnect.service")  # a container has no NVMe
         enable(bare, "disable", "containerd.service")  # the role starts it
         return bare
 
     def play(self, images, *options, code=0, **variables):
-        """Runs bake.yml in the network of the builder, where its sshd listens on loopback."""
+        """Runs bake.yml in the network of the builder, where sshd listens on loopback."""
         variables = {"prebake_images": images, "prebake_package": str(package(".deb")),
                      "prebake_config": {"bake": {"parallel_downloads": 2}}, **variables}
         inventory = self.home / "inventory"
         inventory.write_text("builder ansible_host=127.0.0.1 ansible_user=root "
                              "ansible_python_interpreter=/usr/bin/python3\n")
-        # No ControlMaster: each task logs in anew, and no ssh is left behind.
+        # No ControlMaster: each task opens its own connection, and no ssh process is left.
         ssh = ("-o ControlMaster=no -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no "
                "-o LogLevel=ERROR -F /dev/null")
         command = ["nsenter", f"--net={self.builder.network.path}", "--", "ansible-playbook",
@@ -105,7 +105,7 @@ class Ansible(PackagedTest):
 
     def the_second_run_changes_nothing(self):
         before = self.baked()
-        # Text, as the command line gives it, is not to be taken for true.
+        # The command line passes text: "false" must not be treated as true.
         for options in (("-e", "prebake_seal=false"), ("--check",)):
             play = self.play([self.web], *options)
             self.assertEqual(play.counts["changed"], 0, play.output)

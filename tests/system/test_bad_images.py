@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Images that are not what they claim to be. Each fails alone; a good image beside it is baked."""
+"""Images with wrong content. Each fails alone; a good image in the same bake is baked."""
 
 import json
 
@@ -10,7 +10,7 @@ from oci_image import Layer, file, hardlink, image, layer
 
 
 class BadContentTest(harness.SystemTest):
-    """The registry serves something else than the manifest promises."""
+    """The registry serves something that does not match the manifest."""
 
     def setUp(self):
         super().setUp()
@@ -21,7 +21,7 @@ class BadContentTest(harness.SystemTest):
     def expect_refused(self, *words):
         result = self.bake_beside_a_good_one(self.reference, *words, image=self.image)
         self.assertNotIn(self.layer.digest, self.containerd.blobs())
-        # Nothing bad stays behind: the next bake, from a registry that tells the truth, succeeds.
+        # No bad content stays: the next bake, with correct answers, succeeds.
         self.registry.behave()
         self.bake(self.reference)
         self.assert_baked(self.reference, self.image)
@@ -35,7 +35,7 @@ class BadContentTest(harness.SystemTest):
         self.registry.on("/blobs/" + self.layer.digest, scripted.shorten(1000))
         self.expect_refused(self.layer.digest)
 
-    def test_broken_off_at_the_same_byte_every_time(self):
+    def test_disconnected_at_the_same_byte_every_time(self):
         self.registry.on("/blobs/" + self.layer.digest, scripted.no_range)
         self.registry.on("/blobs/" + self.layer.digest, scripted.truncate(1000))
         self.expect_refused(self.layer.digest)
@@ -59,7 +59,7 @@ class BadContentTest(harness.SystemTest):
 
 
 class BadDocumentTest(harness.SystemTest):
-    """Documents that have the right digest and make no sense."""
+    """Documents with the right digest and invalid content."""
 
     def refuse(self, bad, *words):
         reference = self.registry.serve(self.repository, bad)
@@ -168,7 +168,7 @@ class BadDocumentTest(harness.SystemTest):
         self.refuse(image([one], config_changes={
             "rootfs": {"type": "layers", "diff_ids": [one.diff_id, one.diff_id]}}), "diffid")
 
-    def test_digest_that_is_none(self):
+    def test_invalid_digest(self):
         for name, digest in {"short": "sha256:abc", "path": "sha256:../../etc/passwd",
                              "upper": "sha256:" + "A" * 64, "md5": "md5:" + "0" * 32}.items():
             with self.subTest(name):
@@ -177,7 +177,7 @@ class BadDocumentTest(harness.SystemTest):
                 reference = self.registry.serve(f"{self.repository}/{name}", bad)
                 self.bake_beside_a_good_one(reference, "digest", image=bad)
 
-    def test_sizes_that_are_none(self):
+    def test_invalid_sizes(self):
         one = self.a_layer()
         for name, size in {"negative": -1, "zero": 0, "text": "10", "fraction": 1.5,
                            "huge": 1 << 63}.items():

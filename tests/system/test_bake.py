@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""plan, bake and verify: what must be in containerd, on disk and on the terminal afterwards."""
+"""plan, bake and verify: the results in containerd, on the disk and on the terminal."""
 
 import json
 
@@ -9,7 +9,7 @@ from harness import MANAGED, PINNED
 
 
 class RealRegistryTest(harness.SystemTest):
-    """The whole story, with Debian's docker-registry on the other side."""
+    """The complete sequence, with Debian's docker-registry."""
 
     def test_baked_images_run_with_the_registry_stopped(self):
         registry = harness.DockerRegistry(self.directory / "registry")
@@ -38,7 +38,7 @@ class RealRegistryTest(harness.SystemTest):
 
 
 class StoreTest(harness.SystemTest):
-    """What lies in containerd afterwards, read with containerd's own client."""
+    """The content of containerd after a bake, read with containerd's own client."""
 
     def serve_greeting(self, **options):
         image = oci_image.greeting_image(f"greeting of {self.id()}", **options)
@@ -89,7 +89,7 @@ class StoreTest(harness.SystemTest):
             self.assertIn(blob.digest, self.containerd.blobs())
         self.assertEqual(self.containerd.snapshots()[image.chain_id], "Committed")
 
-    def test_a_second_bake_fetches_nothing_and_says_so(self):
+    def test_a_second_bake_fetches_nothing_and_reports_it(self):
         reference, image = self.serve_greeting()
         self.bake(reference)
         self.registry.behave()
@@ -203,7 +203,7 @@ class NamespaceTest(harness.SystemTest):
         result = self.bake(reference, "--snapshotter", "no-such", code=harness.USAGE)
         self.assert_says(result, "no-such", "overlayfs")
 
-    def test_an_odd_namespace_is_refused(self):
+    def test_an_invalid_namespace_is_rejected(self):
         reference = self.registry.serve(self.repository, oci_image.small_image(self.repository))
         for odd in ("a b", "-a", "a/b", "a..b", "x" * 77, "k8s.io\n"):
             with self.subTest(odd):
@@ -259,7 +259,7 @@ class OutputTest(harness.SystemTest):
         result = self.bake(self.reference, "--quiet")
         self.assertEqual((result.stdout, result.stderr), ("", ""))
 
-    def test_global_options_stand_before_the_command_too(self):
+    def test_global_options_may_precede_the_command(self):
         result = self.prebake("--quiet", "-n", "before", "bake", self.reference)
         self.assertEqual(result.code, harness.DONE, result)
         self.assert_baked(self.reference, self.image, "before")

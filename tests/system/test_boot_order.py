@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""The units among those of others: on Debian, on Ubuntu and on Amazon Linux's EKS image systemd
-finds no cycle, at the boot and at the shutdown, and everybody comes after what they wait for.
+"""Our units together with other units: on Debian, Ubuntu and Amazon Linux's EKS image systemd finds
+no cycle at boot and at shutdown, and every unit starts after the units that it waits for.
 
-Services of other distributions are stand-ins: their names and their orderings, and nothing else of
-them. """
+Services of other distributions are stand-ins that only have their names and orderings.
+"""
 
 import re
 
@@ -11,7 +11,7 @@ import harness
 from booted import BootTest, enable
 
 READY = "prebake-ready.target"
-EMPTY_RECORD = '{"schema": "prebake.v1.BakeRecord"}'  # with one, readiness is waited for
+EMPTY_RECORD = '{"schema": "prebake.v1.BakeRecord"}'  # with a bake record, units wait for readiness
 FIRST_BOOT, ONLINE, DAEMON = ("prebake-firstboot.service", "prebake-online.service",
                               "prebaked.service")
 CONTAINERD = """
@@ -30,9 +30,9 @@ DOCKER = """
 """
 WANTED = ["multi-user.target"]
 
-# Name -> ([Unit], who wants it). Taken from the distributions' packages.
+# Name -> ([Unit], the unit that wants it). From the packages of the distributions.
 DEBIAN = {
-    # cloud-init, sshd, chrony and iscsid are Debian's own here; this is what runs containers.
+    # cloud-init, sshd, chrony and iscsid are Debian's. These are the units that run containers.
     "kubelet.service": (KUBELET, WANTED),
     "docker.service": (DOCKER, WANTED),
     "amazon-ssm-agent.service": ("""
@@ -43,7 +43,7 @@ DEBIAN = {
 }
 UBUNTU = {
     **DEBIAN,
-    # cloud-init's generator has it wanted.
+    # cloud-init's generator makes it wanted.
     "cloud-init.target": ("[Unit]\nAfter=multi-user.target\n", WANTED),
     # 24.3 and later: one process, and units that wait for its stages.
     "cloud-init-main.service": ("""
@@ -111,8 +111,8 @@ UBUNTU = {
         After=docker.service
     """, WANTED),
 }
-# Here cloud-init's are ordinary services, and nodeadm configures and starts containerd and the
-# kubelet.
+# Here cloud-init's units are ordinary services, and nodeadm configures and starts containerd and
+# the kubelet.
 AMAZON = {
     "cloud-init.target": ("[Unit]\n", WANTED),
     "cloud-init-local.service": ("""
@@ -129,8 +129,7 @@ AMAZON = {
         Before=network-online.target sshd-keygen.target sshd.service systemd-user-sessions.service
     """, ["cloud-init.target"]),
     "cloud-config.service": UBUNTU["cloud-config.service"],
-    # Not After=multi-user.target, as Debian and Ubuntu have it: services of that target wait for
-    # it.
+    # Not After=multi-user.target as on Debian and Ubuntu: services of that target wait for it.
     "cloud-final.service": ("""
         [Unit]
         After=network-online.target cloud-config.service rc-local.service
@@ -146,7 +145,7 @@ AMAZON = {
         After=systemd-networkd-wait-online.service
         Before=cloud-init.service
     """, WANTED),
-    # What it starts is started from inside of it, as it is there.
+    # It starts units from its own process, like the original.
     "nodeadm-run.service": ("""
         [Unit]
         Requires=nodeadm-config.service
@@ -201,7 +200,7 @@ class BootOrder(BootTest):
         for unit, stands in units.items():
             for target in stands[1] if stands else ():
                 enable(machine, "add-wants", target, unit)
-        # Everybody who may be held back is held back, in the strict way.
+        # Every unit that can be delayed requires the target.
         for unit in ("kubelet.service", "snap.kubelet-eks.daemon.service", "docker.service",
                      "ecs.service"):
             if units.get(unit):
@@ -229,7 +228,7 @@ class BootOrder(BootTest):
         self.assertIn("sealed", machine.console_text())
         clone = self.make_machine(f"{name}-clone", machine.image()).boot()
         self.assert_in_order(clone, here)
-        # The journal of the builder is gone with its seal; what its shutdown said is on its
+        # The seal removes the journal of the builder; the messages of its shutdown are on its
         # console.
         for booted in (machine, clone):
             self.assertNotRegex(booted.log_of_systemd(), "ordering cycle")

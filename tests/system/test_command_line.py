@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""What people and programs get to read when something is written wrongly or cannot begin."""
+"""Messages and JSON for wrong usage, and for commands that cannot start."""
 
 import json
 
@@ -25,7 +25,7 @@ class UsageTest(harness.SystemTest):
     def test_an_unknown_style_of_progress(self):
         result = self.refuse("--progress", "fancy", "plain", "json",
                              arguments=("bake", "x", "--progress", "fancy"))
-        # Not the inside of the table of styles.
+        # Not the internals of the table of styles.
         self.assertNotRegex(result.stderr, r"->|\{\{|[0-9]\}")
 
     def test_an_unknown_log_level(self):
@@ -36,7 +36,7 @@ class UsageTest(harness.SystemTest):
         (self.directory / "prebake.toml").write_text("[containerd]\nnamespaces = []\n")
         self.refuse("prebake.toml:2", "namespaces", arguments=("bake", "x"))
 
-    def test_a_place_is_said_once(self):
+    def test_a_place_is_reported_once(self):
         for name, text in {"type": "[[image]]\nref = 3\n",
                            "syntax of a reference": '[[image]]\nref = "a//b"\n',
                            "alias": '[[image]]\naliases = ["a//b"]\nref = "example.com/a:1"\n'
@@ -73,7 +73,7 @@ class FailureTest(harness.SystemTest):
             with self.subTest(command[0]):
                 result = self.prebake("--json", *command, "--address", nowhere)
                 self.assertEqual(result.code, harness.TRY_AGAIN, result)
-                document = json.loads(result.stdout)  # one document and nothing beside it
+                document = json.loads(result.stdout)  # one document and nothing else
                 self.assertEqual(set(document), {"schema", "problem"})
                 self.assertEqual(document["schema"], "prebake.v1.Failure")
                 problem = document["problem"]

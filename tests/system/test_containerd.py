@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A containerd that is not there, and a disk that is full."""
+"""A missing containerd, and a full disk."""
 
 import signal
 
@@ -18,7 +18,7 @@ class ContainerdTest(harness.SystemTest):
                 result = self.prebake(*command)
                 self.assertEqual(result.code, harness.TRY_AGAIN, result)
                 self.assert_says(result, "containerd", self.containerd.address)
-        self.assertEqual(self.registry.gets(), [], "nothing is fetched in vain")
+        self.assertEqual(self.registry.gets(), [], "nothing is fetched without need")
         self.assertFalse((self.state / "bake.json").exists())
 
     def test_the_socket_is_something_else(self):
@@ -55,7 +55,7 @@ class FullDiskTest(harness.SystemTest):
 
     def test_a_disk_that_fills_up_fails_the_image_and_leaves_the_others_whole(self):
         self.bake(self.small_reference)
-        zeros = b"\0" * (100 * MEBI)  # which nobody can see from the size of its blob
+        zeros = b"\0" * (100 * MEBI)  # which the size of its blob does not show
         bomb = oci_image.image([oci_image.layer([oci_image.file("zeros", zeros)])])
         reference = self.registry.serve(self.repository + "/zeros", bomb)
         result = self.bake(reference, self.small_reference, code=harness.PARTIAL)

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""What a first boot costs when there is nothing to do. Alone, because neighbours would count."""
+"""The cost of a first boot with nothing to do. Runs alone, because other tests would distort it."""
 
 import statistics
 
@@ -15,7 +15,7 @@ class CostTest(BootTest):
         self.assert_claimed(booted)
         seconds = []
         for _ in range(9):
-            booted.run("systemctl", "reset-failed", FIRST_BOOT)  # it may start once a boot
+            booted.run("systemctl", "reset-failed", FIRST_BOOT)  # it may start only once per boot
             booted.run("systemctl", "restart", FIRST_BOOT)
             seconds.append(booted.seconds_of(FIRST_BOOT))
         median = statistics.median(seconds)

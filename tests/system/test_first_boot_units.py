@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The units under a real systemd: what they are, what they survive, what they wait for."""
+"""The units under a real systemd: their settings, failures and orderings."""
 
 import struct
 import time
@@ -12,8 +12,8 @@ UNITS = ("prebake-firstboot.service", "prebake-online.service", "prebake-seal.se
 FIRST_BOOT, ONLINE, SEAL = UNITS
 OTHER_UNITS = ("prebake-bake.service", "prebaked.service", "prebake-wait-ready.service",
                "prebake-ready.target")
-# The exposure that `systemd-analyze security` may find, times ten. Root that writes all over the
-# machine gets more of it than root that listens.
+# The highest exposure that `systemd-analyze security` may report, times ten. Units that write
+# anywhere as root get a higher value than units that listen.
 EXPOSURE = {"prebaked.service": 20, "prebake-wait-ready.service": 20}
 MOST_EXPOSURE = 35
 UTMP = struct.Struct("h2xi32s4s32s256s52x")  # type, pid, line, id, user, host; utmp(5)
@@ -28,13 +28,13 @@ class UnitsTest(BootTest):
     def result_of(self, booted, unit):
         return booted.properties(unit, "Result")["Result"]
 
-    # What they are
+    # Settings
 
-    def test_systemd_finds_no_fault_with_them(self):
+    def test_systemd_accepts_the_units(self):
         booted = self.first_machine().boot()
         ours = sorted(path.name for path in booted.path("/usr/lib/systemd/system").glob("prebake*"))
         self.assertEqual(ours, sorted((*UNITS, *OTHER_UNITS)))
-        # Without man pages: these come with the package.
+        # Without man pages, which only the package installs.
         verified = booted.run("systemd-analyze", "verify", "--man=no", *ours, check=False)
         self.assertEqual(verified, "")
         for unit in ours:
@@ -44,7 +44,7 @@ class UnitsTest(BootTest):
                     said = booted.run("systemd-analyze", "security", "--offline=true", "--no-pager",
                                       f"--threshold={limit}", f"/usr/lib/systemd/system/{unit}")
                     print(said.splitlines()[-1])
-        # At a shutdown systemd breaks a cycle by not stopping, so not sealing.
+        # At shutdown systemd breaks a cycle by not stopping a unit, so it would not seal.
         booted.run("prebake", "seal", "--at-shutdown")
         booted.run("prebake", "seal", "--disarm")
         booted.power_off()
@@ -63,7 +63,7 @@ class UnitsTest(BootTest):
     # First boot
 
     def test_before_and_after(self):
-        """sshd and the SSM agent start when there is an identity to start with."""
+        """sshd and the SSM agent start after the machine has its identity."""
         booted = self.first_machine().boot()
         for unit in ("ssh.service", "dbus.service"):
             self.assertLess(booted.ended_at(FIRST_BOOT), booted.begun_at(unit), unit)
@@ -80,7 +80,7 @@ class UnitsTest(BootTest):
         for unit in ("multi-user.target", "ssh.service"):
             machine.run("systemctl", "is-active", unit)
         begun = machine.properties("amazon-ssm-agent.service", "ExecMainStartTimestampMonotonic")
-        self.assertNotIn("0", begun.values(), "it was started all the same")
+        self.assertNotIn("0", begun.values(), "it was started anyway")
         machine.run("systemctl", "restart", "ssh.service")
         for unit in (FIRST_BOOT, ONLINE):
             self.assertEqual(machine.journal(unit).count("Starting "), 1,
@@ -123,7 +123,7 @@ class UnitsTest(BootTest):
         self.assertIn(f"PREBAKE_INSTANCE_ID={machine.instance.id}\n",
                       machine.read("/var/lib/environment"))
 
-    def test_a_metadata_service_that_is_of_no_help(self):
+    def test_a_metadata_service_that_does_not_help(self):
         for behaviour in ("silent", "throttled", "html", "absent"):
             for dmi in (True, False):
                 with self.subTest(behaviour, dmi=dmi):
@@ -149,7 +149,7 @@ class UnitsTest(BootTest):
     # Sealing
 
     def test_sealed_at_once_then_powered_off(self):
-        """systemd itself notes the end of every getty, without a name or an address."""
+        """systemd records the end of every getty, without a name or an address."""
         machine = self.first_machine()
         machine.boot()
         machine.run("prebake", "seal", "--yes")
@@ -177,7 +177,7 @@ class UnitsTest(BootTest):
         self.assertEqual(lasting(identity_of(machine)), before)
 
     def test_armed_and_rebooted(self):
-        """The sealed machine itself boots again, as the builder does when an AMI is made of it."""
+        """The sealed machine itself boots again, as a builder does after its AMI is created."""
         machine = self.first_machine().boot()
         before = identity_of(machine)
         machine.run("prebake", "seal", "--at-shutdown")
@@ -187,12 +187,12 @@ class UnitsTest(BootTest):
         self.assertIn("unsealed in place", machine.journal(ONLINE))
         after = identity_of(machine)
         for item in before:
-            # systemd takes both of these from the hardware, which is the same.
+            # systemd derives both of these from the hardware, which is the same.
             if item not in ("machine-id", "host name"):
                 self.assertNotEqual(after[item], before[item], item)
 
-    def test_a_machine_id_beneath_a_mount(self):
-        """As systemd leaves it where the root could not be written yet when it started."""
+    def test_a_machine_id_below_a_mount(self):
+        """The state that systemd leaves if the root was read-only when it started."""
         machine = self.first_machine().boot()
         machine.run("cp", "/etc/machine-id", "/run/machine-id")
         machine.run("mount", "--bind", "/run/machine-id", "/etc/machine-id")
@@ -213,7 +213,7 @@ class UnitsTest(BootTest):
         self.assertEqual(machine.path("/opt/agent").stat().st_uid, 65534)
         self.assertEqual(self.check_sealed(machine), [])
 
-    def test_a_seal_that_fails_is_told_on_the_console(self):
+    def test_a_failed_seal_is_reported_on_the_console(self):
         machine = self.first_machine()
         machine.write("/etc/prebake/seal.d/50-test", "#!/bin/sh\necho no luck >&2\nexit 1\n", 0o755)
         machine.boot()

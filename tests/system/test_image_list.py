@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Image lists and references: what is understood, and what is refused before anything happens."""
+"""Image lists and references: what is accepted, and what is rejected before the bake starts."""
 
 import harness
 import oci_image
@@ -91,7 +91,7 @@ class ImageListTest(harness.SystemTest):
         text = f"{self.references[0]}\nnot a reference\n"
         self.refuse("images.txt:2", arguments=("-f", self.list_file(text, "images.txt")))
 
-    def test_references_that_are_none(self):
+    def test_invalid_references(self):
         for reference in ("a/UPPER", "a//b", "example.com/a:bad tag", "a@sha256:short",
                           "example.com:port/a", "[::1/a", "a:" + "t" * 129, "x" * 300,
                           "https://example.com/a", "0" * 64, "-"):

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A bake that is ended in mid-layer leaves no name, and the next one goes on where it stopped."""
+"""A bake that is interrupted within a layer leaves no name, and the next bake resumes it."""
 
 import json
 import signal
@@ -24,7 +24,7 @@ class InterruptionTest(harness.SystemTest):
         self.reference = self.registry.serve(self.repository, self.image)
 
     def pause_in_mid_layer(self):
-        """A bake of which one layer is stored and some MiB of the other one are."""
+        """A bake that has stored one layer and some MiB of the other layer."""
         gate = self.registry.gate()
         self.registry.on(self.big.digest, scripted.pause(gate, 8 * MEBI), times=1)
         before = self.containerd.ingested_bytes()
@@ -88,8 +88,8 @@ class InterruptionTest(harness.SystemTest):
         self.assertEqual(self.containerd.leases(), [])
 
     def test_a_directory_that_a_killed_containerd_left_is_no_obstacle(self):
-        """Killed in the middle of preparing a snapshot, it has made the directory and not noted it:
-        the next snapshot gets the same number."""
+        """containerd was killed while it prepared a snapshot. It created the directory but did not
+        record it, so the next snapshot gets the same number."""
         self.fresh_containerd()
         self.containerd.stop()
         snapshots = self.containerd.root / "io.containerd.snapshotter.v1.overlayfs/snapshots"
@@ -99,7 +99,7 @@ class InterruptionTest(harness.SystemTest):
         self.bake(self.reference)
         self.assert_baked(self.reference, self.image)
 
-    def test_containerd_is_stopped_during_the_bake_and_prebake_told_to_stop(self):
+    def test_containerd_is_stopped_and_prebake_terminated_during_the_bake(self):
         self.fresh_containerd()
         running, gate = self.pause_in_mid_layer()
         self.containerd.stop()
@@ -110,8 +110,8 @@ class InterruptionTest(harness.SystemTest):
         self.assert_not_baked(self.repository, self.image)
         self.bake_again_and_expect_the_rest_only()
 
-    def test_containerd_is_killed_when_only_the_end_is_left(self):
-        """What was baked before is recorded; the lease expires by itself."""
+    def test_containerd_is_killed_near_the_end_of_the_bake(self):
+        """The images that were baked before are recorded; the lease expires."""
         self.fresh_containerd()
         good = oci_image.small_image(f"good-{self.id()}")
         good_reference = self.registry.serve("good/before-the-end", good)
@@ -135,12 +135,12 @@ class InterruptionTest(harness.SystemTest):
         self.assertEqual(self.prebake("verify", "--deep").code, harness.DONE)
 
     def events(self, running):
-        """What --progress=json has said so far, without a last line that is not whole yet."""
+        """The output of --progress=json so far, without an incomplete last line."""
         lines = running.stderr().split("\n")[:-1]
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def test_the_first_layer_that_fails_ends_the_image(self):
-        """Nobody waits for another layer of an image that cannot be whole any more."""
+        """After one layer failed, the bake does not wait for other layers of the image."""
         for name, bad_first in {"bad layer below": True, "bad layer on top": False}.items():
             with self.subTest(name):
                 self.repository = f"first-failure-{bad_first}".lower()

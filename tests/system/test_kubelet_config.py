@@ -1,4 +1,4 @@
-"""`prebake kubelet-config`: what a kubelet of which version is given, and records that clash."""
+"""`prebake kubelet-config`: settings for each version of the kubelet, and records that clash."""
 
 import json
 import os
@@ -29,7 +29,7 @@ class KubeletConfig(harness.SystemTest):
                                         "pinned": True}]}]}))
 
     def kubelet(self, script):
-        """A PATH with such a kubelet, in front of what there is."""
+        """A PATH that begins with such a kubelet."""
         directory = self.directory / "bin"
         directory.mkdir(exist_ok=True)
         program = directory / "kubelet"
@@ -70,7 +70,7 @@ class KubeletConfig(harness.SystemTest):
         self.assert_set(text, False, "version is not known")
         self.assertLess(time.monotonic() - begin, 30)
 
-    def test_what_is_said_counts_more_than_what_is_found(self):
+    def test_the_option_overrides_the_kubelet_on_the_path(self):
         path = self.kubelet("echo Kubernetes v1.36.0")
         self.assert_set(self.advice("--kubernetes=1.30", environment=path).stdout, False, "of 1.30")
 
@@ -88,7 +88,7 @@ class KubeletConfig(harness.SystemTest):
                 self.advice(f"--kubernetes={version}", code=harness.USAGE)
 
     def image_manager(self, directory):
-        """Of a kubelet, and the arguments that check it."""
+        """The root of a kubelet, and the arguments that check it."""
         path = self.directory / "kubelet/image_manager" / directory
         path.mkdir(parents=True)
         return path, ("--check", "--kubelet-root", self.directory / "kubelet")
@@ -118,7 +118,7 @@ class KubeletConfig(harness.SystemTest):
         clash, = self.advice(*check, "--json", code=harness.NOT_READY).json["clashes"]
         self.assertEqual((clash["cause"], clash["image"]), ("restricted", NAME))
 
-    def test_a_pull_that_was_begun(self):
+    def test_an_unfinished_pull(self):
         pulling, check = self.image_manager("pulling")
         intent = pulling / "sha256-c"
         for image, code in (("nginx:1.27", harness.NOT_READY), (NAME, harness.NOT_READY),

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""What a layer's bytes become on disk."""
+"""How the bytes of a layer are stored on the disk."""
 
 import os
 import stat
@@ -84,7 +84,7 @@ class LayerTest(harness.SystemTest):
             self.assertEqual(len(os.listdir(tree)), 41)
 
     def test_layers_cannot_escape_from_their_tree(self):
-        """containerd clamps such paths to the tree. What matters: nothing outside changes."""
+        """containerd clamps such paths to the tree. Nothing outside the tree may change."""
         outside = self.directory / "outside"
         outside.mkdir()
         up = "../" * 30

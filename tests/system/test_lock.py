@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A lock is an image list that bakes the same bytes tomorrow and leaves open what was left open."""
+"""A lock is an image list that bakes the same bytes later. It keeps unset keys unset."""
 
 import harness
 import oci_image
@@ -23,7 +23,7 @@ class LockTest(harness.SystemTest):
         self.serve_small("moved tag")
         self.bake("-f", lock)
         self.assert_baked(reference, planned)
-        # A lock of a lock is the same lock.
+        # The lock of a lock is the same.
         first = lock.read_text()
         self.assertEqual(self.lock_of("-f", lock).read_text(), first)
 
@@ -52,7 +52,7 @@ class LockTest(harness.SystemTest):
         self.assertNotIn(reference, self.containerd.images("moby"))
         self.assert_not_baked(self.repository, image)
 
-    def test_everything_else_that_was_said_is_kept(self):
+    def test_all_other_keys_are_kept(self):
         reference, image = self.serve_small()
         alias = f"mirror.example/{self.repository}:stable"
         images = self.image_list((reference, {"aliases": [alias], "pin": False,

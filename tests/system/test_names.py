@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Names: a name has one target, and what two bakes or two entries share stays right for both."""
+"""Names: a name has one target, and shared names stay correct for two bakes or two entries."""
 
 import harness
 import oci_image
@@ -19,7 +19,7 @@ class AliasTest(harness.SystemTest):
         return {item["name"]: item["outcome"] for item in result.json["images"]}
 
     def expect_both_refused(self, one, other, images):
-        """Whatever claims the same name for two images is refused; the third image is baked."""
+        """Two images with the same name are rejected; a third image is baked."""
         third = self.references[2]
         result = self.bake("-f", images, "--json", code=harness.PARTIAL)
         outcomes = self.outcomes(result)
@@ -91,7 +91,7 @@ class PinTest(harness.SystemTest):
         self.loose = self.registry.serve(self.repository, self.image, "loose")
 
     def pins(self):
-        """name -> is it pinned; of this image's names."""
+        """name -> whether it is pinned, for the names of this image."""
         found = {}
         for name, (digest, labels) in self.containerd.images().items():
             if digest == self.image.top.digest:
@@ -178,8 +178,8 @@ class NamespaceTest(harness.SystemTest):
         _, placements = self.recorded(self.reference)
         self.assertEqual(set(placements), {"k8s.io", "moby"})
 
-    def test_two_digests_for_one_name_are_refused_whatever_their_platform(self):
-        """A name has one target, for all platforms together."""
+    def test_two_digests_for_one_name_are_refused_on_any_platform(self):
+        """A name has one target for all platforms."""
         host = f"linux/{oci_image.host_architecture()}"
         one, two = (f"{self.reference}@sha256:{digit * 64}" for digit in "12")
         listed = self.image_list((one, {}), (two, {"platform": host}))

@@ -1,4 +1,4 @@
-"""The node: what was baked is usable, stays so, and is counted. Pods are started through CRI."""
+"""The node: baked images are usable, stay usable, and are counted. Pods are started through CRI."""
 
 import json
 import os
@@ -10,10 +10,10 @@ import oci_image
 
 
 class Ledger(node.NodeTest):
-    """Starts are counted, and classified."""
+    """Starts are counted and classified."""
 
     def bake_and_start(self, *names, **options):
-        """Bakes runnable images, starts the daemon; returns it and the references."""
+        """Bakes runnable images and starts the daemon; returns it and the references."""
         references = [self.registry.serve(f"{self.repository}/{name}", self.runnable(name))
                       for name in names]
         self.bake_node(*((reference, {}) for reference in references))
@@ -28,7 +28,7 @@ class Ledger(node.NodeTest):
         entry = self.in_ledger(daemon, reference)
         baked, _ = self.recorded(reference)
         busybox = int(baked["layers"][0]["size"])
-        # The sandbox was the first to use the layer that the two share.
+        # The sandbox was the first to use the shared layer.
         self.assertEqual(int(entry["bytesServed"]),
                          sum(int(layer["size"]) for layer in baked["layers"]) - busybox)
         self.assertEqual(int(entry["bytesPulled"]), 0)
@@ -69,7 +69,7 @@ class Ledger(node.NodeTest):
         shared, *own = (layer.blob.descriptor()["size"] for layer in image.layers)
         self.assertEqual(int(entry["bytesPulled"]), sum(own))
         self.assertEqual(int(entry["bytes"]), shared + sum(own))
-        # Of the baked bytes, those of busybox were used by the sandbox first.
+        # The bytes of busybox were first used by the sandbox.
         self.assertEqual(int(entry["bytesServed"]), 0)
         self.assertEqual(daemon.ledger()["sinceClaim"]["partials"], "1")
 
@@ -106,12 +106,12 @@ class Ledger(node.NodeTest):
         daemon.until(lambda: any(item["namespace"] == "default" and item["hits"] == "1"
                                  for item in daemon.ledger()["images"]), "ctr's start is a hit")
 
-    def test_neither_a_builder_nor_who_looks_at_an_image_starts_anything(self):
+    def test_an_image_build_and_a_view_count_no_start(self):
         daemon, reference = self.bake_and_start("one")
         pod = self.pod("first")
         baked, _ = self.recorded(reference)
         self.containerd.ctr("snapshots", "view", "a-look", baked["chainId"])
-        chain = "sha256:" + 64 * "5"  # as BuildKit commits what it has made: no image is of it
+        chain = "sha256:" + 64 * "5"  # as BuildKit commits its results: they belong to no image
         self.containerd.ctr("snapshots", "prepare", "step-1")
         self.containerd.ctr("snapshots", "commit", chain, "step-1")
         self.containerd.ctr("snapshots", "prepare", "step-2", chain)
@@ -156,7 +156,7 @@ class Ledger(node.NodeTest):
         self.until_counts(daemon, reference, 3, 0, 0)
         self.assertEqual(daemon.ledger()["boot"]["starts"], "4", "and one sandbox")
 
-    def test_another_claim_counts_anew(self):
+    def test_another_claim_starts_new_counts(self):
         daemon, reference = self.bake_and_start("one")
         self.start_container(self.pod("first"), "c", reference)
         self.until_counts(daemon, reference, 1, 0, 0)
@@ -167,13 +167,13 @@ class Ledger(node.NodeTest):
         ledger = json.loads((self.state / "ledger.json").read_text())
         self.assertEqual(ledger["sinceClaim"]["starts"], "2")
         daemon = self.daemon()
-        # What runs was started since the boot, so it is this claim's too; nothing else is.
+        # The running container was started in this boot, so this claim counts it; nothing else.
         self.until_counts(daemon, reference, 1, 0, 0)
         self.assertNotEqual(daemon.ledger()["claim"], ledger["claim"])
 
 
 class Guard(node.NodeTest):
-    """What happens to baked images behind prebake's back is made good."""
+    """The daemon repairs changes that others make to baked images."""
 
     def setUp(self):
         super().setUp()
@@ -185,7 +185,7 @@ class Guard(node.NodeTest):
         self.node = self.daemon()
 
     def own_images(self):
-        """name -> (target, labels) of the image that was baked"""
+        """name -> (target, labels) of the baked image"""
         images = self.containerd.images()
         return {name: images.get(name) for name in self.names(self.reference, self.image)}
 
@@ -207,7 +207,7 @@ class Guard(node.NodeTest):
         self.until_counts(self.node, self.reference, 1, 0, 0)
         self.assertEqual(self.in_ledger(self.node, self.reference)["repins"], "1")
 
-    def test_a_pin_that_is_taken_off_comes_back(self):
+    def test_a_removed_pin_is_restored(self):
         for name in self.names(self.reference, self.image):
             self.containerd.ctr("images", "label", name, f"{harness.PINNED[0]}=")
         self.until_as_before()
@@ -225,7 +225,7 @@ class Guard(node.NodeTest):
         self.node.until(lambda: state() == "moved", "it is moved")
         old = [name for name in self.names(self.reference, self.image) if name != self.reference]
         self.containerd.ctr("images", "rm", *old)
-        # Events come in order: what is defended after them shows that they were looked at.
+        # Events arrive in order: a repair of a later one shows that these were processed.
         self.containerd.ctr("images", "rm", node.SANDBOX)
         self.node.until(lambda: node.SANDBOX in self.containerd.images(), "the sandbox is back")
         self.assertFalse(set(old) & set(self.containerd.images()), "it was deleted on purpose")
@@ -243,18 +243,18 @@ class Guard(node.NodeTest):
         self.node.until(lambda: state() in ("usable", "repaired"),
                         f"{digest_name} has its tag back")
 
-    def test_a_deleted_name_comes_back(self):
+    def test_a_deleted_name_is_restored(self):
         self.containerd.ctr("images", "rm", self.reference)
         self.until_as_before()
 
     def test_deleted_names_come_back_as_long_as_the_content_is_there(self):
-        # Another name keeps the content from the garbage collector.
+        # Another name protects the content from garbage collection.
         self.containerd.ctr("images", "tag", self.reference, "localhost/holder:1")
         for name in self.names(self.reference, self.image):
             self.containerd.ctr("images", "rm", name)
         self.until_as_before()
 
-    def test_what_is_gone_with_its_content_is_an_alarm(self):
+    def test_images_without_content_are_an_alarm(self):
         with_sync = ["images", "rm", "--sync", *self.names(self.reference, self.image)]
         self.containerd.ctr(*with_sync)
         self.containerd.collect_garbage()
@@ -264,7 +264,7 @@ class Guard(node.NodeTest):
         self.assertIn(self.reference, condition["message"])
         self.assertIn("prebake bake", condition["nextStep"])
         self.assertEqual(self.node.get("/readyz")[0], 503)
-        # The kubelet pulls it: a miss, and all is well again.
+        # The kubelet pulls it: a miss, and the node is ready again.
         self.cri("pull", self.reference)
         self.node.until_ready()
         self.start_container(self.pod("first"), "c", self.reference)
@@ -280,17 +280,17 @@ class Guard(node.NodeTest):
         self.start_container(self.pod("first"), "c", self.reference)
         self.until_counts(self.node, self.reference, 1, 0, 0)
 
-    def test_a_bake_beside_it_is_taken_in(self):
+    def test_a_bake_during_the_run_is_picked_up(self):
         another = self.registry.serve(f"{self.repository}/two", self.runnable("two"))
         self.bake(another)
         self.node.until(lambda: self.node.status()["counts"]["baked"] == 3,
-                        "the record is read anew")
+                        "the record is read again")
         self.containerd.ctr("images", "rm", another)
         self.node.until(lambda: another in self.containerd.images(), "it is guarded")
 
 
 class Reconcile(node.NodeTest):
-    """At the start: what is wrong is repaired from what is on the disk, before it is ready."""
+    """At start the daemon repairs from the disk before the node is ready."""
 
     def bake_one(self, **keys):
         self.image = self.runnable("one")
@@ -349,7 +349,7 @@ class Reconcile(node.NodeTest):
         self.assertIn(self.reference, self.containerd.images("default"))
         self.assertIn(self.image.chain_id, self.containerd.snapshots("default"))
 
-    def test_the_missing_sandbox_image_is_an_alarm(self):
+    def test_a_missing_sandbox_image_is_an_alarm(self):
         reference = self.registry.serve(f"{self.repository}/one", self.runnable("one"))
         self.bake(reference)
         self.claimed()
@@ -371,7 +371,7 @@ class Reconcile(node.NodeTest):
         daemon.until(lambda: harness.PINNED[0] in self.containerd.images()[node.SANDBOX][1],
                      "it is pinned")
 
-    def test_containerd_may_come_late(self):
+    def test_containerd_may_start_late(self):
         self.bake_one()
         self.containerd.stop()
         daemon = self.daemon(ready=False)
@@ -390,7 +390,7 @@ class Reconcile(node.NodeTest):
 
 
 class Budget(node.NodeTest):
-    """Pins never turn into pressure on the disk."""
+    """Pins never cause disk pressure."""
 
     def test_the_least_used_lose_their_pins(self):
         references = [
@@ -402,7 +402,7 @@ class Budget(node.NodeTest):
         self.start_container(self.pod("first"), "c", references[1])
         self.until_counts(daemon, references[1], 1, 0, 0)
         daemon.stop()
-        # Room for the sandbox image (busybox is shared) and one of the three, of 1.2 MB each.
+        # Space for the sandbox image (busybox is shared) and one of the three images of 1.2 MB.
         busybox = oci_image.BUSYBOX.stat().st_size + oci_image.busybox_layer().blob.size
         daemon = self.daemon(
             config=f'[guard]\nmin_free = "0"\nmax_pinned_bytes = "{busybox + 1_900_000}"\n')
@@ -414,13 +414,13 @@ class Budget(node.NodeTest):
         self.assertNotIn(references[0], pinned)
         self.assertNotIn(references[2], pinned)
         self.assertTrue(daemon.status()["ready"])
-        # What the budget gave up is not defended.
+        # The daemon does not restore an image that the budget unpinned.
         self.cri("remove-image", references[0])
         daemon.until(lambda: any(image["state"] == "evicted"
                                  for image in daemon.document("/v1/images")["images"]), "evicted")
         self.assertNotIn(references[0], self.containerd.images())
         self.assertTrue(daemon.status()["ready"])
-        # Nor after a restart of the daemon.
+        # Not even after a restart of the daemon.
         ready = daemon.status()["times"]
         self.assertEqual(daemon.stop().code, harness.DONE)
         daemon = self.daemon(

@@ -1,4 +1,4 @@
-"""The daemon when things go wrong: broken files, a containerd that dies, events beyond counting."""
+"""Faults around the daemon: broken files, a containerd that dies, a flood of events."""
 
 import contextlib
 import datetime
@@ -61,9 +61,9 @@ class Faults(node.NodeTest):
         daemon.until_verdict("not_ready")
         self.assertEqual(daemon.condition("IdentityClaimed")["status"], "False")
 
-    def test_containerd_killed_again_and_again(self):
-        """At whatever point of the daemon's work it happens: in the end the node is ready, and
-        every start is counted once."""
+    def test_containerd_killed_repeatedly(self):
+        """Whenever containerd dies, the node becomes ready again, and every start is counted
+        once."""
         daemon = self.daemon()
         pod = self.pod("first")
         self.start_container(pod, "c0", self.reference)
@@ -71,7 +71,7 @@ class Faults(node.NodeTest):
         for round_number in range(1, 6):
             self.containerd.kill()
             self.start_containerd()
-            if round_number % 2:  # in the middle of subscribing and listing, or after it
+            if round_number % 2:  # while the daemon subscribes and lists, or after that
                 daemon.until_ready()
             self.start_container(pod, f"c{round_number}", self.reference)
         daemon.until_ready()
@@ -79,7 +79,7 @@ class Faults(node.NodeTest):
         self.assertEqual(daemon.ledger()["sinceClaim"]["starts"], "7")
 
     def with_much_to_unpack(self):
-        """A node whose CRI uses another snapshotter than the bake did; a daemon that unpacks."""
+        """CRI uses another snapshotter than the bake did, so the daemon unpacks."""
         large = self.runnable("large", layers=6, size=20_000_000)
         reference = self.registry.serve(f"{self.repository}/large", large)
         self.bake_node((self.reference, {}), (reference, {}))
@@ -100,7 +100,7 @@ class Faults(node.NodeTest):
         self.assertIn(large.chain_id, self.containerd.snapshots(snapshotter="native"))
 
     def test_containerd_comes_back_with_another_configuration_while_it_repairs(self):
-        """As nodeadm does it. What was found out before is not said of the new one."""
+        """As nodeadm does. Facts about the old containerd are not reported for the new one."""
         daemon, large = self.with_much_to_unpack()
         self.containerd.kill()
         killed_at = time.time()
@@ -138,14 +138,14 @@ class Faults(node.NodeTest):
         self.assertEqual(condition["status"], "False")
         self.assertIn("no space left", condition["message"])
         filler.unlink()
-        daemon.until_ready()  # by itself
+        daemon.until_ready()  # without a reload
         self.assertIn(image.chain_id, self.containerd.snapshots(snapshotter="native"))
 
-    def test_what_somebody_else_unpacks_is_seen(self):
+    def test_an_unpack_by_another_client_is_noticed(self):
         self.containerd.stop()
         self.containerd.configure(snapshotter="native")
         self.start_containerd()
-        # Without the blob the daemon has nothing to unpack from.
+        # Without the blob the daemon cannot unpack.
         layer = self.image.layers[-1].blob
         self.containerd.ctr("content", "rm", layer.digest)
         daemon = self.daemon(ready=False)
@@ -161,7 +161,7 @@ class Faults(node.NodeTest):
         daemon.until_ready()
 
     def test_a_storm_of_events(self):
-        """Far more events than anybody can follow: nothing grows, nothing breaks, starts count."""
+        """More events than the queue can hold: memory does not grow, and starts are counted."""
         self.weather_a_storm("200000")
 
     def test_a_storm_of_events_that_take_a_call_each(self):
@@ -225,7 +225,7 @@ class Faults(node.NodeTest):
         pod = self.pod("first")
         self.start_container(pod, "c", self.reference)
         self.until_counts(daemon, self.reference, 1, 0, 0)
-        daemon.until(lambda: daemon.status()["warnings"], "it is said")
+        daemon.until(lambda: daemon.status()["warnings"], "it is reported")
         self.assertIn("ledger", daemon.status()["warnings"][0])
         self.assertTrue(daemon.status()["ready"])
         filler.unlink()

@@ -1,5 +1,5 @@
-"""The daemon's unit under a real systemd, on a machine whose containerd does not come: the boot is
-not held up by it, and the kubelet waits as long as it is told to."""
+"""The daemon's unit under a real systemd, on a machine whose containerd does not start: the boot
+does not wait for it, and the kubelet waits until the deadline."""
 
 import json
 import time
@@ -21,7 +21,7 @@ ExecStart=/bin/true
 INVENTORY = "/var/lib/amazon/ssm/{}/inventory/custom/prebake-node.json"
 
 
-# Fails at first, as a kubelet does whose configuration comes late.
+# Fails at first, like a kubelet whose configuration is written late.
 RESTARTED_KUBELET = """\
 [Service]
 ExecStart=/bin/sh -c 'test -e /run/tried && exec sleep infinity; touch /run/tried; exit 1'
@@ -29,7 +29,7 @@ Restart=on-failure
 RestartSec=1s
 """
 
-# Beside what every test configures.
+# In addition to the configuration of every test.
 DEADLINE = """
 [readiness]
 deadline = "3s"
@@ -68,7 +68,7 @@ class NodeUnits(BootTest):
         self.assertEqual(inventory["TypeName"], "Custom:PrebakeNode")
         self.assertIn("containerd", machine.properties(DAEMON, "StatusText")["StatusText"])
 
-        # Whoever starts the kubelet: it waits for the node, and then comes all the same.
+        # However the kubelet is started: it waits for the node, and then starts anyway.
         machine.run("systemctl", "start", "kubelet.service")
         self.assertEqual(machine.properties(WAIT, "Result"), {"Result": "exit-code"})
         self.assertEqual(machine.properties(READY, "ActiveState"), {"ActiveState": "inactive"})
@@ -93,10 +93,10 @@ class NodeUnits(BootTest):
             "ActiveState": "active", "NRestarts": "1"}, "the kubelet runs")
         began, ended = self.times(machine, WAIT, "ExecMainStart", "ExecMainExit")
         begun, = self.times(machine, "kubelet.service", "ExecMainStart")
-        self.assertGreaterEqual(begun, ended, "it came by here again")
+        self.assertGreaterEqual(begun, ended, "it waited here again")
         self.assertGreaterEqual(ended - began, 5_000_000)
         self.assertLess(ended - began, 8_000_000)
-        # When the node was ready in between, it has its time again.
+        # After the node has been ready, the full deadline applies again.
         machine.run("systemctl", "start", "containerd.service")
         machine.run("systemctl", "start", READY)
         self.assertFalse(machine.run_raw("test", "-e", LATE).returncode == 0)
@@ -111,30 +111,30 @@ class NodeUnits(BootTest):
         self.assertEqual(machine.properties("kubelet.service", "ActiveState",
                                             "ExecMainStartTimestampMonotonic"),
                          {"ActiveState": "inactive", "ExecMainStartTimestampMonotonic": "0"})
-        # Not for ever: the next one who starts it waits anew, and the node is ready now.
+        # The next start waits again, and the node is ready now.
         machine.run("systemctl", "start", "containerd.service")
         machine.run("systemctl", "start", "kubelet.service")
         for unit in (READY, "kubelet.service"):
             self.assertEqual(machine.properties(unit, "ActiveState"), {"ActiveState": "active"},
                              unit)
-        # containerd may be restarted under all of them, and nobody is waited for again.
+        # containerd can restart while all of them run, and no unit waits again.
         machine.run("systemctl", "restart", "containerd.service")
         self.assertEqual(machine.properties("kubelet.service", "ActiveState"),
                          {"ActiveState": "active"})
-        # Nor does it stop with the daemon.
+        # It does not stop with the daemon either.
         machine.run("systemctl", "stop", DAEMON)
         self.assertEqual(machine.properties("kubelet.service", "ActiveState"),
                          {"ActiveState": "active"})
         machine.run("systemctl", "reset-failed")
         machine.power_off()
 
-    def test_where_nothing_was_baked_nobody_waits(self):
-        """As on a node that runs when the package is installed: it claims nothing until then."""
+    def test_without_a_bake_no_unit_waits(self):
+        """As on a running node with a new package: it claims nothing before its next boot."""
         machine = self.machine_with_kubelet("running", deadline="")
         machine.path(RECORD).unlink()
         enable(machine, "disable", "prebake-firstboot.service")
         enable(machine, "add-requires", "kubelet.service", READY)
-        machine.boot(expected="degraded")  # what stands for the SSM agent wants a claim
+        machine.boot(expected="degraded")  # the replacement of the SSM agent needs a claim
         begun = time.monotonic()
         machine.run("systemctl", "start", "kubelet.service")
         machine.run("systemctl", "restart", "kubelet.service")
@@ -142,8 +142,8 @@ class NodeUnits(BootTest):
         self.assertEqual(machine.properties(READY, "ActiveState"), {"ActiveState": "active"})
         machine.power_off()
 
-    def test_masked_units_hold_nobody_up(self):
-        """Though the deadline is longer than a boot may take here."""
+    def test_masked_units_delay_nothing(self):
+        """Although the deadline is longer than a boot may take here."""
         machine = self.machine_with_kubelet("masked", deadline="")
         enable(machine, "mask", DAEMON)
         enable(machine, "add-wants", "multi-user.target", "kubelet.service")

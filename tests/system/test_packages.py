@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""The packages themselves: what is in them, what they need, and what dpkg and rpm do with them, in
-roots without a running systemd and on machines that run. packaging/build has built them.
+"""The packages: their contents, their dependencies, and their installation with dpkg and rpm, in
+roots without a running systemd and on running machines. packaging/build has built them.
 
-PREBAKE_UPDATE_GOLDEN=1 writes the file lists anew instead of comparing them.
+PREBAKE_UPDATE_GOLDEN=1 rewrites the file lists instead of comparing them.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ UNITS = ("prebake-firstboot.service", "prebaked.service", "prebake-ready.target"
 CONFIG = "/etc/prebake/prebake.toml"
 RECORD = "/var/lib/prebake/bake.json"
 MAX_PROGRAM_BYTES = 12_000_000
-# Of Amazon Linux 2023 and RHEL 9, the oldest that we run on. GCC_4.2.0 is libgcc_s of 2007.
+# Of Amazon Linux 2023 and RHEL 9, the oldest supported systems. GCC_4.2.0: libgcc_s of 2007.
 NEWEST_SYMBOLS = {"GLIBC": (2, 34), "GCC": (4, 2, 0), "OPENSSL": (3, 0, 0)}
 LIBRARIES = {"libc.so.6", "libm.so.6", "libgcc_s.so.1", "libssl.so.3", "libcrypto.so.3",
              "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
@@ -48,7 +48,7 @@ def unpacked(deb, directory):
 
 
 def other_version(version, directory, change=lambda tree: None):
-    """The package with another version, and whatever else `change` does to it."""
+    """The package with another version, after `change` has modified it."""
     tree = unpacked(package(".deb"), directory / version)
     control = tree / "DEBIAN/control"
     control.write_text(re.sub(r"(?m)^Version: .*$", f"Version: {version}", control.read_text()))
@@ -78,7 +78,7 @@ class Contents(unittest.TestCase):
             self.skipTest(f"{golden} was written, not compared")
         self.assertEqual(text, golden.read_text(), f"see the head of {__file__}")
 
-    # What is in them
+    # Contents
 
     def test_files_of_the_deb(self):
         listed = []
@@ -116,7 +116,7 @@ class Contents(unittest.TestCase):
                     for path in root.rglob("*") if path.is_file()}
         deb, rpm = sums(self.tree), sums(other)
         self.assertIn("usr/bin/prebake", rpm)
-        # Each family has its place for one of them; for the rest see packaging/rpm/layout.cmake.
+        # One has a different path in each family; see packaging/rpm/layout.cmake for the rest.
         debians = {name for name in deb if name.startswith(("DEBIAN/", "usr/share/lintian/"))}
         debians.add("usr/share/doc/prebake/changelog.Debian.gz")
         expected = {name.replace("zsh/vendor-completions", "zsh/site-functions"): value
@@ -158,8 +158,8 @@ class Contents(unittest.TestCase):
                             .replace("\n ", "\n"))[1]
         self.assertEqual(run(self.program, "--version"), f"prebake {version}\n")
 
-    def test_where_and_when_it_was_built_is_not_in_it(self):
-        """.ci/run builds everything twice, in two places; this finds the usual reason sooner."""
+    def test_the_packages_do_not_depend_on_place_and_time(self):
+        """.ci/run builds everything twice, in two places; this finds the usual cause earlier."""
         self.assertNotIn(str(machine.TOP).encode(), self.program.read_bytes())
         for suffix, generator in ((".deb", "DEB"), (".rpm", "RPM")):
             with self.subTest(generator):
@@ -172,24 +172,24 @@ class Contents(unittest.TestCase):
                 self.assertEqual(made.read_bytes(), package(suffix).read_bytes())
 
     def deb_time(self):
-        """What packaging/build took for the time of everything."""
+        """The time that packaging/build used for all files."""
         return run("stat", "-c", "%Y", self.tree / "usr/share/doc/prebake/copyright").strip()
 
-    # What the judges say
+    # lintian and rpmlint
 
-    def test_lintian_has_nothing_to_say(self):
-        # As root it would warn of being root.
+    def test_lintian_has_no_findings(self):
+        # As root it would warn about running as root.
         said = run("lintian", "--allow-root", "--tag-display-limit", "0",
                    "--fail-on", "error,warning", self.deb)
         self.assertEqual(said, "")
 
-    def test_rpmlint_has_nothing_to_say(self):
+    def test_rpmlint_has_no_findings(self):
         said = run("rpmlint", "-c", machine.TOP / "packaging/rpm/rpmlint.toml", self.rpm)
         self.assertRegex(said, r"1 packages? and 0 specfiles? checked; 0 errors, 0 warnings")
 
 
 class Roots(unittest.TestCase):
-    """What dpkg and rpm leave in a root in which no systemd runs."""
+    """The results of dpkg and rpm in a root without a running systemd."""
     maxDiff = None
 
     @classmethod
@@ -204,8 +204,8 @@ class Roots(unittest.TestCase):
         self.deb, self.rpm = package(".deb"), package(".rpm")
 
     def files(self):
-        """Everything in the root, with its contents; without the databases of dpkg and rpm, and
-        without what each sysusers run writes."""
+        """All files in the root with their contents, without the databases of dpkg and rpm and
+        without the files that each run of sysusers writes."""
         found = {}
         for path in self.machine.root.rglob("*"):
             name = "/" + str(path.relative_to(self.machine.root))
@@ -261,13 +261,13 @@ class Roots(unittest.TestCase):
         self.assertFalse(self.machine.path("/usr/share/prebake/gone").exists())
         self.assertEqual(self.enabled(), {**dict.fromkeys(UNITS, "enabled"),
                                           "prebake-ready.target": "disabled"})
-        # An untouched one moves with the package.
+        # An unmodified file is updated with the package.
         self.machine.write(CONFIG, "# as it was\n")
         install_deb(self.machine, old, "--force-downgrade", "--force-confnew")
         install_deb(self.machine)
         self.assertIn("[readiness]", self.machine.read(CONFIG))
 
-    def test_deb_that_a_seal_is_waiting_for_stays(self):
+    def test_deb_with_an_armed_seal_is_not_removed(self):
         install_deb(self.machine)
         self.machine.write(ARMED, "{}")
         with self.assertRaisesRegex(AssertionError, "prebake seal --disarm"):
@@ -282,7 +282,7 @@ class Roots(unittest.TestCase):
         self.assertEqual(self.enabled(), {**dict.fromkeys(UNITS, "enabled"),
                                           "prebaked.service": "masked"})
 
-    def test_the_example_for_cloud_init_is_what_cloud_init_takes(self):
+    def test_cloud_init_accepts_the_example(self):
         example = machine.TOP / "packaging/cloud-init/user-data.yaml"
         self.machine.write("/tmp/user-data", example.read_text())
         said = self.machine.chroot("cloud-init", "schema", "--config-file", "/tmp/user-data")
@@ -291,7 +291,7 @@ class Roots(unittest.TestCase):
     # rpm
 
     def rpm_run(self, *arguments, code=0):
-        # What it requires is in this root, but not in a database of rpm's.
+        # This root has what the package requires, but rpm's database does not list it.
         return run("rpm", "--root", self.machine.root, "--nodeps", "--nosignature", *arguments,
                    code=code)
 
@@ -332,7 +332,7 @@ class Roots(unittest.TestCase):
         self.assertEqual(self.enabled(), {**dict.fromkeys(UNITS, "enabled"),
                                           "prebaked.service": "disabled"})
 
-    def test_rpm_that_a_seal_is_waiting_for_stays(self):
+    def test_rpm_with_an_armed_seal_is_not_removed(self):
         self.rpm_run("-i", self.rpm)
         self.machine.write(ARMED, "{}")
         self.assertIn("prebake seal --disarm", self.rpm_run("-e", "prebake", code=1))
@@ -340,7 +340,7 @@ class Roots(unittest.TestCase):
 
 
 class Running(PackagedTest):
-    """What is done on a machine that runs, to the daemon and to who waits for it."""
+    """The effects on a running machine: on the daemon and on units that wait for it."""
 
     KUBELET = "[Service]\nExecStart=/bin/sleep infinity\n"
 
@@ -378,7 +378,7 @@ class Running(PackagedTest):
         self.dpkg("--remove", "prebake")
         self.assert_daemon_has_ended()
         self.assertNotEqual(self.machine.run_raw("test", "-e", "/run/prebake").returncode, 0)
-        # The state may be a disk of its own, which is emptied then.
+        # The state directory may be a separate disk, which is then emptied.
         self.machine.run("mount", "-t", "tmpfs", "state", "/var/lib/prebake")
         self.machine.run("touch", "/var/lib/prebake/file")
         self.dpkg("--purge", "prebake")
@@ -388,7 +388,7 @@ class Running(PackagedTest):
         self.machine.power_off()
 
     def test_scripts_of_the_rpm(self):
-        """With the files of the .deb, which are the same: rpm itself is not on the machine."""
+        """With the files of the .deb, which are the same: the machine has no rpm."""
         def script(name, packages_after):
             self.machine.write("/root/script", (machine.TOP / "packaging/rpm" / name).read_text())
             self.machine.run("sh", "/root/script", packages_after)

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Which child of an index is baked, and what is refused because it could not run."""
+"""Which child of an index is baked, and what is rejected because it could not run."""
 
 import harness
 import oci_image
@@ -43,8 +43,8 @@ class PlatformTest(harness.SystemTest):
         for i, digest in enumerate(children + [index.attestation.manifest.digest]):
             self.assertEqual(labels[f"containerd.io/gc.ref.content.m.{i}"], digest)
 
-    # `ctr images check` fails as soon as one image is of another platform only: these tests have a
-    # containerd of their own.
+    # `ctr images check` fails if one image is only for another platform: these tests have their own
+    # containerd.
 
     def test_another_platform_can_be_baked_on_request(self):
         self.fresh_containerd()
@@ -60,7 +60,7 @@ class PlatformTest(harness.SystemTest):
         self.assertEqual(self.prebake("verify").code, harness.DONE)
 
     def test_a_child_that_cri_would_not_choose_is_not_asked_of_it(self):
-        """This host could run it, but its CRI takes the other child of the same index."""
+        """This host could run it, but CRI uses the other child of the same index."""
         self.fresh_containerd()
         foreign = {"linux/amd64": "linux/386", "linux/arm64": "linux/arm/v7"}[HOST]
         _, architecture, *variant = foreign.split("/")

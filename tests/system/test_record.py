@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The bake record: what it says of one bake, and how several bakes add up in it."""
+"""The bake record: what it contains after one bake, and how it merges several bakes."""
 
 import harness
 import oci_image
@@ -56,7 +56,7 @@ class RecordTest(RecordBase):
         self.assertEqual(set(placements), {"k8s.io"})
         self.assert_baked(reference, image)
 
-    def test_a_bake_that_finds_everything_there_keeps_what_the_first_one_cost(self):
+    def test_a_bake_with_nothing_to_do_keeps_the_recorded_cost(self):
         reference, _ = self.serve_greeting()
         self.bake(reference)
         first, _ = self.recorded(reference)
@@ -67,7 +67,7 @@ class RecordTest(RecordBase):
         for key in ("bytesFetched", "bytesReused", "seconds", "bakedAt"):
             self.assertEqual(second[key], first[key], key)
 
-    def test_a_bake_that_fetches_anew_records_what_that_cost(self):
+    def test_a_bake_that_fetches_again_records_the_cost(self):
         reference, _ = self.serve_greeting()
         self.bake(reference)
         first, _ = self.recorded(reference)
@@ -81,7 +81,7 @@ class RecordTest(RecordBase):
 
 
 class SeveralBakesTest(RecordBase):
-    """One image, baked in different ways one after the other: the record must stay true."""
+    """One image, baked in different ways one after another: the record must stay correct."""
 
     def setUp(self):
         super().setUp()
@@ -93,7 +93,7 @@ class SeveralBakesTest(RecordBase):
         self.bake("-f", self.image_list((self.reference, {"namespaces": [namespace], **keys})))
 
     def assert_verified(self):
-        """verify agrees with the record, also after containerd has collected its garbage."""
+        """verify agrees with the record, even after containerd collected its garbage."""
         for when in ("at once", "after garbage collection"):
             result = self.prebake("verify", "--deep", "--json")
             self.assertEqual(result.code, harness.DONE, f"{when}: {result}")
@@ -124,7 +124,7 @@ class SeveralBakesTest(RecordBase):
         self.assertEqual((placements["k8s.io"]["unpacked"], placements["other"]["unpacked"]),
                          (True, False))
         self.assert_verified()
-        # Still checked, not just passed over.
+        # Still checked, not just skipped.
         self.containerd.ctr("snapshots", "rm", self.image.chain_id)
         result = self.prebake("verify")
         self.assertEqual(result.code, harness.NOT_READY, result)

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A registry that asks for credentials, refuses, throttles, breaks off and redirects."""
+"""A registry that requires credentials, rejects, throttles, disconnects and redirects."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ MEBI = 1 << 20
 
 
 class MendedTest(harness.SystemTest):
-    """Troubles that a bake outlives."""
+    """Failures that a bake survives."""
 
     def setUp(self):
         super().setUp()
@@ -54,7 +54,7 @@ class MendedTest(harness.SystemTest):
         self.assertEqual((first.range, second.range), ("", "bytes=60000-"))
         self.assertEqual(second.status, 206)
 
-    def test_a_transfer_that_breaks_again_and_again_but_moves_on_is_resumed(self):
+    def test_a_transfer_that_keeps_breaking_but_progresses_is_resumed(self):
         self.registry.on("/blobs/" + self.layer.digest, scripted.truncate(10_000), times=7)
         self.bake_through()
         self.assertEqual([item.range for item in self.layer_requests()],
@@ -83,8 +83,8 @@ class MendedTest(harness.SystemTest):
         self.assert_baked(reference, image)
         self.assertRegex(self.registry.blob_requests()[-1].range, r"^bytes=\d{6,}-$")
 
-    def test_many_images_at_once_learn_together_that_the_registry_speaks_plain_http(self):
-        """None of them takes a failed attempt at TLS, which another one got over, for a trouble."""
+    def test_many_images_at_once_share_that_the_registry_speaks_plain_http(self):
+        """If TLS failed and another request found that out, no request fails because of it."""
         references = [self.registry.serve(f"{self.repository}/{i}", self.image) for i in range(8)]
         for _ in range(5):
             result = self.prebake("plan", *references)
@@ -115,7 +115,7 @@ class MendedTest(harness.SystemTest):
         self.bake(reference)
         self.assert_baked(reference, self.image)
         self.assertEqual({item.authorization for item in storage.requests}, {""})
-        # The rest is asked for where the reference points: a signed address may have expired.
+        # The rest is requested from the original address: a signed address may have expired.
         asked = [item.range for item in registry.blob_requests()
                  if item.path.endswith(self.layer.digest) and item.status == 307]
         self.assertEqual(asked, ["", "bytes=60000-"])
@@ -142,7 +142,7 @@ class MendedTest(harness.SystemTest):
         self.assert_baked(reference, self.image)
 
     def test_tls_with_the_systems_trust_store(self):
-        """A registry with a name needs TLS; the name leads here by a private /etc/hosts."""
+        """A registry with a host name needs TLS; a private /etc/hosts maps it to this machine."""
         name = "registry.prebake.test"
         certificate, key = self.directory / "certificate.pem", self.directory / "key.pem"
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
@@ -163,7 +163,7 @@ class MendedTest(harness.SystemTest):
 
 
 class RefusedTest(harness.SystemTest):
-    """Troubles that fail the image, and only the image."""
+    """Failures that fail only the image."""
 
     def serve(self, registry=None):
         image = oci_image.small_image(self.repository, size=50_000)
@@ -235,14 +235,14 @@ class RefusedTest(harness.SystemTest):
         self.assert_baked(reference, image)
         self.assertRegex(registry.blob_requests()[-1].range, r"^bytes=\d{6,}-$")
 
-    def test_errors_that_do_not_end(self):
+    def test_permanent_errors(self):
         reference, image = self.serve()
         self.registry.on(f"/{self.repository}/manifests/", scripted.error(500, "on fire"))
         self.bake_beside_a_good_one(reference, "500", image=image)
-        # HEAD has no body: the registry's own words can only come from a GET.
+        # HEAD has no body: the registry's message can only come from a GET.
         self.assertGreater(len([item for item in self.registry.requests if item.status == 500]), 1)
 
-    def test_a_registry_that_wants_us_back_tomorrow(self):
+    def test_a_retry_after_of_a_day_fails(self):
         reference, image = self.serve()
         self.registry.on(f"/{self.repository}/", scripted.error(429, Retry_After=86400))
         self.bake_beside_a_good_one(reference, "429", image=image)
@@ -254,7 +254,7 @@ class RefusedTest(harness.SystemTest):
         self.registry.on(f"/{self.repository}/blobs/", scripted.redirect(self.registry.url))
         self.bake_beside_a_good_one(reference, "redirect", image=image)
 
-    def test_a_stalled_registry_does_not_hold_back_the_others_nor_the_end(self):
+    def test_a_stalled_registry_delays_neither_other_images_nor_the_end(self):
         reference, image = self.serve()
         gate = self.registry.gate()
         self.registry.on(image.layers[0].blob.digest, scripted.stall(gate))

@@ -1,5 +1,5 @@
-"""A day of pod starts in two minutes: what the ledger says of it is held against a count that knows
-nothing of snapshots, namely of what the script asked for.
+"""A day of pod starts in two minutes: the ledger is compared with a count of what the script
+requested, which does not depend on snapshots.
 
 PREBAKE_DAY_SEED replays the day of an earlier run.
 """
@@ -34,7 +34,7 @@ class Day(node.NodeTest):
         everything = [*baked * 3, *late, *alien]
         for number in range(STARTS):
             reference = chance.choice(everything)
-            # What a kubelet does: IfNotPresent, and Always for the first of the baked ones.
+            # Like a kubelet: IfNotPresent, and Always for the first baked image.
             if reference not in baked and reference not in pulled or reference == baked[0]:
                 self.cri("pull", reference)
                 pulled.add(reference)
@@ -65,7 +65,7 @@ class Day(node.NodeTest):
             self.assertEqual(int(entry["bytesPulled"]), own.get(entry["name"], 0), entry)
 
     def make_images(self):
-        """References of images to bake, of ones that share their lowest layer, of others."""
+        """References of images to bake, of images that share their lowest layer, and of others."""
         self.images = {}
 
         def serve(name, image):
@@ -87,18 +87,18 @@ class Day(node.NodeTest):
                 late, alien)
 
     def happen(self, draw, chance, containers):
-        """Between two starts: containers end, daemons die."""
+        """Between two starts: containers exit, daemons die."""
         if draw < 0.35:
             self.cri("remove-container", containers.pop(chance.randrange(len(containers))))
         elif draw < 0.40:
             gaps = self.node.ledger()["gapsTotal"]
             self.containerd.stop(chance.choice([signal.SIGTERM, signal.SIGKILL]))
             self.start_containerd()
-            # What begins and ends unseen is no start that anybody could count.
+            # A container that starts and ends without an event cannot be counted.
             self.node.until(lambda: self.node.ledger()["gapsTotal"] > gaps, "it follows again")
         elif draw < 0.45:
-            # The last seconds may be lost with a crash, what ended in them for good: let them be
-            # written first.
+            # A crash may lose the last seconds, and containers that ended in them cannot be found
+            # again: wait until they are written.
             self.node.until(lambda: self.node.stored_is_current(self.state), "it is written")
             self.node.stop(signal.SIGKILL)
             self.node = self.daemon()

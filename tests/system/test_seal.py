@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """`prebake seal` and `seal --check` on a mounted machine image, as a pipeline calls them.
 
-Never on the machine that runs the tests: that is what the booted machines are for.
+They never seal the machine that runs the tests: tests with booted machines cover that.
 """
 
 import base64
@@ -83,7 +83,7 @@ class SealTest(unittest.TestCase):
             self.assertIn((item, path), found)
         planned = self.seal("--dry-run").stdout
         self.assertIn("truncate /etc/machine-id", planned)
-        self.assertEqual(self.tree(), before)  # neither has changed anything
+        self.assertEqual(self.tree(), before)  # neither changed anything
 
         self.seal()
         after = self.tree()
@@ -91,7 +91,7 @@ class SealTest(unittest.TestCase):
         self.assertNotIn("var/lib/docker/engine-id", after)
         for kept in ("etc/ssh/sshd_config", "etc/os-release", "var/lib/prebake/bake.json", BAKED):
             self.assertEqual(after[kept], before[kept], kept)
-        # What no item knows is found all the same, and stays until somebody decides.
+        # Secrets that no item covers are found as well, and stay until the user decides.
         self.assertEqual(self.residue(), {("secrets", "/opt/tool/settings.json")})
         (self.root / "opt/tool/settings.json").unlink()
         self.assertEqual(self.residue(expect=DONE), set())
@@ -126,7 +126,7 @@ class SealTest(unittest.TestCase):
             self.assertEqual((self.root / kept).read_text(), FILES[kept])
         self.seal("--check", "--config", str(configuration))
 
-    def test_what_is_refused(self):
+    def test_wrong_usage(self):
         empty = self.root / "empty"
         empty.mkdir()
         self.prebake("seal", "--root", str(empty), expect=USAGE)

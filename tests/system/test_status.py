@@ -1,4 +1,4 @@
-"""`prebake status` and the endpoint's documents, as shells, SSM, Prometheus and monitors read
+"""`prebake status` and the documents of the endpoint, as shells, SSM, Prometheus and monitors read
 them."""
 
 import contextlib
@@ -21,7 +21,7 @@ import node
 from daemons import ADMIN_PATH, wait_until
 
 MAX_TEXT, MAX_JSON, MAX_BRIEF = 2500, 24_000, 80
-# Of the endpoint, on each transport.
+# Limit of the endpoint on each transport.
 PLACES, MAX_WAITING = 64, 16
 
 
@@ -46,8 +46,8 @@ class Status(node.NodeTest):
         document = self.status("--json", code=harness.DONE).json
         self.assertEqual((document["schema"], document["verdict"], document["source"]),
                          ("prebake.v1.NodeStatus", "ready", "daemon"))
-        amiss = [item["type"] for item in document["conditions"] if item["status"] != "True"]
-        self.assertEqual(amiss, [])
+        not_true = [item["type"] for item in document["conditions"] if item["status"] != "True"]
+        self.assertEqual(not_true, [])
         self.assertFalse(document["truncated"])
         self.assertGreater(document["times"]["containerdToReadySeconds"], 0)
         self.assertEqual(document["times"]["claimToReadySeconds"], 0, "that was another boot")
@@ -94,7 +94,7 @@ class Status(node.NodeTest):
         daemon = self.daemon(ready=False)
         daemon.until(daemon.answers, "the daemon answers")
         waiting = self.start("status", "--wait=60", "--json")
-        # It waits in the daemon: that is one connection more.
+        # It waits in the daemon, which is one more connection.
         wait_until(lambda: self.connections_to(daemon.socket) >= 2, "status is connected")
         self.containerd.start()
         result = waiting.wait()
@@ -106,7 +106,7 @@ class Status(node.NodeTest):
         return sum(line.endswith(str(path))
                    for line in pathlib.Path("/proc/net/unix").read_text().splitlines())
 
-    def test_waiting_ends_when_its_time_is_over(self):
+    def test_waiting_ends_at_the_deadline(self):
         self.containerd.stop()
         daemon = self.daemon(ready=False)
         daemon.until(daemon.answers, "the daemon answers")
@@ -114,20 +114,20 @@ class Status(node.NodeTest):
         self.status("--wait=1", code=harness.NOT_READY)
         self.assertGreaterEqual(time.monotonic() - begin, 1)
 
-    def test_waiting_without_a_number_takes_the_configured_deadline(self):
+    def test_waiting_without_a_number_uses_the_configured_deadline(self):
         self.configure('[readiness]\ndeadline = "1s"\n')
         begin = time.monotonic()
         result = self.prebake("status", "--wait")
         self.assertEqual(result.code, harness.NOT_READY, result)
         self.assertTrue(1 <= time.monotonic() - begin < 60)
 
-    def test_waiting_for_a_daemon_that_comes_later(self):
+    def test_waiting_for_a_daemon_that_starts_later(self):
         self.configure("[guard]\nmin_free = \"0\"\n")
         waiting = self.start("status", "--wait=60", "--brief")
         self.daemon()
         self.assertEqual(waiting.wait().code, 0)
 
-    def test_who_waits_is_not_held_up_by_a_signal(self):
+    def test_a_signal_ends_waiting_at_once(self):
         self.containerd.stop()
         daemon = self.daemon(ready=False)
         daemon.until(daemon.answers, "the daemon answers")
@@ -139,7 +139,7 @@ class Status(node.NodeTest):
                 waiting.send(how)
                 self.assertEqual(waiting.wait(timeout=10).code, code)
 
-    def test_waiting_goes_on_while_the_daemon_is_started_anew(self):
+    def test_waiting_continues_while_the_daemon_restarts(self):
         self.containerd.stop()
         daemon = self.daemon(ready=False)
         daemon.until(daemon.answers, "the daemon answers")
@@ -150,8 +150,8 @@ class Status(node.NodeTest):
         self.daemon()
         self.assertEqual(waiting.wait().code, harness.DONE)
 
-    def test_answers_that_come_at_once_are_not_asked_for_again_at_once(self):
-        # As of a daemon where others wait in all places that there are for it.
+    def test_immediate_answers_are_not_retried_at_once(self):
+        # As from a daemon in which all places for waiting clients are taken.
         self.configure()
         body = json.dumps({"schema": "prebake.v1.NodeStatus", "verdict": "not_ready"}).encode()
         requests = []
@@ -182,7 +182,7 @@ class Status(node.NodeTest):
         self.assertEqual(result.code, harness.NOT_READY, result)
         self.assertIn("report.socket", result.stdout.splitlines()[0])
 
-    def test_a_ledger_that_cannot_be_read_is_not_taken_for_no_starts(self):
+    def test_an_unreadable_ledger_does_not_mean_no_starts(self):
         (self.state / "ledger.json").write_text("{")
         self.assertIn("ledger.json", self.status(code=harness.NOT_READY).stdout)
 
@@ -200,7 +200,7 @@ class Status(node.NodeTest):
             with self.subTest(arguments):
                 self.assertEqual(self.prebake("status", *arguments).code, harness.USAGE)
 
-    def test_a_user_without_the_right_is_told_what_to_do(self):
+    def test_a_user_without_permission_gets_the_next_step(self):
         self.daemon()
         for directory in (self.workspace.path, self.directory, self.directory / "run"):
             directory.chmod(0o755)
@@ -214,7 +214,7 @@ class Status(node.NodeTest):
         self.assertEqual(done.returncode, harness.FAILED, done)
         self.assertIn("may not use", done.stderr)
         self.assertIn("group", done.stderr)
-        # For node-problem-detector 1 would be a problem of the node.
+        # For node-problem-detector 1 means a problem of the node.
         done = subprocess.run([*done.args, "--brief"], stdout=subprocess.PIPE, text=True,
                               env={"PATH": ADMIN_PATH})
         self.assertEqual((done.returncode, done.stdout[:8]), (2, "unknown:"))
@@ -228,7 +228,7 @@ class Status(node.NodeTest):
             copy = json.loads(json.dumps(entry).replace("/one", f"/{'long-name-' * 8}{i}"))
             record["images"].append(copy)
         (self.state / "bake.json").write_text(json.dumps(record))
-        # Their names are made again from what is on the disk: they are all one image.
+        # The daemon restores their names from the disk: they all are one image.
         self.daemon()
         text = self.status(code=harness.DONE).stdout
         self.assertLessEqual(len(text.encode()), MAX_TEXT)
@@ -240,7 +240,7 @@ class Status(node.NodeTest):
 
 
 class Endpoint(node.NodeTest):
-    """HTTP over TCP on loopback, as port forwarding and Prometheus reach it."""
+    """HTTP over TCP on loopback, as port forwarding and Prometheus use it."""
 
     def setUp(self):
         super().setUp()
@@ -286,7 +286,7 @@ class Endpoint(node.NodeTest):
             self.assertEqual(self.request("/v1/status", method=method)[0], 405)
         self.assertEqual(self.request("/v2/status")[0], 404)
 
-    def test_promtool_finds_nothing_to_complain_of(self):
+    def test_promtool_has_no_findings(self):
         daemon = self.daemon()
         self.cri("pod", "first")
         daemon.until(lambda: daemon.ledger()["sinceClaim"]["starts"] == "1", "the start is counted")
@@ -312,10 +312,10 @@ class Endpoint(node.NodeTest):
             begin = time.monotonic()
             for _ in range(20):
                 self.assertEqual(self.request("/readyz")[0], 200)
-            self.assertLess(time.monotonic() - begin, 5, "as if nobody else were there")
+            self.assertLess(time.monotonic() - begin, 5, "others do not delay it")
         self.assertEqual(daemon.get("/livez")[0], 200)
 
-    def test_those_who_wait_leave_room_for_others(self):
+    def test_waiting_clients_leave_room_for_others(self):
         self.containerd.stop()
         daemon = self.daemon(ready=False)
         daemon.until(daemon.answers, "the daemon answers")
@@ -340,7 +340,7 @@ class Endpoint(node.NodeTest):
                     self.assertEqual(daemon.get("/livez")[0], 200)
                 said = self.prebake("status", "--json").json
                 self.assertEqual((said["source"], said["ready"]), ("daemon", False))
-                self.assertLess(time.monotonic() - begin, 5, "as if nobody else were there")
+                self.assertLess(time.monotonic() - begin, 5, "others do not delay it")
                 self.assertEqual(len(answered()), PLACES - MAX_WAITING, "the rest waits")
 
     def test_pipelined_requests_are_answered_in_order(self):

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Two machines cloned from one sealed image share nothing of it; each becomes itself exactly once.
+"""Two clones of a sealed image share no identity; each claims its own exactly once.
 
 Debian, systemd, sshd and cloud-init are real; firmware and metadata service are not.
 """
@@ -10,11 +10,11 @@ import shutil
 import harness
 from booted import CLAIM, TLS_KEY, BootTest, enable, identity_of, lasting, print_table
 
-SEED = "/var/lib/cloud/seed/nocloud"  # stands for a medium that the cloud attaches
+SEED = "/var/lib/cloud/seed/nocloud"  # in place of a medium that the cloud attaches
 SSH_KEYS = [f"/etc/ssh/ssh_host_{kind}_key" for kind in ("rsa", "ecdsa", "ed25519")]
 BAKED = "/var/lib/containerd/io.containerd.content.v1.content/blobs/sha256/" + "5eed" * 16
 
-# What a build leaves behind. SECRET becomes a text that occurs nowhere else.
+# Traces of a build. SECRET is replaced with a unique text.
 PLANTED = {
     "/root/.ssh/authorized_keys": "ssh-ed25519 SECRET packer\n",
     "/root/.docker/config.json": '{"auths": {"registry.example": {"auth": "SECRET"}}}\n',
@@ -44,8 +44,8 @@ PLANTED = {
     "/home/admin/.zsh_history": "SECRET\n",
 }
 
-# An ordinary service that writes when it is stopped. So do sessions, daemons and systemd itself. It
-# gives a seal that does not wait for it two seconds to come first.
+# An ordinary service that writes when it stops, like sessions, daemons and systemd. It waits two
+# seconds, so that a seal that does not wait for it would come first.
 LATE_SECRET = "/run/late-secret"
 LATE_WRITER = f"""[Service]
 Type=oneshot
@@ -60,7 +60,7 @@ WantedBy=multi-user.target
 
 
 def lines_of_keys(booted, paths):
-    """Base64 lines that only these keys have: not the first ones, which tell the kind of key."""
+    """Base64 lines that are unique to these keys: not the first ones, which encode the type."""
     found = []
     for path in paths:
         lines = booted.read(path).splitlines()[1:-1]
@@ -69,8 +69,8 @@ def lines_of_keys(booted, paths):
 
 
 class Story:
-    """Of a builder and its clones. `is_on_nitro`: the firmware tells who a machine is; elsewhere
-    only the metadata service does."""
+    """Of a builder and its clones. `is_on_nitro`: the firmware identifies a machine; otherwise only
+    the metadata service does."""
     cloud_init = False
     is_on_nitro = True
 
@@ -182,7 +182,7 @@ class Story:
         self.assertEqual(claim["clonedFrom"]["id"], self.one.instance.id)
         self.assertEqual(self.three.files_with(private), [])
         if not self.is_on_nitro:
-            # Known only when the network was up: what had started by then goes on as it was.
+            # Known only when the network was up: services that had started by then keep it.
             self.three.power_off()
             self.three.boot()
             self.seen["clone of clone 1"] = identity_of(self.three)
@@ -191,7 +191,7 @@ class Story:
         self.assert_all_differ("builder", "clone 1", "clone 2", "clone of clone 1")
 
     def assert_nothing_of_the_builder(self, cloned):
-        """The claim remembers which instance was sealed, and nothing else of it does."""
+        """The claim records which instance was sealed. Nothing else does."""
         found = cloned.files_with(self.needles)
         self.assertIn(found, ([], [CLAIM]))
         claim = cloned.read(CLAIM)
@@ -208,12 +208,12 @@ class Story:
 
 
 class CloudInitOnNitro(Story, BootTest):
-    """cloud-init makes SSH host keys and host names; the firmware names the instance."""
+    """cloud-init creates SSH host keys and host names; the firmware identifies the instance."""
     cloud_init = True
 
 
 class NoCloudInitNoFirmware(Story, BootTest):
-    """prebake makes them; who a machine is must be asked over the network."""
+    """prebake creates them; only the metadata service identifies the instance."""
     is_on_nitro = False
 
 

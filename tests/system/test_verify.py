@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""verify finds everything that was taken away or changed behind prebake's back."""
+"""verify finds everything that others removed or changed after a bake."""
 
 import json
 
@@ -22,7 +22,7 @@ class VerifyTest(harness.SystemTest):
         return self.prebake("verify", *arguments)
 
     def expect_finding(self, *words, arguments=()):
-        """verify says it to people and to programs, and a new bake mends it."""
+        """verify reports it to people and to programs, and a new bake repairs it."""
         result = self.verify(*arguments)
         self.assertEqual(result.code, harness.NOT_READY, result)
         said = (result.stdout + result.stderr).lower()
@@ -34,7 +34,7 @@ class VerifyTest(harness.SystemTest):
             self.assertTrue(finding["object"] and finding["expected"] and finding["nextStep"],
                             finding)
 
-    def mend(self):
+    def repair_by_bake(self):
         self.bake(self.reference)
         result = self.verify("--deep")
         self.assertEqual(result.code, harness.DONE, result)
@@ -64,12 +64,12 @@ class VerifyTest(harness.SystemTest):
     def test_a_snapshot_is_gone(self):
         self.containerd.ctr("snapshots", "rm", self.image.chain_id)
         self.expect_finding(self.image.chain_id)
-        self.mend()
+        self.repair_by_bake()
 
     def test_a_blob_is_gone(self):
         self.containerd.ctr("content", "rm", self.layer.digest)
         self.expect_finding(self.layer.digest)
-        self.mend()
+        self.repair_by_bake()
 
     def test_a_gc_label_is_gone(self):
         self.containerd.ctr("content", "label", self.image.manifest.digest,
@@ -85,11 +85,11 @@ class VerifyTest(harness.SystemTest):
         self.assertEqual(self.containerd.blobs()[index.top.digest][label], child.top.digest)
         self.containerd.ctr("content", "label", index.top.digest, f"{label}=")
         self.expect_finding("gc.ref.content", index.top.digest, child.top.digest)
-        self.mend()
+        self.repair_by_bake()
         self.assertEqual(self.containerd.blobs()[index.top.digest][label], child.top.digest)
 
     def test_the_file_of_a_blob_is_gone(self):
-        """containerd goes on believing that it has the blob."""
+        """containerd still assumes that it has the blob."""
         for kind, blob in {"layer": self.layer, "config": self.image.config,
                            "manifest": self.image.manifest}.items():
             with self.subTest(kind):
@@ -99,7 +99,7 @@ class VerifyTest(harness.SystemTest):
                 self.expect_finding(blob.digest)
                 self.expect_finding(blob.digest, arguments=("--deep",))
                 self.registry.behave()
-                self.mend()
+                self.repair_by_bake()
                 self.assertEqual(path.read_bytes(), blob.content)
                 self.assertEqual([item.path.rpartition("/")[2] for item in self.registry.gets()],
                                  [blob.digest], "nothing else is fetched")
@@ -109,13 +109,13 @@ class VerifyTest(harness.SystemTest):
         path.chmod(0o644)
         path.write_bytes(self.layer.content[:-1])
         self.expect_finding(self.layer.digest)
-        self.mend()
+        self.repair_by_bake()
         self.assertEqual(path.read_bytes(), self.layer.content)
 
     def test_not_unpacked_into_the_snapshotter_that_the_node_uses(self):
-        """A finding, not an error: what the node uses is known only there."""
+        """A finding, not an error: only the node knows what it uses."""
         self.expect_finding(self.image.chain_id, "native", arguments=("--snapshotter", "native"))
-        # Also for one that this containerd does not have.
+        # Also for a snapshotter that this containerd does not have.
         self.expect_finding("no-such", arguments=("--snapshotter", "no-such"))
         self.bake(self.reference, "--snapshotter", "native")
         self.assertEqual(self.verify("--snapshotter", "native").code, harness.DONE)
@@ -153,7 +153,7 @@ class VerifyTest(harness.SystemTest):
                 self.assert_says(result, "bake.json")
 
     def test_a_malformed_digest_in_the_record(self):
-        """One bad entry does not hide what is to be said about the others."""
+        """One bad entry does not hide findings about the others."""
         other = self.registry.serve(self.repository + "/other", oci_image.small_image("other"))
         self.bake(other)
         self.containerd.ctr("images", "rm", other)

@@ -2,8 +2,9 @@
 """The whole life of an image, from the package to the second boot of its clones: installed, baked,
 sealed, cloned, claimed, ready, used.
 
-Debian, systemd, dpkg, containerd, docker-registry and runc are real, and so is CRI; its client
-stands for the kubelet. """
+Debian, systemd, dpkg, containerd, CRI, docker-registry and runc are real. The CRI client replaces
+the kubelet.
+"""
 
 import os
 import time
@@ -51,7 +52,7 @@ class WholeLife(PackagedTest):
         self.bake_seconds = time.monotonic() - begun
         print(builder.journal("prebake-bake.service"))
         builder.run("prebake", "verify", "--deep")
-        # From a pull to a start nothing else is asked of a registry than this.
+        # From a pull to a start, these are the only requests to a registry.
         registry.stop()
 
     def the_builder_is_sealed(self):
@@ -61,7 +62,7 @@ class WholeLife(PackagedTest):
         builder.power_off()
         self.assertEqual(self.claim_of(builder)["state"], "SEALED")
         self.assertTrue(builder.path(RECORD).exists())
-        # systemd itself notes the end of gettys when the machine goes down.
+        # systemd records the end of gettys when the machine shuts down.
         self.assertLessEqual({path for _, path, _ in self.check_sealed(builder)}, {"/var/log/wtmp"})
         self.sealed = builder.image()
 
