@@ -1,5 +1,5 @@
-// proto/containerd declares containerd's messages by hand. No compiler detects a wrong field number:
-// the field would silently be another one. This test compares them with the originals.
+// proto/containerd declares containerd's messages by hand. No compiler detects a wrong field
+// number: the field would silently be another one. This test compares them with the originals.
 
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
