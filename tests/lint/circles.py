@@ -32,7 +32,7 @@ def dependencies(texts):
 
 
 def circles(graph):
-    """The sets of units that all reach each other, sorted (Tarjan's algorithm, without recursion)."""
+    """The sets of units that all reach each other, sorted (Tarjan's algorithm)."""
     number, lowest, stack, found = {}, {}, [], []
     for start in sorted(graph):
         if start in number:
