@@ -5,18 +5,18 @@
 #include <algorithm>
 #include <set>
 
-#include "agent/bake/claims.h"
 #include "agent/bake/fetch.h"
 #include "agent/bake/image_baker.h"
 #include "agent/bake/lease.h"
-#include "agent/bake/names.h"
-#include "agent/bake/record.h"
+#include "agent/bake/name_conflicts.h"
 #include "agent/bake/session.h"
-#include "agent/bake/stored_image.h"
 #include "agent/bake/unpack.h"
 #include "agent/base/file.h"
 #include "agent/base/wait.h"
 #include "agent/base/worker_pool.h"
+#include "agent/store/names.h"
+#include "agent/store/record.h"
+#include "agent/store/stored_image.h"
 
 namespace prebake::bake {
 namespace {
@@ -25,7 +25,7 @@ using Clock = std::chrono::steady_clock;
 
 void require_space(const Survey& survey) {
     if (!survey.free_space) return;
-    const FreeSpace& free = *survey.free_space;
+    const store::FreeSpace& free = *survey.free_space;
     const auto require = [&](const char* what, std::uint64_t least, std::uint64_t available) {
         if (available >= least) return;
         throw Error(Errc::no_space,
@@ -68,14 +68,15 @@ std::vector<v1::Placement> placements_of(const ResolvedImage& image, const Surve
         v1::Placement placement;
         placement.set_namespace_(ns);
         for (std::string& name :
-             names_in(ns, image.request, image.target.digest, image.config.descriptor.digest)) {
+             store::names_in(ns, image.request.references(), image.target.digest,
+                             image.config.descriptor.digest)) {
             placement.add_names(std::move(name));
         }
         placement.set_pinned(image.request.pin);
         placement.set_layers_kept(image.request.keep_layers || !image.request.unpack);
         placement.set_unpacked(image.request.unpack);
         if (image.request.unpack) placement.set_snapshotter(survey.snapshotters.at(ns));
-        placement.set_cri_resolves(cri_resolves && ns == kCriNamespace);
+        placement.set_cri_resolves(cri_resolves && ns == store::kCriNamespace);
         placements.push_back(std::move(placement));
     }
     return placements;
@@ -84,7 +85,7 @@ std::vector<v1::Placement> placements_of(const ResolvedImage& image, const Surve
 v1::BakedImage record_entry(const ResolvedImage& image, const ImageResult& result,
                             const std::string& containerd_version,
                             const std::string& prebake_version) {
-    v1::BakedImage entry = contents_of(image);
+    v1::BakedImage entry = store::contents_of(image);
     entry.set_name(result.name);
     entry.set_platform(result.platform);
     for (const v1::Placement& placement : result.placements) *entry.add_placements() = placement;
@@ -141,7 +142,7 @@ void notice_moved_tag(const PlannedImage& planned, const v1::BakeRecord& record,
                       EventSink& events) {
     if (!planned.image) return;
     const std::string name = name_of(planned.request);
-    const v1::BakedImage* before = find_image(record, name, planned.request.platform->str());
+    const v1::BakedImage* before = store::find_image(record, name, planned.request.platform->str());
     const std::string target = planned.image->target.digest.str();
     if (before == nullptr || before->target().digest() == target) return;
     events.on_event(
@@ -160,11 +161,11 @@ void record_results(const Survey& survey, const BakeOptions& options,
         if (result.placements.empty()) continue;
         v1::BakedImage entry = record_entry(*survey.plan.images[i].image, result,
                                             survey.containerd_version, options.prebake_version);
-        const v1::BakedImage* before = find_image(record, result.name, result.platform);
+        const v1::BakedImage* before = store::find_image(record, result.name, result.platform);
         const bool is_same = before != nullptr && result.outcome == Outcome::already_there &&
                              before->target().digest() == entry.target().digest();
-        if (is_same) copy_cost(*before, entry);
-        merge_image(record, entry);
+        if (is_same) store::copy_cost(*before, entry);
+        store::merge_image(record, entry);
         is_changed = true;
     }
     if (!is_changed) return;
@@ -172,7 +173,7 @@ void record_results(const Survey& survey, const BakeOptions& options,
     record.set_prebake_version(options.prebake_version);
     record.set_containerd_version(survey.containerd_version);
     survey.storage.sync_content();
-    write_record(options.state_dir, record);
+    store::write_record(options.state_dir, record);
 }
 
 /// True if what is stored of unfinished images is worth keeping for another attempt.
@@ -189,7 +190,7 @@ BakeResult bake(const Survey& survey, const BakeOptions& options, registry::Remo
                 const containerd::Connection& connection, EventSink& events) {
     const Clock::time_point begin = Clock::now();
     const FileLock lock(options.state_dir / "bake.lock");
-    const v1::BakeRecord record = read_record_or_empty(options.state_dir);
+    const v1::BakeRecord record = store::read_record_or_empty(options.state_dir);
     if (options.space_check == SpaceCheck::refuse) require_space(survey);
 
     const std::vector<PlannedImage>& planned = survey.plan.images;
@@ -200,7 +201,7 @@ BakeResult bake(const Survey& survey, const BakeOptions& options, registry::Remo
     Unpacker unpacker(session, applier);
     BlobFetcher fetcher(session);
     WorkerPool downloads(options.parallel_downloads);
-    const NameSet pinned = pinned_names(planned, record);
+    const store::NameSet pinned = pinned_names(planned, record);
     ImageBaker baker(session, survey, pinned, MovedNames::point_here, downloads, fetcher, unpacker);
 
     events.on_event({.kind = EventKind::bake_begun,

@@ -24,7 +24,7 @@ std::string answer_for(const containerd::Cri& cri, const std::string& spelling) 
 bool cri_selects(const ResolvedImage& image) {
     if (oci::media_kind(image.config.descriptor.media_type) != oci::MediaKind::config) return false;
     for (std::size_t i = 0; i < image.indexes.size(); ++i) {
-        const Document& document = image.indexes[i];
+        const oci::Document& document = image.indexes[i];
         const oci::Index index = oci::parse_index(document.descriptor.media_type, document.bytes);
         const oci::Descriptor* selected = oci::select_platform(index, oci::Platform::host());
         const oci::Descriptor& ours = i + 1 < image.indexes.size() ? image.indexes[i + 1].descriptor

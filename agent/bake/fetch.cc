@@ -154,8 +154,8 @@ std::unique_ptr<Source> BlobFetcher::open_source(const Job& job, std::uint64_t o
 }
 
 void BlobFetcher::label(const ResolvedImage& image, const std::string& ns,
-                        const oci::Digest& digest, const Labels& labels) {
-    const std::string source = source_label(image.request.reference);
+                        const oci::Digest& digest, const store::Labels& labels) {
+    const std::string source = store::source_label(image.request.reference);
     const std::scoped_lock lock(labelling_);
     session_.outlast_restart(image.name(), [&] {
         const containerd::Content content = session_.content(ns);
@@ -168,11 +168,11 @@ void BlobFetcher::label(const ResolvedImage& image, const std::string& ns,
             const auto found = info->labels.find(key);
             return found == info->labels.end() ? std::string() : found->second;
         };
-        Labels missing;
+        store::Labels missing;
         for (const auto& [key, value] : labels) {
             if (held(key) != value) missing.emplace(key, value);
         }
-        const std::string sources = source_value(held(source), image.request.reference);
+        const std::string sources = store::source_value(held(source), image.request.reference);
         if (held(source) != sources) missing.emplace(source, sources);
         if (missing.empty()) return;
         content.set_labels(digest, missing);

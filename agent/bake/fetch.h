@@ -7,10 +7,10 @@
 #include <string>
 #include <utility>
 
-#include "agent/bake/labels.h"
 #include "agent/bake/once_map.h"
 #include "agent/bake/resolve.h"
 #include "agent/bake/session.h"
+#include "agent/store/labels.h"
 
 namespace prebake::bake {
 
@@ -23,7 +23,7 @@ class BlobFetcher {
         const ResolvedImage& image;
         const std::string& ns;
         const oci::Descriptor& blob;
-        const Labels& labels;      ///< beside distribution.source, which is always set
+        const store::Labels& labels;  ///< beside distribution.source, which is always set
         const std::string* bytes;  ///< of a document that we hold already; null: from the registry
         std::stop_token stop;      ///< gives up this image alone
     };
@@ -39,7 +39,7 @@ class BlobFetcher {
 
     /// Gives a stored blob those of the labels that it does not have yet.
     void label(const ResolvedImage& image, const std::string& ns, const oci::Digest& digest,
-               const Labels& labels);
+               const store::Labels& labels);
 
   private:
     bool has_lost_file(const Job& job) const;

@@ -9,17 +9,17 @@
 #include <stop_token>
 
 #include "agent/bake/cri_check.h"
-#include "agent/bake/labels.h"
-#include "agent/bake/names.h"
 #include "agent/base/error.h"
 #include "agent/base/wait.h"
 #include "agent/containerd/cri.h"
 #include "agent/oci/platform.h"
+#include "agent/store/labels.h"
+#include "agent/store/names.h"
 
 namespace prebake::bake {
 namespace {
 
-const Labels kNoLabels;
+const store::Labels kNoLabels;
 
 }  // namespace
 
@@ -110,7 +110,7 @@ bool already_says(const std::optional<containerd::Image>& held, const containerd
 
 }  // namespace
 
-ImageBaker::ImageBaker(const Session& session, const Survey& survey, const NameSet& pinned,
+ImageBaker::ImageBaker(const Session& session, const Survey& survey, const store::NameSet& pinned,
                        MovedNames moved_names, WorkerPool& downloads, BlobFetcher& fetcher,
                        Unpacker& unpacker)
     : session_(session),
@@ -123,7 +123,7 @@ ImageBaker::ImageBaker(const Session& session, const Survey& survey, const NameS
       cri_available_(containerd::Cri(session.connection).available()) {}
 
 void ImageBaker::bake(const ResolvedImage& image, ImageYield& yield) {
-    for (const Document& index : image.indexes) yield.bytes_fetched += index.bytes_fetched;
+    for (const oci::Document& index : image.indexes) yield.bytes_fetched += index.bytes_fetched;
     yield.bytes_fetched += image.manifest.bytes_fetched + image.config.bytes_fetched;
     for (const std::string& ns : image.request.namespaces) {
         in_context("namespace " + ns, [&] {
@@ -141,7 +141,7 @@ void ImageBaker::bake(const ResolvedImage& image, ImageYield& yield) {
 }
 
 void ImageBaker::store_documents(const ResolvedImage& image, const std::string& ns) {
-    const auto store = [&](const Document& document, const Labels& labels) {
+    const auto store = [&](const oci::Document& document, const store::Labels& labels) {
         fetcher_.ensure({.image = image,
                          .ns = ns,
                          .blob = document.descriptor,
@@ -149,17 +149,17 @@ void ImageBaker::store_documents(const ResolvedImage& image, const std::string& 
                          .bytes = &document.bytes,
                          .stop = session_.connection.stop()});
     };
-    Labels config_labels;
+    store::Labels config_labels;
     if (!image.chain_ids.empty()) {
-        config_labels.emplace(snapshot_gc_label(survey_.snapshotters.at(ns)),
+        config_labels.emplace(store::snapshot_gc_label(survey_.snapshotters.at(ns)),
                               image.chain_ids.back().str());
     }
     store(image.config, config_labels);
-    store(image.manifest,
-          gc_labels(image.contents,
-                    image.request.keep_layers ? LayerReferences::keep : LayerReferences::drop));
-    for (const Document& index : image.indexes) {
-        store(index, gc_labels(oci::parse_index(index.descriptor.media_type, index.bytes)));
+    store(image.manifest, store::gc_labels(image.contents, image.request.keep_layers
+                                                               ? store::LayerReferences::keep
+                                                               : store::LayerReferences::drop));
+    for (const oci::Document& index : image.indexes) {
+        store(index, store::gc_labels(oci::parse_index(index.descriptor.media_type, index.bytes)));
     }
 }
 
@@ -185,7 +185,7 @@ void ImageBaker::unpack_layers(const ResolvedImage& image, const std::string& ns
         if (outcome == Unpacker::Outcome::unpacked) yield.changed = true;
         if (was_needed) {
             fetcher_.label(image, ns, image.contents.layers[i].digest,
-                           {{std::string(kUncompressedLabel), image.diff_ids[i].str()}});
+                           {{std::string(store::kUncompressedLabel), image.diff_ids[i].str()}});
         }
     }
 }
@@ -194,11 +194,11 @@ void ImageBaker::write_names(const ResolvedImage& image, const std::string& ns, 
     const containerd::Images images = session_.images(ns);
     std::vector<std::string> created;
     std::set<std::string> left;
-    for (const std::string& name :
-         names_in(ns, image.request, image.target.digest, image.config.descriptor.digest)) {
-        const Pin pin = pinned_.contains({ns, name}) ? Pin::yes : Pin::no;
+    for (const std::string& name : store::names_in(
+             ns, image.request.references(), image.target.digest, image.config.descriptor.digest)) {
+        const store::Pin pin = pinned_.contains({ns, name}) ? store::Pin::yes : store::Pin::no;
         const containerd::Image wanted{
-            .name = name, .labels = name_labels(ns, pin), .target = image.target};
+            .name = name, .labels = store::name_labels(ns, pin), .target = image.target};
         session_.outlast_restart(image.name(), [&] {
             const auto held = images.get(name);
             const bool has_moved = held && held->target.digest != wanted.target.digest;
@@ -212,7 +212,7 @@ void ImageBaker::write_names(const ResolvedImage& image, const std::string& ns, 
             if (!held) created.push_back(name);
         });
     }
-    if (ns != kCriNamespace) return;
+    if (ns != store::kCriNamespace) return;
     try {
         check_cri(image, left, yield);
     } catch (const Error& error) {
@@ -230,9 +230,10 @@ void ImageBaker::check_cri(const ResolvedImage& image, const std::set<std::strin
     if (!cri_available_ || !cri_selects(image)) return;
     const oci::Digest& config = image.config.descriptor.digest;
     session_.outlast_restart(image.name(), [&] {
-        require_cri_resolves(session_.connection,
-                             pod_spellings(image.request, image.target.digest, config, left),
-                             config);
+        require_cri_resolves(
+            session_.connection,
+            store::pod_spellings(image.request.references(), image.target.digest, config, left),
+            config);
     });
     yield.cri_resolves = true;
 }

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "agent/bake/claims.h"
 #include "agent/bake/fetch.h"
+#include "agent/bake/name_conflicts.h"
 #include "agent/bake/session.h"
 #include "agent/bake/survey.h"
 #include "agent/bake/unpack.h"
@@ -34,7 +34,7 @@ struct ImageYield {
 class ImageBaker {
   public:
     /// `pinned` are the names to pin.
-    ImageBaker(const Session& session, const Survey& survey, const NameSet& pinned,
+    ImageBaker(const Session& session, const Survey& survey, const store::NameSet& pinned,
                MovedNames moved_names, WorkerPool& downloads, BlobFetcher& fetcher,
                Unpacker& unpacker);
 
@@ -53,7 +53,7 @@ class ImageBaker {
 
     const Session& session_;
     const Survey& survey_;
-    const NameSet& pinned_;
+    const store::NameSet& pinned_;
     MovedNames moved_names_;
     WorkerPool& downloads_;
     BlobFetcher& fetcher_;

@@ -45,6 +45,12 @@ void merge_into(ImageRequest& kept, const ImageRequest& other) {
 
 }  // namespace
 
+std::vector<oci::Reference> ImageRequest::references() const {
+    std::vector<oci::Reference> all{reference};
+    all.insert(all.end(), aliases.begin(), aliases.end());
+    return all;
+}
+
 std::vector<ImageRequest> with_defaults(std::vector<ImageRequest> requests,
                                         const Defaults& defaults) {
     for (ImageRequest& request : requests) {

@@ -19,6 +19,9 @@ struct ImageRequest {
     bool unpack = true;
     bool keep_layers = true;  ///< keep the compressed layers after unpacking
     std::string origin;       ///< "images.toml:3", "command line": where to look when it is wrong
+
+    /// The reference, then the aliases.
+    std::vector<oci::Reference> references() const;
 };
 
 /// What holds for every image that does not say otherwise.

@@ -20,7 +20,7 @@ class Totals {
 
     void add(PlannedImage& planned) {
         const ResolvedImage& image = *planned.image;
-        for (const Document& index : image.indexes) add_blob(planned, index.descriptor, true);
+        for (const oci::Document& index : image.indexes) add_blob(planned, index.descriptor, true);
         add_blob(planned, image.manifest.descriptor, true);
         add_blob(planned, image.config.descriptor, true);
         const std::vector<std::size_t> needed = layers_needed(image, store_);

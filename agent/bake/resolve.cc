@@ -3,34 +3,35 @@
 #include <functional>
 #include <utility>
 
-#include "agent/bake/resolution.h"
+#include "agent/store/stored_image.h"
 
 namespace prebake::bake {
 namespace {
 
 /// Documents of the registry, unless a namespace of the request has them.
-class RegistryDocuments final : public DocumentSource {
+class RegistryDocuments final : public oci::DocumentSource {
   public:
     RegistryDocuments(const ImageRequest& request, registry::Remote& remote,
                       const containerd::Connection& connection, DocumentCache& cache)
         : request_(request), remote_(remote), connection_(connection), cache_(cache) {}
 
-    Document manifest(const oci::Descriptor& descriptor) override {
+    oci::Document manifest(const oci::Descriptor& descriptor) override {
         return document(descriptor, oci::kMaxManifestBytes, [&] {
             return remote_.fetch_manifest(request_.reference, descriptor, connection_.stop());
         });
     }
 
-    Document config(const oci::Descriptor& descriptor) override {
+    oci::Document config(const oci::Descriptor& descriptor) override {
         return document(descriptor, oci::kMaxConfigBytes, [&] {
             return remote_.fetch_small_blob(request_.reference, descriptor, connection_.stop());
         });
     }
 
   private:
-    Document document(const oci::Descriptor& descriptor, std::size_t limit,
-                      const std::function<std::string()>& fetch) {
-        if (auto stored = stored_bytes(connection_, request_.namespaces, descriptor, limit)) {
+    oci::Document document(const oci::Descriptor& descriptor, std::size_t limit,
+                           const std::function<std::string()>& fetch) {
+        if (auto stored =
+                store::stored_bytes(connection_, request_.namespaces, descriptor, limit)) {
             return {.descriptor = descriptor, .bytes = *std::move(stored)};
         }
         bool fetched = false;
@@ -54,6 +55,12 @@ std::string name_of(const ImageRequest& request) {
 
 std::string ResolvedImage::name() const {
     return name_of(request);
+}
+
+ResolvedImage resolve_from(const ImageRequest& request, const oci::Descriptor& target,
+                           oci::DocumentSource& source) {
+    const auto unpacking = request.unpack ? oci::Unpacking::wanted : oci::Unpacking::not_wanted;
+    return {oci::resolve_image(target, *request.platform, unpacking, source), request};
 }
 
 ResolvedImage resolve(const ImageRequest& request, registry::Remote& remote,

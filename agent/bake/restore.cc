@@ -11,14 +11,14 @@
 #include "agent/bake/fetch.h"
 #include "agent/bake/image_baker.h"
 #include "agent/bake/lease.h"
-#include "agent/bake/record.h"
+#include "agent/bake/recorded_image.h"
 #include "agent/bake/session.h"
-#include "agent/bake/stored_image.h"
 #include "agent/bake/unpack.h"
 #include "agent/base/error.h"
 #include "agent/base/file.h"
 #include "agent/base/worker_pool.h"
 #include "agent/containerd/containers.h"
+#include "agent/store/record.h"
 
 namespace prebake::bake {
 namespace {
@@ -60,9 +60,9 @@ std::vector<Part> parts_of(const v1::BakedImage& image, const containerd::Connec
     return parts;
 }
 
-Snapshotters chosen(const v1::BakedImage& image, const Snapshotters& wanted,
-                    const Storage& storage) {
-    Snapshotters snapshotters = wanted;
+store::Snapshotters chosen(const v1::BakedImage& image, const store::Snapshotters& wanted,
+                           const store::Storage& storage) {
+    store::Snapshotters snapshotters = wanted;
     for (const v1::Placement& placement : image.placements()) {
         if (!placement.unpacked()) continue;
         const auto entry =
@@ -124,7 +124,7 @@ class Restorer {
         throw Error(Errc::not_found,
                     "layer " + part.lost_layers.front().str() + " of " + image_.name() +
                         " is not on this disk",
-                    how_to_bake_again(image_, part.image.request.namespaces.front()));
+                    store::how_to_bake_again(image_, part.image.request.namespaces.front()));
     }
 
     const v1::BakedImage& image_;
@@ -144,11 +144,11 @@ void release(const BakeLease& lease, const Session& session, const std::string& 
 
 }  // namespace
 
-Restoration restore(const v1::BakedImage& image, const Snapshotters& snapshotters,
-                    const NameSet& pinned, const std::filesystem::path& state_dir,
+Restoration restore(const v1::BakedImage& image, const store::Snapshotters& snapshotters,
+                    const store::NameSet& pinned, const std::filesystem::path& state_dir,
                     const containerd::Connection& connection, EventSink& events) {
     const FileLock lock(state_dir / "bake.lock");
-    Storage storage(containerd::plugins(connection));
+    store::Storage storage(containerd::plugins(connection));
     std::vector<Part> parts = parts_of(image, connection);
     Survey survey{.plan = {},
                   .store = {},

@@ -3,8 +3,8 @@
 #include <filesystem>
 #include <string>
 
-#include "agent/bake/claims.h"
 #include "agent/bake/event.h"
+#include "agent/bake/name_conflicts.h"
 #include "agent/bake/survey.h"
 #include "agent/containerd/connection.h"
 #include "proto/prebake/v1/bake_record.pb.h"
@@ -21,8 +21,8 @@ enum class Restoration { was_whole, restored };
 /// @throws Error not_found naming what is not on the disk; conflict while a bake is running;
 /// unavailable as soon as containerd goes away: it may come back with another configuration; as
 /// bake().
-Restoration restore(const v1::BakedImage& image, const Snapshotters& snapshotters,
-                    const NameSet& pinned, const std::filesystem::path& state_dir,
+Restoration restore(const v1::BakedImage& image, const store::Snapshotters& snapshotters,
+                    const store::NameSet& pinned, const std::filesystem::path& state_dir,
                     const containerd::Connection& connection, EventSink& events);
 
 }  // namespace prebake::bake

@@ -6,11 +6,11 @@
 #include <vector>
 
 #include "agent/bake/event.h"
-#include "agent/bake/storage.h"
 #include "agent/containerd/connection.h"
 #include "agent/containerd/content.h"
 #include "agent/containerd/images.h"
 #include "agent/registry/remote.h"
+#include "agent/store/storage.h"
 
 namespace prebake::bake {
 
@@ -19,7 +19,7 @@ struct Session {
     const containerd::Connection& connection;
     registry::Remote& remote;
     EventSink& events;
-    const Storage& storage;
+    const store::Storage& storage;
     std::string lease;  ///< the same id in each namespace
     /// Where else to look for a blob before the registry is asked for it.
     std::vector<std::string> other_namespaces = {};

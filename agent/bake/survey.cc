@@ -3,36 +3,35 @@
 #include <set>
 #include <utility>
 
-#include "agent/bake/claims.h"
-#include "agent/bake/names.h"
+#include "agent/bake/name_conflicts.h"
 #include "agent/base/wait.h"
 #include "agent/base/worker_pool.h"
 #include "agent/containerd/content.h"
 #include "agent/containerd/cri.h"
 #include "agent/containerd/introspection.h"
 #include "agent/containerd/snapshots.h"
+#include "agent/store/names.h"
 
 namespace prebake::bake {
 namespace {
 
-/// What containerd's clients fall back to.
-constexpr const char* kUsualSnapshotter = "overlayfs";
-
-std::vector<std::string> names_of(const Snapshotters& snapshotters) {
+std::vector<std::string> names_of(const store::Snapshotters& snapshotters) {
     std::set<std::string> names;
     for (const auto& [ns, name] : snapshotters) names.insert(name);
     return {names.begin(), names.end()};
 }
 
-Snapshotters choose_snapshotters(const std::vector<ImageRequest>& requests,
-                                 const std::string& wanted,
-                                 const containerd::Connection& connection, const Storage& storage) {
-    Snapshotters chosen;
+store::Snapshotters choose_snapshotters(const std::vector<ImageRequest>& requests,
+                                        const std::string& wanted,
+                                        const containerd::Connection& connection,
+                                        const store::Storage& storage) {
+    store::Snapshotters chosen;
     for (const ImageRequest& request : requests) {
         if (!request.unpack) continue;
         for (const std::string& ns : request.namespaces) {
             if (chosen.contains(ns)) continue;
-            const std::string name = wanted.empty() ? snapshotter_of(ns, connection) : wanted;
+            const std::string name =
+                wanted.empty() ? store::snapshotter_of(ns, connection) : wanted;
             storage.require_snapshotter(name);
             chosen.emplace(ns, name);
         }
@@ -42,23 +41,12 @@ Snapshotters choose_snapshotters(const std::vector<ImageRequest>& requests,
 
 }  // namespace
 
-std::string snapshotter_of(const std::string& ns, const containerd::Connection& connection) {
-    if (ns == kCriNamespace) {
-        const containerd::Cri cri(connection);
-        if (cri.available()) {
-            if (std::string name = cri.snapshotter(); !name.empty()) return name;
-        }
-    }
-    const std::string name = containerd::default_snapshotter_of(connection, ns);
-    return name.empty() ? kUsualSnapshotter : name;
-}
-
-StoreContents look_up(const ResolvedImage& image, const Snapshotters& snapshotters,
+StoreContents look_up(const ResolvedImage& image, const store::Snapshotters& snapshotters,
                       const containerd::Connection& connection) {
     StoreContents held;
     std::vector<oci::Digest> blobs{image.manifest.descriptor.digest,
                                    image.config.descriptor.digest};
-    for (const Document& index : image.indexes) blobs.push_back(index.descriptor.digest);
+    for (const oci::Document& index : image.indexes) blobs.push_back(index.descriptor.digest);
     for (const oci::Descriptor& layer : image.contents.layers) blobs.push_back(layer.digest);
     for (const std::string& ns : image.request.namespaces) {
         const containerd::Scope scope{.ns = ns, .lease = {}};
@@ -80,8 +68,9 @@ Survey survey(const std::vector<ImageRequest>& requests, const std::string& snap
               registry::Remote& remote, const containerd::Connection& connection,
               std::size_t width) {
     const std::string version = connection.version().version;
-    Storage storage(containerd::plugins(connection));
-    Snapshotters snapshotters = choose_snapshotters(requests, snapshotter, connection, storage);
+    store::Storage storage(containerd::plugins(connection));
+    store::Snapshotters snapshotters =
+        choose_snapshotters(requests, snapshotter, connection, storage);
 
     std::vector<PlannedImage> images(requests.size());
     std::vector<StoreContents> held(requests.size());

@@ -7,30 +7,25 @@
 #include <vector>
 
 #include "agent/bake/plan.h"
-#include "agent/bake/storage.h"
 #include "agent/containerd/connection.h"
 #include "agent/registry/remote.h"
+#include "agent/store/snapshotter.h"
+#include "agent/store/storage.h"
 
 namespace prebake::bake {
 
-/// The snapshotter to unpack into, per namespace.
-using Snapshotters = std::map<std::string, std::string>;
-
-/// The snapshotter that the clients of `ns` use: CRI's own for k8s.io, else the namespace's
-/// default, else overlayfs.
-std::string snapshotter_of(const std::string& ns, const containerd::Connection& connection);
-
 /// What the image's namespaces hold of it: readable blobs, and snapshots in their snapshotter.
-StoreContents look_up(const ResolvedImage& image, const Snapshotters& snapshotters,
+StoreContents look_up(const ResolvedImage& image, const store::Snapshotters& snapshotters,
                       const containerd::Connection& connection);
 
 /// What a bake has to know before it starts.
 struct Survey {
     Plan plan;
     StoreContents store;
-    Storage storage;
-    Snapshotters snapshotters;
-    std::optional<FreeSpace> free_space;  ///< nothing: containerd's directories are not visible
+    store::Storage storage;
+    store::Snapshotters snapshotters;
+    std::optional<store::FreeSpace>
+        free_space;  ///< nothing: containerd's directories are not visible
     std::string containerd_version;
 };
 

@@ -3,8 +3,8 @@
 #include <atomic>
 #include <chrono>
 
-#include "agent/bake/labels.h"
 #include "agent/base/error.h"
+#include "agent/store/labels.h"
 
 namespace prebake::bake {
 namespace {
@@ -69,7 +69,7 @@ Unpacker::Outcome Unpacker::build(const ResolvedImage& image, std::size_t layer,
     const oci::Descriptor& blob = image.contents.layers[layer];
     const std::string chain_id = image.chain_ids[layer].str();
     const std::string parent = layer == 0 ? "" : image.chain_ids[layer - 1].str();
-    const Labels labels{{containerd::kSnapshotRefLabel, chain_id}};
+    const store::Labels labels{{containerd::kSnapshotRefLabel, chain_id}};
 
     const std::string key = active_key(image.chain_ids[layer]);
     const auto mounts = snapshots.prepare(key, parent, labels);

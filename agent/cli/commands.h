@@ -11,7 +11,7 @@
 #include "agent/cli/exit_code.h"
 #include "agent/cli/progress.h"
 #include "agent/cli/stop_signals.h"
-#include "agent/node/kubelet_advice.h"
+#include "agent/kubelet/advice.h"
 
 namespace prebake::cli {
 
@@ -75,7 +75,7 @@ struct StatusArguments {
 };
 
 struct KubeletConfigArguments {
-    std::optional<node::KubernetesVersion> version = {};  ///< nothing: ask the kubelet
+    std::optional<kubelet::KubernetesVersion> version = {};  ///< nothing: ask the kubelet
     std::filesystem::path kubelet_root = "/var/lib/kubelet";
     bool is_check = false;  ///< only look for clashing records
 };

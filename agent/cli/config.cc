@@ -11,7 +11,7 @@
 #include "agent/cli/quantity.h"
 #include "agent/cli/toml.h"
 #include "agent/containerd/connection.h"
-#include "agent/node/conditions.h"
+#include "agent/report/conditions.h"
 #include "agent/report/listeners.h"
 
 namespace prebake::cli {
@@ -61,7 +61,7 @@ struct Value {
         return addresses;
     }
     std::vector<std::string> condition_types() const {
-        const auto& known = node::condition_types();
+        const auto& known = report::condition_types();
         std::vector<std::string> types = texts();
         for (const std::string& type : types) {
             if (std::find(known.begin(), known.end(), type) != known.end()) continue;

@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "agent/guard/pin_budget.h"
 #include "agent/identity/first_boot.h"
 #include "agent/identity/seal.h"
-#include "agent/node/pin_budget.h"
 #include "agent/report/endpoint.h"
 
 namespace prebake::cli {
@@ -49,7 +49,7 @@ struct Config {
     identity::FirstBootOptions first_boot;
 
     // [guard]
-    node::PinLimits pin_limits{.min_free_ratio = 0.15};  ///< the kubelet's own default threshold
+    guard::PinLimits pin_limits{.min_free_ratio = 0.15};  ///< the kubelet's own default threshold
 
     // [readiness]
     std::vector<std::string> gates{"ContainerdServing", "ImagesPresent",   "ImagesUnpacked",

@@ -13,14 +13,14 @@
 #include "agent/base/error.h"
 #include "agent/base/file.h"
 #include "agent/cli/commands.h"
-#include "agent/cli/file_watch.h"
 #include "agent/cli/identity_facts.h"
 #include "agent/cli/log.h"
-#include "agent/cli/publication.h"
-#include "agent/node/board.h"
-#include "agent/node/keeper.h"
+#include "agent/daemon/file_watch.h"
+#include "agent/daemon/node_loop.h"
+#include "agent/daemon/publication.h"
+#include "agent/daemon/service_notifier.h"
 #include "agent/report/endpoint.h"
-#include "agent/report/service_notifier.h"
+#include "agent/report/status_holder.h"
 
 namespace prebake::cli {
 namespace {
@@ -53,15 +53,15 @@ class Doorbell {
     FileDescriptor fd_;
 };
 
-void note(node::Severity severity, const std::string& text) {
+void note(guard::Severity severity, const std::string& text) {
     switch (severity) {
-        case node::Severity::error:
+        case guard::Severity::error:
             return log_error(Error(Errc::internal, text));
-        case node::Severity::warning:
+        case guard::Severity::warning:
             return log_warning(text);
-        case node::Severity::info:
+        case guard::Severity::info:
             return log_info(text);
-        case node::Severity::debug:
+        case guard::Severity::debug:
             return log_debug(text);
     }
 }
@@ -75,7 +75,8 @@ class Service {
           config_(invocation.config),
           signals_(signals),
           files_(invocation.state_dir, {"bake.json", "claim.json"}),
-          publication_(config_, notifier_),
+          publication_({.socket = config_.endpoint.socket, .ssm_inventory = config_.ssm_inventory},
+                       notifier_, log_warning),
           keeper_(keeper_options(), board_) {
         board_.on_publish([this] {
             bell_.ring();
@@ -107,7 +108,7 @@ class Service {
     }
 
   private:
-    node::KeeperOptions keeper_options() {
+    daemon::KeeperOptions keeper_options() {
         return {.address = config_.address,
                 .state_dir = invocation_.state_dir,
                 .gates = config_.gates,
@@ -178,12 +179,12 @@ class Service {
     const Invocation& invocation_;
     const Config& config_;
     StopSignals& signals_;
-    const report::ServiceNotifier notifier_;
+    const daemon::ServiceNotifier notifier_;
     const Doorbell bell_;
-    FileWatch files_;
-    node::Board board_;
-    Publication publication_;
-    node::Keeper keeper_;
+    daemon::FileWatch files_;
+    report::Board board_;
+    daemon::Publication publication_;
+    daemon::Keeper keeper_;
     std::optional<report::Endpoint> endpoint_;
     std::atomic<bool> is_reload_asked_ = false;
     std::atomic<bool> is_keeper_gone_ = false;

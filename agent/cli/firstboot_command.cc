@@ -9,8 +9,8 @@
 #include "agent/cli/log.h"
 #include "agent/cli/metadata_http.h"
 #include "agent/identity/first_boot.h"
-#include "agent/node/board.h"
 #include "agent/report/ssm_inventory.h"
+#include "agent/report/status_holder.h"
 
 namespace prebake::cli {
 namespace {
@@ -36,7 +36,7 @@ void announce(const v1::FirstBootReport& report) {
 /// So that SSM's agent, which starts behind us, finds something about this very instance. The
 /// daemon fills it in later.
 void write_first_inventory(const v1::Claim& claim) {
-    node::NodeView view = *node::Board().latest();
+    report::NodeView view = *report::Board().latest();
     *view.status.mutable_instance() = claim.instance();
     view.status.set_prebake_version(PREBAKE_VERSION);
     try {

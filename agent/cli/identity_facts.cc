@@ -8,8 +8,9 @@
 
 namespace prebake::cli {
 
-node::IdentityFacts read_identity_facts(const identity::Root& root, const std::string& state_dir) {
-    node::IdentityFacts facts;
+report::IdentityFacts read_identity_facts(const identity::Root& root,
+                                          const std::string& state_dir) {
+    report::IdentityFacts facts;
     try {
         facts.claim = identity::read_claim(root, state_dir, facts.problem);
         if (facts.claim.state() != v1::Claim::CLAIMED) return facts;

@@ -1,12 +1,12 @@
 #include <chrono>
 #include <cstdio>
 
-#include "agent/bake/record.h"
 #include "agent/base/json.h"
 #include "agent/base/process.h"
 #include "agent/cli/commands.h"
 #include "agent/cli/log.h"
-#include "agent/node/kubelet_advice.h"
+#include "agent/kubelet/advice.h"
+#include "agent/store/record.h"
 
 namespace prebake::cli {
 namespace {
@@ -15,14 +15,14 @@ constexpr std::chrono::seconds kKubeletTime{5};
 constexpr std::size_t kMaxVersionBytes = 4096;
 
 /// Of the kubelet that this machine would start; nothing if there is none, or it does not say.
-std::optional<node::KubernetesVersion> installed_version(const std::stop_token& stop) {
+std::optional<kubelet::KubernetesVersion> installed_version(const std::stop_token& stop) {
     if (!is_program("kubelet")) return std::nullopt;
     try {
         const std::string said = run_or_throw({.arguments = {"kubelet", "--version"},
                                                .time_limit = kKubeletTime,
                                                .output_limit = kMaxVersionBytes},
                                               stop);
-        return node::parse_kubernetes_version(said);
+        return kubelet::parse_kubernetes_version(said);
     } catch (const Error& error) {
         if (error.code() == Errc::cancelled) throw;
         log_debug(error.what());
@@ -34,14 +34,15 @@ std::optional<node::KubernetesVersion> installed_version(const std::stop_token& 
 
 ExitCode kubelet_config_command(const Invocation& invocation,
                                 const KubeletConfigArguments& arguments) {
-    const v1::BakeRecord record = bake::read_required_record(invocation.state_dir);
+    const v1::BakeRecord record = store::read_required_record(invocation.state_dir);
     const auto version = arguments.version || arguments.is_check
                              ? arguments.version
                              : installed_version(invocation.signals.token());
-    v1::KubeletAdvice advice = node::advise_kubelet(record, version);
+    v1::KubeletAdvice advice = kubelet::advise_kubelet(record, version);
     std::vector<std::string> warnings;
-    const node::PullRecords records = node::read_pull_records(arguments.kubelet_root, warnings);
-    for (const v1::PullRecordClash& clash : node::find_clashes(record, records)) {
+    const kubelet::PullRecords records =
+        kubelet::read_pull_records(arguments.kubelet_root, warnings);
+    for (const v1::PullRecordClash& clash : kubelet::find_clashes(record, records)) {
         *advice.add_clashes() = clash;
     }
     for (const std::string& warning : warnings) {
@@ -54,7 +55,7 @@ ExitCode kubelet_config_command(const Invocation& invocation,
     if (invocation.json) {
         std::puts(to_json(advice, JsonForm::indented).c_str());
     } else if (!arguments.is_check && !invocation.quiet) {
-        std::fputs(node::to_yaml(advice).c_str(), stdout);
+        std::fputs(kubelet::to_yaml(advice).c_str(), stdout);
     } else if (!invocation.quiet && advice.clashes().empty()) {
         std::printf("%s%zu records of the kubelet, none clashes with a baked image\n",
                     warnings.empty() ? "ok: " : "not all could be read: ",

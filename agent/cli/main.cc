@@ -306,7 +306,7 @@ class CommandLine {
     KubeletConfigArguments kubelet_arguments() const {
         KubeletConfigArguments arguments = kubelet_;
         if (kubernetes_.empty()) return arguments;
-        arguments.version = node::parse_kubernetes_version(kubernetes_);
+        arguments.version = kubelet::parse_kubernetes_version(kubernetes_);
         if (arguments.version) return arguments;
         throw Error(Errc::usage, "\"" + kubernetes_ + "\" is no version of Kubernetes",
                     "write it like 1.35 or v1.36.2");

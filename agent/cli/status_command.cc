@@ -7,9 +7,9 @@
 #include "agent/base/json.h"
 #include "agent/base/wait.h"
 #include "agent/cli/commands.h"
-#include "agent/cli/runtime_files.h"
-#include "agent/node/ledger_file.h"
+#include "agent/ledger/ledger_file.h"
 #include "agent/report/endpoint.h"
+#include "agent/report/last_status.h"
 #include "agent/report/metrics.h"
 #include "agent/report/status_form.h"
 
@@ -34,7 +34,7 @@ constexpr unsigned kServiceUnavailable = 503;  ///< it has too many connections
 
 /// What is known of the node, and from whom.
 struct Finding {
-    node::NodeView view;
+    report::NodeView view;
     std::string document;  ///< as the daemon sent it; empty: it does not run
 };
 
@@ -54,12 +54,13 @@ Finding from_files(const Invocation& invocation, const std::string& why_no_daemo
     v1::NodeStatus last;
     std::string status_problem;
     const std::filesystem::path& socket = invocation.config.endpoint.socket;
-    if (!socket.empty()) status_problem = read_if_possible(last_status_path(socket), last);
+    if (!socket.empty()) status_problem = read_if_possible(report::last_status_path(socket), last);
     Finding finding;
     const std::string ledger_problem =
-        read_if_possible(node::ledger_path(invocation.state_dir), finding.view.ledger);
+        read_if_possible(ledger::ledger_path(invocation.state_dir), finding.view.ledger);
     v1::NodeStatus& status = finding.view.status;
-    status = report::status_of_files(last, finding.view.ledger, kernel_boot_id(), why_no_daemon);
+    status =
+        report::status_of_files(last, finding.view.ledger, report::kernel_boot_id(), why_no_daemon);
     // Or else counts of nothing would be taken for counts.
     for (const std::string& problem : {status_problem, ledger_problem}) {
         if (!problem.empty()) status.add_warnings(problem);

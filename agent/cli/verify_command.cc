@@ -1,26 +1,26 @@
 #include <cstdio>
 #include <optional>
 
-#include "agent/bake/record.h"
-#include "agent/bake/verify.h"
 #include "agent/base/format.h"
 #include "agent/base/json.h"
 #include "agent/cli/commands.h"
 #include "agent/cli/residue_report.h"
 #include "agent/cli/workbench.h"
+#include "agent/store/record.h"
+#include "agent/store/verify.h"
 #include "proto/prebake/v1/report.pb.h"
 
 namespace prebake::cli {
 namespace {
 
-v1::VerifyReport document_of(const bake::Verification& result) {
+v1::VerifyReport document_of(const store::Verification& result) {
     v1::VerifyReport report;
     report.set_schema("prebake.v1.VerifyReport");
     report.set_images(static_cast<std::uint32_t>(result.images));
     report.set_blobs(result.blobs);
     report.set_snapshots(result.snapshots);
     report.set_bytes_read(result.bytes_read);
-    for (const bake::Finding& finding : result.findings) {
+    for (const store::Finding& finding : result.findings) {
         v1::Finding& out = *report.add_findings();
         out.set_image(finding.image);
         out.set_namespace_(finding.ns);
@@ -32,8 +32,8 @@ v1::VerifyReport document_of(const bake::Verification& result) {
     return report;
 }
 
-void print_text(const bake::Verification& result) {
-    for (const bake::Finding& finding : result.findings) {
+void print_text(const store::Verification& result) {
+    for (const store::Finding& finding : result.findings) {
         std::printf("%s (namespace %s): %s: expected %s, found %s\n  %s\n", finding.image.c_str(),
                     finding.ns.c_str(), finding.object.c_str(), finding.expected.c_str(),
                     finding.found.c_str(), finding.next_step.c_str());
@@ -63,13 +63,13 @@ v1::ResidueReport check_seal(const Invocation& invocation) {
 ExitCode verify_command(const Invocation& invocation, const VerifyArguments& arguments) {
     std::optional<v1::ResidueReport> residue;
     if (arguments.sealed) residue = check_seal(invocation);
-    const v1::BakeRecord record = bake::read_required_record(invocation.state_dir);
+    const v1::BakeRecord record = store::read_required_record(invocation.state_dir);
     const containerd::Connection connection(invocation.config.address, invocation.signals.token());
-    const bake::Verification result =
-        bake::verify(record, connection,
-                     {.depth = arguments.deep ? bake::Depth::content : bake::Depth::metadata,
-                      .namespaces = invocation.named_namespaces,
-                      .snapshotter = invocation.config.snapshotter});
+    const store::Verification result =
+        store::verify(record, connection,
+                      {.depth = arguments.deep ? store::Depth::content : store::Depth::metadata,
+                       .namespaces = invocation.named_namespaces,
+                       .snapshotter = invocation.config.snapshotter});
     if (invocation.json) {
         v1::VerifyReport report = document_of(result);
         if (residue) *report.mutable_sealed() = *residue;

@@ -37,7 +37,7 @@ Response readyz(const v1::NodeStatus& status) {
     return response;
 }
 
-Response images(const node::NodeView& view) {
+Response images(const NodeView& view) {
     v1::NodeImages images;
     images.set_schema("prebake.v1.NodeImages");
     *images.mutable_images() = view.status.images();
@@ -46,7 +46,7 @@ Response images(const node::NodeView& view) {
 
 }  // namespace
 
-Response render(Document document, const node::NodeView& view, ImageRows& rows) {
+Response render(Document document, const NodeView& view, ImageRows& rows) {
     switch (document) {
         case Document::status:
             return {.body = status_json(view.status) + "\n"};
@@ -65,7 +65,7 @@ Response render(Document document, const node::NodeView& view, ImageRows& rows) 
 }
 
 std::shared_ptr<const Response> Shelf::get(Document document,
-                                           const std::shared_ptr<const node::NodeView>& view) {
+                                           const std::shared_ptr<const NodeView>& view) {
     Copy& copy = copies_.at(static_cast<std::size_t>(document));
     auto response = copy.response.lock();
     if (response && copy.view.lock() == view) return response;

@@ -3,10 +3,10 @@
 #include <array>
 #include <memory>
 
-#include "agent/node/board.h"
 #include "agent/report/image_rows.h"
 #include "agent/report/response.h"
 #include "agent/report/router.h"
+#include "agent/report/status_holder.h"
 
 namespace prebake::report {
 
@@ -14,7 +14,7 @@ namespace prebake::report {
 /// the form of the Kubernetes apiserver's, and 503 while the node is not ready. `rows` as of
 /// metrics_text(); all else is pure.
 /// @throws Error internal for a view that cannot be written as JSON.
-Response render(Document document, const node::NodeView& view, ImageRows& rows);
+Response render(Document document, const NodeView& view, ImageRows& rows);
 
 /// Puts each document of a view together once for all who read it at the same time, so that many
 /// slow readers hold one copy. Not thread-safe.
@@ -22,12 +22,12 @@ class Shelf {
   public:
     /// Never null; a refusal (500) if it cannot be rendered.
     std::shared_ptr<const Response> get(Document document,
-                                        const std::shared_ptr<const node::NodeView>& view);
+                                        const std::shared_ptr<const NodeView>& view);
 
   private:
     struct Copy {
         std::weak_ptr<const Response> response;
-        std::weak_ptr<const node::NodeView> view;
+        std::weak_ptr<const NodeView> view;
     };
     std::array<Copy, 6> copies_;
     ImageRows rows_;

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "agent/node/board.h"
+#include "agent/report/status_holder.h"
 
 namespace prebake::report {
 
@@ -42,7 +42,7 @@ class Endpoint {
     /// that nobody listens on is replaced.
     /// @throws Error conflict if another daemon answers on the socket, or the path is something
     /// else than a socket; usage for an address that is not loopback.
-    Endpoint(EndpointOptions options, const node::Board& board,
+    Endpoint(EndpointOptions options, const Board& board,
              std::function<void(const std::string&)> on_problem);
     /// Closes every connection and removes the socket file.
     ~Endpoint();

@@ -89,7 +89,7 @@ using Places = std::array<std::size_t, 3>;
 /// What the connections share.
 struct Hall {
     const EndpointOptions& options;
-    const node::Board& board;
+    const Board& board;
     Shelf shelf = {};
     // By Transport: one cannot crowd out the other.
     std::array<std::set<Connection*>, 2> waiting = {};  ///< for the node to be ready
@@ -332,7 +332,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
 class Endpoint::Impl {
   public:
-    Impl(EndpointOptions options, const node::Board& board, TellProblem tell)
+    Impl(EndpointOptions options, const Board& board, TellProblem tell)
         : options_(std::move(options)), tell_(std::move(tell)), hall_{options_, board} {
         for (auto& listener : listen_on_loopback(options_.listen, tell_)) {
             listeners_.push_back(std::move(listener));
@@ -437,7 +437,7 @@ class Endpoint::Impl {
     std::thread thread_;
 };
 
-Endpoint::Endpoint(EndpointOptions options, const node::Board& board,
+Endpoint::Endpoint(EndpointOptions options, const Board& board,
                    std::function<void(const std::string&)> on_problem)
     : impl_(std::make_unique<Impl>(std::move(options), board, std::move(on_problem))) {}
 

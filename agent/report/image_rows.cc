@@ -4,7 +4,7 @@
 #include <array>
 #include <tuple>
 
-#include "agent/node/time_form.h"
+#include "agent/base/timestamp.h"
 
 namespace prebake::report {
 namespace {
@@ -23,7 +23,7 @@ void add(ImageCounts& to, const v1::LedgerImage& image) {
 struct Entry {
     ImageCounts counts = {};
     bool is_baked = false;
-    node::Time first_seen = node::Time::max();
+    Time first_seen = Time::max();
 };
 
 void add(Entry& entry, const v1::LedgerImage& image) {
@@ -32,7 +32,7 @@ void add(Entry& entry, const v1::LedgerImage& image) {
     for (const auto& [is_known, time] :
          {std::pair(image.has_first_used_at(), &image.first_used_at()),
           std::pair(image.has_appeared_at(), &image.appeared_at())}) {
-        if (is_known) entry.first_seen = std::min(entry.first_seen, node::to_time(*time));
+        if (is_known) entry.first_seen = std::min(entry.first_seen, to_time(*time));
     }
 }
 

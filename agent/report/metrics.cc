@@ -137,7 +137,7 @@ void write_images(Writer& writer, const v1::NodeStatus& status) {
     writer.series(std::uint64_t{status.repairs_total()});
 }
 
-void write_ledger(Writer& writer, const node::NodeView& view, ImageRows& image_rows) {
+void write_ledger(Writer& writer, const NodeView& view, ImageRows& image_rows) {
     const auto& total = view.status.since_claim();
     writer.counter("prebake_starts_total",
                    "Container starts since the claim, by how much of their image was baked.");
@@ -176,7 +176,7 @@ void write_ledger(Writer& writer, const node::NodeView& view, ImageRows& image_r
 
 }  // namespace
 
-std::string metrics_text(const node::NodeView& view, ImageRows& rows) {
+std::string metrics_text(const NodeView& view, ImageRows& rows) {
     Writer writer;
     write_readiness(writer, view.status);
     write_images(writer, view.status);

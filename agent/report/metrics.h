@@ -2,8 +2,8 @@
 
 #include <string>
 
-#include "agent/node/board.h"
 #include "agent/report/image_rows.h"
+#include "agent/report/status_holder.h"
 
 namespace prebake::report {
 
@@ -11,6 +11,6 @@ inline constexpr const char* kMetricsContentType = "text/plain; version=0.0.4; c
 
 /// The view in Prometheus' text format. `rows` are those of the texts before this one, so that no
 /// counter falls from one to the next.
-std::string metrics_text(const node::NodeView& view, ImageRows& rows);
+std::string metrics_text(const NodeView& view, ImageRows& rows);
 
 }  // namespace prebake::report

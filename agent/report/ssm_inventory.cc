@@ -75,7 +75,7 @@ json::array image_entries(const v1::NodeStatus& status) {
     return entries;
 }
 
-json::object node_entry(const node::NodeView& view, std::size_t images_listed) {
+json::object node_entry(const NodeView& view, std::size_t images_listed) {
     const v1::NodeStatus& status = view.status;
     std::string not_true;
     std::string reasons;
@@ -187,7 +187,7 @@ bool is_up_to_date(const fs::path& path, const std::string& contents) {
 
 }  // namespace
 
-std::vector<InventoryFile> inventory_of(const node::NodeView& view) {
+std::vector<InventoryFile> inventory_of(const NodeView& view) {
     json::array images = image_entries(view.status);
     json::object whole = node_entry(view, images.size());
     return {{"prebake-node.json", document("Custom:PrebakeNode", std::move(whole))},

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "agent/node/board.h"
+#include "agent/report/status_holder.h"
 
 namespace prebake::report {
 
@@ -18,7 +18,7 @@ struct InventoryFile {
 /// 500, those with problems first (ImagesTotal and ImagesListed of the node tell how many there
 /// are). No times, but the counts of starts: the agent sends what differs, so write when a
 /// condition changes, and else every few minutes at most. Pure.
-std::vector<InventoryFile> inventory_of(const node::NodeView& view);
+std::vector<InventoryFile> inventory_of(const NodeView& view);
 
 /// Writes them for the instance below `root` ("/" but in tests), where SSM's agent is installed,
 /// and where they differ from what is there. Returns what had to be left undone, for the log (the

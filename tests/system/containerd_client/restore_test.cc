@@ -5,13 +5,13 @@
 #include <filesystem>
 #include <optional>
 
-#include "agent/bake/stored_image.h"
-#include "agent/bake/verify.h"
 #include "agent/base/file.h"
 #include "agent/containerd/content.h"
 #include "agent/containerd/images.h"
 #include "agent/containerd/leases.h"
 #include "agent/containerd/snapshots.h"
+#include "agent/store/stored_image.h"
+#include "agent/store/verify.h"
 #include "tests/system/containerd_client/daemon_under_test.h"
 #include "tests/system/containerd_client/test_image.h"
 
@@ -58,9 +58,9 @@ struct Recorded {
         // The record is made where the image is: in a namespace that forgets it again.
         const TestNamespace elsewhere;
         store(elsewhere.connection(), elsewhere.scope(), image);
-        entry = describe_stored(elsewhere.connection(), elsewhere.scope().ns,
-                                {.name = kName, .labels = {}, .target = image.manifest},
-                                oci::Platform::host());
+        entry = store::describe_stored(elsewhere.connection(), elsewhere.scope().ns,
+                                       {.name = kName, .labels = {}, .target = image.manifest},
+                                       oci::Platform::host());
         forget_leased(elsewhere);
         v1::Placement& placement = *entry.add_placements();
         placement.set_namespace_(ns.scope().ns);
@@ -81,16 +81,16 @@ struct Recorded {
             .stat(image.diff_id.str())
             .has_value();
     }
-    Restoration restore_now(const Snapshotters& snapshotters = {}) {
+    Restoration restore_now(const store::Snapshotters& snapshotters = {}) {
         return restore(entry, snapshotters, {}, state_dir, ns.connection(), events);
     }
     void collect_garbage() const { forget_leased(ns); }
     std::size_t findings(const std::string& snapshotter = {}) const {
         v1::BakeRecord record;
         *record.add_images() = entry;
-        VerifyOptions options;
+        store::VerifyOptions options;
         if (!snapshotter.empty()) options.snapshotters[ns.scope().ns] = snapshotter;
-        return verify(record, ns.connection(), options).findings.size();
+        return store::verify(record, ns.connection(), options).findings.size();
     }
 };
 

@@ -33,14 +33,14 @@ PlannedImage image(const std::string& name,
                        .origin = "test"};
     const oci::Descriptor manifest = descriptor(name + " manifest", kManifestBytes, "m");
     const oci::Descriptor config = descriptor(name + " config", kConfigBytes, "c");
-    ResolvedImage resolved{.request = planned.request,
-                           .target = manifest,
-                           .indexes = {},
-                           .manifest = {.descriptor = manifest, .bytes = {}},
-                           .config = {.descriptor = config, .bytes = {}},
-                           .contents = {.media_type = "m", .config = config, .layers = {}},
-                           .diff_ids = {},
-                           .chain_ids = {}};
+    ResolvedImage resolved{{.target = manifest,
+                            .indexes = {},
+                            .manifest = {.descriptor = manifest, .bytes = {}},
+                            .config = {.descriptor = config, .bytes = {}},
+                            .contents = {.media_type = "m", .config = config, .layers = {}},
+                            .diff_ids = {},
+                            .chain_ids = {}},
+                           planned.request};
     for (const auto& [layer, size] : layers) {
         resolved.contents.layers.push_back(descriptor(layer, size, gzip));
         resolved.diff_ids.push_back(digest("diff " + layer));

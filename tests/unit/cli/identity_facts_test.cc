@@ -31,7 +31,7 @@ class Machine {
         sealed.set_path("/etc/machine-id");
         sealed.set_hash(sha256_hex("saltold"));
     }
-    node::IdentityFacts read() const {
+    report::IdentityFacts read() const {
         tree.put(kClaim, to_json(claim, JsonForm::line));
         return read_identity_facts(tree.root(), kState);
     }
@@ -41,7 +41,7 @@ class Machine {
 };
 
 TEST_CASE("a fresh identity") {
-    const node::IdentityFacts facts = Machine().read();
+    const report::IdentityFacts facts = Machine().read();
     CHECK(facts.claim.state() == v1::Claim::CLAIMED);
     CHECK(facts.is_this_instance);
     CHECK(facts.builder_identities.empty());
@@ -80,14 +80,14 @@ TEST_CASE("what cannot be read is the facts' problem") {
     SUBCASE("a directory") {
         machine.tree.make_directory(kClaim);
     }
-    const node::IdentityFacts facts = read_identity_facts(machine.tree.root(), kState);
+    const report::IdentityFacts facts = read_identity_facts(machine.tree.root(), kState);
     CAPTURE(facts.problem);
     CHECK(facts.problem.find("claim.json") != std::string::npos);
 }
 
 TEST_CASE("a machine that nobody has claimed") {
     const tests::TestTree tree;
-    const node::IdentityFacts facts = read_identity_facts(tree.root(), kState);
+    const report::IdentityFacts facts = read_identity_facts(tree.root(), kState);
     CHECK(facts.claim.state() == v1::Claim::UNCLAIMED);
     CHECK(facts.problem.empty());
 }

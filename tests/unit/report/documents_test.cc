@@ -22,13 +22,13 @@ void add_condition(v1::NodeStatus& status, const char* type, const char* value, 
     condition.set_message(message);
 }
 
-Response rendered(Document document, const node::NodeView& view) {
+Response rendered(Document document, const NodeView& view) {
     ImageRows rows;
     return render(document, view, rows);
 }
 
 TEST_CASE("readyz tells what gates readiness, as the Kubernetes apiserver does") {
-    node::NodeView view;
+    NodeView view;
     view.status.set_ready(true);
     add_condition(view.status, "ContainerdServing", "True", true);
     add_condition(view.status, "ImagesPinned", "False", false, "not important");
@@ -52,14 +52,14 @@ TEST_CASE("readyz tells what gates readiness, as the Kubernetes apiserver does")
 }
 
 TEST_CASE("readyz of a node that has no condition yet says why it is not ready") {
-    const Response response = rendered(Document::readyz, *node::Board().latest());
+    const Response response = rendered(Document::readyz, *Board().latest());
     CHECK(response.status == 503);
     CHECK(response.body ==
           "[-]Ready failed: starting: the daemon has just started\nreadyz check failed\n");
 }
 
 TEST_CASE("the other documents") {
-    node::NodeView view;
+    NodeView view;
     view.status.set_schema("prebake.v1.NodeStatus");
     view.status.set_verdict("not_ready");
     view.status.add_images()->set_name("docker.io/library/one:1");
@@ -90,18 +90,18 @@ TEST_CASE("the other documents") {
 }
 
 TEST_CASE("readers of one view share one copy, and only as long as they read") {
-    const auto view = std::make_shared<const node::NodeView>();
+    const auto view = std::make_shared<const NodeView>();
     Shelf shelf;
     auto first = shelf.get(Document::ledger, view);
     CHECK(shelf.get(Document::ledger, view) == first);
     CHECK(shelf.get(Document::images, view) != first);
-    CHECK(shelf.get(Document::ledger, std::make_shared<const node::NodeView>()) != first);
+    CHECK(shelf.get(Document::ledger, std::make_shared<const NodeView>()) != first);
     const std::weak_ptr<const Response> copy = shelf.get(Document::livez, view);
     CHECK(copy.expired());
 }
 
 TEST_CASE("a view that is no JSON is an internal error, not the end of the daemon") {
-    auto view = std::make_shared<node::NodeView>();
+    auto view = std::make_shared<NodeView>();
     auto& time = *view->ledger.mutable_since();
     time.set_seconds(std::numeric_limits<std::int64_t>::max());
     const auto response = Shelf().get(Document::ledger, view);

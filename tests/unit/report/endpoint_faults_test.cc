@@ -202,7 +202,7 @@ TEST_CASE("a flood of connections harms nobody who comes later") {
 
 TEST_CASE("a client that does not read is dropped, and delays nobody") {
     Served served({.write_time = milliseconds(1000)});
-    node::NodeView view = view_of(true);
+    NodeView view = view_of(true);
     for (int i = 0; i < 6000; ++i) {
         view.ledger.add_images()->set_name("registry.example/a/long/name:" + std::to_string(i));
     }

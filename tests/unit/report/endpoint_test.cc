@@ -155,7 +155,7 @@ TEST_CASE("wait: the end of the endpoint ends it") {
 
 TEST_CASE("an address that is not loopback is refused, a second daemon too") {
     const ScratchDirectory directory;
-    const node::Board board;
+    const Board board;
     const auto no_problem = [](const std::string& problem) { FAIL(problem); };
     const auto error_with = [&](EndpointOptions options) {
         return thrown_by([&] { const Endpoint endpoint(options, board, no_problem); });
@@ -174,7 +174,7 @@ TEST_CASE("an address that is not loopback is refused, a second daemon too") {
 TEST_CASE("what cannot be had is told, and the rest serves") {
     const Served first;
     const ScratchDirectory directory;
-    const node::Board board;
+    const Board board;
     std::vector<std::string> problems;
     const Endpoint second(
         {.socket = directory / "s", .socket_group = Served::own_group(), .listen = {first.tcp()}},

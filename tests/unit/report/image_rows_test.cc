@@ -7,15 +7,15 @@
 #include <optional>
 #include <random>
 
-#include "agent/node/ledger_book.h"
+#include "agent/ledger/ledger_book.h"
 
 namespace prebake::report {
 namespace {
 
 using Names = std::vector<std::string>;
 
-node::Time at(int second) {
-    return node::Time(std::chrono::seconds(second));
+Time at(int second) {
+    return Time(std::chrono::seconds(second));
 }
 
 v1::LedgerImage& add(v1::Ledger& ledger, const std::string& name, std::uint64_t hits,
@@ -24,7 +24,7 @@ v1::LedgerImage& add(v1::Ledger& ledger, const std::string& name, std::uint64_t 
     image.set_name(name);
     image.set_namespace_("k8s.io");
     image.set_hits(hits);
-    if (first_used) *image.mutable_first_used_at() = node::to_timestamp(at(*first_used));
+    if (first_used) *image.mutable_first_used_at() = to_timestamp(at(*first_used));
     return image;
 }
 
@@ -48,7 +48,7 @@ TEST_CASE("who has a row") {
     add(ledger, "early", 1, 10);
     add(ledger, "late", 1, 90);
     add(ledger, "baked, late", 1, 80).set_baked(true);
-    *add(ledger, "pulled early", 0).mutable_appeared_at() = node::to_timestamp(at(20));
+    *add(ledger, "pulled early", 0).mutable_appeared_at() = to_timestamp(at(20));
     auto& never_used = *ledger.add_never_used();
     never_used.set_name("baked, never used");
     never_used.set_namespace_("k8s.io");
@@ -137,7 +137,7 @@ TEST_CASE("another claim counts from the beginning") {
     }
     SUBCASE("of the same, and later") {
         next.set_claim("i-1");
-        *next.mutable_since() = node::to_timestamp(at(1));
+        *next.mutable_since() = to_timestamp(at(1));
     }
     const auto rows = image_rows.update(next);
     CHECK(names_of(rows) == Names{"b"});
@@ -147,7 +147,7 @@ TEST_CASE("another claim counts from the beginning") {
 TEST_CASE("no row falls, and together they are all counts, whatever happens on the node") {
     std::mt19937 random(20260101);  // NOLINT(cert-msc32-c,cert-msc51-cpp): the same every time
     const auto below = [&](std::size_t end) { return random() % end; };
-    node::LedgerBook book{v1::Ledger()};
+    ledger::LedgerBook book{v1::Ledger()};
     ImageRows image_rows(40);
     std::map<std::string, ImageCounts> before;
     for (std::size_t round = 0; round < 150; ++round) {
@@ -158,7 +158,7 @@ TEST_CASE("no row falls, and together they are all counts, whatever happens on t
                                      "sha256:" + std::to_string(below(3)));
             entry.set_baked(number % 50 == 7);
             if (below(3) == 0) book.add_pulled(entry, below(1000));
-            const auto start = static_cast<node::StartClass>(below(3));
+            const auto start = static_cast<ledger::StartClass>(below(3));
             book.count(entry, start, {}, at(static_cast<int>(below(100'000))));
         }
         const v1::Ledger ledger = book.report();

@@ -121,7 +121,7 @@ class Exposition {
     std::map<std::string, std::size_t> sizes_;
 };
 
-v1::LedgerImage& add_image(node::NodeView& view, const std::string& name, std::uint64_t hits,
+v1::LedgerImage& add_image(NodeView& view, const std::string& name, std::uint64_t hits,
                            std::uint64_t misses = 0) {
     auto& image = *view.ledger.add_images();
     image.set_name(name);
@@ -132,8 +132,8 @@ v1::LedgerImage& add_image(node::NodeView& view, const std::string& name, std::u
     return image;
 }
 
-node::NodeView healthy() {
-    node::NodeView view;
+NodeView healthy() {
+    NodeView view;
     auto& status = view.status;
     status.set_prebake_version("1.2.3");
     status.set_ready(true);
@@ -165,13 +165,13 @@ node::NodeView healthy() {
 }
 
 /// As the first text of a daemon.
-std::string text_of(const node::NodeView& view, std::size_t max_images = ImageRows::kMaxRows) {
+std::string text_of(const NodeView& view, std::size_t max_images = ImageRows::kMaxRows) {
     ImageRows rows(max_images);
     return metrics_text(view, rows);
 }
 
 TEST_CASE("the values of a node") {
-    node::NodeView view = healthy();
+    NodeView view = healthy();
     auto& image = add_image(view, "docker.io/library/a:1", 5, 1);
     image.set_partials(2);
     image.set_bytes_pulled(77);
@@ -226,7 +226,7 @@ TEST_CASE("the values of a node") {
 }
 
 TEST_CASE("a daemon that has just started") {
-    const Exposition metrics(text_of(*node::Board().latest()));
+    const Exposition metrics(text_of(*Board().latest()));
     CHECK(metrics.value("prebake_ready") == 0);
     CHECK(metrics.value("prebake_containerd_up") == 0);
     CHECK(metrics.value("prebake_starts_total{result=\"hit\"}") == 0);
@@ -236,7 +236,7 @@ TEST_CASE("a daemon that has just started") {
 }
 
 TEST_CASE("labels are escaped") {
-    node::NodeView view = healthy();
+    NodeView view = healthy();
     add_image(view, "a\"b\\c\nd}", 1);
     const Exposition metrics(text_of(view));
     CHECK(metrics.value("prebake_image_pulled_bytes_total{image=\"a\\\"b\\\\c\\nd}\","
@@ -244,7 +244,7 @@ TEST_CASE("labels are escaped") {
 }
 
 TEST_CASE("one series for a name, however many images it has meant") {
-    node::NodeView view = healthy();
+    NodeView view = healthy();
     add_image(view, "a:latest", 3).set_digest("sha256:1");
     add_image(view, "a:latest", 0, 4).set_digest("sha256:2");
     add_image(view, "a:latest", 9).set_namespace_("default");
@@ -256,7 +256,7 @@ TEST_CASE("one series for a name, however many images it has meant") {
 }
 
 TEST_CASE("images without a series of their own share one") {
-    node::NodeView view = healthy();
+    NodeView view = healthy();
     for (std::uint64_t i = 0; i < 10; ++i) add_image(view, "image-" + std::to_string(i), i + 1);
     const auto hits_of = [](const Exposition& metrics, const std::string& image,
                             const std::string& ns) {

@@ -7,15 +7,15 @@
 #include <string>
 #include <vector>
 
-#include "agent/node/board.h"
 #include "agent/report/endpoint.h"
+#include "agent/report/status_holder.h"
 #include "tests/unit/report/scratch_directory.h"
 #include "tests/unit/report/stream_client.h"
 
 namespace prebake::report {
 
-inline node::NodeView view_of(bool is_ready) {
-    node::NodeView view;
+inline NodeView view_of(bool is_ready) {
+    NodeView view;
     view.status.set_schema("prebake.v1.NodeStatus");
     view.status.set_verdict(is_ready ? "ready" : "not_ready");
     view.status.set_message(is_ready ? "all is well" : "images are missing");
@@ -40,7 +40,7 @@ class Served {
     StreamClient client() const { return StreamClient(socket()); }
     Endpoint& endpoint() { return endpoint_; }
 
-    void publish(node::NodeView view) {
+    void publish(NodeView view) {
         board_.publish(std::move(view));
         endpoint_.board_changed();
     }
@@ -66,7 +66,7 @@ class Served {
     }
 
     ScratchDirectory directory_;
-    node::Board board_;
+    Board board_;
     std::mutex mutex_;
     std::vector<std::string> problems_;
     Endpoint endpoint_;

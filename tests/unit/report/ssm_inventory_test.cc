@@ -19,7 +19,7 @@ namespace json = boost::json;
 
 const std::string kInstance = "i-0123456789abcdef0";
 
-void add_image(node::NodeView& view, const std::string& name, const std::string& state,
+void add_image(NodeView& view, const std::string& name, const std::string& state,
                const std::string& message = "") {
     v1::ImageState& image = *view.status.add_images();
     image.set_name(name);
@@ -55,7 +55,7 @@ json::value checked(const InventoryFile& file) {
 }
 
 TEST_CASE("the node and its images") {
-    node::NodeView view;
+    NodeView view;
     view.status.set_verdict("not_ready");
     view.status.set_message("ImagesUnpacked: one is not");
     for (const char* type : {"ImagesPresent", "ImagesUnpacked", "CriResolves"}) {
@@ -90,7 +90,7 @@ TEST_CASE("the node and its images") {
 }
 
 TEST_CASE("inventory is valid after any input, and bounded") {
-    node::NodeView view;
+    NodeView view;
     const std::string nasty = "\x01\n\"\\\xff\xc3" + std::string(70'000, 'x') + "\xf0\x9f\x8d\x9e";
     view.status.set_message(nasty);
     view.status.set_verdict(nasty);

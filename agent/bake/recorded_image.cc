@@ -1,0 +1,86 @@
+#include "agent/bake/recorded_image.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "agent/base/error.h"
+#include "agent/containerd/containers.h"
+#include "agent/store/record.h"
+#include "agent/store/stored_image.h"
+
+namespace prebake::bake {
+namespace {
+
+oci::Descriptor descriptor_of(const v1::Document& document) {
+    return {.media_type = document.media_type(),
+            .digest = oci::Digest::parse(document.digest()),
+            .size = document.size(),
+            .annotations = {},
+            .platform = {}};
+}
+
+/// What the image was named beside `reference`. Names by digest come with those by tag.
+std::vector<oci::Reference> aliases_in(const v1::Placement& placement,
+                                       const oci::Reference& reference) {
+    std::vector<oci::Reference> tagged;
+    std::vector<oci::Reference> by_digest;
+    for (const std::string& name : placement.names()) {
+        if (name.starts_with("sha256:")) continue;  // CRI's name for the config
+        oci::Reference named = oci::Reference::parse(name);
+        if (named.tag_name() && named.tag_name() == reference.tag_name()) continue;
+        (named.tag ? tagged : by_digest).push_back(std::move(named));
+    }
+    std::vector<oci::Reference> aliases = std::move(tagged);
+    for (oci::Reference& named : by_digest) {
+        const auto has_name = [&](const oci::Reference& other) {
+            return other.name() == named.name();
+        };
+        if (has_name(reference) || std::any_of(aliases.begin(), aliases.end(), has_name)) continue;
+        aliases.push_back(std::move(named));
+    }
+    return aliases;
+}
+
+/// All placements in one.
+ImageRequest merged_request(const v1::BakedImage& image) {
+    std::vector<ImageRequest> requests;
+    for (const v1::Placement& placement : image.placements()) {
+        requests.push_back(request_of(image, placement));
+    }
+    if (requests.empty()) {
+        throw Error(Errc::corrupt, "the bake record has no namespace for " + image.name(),
+                    "bake it again");
+    }
+    return merge_requests(requests).front();
+}
+
+}  // namespace
+
+ImageRequest request_of(const v1::BakedImage& image, const v1::Placement& placement) {
+    const oci::Reference reference = oci::Reference::parse(image.name());
+    return {.reference = reference,
+            .platform = oci::Platform::parse(image.platform()),
+            .namespaces = {placement.namespace_()},
+            .aliases = aliases_in(placement, reference),
+            .pin = placement.pinned(),
+            .unpack = placement.unpacked(),
+            .keep_layers = placement.layers_kept(),
+            .origin = "bake record"};
+}
+
+ResolvedImage resolve_stored(const v1::BakedImage& image,
+                             const containerd::Connection& connection) {
+    const ImageRequest request = merged_request(image);
+    std::vector<std::string> namespaces = request.namespaces;
+    for (std::string& ns : containerd::namespaces(connection)) {
+        if (std::find(namespaces.begin(), namespaces.end(), ns) == namespaces.end()) {
+            namespaces.push_back(std::move(ns));
+        }
+    }
+    store::StoredDocuments documents(connection, std::move(namespaces), image.name(),
+                                     store::how_to_bake_again(image, request.namespaces.front()));
+    return resolve_from(request, descriptor_of(image.target()), documents);
+}
+
+}  // namespace prebake::bake

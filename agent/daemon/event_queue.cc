@@ -1,0 +1,60 @@
+#include "agent/daemon/event_queue.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace prebake::daemon {
+namespace {
+
+bool is_event(const Wakeup& wakeup) {
+    return std::holds_alternative<containerd::Event>(wakeup);
+}
+bool is_loss(const Wakeup& wakeup) {
+    return std::holds_alternative<EventsLost>(wakeup);
+}
+
+std::chrono::system_clock::time_point time_of(const Wakeup& wakeup) {
+    if (const auto* loss = std::get_if<EventsLost>(&wakeup)) return loss->since;
+    return std::get<containerd::Event>(wakeup).at;
+}
+
+/// Events and earlier losses become one loss with `last`, at the place of the first of them; what
+/// says how the stream stands must not be dropped.
+void forget_events(std::deque<Wakeup>& waiting, const Wakeup& last) {
+    const auto first = std::find_if(waiting.begin(), waiting.end(), [](const Wakeup& wakeup) {
+        return is_event(wakeup) || is_loss(wakeup);
+    });
+    if (first == waiting.end()) {
+        waiting.emplace_back(EventsLost{.since = time_of(last)});
+        return;
+    }
+    *first = EventsLost{.since = time_of(*first)};
+    waiting.erase(
+        std::remove_if(first + 1, waiting.end(),
+                       [](const Wakeup& wakeup) { return is_event(wakeup) || is_loss(wakeup); }),
+        waiting.end());
+}
+
+}  // namespace
+
+void EventQueue::push(Wakeup wakeup) {
+    {
+        const std::scoped_lock lock(mutex_);
+        if (is_event(wakeup) && waiting_.size() >= limit_) {
+            forget_events(waiting_, wakeup);
+        } else {
+            waiting_.push_back(std::move(wakeup));
+        }
+    }
+    wake_.notify_one();
+}
+
+std::optional<Wakeup> EventQueue::pop(std::chrono::steady_clock::time_point deadline) {
+    std::unique_lock lock(mutex_);
+    if (!wake_.wait_until(lock, deadline, [&] { return !waiting_.empty(); })) return {};
+    Wakeup next = std::move(waiting_.front());
+    waiting_.pop_front();
+    return next;
+}
+
+}  // namespace prebake::daemon

@@ -1,0 +1,165 @@
+#include "agent/daemon/ledger_feed.h"
+
+#include <set>
+#include <utility>
+
+#include "agent/base/error.h"
+#include "agent/containerd/containers.h"
+#include "agent/containerd/content.h"
+#include "agent/oci/platform.h"
+#include "agent/store/stored_image.h"
+
+namespace prebake::daemon {
+namespace {
+
+using containerd::EventKind;
+
+/// Starts on chains of which nothing is known make us list their namespace no oftener.
+constexpr std::chrono::seconds kListInterval{10};
+/// The subject of the standing warning about namespaces.
+constexpr const char* kUnreadable = "namespaces";
+
+bool ends_session(const Error& error) {
+    return error.code() == Errc::cancelled || error.code() == Errc::unavailable;
+}
+
+}  // namespace
+
+std::size_t Bookkeeper::list_everything(const store::Snapshotters& known, Time now,
+                                        const std::function<void()>& on_step) {
+    std::size_t found = 0;
+    std::string unreadable;
+    for (const std::string& ns : containerd::namespaces(connection_)) {
+        on_step();
+        try {
+            const auto own = known.find(ns);
+            const store::Holdings holdings = store::read_holdings(
+                connection_, ns,
+                own == known.end() ? store::snapshotter_of(ns, connection_) : own->second);
+            describe_news(holdings);
+            found += accounts_.relist(holdings, now);
+        } catch (const Error& error) {
+            if (error.code() == Errc::cancelled || is_retryable(error.code())) throw;
+            // Somebody else's snapshotter is broken: that must not keep all others from counting.
+            unreadable += (unreadable.empty() ? "" : "; ") + ns + ": " + error.message();
+        }
+    }
+    accounts_.all_listed();
+    if (unreadable.empty()) {
+        journal_.take_back(kUnreadable);
+    } else {
+        journal_.warn(kUnreadable, "not every start is counted in namespace " + unreadable);
+    }
+    return found;
+}
+
+void Bookkeeper::describe_news(const store::Holdings& holdings) {
+    for (const auto& [name, image] : holdings.images) {
+        const std::string target = image.target.digest.str();
+        if (!accounts_.is_news(holdings.ns, name, target)) continue;
+        const auto contents = describe(holdings.ns, image);
+        if (!contents) continue;
+        ledger::SeenImage seen{.ns = holdings.ns, .name = name, .contents = *contents, .blobs = {}};
+        for (const v1::Layer& layer : contents->layers()) {
+            const auto blob = holdings.blobs.find(layer.digest());
+            if (blob != holdings.blobs.end()) {
+                seen.blobs.emplace(layer.digest(), blob->second.created_at);
+            }
+        }
+        accounts_.image_appeared(seen, std::nullopt);
+    }
+}
+
+std::optional<v1::BakedImage> Bookkeeper::describe(const std::string& ns,
+                                                   const containerd::Image& image) {
+    std::string key = ns + " " + image.target.digest.str();
+    if (key != described_) {
+        description_.reset();
+        described_.clear();
+        try {
+            description_ = store::describe_stored(connection_, ns, image, oci::Platform::host());
+        } catch (const Error& error) {
+            if (ends_session(error)) throw;
+            journal_.note(guard::Severity::debug,
+                          image.name + " in " + ns + " is not counted: " + error.message());
+            return {};
+        }
+        described_ = std::move(key);
+    }
+    return description_;
+}
+
+void Bookkeeper::image_named(const std::string& ns, const containerd::Image& image,
+                             std::optional<Time> at) {
+    const auto contents = describe(ns, image);
+    if (!contents) return;
+    ledger::SeenImage seen{.ns = ns, .name = image.name, .contents = *contents, .blobs = {}};
+    seen.contents.set_name(image.name);
+    const containerd::Content content(connection_, {.ns = ns, .lease = {}});
+    for (const v1::Layer& layer : contents->layers()) {
+        if (const auto blob = content.info(oci::Digest::parse(layer.digest()))) {
+            seen.blobs.emplace(layer.digest(), blob->created_at);
+        }
+    }
+    accounts_.image_appeared(seen, at);
+}
+
+void Bookkeeper::restored(const v1::BakeRecord& images, const store::Snapshotters& snapshotters) {
+    std::map<std::string, std::set<std::string>> parts;  // namespace -> names, blobs, chains
+    for (const v1::BakedImage& image : images.images()) {
+        for (const v1::Placement& placement : image.placements()) {
+            std::set<std::string>& own = parts[placement.namespace_()];
+            own.insert(placement.names().begin(), placement.names().end());
+            for (const v1::Layer& layer : image.layers()) {
+                own.insert({layer.digest(), layer.chain_id()});
+            }
+        }
+    }
+    for (const auto& [ns, own] : parts) {
+        const auto snapshotter = snapshotters.find(ns);
+        store::Holdings holdings = store::read_holdings(
+            connection_, ns, snapshotter == snapshotters.end() ? "" : snapshotter->second);
+        // Of everything else it is not for us to say where it came from.
+        const auto is_other = [&own = own](const auto& entry) {
+            return !own.contains(entry.first);
+        };
+        std::erase_if(holdings.images, is_other);
+        std::erase_if(holdings.blobs, is_other);
+        std::erase_if(holdings.snapshots, is_other);
+        accounts_.restored(holdings);
+    }
+}
+
+void Bookkeeper::on_event(const containerd::Event& event) {
+    switch (event.kind) {
+        case EventKind::snapshot_prepared:
+            return snapshot_prepared(event);
+        case EventKind::snapshot_committed:
+            return accounts_.snapshot_committed(event.ns, event.object, event.name, event.at);
+        case EventKind::snapshot_removed:
+            return accounts_.snapshot_removed(event.ns, event.object, event.at);
+        case EventKind::blob_deleted:
+            return accounts_.blob_deleted(event.ns, event.object, event.at);
+        case EventKind::image_deleted:
+            return accounts_.image_gone(event.ns, event.object);
+        case EventKind::image_created:
+        case EventKind::image_updated:
+            return;
+    }
+}
+
+void Bookkeeper::snapshot_prepared(const containerd::Event& event) {
+    const auto count = [&] {
+        return accounts_.snapshot_prepared(event.ns, event.object, event.parent, event.at);
+    };
+    if (count() != ledger::StartOutcome::unknown_image) return;
+    const auto now = std::chrono::steady_clock::now();
+    const auto listed = listed_.find(event.ns);
+    if (listed != listed_.end() && now - listed->second < kListInterval) return;
+    listed_[event.ns] = now;
+    describe_news(store::read_holdings(connection_, event.ns, {}));
+    // Still unknown: a builder's step, say. A listing counts it no more than this does.
+    count();
+}
+
+}  // namespace prebake::daemon

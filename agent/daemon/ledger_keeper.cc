@@ -1,0 +1,103 @@
+#include "agent/daemon/ledger_keeper.h"
+
+#include <google/protobuf/util/time_util.h>
+#include <algorithm>
+#include <chrono>
+
+#include <utility>
+
+#include "agent/base/boot.h"
+#include "agent/base/error.h"
+#include "agent/ledger/ledger_file.h"
+
+namespace prebake::daemon {
+namespace {
+
+/// Whose counts a ledger has: the instance and when it claimed; "unclaimed" before.
+std::string ledger_claim(const v1::Claim& claim) {
+    if (claim.state() != v1::Claim::CLAIMED) return "unclaimed";
+    const v1::Instance& instance = claim.instance();
+    const std::string& who = instance.id().empty() ? instance.hardware_uuid() : instance.id();
+    return (who.empty() ? "unknown" : who) + " " +
+           google::protobuf::util::TimeUtil::ToString(claim.claimed_at());
+}
+
+}  // namespace
+
+LedgerKeeper::LedgerKeeper(std::filesystem::path state_dir, guard::Journal& journal)
+    : state_dir_(std::move(state_dir)),
+      journal_(journal),
+      boot_id_(read_boot_id()),
+      accounts_(load()) {}
+
+v1::Ledger LedgerKeeper::load() {
+    std::string warning;
+    v1::Ledger stored = ledger::read_ledger(state_dir_, warning);
+    if (!warning.empty()) journal_.warn("ledger", warning);
+    claim_ = stored.claim();
+    unpinned_.Swap(stored.mutable_unpinned());
+    if (stored.boot_id() == boot_id_) {
+        times_.Swap(stored.mutable_times());
+        // Of a clock that has been set back since, no more is known than that there is a gap.
+        const Time now = std::chrono::system_clock::now();
+        if (stored.has_updated_at()) {
+            expect_gap("daemon_stopped", std::min(to_time(stored.updated_at()), now));
+        }
+    }
+    return stored;
+}
+
+bool LedgerKeeper::open(const v1::Claim& claim) {
+    std::string own = ledger_claim(claim);
+    const bool is_other = own != claim_;
+    if (!is_other && is_open_) return false;
+    is_open_ = true;
+    claim_ = std::move(own);
+    // On another machine with this disk, what is missing is missing.
+    if (is_other) unpinned_.Clear();
+    const Time now = std::chrono::system_clock::now();
+    accounts_.open(claim_, boot_id_, now - std::chrono::duration_cast<Time::duration>(uptime()),
+                   now);
+    return is_other;
+}
+
+void LedgerKeeper::note_times(const v1::Times& times) {
+    if (times_.has_ready_at() || !times.has_ready_at()) return;
+    times_ = times;
+    has_news_ = true;
+}
+
+void LedgerKeeper::expect_gap(const std::string& cause, Time from) {
+    if (!gap_) gap_ = PendingGap{.cause = cause, .from = from};
+}
+
+void LedgerKeeper::end_gap(Time now, std::size_t found) {
+    if (gap_) accounts_.mark_gap(gap_->from, now, gap_->cause, found);
+    gap_.reset();
+}
+
+bool LedgerKeeper::take_changed(guard::ProtectedImages& images) {
+    const bool have_images_changed = images.take_changed();
+    const bool have_counts_changed = accounts_.take_changed();
+    const bool has_changed =
+        std::exchange(has_news_, false) || have_images_changed || have_counts_changed;
+    is_unsaved_ |= has_changed;
+    return has_changed;
+}
+
+bool LedgerKeeper::save(const guard::ProtectedImages& images) {
+    if (!is_unsaved_) return true;
+    try {
+        v1::Ledger ledger = accounts_.stored();
+        images.store(*ledger.mutable_unpinned());
+        *ledger.mutable_times() = times_;
+        ledger::write_ledger(state_dir_, std::move(ledger));
+        is_unsaved_ = false;
+        journal_.take_back("saving");
+    } catch (const Error& error) {
+        journal_.warn("saving", "the ledger cannot be saved: " + error.message());
+    }
+    return !is_unsaved_;
+}
+
+}  // namespace prebake::daemon

@@ -1,0 +1,97 @@
+#include "agent/daemon/publisher.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "agent/base/boot.h"
+#include "agent/base/timestamp.h"
+#include "agent/report/status_document.h"
+
+namespace prebake::daemon {
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+using WallClock = std::chrono::system_clock;
+
+}  // namespace
+
+void Publisher::containerd_answered(const std::string& version) {
+    containerd_version_ = version;
+    if (!answered_at_) answered_at_ = SteadyClock::now();
+}
+
+void Publisher::publish() {
+    evaluate_conditions();
+    const report::Verdict verdict = report::verdict_of(conditions_, from_.facts.is_reconciled);
+    note_ready(verdict);
+    note_verdict(verdict);
+    put_on_board(verdict);
+}
+
+void Publisher::publish_progress(const guard::RepairProgress& progress) {
+    const std::string number =
+        std::to_string(progress.done + 1) + " of " + std::to_string(progress.total) + " images";
+    const report::Verdict verdict{
+        .word = from_.facts.is_reconciled ? "not_ready" : "starting",
+        .message = progress.is_unpacking ? "unpacking " + number + " into " + progress.snapshotter
+                                         : "repairing " + number};
+    if (progress.done == 0) from_.journal.note(guard::Severity::info, verdict.message);
+    // What takes a moment on a node that is in service is no reason to call it not ready.
+    if (from_.facts.is_reconciled && !progress.is_unpacking) return;
+    evaluate_conditions();
+    put_on_board(verdict);
+}
+
+void Publisher::evaluate_conditions() {
+    conditions_ = report::evaluate(from_.facts, conditions_, from_.gates, WallClock::now());
+}
+
+void Publisher::put_on_board(const report::Verdict& verdict) const {
+    report::NodeView view;
+    view.ledger = from_.accounts.report();
+    view.status =
+        report::status_document({.node = from_.facts,
+                                 .conditions = conditions_,
+                                 .verdict = verdict,
+                                 .images = from_.images,
+                                 .ledger = view.ledger,
+                                 .journal = from_.journal,
+                                 .times = times_,
+                                 .starts =
+                                     [&](const guard::ImageHealth& image) {
+                                         return from_.accounts.usage(image.ns, image.name).starts;
+                                     },
+                                 .containerd_version = containerd_version_,
+                                 .boot_id = from_.boot_id,
+                                 .prebake_version = from_.prebake_version,
+                                 .now = WallClock::now()});
+    from_.board.publish(std::move(view));
+}
+
+void Publisher::note_ready(const report::Verdict& verdict) {
+    if (!verdict.is_ready || times_.has_ready_at()) return;
+    const auto now = WallClock::now();
+    *times_.mutable_ready_at() = to_timestamp(now);
+    times_.set_kernel_to_ready_seconds(std::chrono::duration<double>(uptime()).count());
+    if (answered_at_) {
+        const std::chrono::duration<double> since_answer = SteadyClock::now() - *answered_at_;
+        times_.set_containerd_to_ready_seconds(since_answer.count());
+    }
+    const v1::Claim& claim = from_.facts.identity.claim;
+    if (claim.state() != v1::Claim::CLAIMED || !claim.has_claimed_at()) return;
+    const std::chrono::duration<double> since_claim = now - to_time(claim.claimed_at());
+    // Of an earlier boot, it says nothing of this one.
+    if (since_claim > uptime()) return;
+    times_.set_claim_to_ready_seconds(std::max(since_claim.count(), 0.0));
+}
+
+void Publisher::note_verdict(const report::Verdict& verdict) {
+    std::string text = verdict.word + ": " + verdict.message;
+    if (text == last_verdict_) return;
+    last_verdict_ = std::move(text);
+    from_.journal.note(
+        verdict.word == "not_ready" ? guard::Severity::warning : guard::Severity::info,
+        last_verdict_);
+}
+
+}  // namespace prebake::daemon

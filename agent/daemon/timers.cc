@@ -1,0 +1,15 @@
+#include "agent/daemon/timers.h"
+
+#include <algorithm>
+
+namespace prebake::daemon {
+
+Timer::Time Agenda::wake_up(Timer::Time latest, bool is_checked,
+                            std::optional<Timer::Time> suspects) const {
+    const Timer::Time next = check.or_else(publish.or_else(save.or_else(latest)));
+    // What cannot be done yet would wake the keeper again and again.
+    if (!is_checked) return next;
+    return list.or_else(budget.or_else(suspects ? std::min(*suspects, next) : next));
+}
+
+}  // namespace prebake::daemon

@@ -1,0 +1,251 @@
+#include "agent/guard/image_health.h"
+
+#include <algorithm>
+#include <array>
+#include <iterator>
+#include <map>
+#include <set>
+#include <utility>
+
+namespace prebake::guard {
+namespace {
+
+using store::Finding;
+using store::FindingKind;
+
+/// The kinds that explain the others in front: what is named to people when there are several.
+constexpr std::array kByWeight{
+    FindingKind::blob_missing, FindingKind::snapshot_missing,  FindingKind::name_missing,
+    FindingKind::unmanaged,    FindingKind::cri_unresolved,    FindingKind::unreadable,
+    FindingKind::unpinned,     FindingKind::reference_missing, FindingKind::name_moved};
+
+std::ptrdiff_t weight_of(FindingKind kind) {
+    return std::find(kByWeight.begin(), kByWeight.end(), kind) - kByWeight.begin();
+}
+
+bool is_tag(const std::string& name) {
+    return !name.starts_with("sha256:") && name.find('@') == std::string::npos;
+}
+
+std::set<std::string> subjects(const std::vector<const Finding*>& findings, FindingKind kind) {
+    std::set<std::string> found;
+    for (const Finding* finding : findings) {
+        if (finding->kind == kind) found.insert(finding->subject);
+    }
+    return found;
+}
+
+bool has_kind(const std::vector<const Finding*>& findings, FindingKind kind) {
+    return std::any_of(findings.begin(), findings.end(),
+                       [&](const Finding* finding) { return finding->kind == kind; });
+}
+
+/// True if each tag of the image means another image now.
+bool is_given_up(const v1::Placement& placement, const std::set<std::string>& moved) {
+    if (moved.empty()) return false;
+    const auto& names = placement.names();
+    return std::all_of(names.begin(), names.end(), [&](const std::string& name) {
+        return !is_tag(name) || moved.contains(name);
+    });
+}
+
+/// One image in one namespace, judged by what was found about it.
+class Judge {
+  public:
+    Judge(const v1::BakedImage& image, const v1::Placement& placement,
+          std::vector<const Finding*> findings)
+        : image_(image), placement_(placement), findings_(std::move(findings)) {
+        std::stable_sort(findings_.begin(), findings_.end(),
+                         [](const Finding* a, const Finding* b) {
+                             return weight_of(a->kind) < weight_of(b->kind);
+                         });
+    }
+
+    ImageHealth judge() {
+        ImageHealth health{.name = image_.name(),
+                           .ns = placement_.namespace_(),
+                           .digest = image_.target().digest(),
+                           .wants_pin = placement_.pinned(),
+                           .wants_unpacked = placement_.unpacked(),
+                           .wants_cri = placement_.cri_resolves(),
+                           .problem = {},
+                           .next_step = {}};
+        for (const v1::Layer& layer : image_.layers()) health.bytes += layer.size();
+        const std::set<std::string> moved = subjects(findings_, FindingKind::name_moved);
+        health.is_moved = !moved.empty();
+        if (is_given_up(placement_, moved)) {
+            explain(health,
+                    **std::find_if(findings_.begin(), findings_.end(), [](const Finding* f) {
+                        return f->kind == FindingKind::name_moved;
+                    }));
+            return health;
+        }
+        for (const Finding* finding : findings_) {
+            if (finding->kind != FindingKind::name_moved && moved.contains(finding->subject)) {
+                continue;
+            }
+            if (health.problem.empty()) explain(health, *finding);
+            weigh(health, *finding);
+        }
+        return health;
+    }
+
+  private:
+    static void explain(ImageHealth& health, const Finding& finding) {
+        health.problem = finding.object + ": " + finding.found;
+        if (!finding.expected.empty()) health.problem += ", expected " + finding.expected;
+        health.next_step = finding.next_step;
+    }
+
+    void weigh(ImageHealth& health, const Finding& finding) const {
+        switch (finding.kind) {
+            case FindingKind::name_missing:
+                health.is_present = false;
+                return;
+            case FindingKind::blob_missing:
+                if (is_needed(finding.subject)) health.is_present = false;
+                return;
+            case FindingKind::snapshot_missing:
+                health.is_unpacked = false;
+                return;
+            case FindingKind::unmanaged:
+            case FindingKind::cri_unresolved:
+                health.is_resolved = false;
+                return;
+            case FindingKind::unpinned:
+            case FindingKind::reference_missing:
+                health.is_pinned = false;
+                return;
+            case FindingKind::unreadable:
+                if (finding.object == "CRI") {
+                    health.is_resolved = false;
+                } else if (finding.object == "snapshots") {
+                    health.is_unpacked = false;
+                } else {
+                    health.is_present = false;
+                }
+                return;
+            case FindingKind::name_moved:
+                return;
+        }
+    }
+
+    /// Containers start from the snapshots: a layer that is unpacked is not read again.
+    bool is_needed(const std::string& blob) const {
+        if (!placement_.unpacked() || has_kind(findings_, FindingKind::snapshot_missing)) {
+            return true;
+        }
+        const auto& layers = image_.layers();
+        return std::none_of(layers.begin(), layers.end(),
+                            [&](const v1::Layer& layer) { return layer.digest() == blob; });
+    }
+
+    const v1::BakedImage& image_;
+    const v1::Placement& placement_;
+    std::vector<const Finding*> findings_;
+};
+
+std::string words_for(FindingKind kind, const std::string& snapshotter) {
+    switch (kind) {
+        case FindingKind::name_missing:
+            return "recreated the name";
+        case FindingKind::unmanaged:
+            return "marked the name as CRI's own";
+        case FindingKind::unpinned:
+            return "pinned again";
+        case FindingKind::blob_missing:
+            return "took content over from another namespace";
+        case FindingKind::reference_missing:
+            return "protected its content from garbage collection";
+        case FindingKind::snapshot_missing:
+            return "unpacked into " + snapshotter + " from its layers";
+        case FindingKind::cri_unresolved:
+            return "made CRI know it";
+        case FindingKind::name_moved:
+        case FindingKind::unreadable:
+            return {};
+    }
+    return {};
+}
+
+}  // namespace
+
+std::vector<ImageHealth> health_of(const v1::BakeRecord& record,
+                                   const std::vector<Finding>& findings) {
+    std::vector<ImageHealth> images;
+    for (const v1::BakedImage& image : record.images()) {
+        for (const v1::Placement& placement : image.placements()) {
+            std::vector<const Finding*> own;
+            for (const Finding& finding : findings) {
+                if (finding.image == image.name() && finding.ns == placement.namespace_()) {
+                    own.push_back(&finding);
+                }
+            }
+            images.push_back(Judge(image, placement, std::move(own)).judge());
+        }
+    }
+    return images;
+}
+
+bool is_repairable(const Finding& finding) {
+    switch (finding.kind) {
+        case FindingKind::name_missing:
+        case FindingKind::unmanaged:
+        case FindingKind::unpinned:
+        case FindingKind::blob_missing:
+        case FindingKind::reference_missing:
+        case FindingKind::snapshot_missing:
+        case FindingKind::cri_unresolved:
+            return true;
+        case FindingKind::name_moved:
+        case FindingKind::unreadable:
+            return false;
+    }
+    return false;
+}
+
+std::vector<Finding> repairable_of(const v1::BakeRecord& record,
+                                   const std::vector<Finding>& findings) {
+    using Key = std::pair<std::string, std::string>;  // image, namespace
+    std::map<Key, std::set<std::string>> moved;
+    for (const Finding& finding : findings) {
+        if (finding.kind != FindingKind::name_moved) continue;
+        moved[{finding.image, finding.ns}].insert(finding.subject);
+    }
+    std::set<Key> given_up;
+    for (const v1::BakedImage& image : record.images()) {
+        for (const v1::Placement& placement : image.placements()) {
+            const Key key(image.name(), placement.namespace_());
+            const auto own = moved.find(key);
+            if (own != moved.end() && is_given_up(placement, own->second)) given_up.insert(key);
+        }
+    }
+    std::vector<Finding> repairable;
+    std::copy_if(findings.begin(), findings.end(), std::back_inserter(repairable),
+                 [&](const Finding& finding) {
+                     const Key key(finding.image, finding.ns);
+                     const auto own = moved.find(key);
+                     const bool is_moved =
+                         own != moved.end() && own->second.contains(finding.subject);
+                     return is_repairable(finding) && !is_moved && !given_up.contains(key);
+                 });
+    return repairable;
+}
+
+std::string repair_of(const std::vector<Finding>& mended, const std::string& snapshotter) {
+    std::set<FindingKind> kinds;
+    for (const Finding& finding : mended) kinds.insert(finding.kind);
+    std::string words;
+    for (const FindingKind kind : kByWeight) {
+        // What CRI knows follows from the names, unless it was all there was.
+        if (kind == FindingKind::cri_unresolved && kinds.size() > 1) continue;
+        if (!kinds.contains(kind)) continue;
+        const std::string more = words_for(kind, snapshotter);
+        if (more.empty()) continue;
+        if (!words.empty()) words += ", ";
+        words += more;
+    }
+    return words;
+}
+
+}  // namespace prebake::guard

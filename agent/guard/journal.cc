@@ -1,0 +1,41 @@
+#include "agent/guard/journal.h"
+
+#include <utility>
+
+namespace prebake::guard {
+
+void Journal::warn(const std::string& subject, const std::string& text) {
+    std::string& standing = warnings_[subject];
+    if (standing == text) return;
+    standing = text;
+    note(Severity::warning, text);
+}
+
+void Journal::take_back(const std::string& subject) {
+    warnings_.erase(subject);
+}
+
+std::vector<std::string> Journal::warnings() const {
+    std::vector<std::string> texts;
+    for (const auto& [subject, text] : warnings_) texts.push_back(text);
+    return texts;
+}
+
+void Journal::add(v1::Repair repair) {
+    const std::string where = repair.image() + " in " + repair.namespace_();
+    const std::string why = repair.why().empty() ? "" : " (" + repair.why() + ")";
+    if (repair.has_problem()) {
+        const std::string& next_step = repair.problem().next_step();
+        const std::string done = repair.what().empty() ? "" : ", after: " + repair.what();
+        note(Severity::warning, where + why + " could not be repaired" + done + ": " +
+                                    repair.problem().message() +
+                                    (next_step.empty() ? "" : "; " + next_step));
+    } else {
+        note(Severity::info, where + why + ": " + repair.what());
+    }
+    repairs_.push_front(std::move(repair));
+    if (repairs_.size() > kMaxRepairs) repairs_.pop_back();
+    ++repairs_total_;
+}
+
+}  // namespace prebake::guard

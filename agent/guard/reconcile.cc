@@ -1,0 +1,205 @@
+#include "agent/guard/reconcile.h"
+
+#include <algorithm>
+#include <chrono>
+#include <iterator>
+#include <map>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "agent/bake/restore.h"
+#include "agent/base/error.h"
+#include "agent/base/problem.h"
+#include "agent/base/timestamp.h"
+#include "agent/store/names.h"
+#include "agent/store/verify.h"
+
+namespace prebake::guard {
+namespace {
+
+using store::Finding;
+using Findings = std::vector<Finding>;
+
+ImageKey key_of(const Finding& finding) {
+    return {.image = finding.image, .ns = finding.ns};
+}
+
+/// What could not be repaired, and perhaps why.
+struct Attempt {
+    std::optional<Error> problem;
+    bool may_pass = false;
+};
+
+/// True if the same repair may succeed later: nobody tells us when a disk has room again, or a
+/// bake has ended.
+bool may_pass(Errc code) {
+    return is_retryable(code) || code == Errc::conflict || code == Errc::no_space ||
+           code == Errc::io;
+}
+
+class Repair {
+  public:
+    explicit Repair(const Reconciliation& job) : job_(job) {}
+
+    Reconciled run() {
+        const Findings before = find(job_.wanted);
+        for (const Finding& finding : before) {
+            if (finding.kind == store::FindingKind::unreadable) {
+                result_.to_retry.push_back(key_of(finding));
+            }
+        }
+        Findings to_mend;
+        for (Finding& finding : repairable_of(job_.wanted, before)) {
+            if (is_allowed(key_of(finding))) to_mend.push_back(std::move(finding));
+        }
+        if (to_mend.empty()) {
+            result_.images = health_of(job_.wanted, before);
+            return std::move(result_);
+        }
+        for (const Finding& finding : to_mend) broken_.insert(key_of(finding));
+        const v1::BakeRecord broken = broken_part();
+        mend(broken, before, to_mend);
+
+        Findings after = find(broken);
+        report(to_mend, after);
+        std::copy_if(before.begin(), before.end(), std::back_inserter(after),
+                     [&](const Finding& finding) { return !broken_.contains(key_of(finding)); });
+        result_.images = health_of(job_.wanted, after);
+        for (ImageHealth& image : result_.images) explain(image);
+        return std::move(result_);
+    }
+
+  private:
+    Findings find(const v1::BakeRecord& record) const {
+        return store::verify(record, job_.connection, {.snapshotters = job_.snapshotters}).findings;
+    }
+
+    bool is_allowed(const ImageKey& key) {
+        const auto known = allowed_.find(key);
+        if (known != allowed_.end()) return known->second;
+        const bool is_allowed = job_.may_repair(key);
+        allowed_.emplace(key, is_allowed);
+        if (!is_allowed) result_.to_retry.push_back(key);
+        return is_allowed;
+    }
+
+    v1::BakeRecord broken_part() const {
+        v1::BakeRecord part;
+        for (const v1::BakedImage& image : job_.wanted.images()) {
+            v1::BakedImage copy = image;
+            copy.clear_placements();
+            for (const v1::Placement& placement : image.placements()) {
+                if (!broken_.contains({.image = image.name(), .ns = placement.namespace_()})) {
+                    continue;
+                }
+                *copy.add_placements() = placement;
+            }
+            if (!copy.placements().empty()) *part.add_images() = std::move(copy);
+        }
+        return part;
+    }
+
+    void mend(const v1::BakeRecord& broken, const Findings& before, const Findings& to_mend) {
+        RepairProgress progress{.total = static_cast<std::size_t>(broken.images_size()),
+                                .snapshotter = {},
+                                .images = health_of(job_.wanted, before)};
+        const auto unpacking =
+            std::find_if(to_mend.begin(), to_mend.end(), [](const Finding& finding) {
+                return finding.kind == store::FindingKind::snapshot_missing;
+            });
+        if (unpacking != to_mend.end()) {
+            progress.is_unpacking = true;
+            progress.snapshotter = snapshotter_of(unpacking->ns);
+        }
+        for (const v1::BakedImage& image : broken.images()) {
+            job_.on_progress(progress);
+            const Attempt attempt = restore(image);
+            for (const v1::Placement& placement : image.placements()) {
+                const ImageKey key{.image = image.name(), .ns = placement.namespace_()};
+                attempts_[key] = attempt;
+                if (attempt.may_pass) result_.to_retry.push_back(key);
+            }
+            ++progress.done;
+        }
+    }
+
+    Attempt restore(const v1::BakedImage& image) const {
+        try {
+            bake::restore(image, job_.snapshotters, job_.pinned, job_.state_dir, job_.connection,
+                          job_.events);
+            return {.problem = {}};
+        } catch (const Error& error) {
+            // Without containerd, nothing more can be said about any image.
+            if (error.code() == Errc::cancelled || error.code() == Errc::unavailable) throw;
+            return {.problem = error, .may_pass = may_pass(error.code())};
+        }
+    }
+
+    std::string snapshotter_of(const std::string& ns) const {
+        const auto found = job_.snapshotters.find(ns);
+        return found == job_.snapshotters.end() ? "its snapshotter" : found->second;
+    }
+
+    /// A Repair for each image in each namespace that was tried.
+    void report(const Findings& before, const Findings& after) {
+        for (const ImageKey& key : broken_) {
+            Findings mended;
+            std::copy_if(
+                before.begin(), before.end(), std::back_inserter(mended),
+                [&](const Finding& finding) {
+                    return key_of(finding) == key &&
+                           std::none_of(after.begin(), after.end(), [&](const Finding& left) {
+                               return left.kind == finding.kind && left.image == finding.image &&
+                                      left.ns == finding.ns && left.subject == finding.subject;
+                           });
+                });
+            v1::Repair& repair = result_.repairs.emplace_back();
+            *repair.mutable_at() = to_timestamp(std::chrono::system_clock::now());
+            repair.set_image(key.image);
+            repair.set_namespace_(key.ns);
+            repair.set_what(repair_of(mended, snapshotter_of(key.ns)));
+            repair.set_why(job_.why(key));
+            if (const auto problem = problem_of_attempt(key, after)) {
+                *repair.mutable_problem() = problem_of(*problem);
+            }
+        }
+    }
+
+    std::optional<Error> problem_of_attempt(const ImageKey& key, const Findings& after) const {
+        if (const auto attempt = attempts_.find(key);
+            attempt != attempts_.end() && attempt->second.problem) {
+            return attempt->second.problem;
+        }
+        for (const Finding& left : repairable_of(job_.wanted, after)) {
+            if (key_of(left) != key) continue;
+            return Error(Errc::failed_precondition, left.object + " still: " + left.found,
+                         left.next_step);
+        }
+        return {};
+    }
+
+    /// The attempt's own words tell more than the finding that it left.
+    void explain(ImageHealth& image) const {
+        const auto attempt = attempts_.find({.image = image.name, .ns = image.ns});
+        if (attempt == attempts_.end() || !attempt->second.problem || image.problem.empty()) return;
+        image.problem = attempt->second.problem->message();
+        if (!attempt->second.problem->next_step().empty()) {
+            image.next_step = attempt->second.problem->next_step();
+        }
+    }
+
+    const Reconciliation& job_;
+    Reconciled result_;
+    std::map<ImageKey, bool> allowed_;
+    std::set<ImageKey> broken_;
+    std::map<ImageKey, Attempt> attempts_;
+};
+
+}  // namespace
+
+Reconciled reconcile(const Reconciliation& job) {
+    return Repair(job).run();
+}
+
+}  // namespace prebake::guard

@@ -1,0 +1,100 @@
+#include "agent/guard/runtime.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "agent/bake/survey.h"
+#include "agent/base/error.h"
+#include "agent/containerd/content.h"
+#include "agent/containerd/cri.h"
+#include "agent/oci/digest.h"
+#include "agent/oci/platform.h"
+#include "agent/oci/reference.h"
+#include "agent/store/names.h"
+#include "agent/store/stored_image.h"
+
+namespace prebake::guard {
+namespace {
+
+/// CRI answers with errors while it starts; this often in a row is no start any more.
+constexpr int kMaxFailures = 6;
+
+/// As CRI spells it when it looks it up.
+std::string normalised(const std::string& name) {
+    try {
+        const oci::Reference reference = oci::Reference::parse(name);
+        if (auto tag_name = reference.tag_name(); tag_name && !reference.digest) return *tag_name;
+        return reference.digest ? reference.name() + "@" + reference.digest->str() : name;
+    } catch (const Error&) {
+        return name;
+    }
+}
+
+}  // namespace
+
+Runtime::Answer Runtime::ask() {
+    const containerd::ConfiguredRuntime configured =
+        configured_ ? configured_() : containerd::ConfiguredRuntime();
+    Answer answer{.snapshotter = snapshotter_, .sandbox_image = {}};
+    ask_cri(answer);
+    if (answer.snapshotter.empty()) answer.snapshotter = configured.snapshotter;
+    if (answer.snapshotter.empty()) {
+        answer.snapshotter = store::snapshotter_of(std::string(store::kCriNamespace), connection_);
+    }
+    if (answer.has_cri && answer.sandbox_image.empty()) {
+        answer.sandbox_image = configured.sandbox_image;
+    }
+    if (!answer.sandbox_image.empty()) answer.sandbox_image = normalised(answer.sandbox_image);
+    return answer;
+}
+
+void Runtime::ask_cri(Answer& answer) {
+    try {
+        const containerd::Cri cri(connection_);
+        answer.has_cri = cri.available();
+        if (answer.has_cri) {
+            if (answer.snapshotter.empty()) answer.snapshotter = cri.snapshotter();
+            answer.sandbox_image = cri.sandbox_image();
+        }
+        failures_ = 0;
+        journal_.take_back("CRI");
+    } catch (const Error& error) {
+        if (error.code() == Errc::cancelled || error.code() == Errc::unavailable ||
+            ++failures_ < kMaxFailures) {
+            throw;
+        }
+        journal_.warn("CRI",
+                      "containerd's configuration has to stand in for CRI: " + error.message());
+    }
+}
+
+v1::BakedImage describe_sandbox(const containerd::Connection& connection,
+                                const containerd::Image& held, const std::string& snapshotter) {
+    const containerd::Scope scope{.ns = std::string(store::kCriNamespace), .lease = {}};
+    v1::BakedImage image =
+        store::describe_stored(connection, scope.ns, held, oci::Platform::host());
+    v1::Placement& placement = *image.add_placements();
+    placement.set_namespace_(scope.ns);
+    placement.set_pinned(true);
+    placement.set_unpacked(!image.chain_id().empty());
+    placement.set_snapshotter(snapshotter);
+    placement.set_cri_resolves(true);
+    placement.add_names(held.name);
+    for (const containerd::Image& other : containerd::Images(connection, scope).list()) {
+        const bool is_digest =
+            other.name.starts_with("sha256:") || other.name.find('@') != std::string::npos;
+        if (is_digest && other.name != held.name && other.target.digest == held.target.digest) {
+            placement.add_names(other.name);
+        }
+    }
+    // Where CRI discards layers that are unpacked, there is nothing to keep.
+    const containerd::Content content(connection, scope);
+    const auto& layers = image.layers();
+    placement.set_layers_kept(
+        std::all_of(layers.begin(), layers.end(), [&](const v1::Layer& layer) {
+            return content.info(oci::Digest::parse(layer.digest())).has_value();
+        }));
+    return image;
+}
+
+}  // namespace prebake::guard

@@ -1,0 +1,264 @@
+#include "agent/ledger/ledger_book.h"
+
+#include <algorithm>
+#include <chrono>
+#include <tuple>
+#include <vector>
+
+namespace prebake::ledger {
+namespace {
+
+constexpr const char* kSchema = "prebake.v1.Ledger";
+
+void add(v1::Totals& totals, StartClass start, std::uint64_t served) {
+    totals.set_starts(totals.starts() + 1);
+    switch (start) {
+        case StartClass::hit:
+            totals.set_hits(totals.hits() + 1);
+            break;
+        case StartClass::partial:
+            totals.set_partials(totals.partials() + 1);
+            break;
+        case StartClass::miss:
+            totals.set_misses(totals.misses() + 1);
+            break;
+    }
+    totals.set_bytes_served(totals.bytes_served() + served);
+}
+
+void add(v1::Totals& totals, const v1::LedgerImage& image) {
+    totals.set_starts(totals.starts() + image.starts());
+    totals.set_hits(totals.hits() + image.hits());
+    totals.set_partials(totals.partials() + image.partials());
+    totals.set_misses(totals.misses() + image.misses());
+    totals.set_bytes_served(totals.bytes_served() + image.bytes_served());
+    totals.set_bytes_pulled(totals.bytes_pulled() + image.bytes_pulled());
+}
+
+void set_ratios(v1::Totals& totals) {
+    if (totals.starts() > 0) {
+        totals.set_hit_ratio(static_cast<double>(totals.hits()) /
+                             static_cast<double>(totals.starts()));
+    }
+    const double bytes =
+        static_cast<double>(totals.bytes_served()) + static_cast<double>(totals.bytes_pulled());
+    if (bytes > 0) totals.set_byte_hit_ratio(static_cast<double>(totals.bytes_served()) / bytes);
+}
+
+/// The clock may have been set back since: the last use is never before the first one.
+void widen_use(v1::LedgerImage& image, Time first, Time last) {
+    if (!image.has_first_used_at()) *image.mutable_first_used_at() = to_timestamp(first);
+    const Time before =
+        to_time(image.has_last_used_at() ? image.last_used_at() : image.first_used_at());
+    *image.mutable_last_used_at() = to_timestamp(std::max(before, last));
+}
+
+void fold_into(v1::LedgerImage& other, const v1::LedgerImage& image) {
+    other.set_name("other");
+    other.set_starts(other.starts() + image.starts());
+    other.set_hits(other.hits() + image.hits());
+    other.set_partials(other.partials() + image.partials());
+    other.set_misses(other.misses() + image.misses());
+    other.set_bytes_served(other.bytes_served() + image.bytes_served());
+    other.set_bytes_pulled(other.bytes_pulled() + image.bytes_pulled());
+    other.set_bytes(other.bytes() + image.bytes());
+    other.set_pulls(other.pulls() + image.pulls());
+    other.set_repins(other.repins() + image.repins());
+    if (!image.has_first_used_at()) return;
+    const Time first = to_time(image.first_used_at());
+    if (other.has_first_used_at() && first < to_time(other.first_used_at())) {
+        *other.mutable_first_used_at() = to_timestamp(first);
+    }
+    widen_use(other, first, to_time(image.last_used_at()));
+}
+
+Time last_sign_of(const v1::LedgerImage& image) {
+    if (image.has_last_used_at()) return to_time(image.last_used_at());
+    return image.has_appeared_at() ? to_time(image.appeared_at()) : Time::min();
+}
+
+bool is_more_used(const v1::LedgerImage& one, const v1::LedgerImage& other) {
+    if (one.starts() != other.starts()) return one.starts() > other.starts();
+    const Time last = last_sign_of(one);
+    const Time last_of_other = last_sign_of(other);
+    if (last != last_of_other) return last > last_of_other;
+    return std::tie(one.name(), one.namespace_(), one.digest()) <
+           std::tie(other.name(), other.namespace_(), other.digest());
+}
+
+}  // namespace
+
+LedgerBook::LedgerBook(v1::Ledger stored) : head_(std::move(stored)) {
+    counted_.load(head_.counted());
+    v1::Totals sums;
+    for (const v1::LedgerImage& image : head_.images()) {
+        entry(image.namespace_(), image.name(), image.digest()) = image;
+    }
+    for (const auto& [key, image] : images_) {
+        add(sums, image);
+        loaded_.insert(key);
+    }
+    add(sums, head_.other());
+    *head_.mutable_since_claim() = sums;
+    head_.clear_images();
+    head_.clear_counted();
+    head_.clear_never_used();
+    head_.clear_pulled_layers();
+    head_.clear_unpinned();
+    head_.clear_times();
+    head_.clear_boot_layers();
+    head_.clear_uncounted_since();
+    head_.clear_settled();
+    const int surplus = head_.gaps_size() - kMaxGaps;
+    if (surplus > 0) head_.mutable_gaps()->DeleteSubrange(0, surplus);
+}
+
+LedgerBook::Opening LedgerBook::open(const std::string& claim, const std::string& boot_id,
+                                     Time now) {
+    const bool is_continued = head_.has_since() && head_.claim() == claim;
+    if (!is_continued) {
+        head_.Clear();
+        images_.clear();
+        loaded_.clear();
+        counted_.clear();
+        head_.set_claim(claim);
+        *head_.mutable_since() = to_timestamp(now);
+        head_.mutable_since_claim();
+    }
+    // A clock that was ahead must not leave its mark for good.
+    if (updated_at() > now) *head_.mutable_updated_at() = to_timestamp(now);
+    const bool is_same_boot = is_continued && head_.boot_id() == boot_id;
+    if (!is_same_boot) {
+        head_.set_boot_id(boot_id);
+        head_.mutable_boot()->Clear();
+    }
+    if (!is_continued) return Opening::began;
+    return is_same_boot ? Opening::continued : Opening::rebooted;
+}
+
+void LedgerBook::update_to(Time time) {
+    if (head_.has_updated_at() && to_time(head_.updated_at()) >= time) return;
+    *head_.mutable_updated_at() = to_timestamp(time);
+}
+
+std::string LedgerBook::key_of(const std::string& ns, const std::string& name,
+                               const std::string& digest) {
+    return ns + '\n' + name + '\n' + digest;
+}
+
+const v1::LedgerImage* LedgerBook::find(const std::string& ns, const std::string& name,
+                                        const std::string& digest) const {
+    const auto place = images_.find(key_of(ns, name, digest));
+    return place == images_.end() ? nullptr : &place->second;
+}
+
+const v1::LedgerImage* LedgerBook::find(const CatalogImage& image) const {
+    return find(image.ns, image.name, image.contents->target);
+}
+
+const v1::LedgerImage* LedgerBook::take_loaded(const CatalogImage& image) {
+    if (loaded_.erase(key_of(image.ns, image.name, image.contents->target)) == 0) return nullptr;
+    return find(image);
+}
+
+v1::LedgerImage& LedgerBook::entry(const std::string& ns, const std::string& name,
+                                   const std::string& digest) {
+    const std::string key = key_of(ns, name, digest);
+    const auto [place, is_new] = images_.try_emplace(key);
+    if (!is_new) return place->second;
+    place->second.set_namespace_(ns);
+    place->second.set_name(name);
+    place->second.set_digest(digest);
+    if (images_.size() > kMaxLedgerImages) fold_but(key);
+    return images_.at(key);
+}
+
+v1::LedgerImage& LedgerBook::entry(const CatalogImage& image) {
+    v1::LedgerImage& found = entry(image.ns, image.name, image.contents->target);
+    found.set_baked(image.is_baked);
+    found.set_bytes(image.contents->bytes);
+    if (found.reason().empty()) found.set_reason(image.reason);
+    return found;
+}
+
+void LedgerBook::fold_but(const std::string& kept) {
+    auto least = images_.end();
+    for (auto place = images_.begin(); place != images_.end(); ++place) {
+        if (place->second.baked() || place->first == kept) continue;
+        if (least == images_.end() || is_more_used(least->second, place->second)) least = place;
+    }
+    if (least == images_.end()) return;  // the baked ones alone are more: the record bounds them
+    fold_into(*head_.mutable_other(), least->second);
+    head_.set_folded(head_.folded() + 1);
+    images_.erase(least);
+}
+
+void LedgerBook::count(v1::LedgerImage& entry, StartClass start, Served served, Time at) {
+    entry.set_starts(entry.starts() + 1);
+    switch (start) {
+        case StartClass::hit:
+            entry.set_hits(entry.hits() + 1);
+            break;
+        case StartClass::partial:
+            entry.set_partials(entry.partials() + 1);
+            break;
+        case StartClass::miss:
+            entry.set_misses(entry.misses() + 1);
+            break;
+    }
+    entry.set_bytes_served(entry.bytes_served() + served.since_claim);
+    const bool is_first =
+        entry.has_appeared_at() && entry.seconds_to_first_start() <= 0 &&
+        (!entry.has_last_used_at() || to_time(entry.last_used_at()) < to_time(entry.appeared_at()));
+    if (is_first) {
+        const std::chrono::duration<double> waited = at - to_time(entry.appeared_at());
+        entry.set_seconds_to_first_start(std::max(0.0, waited.count()));
+    }
+    widen_use(entry, at, at);
+    add(*head_.mutable_since_claim(), start, served.since_claim);
+    add(*head_.mutable_boot(), start, served.in_boot);
+}
+
+void LedgerBook::add_pulled(v1::LedgerImage& entry, std::uint64_t bytes) {
+    entry.set_bytes_pulled(entry.bytes_pulled() + bytes);
+    for (v1::Totals* totals : {head_.mutable_since_claim(), head_.mutable_boot()}) {
+        totals->set_bytes_pulled(totals->bytes_pulled() + bytes);
+    }
+}
+
+void LedgerBook::add_gap(Time from, Time to, const std::string& cause, std::size_t found) {
+    if (head_.gaps_size() >= kMaxGaps) head_.mutable_gaps()->DeleteSubrange(0, 1);
+    v1::Gap& gap = *head_.add_gaps();
+    *gap.mutable_from() = to_timestamp(from);
+    *gap.mutable_to() = to_timestamp(std::max(from, to));
+    gap.set_cause(cause);
+    gap.set_found_after(static_cast<std::uint32_t>(found));
+    head_.set_gaps_total(head_.gaps_total() + 1);
+}
+
+v1::Ledger LedgerBook::listed() const {
+    std::vector<const v1::LedgerImage*> sorted;
+    sorted.reserve(images_.size());
+    for (const auto& [key, image] : images_) sorted.push_back(&image);
+    std::sort(sorted.begin(), sorted.end(),
+              [](const auto* one, const auto* other) { return is_more_used(*one, *other); });
+    v1::Ledger ledger = head_;
+    ledger.set_schema(kSchema);
+    for (const v1::LedgerImage* image : sorted) *ledger.add_images() = *image;
+    return ledger;
+}
+
+v1::Ledger LedgerBook::stored() const {
+    v1::Ledger ledger = listed();
+    counted_.store(*ledger.mutable_counted());
+    return ledger;
+}
+
+v1::Ledger LedgerBook::report() const {
+    v1::Ledger ledger = listed();
+    set_ratios(*ledger.mutable_since_claim());
+    set_ratios(*ledger.mutable_boot());
+    return ledger;
+}
+
+}  // namespace prebake::ledger

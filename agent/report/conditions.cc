@@ -1,0 +1,359 @@
+#include "agent/report/conditions.h"
+
+#include <algorithm>
+#include <functional>
+#include <optional>
+#include <utility>
+
+#include "agent/base/timestamp.h"
+#include "agent/store/names.h"
+
+namespace prebake::report {
+namespace {
+
+constexpr const char* kTrue = "True";
+constexpr const char* kFalse = "False";
+constexpr const char* kUnknown = "Unknown";
+
+struct Judgement {
+    std::string status;
+    std::string reason;
+    std::string message;
+    std::string next_step = {};
+};
+
+std::string counted(std::size_t count, const std::string& what) {
+    return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
+}
+
+std::string and_more(std::size_t count) {
+    return count > 1 ? " (and " + std::to_string(count - 1) + " more)" : "";
+}
+
+std::string called(const guard::ImageHealth& image) {
+    return image.name + " in " + image.ns;
+}
+
+using Images = std::vector<const guard::ImageHealth*>;
+
+Images those(const NodeFacts& facts, const std::function<bool(const guard::ImageHealth&)>& which) {
+    Images images;
+    for (const guard::ImageHealth& image : facts.images) {
+        if (!image.is_evicted && which(image)) images.push_back(&image);
+    }
+    return images;
+}
+
+/// The first image that is wrong stands for all of them.
+Judgement amiss(const Images& images, std::string reason, const std::string& what,
+                const std::string& else_next_step) {
+    const guard::ImageHealth& first = *images.front();
+    const std::string why = first.problem.empty() ? "" : ": " + first.problem;
+    return {.status = kFalse,
+            .reason = std::move(reason),
+            .message = called(first) + and_more(images.size()) + " " + what + why,
+            .next_step = first.next_step.empty() ? else_next_step : first.next_step};
+}
+
+Judgement serving(const NodeFacts& facts) {
+    if (facts.is_serving) {
+        return {.status = kTrue, .reason = "Serving", .message = "containerd answers"};
+    }
+    return {.status = kFalse,
+            .reason = "NotAnswering",
+            .message = facts.serving_problem.empty() ? "containerd was not asked yet"
+                                                     : facts.serving_problem,
+            .next_step = "see why with: systemctl status containerd"};
+}
+
+/// Why nothing can be said of the images; nothing if it can.
+std::optional<Judgement> unchecked(const NodeFacts& facts) {
+    if (facts.is_reconciled) return {};
+    return Judgement{.status = kUnknown,
+                     .reason = "NotChecked",
+                     .message = facts.is_serving
+                                    ? "the images are being checked"
+                                    : "the images are checked when containerd answers"};
+}
+
+Judgement no_record(const NodeFacts& facts, const char* status) {
+    return {.status = status,
+            .reason = "RecordUnreadable",
+            .message = facts.record_problem,
+            .next_step = "restore /var/lib/prebake/bake.json, or bake the images again"};
+}
+
+/// On a machine that nothing was baked for, CRI pulls its sandbox image as it always did: that is
+/// to be known, but nobody who waits for baked images should wait for this one.
+Judgement nothing_baked(const NodeFacts& facts) {
+    const std::string sandbox = facts.is_sandbox_missing
+                                    ? ", and CRI will pull its sandbox image " + facts.sandbox_image
+                                    : "";
+    return {.status = kTrue,
+            .reason = "NothingBaked",
+            .message = "no image was baked on this machine" + sandbox,
+            .next_step = "prebake bake -f LIST"};
+}
+
+/// All at once: not an image is missing, but what they were in.
+Judgement nothing_left(const NodeFacts& facts, std::size_t missing) {
+    const std::string where =
+        facts.content_directory.empty() ? "" : " (" + facts.content_directory + ")";
+    return {.status = kFalse,
+            .reason = "NothingLeft",
+            .message = "none of the " + counted(missing, "baked image") +
+                       " is in containerd's store any more" + where +
+                       ": its data were removed, or another disk is mounted there",
+            .next_step =
+                "mount the disk that was baked and restart containerd, or bake again: "
+                "prebake bake -f LIST"};
+}
+
+Judgement present(const NodeFacts& facts) {
+    if (!facts.record_problem.empty()) return no_record(facts, kFalse);
+    if (auto judgement = unchecked(facts)) return *judgement;
+    if (facts.images.empty()) return nothing_baked(facts);
+    const Images missing =
+        those(facts, [](const guard::ImageHealth& image) { return !image.is_present; });
+    const Images all = those(facts, [](const guard::ImageHealth&) { return true; });
+    if (missing.size() > 1 && missing.size() == all.size()) {
+        return nothing_left(facts, missing.size());
+    }
+    const auto sandbox =
+        std::find_if(missing.begin(), missing.end(),
+                     [](const guard::ImageHealth* image) { return image->is_sandbox; });
+    // On a Docker or ECS host CRI has one configured, too, and no pod ever wants it.
+    const bool is_for_pods = std::any_of(
+        facts.images.begin(), facts.images.end(),
+        [](const guard::ImageHealth& image) { return image.ns == store::kCriNamespace; });
+    const bool is_unlisted_missing = facts.is_sandbox_missing && is_for_pods;
+    if (is_unlisted_missing || sandbox != missing.end()) {
+        const std::string& name = is_unlisted_missing ? facts.sandbox_image : (*sandbox)->name;
+        return {.status = kFalse,
+                .reason = "SandboxImageMissing",
+                .message = "no pod can start without a pull: CRI's sandbox image " + name +
+                           " is not there" + (missing.empty() ? "" : ", nor are all baked images"),
+                .next_step = "prebake bake " + name};
+    }
+    if (!missing.empty()) return amiss(missing, "ImagesMissing", "is not whole", "prebake verify");
+    return {.status = kTrue,
+            .reason = "AllPresent",
+            .message = counted(facts.images.size(), "image") + " with their names and content"};
+}
+
+/// What the three further conditions of images have in common.
+std::optional<Judgement> undecided(const NodeFacts& facts) {
+    if (!facts.record_problem.empty()) return no_record(facts, kUnknown);
+    return unchecked(facts);
+}
+
+Judgement unpacked(const NodeFacts& facts) {
+    if (auto judgement = undecided(facts)) return *judgement;
+    const Images packed = those(facts, [](const guard::ImageHealth& image) {
+        return image.wants_unpacked && !image.is_unpacked;
+    });
+    const std::string where =
+        facts.snapshotter.empty() ? "" : " in the snapshotter " + facts.snapshotter;
+    if (!packed.empty()) {
+        return amiss(packed, "NotUnpacked", "is not unpacked" + where, "prebake verify");
+    }
+    return {.status = kTrue, .reason = "Unpacked", .message = "every image is unpacked" + where};
+}
+
+Judgement pinned(const NodeFacts& facts) {
+    if (auto judgement = undecided(facts)) return *judgement;
+    const Images lost = those(facts, [](const guard::ImageHealth& image) {
+        return image.wants_pin && !image.is_pinned && !image.is_unpinned_by_budget;
+    });
+    if (!lost.empty()) return amiss(lost, "PinLost", "is not pinned", "prebake verify");
+    const auto by_budget =
+        std::count_if(facts.images.begin(), facts.images.end(),
+                      [](const guard::ImageHealth& image) { return image.is_unpinned_by_budget; });
+    if (by_budget > 0) {
+        return {.status = kTrue,
+                .reason = "UnpinnedByBudget",
+                .message = counted(static_cast<std::size_t>(by_budget), "image") +
+                           " not pinned, to leave room on the disk",
+                .next_step = "give the disk more room, or bake less"};
+    }
+    return {
+        .status = kTrue, .reason = "Pinned", .message = "every image that asks for it is pinned"};
+}
+
+Judgement resolves(const NodeFacts& facts) {
+    if (auto judgement = undecided(facts)) return *judgement;
+    if (!facts.has_cri) {
+        return {.status = kTrue, .reason = "NoCri", .message = "containerd serves no CRI"};
+    }
+    const Images lost = those(facts, [](const guard::ImageHealth& image) {
+        return image.wants_cri && image.is_present && !image.is_resolved;
+    });
+    if (!lost.empty())
+        return amiss(lost, "NotResolved", "would be pulled by CRI", "prebake verify");
+    return {.status = kTrue, .reason = "Resolves", .message = "CRI finds every image by its names"};
+}
+
+/// The unit may be started once a boot, and has been.
+constexpr const char* kStartFirstBootAgain =
+    "systemctl reset-failed prebake-firstboot && systemctl start prebake-firstboot";
+
+Judgement claimed(const NodeFacts& facts) {
+    const IdentityFacts& identity = facts.identity;
+    if (!identity.problem.empty()) {
+        return {.status = kFalse,
+                .reason = "ClaimUnreadable",
+                .message = identity.problem,
+                .next_step = "prebake firstboot"};
+    }
+    const auto not_yet = [](const char* reason, const char* message,
+                            const std::string& next_step = kStartFirstBootAgain) {
+        return Judgement{
+            .status = kFalse, .reason = reason, .message = message, .next_step = next_step};
+    };
+    switch (identity.claim.state()) {
+        case v1::Claim::UNCLAIMED:
+            return not_yet("NotClaimed", "this machine has not taken an identity of its own");
+        case v1::Claim::SEALED:
+            // Claiming would unseal the builder, and its record does not tell it from a clone of
+            // it.
+            return not_yet("NotClaimed", "the machine is sealed, and no first boot has run since",
+                           std::string("shut it down if it is the builder; on a machine of its "
+                                       "image: ") +
+                               kStartFirstBootAgain);
+        case v1::Claim::CLAIMING:
+            return not_yet("ClaimIncomplete", "the first boot has begun and is not complete",
+                           "systemctl start prebake-online");
+        case v1::Claim::CLAIMED:
+            break;
+        case v1::Claim_State_Claim_State_INT_MIN_SENTINEL_DO_NOT_USE_:
+        case v1::Claim_State_Claim_State_INT_MAX_SENTINEL_DO_NOT_USE_:
+            return not_yet("NotClaimed", "the claim is in no known state");
+    }
+    const std::string& id = identity.claim.instance().id();
+    const std::string who = id.empty() ? "this machine" : id;
+    if (!identity.is_this_instance) {
+        return {.status = kFalse,
+                .reason = "AnotherInstance",
+                .message = "the identity of this machine is that of " + who,
+                .next_step = "prebake firstboot"};
+    }
+    return {.status = kTrue, .reason = "Claimed", .message = "claimed by " + who};
+}
+
+Judgement builder_identity_found(const std::vector<std::string>& paths) {
+    constexpr std::size_t kNamed = 3;
+    std::string named;
+    for (std::size_t i = 0; i < std::min(paths.size(), kNamed); ++i) {
+        named += (i == 0 ? "" : ", ") + paths[i];
+    }
+    if (paths.size() > kNamed) named += " and " + std::to_string(paths.size() - kNamed) + " more";
+    return {.status = kFalse,
+            .reason = "BuilderIdentityFound",
+            .message = "what identified the builder is still here: " + named,
+            .next_step =
+                "seal the builder before its snapshot; on this machine: prebake seal "
+                "--check names what to renew, then systemctl reload prebaked"};
+}
+
+Judgement sealed(const NodeFacts& facts) {
+    const v1::Claim& claim = facts.identity.claim;
+    if (!facts.identity.problem.empty()) {
+        return {.status = kUnknown, .reason = "ClaimUnreadable", .message = facts.identity.problem};
+    }
+    if (claim.state() == v1::Claim::SEALED) {
+        return {.status = kTrue, .reason = "Sealed", .message = "sealed, and not booted since"};
+    }
+    if (!facts.identity.builder_identities.empty()) {
+        return builder_identity_found(facts.identity.builder_identities);
+    }
+    if (claim.unsealed_in_place()) {
+        return {.status = kFalse,
+                .reason = "UnsealedInPlace",
+                .message = "the sealed machine itself was booted again",
+                .next_step = "seal it once more before it becomes an image: prebake seal"};
+    }
+    if (claim.state() != v1::Claim::CLAIMED) {
+        return {.status = kUnknown,
+                .reason = "NotClaimed",
+                .message = "known when this machine has claimed its identity"};
+    }
+    if (claim.has_cloned_from()) {
+        const std::string& id = claim.cloned_from().id();
+        return {.status = kTrue,
+                .reason = "RenewedClone",
+                .message = "cloned from " + (id.empty() ? std::string("a machine") : id) +
+                           ", which was not sealed; the identity was renewed on this one"};
+    }
+    return {.status = kTrue,
+            .reason = "FreshIdentity",
+            .message = "nothing identifies this machine as its builder"};
+}
+
+Judgement judge(std::string_view type, const NodeFacts& facts) {
+    if (type == kContainerdServing) return serving(facts);
+    if (type == kImagesPresent) return present(facts);
+    if (type == kImagesUnpacked) return unpacked(facts);
+    if (type == kImagesPinned) return pinned(facts);
+    if (type == kCriResolves) return resolves(facts);
+    if (type == kIdentityClaimed) return claimed(facts);
+    return sealed(facts);
+}
+
+}  // namespace
+
+const std::vector<std::string_view>& condition_types() {
+    static const std::vector<std::string_view> types{
+        kContainerdServing, kImagesPresent,   kImagesUnpacked, kImagesPinned,
+        kCriResolves,       kIdentityClaimed, kSealIntact};
+    return types;
+}
+
+std::vector<v1::Condition> evaluate(const NodeFacts& facts,
+                                    const std::vector<v1::Condition>& before,
+                                    const std::vector<std::string>& gates,
+                                    std::chrono::system_clock::time_point now) {
+    std::vector<v1::Condition> conditions;
+    for (const std::string_view type : condition_types()) {
+        Judgement judgement = judge(type, facts);
+        v1::Condition& condition = conditions.emplace_back();
+        condition.set_type(std::string(type));
+        condition.set_status(std::move(judgement.status));
+        condition.set_reason(std::move(judgement.reason));
+        condition.set_message(std::move(judgement.message));
+        condition.set_next_step(std::move(judgement.next_step));
+        condition.set_gates_readiness(std::find(gates.begin(), gates.end(), type) != gates.end());
+        const auto last = std::find_if(before.begin(), before.end(), [&](const v1::Condition& old) {
+            return old.type() == type && old.status() == condition.status();
+        });
+        *condition.mutable_last_transition_time() =
+            last == before.end() ? to_timestamp(now) : last->last_transition_time();
+    }
+    return conditions;
+}
+
+Verdict verdict_of(const std::vector<v1::Condition>& conditions, bool is_reconciled) {
+    const v1::Condition* first_gate = nullptr;
+    const v1::Condition* first_other = nullptr;
+    std::size_t amiss_count = 0;
+    for (const v1::Condition& condition : conditions) {
+        if (condition.status() == kTrue) continue;
+        ++amiss_count;
+        const v1::Condition*& first = condition.gates_readiness() ? first_gate : first_other;
+        if (first == nullptr) first = &condition;
+    }
+    const auto told = [&](const v1::Condition& condition) {
+        return condition.type() + ": " + condition.message() + and_more(amiss_count);
+    };
+    if (!is_reconciled) {
+        const v1::Condition* first = first_gate != nullptr ? first_gate : first_other;
+        return {.word = "starting",
+                .message = first != nullptr ? told(*first) : "the images are being checked"};
+    }
+    if (first_gate != nullptr) return {.word = "not_ready", .message = told(*first_gate)};
+    if (first_other != nullptr) {
+        return {.word = "degraded", .message = told(*first_other), .is_ready = true};
+    }
+    return {.word = "ready", .message = "everything that was baked is usable", .is_ready = true};
+}
+
+}  // namespace prebake::report

@@ -1,0 +1,91 @@
+#include "agent/store/labels.h"
+
+#include <set>
+
+namespace prebake::store {
+namespace {
+
+constexpr std::size_t kMaxLabelBytes = 4096;
+constexpr std::string_view kContentPrefix = "containerd.io/gc.ref.content.";
+
+/// The part of the label key behind "gc.ref.content.": children are counted per kind, from 0.
+std::string_view kind_prefix(oci::MediaKind kind) {
+    switch (kind) {
+        case oci::MediaKind::manifest:
+            return "m.";
+        case oci::MediaKind::layer_tar:
+        case oci::MediaKind::layer_gzip:
+        case oci::MediaKind::layer_zstd:
+        case oci::MediaKind::foreign_layer:
+            return "l.";
+        case oci::MediaKind::config:
+        case oci::MediaKind::index:
+        case oci::MediaKind::schema1:
+        case oci::MediaKind::other:
+            return "";
+    }
+    return "";
+}
+
+class ChildLabels {
+  public:
+    void add(const oci::Descriptor& child) {
+        const oci::MediaKind kind = oci::media_kind(child.media_type);
+        const bool is_config = kind == oci::MediaKind::config;
+        const std::string_view prefix = is_config ? "config" : kind_prefix(kind);
+        const std::size_t number = counts_[prefix]++;
+        std::string key = std::string(kContentPrefix) + std::string(prefix);
+        // The first config is plain "config"; everything else is numbered.
+        if (!is_config || number > 0) key += std::to_string(number);
+        labels_.emplace(std::move(key), child.digest.str());
+    }
+    Labels take() { return std::move(labels_); }
+
+  private:
+    std::map<std::string_view, std::size_t> counts_;
+    Labels labels_;
+};
+
+}  // namespace
+
+Labels gc_labels(const oci::Index& index) {
+    ChildLabels labels;
+    for (const oci::Descriptor& child : index.manifests) labels.add(child);
+    return labels.take();
+}
+
+Labels gc_labels(const oci::Manifest& manifest, LayerReferences layers) {
+    ChildLabels labels;
+    labels.add(manifest.config);
+    if (layers == LayerReferences::keep) {
+        for (const oci::Descriptor& layer : manifest.layers) labels.add(layer);
+    }
+    return labels.take();
+}
+
+std::string snapshot_gc_label(std::string_view snapshotter) {
+    return "containerd.io/gc.ref.snapshot." + std::string(snapshotter);
+}
+
+std::string source_label(const oci::Reference& repository) {
+    return "containerd.io/distribution.source." + repository.registry_host();
+}
+
+std::string source_value(std::string_view existing, const oci::Reference& repository) {
+    std::set<std::string, std::less<>> repositories{repository.repository};
+    for (std::string_view rest = existing; !rest.empty();) {
+        const std::size_t comma = rest.find(',');
+        repositories.emplace(rest.substr(0, comma));
+        rest = comma == std::string_view::npos ? std::string_view() : rest.substr(comma + 1);
+    }
+    std::string value;
+    for (const std::string& name : repositories) {
+        if (!value.empty()) value += ',';
+        value += name;
+    }
+    if (source_label(repository).size() + value.size() > kMaxLabelBytes)
+        return std::string(existing);
+    return value;
+}
+
+}  // namespace prebake::store

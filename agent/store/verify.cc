@@ -1,0 +1,345 @@
+#include "agent/store/verify.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <utility>
+
+#include "agent/base/error.h"
+#include "agent/base/sha256.h"
+#include "agent/base/wait.h"
+#include "agent/containerd/content.h"
+#include "agent/store/labels.h"
+#include "agent/store/names.h"
+#include "agent/store/record.h"
+#include "agent/store/store_view.h"
+
+namespace prebake::store {
+namespace {
+
+constexpr std::size_t kReadBytes = 1UL << 20;
+
+std::string bytes_text(std::uint64_t bytes) {
+    return std::to_string(bytes) + " bytes";
+}
+
+std::string label_text(const Labels& labels, const std::string& key) {
+    const auto found = labels.find(key);
+    return found == labels.end() ? "no such label" : "\"" + found->second + "\"";
+}
+
+/// True of what is no finding about one object: we were told to stop, or containerd does not
+/// answer.
+bool concerns_everything(const Error& error) {
+    return error.code() == Errc::cancelled || is_retryable(error.code());
+}
+
+/// The blobs that have to be there, with their sizes.
+std::map<std::string, std::uint64_t> blobs_of(const v1::BakedImage& image,
+                                              const v1::Placement& placement) {
+    std::map<std::string, std::uint64_t> blobs;
+    for (const v1::Document& index : image.indexes()) blobs[index.digest()] = index.size();
+    blobs[image.manifest().digest()] = image.manifest().size();
+    blobs[image.config().digest()] = image.config().size();
+    if (!placement.layers_kept()) return blobs;
+    for (const v1::Layer& layer : image.layers()) blobs[layer.digest()] = layer.size();
+    return blobs;
+}
+
+const std::string& snapshotter_for(const v1::Placement& placement, const VerifyOptions& options) {
+    const auto own = options.snapshotters.find(placement.namespace_());
+    if (own != options.snapshotters.end()) return own->second;
+    return options.snapshotter.empty() ? placement.snapshotter() : options.snapshotter;
+}
+
+/// Holds one image in one namespace against the store.
+class PlacementCheck {
+  public:
+    PlacementCheck(const v1::BakedImage& image, const v1::Placement& placement, StoreView& store,
+                   const VerifyOptions& options, Verification& result)
+        : image_(image),
+          placement_(placement),
+          ns_(placement.namespace_()),
+          snapshotter_(snapshotter_for(placement, options)),
+          store_(store),
+          result_(result) {}
+
+    void run() {
+        guarded("namespace",
+                [&] { held_ = &store_.holdings(ns_, placement_.unpacked() ? snapshotter_ : ""); });
+        if (held_ == nullptr) return;
+        guarded("names", [&] { check_names(); });
+        guarded("blobs", [&] { check_blobs(); });
+        guarded("references", [&] { check_references(); });
+        if (placement_.unpacked()) guarded("snapshots", [&] { check_snapshots(); });
+        if (placement_.cri_resolves() && store_.has_cri()) guarded("CRI", [&] { check_cri(); });
+    }
+
+  private:
+    /// What cannot be checked is a finding too, and ends this check alone.
+    template <typename Check>
+    void guarded(const std::string& what, Check check) {
+        try {
+            check();
+        } catch (const Error& error) {
+            if (concerns_everything(error)) throw;
+            report(FindingKind::unreadable, what, "", "an answer", error.message(),
+                   error.next_step());
+        }
+    }
+
+    /// The object of the finding is its kind in words and `subject`.
+    void report(FindingKind kind, const std::string& what, const std::string& subject,
+                std::string expected, std::string found, std::string next_step = {}) {
+        if (next_step.empty()) next_step = how_to_bake_again(image_, ns_);
+        result_.findings.push_back({.kind = kind,
+                                    .image = image_.name(),
+                                    .ns = ns_,
+                                    .object = subject.empty() ? what : what + " " + subject,
+                                    .subject = subject,
+                                    .expected = std::move(expected),
+                                    .found = std::move(found),
+                                    .next_step = std::move(next_step)});
+    }
+
+    void check_names() {
+        for (const std::string& name : placement_.names()) {
+            const auto held = held_->images.find(name);
+            if (held == held_->images.end()) {
+                report(FindingKind::name_missing, "name", name,
+                       "target " + image_.target().digest(), "no such name");
+                continue;
+            }
+            check_target(held->second);
+            if (ns_ != kCriNamespace) continue;
+            const Labels& labels = held->second.labels;
+            check_label(FindingKind::unmanaged, "name", name, labels, std::string(kManagedLabel),
+                        "managed");
+            if (!placement_.pinned()) continue;
+            check_label(FindingKind::unpinned, "name", name, labels, std::string(kPinnedLabel),
+                        "pinned");
+        }
+    }
+
+    void check_target(const containerd::Image& held) {
+        const v1::Document& target = image_.target();
+        if (held.target.digest.str() != target.digest()) {
+            report(FindingKind::name_moved, "name", held.name, "target " + target.digest(),
+                   "target " + held.target.digest.str(),
+                   "something pulled or tagged it anew: bake its list again to record the new "
+                   "one, or go back: " +
+                       how_to_bake_again(image_, ns_));
+        } else if (held.target.media_type != target.media_type() ||
+                   held.target.size != target.size()) {
+            report(FindingKind::name_moved, "name", held.name,
+                   target.media_type() + " of " + bytes_text(target.size()),
+                   held.target.media_type + " of " + bytes_text(held.target.size));
+        }
+    }
+
+    void check_label(FindingKind kind, const std::string& what, const std::string& subject,
+                     const Labels& labels, const std::string& key, const std::string& value) {
+        const auto found = labels.find(key);
+        if (found != labels.end() && found->second == value) return;
+        report(kind, what, subject, "label " + key + "=" + value, label_text(labels, key));
+    }
+
+    /// Null if there is no such blob. @throws Error usage for what is no digest.
+    const containerd::BlobInfo* find_blob(const std::string& digest) const {
+        const auto found = held_->blobs.find(oci::Digest::parse(digest).str());
+        return found == held_->blobs.end() ? nullptr : &found->second;
+    }
+
+    void check_blobs() {
+        for (const auto& [digest, size] : blobs_of(image_, placement_)) {
+            ++result_.blobs;
+            const containerd::BlobInfo* blob = find_blob(digest);
+            if (blob == nullptr) {
+                report(FindingKind::blob_missing, "blob", digest, bytes_text(size), "no such blob");
+            } else if (blob->size != size) {
+                report(FindingKind::blob_missing, "blob", digest, bytes_text(size),
+                       bytes_text(blob->size));
+            } else if (!store_.is_readable(ns_, *blob)) {
+                report(FindingKind::blob_missing, "blob", digest, bytes_text(size),
+                       "its file is gone or cut short");
+            }
+        }
+    }
+
+    void check_snapshots() {
+        std::string parent;
+        for (const v1::Layer& layer : image_.layers()) {
+            ++result_.snapshots;
+            check_snapshot(layer.chain_id(), parent);
+            parent = layer.chain_id();
+        }
+    }
+
+    void check_snapshot(const std::string& chain_id, const std::string& parent) {
+        const auto held = held_->snapshots.find(chain_id);
+        std::string expected = "committed";
+        std::string found;
+        if (held == held_->snapshots.end()) {
+            found = "no such snapshot";
+        } else if (held->second.kind != containerd::SnapshotKind::committed) {
+            found = "not committed";
+        } else if (held->second.parent != parent) {
+            expected = "parent \"" + parent + "\"";
+            found = "parent \"" + held->second.parent + "\"";
+        } else {
+            return;
+        }
+        report(FindingKind::snapshot_missing, "snapshot", chain_id, std::move(expected),
+               std::move(found));
+        result_.findings.back().object += " (" + snapshotter_ + ")";
+    }
+
+    /// The labels that keep the garbage collector from what the names do not point at themselves.
+    void check_references() {
+        std::string above;
+        for (const v1::Document& index : image_.indexes()) {
+            if (!above.empty()) require_references(above, {index.digest()});
+            above = index.digest();
+        }
+        const std::string& manifest = image_.manifest().digest();
+        if (!above.empty()) require_references(above, {manifest});
+        std::vector<std::string> children{image_.config().digest()};
+        if (placement_.layers_kept()) {
+            for (const v1::Layer& layer : image_.layers()) children.push_back(layer.digest());
+        }
+        require_references(manifest, children);
+        if (!placement_.unpacked() || image_.layers().empty()) return;
+        if (const containerd::BlobInfo* config = find_blob(image_.config().digest())) {
+            check_label(FindingKind::reference_missing, "blob", image_.config().digest(),
+                        config->labels, snapshot_gc_label(snapshotter_), image_.chain_id());
+        }
+    }
+
+    void require_references(const std::string& parent, const std::vector<std::string>& children) {
+        const containerd::BlobInfo* blob = find_blob(parent);
+        if (blob == nullptr) return;  // reported among the blobs
+        std::set<std::string> referred;
+        for (const auto& [key, value] : blob->labels) {
+            if (key.starts_with("containerd.io/gc.ref.content")) referred.insert(value);
+        }
+        for (const std::string& child : children) {
+            if (referred.contains(child)) continue;
+            report(FindingKind::reference_missing, "blob", parent,
+                   "a gc.ref.content label for " + child, "none");
+        }
+    }
+
+    void check_cri() {
+        const std::string& config = image_.config().digest();
+        for (const std::string& name : placement_.names()) {
+            const std::string id = store_.cri_image(name);
+            if (id == config) continue;
+            report(FindingKind::cri_unresolved, "CRI", name, "image " + config,
+                   id.empty() ? "no such image" : "image " + id,
+                   "a pod that asks for it would pull; see containerd's log, then " +
+                       how_to_bake_again(image_, ns_));
+        }
+    }
+
+    const v1::BakedImage& image_;
+    const v1::Placement& placement_;
+    const std::string& ns_;
+    const std::string& snapshotter_;
+    StoreView& store_;
+    Verification& result_;
+    const Holdings* held_ = nullptr;
+};
+
+/// Reads a blob to its end; what is wrong with it, or an empty string.
+std::string damage_of(const containerd::Content& content, const std::string& digest,
+                      Verification& result, const std::stop_token& stop) {
+    try {
+        const std::unique_ptr<Source> source = content.read(oci::Digest::parse(digest));
+        Sha256 hash;
+        std::vector<std::byte> buffer(kReadBytes);
+        while (const std::size_t got = source->read(buffer)) {
+            throw_if_stopped(stop);
+            hash.update(std::span(buffer).first(got));
+            result.bytes_read += got;
+        }
+        const std::string actual = oci::Digest(hash.finish()).str();
+        return actual == digest ? "" : "content with digest " + actual;
+    } catch (const Error& error) {
+        if (concerns_everything(error)) throw;
+        return "it cannot be read: " + error.message();
+    }
+}
+
+/// Reads each blob once, however many images and namespaces share it.
+class ContentCheck {
+  public:
+    ContentCheck(const containerd::Connection& connection, Verification& result)
+        : connection_(connection), result_(result) {}
+
+    void run(const v1::BakedImage& image, const v1::Placement& placement) {
+        const std::string& ns = placement.namespace_();
+        const containerd::Content content(connection_, {.ns = ns, .lease = {}});
+        for (const auto& [digest, size] : blobs_of(image, placement)) {
+            if (!read_.insert(digest).second || !is_there(content, digest)) continue;
+            const std::string damage = damage_of(content, digest, result_, connection_.stop());
+            if (damage.empty()) continue;
+            result_.findings.push_back({.kind = FindingKind::blob_missing,
+                                        .image = image.name(),
+                                        .ns = ns,
+                                        .object = "blob " + digest,
+                                        .subject = digest,
+                                        .expected = "content with this digest",
+                                        .found = damage,
+                                        .next_step = "delete it in every namespace (ctr -n " + ns +
+                                                     " content rm " + digest + "), then " +
+                                                     how_to_bake_again(image, ns)});
+        }
+    }
+
+  private:
+    /// What is missing, or is no digest, was reported already.
+    static bool is_there(const containerd::Content& content, const std::string& digest) {
+        try {
+            const auto info = content.info(oci::Digest::parse(digest));
+            return info && content.is_readable(*info);
+        } catch (const Error& error) {
+            if (concerns_everything(error)) throw;
+            return false;
+        }
+    }
+
+    const containerd::Connection& connection_;
+    Verification& result_;
+    std::set<std::string> read_;
+};
+
+bool is_wanted(const v1::Placement& placement, const VerifyOptions& options) {
+    const auto& wanted = options.namespaces;
+    return wanted.empty() ||
+           std::find(wanted.begin(), wanted.end(), placement.namespace_()) != wanted.end();
+}
+
+}  // namespace
+
+Verification verify(const v1::BakeRecord& record, const containerd::Connection& connection,
+                    const VerifyOptions& options) {
+    Verification result;
+    StoreView store(connection);
+    ContentCheck content(connection, result);
+    for (const v1::BakedImage& image : record.images()) {
+        bool is_counted = false;
+        for (const v1::Placement& placement : image.placements()) {
+            if (!is_wanted(placement, options)) continue;
+            is_counted = true;
+            PlacementCheck(image, placement, store, options, result).run();
+            if (options.depth == Depth::content) content.run(image, placement);
+        }
+        if (is_counted) ++result.images;
+    }
+    return result;
+}
+
+}  // namespace prebake::store

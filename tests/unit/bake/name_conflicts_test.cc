@@ -1,0 +1,100 @@
+#include "agent/bake/name_conflicts.h"
+
+#include <doctest/doctest.h>
+
+namespace prebake::bake {
+namespace {
+
+oci::Descriptor descriptor(const std::string& name) {
+    return {.media_type = "m",
+            .digest = oci::Digest::of(name),
+            .size = 1,
+            .annotations = {},
+            .platform = {}};
+}
+
+/// An image whose contents are told by `contents`: equal contents, equal digests.
+PlannedImage image(const std::string& name, const std::string& contents) {
+    PlannedImage planned;
+    planned.request = {.reference = oci::Reference::parse(name),
+                       .platform = oci::Platform::parse("linux/amd64"),
+                       .namespaces = {"k8s.io"},
+                       .aliases = {},
+                       .origin = name + " in the list"};
+    const oci::Descriptor manifest = descriptor(contents);
+    const oci::Descriptor config = descriptor(contents + " config");
+    planned.image = ResolvedImage{{.target = manifest,
+                                   .indexes = {},
+                                   .manifest = {.descriptor = manifest, .bytes = {}},
+                                   .config = {.descriptor = config, .bytes = {}},
+                                   .contents = {.media_type = "m", .config = config, .layers = {}},
+                                   .diff_ids = {},
+                                   .chain_ids = {}},
+                                  planned.request};
+    return planned;
+}
+
+PlannedImage with_alias(PlannedImage planned, const std::string& alias) {
+    planned.request.aliases.push_back(oci::Reference::parse(alias));
+    planned.image->request = planned.request;
+    return planned;
+}
+
+PlannedImage unpinned(PlannedImage planned) {
+    planned.request.pin = false;
+    planned.image->request = planned.request;
+    return planned;
+}
+
+TEST_CASE("an alias that is another image's name refuses both, and no third") {
+    std::vector<PlannedImage> images{with_alias(image("a:1", "A"), "b:1"), image("b:1", "B"),
+                                     image("c:1", "C")};
+    refuse_contradictions(images);
+    REQUIRE(images[0].problem);
+    REQUIRE(images[1].problem);
+    CHECK(images[0].problem->message().find("b:1 in the list") != std::string::npos);
+    CHECK(images[1].problem->message().find("a:1 in the list") != std::string::npos);
+    CHECK_FALSE(images[0].image);
+    CHECK_FALSE(images[2].problem);
+    CHECK(images[2].image);
+}
+
+TEST_CASE("the same image may be named twice") {
+    std::vector<PlannedImage> images{with_alias(image("a:1", "A"), "b:1"), image("b:1", "A")};
+    refuse_contradictions(images);
+    CHECK_FALSE(images[0].problem);
+    CHECK_FALSE(images[1].problem);
+}
+
+TEST_CASE("namespaces are apart") {
+    PlannedImage elsewhere = image("b:1", "B");
+    elsewhere.request.namespaces = {"moby"};
+    elsewhere.image->request = elsewhere.request;
+    std::vector<PlannedImage> images{with_alias(image("a:1", "A"), "b:1"), elsewhere};
+    refuse_contradictions(images);
+    CHECK_FALSE(images[0].problem);
+}
+
+TEST_CASE("an image that wants no pin leaves the names that it shares with one that does") {
+    const std::string config = oci::Digest::of("A config").str();
+    const auto pinned = pinned_names({unpinned(image("a:1", "A")), image("b:1", "A")}, {});
+    CHECK(pinned.contains({"k8s.io", config}));
+    CHECK(pinned.contains({"k8s.io", "docker.io/library/b:1"}));
+    CHECK_FALSE(pinned.contains({"k8s.io", "docker.io/library/a:1"}));
+}
+
+TEST_CASE("so does one that was pinned by an earlier bake, unless it is baked anew") {
+    v1::BakeRecord record;
+    v1::BakedImage& baked = *record.add_images();
+    baked.set_name("docker.io/library/b:1");
+    baked.set_platform("linux/amd64");
+    v1::Placement& placement = *baked.add_placements();
+    placement.set_namespace_("k8s.io");
+    placement.set_pinned(true);
+    placement.add_names("shared");
+    CHECK(pinned_names({unpinned(image("a:1", "A"))}, record).contains({"k8s.io", "shared"}));
+    CHECK_FALSE(pinned_names({unpinned(image("b:1", "A"))}, record).contains({"k8s.io", "shared"}));
+}
+
+}  // namespace
+}  // namespace prebake::bake

@@ -1,0 +1,122 @@
+#include "agent/daemon/ledger_keeper.h"
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <set>
+
+#include "agent/ledger/ledger_file.h"
+#include "tests/unit/temporary_directory.h"
+
+namespace prebake::daemon {
+namespace {
+
+const guard::ImageKey kKey{.image = "a", .ns = "k8s.io"};
+
+v1::Claim claim_of(const std::string& instance) {
+    v1::Claim claim;
+    claim.set_state(v1::Claim::CLAIMED);
+    claim.mutable_instance()->set_id(instance);
+    return claim;
+}
+
+guard::ProtectedImages images() {
+    v1::BakeRecord record;
+    v1::BakedImage& image = *record.add_images();
+    image.set_name(kKey.image);
+    v1::Placement& placement = *image.add_placements();
+    placement.set_namespace_(kKey.ns);
+    placement.set_pinned(true);
+    guard::ProtectedImages images;
+    images.set_record(record);
+    return images;
+}
+
+v1::Times ready_after(double seconds) {
+    v1::Times times;
+    *times.mutable_ready_at() = to_timestamp(Time(std::chrono::seconds(1000)));
+    times.set_kernel_to_ready_seconds(seconds);
+    return times;
+}
+
+/// One run of the daemon in which the budget took an image that was deleted then.
+void run_once(const std::filesystem::path& state_dir, guard::Journal& journal) {
+    LedgerKeeper keeper(state_dir, journal);
+    keeper.open(claim_of("i-1"));
+    guard::ProtectedImages own = images();
+    own.set_unpinned(kKey, true);
+    own.set_evicted(kKey, true);
+    keeper.note_times(ready_after(8));
+    REQUIRE(keeper.take_changed(own));
+    REQUIRE(keeper.save(own));
+}
+
+TEST_CASE("what the budget evicted is not forgotten when the daemon is restarted") {
+    const TemporaryDirectory directory;
+    guard::Journal journal({});
+    run_once(directory.path(), journal);
+    LedgerKeeper again(directory.path(), journal);
+    CHECK_FALSE(again.open(claim_of("i-1")));
+    guard::ProtectedImages own = images();
+    again.load_unpinned(own);
+    CHECK(own.unpinned() == std::set{kKey});
+    CHECK(own.evicted() == std::set{kKey});
+    CHECK_FALSE_MESSAGE(own.take_changed(), "it is in the file");
+}
+
+TEST_CASE("what another machine with this disk evicted is missing on this one") {
+    const TemporaryDirectory directory;
+    guard::Journal journal({});
+    run_once(directory.path(), journal);
+    LedgerKeeper again(directory.path(), journal);
+    CHECK(again.open(claim_of("i-2")));
+    guard::ProtectedImages own = images();
+    again.load_unpinned(own);
+    CHECK(own.unpinned().empty());
+}
+
+TEST_CASE("the time to ready is the boot's, not that of the daemon's last restart") {
+    const TemporaryDirectory directory;
+    guard::Journal journal({});
+    run_once(directory.path(), journal);
+    LedgerKeeper again(directory.path(), journal);
+    again.note_times(ready_after(5000));
+    CHECK(again.times().kernel_to_ready_seconds() == 8);
+
+    std::string warning;
+    v1::Ledger of_another_boot = ledger::read_ledger(directory.path(), warning);
+    of_another_boot.set_boot_id("another");
+    ledger::write_ledger(directory.path(), of_another_boot);
+    LedgerKeeper later(directory.path(), journal);
+    CHECK_FALSE(later.times().has_ready_at());
+}
+
+TEST_CASE("a clock that was ahead marks no gap in the future") {
+    const TemporaryDirectory directory;
+    guard::Journal journal({});
+    run_once(directory.path(), journal);
+    std::string warning;
+    v1::Ledger ahead = ledger::read_ledger(directory.path(), warning);
+    const Time now = std::chrono::system_clock::now();
+    *ahead.mutable_updated_at() = to_timestamp(now + std::chrono::hours(9));
+    ledger::write_ledger(directory.path(), ahead);
+    LedgerKeeper again(directory.path(), journal);
+    again.open(claim_of("i-1"));
+    again.end_gap(std::chrono::system_clock::now(), 0);
+    const v1::Ledger ledger = again.accounts().report();
+    REQUIRE(ledger.gaps_size() == 1);
+    CHECK(to_time(ledger.gaps(0).to()) < now + std::chrono::hours(1));
+    CHECK(to_time(ledger.updated_at()) < now + std::chrono::hours(1));
+}
+
+TEST_CASE("a claim that changes says that what runs is to be listed") {
+    const TemporaryDirectory directory;
+    guard::Journal journal({});
+    LedgerKeeper keeper(directory.path(), journal);
+    keeper.open({});
+    CHECK(keeper.open(claim_of("i-1")));
+    CHECK_FALSE(keeper.open(claim_of("i-1")));
+}
+
+}  // namespace
+}  // namespace prebake::daemon

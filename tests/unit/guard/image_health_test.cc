@@ -1,0 +1,186 @@
+#include "agent/guard/image_health.h"
+
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+using prebake::guard::health_of;
+using prebake::guard::ImageHealth;
+using prebake::guard::is_repairable;
+using prebake::guard::repair_of;
+using prebake::guard::repairable_of;
+using prebake::store::Finding;
+using prebake::store::FindingKind;
+namespace v1 = prebake::v1;
+
+namespace {
+
+const std::string kTag = "docker.io/library/a:1";
+const std::string kDigestName = "docker.io/library/a@sha256:t";
+const std::string kId = "sha256:c";
+
+v1::BakeRecord record() {
+    v1::BakeRecord record;
+    v1::BakedImage& image = *record.add_images();
+    image.set_name(kTag);
+    image.mutable_target()->set_digest("sha256:t");
+    image.mutable_config()->set_digest(kId);
+    for (const char* digest : {"sha256:l1", "sha256:l2"}) {
+        v1::Layer& layer = *image.add_layers();
+        layer.set_digest(digest);
+        layer.set_size(10);
+    }
+    v1::Placement& cri = *image.add_placements();
+    cri.set_namespace_("k8s.io");
+    for (const std::string& name : {kId, kDigestName, kTag}) cri.add_names(name);
+    cri.set_pinned(true);
+    cri.set_unpacked(true);
+    cri.set_layers_kept(true);
+    cri.set_cri_resolves(true);
+    v1::Placement& other = *image.add_placements();
+    other.set_namespace_("default");
+    other.add_names(kTag);
+    return record;
+}
+
+Finding found(FindingKind kind, const std::string& subject, const std::string& ns = "k8s.io") {
+    return {.kind = kind,
+            .image = kTag,
+            .ns = ns,
+            .object = "thing " + subject,
+            .subject = subject,
+            .expected = "so",
+            .found = "otherwise",
+            .next_step = "do this"};
+}
+
+/// What is wrong with it, a letter each: present, unpacked, pinned, resolved; moved.
+std::string letters(const ImageHealth& image) {
+    std::string text;
+    if (!image.is_present) text += 'p';
+    if (!image.is_unpacked) text += 'u';
+    if (!image.is_pinned) text += 'n';
+    if (!image.is_resolved) text += 'r';
+    if (image.is_moved) text += 'm';
+    return text;
+}
+
+}  // namespace
+
+TEST_CASE("health_of() says what the findings mean for the image") {
+    struct Row {
+        const char* name;
+        std::vector<Finding> findings;
+        std::string expected;
+    };
+    const std::vector<Row> rows{
+        {"none", {}, ""},
+        {"name gone", {found(FindingKind::name_missing, kTag)}, "p"},
+        {"config gone", {found(FindingKind::blob_missing, kId)}, "p"},
+        {"a layer that is unpacked is not needed",
+         {found(FindingKind::blob_missing, "sha256:l1")},
+         ""},
+        {"but it is when it has to be unpacked again",
+         {found(FindingKind::blob_missing, "sha256:l1"),
+          found(FindingKind::snapshot_missing, "sha256:chain")},
+         "pu"},
+        {"snapshot gone", {found(FindingKind::snapshot_missing, "sha256:chain")}, "u"},
+        {"unpinned", {found(FindingKind::unpinned, kTag)}, "n"},
+        {"not kept from garbage collection",
+         {found(FindingKind::reference_missing, "sha256:m")},
+         "n"},
+        {"unmanaged", {found(FindingKind::unmanaged, kTag)}, "r"},
+        {"CRI would pull", {found(FindingKind::cri_unresolved, kTag)}, "r"},
+        {"the tag was moved, and CRI knows it for another image",
+         {found(FindingKind::name_moved, kTag), found(FindingKind::cri_unresolved, kTag),
+          found(FindingKind::unpinned, kTag)},
+         "m"},
+        {"the tag was moved, and nobody wants the old image any more",
+         {found(FindingKind::name_moved, kTag), found(FindingKind::name_missing, kId),
+          found(FindingKind::blob_missing, kId), found(FindingKind::snapshot_missing, "x")},
+         "m"},
+        {"another name than the tag was moved",
+         {found(FindingKind::name_moved, kId), found(FindingKind::name_missing, kTag)},
+         "pm"},
+        {"another namespace's", {found(FindingKind::name_missing, kTag, "default")}, ""},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        const std::vector<ImageHealth> images = health_of(record(), row.findings);
+        REQUIRE(images.size() == 2);
+        CHECK(letters(images[0]) == row.expected);
+    }
+}
+
+TEST_CASE("what could not be checked counts against what it was about") {
+    struct Row {
+        std::string object;
+        std::string expected;
+    };
+    for (const Row& row :
+         {Row{"names", "p"}, Row{"blobs", "p"}, Row{"snapshots", "u"}, Row{"CRI", "r"}}) {
+        CAPTURE(row.object);
+        Finding finding = found(FindingKind::unreadable, "");
+        finding.object = row.object;
+        CHECK(letters(health_of(record(), {finding})[0]) == row.expected);
+        CHECK_FALSE(is_repairable(finding));
+    }
+}
+
+TEST_CASE("health_of() knows what the record wants, and names the finding that explains the rest") {
+    const std::vector<ImageHealth> images = health_of(
+        record(),
+        {found(FindingKind::cri_unresolved, kTag), found(FindingKind::blob_missing, kId)});
+    CHECK(images[0].wants_pin);
+    CHECK(images[0].wants_unpacked);
+    CHECK(images[0].wants_cri);
+    CHECK(images[0].bytes == 20);
+    CHECK(images[0].digest == "sha256:t");
+    CHECK(images[0].problem == "thing " + kId + ": otherwise, expected so");
+    CHECK(images[0].next_step == "do this");
+    CHECK_FALSE(images[0].is_usable());
+    CHECK(images[1].ns == "default");
+    CHECK_FALSE(images[1].wants_pin);
+    CHECK(images[1].is_usable());
+    CHECK(images[1].problem.empty());
+}
+
+TEST_CASE("a moved name is not repaired, nor what follows from its having been moved") {
+    const std::string other_tag = "docker.io/library/a:2";
+    v1::BakeRecord two_tags = record();
+    two_tags.mutable_images(0)->mutable_placements(0)->add_names(other_tag);
+    const std::vector<Finding> left = repairable_of(
+        two_tags, {found(FindingKind::name_moved, kTag), found(FindingKind::unpinned, kTag),
+                   found(FindingKind::cri_unresolved, kTag), found(FindingKind::unpinned, kId),
+                   found(FindingKind::name_missing, other_tag),
+                   found(FindingKind::unpinned, kTag, "default")});
+    REQUIRE(left.size() == 3);
+    CHECK(left[0].subject == kId);
+    CHECK(left[1].subject == other_tag);
+    CHECK(left[2].ns == "default");
+}
+
+TEST_CASE("what is left of an image whose tags were all moved may be deleted") {
+    const std::vector<Finding> left = repairable_of(
+        record(),
+        {found(FindingKind::name_moved, kTag), found(FindingKind::name_missing, kId),
+         found(FindingKind::name_missing, kDigestName), found(FindingKind::snapshot_missing, "x"),
+         found(FindingKind::name_missing, kTag, "default")});
+    REQUIRE(left.size() == 1);
+    CHECK(left[0].ns == "default");
+}
+
+TEST_CASE("repair_of() says once what was done") {
+    CHECK(repair_of({}, "native") == "");
+    CHECK(repair_of({found(FindingKind::unpinned, kTag), found(FindingKind::unpinned, kId)},
+                    "native") == "pinned again");
+    CHECK(repair_of(
+              {found(FindingKind::cri_unresolved, kTag), found(FindingKind::name_missing, kTag)},
+              "native") == "recreated the name");
+    CHECK(repair_of({found(FindingKind::reference_missing, "m"),
+                     found(FindingKind::snapshot_missing, "x")},
+                    "native") ==
+          "unpacked into native from its layers, protected its content from garbage collection");
+    CHECK(repair_of({found(FindingKind::cri_unresolved, kTag)}, "native") == "made CRI know it");
+}

@@ -1,0 +1,850 @@
+#include "agent/ledger/accounts.h"
+
+#include <doctest/doctest.h>
+
+#include <functional>
+
+#include "tests/unit/ledger/scripted_node.h"
+
+namespace prebake::ledger {
+namespace {
+
+using containerd::SnapshotKind;
+using tests::digest;
+using tests::ScriptedNode;
+using tests::seconds;
+using tests::Spec;
+
+constexpr const char* kCri = ScriptedNode::kCri;
+
+const Spec kApp{.name = "reg.io/app:1", .layers = {{"base", 100}, {"app", 20}}};
+const Spec kTool{.name = "reg.io/tool:1", .layers = {{"base", 100}, {"tool", 7}}};
+const Spec kAlien{.name = "reg.io/alien:1", .layers = {{"alien", 50}}};
+
+Spec named(Spec spec, const std::string& name) {
+    spec.name = name;
+    return spec;
+}
+
+struct Expected {
+    std::uint64_t hits = 0;
+    std::uint64_t partials = 0;
+    std::uint64_t misses = 0;
+    std::uint64_t served = 0;
+    std::uint64_t pulled = 0;
+    std::uint64_t pulls = 0;
+    std::string reason = {};
+};
+
+struct Case {
+    const char* name;
+    std::function<void(ScriptedNode&)> run;  ///< on a booted node with kApp baked
+    Spec about;
+    Expected expected;  ///< of that image
+};
+
+const Case kCases[] = {
+    {"a baked image is a hit",
+     [](ScriptedNode& node) { node.start(kCri, kApp, "c1"); },
+     kApp,
+     {.hits = 1, .served = 120}},
+    {"a layer is served once",
+     [](ScriptedNode& node) {
+         node.start(kCri, kApp, "c1");
+         node.start(kCri, kApp, "c2");
+     },
+     kApp,
+     {.hits = 2, .served = 120}},
+    {"shared layers are a part",
+     [](ScriptedNode& node) {
+         node.pull(kCri, kTool);
+         node.start(kCri, kTool, "c1");
+     },
+     kTool,
+     {.partials = 1, .served = 100, .pulled = 7, .pulls = 1, .reason = "never_listed"}},
+    {"shared layers that another image used first",
+     [](ScriptedNode& node) {
+         node.start(kCri, kApp, "c0");
+         node.pull(kCri, kTool);
+         node.start(kCri, kTool, "c1");
+     },
+     kTool,
+     {.partials = 1, .pulled = 7, .pulls = 1, .reason = "never_listed"}},
+    {"nothing of it was baked",
+     [](ScriptedNode& node) {
+         node.pull(kCri, kAlien);
+         node.start(kCri, kAlien, "c1");
+     },
+     kAlien,
+     {.misses = 1, .pulled = 50, .pulls = 1, .reason = "never_listed"}},
+    {"pulled again, the same digest: nothing is fetched, and it stays a hit",
+     [](ScriptedNode& node) {
+         node.pull(kCri, kApp);
+         node.start(kCri, kApp, "c1");
+     },
+     kApp,
+     {.hits = 1, .served = 120, .pulls = 1, .reason = "pulled_again"}},
+    {"deleted and pulled again",
+     [](ScriptedNode& node) {
+         node.remove(kCri, kApp);
+         node.pull(kCri, kApp);
+         node.start(kCri, kApp, "c1");
+     },
+     kApp,
+     {.misses = 1, .pulled = 120, .pulls = 1, .reason = "garbage_collected"}},
+    {"the reason outlives a later credential check",
+     [](ScriptedNode& node) {
+         node.remove(kCri, kApp);
+         node.pull(kCri, kApp);
+         node.pull(kCri, kApp);
+         node.start(kCri, kApp, "c1");
+     },
+     kApp,
+     {.misses = 1, .pulled = 120, .pulls = 2, .reason = "garbage_collected"}},
+    {"deleted, with one layer retained by a pulled image",
+     [](ScriptedNode& node) {
+         node.pull(kCri, kTool);
+         node.remove(kCri, kApp);
+         node.pull(kCri, kApp);
+         node.start(kCri, kApp, "c1");
+     },
+     kApp,
+     {.partials = 1, .served = 100, .pulled = 20, .pulls = 1, .reason = "garbage_collected"}},
+    {"unpacked again from retained blobs",
+     [](ScriptedNode& node) {
+         for (const v1::Layer& layer : kApp.parts()) {
+             node.stores[kCri].snapshots.erase(layer.chain_id());
+             node.accounts->snapshot_removed(kCri, layer.chain_id(), node.now);
+             node.tick();
+             node.unpack(kCri, layer.chain_id(), "extract-2-efgh " + layer.chain_id());
+         }
+         node.start(kCri, kApp, "c1");
+     },
+     kApp,
+     {.hits = 1, .served = 120}},
+    {"restored by ourselves",
+     [](ScriptedNode& node) {
+         node.remove(kCri, kApp);
+         node.tick();
+         node.put(kCri, kApp);
+         for (const v1::Layer& layer : kApp.parts()) {
+             node.unpack(kCri, layer.chain_id(), "extract-2-prebake-x " + layer.chain_id());
+         }
+         node.accounts->restored(node.holdings(kCri));
+         node.start(kCri, kApp, "c1");
+         node.pull(kCri, kApp);
+     },
+     kApp,
+     {.hits = 1, .served = 120, .pulls = 1, .reason = "pulled_again"}},
+    {"the snapshot was missing at the last listing",
+     [](ScriptedNode& node) {
+         node.is_deaf = true;
+         node.stores[kCri].snapshots.erase(kApp.top());
+         node.relist();
+         node.pull(kCri, kApp);
+         node.start(kCri, kApp, "c1");
+     },
+     kApp,
+     {.hits = 1, .served = 120, .pulls = 1, .reason = "snapshot_missing"}},
+    {"the tag moved",
+     [](ScriptedNode& node) {
+         const Spec moved = named(kAlien, kApp.name);
+         node.pull(kCri, moved);
+         node.start(kCri, moved, "c1");
+     },
+     named(kAlien, kApp.name),
+     {.misses = 1, .pulled = 50, .pulls = 1, .reason = "tag_moved"}},
+    {"the same image under another name, and the baked name is gone",
+     [](ScriptedNode& node) {
+         const Spec other = named(kApp, "mirror.io/app:1");
+         node.pull(kCri, other);
+         node.remove(kCri, kApp);
+         node.start(kCri, other, "c1");
+     },
+     named(kApp, "mirror.io/app:1"),
+     {.partials = 1, .served = 120, .pulls = 1, .reason = "other_name"}},
+    {"the same image under another name counts for the baked one",
+     [](ScriptedNode& node) {
+         const Spec other = named(kApp, "mirror.io/app:1");
+         node.pull(kCri, other);
+         node.start(kCri, other, "c1");
+     },
+     kApp,
+     {.hits = 1, .served = 120}},
+    {"two images of one chain that were not baked: the later",
+     [](ScriptedNode& node) {
+         node.pull(kCri, named(kAlien, "reg.io/z:1"));
+         node.pull(kCri, kAlien);
+         node.start(kCri, kAlien, "c1");
+     },
+     kAlien,
+     {.misses = 1, .pulls = 1, .reason = "never_listed"}},
+    {"the sandbox image that was there counts as baked",
+     [](ScriptedNode& node) {
+         node.accounts->set_sandbox("reg.io/pause:3");
+         node.start(kCri, named({.name = "", .layers = {{"pause", 3}}}, "reg.io/pause:3"), "c1");
+     },
+     {.name = "reg.io/pause:3", .layers = {{"pause", 3}}},
+     {.hits = 1, .served = 3}},
+    {"an unlisted image that was there before the boot",
+     [](ScriptedNode& node) {
+         node.start(kCri, {.name = "reg.io/pause:3", .layers = {{"pause", 3}}}, "c1");
+     },
+     {.name = "reg.io/pause:3", .layers = {{"pause", 3}}},
+     {.misses = 1, .reason = "never_listed"}},
+    {"pulled and its layers dropped after unpacking",
+     [](ScriptedNode& node) {
+         node.is_deaf = true;  // for the event of the image, which comes late
+         for (const v1::Layer& layer : kAlien.parts()) {
+             node.accounts->snapshot_committed(kCri, "extract-3-ijkl " + layer.chain_id(),
+                                               layer.chain_id(), node.now);
+         }
+         node.pull(kCri, kAlien);
+         node.stores[kCri].blobs.erase(digest("alien"));
+         node.is_deaf = false;
+         node.accounts->image_appeared(node.seen(kCri, kAlien), node.now);
+         node.start(kCri, kAlien, "c1");
+     },
+     kAlien,
+     {.misses = 1, .pulled = 50, .pulls = 1, .reason = "never_listed"}},
+    {"pulled while nobody listened",
+     [](ScriptedNode& node) {
+         node.is_deaf = true;
+         node.remove(kCri, kApp);
+         node.pull(kCri, kApp);
+         node.relist();
+         node.start(kCri, kApp, "c1");
+     },
+     kApp,
+     {.misses = 1, .pulled = 120, .pulls = 1, .reason = "pulled_again"}},
+    {"CRI's three names are one image and one pull",
+     [](ScriptedNode& node) {
+         node.pull(kCri, kAlien);
+         node.pull(kCri, named(kAlien, kAlien.contents().config().digest()));
+         node.pull(kCri, named(kAlien, "reg.io/alien@" + kAlien.target()));
+         node.start(kCri, kAlien, "c1");
+     },
+     kAlien,
+     {.misses = 1, .pulled = 50, .pulls = 1, .reason = "never_listed"}},
+};
+
+TEST_CASE("what a start is, and why") {
+    for (const Case& row : kCases) {
+        CAPTURE(row.name);
+        ScriptedNode node;
+        node.bake(kApp);
+        node.put(kCri, {.name = "reg.io/pause:3", .layers = {{"pause", 3}}});
+        node.boot();
+        row.run(node);
+        for (const bool is_restarted : {false, true}) {
+            CAPTURE(is_restarted);
+            if (is_restarted) CHECK(node.restart() == 0);
+            const v1::LedgerImage image = node.entry(row.about);
+            CHECK(image.hits() == row.expected.hits);
+            CHECK(image.partials() == row.expected.partials);
+            CHECK(image.misses() == row.expected.misses);
+            CHECK(image.starts() == image.hits() + image.partials() + image.misses());
+            CHECK(image.bytes_served() == row.expected.served);
+            CHECK(image.bytes_pulled() == row.expected.pulled);
+            CHECK(image.pulls() == row.expected.pulls);
+            CHECK(image.reason() == row.expected.reason);
+        }
+    }
+}
+
+TEST_CASE("a moved :latest, and an image that was baked for another namespace") {
+    const Spec latest = named(kApp, "reg.io/app:latest");
+    ScriptedNode node;
+    node.bake(latest, {"moby"});
+    node.boot();
+    const Spec moved = named(kAlien, latest.name);
+    node.pull("moby", moved);
+    CHECK(node.entry(moved, "moby").reason() == "latest_tag");
+    CHECK(node.pull(kCri, latest).empty());  // moby has its blobs
+    node.start(kCri, latest, "c1");
+    const v1::LedgerImage other = node.entry(latest, kCri);
+    CHECK(other.reason() == "other_namespace");
+    CHECK(other.partials() == 1);
+    CHECK(other.bytes_pulled() == 0);
+    CHECK(other.bytes_served() == 120);
+    CHECK_FALSE(other.baked());
+}
+
+TEST_CASE("what is no start") {
+    ScriptedNode node;
+    node.bake(kApp);
+    node.boot();
+    Accounts& accounts = *node.accounts;
+    const std::string base = kApp.contents().layers(0).chain_id();
+    CHECK(accounts.snapshot_prepared(kCri, "extract-1-x " + kApp.top(), kApp.top(), node.now) ==
+          StartOutcome::not_a_start);
+    CHECK(accounts.snapshot_prepared(kCri, "buildkit", base, node.now) ==
+          StartOutcome::not_a_start);
+    CHECK(accounts.snapshot_prepared(kCri, "c1", "", node.now) == StartOutcome::not_a_start);
+    CHECK(accounts.snapshot_prepared(kCri, "c1", "c0", node.now) == StartOutcome::not_a_start);
+    CHECK(accounts.snapshot_prepared(kCri, "c1", digest("?"), node.now) ==
+          StartOutcome::unknown_image);
+    CHECK(accounts.snapshot_prepared("default", "c1", kApp.top(), node.now) ==
+          StartOutcome::unknown_image);
+    CHECK(node.totals().starts() == 0);
+    CHECK(node.start(kCri, kApp, "c1") == StartOutcome::counted);
+    CHECK(node.start(kCri, kApp, "c1") == StartOutcome::not_a_start);
+    node.stop(kCri, "c1");
+    CHECK(node.start(kCri, kApp, "c1") == StartOutcome::counted);
+    CHECK(node.totals().hits() == 2);
+}
+
+TEST_CASE("Docker's containers count once") {
+    ScriptedNode node;
+    node.bake(kApp, {"moby"});
+    node.boot();
+    const auto prepare = [&](const std::string& key, const std::string& parent) {
+        return node.accounts->snapshot_prepared("moby", key, parent, node.tick());
+    };
+    CHECK(prepare("id-init-key", kApp.top()) == StartOutcome::counted);
+    node.accounts->snapshot_committed("moby", "id-init-key", "id-init", node.now);
+    CHECK(prepare("id", "id-init") == StartOutcome::not_a_start);
+    node.stores["moby"].snapshots["id-init"] = {
+        .at = node.now, .kind = SnapshotKind::committed, .parent = kApp.top()};
+    node.stores["moby"].snapshots["id"] = {
+        .at = node.now, .kind = SnapshotKind::active, .parent = "id-init"};
+    CHECK(node.relist() == 0);
+    CHECK(node.restart() == 0);
+    // Found by a listing, before the event of its preparation is read.
+    node.stores["moby"].snapshots["two-init"] = {
+        .at = node.now, .kind = SnapshotKind::committed, .parent = kApp.top()};
+    CHECK(node.relist() == 1);
+    CHECK(prepare("two-init-key", kApp.top()) == StartOutcome::not_a_start);
+    // Committed while nobody listened.
+    CHECK(prepare("three-init-key", kApp.top()) == StartOutcome::counted);
+    node.stores["moby"].snapshots["three-init"] = {
+        .at = node.now, .kind = SnapshotKind::committed, .parent = kApp.top()};
+    CHECK(node.relist() == 0);
+    CHECK(node.totals().hits() == 3);
+    node.accounts->snapshot_removed("moby", "id-init", node.now);
+    CHECK(node.accounts->stored().counted_size() == 2);
+}
+
+TEST_CASE("what stands on a chain of no image is no start, however it is found") {
+    ScriptedNode node;
+    node.boot();
+    CHECK(node.start(kCri, kAlien, "a builder's step") == StartOutcome::unknown_image);
+    CHECK(node.relist() == 0);
+    CHECK(node.restart() == 0);
+    CHECK(node.totals().starts() == 0);
+    CHECK(node.accounts->report().images_size() == 0);
+
+    // The image's record was written last, and is looked for when its start is not understood.
+    CHECK(node.start(kCri, kTool, "c1") == StartOutcome::unknown_image);
+    node.accounts->image_appeared(node.seen(kCri, kTool), std::nullopt);
+    CHECK(node.accounts->snapshot_prepared(kCri, "c1", kTool.top(), node.now) ==
+          StartOutcome::counted);
+    CHECK(node.entry(kTool).misses() == 1);
+    CHECK(node.totals().starts() == 1);
+}
+
+TEST_CASE("containers of the builder are none of the node, those since the boot are") {
+    ScriptedNode node;
+    node.bake(kApp);
+    node.start(kCri, kApp, "of the builder");
+    node.booted_at = node.tick(seconds(50));
+    node.start(kCri, kApp, "before the daemon");
+    node.accounts = std::make_unique<Accounts>(v1::Ledger());
+    node.accounts->open("i-1", "boot-1", node.booted_at, node.tick());
+    node.accounts->set_record(node.record);
+    CHECK(node.relist() == 1);
+    CHECK(node.totals().hits() == 1);
+    CHECK(node.accounts->stored().counted_size() == 2);
+    CHECK(node.accounts->report().counted_size() == 0);
+    CHECK(node.relist() == 0);
+}
+
+TEST_CASE("who looks at an image starts nothing") {
+    ScriptedNode node;
+    node.bake(kApp);
+    node.boot();
+    node.stores[kCri].snapshots["a mount"] = {
+        .at = node.tick(), .kind = SnapshotKind::view, .parent = kApp.top()};
+    CHECK(node.relist() == 0);
+    CHECK(node.restart() == 0);
+    CHECK(node.totals().starts() == 0);
+}
+
+TEST_CASE("a gap counts exactly the new ones") {
+    ScriptedNode node;
+    node.bake(kApp);
+    node.boot();
+    node.start(kCri, kApp, "c1");
+    node.start(kCri, kApp, "c2");
+    node.is_deaf = true;
+    node.stop(kCri, "c1");
+    node.start(kCri, kApp, "c3");
+    node.pull(kCri, kAlien);
+    node.start(kCri, kAlien, "c4");
+    CHECK(node.relist() == 2);
+    node.accounts->mark_gap(node.now, node.now - seconds(5), "events_overflowed", 2);
+    const v1::Ledger ledger = node.accounts->report();
+    CHECK(ledger.since_claim().hits() == 3);
+    CHECK(ledger.since_claim().misses() == 1);
+    CHECK(ledger.since_claim().bytes_pulled() == 50);
+    REQUIRE(ledger.gaps_size() == 1);
+    CHECK(ledger.gaps(0).found_after() == 2);
+    CHECK(to_time(ledger.gaps(0).from()) == to_time(ledger.gaps(0).to()));
+    for (int i = 0; i < 40; ++i) {
+        node.accounts->mark_gap(node.now, node.now, "gap " + std::to_string(i), 0);
+    }
+    CHECK(node.accounts->stored().gaps_size() == 32);
+    CHECK(node.accounts->stored().gaps(31).cause() == "gap 39");
+    CHECK(node.accounts->stored().gaps_total() == 41);
+}
+
+TEST_CASE("a new boot and a new claim") {
+    ScriptedNode node;
+    node.bake(kApp);
+    node.boot("i-1", "boot-1");
+    node.start(kCri, kApp, "c1");
+    node.stop(kCri, "c1");
+    node.boot("i-1", "boot-2");
+    node.start(kCri, kApp, "c2");
+    v1::Ledger ledger = node.accounts->report();
+    CHECK(ledger.since_claim().hits() == 2);
+    CHECK(ledger.boot().hits() == 1);
+    CHECK(ledger.boot().bytes_served() == 120);
+    CHECK(ledger.boot().byte_hit_ratio() == 1);
+    CHECK(ledger.since_claim().bytes_served() == 120);
+    CHECK(ledger.boot_id() == "boot-2");
+    node.boot("i-2", "boot-2");
+    ledger = node.accounts->report();
+    CHECK(ledger.since_claim().starts() == 0);
+    CHECK(ledger.images_size() == 0);
+    CHECK(to_time(ledger.since()) == node.now);
+    REQUIRE(ledger.never_used_size() == 1);
+    node.start(kCri, kApp, "c3");
+    CHECK(node.totals().bytes_served() == 120);
+}
+
+TEST_CASE("a boot's bytes are counted once, however often the daemon is restarted in it") {
+    ScriptedNode node;
+    node.bake(kApp);
+    node.bake(kTool);
+    node.boot("i-1", "boot-1");
+    node.start(kCri, kTool, "c1");
+    node.boot("i-1", "boot-2");
+    node.restart();
+    CHECK(node.accounts->report().boot().bytes_served() == 0);
+    node.start(kCri, kApp, "c2");
+    CHECK(node.accounts->report().boot().bytes_served() == 120);
+    CHECK(node.accounts->report().boot_layers_size() == 0);
+    node.restart();
+    node.start(kCri, kApp, "c3");
+    node.start(kCri, kTool, "c4");
+    const v1::Ledger ledger = node.accounts->report();
+    CHECK(ledger.boot().bytes_served() == 127);
+    CHECK(ledger.since_claim().bytes_served() == 127);
+    CHECK(node.accounts->stored().boot_layers_size() == 3);
+}
+
+TEST_CASE("a ledger that does not name the layers of its boot") {
+    ScriptedNode node;
+    node.bake(kApp);
+    node.boot("i-1", "boot-1");
+    node.start(kCri, kApp, "c1");
+    v1::Ledger old = node.accounts->stored();
+    old.clear_boot_layers();
+    node.accounts = std::make_unique<Accounts>(old);
+    node.attach();
+    node.start(kCri, kApp, "c2");
+    CHECK(node.accounts->report().boot().bytes_served() == 120);
+    node.boot("i-1", "boot-2");
+    node.start(kCri, kApp, "c3");
+    CHECK(node.accounts->report().boot().bytes_served() == 120);
+    CHECK(node.totals().bytes_served() == 120);
+}
+
+TEST_CASE("that a baked image was pulled again is known after a restart") {
+    ScriptedNode node;
+    node.bake(kApp);
+    node.bake(kTool);
+    node.boot();
+    node.remove(kCri, kApp);
+    node.pull(kCri, kApp);
+    node.restart();
+    node.start(kCri, kApp, "c1");
+    node.start(kCri, kTool, "c2");
+    CHECK(node.entry(kApp).partials() == 1);  // the base is kTool's too, and stayed
+    CHECK(node.entry(kTool).hits() == 1);
+    CHECK(node.totals().bytes_pulled() == 20);
+}
+
+TEST_CASE("what a bake brings while we watch is baked") {
+    ScriptedNode node;
+    node.bake(kApp);
+    node.boot();
+    node.tick();
+    node.bake(kAlien);
+    node.accounts->image_appeared(node.seen(kCri, kAlien), node.tick());
+    *node.record.mutable_images(1)->mutable_baked_at() = to_timestamp(node.tick());
+    node.accounts->set_record(node.record);
+    node.start(kCri, kAlien, "c1");
+    node.restart();
+    node.start(kCri, kAlien, "c2");
+    CHECK(node.entry(kAlien).hits() == 2);
+}
+
+TEST_CASE("a blob that another namespace has is not pulled") {
+    ScriptedNode node;
+    node.bake(kApp, {kCri, "moby"});
+    node.boot();
+    node.remove(kCri, kApp);
+    CHECK(node.pull(kCri, kApp).empty());
+    node.start(kCri, kApp, "c1");
+    CHECK(node.entry(kApp).hits() == 1);
+    CHECK(node.entry(kApp).reason() == "garbage_collected");
+    node.restart();
+    node.start(kCri, kApp, "c2");
+    CHECK(node.entry(kApp).hits() == 2);
+    CHECK(node.totals().bytes_pulled() == 0);
+}
+
+TEST_CASE("what is deleted and pulled every night counts every night") {
+    using Drops = ScriptedNode::Drops;
+    for (const Drops drops : {Drops::nothing, Drops::before_the_name, Drops::after_the_name}) {
+        CAPTURE(static_cast<int>(drops));
+        for (const bool is_told : {true, false}) {
+            CAPTURE(is_told);
+            ScriptedNode node;
+            node.bake(kApp);
+            node.boot();
+            node.drops = drops;
+            for (int night = 0; night < 3; ++night) {
+                node.is_deaf = !is_told;
+                node.remove(kCri, kAlien);
+                node.pull(kCri, kAlien);
+                CHECK(node.relist() == 0);
+                node.pull(kCri, kAlien);  // it is there
+            }
+            CHECK(node.restart() == 0);
+            CHECK(node.entry(kAlien).bytes_pulled() == 150);
+            CHECK(node.totals().bytes_pulled() == 150);
+        }
+    }
+}
+
+TEST_CASE("a pull that goes on while the daemon is restarted counts whole, and once") {
+    const Spec other{.name = "reg.io/other:1", .layers = {{"other", 3}}};
+    const Spec unlisted{.name = "reg.io/unlisted:1", .layers = {{"low", 100}, {"high", 20}}};
+    for (const Spec& pulled : {kApp, unlisted}) {
+        CAPTURE(pulled.name);
+        ScriptedNode node;
+        node.bake(kApp);
+        node.bake(other);
+        node.boot();
+        node.remove(kCri, pulled);
+        node.on_layer = [&] {
+            node.on_layer = nullptr;
+            // News of others come into the ledger, none of this pull.
+            node.pull(kCri, kAlien);
+            node.start(kCri, other, "c1");
+            node.restart();
+            node.restart();
+        };
+        node.pull(kCri, pulled);
+        node.start(kCri, pulled, "c2");
+        for (int i = 0; i < 2; ++i) {
+            CHECK(node.entry(pulled).bytes_pulled() == 120);
+            CHECK(node.entry(pulled).misses() == 1);
+            CHECK(node.totals().bytes_pulled() == 170);
+            CHECK(node.totals().starts() == 2);
+            node.restart();
+        }
+    }
+}
+
+TEST_CASE("a pull before a daemon that is stopped before it has listed anything") {
+    ScriptedNode node;
+    node.bake(kApp);
+    node.boot();
+    node.is_deaf = true;
+    node.remove(kCri, kApp);
+    node.pull(kCri, kApp);
+    node.pull(kCri, kAlien);
+    const auto reopen = [&] {
+        node.accounts = std::make_unique<Accounts>(node.accounts->stored());
+        node.accounts->open("i-1", "boot-1", node.booted_at, node.tick(seconds(7200)));
+        node.accounts->set_record(node.record);
+    };
+    reopen();
+    reopen();
+    node.restart();
+    node.start(kCri, kApp, "c1");
+    CHECK(node.entry(kApp).misses() == 1);
+    CHECK(node.totals().bytes_pulled() == 170);
+}
+
+TEST_CASE("what we made whole while a pull went on is not pulled after a restart") {
+    ScriptedNode node;
+    node.bake(kApp);
+    node.boot();
+    node.remove(kCri, kApp);
+    node.tick();
+    node.put(kCri, kApp);
+    node.accounts->restored(node.holdings(kCri));
+    node.pull(kCri, kAlien);
+    node.restart();
+    node.start(kCri, kApp, "c1");
+    CHECK(node.entry(kApp).hits() == 1);
+    CHECK(node.totals().bytes_pulled() == 50);
+}
+
+TEST_CASE("a clock that was ahead leaves no mark for good") {
+    ScriptedNode node;
+    node.bake(kApp);
+    node.boot();
+    const Time right = node.now;
+    node.tick(seconds(400'000'000));
+    node.pull(kCri, kAlien);
+    node.now = right;
+    node.restart();
+    CHECK(to_time(node.accounts->report().updated_at()) == node.now);
+    node.restart();
+    // What is pulled while the daemon is stopped is news again.
+    node.is_deaf = true;
+    node.remove(kCri, kApp);
+    node.pull(kCri, kApp);
+    node.restart();
+    node.start(kCri, kApp, "c1");
+    CHECK(node.entry(kApp).misses() == 1);
+    CHECK(node.entry(kApp).bytes_pulled() == 120);
+    CHECK(node.totals().bytes_pulled() == 170);
+}
+
+TEST_CASE("of more parts than the file keeps none counts twice") {
+    Spec large{.name = "reg.io/large:1", .layers = {}};
+    for (int i = 0; i < 2200; ++i) large.layers.emplace_back(std::to_string(i), 1);
+    ScriptedNode node;
+    node.boot();
+    node.pull(kCri, large);
+    CHECK(node.accounts->stored().settled_size() == 4096);
+    for (int i = 0; i < 2; ++i) node.restart();
+    CHECK(node.totals().bytes_pulled() == 2200);
+    node.tick(seconds(7200));
+    node.relist();
+    CHECK(node.accounts->stored().settled_size() == 0);
+    node.restart();
+    CHECK(node.totals().bytes_pulled() == 2200);
+}
+
+TEST_CASE("a ledger that does not say what is settled") {
+    ScriptedNode node;
+    node.bake(kApp);
+    node.boot();
+    node.pull(kCri, kAlien);
+    node.start(kCri, kAlien, "c1");
+    v1::Ledger old = node.accounts->stored();
+    old.clear_uncounted_since();
+    old.clear_settled();
+    node.tick();
+    node.is_deaf = true;
+    node.pull(kCri, kTool);
+    node.accounts = std::make_unique<Accounts>(old);
+    CHECK(node.attach() == 0);
+    CHECK(node.entry(kAlien).bytes_pulled() == 50);
+    CHECK(node.entry(kTool).bytes_pulled() == 7);
+}
+
+TEST_CASE("what another namespace still has is not pulled again") {
+    ScriptedNode node;
+    node.boot();
+    node.pull(kCri, kAlien);
+    CHECK(node.pull("moby", kAlien).empty());
+    node.remove(kCri, kAlien);
+    CHECK(node.pull(kCri, kAlien).empty());
+    node.remove("moby", kAlien);
+    CHECK(node.pull("moby", kAlien).empty());
+    CHECK(node.totals().bytes_pulled() == 50);
+    node.remove(kCri, kAlien);
+    node.remove("moby", kAlien);
+    CHECK(node.pull("moby", kAlien).size() == 1);
+    CHECK(node.totals().bytes_pulled() == 100);
+}
+
+TEST_CASE("a layer counts once, also when its snapshot is made after the image was named") {
+    ScriptedNode node;
+    node.boot();
+    node.stores[kCri].images[kAlien.name] = kAlien;
+    node.stores[kCri].blobs.emplace(digest("alien"), node.tick());
+    node.accounts->image_appeared(node.seen(kCri, kAlien), node.tick());
+    node.unpack(kCri, kAlien.top(), "extract-1-abcd " + kAlien.top());
+    node.drop_blobs(kCri, kAlien);
+    CHECK(node.relist() == 0);
+    node.accounts->image_appeared(node.seen(kCri, kAlien), node.tick());
+    CHECK(node.totals().bytes_pulled() == 50);
+    CHECK(node.restart() == 0);
+    CHECK(node.totals().bytes_pulled() == 50);
+}
+
+TEST_CASE("a deletion that a listing has overtaken deletes nothing") {
+    for (const bool has_blobs : {true, false}) {
+        CAPTURE(has_blobs);
+        ScriptedNode node;
+        node.boot();
+        if (!has_blobs) node.drops = ScriptedNode::Drops::before_the_name;
+        node.is_deaf = true;
+        const Time deleted_at = node.tick();
+        node.tick();
+        node.pull(kCri, kAlien);
+        node.relist();
+        node.accounts->blob_deleted(kCri, digest("alien"), deleted_at);
+        node.accounts->snapshot_removed(kCri, kAlien.top(), deleted_at);
+        node.relist();
+        node.pull(kCri, kAlien);
+        CHECK(node.totals().bytes_pulled() == 50);
+    }
+}
+
+TEST_CASE("layers that were not kept: a chain that is made anew was pulled") {
+    ScriptedNode node;
+    node.bake(kApp, {kCri}, false);
+    node.boot();
+    node.start(kCri, kApp, "c1");
+    node.stop(kCri, "c1");
+    node.remove(kCri, kApp);
+    node.pull(kCri, kApp);
+    node.start(kCri, kApp, "c2");
+    CHECK(node.entry(kApp).hits() == 1);
+    CHECK(node.entry(kApp).misses() == 1);
+    CHECK(node.entry(kApp).bytes_pulled() == 120);
+}
+
+TEST_CASE("a baked image that was not unpacked is learnt when it is") {
+    ScriptedNode node;
+    node.bake(kApp);
+    v1::BakedImage& baked = *node.record.mutable_images(0);
+    baked.clear_chain_id();
+    for (v1::Layer& layer : *baked.mutable_layers()) layer.clear_chain_id();
+    node.accounts->open("i-1", "boot-1", node.tick(seconds(9)), node.tick());
+    node.accounts->set_record(node.record);
+    CHECK(node.accounts->is_news(kCri, kApp.name, kApp.target()));
+    node.relist();
+    CHECK_FALSE(node.accounts->is_news(kCri, kApp.name, kApp.target()));
+    node.start(kCri, kApp, "c1");
+    CHECK(node.entry(kApp).hits() == 1);
+    CHECK(node.entry(kApp).pulls() == 0);
+}
+
+TEST_CASE("the clock is set back") {
+    ScriptedNode node;
+    node.bake(kApp);
+    node.boot();
+    node.pull(kCri, kAlien);
+    node.now -= seconds(3600);
+    node.start(kCri, kAlien, "c1");
+    node.start(kCri, kAlien, "c2");
+    const v1::LedgerImage image = node.entry(kAlien);
+    CHECK(image.misses() == 2);
+    CHECK(image.seconds_to_first_start() == 0);
+    CHECK(to_time(image.last_used_at()) >= to_time(image.first_used_at()));
+    node.now -= seconds(3600);
+    node.start(kCri, kAlien, "c3");
+    CHECK(to_time(node.entry(kAlien).last_used_at()) >=
+          to_time(node.entry(kAlien).first_used_at()));
+    CHECK(node.restart() == 0);
+    CHECK(node.totals().bytes_pulled() == 50);
+    CHECK(node.totals().misses() == 3);
+}
+
+TEST_CASE("from the event to the first start") {
+    ScriptedNode node;
+    node.boot();
+    node.pull(kCri, kAlien);
+    CHECK(to_time(node.entry(kAlien).appeared_at()) == node.now);
+    node.tick(seconds(4));
+    node.start(kCri, kAlien, "c1");
+    node.start(kCri, kAlien, "c2");
+    CHECK(node.entry(kAlien).seconds_to_first_start() == doctest::Approx(5));
+}
+
+TEST_CASE("what was baked and never used") {
+    const Spec alias = named(kApp, "reg.io/app:1.0");
+    ScriptedNode node;
+    node.bake(kTool);
+    node.bake(kApp);
+    node.bake(alias);
+    node.bake(kAlien);
+    node.boot();
+    CHECK(node.accounts->report().never_used_size() == 4);
+    node.start(kCri, kApp, "c1");
+    v1::Ledger ledger = node.accounts->report();
+    REQUIRE(ledger.never_used_size() == 2);
+    CHECK(ledger.never_used(0).name() == kTool.name);
+    CHECK(ledger.never_used(0).bytes() == 107);
+    CHECK(ledger.never_used(1).name() == kAlien.name);
+    CHECK(node.accounts->stored().never_used_size() == 0);
+    CHECK(ledger.since_claim().hit_ratio() == 1);
+    CHECK(ledger.since_claim().byte_hit_ratio() == 1);
+    CHECK(node.accounts->stored().since_claim().hit_ratio() == 0);
+    CHECK(node.accounts->usage(kCri, alias.name).starts == 1);
+    CHECK(node.accounts->usage(kCri, kTool.name).starts == 0);
+    CHECK(node.accounts->usage(kCri, kApp.name).last_used == node.now);
+}
+
+TEST_CASE("the least used of thousands fold into one") {
+    ScriptedNode node;
+    node.bake(kApp);
+    node.boot();
+    node.start(kCri, kApp, "c0");
+    for (int i = 0; i < 1100; ++i) {
+        const std::string id = std::to_string(i);
+        const Spec spec{.name = "reg.io/n" + id + ":1", .layers = {{"layer " + id, 1}}};
+        node.pull(kCri, spec);
+        node.start(kCri, spec, "one " + id);
+        if (i < 10) node.start(kCri, spec, "two " + id);
+    }
+    v1::Ledger ledger = node.accounts->report();
+    CHECK(ledger.images_size() == 1000);
+    CHECK(ledger.folded() == 101);
+    CHECK(ledger.other().misses() == 101);
+    CHECK(ledger.other().bytes_pulled() == 101);
+    CHECK(ledger.images(0).starts() == 2);
+    CHECK(ledger.since_claim().starts() == 1111);
+    CHECK(node.entry(kApp).hits() == 1);
+    const Spec folded{.name = "reg.io/n10:1", .layers = {{"layer 10", 1}}};
+    CHECK(node.entry(folded).starts() == 0);
+    node.start(kCri, folded, "three");
+    CHECK(node.entry(folded).misses() == 1);
+    CHECK(node.totals().starts() == 1112);
+    CHECK(node.restart() == 0);
+    CHECK(node.totals().starts() == 1112);
+    CHECK(node.totals().bytes_pulled() == 1100);
+}
+
+TEST_CASE("thousands of images are known at a time, no more") {
+    ScriptedNode node;
+    node.boot();
+    const auto spec = [](int i) {
+        return Spec{.name = "reg.io/n" + std::to_string(i) + ":1", .layers = {{"one", 1}}};
+    };
+    for (int i = 0; i < 4097; ++i) node.accounts->image_appeared(node.seen(kCri, spec(i)), {});
+    CHECK(node.accounts->is_news(kCri, spec(0).name, spec(0).target()));
+    CHECK_FALSE(node.accounts->is_news(kCri, spec(1).name, spec(1).target()));
+    CHECK_FALSE(node.accounts->is_news(kCri, spec(4096).name, spec(4096).target()));
+}
+
+TEST_CASE("changes, and pins that were set again") {
+    ScriptedNode node;
+    node.bake(kApp);
+    node.boot();
+    CHECK(node.accounts->take_changed());
+    CHECK_FALSE(node.accounts->take_changed());
+    node.accounts->snapshot_prepared(kCri, "c1", "c0", node.now);
+    node.accounts->snapshot_removed(kCri, "c9", node.now);
+    CHECK_FALSE(node.accounts->take_changed());
+    node.accounts->repinned(kCri, kApp.name);
+    CHECK(node.accounts->take_changed());
+    CHECK(node.entry(kApp).repins() == 1);
+    node.start(kCri, kApp, "c1");
+    CHECK(node.accounts->take_changed());
+}
+
+}  // namespace
+}  // namespace prebake::ledger

@@ -1,0 +1,310 @@
+#include "agent/report/conditions.h"
+
+#include <doctest/doctest.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+using prebake::guard::ImageHealth;
+using prebake::report::condition_types;
+using prebake::report::evaluate;
+using prebake::report::IdentityFacts;
+using prebake::report::NodeFacts;
+using prebake::report::Verdict;
+using prebake::report::verdict_of;
+namespace v1 = prebake::v1;
+
+namespace {
+
+using Time = std::chrono::system_clock::time_point;
+const Time kNow{std::chrono::seconds(1'000)};
+
+ImageHealth image(const std::string& name) {
+    return {.name = name,
+            .ns = "k8s.io",
+            .digest = "sha256:t",
+            .wants_pin = true,
+            .wants_unpacked = true,
+            .wants_cri = true,
+            .problem = {},
+            .next_step = {}};
+}
+
+/// Everything is as it should be.
+NodeFacts healthy() {
+    NodeFacts facts;
+    facts.is_serving = true;
+    facts.is_reconciled = true;
+    facts.has_cri = true;
+    facts.snapshotter = "overlayfs";
+    facts.images = {image("a"), image("b")};
+    facts.identity.claim.set_state(v1::Claim::CLAIMED);
+    facts.identity.claim.mutable_instance()->set_id("i-1");
+    return facts;
+}
+
+using Change = std::function<void(NodeFacts&)>;
+
+v1::Condition condition(const NodeFacts& facts, const std::string& type) {
+    for (const v1::Condition& found : evaluate(facts, {}, {}, kNow)) {
+        if (found.type() == type) return found;
+    }
+    return {};
+}
+
+std::vector<std::string> every_gate() {
+    return {condition_types().begin(), condition_types().end()};
+}
+
+Verdict verdict(const NodeFacts& facts, const std::vector<std::string>& gates) {
+    return verdict_of(evaluate(facts, {}, gates, kNow), facts.is_reconciled);
+}
+
+}  // namespace
+
+TEST_CASE("each condition has the status and the reason that the facts call for") {
+    const Change nothing = [](NodeFacts&) {};
+    const Change unchecked = [](NodeFacts& facts) { facts.is_reconciled = false; };
+    const Change no_record = [](NodeFacts& facts) { facts.record_problem = "it is damaged"; };
+    const Change away = [](NodeFacts& facts) {
+        facts.is_serving = false;
+        facts.serving_problem = "nobody listens";
+    };
+    struct Row {
+        const char* name;
+        const char* type;
+        Change change;
+        const char* expected;
+        const char* in_message;
+    };
+    const std::vector<Row> rows{
+        {"serving", "ContainerdServing", nothing, "True Serving", ""},
+        {"away", "ContainerdServing", away, "False NotAnswering", "nobody listens"},
+        {"present", "ImagesPresent", nothing, "True AllPresent", "2 images"},
+        {"not checked yet", "ImagesPresent", unchecked, "Unknown NotChecked", ""},
+        {"containerd away: what was known stays", "ImagesPresent", away, "True AllPresent", ""},
+        {"missing", "ImagesPresent",
+         [](NodeFacts& facts) {
+             facts.images[1].is_present = false;
+             facts.images[1].problem = "blob x: no such blob";
+         },
+         "False ImagesMissing", "b in k8s.io is not whole: blob x: no such blob"},
+        {"two missing", "ImagesPresent",
+         [](NodeFacts& facts) {
+             for (ImageHealth& each : facts.images) each.is_present = false;
+             facts.images.push_back(facts.images[0]);
+             facts.images.back().is_present = true;
+         },
+         "False ImagesMissing", "a in k8s.io (and 1 more)"},
+        {"all missing", "ImagesPresent",
+         [](NodeFacts& facts) {
+             for (ImageHealth& each : facts.images) each.is_present = false;
+             facts.content_directory = "/var/lib/containerd/content";
+         },
+         "False NothingLeft",
+         "none of the 2 baked images is in containerd's store any more "
+         "(/var/lib/containerd/content): its data were removed"},
+        {"the only one is missing", "ImagesPresent",
+         [](NodeFacts& facts) {
+             facts.images.resize(1);
+             facts.images[0].is_present = false;
+         },
+         "False ImagesMissing", "a in k8s.io is not whole"},
+        {"evicted is not missing", "ImagesPresent",
+         [](NodeFacts& facts) {
+             facts.images[1].is_present = false;
+             facts.images[1].is_evicted = true;
+         },
+         "True AllPresent", ""},
+        {"nothing baked", "ImagesPresent", [](NodeFacts& facts) { facts.images.clear(); },
+         "True NothingBaked", ""},
+        {"nothing baked, and no sandbox image", "ImagesPresent",
+         [](NodeFacts& facts) {
+             facts.images.clear();
+             facts.is_sandbox_missing = true;
+             facts.sandbox_image = "registry.k8s.io/pause:3.8";
+         },
+         "True NothingBaked", "CRI will pull its sandbox image registry.k8s.io/pause:3.8"},
+        {"no sandbox image", "ImagesPresent",
+         [](NodeFacts& facts) {
+             facts.is_sandbox_missing = true;
+             facts.sandbox_image = "registry.k8s.io/pause:3.8";
+         },
+         "False SandboxImageMissing", "registry.k8s.io/pause:3.8"},
+        {"no sandbox image, and nothing baked for pods", "ImagesPresent",
+         [](NodeFacts& facts) {
+             facts.is_sandbox_missing = true;
+             facts.sandbox_image = "registry.k8s.io/pause:3.8";
+             for (ImageHealth& each : facts.images) each.ns = "moby";
+         },
+         "True AllPresent", ""},
+        {"the baked sandbox image is gone", "ImagesPresent",
+         [](NodeFacts& facts) {
+             facts.images[1].is_sandbox = true;
+             facts.images[0].is_present = facts.images[1].is_present = false;
+             facts.images.push_back(facts.images[0]);
+             facts.images.back().is_present = true;
+         },
+         "False SandboxImageMissing", "sandbox image b"},
+        {"record", "ImagesPresent", no_record, "False RecordUnreadable", "it is damaged"},
+        {"unpacked", "ImagesUnpacked", nothing, "True Unpacked", "overlayfs"},
+        {"packed", "ImagesUnpacked", [](NodeFacts& facts) { facts.images[0].is_unpacked = false; },
+         "False NotUnpacked", "a in k8s.io is not unpacked in the snapshotter overlayfs"},
+        {"not to be unpacked", "ImagesUnpacked",
+         [](NodeFacts& facts) {
+             facts.images[0].is_unpacked = facts.images[0].wants_unpacked = false;
+         },
+         "True Unpacked", ""},
+        {"record, unpacked", "ImagesUnpacked", no_record, "Unknown RecordUnreadable", ""},
+        {"unpacking not checked", "ImagesUnpacked", unchecked, "Unknown NotChecked", ""},
+        {"pinned", "ImagesPinned", nothing, "True Pinned", ""},
+        {"pin lost", "ImagesPinned", [](NodeFacts& facts) { facts.images[0].is_pinned = false; },
+         "False PinLost", "a in k8s.io"},
+        {"unpinned by the budget", "ImagesPinned",
+         [](NodeFacts& facts) {
+             facts.images[0].is_unpinned_by_budget = true;
+             facts.images[0].is_pinned = false;
+         },
+         "True UnpinnedByBudget", "1 image not pinned"},
+        {"one by the budget, one lost", "ImagesPinned",
+         [](NodeFacts& facts) {
+             facts.images[0].is_unpinned_by_budget = true;
+             facts.images[1].is_pinned = false;
+         },
+         "False PinLost", "b in k8s.io"},
+        {"resolves", "CriResolves", nothing, "True Resolves", ""},
+        {"resolves not", "CriResolves",
+         [](NodeFacts& facts) { facts.images[0].is_resolved = false; }, "False NotResolved",
+         "a in k8s.io would be pulled"},
+        {"no CRI", "CriResolves",
+         [](NodeFacts& facts) {
+             facts.has_cri = false;
+             facts.images[0].is_resolved = false;
+         },
+         "True NoCri", ""},
+        {"claimed", "IdentityClaimed", nothing, "True Claimed", "i-1"},
+        {"claimed by another", "IdentityClaimed",
+         [](NodeFacts& facts) { facts.identity.is_this_instance = false; }, "False AnotherInstance",
+         "i-1"},
+        {"unclaimed", "IdentityClaimed",
+         [](NodeFacts& facts) { facts.identity.claim.set_state(v1::Claim::UNCLAIMED); },
+         "False NotClaimed", ""},
+        {"sealed is not claimed", "IdentityClaimed",
+         [](NodeFacts& facts) { facts.identity.claim.set_state(v1::Claim::SEALED); },
+         "False NotClaimed", ""},
+        {"claiming", "IdentityClaimed",
+         [](NodeFacts& facts) { facts.identity.claim.set_state(v1::Claim::CLAIMING); },
+         "False ClaimIncomplete", ""},
+        {"claim unreadable", "IdentityClaimed",
+         [](NodeFacts& facts) { facts.identity.problem = "of a later version"; },
+         "False ClaimUnreadable", "of a later version"},
+        {"fresh", "SealIntact", nothing, "True FreshIdentity", ""},
+        {"sealed", "SealIntact",
+         [](NodeFacts& facts) { facts.identity.claim.set_state(v1::Claim::SEALED); }, "True Sealed",
+         ""},
+        {"unsealed in place", "SealIntact",
+         [](NodeFacts& facts) { facts.identity.claim.set_unsealed_in_place(true); },
+         "False UnsealedInPlace", ""},
+        {"builder's identity", "SealIntact",
+         [](NodeFacts& facts) {
+             facts.identity.builder_identities = {"/etc/a", "/etc/b", "/etc/c", "/etc/d"};
+         },
+         "False BuilderIdentityFound", "/etc/a, /etc/b, /etc/c and 1 more"},
+        {"not claimed: unknown", "SealIntact",
+         [](NodeFacts& facts) { facts.identity.claim.set_state(v1::Claim::UNCLAIMED); },
+         "Unknown NotClaimed", ""},
+        {"renewed clone", "SealIntact",
+         [](NodeFacts& facts) { facts.identity.claim.mutable_cloned_from()->set_id("i-0"); },
+         "True RenewedClone", "i-0"},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        NodeFacts facts = healthy();
+        row.change(facts);
+        const v1::Condition found = condition(facts, row.type);
+        CHECK(found.status() + " " + found.reason() == row.expected);
+        CHECK_MESSAGE(found.message().find(row.in_message) != std::string::npos, found.message());
+        // What is wrong comes with what to do; what is not known yet needs only time.
+        CHECK((found.status() != "False" || !found.next_step().empty()));
+    }
+}
+
+TEST_CASE("the sealed builder is not told to claim an identity") {
+    NodeFacts facts = healthy();
+    facts.identity.claim.set_state(v1::Claim::SEALED);
+    CHECK(condition(facts, "IdentityClaimed").next_step().starts_with("shut it down if"));
+}
+
+TEST_CASE("conditions come in one order, say whether they gate, and remember their transition") {
+    const Time later = kNow + std::chrono::seconds(60);
+    NodeFacts facts = healthy();
+    const std::vector<v1::Condition> before = evaluate(facts, {}, {"ImagesPinned"}, kNow);
+    REQUIRE(before.size() == condition_types().size());
+    for (std::size_t i = 0; i < before.size(); ++i) {
+        CHECK(before[i].type() == condition_types()[i]);
+        CHECK(before[i].gates_readiness() == (before[i].type() == "ImagesPinned"));
+        CHECK(before[i].last_transition_time().seconds() == 1'000);
+    }
+    facts.images[0].is_pinned = false;
+    facts.has_cri = false;  // another reason, the same status
+    for (const v1::Condition& after : evaluate(facts, before, {}, later)) {
+        CAPTURE(after.type());
+        CHECK(after.last_transition_time().seconds() ==
+              (after.type() == "ImagesPinned" ? 1'060 : 1'000));
+    }
+}
+
+TEST_CASE("the verdict is the worst that the conditions allow") {
+    const Change pin_lost = [](NodeFacts& facts) { facts.images[0].is_pinned = false; };
+    struct Row {
+        const char* name;
+        Change change;
+        std::vector<std::string> gates;
+        const char* expected;
+        bool is_ready;
+        const char* in_message;
+    };
+    const std::vector<Row> rows{
+        {"ready", [](NodeFacts&) {}, every_gate(), "ready", true, "usable"},
+        {"a gate", pin_lost, {"ImagesPinned"}, "not_ready", false, "ImagesPinned: a in k8s.io"},
+        {"no gate", pin_lost, {"ImagesPresent"}, "degraded", true, "ImagesPinned"},
+        {"unknown is not true",
+         [](NodeFacts& facts) { facts.identity.claim.set_state(v1::Claim::UNCLAIMED); },
+         {"SealIntact"},
+         "not_ready",
+         false,
+         "SealIntact"},
+        {"the gate is named, and how many more",
+         [&](NodeFacts& facts) {
+             pin_lost(facts);
+             facts.is_serving = false;
+         },
+         {"ImagesPinned"},
+         "not_ready",
+         false,
+         "and 1 more"},
+        {"starting",
+         [](NodeFacts& facts) {
+             facts.is_reconciled = false;
+             facts.is_serving = false;
+             facts.serving_problem = "nobody listens";
+         },
+         every_gate(), "starting", false, "nobody listens"},
+        {"starting without any gate",
+         [](NodeFacts& facts) { facts.is_reconciled = false; },
+         {},
+         "starting",
+         false,
+         "checked"},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        NodeFacts facts = healthy();
+        row.change(facts);
+        const Verdict found = verdict(facts, row.gates);
+        CHECK(found.word == row.expected);
+        CHECK(found.is_ready == row.is_ready);
+        CHECK_MESSAGE(found.message.find(row.in_message) != std::string::npos, found.message);
+    }
+}
