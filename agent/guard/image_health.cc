@@ -117,15 +117,27 @@ class Judge {
                 health.is_pinned = false;
                 return;
             case FindingKind::unreadable:
-                if (finding.object == "CRI") {
-                    health.is_resolved = false;
-                } else if (finding.object == "snapshots") {
-                    health.is_unpacked = false;
-                } else {
-                    health.is_present = false;
-                }
+                weigh_failed(health, finding.check);
                 return;
             case FindingKind::name_moved:
+                return;
+        }
+    }
+
+    /// A check that failed counts against what it was about.
+    static void weigh_failed(ImageHealth& health, store::Check check) {
+        switch (check) {
+            case store::Check::holdings:
+            case store::Check::names:
+            case store::Check::blobs:
+            case store::Check::references:
+                health.is_present = false;
+                return;
+            case store::Check::snapshots:
+                health.is_unpacked = false;
+                return;
+            case store::Check::cri:
+                health.is_resolved = false;
                 return;
         }
     }

@@ -37,6 +37,25 @@ bool concerns_everything(const Error& error) {
     return error.code() == Errc::cancelled || is_retryable(error.code());
 }
 
+/// What the object of a finding says when the whole check failed.
+std::string object_of(Check check) {
+    switch (check) {
+        case Check::holdings:
+            return "namespace";
+        case Check::names:
+            return "names";
+        case Check::blobs:
+            return "blobs";
+        case Check::references:
+            return "references";
+        case Check::snapshots:
+            return "snapshots";
+        case Check::cri:
+            return "CRI";
+    }
+    return "";
+}
+
 /// The blobs that have to be there, with their sizes.
 std::map<std::string, std::uint64_t> blobs_of(const v1::BakedImage& image,
                                               const v1::Placement& placement) {
@@ -68,25 +87,29 @@ class PlacementCheck {
           result_(result) {}
 
     void run() {
-        guarded("namespace",
-                [&] { held_ = &store_.holdings(ns_, placement_.unpacked() ? snapshotter_ : ""); });
+        run_check(Check::holdings, [&] {
+            held_ = &store_.holdings(ns_, placement_.unpacked() ? snapshotter_ : "");
+        });
         if (held_ == nullptr) return;
-        guarded("names", [&] { check_names(); });
-        guarded("blobs", [&] { check_blobs(); });
-        guarded("references", [&] { check_references(); });
-        if (placement_.unpacked()) guarded("snapshots", [&] { check_snapshots(); });
-        if (placement_.cri_resolves() && store_.has_cri()) guarded("CRI", [&] { check_cri(); });
+        run_check(Check::names, [&] { check_names(); });
+        run_check(Check::blobs, [&] { check_blobs(); });
+        run_check(Check::references, [&] { check_references(); });
+        if (placement_.unpacked()) run_check(Check::snapshots, [&] { check_snapshots(); });
+        if (placement_.cri_resolves() && store_.has_cri()) {
+            run_check(Check::cri, [&] { check_cri(); });
+        }
     }
 
   private:
-    /// What cannot be checked is a finding too, and ends this check alone.
-    template <typename Check>
-    void guarded(const std::string& what, Check check) {
+    /// A check that fails is a finding too; the other checks still run.
+    template <typename Work>
+    void run_check(Check check, Work work) {
+        check_ = check;
         try {
-            check();
+            work();
         } catch (const Error& error) {
             if (concerns_everything(error)) throw;
-            report(FindingKind::unreadable, what, "", "an answer", error.message(),
+            report(FindingKind::unreadable, object_of(check), "", "an answer", error.message(),
                    error.next_step());
         }
     }
@@ -96,6 +119,7 @@ class PlacementCheck {
                 std::string expected, std::string found, std::string next_step = {}) {
         if (next_step.empty()) next_step = how_to_bake_again(image_, ns_);
         result_.findings.push_back({.kind = kind,
+                                    .check = check_,
                                     .image = image_.name(),
                                     .ns = ns_,
                                     .object = subject.empty() ? what : what + " " + subject,
@@ -251,6 +275,7 @@ class PlacementCheck {
     StoreView& store_;
     Verification& result_;
     const Holdings* held_ = nullptr;
+    Check check_ = Check::holdings;  ///< the one that is running
 };
 
 /// Reads a blob to its end; what is wrong with it, or an empty string.
@@ -287,6 +312,7 @@ class ContentCheck {
             const std::string damage = damage_of(content, digest, result_, connection_.stop());
             if (damage.empty()) continue;
             result_.findings.push_back({.kind = FindingKind::blob_missing,
+                                        .check = Check::blobs,
                                         .image = image.name(),
                                         .ns = ns,
                                         .object = "blob " + digest,

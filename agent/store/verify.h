@@ -23,9 +23,20 @@ enum class FindingKind {
     unreadable,         ///< it could not be checked
 };
 
+/// The check that led to a finding.
+enum class Check {
+    holdings,  ///< reading what the namespace holds
+    names,
+    blobs,
+    references,
+    snapshots,
+    cri,
+};
+
 /// Something that is not as the bake record says.
 struct Finding {
     FindingKind kind = FindingKind::unreadable;
+    Check check = Check::holdings;  ///< with FindingKind::unreadable: the one that failed
     std::string image;
     std::string ns;
     std::string object;   ///< "name …", "blob …", "snapshot …", "CRI …"

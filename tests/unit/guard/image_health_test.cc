@@ -10,6 +10,7 @@ using prebake::guard::ImageHealth;
 using prebake::guard::is_repairable;
 using prebake::guard::repair_of;
 using prebake::guard::repairable_of;
+using prebake::store::Check;
 using prebake::store::Finding;
 using prebake::store::FindingKind;
 namespace v1 = prebake::v1;
@@ -46,6 +47,7 @@ v1::BakeRecord record() {
 
 Finding found(FindingKind kind, const std::string& subject, const std::string& ns = "k8s.io") {
     return {.kind = kind,
+            .check = Check::names,
             .image = kTag,
             .ns = ns,
             .object = "thing " + subject,
@@ -113,16 +115,19 @@ TEST_CASE("health_of() says what the findings mean for the image") {
     }
 }
 
-TEST_CASE("what could not be checked counts against what it was about") {
+TEST_CASE("a check that failed counts against what it was about") {
     struct Row {
-        std::string object;
+        const char* name;
+        Check check;
         std::string expected;
     };
     for (const Row& row :
-         {Row{"names", "p"}, Row{"blobs", "p"}, Row{"snapshots", "u"}, Row{"CRI", "r"}}) {
-        CAPTURE(row.object);
+         {Row{"holdings", Check::holdings, "p"}, Row{"names", Check::names, "p"},
+          Row{"blobs", Check::blobs, "p"}, Row{"references", Check::references, "p"},
+          Row{"snapshots", Check::snapshots, "u"}, Row{"CRI", Check::cri, "r"}}) {
+        CAPTURE(row.name);
         Finding finding = found(FindingKind::unreadable, "");
-        finding.object = row.object;
+        finding.check = row.check;
         CHECK(letters(health_of(record(), {finding})[0]) == row.expected);
         CHECK_FALSE(is_repairable(finding));
     }
