@@ -10,7 +10,7 @@ import sys
 import tempfile
 
 COMPLETIONS = pathlib.Path(__file__).resolve().parents[2] / "packaging/completions"
-SECONDS = 60
+SECONDS = 600  # for one shell; a limit for hangs
 
 COMMANDS = {"plan", "bake", "verify", "seal", "firstboot", "status", "daemon", "kubelet-config"}
 
@@ -42,28 +42,39 @@ ROWS = (
     ("prebake kubelet-config --k", {"--kubernetes", "--kubelet-root"}, {"--check"}),
 )
 
-# As readline calls a completion: the line is split into words, and "=" is a word.
+# Each shell starts once and completes all lines. It ends what it offers for a line with this line.
+END_OF_LINE = "\x1e"
+
+# As readline calls a completion: the line is split into words, and "=" is a word. \x1f ends a word.
 BASH = r"""
 source "$1/prebake.bash"
 complete -p prebake | grep -q -- '-F _prebake prebake' || exit 1
-COMP_WORDS=("${@:2}")
-COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
-_prebake
-for word in "${COMPREPLY[@]}"; do
-    if [ -d "$word" ]; then echo "$word/"; else echo "$word"; fi
+for line in "${@:2}"; do
+    mapfile -t -d $'\x1f' COMP_WORDS < <(printf %s "$line")
+    COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+    COMPREPLY=()
+    _prebake
+    for word in "${COMPREPLY[@]}"; do
+        if [ -d "$word" ]; then echo "$word/"; else echo "$word"; fi
+    done
+    echo $'\x1e'
 done
 """
 
 FISH = r"""
 source $argv[1]/prebake.fish
-complete -C $argv[2] | string split --fields 1 \t
+for line in $argv[2..-1]
+    complete -C $line | string split --fields 1 \t
+    echo \x1e
+end
 true # string fails if there was nothing to split
 """
 
 # A shell in its own terminal, in which a key completes and prints what compadd got. Calls that only
-# query matches (-O, -A, -D) are passed through.
+# query matches (-O, -A, -D) are passed through. Matches are not listed: a long list asks first.
 ZSH_INSIDE = r"""
 PS1= PS2=
+setopt NO_AUTO_LIST NO_AUTO_MENU
 fpath=($COMPLETIONS $fpath)
 autoload -Uz compinit
 compinit -u -D
@@ -93,41 +104,47 @@ zmodload zsh/zpty
 zpty inside zsh -f -i
 zpty -w inside "source $1"
 zpty -r -m inside line '*READY-TO-COMPLETE*'
-zpty -w -n inside "$2"$'\x14'
-zpty -r -m inside line '*THE-END*'
-print -r -- "$line"
+for typed in "${@:2}"; do
+    zpty -w -n inside "$typed"$'\x14'
+    zpty -r -m inside line '*THE-END*'
+    print -r -- "$line"
+    print $'\x1e'
+done
 zpty -d inside
 """
 
 
 def run(arguments, directory, environment):
+    """What a shell offers for each line."""
     result = subprocess.run(arguments, cwd=directory, env=environment, capture_output=True,
                             text=True, timeout=SECONDS, check=False)
-    if result.returncode != 0 or result.stderr:
-        raise SystemExit(f"completions: {arguments[0]} ended with {result.returncode}: "
-                         f"{result.stderr or result.stdout}")
-    return result.stdout
+    parts = result.stdout.split(END_OF_LINE)[:-1]
+    if result.returncode != 0 or result.stderr or len(parts) != len(ROWS):
+        raise SystemExit(f"completions: {arguments[0]} ended with {result.returncode} after "
+                         f"{len(parts)} of {len(ROWS)} lines: {result.stderr or result.stdout}")
+    return parts
 
 
-def offered_by_bash(line, directory, environment):
-    words = [word for part in line.split(" ") for word in re.split("(=)", part)]
-    arguments = ["bash", "--norc", "-c", BASH, "bash", COMPLETIONS, *words]
-    output = run(arguments, directory, environment)
-    return {word.rpartition(",")[2] for word in output.split()}
+def offered_by_bash(lines, directory, environment):
+    words = [[word for part in line.split(" ") for word in re.split("(=)", part)]
+             for line in lines]
+    rows = ["".join(word + "\x1f" for word in row) for row in words]
+    parts = run(["bash", "--norc", "-c", BASH, "bash", COMPLETIONS, *rows], directory, environment)
+    return [{word.rpartition(",")[2] for word in part.split()} for part in parts]
 
 
-def offered_by_fish(line, directory, environment):
-    output = run(["fish", "--no-config", "-c", FISH, COMPLETIONS, line], directory, environment)
-    return {re.split("[,=]", word)[-1] for word in output.split("\n") if word}
+def offered_by_fish(lines, directory, environment):
+    parts = run(["fish", "--no-config", "-c", FISH, COMPLETIONS, *lines], directory, environment)
+    return [{re.split("[,=]", word)[-1] for word in part.split("\n") if word} for part in parts]
 
 
-def offered_by_zsh(line, directory, environment):
+def offered_by_zsh(lines, directory, environment):
     script = pathlib.Path(environment["HOME"]) / "inside.zsh"
     script.write_text(ZSH_INSIDE)
-    output = run(["zsh", "-f", "-c", ZSH, "zsh", script, line], directory,
-                 environment | {"COMPLETIONS": str(COMPLETIONS)})
-    found = set(re.findall("MATCH<(.*?)>", output))
-    return {name + "/" if (directory / name).is_dir() else name for name in found}
+    parts = run(["zsh", "-f", "-c", ZSH, "zsh", script, *lines], directory,
+                environment | {"COMPLETIONS": str(COMPLETIONS)})
+    return [{name + "/" if (directory / name).is_dir() else name
+             for name in re.findall("MATCH<(.*?)>", part)} for part in parts]
 
 
 SHELLS = {"bash": offered_by_bash, "fish": offered_by_fish, "zsh": offered_by_zsh}
@@ -146,8 +163,8 @@ def main():
         environment = {"HOME": str(home), "TERM": "dumb", "LC_ALL": "C.UTF-8",
                        "PATH": f"{name}/bin:/usr/bin:/bin"}
         for shell, offered_by in SHELLS.items():
-            for line, wanted, unwanted in ROWS:
-                offered = offered_by(line, directory, environment)
+            all_offered = offered_by([row[0] for row in ROWS], directory, environment)
+            for (line, wanted, unwanted), offered in zip(ROWS, all_offered):
                 wrong = {"missing": wanted - offered, "too many": unwanted & offered}
                 for what, words in wrong.items():
                     if words:

@@ -374,7 +374,7 @@ def faults_of_packer(packer, path, text):
 
         def run(*arguments):
             return subprocess.run([packer, *arguments], cwd=directory, env=environment,
-                                  capture_output=True, text=True, timeout=50, check=False)
+                                  capture_output=True, text=True, timeout=300, check=False)
 
         ended = run("fmt", "-check", "-diff", whole.name)
         if ended.returncode:

@@ -141,7 +141,7 @@ def run(document, values, prebake_exit, directory):
         stub.write_text(STUB)
         stub.chmod(0o755)
     return subprocess.run(["/bin/sh", "-c", script], cwd=directory, capture_output=True, text=True,
-                          env={"PATH": str(path), "STUB_EXIT": str(prebake_exit)}, timeout=20,
+                          env={"PATH": str(path), "STUB_EXIT": str(prebake_exit)}, timeout=300,
                           check=False)
 
 

@@ -20,7 +20,7 @@ import subprocess
 import tempfile
 import time
 
-DEADLINE = 60
+DEADLINE = 300  # seconds; a limit for hangs, also on a busy machine
 ADMIN_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 

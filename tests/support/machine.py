@@ -28,7 +28,7 @@ from concurrent import futures
 from daemons import ADMIN_PATH, mounts_below, wait_until
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
-BOOT_DEADLINE = 120  # seconds; a machine with one slow processor boots in 60
+BOOT_DEADLINE = 600  # seconds; a limit for hangs. A machine with one slow processor boots in 60
 IMDS = "169.254.169.254"
 
 BASE_FORM = 2  # change it when base_root() builds something else from the same packages

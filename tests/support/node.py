@@ -172,7 +172,7 @@ class NodeTest(harness.SystemTest):
     def cri(self, verb, *arguments, code=0):
         command = [self.cri_program, self.containerd.address, verb, *map(str, arguments)]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                              timeout=3 * DEADLINE)
+                              timeout=2 * DEADLINE)
         self.assertEqual(done.returncode, code, done.stderr)
         return done.stdout.split()[0] if done.stdout else ""
 

@@ -122,7 +122,7 @@ class PackagedTest(BootTest):
     def ledger(booted):
         """Reads it over loopback TCP, as SSM's port forwarding does."""
         def get():
-            with urllib.request.urlopen("http://localhost:9813/v1/ledger", timeout=60) as answer:
+            with urllib.request.urlopen("http://localhost:9813/v1/ledger", timeout=300) as answer:
                 return json.load(answer)
         return booted.network.call(get)
 
@@ -140,7 +140,7 @@ class PackagedTest(BootTest):
         socket = booted.seen_from_outside / "run/containerd/containerd.sock"
         command = [self.cri_program, socket, verb, *arguments]
         done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, text=True, timeout=240)
+                              stderr=subprocess.PIPE, text=True, timeout=600)
         self.assertEqual(done.returncode, 0, done.stderr)
         return done.stdout.strip()
 

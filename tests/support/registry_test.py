@@ -22,7 +22,7 @@ class RegistryTest(unittest.TestCase):
         self.tag_path = "/v2/team/app/manifests/1.0"
 
     def ask(self, path, method="GET", body=None, **headers):
-        connection = http.client.HTTPConnection("127.0.0.1", self.registry.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.registry.port, timeout=300)
         self.addCleanup(connection.close)
         connection.request(method, path, body=body,
                            headers={name.replace("_", "-"): v for name, v in headers.items()})

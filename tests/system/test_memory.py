@@ -11,7 +11,7 @@ class MemoryTest(harness.SystemTest):
     def test_an_image_of_a_gigabyte_is_baked_in_80_megabytes(self):
         image = oci_image.image([oci_image.big_layer(self.directory / "layer", 1 << 30)])
         reference = self.registry.serve(self.repository, image)
-        result = self.prebake("bake", reference, timeout=400)
+        result = self.prebake("bake", reference, timeout=1200)
         self.assertEqual(result.code, harness.DONE, result)
         self.assert_baked(reference, image)
         peak = result.max_rss_kib * 1024

@@ -52,7 +52,7 @@ class SealTest(unittest.TestCase):
 
     def prebake(self, *arguments, expect=DONE):
         ran = subprocess.run([PROGRAM, *arguments], stdin=subprocess.DEVNULL, text=True,
-                             capture_output=True, check=False, timeout=120)
+                             capture_output=True, check=False, timeout=600)
         self.assertEqual(ran.returncode, expect, ran.stdout + ran.stderr)
         self.assertNotIn(SECRET, ran.stdout + ran.stderr)
         return ran

@@ -137,7 +137,7 @@ class Status(node.NodeTest):
                 waiting = self.start("status", "--wait=600")
                 wait_until(lambda: self.connections_to(daemon.socket) >= 2, "status is connected")
                 waiting.send(how)
-                self.assertEqual(waiting.wait(timeout=10).code, code)
+                self.assertEqual(waiting.wait().code, code)
 
     def test_waiting_continues_while_the_daemon_restarts(self):
         self.containerd.stop()
@@ -256,7 +256,7 @@ class Endpoint(node.NodeTest):
         file.write_text(file.read_text().replace("listen = []", listen))
 
     def request(self, target, host="localhost", address="127.0.0.1", method="GET"):
-        connection = http.client.HTTPConnection(address, self.port, timeout=30)
+        connection = http.client.HTTPConnection(address, self.port, timeout=harness.DEADLINE)
         with contextlib.closing(connection):
             connection.putrequest(method, target, skip_host=True)
             if host:
@@ -330,8 +330,7 @@ class Endpoint(node.NodeTest):
 
                 def answered(clients=waiting):
                     return select.select(clients, [], [], 0)[0]
-                wait_until(lambda: len(answered()) >= PLACES - MAX_WAITING, "most are answered",
-                           deadline=20)
+                wait_until(lambda: len(answered()) >= PLACES - MAX_WAITING, "most are answered")
                 for client in answered():
                     self.assertEqual(client.recv(15), b"HTTP/1.1 200 OK")
                 begin = time.monotonic()

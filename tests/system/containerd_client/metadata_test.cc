@@ -93,7 +93,7 @@ TEST_CASE("a containerd that does not answer is told by its socket") {
         auto call = std::async(std::launch::async, [&] { connection.version(); });
         REQUIRE(call.wait_for(std::chrono::milliseconds(300)) == std::future_status::timeout);
         stop.request_stop();
-        REQUIRE(call.wait_for(std::chrono::seconds(2)) == std::future_status::ready);
+        REQUIRE(call.wait_for(std::chrono::minutes(2)) == std::future_status::ready);
         error_from(Errc::cancelled, [&] { call.get(); });
     }
     SUBCASE("an address that is none") {
@@ -298,7 +298,7 @@ TEST_CASE("CRI lists what containerd has in its namespace") {
         return {};
     };
     // CRI learns of images by events.
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(2);
     std::optional<CriImage> found = listed();
     while (!found && std::chrono::steady_clock::now() < deadline) found = listed();
     REQUIRE(found);

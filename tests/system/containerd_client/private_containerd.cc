@@ -25,7 +25,7 @@
 namespace prebake::test {
 namespace {
 
-constexpr std::chrono::seconds kStartPatience{30};
+constexpr std::chrono::seconds kStartPatience{300};
 
 [[noreturn]] void fail(const std::string& what) {
     throw std::runtime_error(what + ": " + std::strerror(errno));
