@@ -4,12 +4,14 @@
 #include <array>
 #include <chrono>
 #include <iterator>
+#include <memory>
 #include <string_view>
 #include <utility>
 
 #include "agent/base/error.h"
 #include "agent/base/timestamp.h"
 #include "agent/containerd/content.h"
+#include "agent/store/baked_images.h"
 #include "agent/store/labels.h"
 #include "agent/store/names.h"
 #include "agent/store/storage.h"
@@ -64,7 +66,7 @@ void ImageKeeper::show_progress(const guard::RepairProgress& progress) {
 }
 
 void ImageKeeper::set_record(const v1::BakeRecord& record) {
-    images_.set_record(record);
+    set_baked(record, images_.baked().sandbox());
     with_.accounts.set_record(record);
 }
 
@@ -95,7 +97,7 @@ void ImageKeeper::check_everything() {
     for (const guard::ImageKey& key : images_.evicted()) {
         with_.facts.images.push_back({.name = key.image,
                                       .ns = key.ns,
-                                      .digest = images_.target_of(key),
+                                      .digest = images_.baked().target_of(key),
                                       .problem = {},
                                       .next_step = {}});
     }
@@ -112,7 +114,7 @@ void ImageKeeper::ask_runtime() {
     facts.content_directory =
         store::Storage(containerd::plugins(with_.connection)).content_directory().value_or("");
     snapshotters_ = {{kCri, facts.snapshotter}};
-    for (const v1::BakedImage& image : images_.record().images()) {
+    for (const v1::BakedImage& image : images_.baked().record().images()) {
         for (const v1::Placement& placement : image.placements()) {
             const std::string& ns = placement.namespace_();
             if (snapshotters_.contains(ns)) continue;
@@ -121,29 +123,44 @@ void ImageKeeper::ask_runtime() {
     }
 }
 
+void ImageKeeper::set_baked(v1::BakeRecord record, store::SandboxImage sandbox) {
+    images_.set_baked(
+        std::make_shared<const store::BakedImages>(std::move(record), std::move(sandbox)));
+}
+
 void ImageKeeper::adopt_sandbox() {
     report::NodeFacts& facts = with_.facts;
     facts.is_sandbox_missing = false;
-    if (facts.sandbox_image.empty()) return images_.set_sandbox({}, {});
-    const std::string& name = facts.sandbox_image;
-    with_.accounts.set_sandbox(name);
-    const auto known = images_.sandbox() == name ? images_.sandbox_key() : std::nullopt;
-    if (known && images_.is_baked(known->image)) return;
+    const store::BakedImages& baked = images_.baked();
+    store::SandboxImage sandbox{.name = facts.sandbox_image, .found = {}};
+    if (!sandbox.name.empty()) with_.accounts.set_sandbox(sandbox.name);
+    const store::SandboxImage& known = baked.sandbox();
+    const store::PlacedImage* const own = baked.first_named(kCri, sandbox.name);
+    if (!sandbox.name.empty() && (own == nullptr || !own->is_recorded)) {
+        const bool is_found = known.name == sandbox.name && known.found;
+        const auto held =
+            containerd::Images(with_.connection, {.ns = kCri, .lease = {}}).get(sandbox.name);
+        if (is_found && (!held || held->target.digest.str() == known.found->target().digest())) {
+            return;
+        }
+        facts.is_sandbox_missing = !held;
+        if (held) sandbox.found = describe_sandbox(*held);
+    }
+    if (known.name == sandbox.name && !known.found && !sandbox.found) return;
+    set_baked(baked.record(), std::move(sandbox));
+}
 
-    const auto held = containerd::Images(with_.connection, {.ns = kCri, .lease = {}}).get(name);
-    if (known && (!held || held->target.digest.str() == images_.target_of(*known))) return;
-    images_.set_sandbox(name, {});
-    if (images_.sandbox_key()) return;  // the record has it
-    facts.is_sandbox_missing = !held;
-    if (!held) return;
+std::optional<v1::BakedImage> ImageKeeper::describe_sandbox(const containerd::Image& held) {
     try {
-        images_.set_sandbox(name,
-                            guard::describe_sandbox(with_.connection, *held, facts.snapshotter));
+        v1::BakedImage image =
+            guard::describe_sandbox(with_.connection, held, with_.facts.snapshotter);
         with_.journal.take_back("sandbox");
+        return image;
     } catch (const Error& error) {
         if (ends_session(error)) throw;
-        with_.journal.warn(
-            "sandbox", "the sandbox image " + name + " cannot be looked after: " + error.message());
+        with_.journal.warn("sandbox", "the sandbox image " + held.name +
+                                          " cannot be looked after: " + error.message());
+        return {};
     }
 }
 
@@ -154,24 +171,26 @@ FollowUp ImageKeeper::on_event(const containerd::Event& event) {
             return on_image_named(event);
         case EventKind::image_deleted:
             with_.bookkeeper.on_event(event);
-            suspect(images_.named(event.ns, event.object), "deleted");
+            suspect(images_.baked().named(event.ns, event.object), "deleted");
             return FollowUp::none;
         case EventKind::snapshot_removed: {
             with_.bookkeeper.on_event(event);
             const auto effective = snapshotters_.find(event.ns);
             if (event.snapshotter.empty() || effective == snapshotters_.end() ||
                 event.snapshotter == effective->second) {
-                suspect(images_.made_of(event.ns, event.object), "a snapshot of it was removed");
+                suspect(images_.baked().made_of(event.ns, event.object),
+                        "a snapshot of it was removed");
             }
             return FollowUp::none;
         }
         case EventKind::blob_deleted:
             with_.bookkeeper.on_event(event);
-            suspect(images_.made_of(event.ns, event.object), "content of it was deleted");
+            suspect(images_.baked().made_of(event.ns, event.object), "content of it was deleted");
             return FollowUp::none;
         case EventKind::snapshot_committed:
             with_.bookkeeper.on_event(event);
-            suspect(not_unpacked(images_.made_of(event.ns, event.name)), "somebody unpacked it");
+            suspect(not_unpacked(images_.baked().made_of(event.ns, event.name)),
+                    "somebody unpacked it");
             return FollowUp::none;
         case EventKind::snapshot_prepared:
             with_.bookkeeper.on_event(event);
@@ -188,15 +207,17 @@ FollowUp ImageKeeper::on_image_named(const containerd::Event& event) {
     const bool is_news = with_.accounts.is_news(event.ns, event.object, target);
     if (is_news) with_.bookkeeper.image_named(event.ns, *held, event.at);
 
-    const std::vector<guard::ImageKey> keys = images_.named(event.ns, event.object);
-    const bool is_sandbox = event.ns == kCri && event.object == images_.sandbox();
+    const std::vector<guard::ImageKey> keys = images_.baked().named(event.ns, event.object);
+    const bool is_sandbox = event.ns == kCri && event.object == images_.baked().sandbox().name;
     if (keys.empty()) return is_sandbox ? FollowUp::check_everything : FollowUp::none;
     std::vector<guard::ImageKey> same;
-    std::copy_if(keys.begin(), keys.end(), std::back_inserter(same),
-                 [&](const guard::ImageKey& key) { return images_.target_of(key) == target; });
+    std::copy_if(
+        keys.begin(), keys.end(), std::back_inserter(same),
+        [&](const guard::ImageKey& key) { return images_.baked().target_of(key) == target; });
     if (same.empty()) {
         // A sandbox image that nobody baked is whatever its name means.
-        if (is_sandbox && !images_.is_baked(keys.front().image)) return FollowUp::check_everything;
+        if (is_sandbox && !images_.baked().is_recorded(keys.front().image))
+            return FollowUp::check_everything;
         suspect(keys, "its tag was moved");
         return FollowUp::none;
     }
@@ -331,7 +352,7 @@ void ImageKeeper::find_evicted() {
     const std::set<guard::ImageKey> unpinned = images_.unpinned();
     for (const guard::ImageKey& key : unpinned) {
         const containerd::Images store(with_.connection, {.ns = key.ns, .lease = {}});
-        const std::vector<std::string> names = images_.names_of(key);
+        const std::vector<std::string> names = images_.baked().names_of(key);
         const bool is_deleted = std::any_of(names.begin(), names.end(),
                                             [&](const auto& name) { return !store.get(name); });
         if (is_deleted && !images_.evicted().contains(key)) {
@@ -384,7 +405,7 @@ void ImageKeeper::replace_health(std::vector<guard::ImageHealth> checked) {
 }
 
 void ImageKeeper::decorate() {
-    const auto sandbox = images_.sandbox_key();
+    const auto sandbox = images_.baked().sandbox_key();
     for (guard::ImageHealth& image : with_.facts.images) {
         const guard::ImageKey key = key_of(image);
         image.is_sandbox = sandbox == key;

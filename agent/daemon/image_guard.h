@@ -65,6 +65,9 @@ class ImageKeeper {
   private:
     void ask_runtime();
     void adopt_sandbox();
+    /// Nothing, and a warning, if it cannot be described.
+    std::optional<v1::BakedImage> describe_sandbox(const containerd::Image& held);
+    void set_baked(v1::BakeRecord record, store::SandboxImage sandbox);
     FollowUp on_image_named(const containerd::Event& event);
     void on_same_target(const containerd::Event& event, containerd::Image& held,
                         const std::vector<guard::ImageKey>& keys);

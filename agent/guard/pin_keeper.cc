@@ -82,33 +82,31 @@ std::vector<PinChange> PinKeeper::decide(const ProtectedImages& images,
 
     std::vector<ImageKey> keys;
     std::vector<PinCandidate> candidates;
-    const std::optional<ImageKey> sandbox = images.sandbox_key();
-    for (const v1::BakedImage& image : images.everything().images()) {
-        for (const v1::Placement& placement : image.placements()) {
-            const ImageKey key{.image = image.name(), .ns = placement.namespace_()};
-            if (key.ns != ns || !placement.pinned() || images.evicted().contains(key)) continue;
-            const Usage used = usage(key);
-            PinCandidate candidate{.ns = key.ns,
-                                   .name = key.image,
-                                   .starts = used.starts,
-                                   .last_used = used.last_used,
-                                   .is_pinned = !images.unpinned().contains(key),
-                                   .is_sandbox = sandbox == key};
-            const std::string snapshotter = snapshotter_in(snapshotters, ns, placement);
-            for (const v1::Layer& layer : image.layers()) {
-                if (placement.unpacked()) {
-                    candidate.parts.push_back(
-                        {.id = "snapshot " + layer.chain_id(),
-                         .bytes = layer_bytes(ns, snapshotter, layer.chain_id())});
-                }
-                if (placement.layers_kept()) {
-                    candidate.parts.push_back(
-                        {.id = "blob " + layer.digest(), .bytes = layer.size()});
-                }
+    const std::optional<ImageKey> sandbox = images.baked().sandbox_key();
+    for (const store::PlacedImage& placed : images.baked().images()) {
+        const ImageKey& key = placed.key;
+        const v1::Placement& placement = placed.placement;
+        if (key.ns != ns || !placement.pinned() || images.evicted().contains(key)) continue;
+        const Usage used = usage(key);
+        PinCandidate candidate{.ns = key.ns,
+                               .name = key.image,
+                               .starts = used.starts,
+                               .last_used = used.last_used,
+                               .is_pinned = !images.unpinned().contains(key),
+                               .is_sandbox = sandbox == key};
+        const std::string snapshotter = snapshotter_in(snapshotters, ns, placement);
+        for (const v1::Layer& layer : placed.image.layers()) {
+            if (placement.unpacked()) {
+                candidate.parts.push_back(
+                    {.id = "snapshot " + layer.chain_id(),
+                     .bytes = layer_bytes(ns, snapshotter, layer.chain_id())});
             }
-            keys.push_back(key);
-            candidates.push_back(std::move(candidate));
+            if (placement.layers_kept()) {
+                candidate.parts.push_back({.id = "blob " + layer.digest(), .bytes = layer.size()});
+            }
         }
+        keys.push_back(key);
+        candidates.push_back(std::move(candidate));
     }
 
     const std::vector<bool> pins = decide_pins(candidates, limits_, room);
@@ -123,8 +121,8 @@ std::vector<PinChange> PinKeeper::decide(const ProtectedImages& images,
 void PinKeeper::apply(const PinChange& change, const ProtectedImages& images) const {
     const containerd::Images store(connection_, {.ns = change.key.ns, .lease = {}});
     const store::NameSet still_pinned = images.pinned_names();
-    const std::string target = images.target_of(change.key);
-    for (const std::string& name : images.names_of(change.key)) {
+    const std::string target = images.baked().target_of(change.key);
+    for (const std::string& name : images.baked().names_of(change.key)) {
         if (!change.is_pinned && still_pinned.contains({change.key.ns, name})) continue;
         const auto held = store.get(name);
         if (!held || held->target.digest.str() != target) continue;

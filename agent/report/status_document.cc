@@ -23,7 +23,7 @@ struct Summary {
 std::map<std::string, Summary> summaries_of(const StatusFacts& facts) {
     std::map<std::string, Summary> summaries;
     for (const guard::ImageHealth& image : facts.node.images) {
-        if (!facts.images.is_baked(image.name)) continue;  // the sandbox image alone
+        if (!facts.images.baked().is_recorded(image.name)) continue;  // the sandbox image alone
         Summary& summary = summaries[image.name];
         summary.is_usable = summary.is_usable && image.is_usable() && !image.is_evicted;
         // In namespaces without the kubelet there is nothing to pin against.
@@ -53,7 +53,7 @@ std::uint64_t bytes_of(const v1::BakeRecord& record, const Names& left_out) {
 /// Evicted images are counted as unpinned by the budget, not as unusable.
 v1::ImageCounts counts_of(const StatusFacts& facts) {
     v1::ImageCounts counts;
-    counts.set_baked(static_cast<std::uint32_t>(facts.images.record().images_size()));
+    counts.set_baked(static_cast<std::uint32_t>(facts.images.baked().record().images_size()));
     for (const auto& [name, summary] : summaries_of(facts)) {
         if (summary.is_usable) {
             counts.set_usable(counts.usable() + 1);
@@ -69,7 +69,7 @@ v1::ImageCounts counts_of(const StatusFacts& facts) {
         if (summary.is_moved) counts.set_moved(counts.moved() + 1);
     }
     counts.set_never_used(static_cast<std::uint32_t>(facts.ledger.never_used_size()));
-    const v1::BakeRecord& record = facts.images.record();
+    const v1::BakeRecord& record = facts.images.baked().record();
     counts.set_baked_bytes(bytes_of(record, {}));
     Names unused;
     for (const v1::LedgerImage& image : facts.ledger.never_used()) unused.insert(image.name());

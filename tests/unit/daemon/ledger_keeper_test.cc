@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <memory>
 #include <set>
 
 #include "agent/ledger/ledger_file.h"
@@ -28,7 +29,7 @@ guard::ProtectedImages images() {
     placement.set_namespace_(kKey.ns);
     placement.set_pinned(true);
     guard::ProtectedImages images;
-    images.set_record(record);
+    images.set_baked(std::make_shared<const store::BakedImages>(std::move(record)));
     return images;
 }
 

@@ -2,11 +2,15 @@
 
 #include <doctest/doctest.h>
 
+#include <memory>
+#include <set>
 #include <string>
-#include <vector>
+#include <utility>
 
 using prebake::guard::ImageKey;
 using prebake::guard::ProtectedImages;
+using prebake::store::BakedImages;
+using prebake::store::SandboxImage;
 namespace v1 = prebake::v1;
 
 namespace {
@@ -43,30 +47,19 @@ v1::BakeRecord record() {
 const ImageKey kA{.image = "a", .ns = "k8s.io"};
 const ImageKey kB{.image = "b", .ns = "k8s.io"};
 
+std::shared_ptr<const BakedImages> baked(v1::BakeRecord record, SandboxImage sandbox = {}) {
+    return std::make_shared<const BakedImages>(std::move(record), std::move(sandbox));
+}
+
 ProtectedImages protected_images() {
     ProtectedImages images;
-    images.set_record(record());
+    images.set_baked(baked(record()));
     return images;
 }
 
 }  // namespace
 
-TEST_CASE("images are found by their names and by what they are made of, per namespace") {
-    const ProtectedImages images = protected_images();
-    CHECK(images.named("k8s.io", "a") == std::vector{kA});
-    CHECK(images.named("k8s.io", "sha256:config") == std::vector{kA, kB});
-    CHECK(images.named("moby", "a").empty());
-    CHECK(images.named("k8s.io", "sha256:layer").empty());
-    for (const char* part : {"sha256:layer", "sha256:chain", "sha256:config"}) {
-        CAPTURE(part);
-        CHECK(images.made_of("k8s.io", part) == std::vector{kA, kB});
-    }
-    CHECK(images.made_of("k8s.io", "sha256:target-a") == std::vector{kA});
-    CHECK(images.target_of(kA) == "sha256:target-a");
-    CHECK(images.names_of(kA) == std::vector<std::string>{"a", "sha256:config"});
-}
-
-TEST_CASE("what the budget took is wanted without its pin, what was evicted not at all") {
+TEST_CASE("an unpinned image is wanted without its pin, an evicted image is not wanted") {
     ProtectedImages images = protected_images();
     images.set_evicted(kA, true);
     CHECK_MESSAGE(images.evicted().empty(), "only what was unpinned can be evicted");
@@ -78,7 +71,7 @@ TEST_CASE("what the budget took is wanted without its pin, what was evicted not 
     CHECK_MESSAGE(images.wants_pin("k8s.io", "sha256:config"), "b has it too");
     CHECK_FALSE(images.pinned_names().contains({"k8s.io", "a"}));
     CHECK(images.pinned_names().contains({"k8s.io", "sha256:config"}));
-    CHECK(images.record().images(0).placements(0).pinned());
+    CHECK(images.baked().record().images(0).placements(0).pinned());
 
     images.set_evicted(kA, true);
     REQUIRE(images.wanted().images(0).placements_size() == 1);
@@ -89,7 +82,7 @@ TEST_CASE("what the budget took is wanted without its pin, what was evicted not 
     CHECK(images.wanted().images(0).placements(0).pinned());
 }
 
-TEST_CASE("wanted() of some images has these placements alone") {
+TEST_CASE("wanted() of some images has only their placements") {
     const ProtectedImages images = protected_images();
     const v1::BakeRecord some = images.wanted({kB});
     REQUIRE(some.images_size() == 1);
@@ -99,30 +92,42 @@ TEST_CASE("wanted() of some images has these placements alone") {
     CHECK(images.wanted({}).images().empty());
 }
 
-TEST_CASE("the sandbox image is protected whether it was baked or not") {
+TEST_CASE("the sandbox image is protected even if it was not baked") {
     ProtectedImages images = protected_images();
-    CHECK_FALSE(images.sandbox_key().has_value());
-    images.set_sandbox("a", {});
-    CHECK(images.sandbox_key() == kA);
-    images.set_sandbox("pause", {});
-    CHECK_FALSE(images.sandbox_key().has_value());
-    images.set_sandbox("pause", image("pause"));
-    CHECK(images.sandbox_key() == ImageKey{.image = "pause", .ns = "k8s.io"});
+    images.set_baked(baked(record(), {.name = "pause", .found = image("pause")}));
     CHECK(images.wanted().images_size() == 3);
-    CHECK(images.record().images_size() == 2);
-    CHECK_FALSE(images.is_baked("pause"));
     CHECK(images.wants_pin("k8s.io", "pause"));
+    CHECK(images.pinned_names().contains({"k8s.io", "pause"}));
 }
 
-TEST_CASE("a new record forgets what was unpinned of images that it does not have") {
+TEST_CASE("a new record drops what was unpinned of images that it does not have") {
     ProtectedImages images = protected_images();
     images.set_unpinned(kA, true);
     images.set_unpinned(kB, true);
     images.set_evicted(kB, true);
     v1::BakeRecord smaller;
     *smaller.add_images() = image("a");
-    images.set_record(smaller);
+    images.set_baked(baked(smaller));
     CHECK(images.unpinned() == std::set{kA});
     CHECK(images.evicted().empty());
-    CHECK(images.named("k8s.io", "b").empty());
+}
+
+TEST_CASE("what was unpinned is loaded for the images that are there") {
+    ProtectedImages before = protected_images();
+    before.set_unpinned(kA, true);
+    before.set_unpinned(kB, true);
+    before.set_evicted(kB, true);
+    v1::Ledger ledger;
+    before.store(*ledger.mutable_unpinned());
+    CHECK(ledger.unpinned_size() == 2);
+
+    ProtectedImages after = protected_images();
+    after.load(ledger.unpinned());
+    CHECK(after.unpinned() == before.unpinned());
+    CHECK(after.evicted() == before.evicted());
+    CHECK_FALSE(after.take_changed());
+
+    ProtectedImages none;
+    none.load(ledger.unpinned());
+    CHECK(none.unpinned().empty());
 }
