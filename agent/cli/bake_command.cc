@@ -9,7 +9,7 @@
 #include "agent/cli/log.h"
 #include "agent/cli/workbench.h"
 #include "agent/identity/claim.h"
-#include "agent/identity/instance.h"
+#include "agent/machine/instance.h"
 #include "proto/prebake/v1/report.pb.h"
 
 namespace prebake::cli {
@@ -108,9 +108,9 @@ void print_table(const bake::BakeResult& result) {
 /// so a bake without these rights loses nothing but the hint.
 void note_builder(const Invocation& invocation) {
     try {
-        const identity::Root root("/");
+        const machine::Root root("/");
         identity::note_builder(root, invocation.state_dir.string(),
-                               identity::identify(identity::read_host_facts(root)));
+                               machine::identify(machine::read_host_facts(root)));
     } catch (const Error& error) {
         log_warning("this machine was not noted as the builder: " + error.message());
     }

@@ -81,7 +81,7 @@ struct KubeletConfigArguments {
 };
 
 struct FirstBootArguments {
-    identity::Stage stage = identity::Stage::local;
+    identity::firstboot::Stage stage = identity::firstboot::Stage::local;
 };
 
 /// One per file: plan_command.cc, bake_command.cc, ... @throws Error.

@@ -172,7 +172,7 @@ const std::map<std::string, Table>& schema() {
            }},
           {"tls_form",
            [](Config& config, const Value& value) {
-               using Form = identity::CertificateForm;
+               using Form = identity::firstboot::CertificateForm;
                config.first_boot.certificate.form = value.one_of<Form>(
                    {{"self-signed", Form::self_signed}, {"request", Form::request}});
            }},
@@ -291,7 +291,7 @@ Config read_config(const std::optional<std::filesystem::path>& file) {
     try {
         Config config = read_files(file);
         // What first boot makes for a host must not be in the image that is made of it.
-        const identity::HostCertificateOptions& host = config.first_boot.certificate;
+        const identity::firstboot::HostCertificateOptions& host = config.first_boot.certificate;
         for (const std::string& path : {host.key_file, host.certificate_file}) {
             if (!path.empty()) config.seal.remove.push_back(path);
         }

@@ -8,8 +8,10 @@
 #include <vector>
 
 #include "agent/guard/pin_budget.h"
-#include "agent/identity/first_boot.h"
-#include "agent/identity/seal.h"
+#include "agent/identity/firstboot/options.h"
+#include "agent/identity/scope.h"
+#include "agent/identity/secrets/scan.h"
+#include "agent/identity/services.h"
 #include "agent/report/endpoint.h"
 
 namespace prebake::cli {
@@ -43,10 +45,10 @@ struct Config {
     // [seal]
     identity::SealScope seal;
     identity::ServicesToStop services;
-    identity::ScanLimits scan;
+    identity::secrets::ScanLimits scan;
 
     // [firstboot]
-    identity::FirstBootOptions first_boot;
+    identity::firstboot::FirstBootOptions first_boot;
 
     // [guard]
     guard::PinLimits pin_limits{.min_free_ratio = 0.15};  ///< the kubelet's own default threshold

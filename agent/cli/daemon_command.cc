@@ -117,7 +117,7 @@ class Service {
                 .prebake_version = PREBAKE_VERSION,
                 .identity =
                     [this] {
-                        return read_identity_facts(identity::Root("/"),
+                        return read_identity_facts(machine::Root("/"),
                                                    invocation_.state_dir.string());
                     },
                 .configured_runtime =

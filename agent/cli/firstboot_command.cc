@@ -8,7 +8,7 @@
 #include "agent/cli/commands.h"
 #include "agent/cli/log.h"
 #include "agent/cli/metadata_http.h"
-#include "agent/identity/first_boot.h"
+#include "agent/identity/firstboot/first_boot.h"
 #include "agent/report/ssm_inventory.h"
 #include "agent/report/status_holder.h"
 
@@ -103,13 +103,13 @@ void print_text(const v1::FirstBootReport& report) {
 }  // namespace
 
 ExitCode firstboot_command(const Invocation& invocation, const FirstBootArguments& arguments) {
-    const identity::Root root("/");
-    identity::FirstBootOptions options = invocation.config.first_boot;
+    const machine::Root root("/");
+    identity::firstboot::FirstBootOptions options = invocation.config.first_boot;
     options.state_dir = invocation.state_dir.string();
     options.prebake_version = PREBAKE_VERSION;
     options.scope = invocation.config.seal;
     const auto transport = make_metadata_transport();
-    const v1::FirstBootReport report = identity::first_boot(
+    const v1::FirstBootReport report = identity::firstboot::first_boot(
         root, arguments.stage, options, transport.get(), {}, invocation.signals.token());
     for (const std::string& warning : report.warnings()) log_warning(warning);
     announce(report);

@@ -183,7 +183,8 @@ class CommandLine {
             plan_.images = bake_.images = read_images(config, images_);
         }
         complete_seal_arguments(config);
-        firstboot_.stage = is_online_ ? identity::Stage::online : identity::Stage::local;
+        firstboot_.stage =
+            is_online_ ? identity::firstboot::Stage::online : identity::firstboot::Stage::local;
         bake_.progress = kProgressStyles.at(progress_);
         StopSignals signals(daemon_app_->parsed() ? Hangup::reloads : Hangup::ends);
         const Invocation invocation = global_.invocation(config, signals);

@@ -42,22 +42,21 @@ std::string read_body(Source& source, const std::string& url) {
     std::string body;
     std::array<std::byte, 4096> buffer;
     while (const std::size_t count = source.read(buffer)) {
-        if (body.size() + count > identity::kMaxMetadataBytes) {
+        if (body.size() + count > machine::kMaxMetadataBytes) {
             throw Error(Errc::too_large, url + " answers with more than " +
-                                             std::to_string(identity::kMaxMetadataBytes) +
-                                             " bytes");
+                                             std::to_string(machine::kMaxMetadataBytes) + " bytes");
         }
         body.append(reinterpret_cast<const char*>(buffer.data()), count);
     }
     return body;
 }
 
-using identity::MetadataRequest;
+using machine::MetadataRequest;
 
-class HttpTransport : public identity::MetadataTransport {
+class HttpTransport : public machine::MetadataTransport {
   public:
-    identity::MetadataResponse send(const MetadataRequest& request, std::chrono::milliseconds limit,
-                                    const std::stop_token& stop) override {
+    machine::MetadataResponse send(const MetadataRequest& request, std::chrono::milliseconds limit,
+                                   const std::stop_token& stop) override {
         if (!client_) {
             client_ =
                 http::make_client({.connect = limit, .stall = limit}, "prebake/" PREBAKE_VERSION);
@@ -83,7 +82,7 @@ class HttpTransport : public identity::MetadataTransport {
 
 }  // namespace
 
-std::unique_ptr<identity::MetadataTransport> make_metadata_transport() {
+std::unique_ptr<machine::MetadataTransport> make_metadata_transport() {
     return std::make_unique<HttpTransport>();
 }
 

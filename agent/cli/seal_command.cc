@@ -11,6 +11,7 @@
 #include "agent/cli/log.h"
 #include "agent/cli/residue_report.h"
 #include "agent/cli/seal_at_shutdown.h"
+#include "agent/identity/residue.h"
 #include "agent/identity/seal.h"
 
 namespace prebake::cli {
@@ -140,7 +141,7 @@ void log_problems(const v1::SealReport& report) {
 }
 
 ExitCode check(const Invocation& invocation, const SealArguments& arguments) {
-    const identity::Root root(arguments.root);
+    const machine::Root root(arguments.root);
     const v1::ResidueReport report = identity::check(root,
                                                      {.scope = arguments.scope,
                                                       .limits = invocation.config.scan,
@@ -158,7 +159,7 @@ ExitCode check(const Invocation& invocation, const SealArguments& arguments) {
 
 v1::SealReport seal_now(const Invocation& invocation, const SealArguments& arguments,
                         identity::Occasion occasion) {
-    const identity::Root root(arguments.root);
+    const machine::Root root(arguments.root);
     identity::SealOptions options{
         .scope = arguments.scope,
         .mode = arguments.is_dry_run ? identity::SealMode::dry_run : identity::SealMode::seal,

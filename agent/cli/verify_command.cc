@@ -6,6 +6,7 @@
 #include "agent/cli/commands.h"
 #include "agent/cli/residue_report.h"
 #include "agent/cli/workbench.h"
+#include "agent/identity/residue.h"
 #include "agent/store/record.h"
 #include "agent/store/verify.h"
 #include "proto/prebake/v1/report.pb.h"
@@ -49,7 +50,7 @@ void print_text(const store::Verification& result) {
 
 /// What of the builder is left, printed unless it goes into a document.
 v1::ResidueReport check_seal(const Invocation& invocation) {
-    v1::ResidueReport residue = identity::check(identity::Root("/"),
+    v1::ResidueReport residue = identity::check(machine::Root("/"),
                                                 {.scope = invocation.config.seal,
                                                  .limits = invocation.config.scan,
                                                  .state_dir = invocation.state_dir.string()},

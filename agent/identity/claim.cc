@@ -5,7 +5,7 @@
 #include "agent/base/error.h"
 #include "agent/base/file.h"
 #include "agent/base/json.h"
-#include "agent/identity/instance.h"
+#include "agent/machine/instance.h"
 
 namespace prebake::identity {
 namespace {
@@ -34,8 +34,8 @@ v1::Claim parse_claim(const std::string& json, const std::string& origin) {
 }
 
 /// Under a name that is no claim's, for whoever wants to know what happened.
-void set_aside(const Root& root, const std::string& path) {
-    const std::filesystem::path place = root.outside(root.resolved(path, LastLink::keep));
+void set_aside(const machine::Root& root, const std::string& path) {
+    const std::filesystem::path place = root.outside(root.resolved(path, machine::LastLink::keep));
     const std::filesystem::path aside = place.string() + ".corrupt";
     if (::rename(place.c_str(), aside.c_str()) != 0) throw errno_error("cannot rename", place);
 }
@@ -49,21 +49,22 @@ bool is_settled(const v1::Instance& before, const v1::Instance& current, Knowled
            before.platform() != "ec2" || !by_uuid_alone;
 }
 
-Sameness sameness(const v1::Instance& before, const v1::Instance& current, Knowledge knowledge) {
-    const Sameness found = compare(before, current);
-    if (found == Sameness::different && !is_settled(before, current, knowledge)) {
-        return Sameness::unknown;
+machine::Sameness sameness(const v1::Instance& before, const v1::Instance& current,
+                           Knowledge knowledge) {
+    const machine::Sameness found = machine::compare(before, current);
+    if (found == machine::Sameness::different && !is_settled(before, current, knowledge)) {
+        return machine::Sameness::unknown;
     }
     return found;
 }
 
-Decision decide_claimed(Sameness sameness, Knowledge knowledge) {
+Decision decide_claimed(machine::Sameness sameness, Knowledge knowledge) {
     switch (sameness) {
-        case Sameness::same:
+        case machine::Sameness::same:
             return Decision::already_claimed;
-        case Sameness::different:
+        case machine::Sameness::different:
             return Decision::clone_of_unsealed;
-        case Sameness::unknown:
+        case machine::Sameness::unknown:
             break;
     }
     return knowledge == Knowledge::final ? Decision::already_claimed : Decision::deferred;
@@ -71,13 +72,13 @@ Decision decide_claimed(Sameness sameness, Knowledge knowledge) {
 
 Decision decide_unclaimed(const v1::Instance& builder, const v1::Instance& current,
                           Knowledge knowledge) {
-    if (!is_known(builder)) return Decision::claim;
+    if (!machine::is_known(builder)) return Decision::claim;
     switch (sameness(builder, current, knowledge)) {
-        case Sameness::same:
+        case machine::Sameness::same:
             return Decision::claim;
-        case Sameness::different:
+        case machine::Sameness::different:
             return Decision::clone_of_unsealed;
-        case Sameness::unknown:
+        case machine::Sameness::unknown:
             break;
     }
     // To claim now would forget the builder, and leave its keys to a clone for good.
@@ -86,7 +87,7 @@ Decision decide_unclaimed(const v1::Instance& builder, const v1::Instance& curre
 
 }  // namespace
 
-v1::Claim read_claim(const Root& root, std::string_view state_dir, std::string& warning) {
+v1::Claim read_claim(const machine::Root& root, std::string_view state_dir, std::string& warning) {
     const std::string path = path_in(state_dir, "claim.json");
     try {
         const std::optional<std::string> json = root.read(path, kMaxClaimBytes);
@@ -100,11 +101,11 @@ v1::Claim read_claim(const Root& root, std::string_view state_dir, std::string& 
     return unclaimed();
 }
 
-void write_claim(const Root& root, std::string_view state_dir, const v1::Claim& claim) {
+void write_claim(const machine::Root& root, std::string_view state_dir, const v1::Claim& claim) {
     v1::Claim document = claim;
     document.set_schema(kSchema);
     root.write(path_in(state_dir, "claim.json"), to_json(document, JsonForm::indented) + "\n",
-               FileForm{.mode = 0644, .uid = {}, .gid = {}});
+               machine::FileAttributes{.mode = 0644, .uid = {}, .gid = {}});
 }
 
 std::string_view to_string(Decision decision) {
@@ -130,11 +131,11 @@ Decision decide(const v1::Claim& claim, const v1::Instance& current, Knowledge k
         case v1::Claim::CLAIMED:
             return decide_claimed(sameness(claim.instance(), current, knowledge), knowledge);
         case v1::Claim::CLAIMING:
-            return sameness(claim.instance(), current, knowledge) == Sameness::different
+            return sameness(claim.instance(), current, knowledge) == machine::Sameness::different
                        ? Decision::clone_of_unsealed
                        : Decision::resume;
         case v1::Claim::SEALED:
-            return compare(claim.seal().by(), current) == Sameness::same
+            return machine::compare(claim.seal().by(), current) == machine::Sameness::same
                        ? Decision::unsealed_in_place
                        : Decision::claim;
         case v1::Claim::UNCLAIMED:
@@ -145,17 +146,18 @@ Decision decide(const v1::Claim& claim, const v1::Instance& current, Knowledge k
     return decide_unclaimed(claim.builder(), current, knowledge);
 }
 
-void note_builder(const Root& root, std::string_view state_dir, const v1::Instance& builder) {
-    if (!is_known(builder)) return;
+void note_builder(const machine::Root& root, std::string_view state_dir,
+                  const v1::Instance& builder) {
+    if (!machine::is_known(builder)) return;
     const FileLock lock(root.outside(path_in(state_dir, "firstboot.lock")));
     std::string warning;
     v1::Claim claim = read_claim(root, state_dir, warning);
     if (claim.state() != v1::Claim::UNCLAIMED) return;
     v1::Instance noted = builder;
-    if (is_known(claim.builder())) {
+    if (machine::is_known(claim.builder())) {
         // The first builder stays: its identity is what the clones of its clones still carry.
-        if (compare(claim.builder(), builder) != Sameness::same) return;
-        noted = merged(claim.builder(), builder);
+        if (machine::compare(claim.builder(), builder) != machine::Sameness::same) return;
+        noted = machine::merged(claim.builder(), builder);
     }
     if (noted.SerializeAsString() == claim.builder().SerializeAsString()) return;
     *claim.mutable_builder() = noted;

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "agent/identity/root.h"
+#include "agent/machine/root.h"
 #include "proto/prebake/v1/identity.pb.h"
 
 namespace prebake::identity {
@@ -15,10 +15,10 @@ namespace prebake::identity {
 /// be read as one is renamed to claim.json.corrupt and named in `warning`: nothing is lost, and the
 /// machine boots.
 /// @throws Error permission_denied, io; unsupported for the schema of a later version.
-v1::Claim read_claim(const Root& root, std::string_view state_dir, std::string& warning);
+v1::Claim read_claim(const machine::Root& root, std::string_view state_dir, std::string& warning);
 
 /// Replaces it durably, 0644. @throws Error no_space, permission_denied, io.
-void write_claim(const Root& root, std::string_view state_dir, const v1::Claim& claim);
+void write_claim(const machine::Root& root, std::string_view state_dir, const v1::Claim& claim);
 
 /// What else lies in a state directory and is of the machine that wrote it: the daemon's counts,
 /// which name their instance. They go with a seal; the bake record stays.
@@ -46,6 +46,7 @@ Decision decide(const v1::Claim& claim, const v1::Instance& current, Knowledge k
 
 /// Notes the machine on which images are baked, so that a clone of it is known for one even if
 /// nobody seals it. Changes nothing unless the claim is UNCLAIMED.
-void note_builder(const Root& root, std::string_view state_dir, const v1::Instance& builder);
+void note_builder(const machine::Root& root, std::string_view state_dir,
+                  const v1::Instance& builder);
 
 }  // namespace prebake::identity

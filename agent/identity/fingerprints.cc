@@ -7,8 +7,8 @@
 #include "agent/base/error.h"
 #include "agent/base/format.h"
 #include "agent/base/sha256.h"
-#include "agent/identity/random_hex.h"
-#include "agent/identity/text_form.h"
+#include "agent/base/text.h"
+#include "agent/machine/random.h"
 
 namespace prebake::identity {
 namespace {
@@ -39,7 +39,7 @@ std::string_view initiator_name(std::string_view file) {
 }  // namespace
 
 std::string make_salt() {
-    return random_hex(kSaltBytes);
+    return machine::random_hex(kSaltBytes);
 }
 
 std::string identity_in(std::string_view path, std::string_view contents) {
@@ -50,7 +50,8 @@ std::string identity_in(std::string_view path, std::string_view contents) {
     return std::string(identity);
 }
 
-std::vector<v1::Fingerprint> take_fingerprints(const Root& root, const std::vector<Item>& list,
+std::vector<v1::Fingerprint> take_fingerprints(const machine::Root& root,
+                                               const std::vector<Item>& list,
                                                const std::string& salt) {
     std::vector<v1::Fingerprint> fingerprints;
     std::set<std::pair<std::string, std::string>> taken;  // one path may match two proofs
@@ -81,7 +82,8 @@ std::vector<v1::Fingerprint> take_fingerprints(const Root& root, const std::vect
     return fingerprints;
 }
 
-std::vector<v1::Fingerprint> unchanged_fingerprints(const Root& root, const std::vector<Item>& list,
+std::vector<v1::Fingerprint> unchanged_fingerprints(const machine::Root& root,
+                                                    const std::vector<Item>& list,
                                                     const v1::Seal& seal) {
     std::set<std::string> present;
     for (const v1::Fingerprint& now : take_fingerprints(root, list, seal.salt()))

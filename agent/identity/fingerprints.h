@@ -18,11 +18,13 @@ std::string make_salt();
 std::string identity_in(std::string_view path, std::string_view contents);
 
 /// Salted hashes of every identity that the proofs of `list` find. What cannot be read gives none.
-std::vector<v1::Fingerprint> take_fingerprints(const Root& root, const std::vector<Item>& list,
+std::vector<v1::Fingerprint> take_fingerprints(const machine::Root& root,
+                                               const std::vector<Item>& list,
                                                const std::string& salt);
 
 /// The sealed fingerprints that `root` still (or again) has: proof that an identity did not change.
-std::vector<v1::Fingerprint> unchanged_fingerprints(const Root& root, const std::vector<Item>& list,
+std::vector<v1::Fingerprint> unchanged_fingerprints(const machine::Root& root,
+                                                    const std::vector<Item>& list,
                                                     const v1::Seal& seal);
 
 }  // namespace prebake::identity

@@ -4,7 +4,7 @@
 #include <string_view>
 #include <vector>
 
-#include "agent/identity/root.h"
+#include "agent/machine/root.h"
 
 namespace prebake::identity {
 
@@ -66,7 +66,7 @@ struct Item {
     OnClone on_clone = OnClone::keep;
     std::vector<Target> targets{};
     /// What patterns cannot say: further changes that are still necessary. Null if there is none.
-    Changes (*further)(const Root&, const ItemSettings&) = nullptr;
+    Changes (*further)(const machine::Root&, const ItemSettings&) = nullptr;
     std::string_view further_says{};  ///< what `further` does, for the list; empty without it
     /// Files whose contents identify the machine publicly. A salted hash of them is kept when they
     /// go, so that first boot can prove that the machine has other ones.

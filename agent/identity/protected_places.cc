@@ -7,7 +7,6 @@
 #include <climits>
 
 #include "agent/base/error.h"
-#include "agent/identity/survey.h"
 
 namespace prebake::identity {
 namespace {
@@ -110,11 +109,11 @@ bool has_image_directory_name(const std::vector<std::string>& components) {
 
 }  // namespace
 
-std::vector<std::string> image_places(const Root& root) {
+std::vector<std::string> image_places(const machine::Root& root) {
     std::vector<std::string> places;
     for (const std::string_view place : kImagePlaces) {
         places.emplace_back(place);
-        const std::string real = root.resolved(place, LastLink::follow);
+        const std::string real = root.resolved(place, machine::LastLink::follow);
         if (real != place) places.push_back(real);
     }
     return places;

@@ -1,3 +1,5 @@
+#include "agent/identity/residue.h"
+
 #include <algorithm>
 #include <chrono>
 #include <optional>
@@ -11,9 +13,9 @@
 #include "agent/base/json.h"
 #include "agent/base/wait.h"
 #include "agent/identity/claim.h"
-#include "agent/identity/instance.h"
 #include "agent/identity/residue_text.h"
-#include "agent/identity/seal.h"
+#include "agent/identity/survey.h"
+#include "agent/machine/instance.h"
 
 namespace prebake::identity {
 namespace {
@@ -48,7 +50,7 @@ std::string_view to_do(Change::Kind kind) {
 
 class Checking {
   public:
-    Checking(const Root& root, const CheckOptions& options, const std::stop_token& stop)
+    Checking(const machine::Root& root, const CheckOptions& options, const std::stop_token& stop)
         : root_(root), options_(options), stop_(stop), keep_(options.scope.keep) {
         keep_.push_back(options.state_dir);  // as in seal(): an item must not ask for what we keep
     }
@@ -89,9 +91,9 @@ class Checking {
             }
             const bool is_running = root_.is_running_machine();
             const std::string why =
-                is_running
-                    ? why_not_sealed(claim, Machine::running, read_host_facts(root_).kernel_boot_id)
-                    : why_not_sealed(claim, Machine::image, {});
+                is_running ? why_not_sealed(claim, Machine::running,
+                                            machine::read_host_facts(root_).kernel_boot_id)
+                           : why_not_sealed(claim, Machine::image, {});
             if (!why.empty()) residue_.push_back(residue("claim", path, why));
         } catch (const Error& error) {
             residue_.push_back(residue("claim", path, "not checked: " + error.message()));
@@ -120,14 +122,14 @@ class Checking {
     }
 
     void check_secrets() {
-        const SecretScan scan =
-            scan_for_secrets(root_, options_.scope.keep, options_.limits, stop_);
+        const secrets::SecretScan scan =
+            secrets::scan_for_secrets(root_, options_.scope.keep, options_.limits, stop_);
         report_.set_files_scanned(scan.files);
         report_.set_bytes_scanned(scan.bytes);
         ResidueList found;
-        for (const FoundSecret& secret : scan.secrets)
+        for (const secrets::FoundSecret& secret : scan.secrets)
             found.push_back(residue("secrets", secret.path, secret.kind, secret.line));
-        for (const NotScanned& file : scan.not_scanned)
+        for (const secrets::NotScanned& file : scan.not_scanned)
             found.push_back(residue("secrets", file.path, "not scanned: " + file.reason));
         add_sorted(std::move(found), residue_);
     }
@@ -150,10 +152,10 @@ class Checking {
             residue("...", "", std::to_string(found.size() - count) + " more are not listed");
     }
 
-    const Root& root_;
+    const machine::Root& root_;
     const CheckOptions& options_;
     const std::stop_token& stop_;
-    Keep keep_;
+    machine::Patterns keep_;
     ResidueList residue_;
     ResidueList noted_;
     v1::ResidueReport report_;
@@ -161,7 +163,7 @@ class Checking {
 
 }  // namespace
 
-v1::ResidueReport check(const Root& root, const CheckOptions& options,
+v1::ResidueReport check(const machine::Root& root, const CheckOptions& options,
                         const std::stop_token& stop) {
     validate(options.scope);
     require_machine(root);

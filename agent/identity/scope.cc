@@ -1,3 +1,5 @@
+#include "agent/identity/scope.h"
+
 #include <algorithm>
 #include <string>
 #include <string_view>
@@ -5,7 +7,7 @@
 
 #include "agent/base/error.h"
 #include "agent/base/nearest.h"
-#include "agent/identity/seal.h"
+#include "agent/identity/protected_places.h"
 
 namespace prebake::identity {
 namespace {
@@ -54,10 +56,10 @@ void validate(const SealScope& scope) {
     for (const std::string& pattern : scope.keep) validate_keep(pattern);
 }
 
-void require_machine(const Root& root) {
+void require_machine(const machine::Root& root) {
     if (root.is_running_machine()) return;
     const auto has = [&](std::string_view path) {
-        return root.info(root.resolved(path, LastLink::follow)).has_value();
+        return root.info(root.resolved(path, machine::LastLink::follow)).has_value();
     };
     if (has("/etc/os-release") || has("/usr/lib/os-release")) return;
     if (has("/etc/passwd") && has("/usr")) return;

@@ -18,10 +18,11 @@
 #include "agent/base/wait.h"
 #include "agent/identity/attempted_step.h"
 #include "agent/identity/claim.h"
-#include "agent/identity/drop_ins.h"
-#include "agent/identity/file_calls.h"
 #include "agent/identity/fingerprints.h"
-#include "agent/identity/instance.h"
+#include "agent/identity/survey.h"
+#include "agent/machine/drop_ins.h"
+#include "agent/machine/file_calls.h"
+#include "agent/machine/instance.h"
 
 namespace prebake::identity {
 namespace {
@@ -53,22 +54,23 @@ void add_change(v1::SealedItem& item, const Change& change) {
 }
 
 /// Removals must be on the disk before the claim says that they were made.
-void sync_file_systems(const Root& root) {
+void sync_file_systems(const machine::Root& root) {
     std::set<dev_t> synced;
     for (const std::string_view path : kMountPoints) {
-        const std::optional<FileInfo> info = root.info(path);
-        if (!info || info->type != FileType::directory) continue;
+        const std::optional<machine::FileInfo> info = root.info(path);
+        if (!info || info->type != machine::FileType::directory) continue;
         const FileDescriptor fd = root.open(path);
         struct stat status {};
-        if (::fstat(fd.get(), &status) != 0) throw refusal("cannot look at", root.outside(path));
+        if (::fstat(fd.get(), &status) != 0)
+            throw machine::refusal("cannot look at", root.outside(path));
         if (synced.insert(status.st_dev).second && ::syncfs(fd.get()) != 0)
-            throw refusal("cannot sync the file system of", root.outside(path));
+            throw machine::refusal("cannot sync the file system of", root.outside(path));
     }
 }
 
 class Sealing {
   public:
-    Sealing(const Root& root, const SealOptions& options, const std::stop_token& stop)
+    Sealing(const machine::Root& root, const SealOptions& options, const std::stop_token& stop)
         : root_(root), options_(options), stop_(stop), keep_(options.scope.keep) {
         keep_.push_back(options.state_dir);
         report_.set_schema("prebake.v1.SealReport");
@@ -105,7 +107,7 @@ class Sealing {
   private:
     /// Seal and bake exclude each other: one would remove what the other just wrote.
     std::filesystem::path in_state_dir(std::string_view name) const {
-        return root_.outside(root_.resolved(options_.state_dir, LastLink::follow)) / name;
+        return root_.outside(root_.resolved(options_.state_dir, machine::LastLink::follow)) / name;
     }
 
     /// It writes the same claim, under a lock of its own: a bake needs not wait for it.
@@ -151,7 +153,7 @@ class Sealing {
             step.set_message(warning);
         }
         was_sealed_ = claim_.state() == v1::Claim::SEALED;
-        boot_id_ = read_host_facts(Root("/")).kernel_boot_id;
+        boot_id_ = machine::read_host_facts(machine::Root("/")).kernel_boot_id;
         previous_boot_id_ = claim_.seal().boot_id();
         // Of the same run of the kernel: an attempt before this one, which did not come to its end.
         const bool goes_on = !boot_id_.empty() && boot_id_ == previous_boot_id_;
@@ -214,8 +216,10 @@ class Sealing {
                                     : was_sealed_         ? claim_.seal().by()
                                                           : claim_.builder();
         if (!root_.is_running_machine()) return known;
-        const v1::Instance here = identify(read_host_facts(root_));
-        return compare(here, known) == Sameness::same ? merged(here, known) : here;
+        const v1::Instance here = machine::identify(machine::read_host_facts(root_));
+        return machine::compare(here, known) == machine::Sameness::same
+                   ? machine::merged(here, known)
+                   : here;
     }
 
     void quiesce_machine() {
@@ -236,9 +240,9 @@ class Sealing {
 
     void run_drop_ins() {
         const std::string& directory = options_.drop_in_dir;
-        DropIns drop_ins;
+        machine::DropIns drop_ins;
         try_to("seal.d", "see the directory's owner and mode",
-               [&] { drop_ins = drop_ins_in(root_, directory); });
+               [&] { drop_ins = machine::drop_ins_in(root_, directory); });
         for (const std::string& name : drop_ins.refused) {
             try_to("seal.d/" + name, "", [&] {
                 throw Error(Errc::permission_denied,
@@ -246,11 +250,12 @@ class Sealing {
                             "chown root and chmod go-w it and its directory");
             });
         }
-        const DropInRun run{.environment = {{"PREBAKE_ROOT", root_.outside("/").string()},
-                                            {"PREBAKE_STATE_DIR", options_.state_dir}}};
+        const machine::DropInRun run{.environment = {{"PREBAKE_ROOT", root_.outside("/").string()},
+                                                     {"PREBAKE_STATE_DIR", options_.state_dir}}};
         for (const std::string& name : drop_ins.names) {
-            add_steps({attempt_step("seal.d/" + name, "see what it says, then seal again",
-                                    [&] { run_drop_in(root_, directory, name, run, stop_); })});
+            add_steps({attempt_step("seal.d/" + name, "see what it says, then seal again", [&] {
+                machine::run_drop_in(root_, directory, name, run, stop_);
+            })});
         }
     }
 
@@ -389,10 +394,10 @@ class Sealing {
                [&] { write_claim(root_, options_.state_dir, sealed); });
     }
 
-    const Root& root_;
+    const machine::Root& root_;
     const SealOptions& options_;
     const std::stop_token& stop_;
-    Keep keep_;
+    machine::Patterns keep_;
     v1::SealReport report_;
     v1::Claim claim_;  // as it was found
     bool was_sealed_ = false;
@@ -404,7 +409,8 @@ class Sealing {
 
 }  // namespace
 
-v1::SealReport seal(const Root& root, const SealOptions& options, const std::stop_token& stop) {
+v1::SealReport seal(const machine::Root& root, const SealOptions& options,
+                    const std::stop_token& stop) {
     validate(options.scope);
     require_machine(root);
     Sealing sealing(root, options, stop);

@@ -7,39 +7,12 @@
 #include <string_view>
 #include <vector>
 
-#include "agent/identity/secret_scan.h"
+#include "agent/identity/scope.h"
 #include "agent/identity/services.h"
-#include "agent/identity/survey.h"
+#include "agent/machine/root.h"
 #include "proto/prebake/v1/identity.pb.h"
 
 namespace prebake::identity {
-
-/// Which items are worked on, and what the administrator adds. Shared by seal and check.
-struct SealScope {
-    ItemSettings settings;
-    std::vector<std::string> only;    ///< names; empty: all that are on by default
-    std::vector<std::string> skip;    ///< names
-    std::vector<std::string> also;    ///< names of items that are off by default
-    std::vector<std::string> remove;  ///< patterns of the administrator's own
-    Keep keep;
-
-    bool operator==(const SealScope&) const = default;
-};
-
-/// What `scope.remove` is called among the items of a report.
-inline constexpr std::string_view kConfiguredPaths = "configured-paths";
-
-/// @throws Error usage for an unknown name (with the nearest known one), an item that is never
-/// removed, or a pattern that validate_pattern() refuses.
-void validate(const SealScope& scope);
-
-/// Refuses an empty or wrong directory, in which nothing is found and everything seems clean. The
-/// running machine is always one. @throws Error usage; permission_denied, io.
-void require_machine(const Root& root);
-
-/// What `scope` makes of an item.
-enum class Treatment { seal, skip, report };
-Treatment treatment_of(const Item& item, const SealScope& scope);
 
 enum class SealMode { seal, dry_run };
 
@@ -72,17 +45,7 @@ struct SealOptions {
 /// @throws Error conflict (another seal, bake or first boot holds the state directory), usage (the
 /// scope, or no operating system in `root`), failed_precondition (run in a unit that it stops),
 /// cancelled.
-v1::SealReport seal(const Root& root, const SealOptions& options, const std::stop_token& stop);
-
-struct CheckOptions {
-    SealScope scope;
-    ScanLimits limits;
-    std::string state_dir = "/var/lib/prebake";
-};
-
-/// Whatever of the builder is still found. Changes nothing. Fails closed: what cannot be looked at
-/// is residue, and so is a claim that is not SEALED, or was sealed before this kernel booted.
-/// @throws Error usage, cancelled.
-v1::ResidueReport check(const Root& root, const CheckOptions& options, const std::stop_token& stop);
+v1::SealReport seal(const machine::Root& root, const SealOptions& options,
+                    const std::stop_token& stop);
 
 }  // namespace prebake::identity

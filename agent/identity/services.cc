@@ -13,8 +13,8 @@
 
 #include "agent/base/error.h"
 #include "agent/base/file.h"
+#include "agent/base/text.h"
 #include "agent/identity/attempted_step.h"
-#include "agent/identity/text_form.h"
 
 namespace prebake::identity {
 namespace {

@@ -5,8 +5,8 @@
 #include <set>
 #include <utility>
 
-#include "agent/identity/attached_places.h"
 #include "agent/identity/protected_places.h"
+#include "agent/machine/attached_places.h"
 
 namespace prebake::identity {
 namespace {
@@ -16,17 +16,17 @@ constexpr std::size_t kMaxChanges = 1'000'000;
 
 class Surveyor {
   public:
-    explicit Surveyor(const Root& root) : root_(root), attached_(root) {}
+    explicit Surveyor(const machine::Root& root) : root_(root), attached_(root) {}
 
     /// Comes first. A keep that cannot be told for sure forbids every change.
-    bool prepare(const Keep& keep) {
+    bool prepare(const machine::Patterns& keep) {
         attempt([&] {
-            owner_ = root_.info("/").value_or(FileInfo{}).uid;
+            owner_ = root_.info("/").value_or(machine::FileInfo{}).uid;
             for (const std::string& pattern : keep) {
                 // Of a link both: itself, and what it stands for.
                 for (const std::string& path : root_.match(pattern)) {
-                    kept_.insert(root_.resolved(path, LastLink::keep));
-                    kept_.insert(root_.resolved(path, LastLink::follow));
+                    kept_.insert(root_.resolved(path, machine::LastLink::keep));
+                    kept_.insert(root_.resolved(path, machine::LastLink::follow));
                 }
             }
         });
@@ -106,14 +106,14 @@ class Surveyor {
     /// Links of the machine's owner mean what they point to (/var/mail); what anybody else points
     /// somewhere with a link of his own is not his to have removed.
     std::string followed(const std::string& path) const {
-        const std::optional<FileInfo> info = root_.info(path);
-        if (!info || info->type != FileType::symlink || info->uid != owner_) return path;
-        return root_.resolved(path, LastLink::follow);
+        const std::optional<machine::FileInfo> info = root_.info(path);
+        if (!info || info->type != machine::FileType::symlink || info->uid != owner_) return path;
+        return root_.resolved(path, machine::LastLink::follow);
     }
 
     void remove(const std::string& path) {
         if (is_kept(path)) return;
-        const std::optional<FileInfo> info = root_.info(path);
+        const std::optional<machine::FileInfo> info = root_.info(path);
         if (!info) return;
         if (info->is_mount) {
             // Unless it is cleaned as a place of its own.
@@ -127,8 +127,8 @@ class Surveyor {
 
     void empty(const std::string& path) {
         if (is_kept(path)) return;
-        const std::optional<FileInfo> info = root_.info(path);
-        if (info && info->type == FileType::regular && info->size > 0)
+        const std::optional<machine::FileInfo> info = root_.info(path);
+        if (info && info->type == machine::FileType::regular && info->size > 0)
             put({Change::Kind::truncate, path, {}});
     }
 
@@ -141,8 +141,8 @@ class Surveyor {
             for (const std::string& name : root_.names_in(directory)) {
                 const std::string path = directory + "/" + name;
                 attempt([&] {
-                    const std::optional<FileInfo> info = root_.info(path);
-                    if (!info || info->type != FileType::directory) return empty(path);
+                    const std::optional<machine::FileInfo> info = root_.info(path);
+                    if (!info || info->type != machine::FileType::directory) return empty(path);
                     if (!info->is_mount) return directories.push_back(path);
                     if (cleaned_.count(path) == 0) report_mount(path);
                 });
@@ -157,7 +157,7 @@ class Surveyor {
 
     void report_mount(const std::string& path) {
         // An image's /run and its like are empty when it boots.
-        if (attached_.place_of(path + "/x").belonging == Belonging::nobody) return;
+        if (attached_.place_of(path + "/x").belonging == machine::Belonging::nobody) return;
         report(Error(Errc::failed_precondition,
                      "cannot seal " + root_.outside(path).string() + ": something is mounted there",
                      "unmount it, then seal again"));
@@ -165,9 +165,9 @@ class Surveyor {
 
     void put(Change change) {
         if (is_kept(change.path)) return;
-        const AttachedPlaces::Place& place = attached_.place_of(change.path);
-        if (place.belonging == Belonging::nobody) return;
-        if (const std::optional<Error> reason = why_not_to_change(root_, place))
+        const machine::AttachedPlaces::Place& place = attached_.place_of(change.path);
+        if (place.belonging == machine::Belonging::nobody) return;
+        if (const std::optional<Error> reason = machine::why_not_to_change(root_, place))
             return report(*reason);
         if (images_.empty()) images_ = image_places(root_);  // few items find anything
         if (touches(change.path, images_)) {
@@ -227,20 +227,21 @@ class Surveyor {
         return next != kept_.end() && next->starts_with(path + "/");
     }
 
-    const Root& root_;
+    const machine::Root& root_;
     uid_t owner_ = 0;  // of the tree: root, but for a test's
     std::set<std::string> kept_;
     std::vector<std::string> images_;
     std::set<std::string> cleaned_;  // directories that a target names: they may be mount points
     std::map<std::string, Change> changes_;
-    AttachedPlaces attached_;
+    machine::AttachedPlaces attached_;
     std::set<std::string> reported_;
     Pending pending_;
 };
 
 }  // namespace
 
-Pending survey(const Root& root, const Item& item, const ItemSettings& settings, const Keep& keep) {
+Pending survey(const machine::Root& root, const Item& item, const ItemSettings& settings,
+               const machine::Patterns& keep) {
     Surveyor surveyor(root);
     if (surveyor.prepare(keep)) {
         surveyor.look_for(item.targets);
@@ -254,7 +255,8 @@ Pending survey(const Root& root, const Item& item, const ItemSettings& settings,
     return surveyor.finish();
 }
 
-Pending survey_paths(const Root& root, const std::vector<std::string>& patterns, const Keep& keep) {
+Pending survey_paths(const machine::Root& root, const std::vector<std::string>& patterns,
+                     const machine::Patterns& keep) {
     Surveyor surveyor(root);
     if (surveyor.prepare(keep)) {
         std::vector<Target> targets;
@@ -266,7 +268,7 @@ Pending survey_paths(const Root& root, const std::vector<std::string>& patterns,
     return surveyor.finish();
 }
 
-void apply(const Root& root, const Change& change) {
+void apply(const machine::Root& root, const Change& change) {
     switch (change.kind) {
         case Change::Kind::remove:
             return root.remove(change.path);

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 
+#include "agent/base/text.h"
 #include "agent/identity/items/lines.h"
-#include "agent/identity/text_form.h"
+#include "agent/machine/text_format.h"
 
 namespace prebake::identity {
 namespace {
@@ -14,7 +15,7 @@ std::string_view first_label(std::string_view name) {
 
 /// ec2-instance-naming: "ip-" and four numbers, or the instance's id.
 bool is_made_by_a_cloud(std::string_view label) {
-    if (is_ec2_instance_id(label)) return true;
+    if (machine::is_ec2_instance_id(label)) return true;
     if (!label.starts_with("ip-")) return false;
     const std::string_view address = label.substr(3);
     return std::count(address.begin(), address.end(), '-') == 3 &&
@@ -23,7 +24,7 @@ bool is_made_by_a_cloud(std::string_view label) {
 
 }  // namespace
 
-std::vector<std::string> builder_names(const Root& root) {
+std::vector<std::string> builder_names(const machine::Root& root) {
     std::vector<std::string> names;
     for (const char* const path : {"/etc/hostname", "/var/lib/cloud/data/previous-hostname"}) {
         const std::string text = root.read(path, kMaxTextBytes).value_or("");

@@ -4,13 +4,13 @@
 #include <string_view>
 #include <vector>
 
-#include "agent/identity/root.h"
+#include "agent/machine/root.h"
 
 namespace prebake::identity {
 
 /// The names by which a machine is known: its static host name (/etc/hostname) and the last one
 /// that cloud-init gave it. Never localhost.
-std::vector<std::string> builder_names(const Root& root);
+std::vector<std::string> builder_names(const machine::Root& root);
 
 /// True for one of `names`, for the first label of one, for one without a domain when it stands
 /// with one, and for names that clouds make from an address or an instance id (ip-10-0-0-5,

@@ -1,9 +1,10 @@
 #include <algorithm>
 #include <array>
 
-#include "agent/identity/cloud_init.h"
+#include "agent/base/text.h"
 #include "agent/identity/items/all.h"
 #include "agent/identity/items/lines.h"
+#include "agent/machine/cloud_init.h"
 
 namespace prebake::identity {
 namespace {
@@ -18,7 +19,7 @@ constexpr std::array<std::string_view, 7> kRendered{
     "/etc/network/interfaces.d/50-cloud-init",
     "/etc/network/interfaces.d/50-cloud-init.cfg"};
 
-bool disables_network(const Root& root, const std::string& path) {
+bool disables_network(const machine::Root& root, const std::string& path) {
     const std::string text = root.read(path, kMaxTextBytes).value_or("");
     const std::vector<std::string_view> lines = lines_of(text);
     return std::any_of(lines.begin(), lines.end(), [](std::string_view line) {
@@ -29,8 +30,8 @@ bool disables_network(const Root& root, const std::string& path) {
 
 /// Whether cloud-init will write the network's configuration again. If nobody does, a clone without
 /// it has no network at all.
-bool is_rendered_again(const Root& root) {
-    if (!cloud_init_is_active(root)) return false;
+bool is_rendered_again(const machine::Root& root) {
+    if (!machine::cloud_init_is_active(root)) return false;
     for (const char* const pattern : {"/etc/cloud/cloud.cfg", "/etc/cloud/cloud.cfg.d/*.cfg"}) {
         for (const std::string& path : root.match(pattern)) {
             if (disables_network(root, path)) return false;
@@ -39,7 +40,7 @@ bool is_rendered_again(const Root& root) {
     return true;
 }
 
-Changes further(const Root& root, const ItemSettings&) {
+Changes further(const machine::Root& root, const ItemSettings&) {
     Changes changes;
     if (!is_rendered_again(root)) return changes;
     for (const std::string_view pattern : kRendered) {

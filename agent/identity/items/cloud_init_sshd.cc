@@ -1,13 +1,13 @@
+#include "agent/base/text.h"
 #include "agent/identity/items/all.h"
 #include "agent/identity/items/lines.h"
-#include "agent/identity/text_form.h"
 
 namespace prebake::identity {
 namespace {
 
 constexpr std::string_view kPath = "/etc/ssh/sshd_config.d/50-cloud-init.conf";
 
-Changes further(const Root& root, const ItemSettings&) {
+Changes further(const machine::Root& root, const ItemSettings&) {
     const std::optional<std::string> text = read_regular(root, kPath);
     if (!text) return {};
     for (const std::string_view line : lines_of(*text)) {

@@ -1,9 +1,10 @@
 #include <algorithm>
 #include <string>
 
-#include "agent/identity/cloud_init.h"
+#include "agent/base/text.h"
 #include "agent/identity/items/all.h"
 #include "agent/identity/items/lines.h"
+#include "agent/machine/cloud_init.h"
 
 namespace prebake::identity {
 namespace {
@@ -12,8 +13,8 @@ constexpr std::string_view kSudoers = "/etc/sudoers.d/90-cloud-init-users";
 
 /// Whether cloud-init will create users again. If nobody writes the file again, those who log into
 /// a clone have lost root's rights.
-bool is_written_again(const Root& root) {
-    if (!cloud_init_is_active(root)) return false;
+bool is_written_again(const machine::Root& root) {
+    if (!machine::cloud_init_is_active(root)) return false;
     bool has_module = false;
     for (const char* const pattern : {"/etc/cloud/cloud.cfg", "/etc/cloud/cloud.cfg.d/*.cfg"}) {
         for (const std::string& path : root.match(pattern)) {
@@ -31,7 +32,7 @@ bool is_written_again(const Root& root) {
     return has_module;
 }
 
-Changes further(const Root& root, const ItemSettings&) {
+Changes further(const machine::Root& root, const ItemSettings&) {
     if (!is_written_again(root)) return {};
     return {{Change::Kind::remove, std::string(kSudoers), {}}};
 }

@@ -4,7 +4,7 @@
 namespace prebake::identity {
 namespace {
 
-Changes further(const Root& root, const ItemSettings&) {
+Changes further(const machine::Root& root, const ItemSettings&) {
     Changes changes;
     for (const std::string& directory : consul_directories(root, ConsulRole::client))
         changes.push_back({Change::Kind::remove, directory + "/node-id", {}});

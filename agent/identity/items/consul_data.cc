@@ -6,7 +6,7 @@ namespace {
 
 /// Raft's log names its voters by their node ids: a server that has the one without the other is
 /// no voter, and cannot lead even a cluster of its own.
-Changes further(const Root& root, const ItemSettings&) {
+Changes further(const machine::Root& root, const ItemSettings&) {
     Changes changes;
     for (const std::string& directory : consul_directories(root, ConsulRole::server))
         changes.push_back({Change::Kind::remove, directory + "/node-id", {}});

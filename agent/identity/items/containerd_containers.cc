@@ -14,7 +14,7 @@ constexpr std::array<std::string_view, 5> kLeftovers{
     "/io.containerd.grpc.v1.cri/containers/*",        // of CRI, under this name in 2.x as well
     "/io.containerd.grpc.v1.cri/sandboxes/*"};
 
-Changes further(const Root& root, const ItemSettings&) {
+Changes further(const machine::Root& root, const ItemSettings&) {
     const std::string state = containerd_root(root);
     Changes changes;
     for (const std::string_view pattern : kLeftovers) {

@@ -4,12 +4,12 @@ namespace prebake::identity {
 namespace {
 
 /// Red Hat's lie beside the directories of at(1).
-Changes further(const Root& root, const ItemSettings&) {
+Changes further(const machine::Root& root, const ItemSettings&) {
     const std::string spool = "/var/spool/cron/";
     Changes changes;
     for (const std::string& name : root.names_in(spool)) {
-        const std::optional<FileInfo> info = root.info(spool + name);
-        if (info && info->type == FileType::regular)
+        const std::optional<machine::FileInfo> info = root.info(spool + name);
+        if (info && info->type == machine::FileType::regular)
             changes.push_back({Change::Kind::remove, spool + name, {}});
     }
     return changes;

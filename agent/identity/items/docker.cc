@@ -6,7 +6,7 @@
 namespace prebake::identity {
 namespace {
 
-Changes further(const Root& root, const ItemSettings&) {
+Changes further(const machine::Root& root, const ItemSettings&) {
     Changes changes;
     for (const char* const name : {"/engine-id", "/trust/key.json"})
         changes.push_back({Change::Kind::remove, docker_root(root) + name, {}});

@@ -4,7 +4,7 @@
 namespace prebake::identity {
 namespace {
 
-Changes further(const Root& root, const ItemSettings&) {
+Changes further(const machine::Root& root, const ItemSettings&) {
     const std::string state = docker_root(root);
     Changes changes{{Change::Kind::remove, state + "/network/files/local-kv.db", {}}};
     for (const char* const directory : {"/containers/", "/tmp/"}) {

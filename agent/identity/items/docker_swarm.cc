@@ -4,7 +4,7 @@
 namespace prebake::identity {
 namespace {
 
-Changes further(const Root& root, const ItemSettings&) {
+Changes further(const machine::Root& root, const ItemSettings&) {
     return {{Change::Kind::remove, docker_root(root) + "/swarm", {}}};
 }
 

@@ -3,7 +3,7 @@
 namespace prebake::identity {
 namespace {
 
-Changes further(const Root& root, const ItemSettings&) {
+Changes further(const machine::Root& root, const ItemSettings&) {
     // The pools of a machine with ZFS carry the id: without it the root pool is not imported.
     if (!root.info("/etc/hostid") || root.info("/etc/zfs/zpool.cache")) return {};
     return {{Change::Kind::remove, "/etc/hostid", {}}};

@@ -1,11 +1,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "agent/base/text.h"
+#include "agent/identity/hosts_block.h"
 #include "agent/identity/items/all.h"
 #include "agent/identity/items/builder_names.h"
 #include "agent/identity/items/hosts_text.h"
 #include "agent/identity/items/lines.h"
-#include "agent/identity/steps/hosts_file.h"
 
 namespace prebake::identity {
 namespace {
@@ -35,7 +36,7 @@ std::string sealed_line(std::string_view line, const std::vector<std::string>& b
     return kept.empty() ? kept : std::string(words.front()) + kept;
 }
 
-Changes further(const Root& root, const ItemSettings&) {
+Changes further(const machine::Root& root, const ItemSettings&) {
     const std::optional<std::string> text = read_regular(root, kPath);
     if (!text) return {};
     std::optional<std::string> sealed = sealed_hosts(*text, builder_names(root));

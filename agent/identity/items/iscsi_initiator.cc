@@ -12,7 +12,7 @@ constexpr std::string_view kRequest = "GenerateName=yes\n";
 
 /// Debian's iscsid does not start without the file, but makes a name where the file asks for one:
 /// so says the script that does it.
-bool makes_names_on_request(const Root& root) {
+bool makes_names_on_request(const machine::Root& root) {
     constexpr std::array kScripts{"/usr/lib/open-iscsi/startup-checks.sh",
                                   "/lib/open-iscsi/startup-checks.sh",
                                   "/usr/libexec/open-iscsi/startup-checks.sh"};
@@ -20,7 +20,7 @@ bool makes_names_on_request(const Root& root) {
                        [&root](const char* path) { return root.info(path).has_value(); });
 }
 
-Changes further(const Root& root, const ItemSettings&) {
+Changes further(const machine::Root& root, const ItemSettings&) {
     if (!root.info(kPath)) return {};
     if (!makes_names_on_request(root)) return {{Change::Kind::remove, std::string(kPath), {}}};
     if (read_regular(root, kPath) == kRequest) return {};

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "agent/base/text.h"
+
 namespace prebake::identity {
 
 std::vector<std::string_view> words_of(std::string_view line) {
@@ -31,7 +33,8 @@ std::optional<std::string> without_lines(std::string_view text, const Goes& goes
     return rest;
 }
 
-void strip_lines(const Root& root, std::string_view pattern, const Goes& goes, Changes& changes) {
+void strip_lines(const machine::Root& root, std::string_view pattern, const Goes& goes,
+                 Changes& changes) {
     for (const std::string& path : root.match(pattern)) {
         const std::optional<std::string> text = read_regular(root, path);
         if (!text) continue;
@@ -40,9 +43,9 @@ void strip_lines(const Root& root, std::string_view pattern, const Goes& goes, C
     }
 }
 
-std::optional<std::string> read_regular(const Root& root, std::string_view path) {
-    const std::optional<FileInfo> info = root.info(path);
-    if (!info || info->type != FileType::regular) return std::nullopt;
+std::optional<std::string> read_regular(const machine::Root& root, std::string_view path) {
+    const std::optional<machine::FileInfo> info = root.info(path);
+    if (!info || info->type != machine::FileType::regular) return std::nullopt;
     return root.read(path, kMaxTextBytes);
 }
 

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "agent/identity/item.h"
-#include "agent/identity/text_form.h"
 
 namespace prebake::identity {
 
@@ -25,9 +24,10 @@ std::optional<std::string> without_lines(std::string_view text, const Goes& goes
 
 /// Rewrites the regular files that `pattern` names without such lines. A link is left alone: to
 /// write would put a file in its place.
-void strip_lines(const Root& root, std::string_view pattern, const Goes& goes, Changes& changes);
+void strip_lines(const machine::Root& root, std::string_view pattern, const Goes& goes,
+                 Changes& changes);
 
 /// The contents of a regular file; nothing if it is not there, or is a link.
-std::optional<std::string> read_regular(const Root& root, std::string_view path);
+std::optional<std::string> read_regular(const machine::Root& root, std::string_view path);
 
 }  // namespace prebake::identity

@@ -41,13 +41,13 @@ bool holds_date(std::string_view name) {
     return false;
 }
 
-bool is_ours(std::string_view directory, const FileInfo& info) {
+bool is_ours(std::string_view directory, const machine::FileInfo& info) {
     return !info.is_mount || std::find(kOwnFileSystems.begin(), kOwnFileSystems.end(), directory) !=
                                  kOwnFileSystems.end();
 }
 
 /// What is mounted below /var/log is left alone, unless it is known to hold logs.
-Changes old_logs(const Root& root) {
+Changes old_logs(const machine::Root& root) {
     Changes changes;
     std::vector<std::string> directories{std::string(kLogs)};
     while (!directories.empty()) {
@@ -55,11 +55,11 @@ Changes old_logs(const Root& root) {
         directories.pop_back();
         for (const std::string& name : root.names_in(directory)) {
             std::string path = directory + "/" + name;
-            const std::optional<FileInfo> info = root.info(path);
+            const std::optional<machine::FileInfo> info = root.info(path);
             if (!info) continue;
-            if (info->type == FileType::directory && is_ours(path, *info)) {
+            if (info->type == machine::FileType::directory && is_ours(path, *info)) {
                 directories.push_back(std::move(path));
-            } else if (info->type == FileType::regular && is_old_log(name)) {
+            } else if (info->type == machine::FileType::regular && is_old_log(name)) {
                 changes.push_back({Change::Kind::remove, std::move(path), {}});
             }
         }
@@ -67,7 +67,7 @@ Changes old_logs(const Root& root) {
     return changes;
 }
 
-Changes further(const Root& root, const ItemSettings&) {
+Changes further(const machine::Root& root, const ItemSettings&) {
     return old_logs(root);
 }
 

@@ -11,7 +11,7 @@ constexpr std::string_view kDbusMachineId = "/var/lib/dbus/machine-id";
 /// 32 digits and a line end; more is no machine-id, and goes whatever it says.
 constexpr std::uint64_t kMaxMachineIdBytes = 64;
 
-bool has_systemd(const Root& root) {
+bool has_systemd(const machine::Root& root) {
     constexpr std::array kPlaces{"/usr/lib/systemd/systemd", "/lib/systemd/systemd"};
     return std::any_of(kPlaces.begin(), kPlaces.end(),
                        [&root](const char* path) { return root.info(path).has_value(); });
@@ -19,20 +19,21 @@ bool has_systemd(const Root& root) {
 
 /// A regular file is where systemd looks for the old id before it makes a new one
 /// (machine-id-setup.c); the link to /etc/machine-id that dbus's tmpfiles.d makes is harmless.
-bool is_stale_copy(const Root& root) {
-    const std::optional<FileInfo> info = root.info(kDbusMachineId);
+bool is_stale_copy(const machine::Root& root) {
+    const std::optional<machine::FileInfo> info = root.info(kDbusMachineId);
     if (!info) return false;
-    return info->type != FileType::symlink || root.resolved(kDbusMachineId, LastLink::follow) !=
-                                                  root.resolved(kMachineId, LastLink::keep);
+    return info->type != machine::FileType::symlink ||
+           root.resolved(kDbusMachineId, machine::LastLink::follow) !=
+               root.resolved(kMachineId, machine::LastLink::keep);
 }
 
-Changes further(const Root& root, const ItemSettings& settings) {
+Changes further(const machine::Root& root, const ItemSettings& settings) {
     const bool is_empty_wanted = settings.machine_id == MachineIdForm::empty;
     const std::string wanted = is_empty_wanted ? "" : "uninitialized\n";
     const Change write{Change::Kind::write, std::string(kMachineId), wanted};
     Changes changes;
-    const std::optional<FileInfo> info = root.info(kMachineId);
-    if (!info || info->type != FileType::regular) {
+    const std::optional<machine::FileInfo> info = root.info(kMachineId);
+    if (!info || info->type != machine::FileType::regular) {
         // Missing means first boot and with it preset-all, and if /etc is read-only then, the boot
         // fails (machine-id(5)). A link is not followed: the file takes its place.
         if (info || has_systemd(root)) changes.push_back(write);

@@ -7,7 +7,7 @@ namespace {
 
 constexpr std::string_view kMailName = "/etc/mailname";
 
-Changes further(const Root& root, const ItemSettings&) {
+Changes further(const machine::Root& root, const ItemSettings&) {
     const std::vector<std::string> names = builder_names(root);
     Changes changes;
     if (const std::optional<std::string> text = read_regular(root, kMailName)) {

@@ -5,9 +5,9 @@
 #include <utility>
 #include <vector>
 
+#include "agent/base/text.h"
 #include "agent/identity/items/all.h"
 #include "agent/identity/items/lines.h"
-#include "agent/identity/text_form.h"
 
 namespace prebake::identity {
 namespace {
@@ -41,7 +41,7 @@ std::vector<std::string> values_in(std::string_view value) {
 
 /// Values of every other key of all profiles: ports name their bridge or bond by its UUID
 /// (controller=, MASTER_UUID=), and a profile of one form may name one of the other.
-std::set<std::string> references_of(const Root& root) {
+std::set<std::string> references_of(const machine::Root& root) {
     std::set<std::string> references;
     for (const std::string_view pattern : {kIfcfg, kKeyfiles}) {
         for (const std::string& path : root.match(pattern)) {
@@ -57,7 +57,7 @@ std::set<std::string> references_of(const Root& root) {
     return references;
 }
 
-Changes further(const Root& root, const ItemSettings&) {
+Changes further(const machine::Root& root, const ItemSettings&) {
     Changes changes;
     const std::set<std::string> references = references_of(root);
     const auto is_referred_to = [&references](std::string_view uuid) {

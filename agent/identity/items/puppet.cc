@@ -5,7 +5,7 @@
 namespace prebake::identity {
 namespace {
 
-Changes further(const Root& root, const ItemSettings&) {
+Changes further(const machine::Root& root, const ItemSettings&) {
     Changes changes;
     for (const char* const directory :
          {"/etc/puppetlabs/puppet/ssl", "/etc/puppet/ssl", "/var/lib/puppet/ssl"}) {

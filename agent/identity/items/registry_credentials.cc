@@ -20,7 +20,7 @@ constexpr std::array<std::string_view, 9> kConfigs{"~/.docker/config.json",
                                                    "~/.config/helm/registry/config.json",
                                                    "~/.config/helm/registry.json"};
 
-Changes further(const Root& root, const ItemSettings&) {
+Changes further(const machine::Root& root, const ItemSettings&) {
     Changes changes;
     for (const std::string_view pattern : kConfigs) {
         for (const std::string& path : root.match(pattern)) {

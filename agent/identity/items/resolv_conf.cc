@@ -2,9 +2,9 @@
 #include <array>
 #include <cctype>
 
+#include "agent/base/text.h"
 #include "agent/identity/items/all.h"
 #include "agent/identity/items/lines.h"
-#include "agent/identity/text_form.h"
 
 namespace prebake::identity {
 namespace {
@@ -40,7 +40,7 @@ bool is_signed(std::string_view line) {
     });
 }
 
-Changes further(const Root& root, const ItemSettings&) {
+Changes further(const machine::Root& root, const ItemSettings&) {
     // A link leads to a file in /run that is made at every boot; without the link nobody makes it.
     const std::optional<std::string> text = read_regular(root, kPath);
     if (!text) return {};

@@ -2,8 +2,8 @@
 
 #include <boost/json.hpp>
 
+#include "agent/base/text.h"
 #include "agent/identity/items/lines.h"
-#include "agent/identity/text_form.h"
 
 namespace prebake::identity {
 namespace {
@@ -15,7 +15,7 @@ bool is_usable(std::string_view path) {
 
 }  // namespace
 
-std::string docker_root(const Root& root) {
+std::string docker_root(const machine::Root& root) {
     const std::string text = root.read("/etc/docker/daemon.json", kMaxTextBytes).value_or("");
     boost::system::error_code error;
     const boost::json::value settings = boost::json::parse(text, error);
@@ -30,7 +30,7 @@ std::string docker_root(const Root& root) {
     return "/var/lib/docker";
 }
 
-std::string containerd_root(const Root& root) {
+std::string containerd_root(const machine::Root& root) {
     const std::string text = root.read("/etc/containerd/config.toml", kMaxTextBytes).value_or("");
     for (const std::string_view raw : lines_of(text)) {
         const std::string_view line = trimmed(raw);

@@ -12,9 +12,9 @@ constexpr std::string_view kFstab = "/etc/fstab";
 constexpr std::array<std::string_view, 4> kUsualPlaces{"/swap.img", "/swapfile", "/var/swapfile",
                                                        "/mnt/resource/swapfile"};
 
-bool is_file(const Root& root, std::string_view path) {
-    const std::optional<FileInfo> info = root.info(path);
-    return info && info->type == FileType::regular;
+bool is_file(const machine::Root& root, std::string_view path) {
+    const std::optional<machine::FileInfo> info = root.info(path);
+    return info && info->type == machine::FileType::regular;
 }
 
 /// The swap file that a line of fstab(5) names; empty if it names none.
@@ -24,7 +24,7 @@ std::string_view swap_file_in(std::string_view line) {
     return words[0];
 }
 
-Changes further(const Root& root, const ItemSettings&) {
+Changes further(const machine::Root& root, const ItemSettings&) {
     Changes changes;
     for (const std::string_view path : kUsualPlaces) {
         if (is_file(root, path)) changes.push_back({Change::Kind::remove, std::string(path), {}});

@@ -1,10 +1,10 @@
 #include <algorithm>
 #include <array>
 
+#include "agent/base/text.h"
 #include "agent/identity/items/all.h"
 #include "agent/identity/items/lines.h"
 #include "agent/identity/items/temporary_names.h"
-#include "agent/identity/text_form.h"
 
 namespace prebake::identity {
 namespace {
@@ -13,13 +13,13 @@ constexpr std::array<std::string_view, 5> kMadeAtBoot{".X11-unix", ".ICE-unix", 
                                                       ".font-unix", ".Test-unix"};
 
 /// As systemd writes it into the names of directories: without dashes.
-std::string boot_id_of(const Root& root) {
+std::string boot_id_of(const machine::Root& root) {
     std::string id = root.read("/proc/sys/kernel/random/boot_id", kMaxTextBytes).value_or("");
     id.erase(std::remove(id.begin(), id.end(), '-'), id.end());
     return std::string(trimmed(id));
 }
 
-Changes further(const Root& root, const ItemSettings&) {
+Changes further(const machine::Root& root, const ItemSettings&) {
     const std::string boot_id = root.is_running_machine() ? boot_id_of(root) : "";
     Changes changes;
     for (const char* const directory : {"/tmp/", "/var/tmp/"}) {

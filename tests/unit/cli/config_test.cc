@@ -151,14 +151,14 @@ ssm_inventory = false
     CHECK(config.scan.time == std::chrono::seconds(30));
     CHECK(config.scan.bytes == 1ULL << 30);
     CHECK(config.scan.file_bytes == 2ULL << 20);
-    const identity::FirstBootOptions& first_boot = config.first_boot;
+    const identity::firstboot::FirstBootOptions& first_boot = config.first_boot;
     CHECK(first_boot.hostname == "web-{instance_id}");
     CHECK(first_boot.hosts == "{local_ipv4} {hostname}");
     CHECK(first_boot.metadata.total == std::chrono::seconds(7));
     CHECK(first_boot.drop_in_limit == std::chrono::seconds(8));
     CHECK(first_boot.certificate.key_file == "/etc/tls/key.pem");
     CHECK(first_boot.certificate.certificate_file == "/etc/tls/crt.pem");
-    CHECK(first_boot.certificate.form == identity::CertificateForm::request);
+    CHECK(first_boot.certificate.form == identity::firstboot::CertificateForm::request);
     CHECK(first_boot.certificate.common_name == "{instance_id}");
     CHECK(first_boot.certificate.names == Strings{"{hostname}"});
     CHECK(first_boot.certificate.valid_for == std::chrono::hours(48));

@@ -4,7 +4,7 @@
 
 #include "agent/base/json.h"
 #include "agent/base/sha256.h"
-#include "tests/unit/identity/test_tree.h"
+#include "tests/unit/machine/test_tree.h"
 
 namespace prebake::cli {
 namespace {

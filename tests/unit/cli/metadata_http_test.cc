@@ -13,7 +13,7 @@ namespace {
 
 using http::LoopbackServer;
 using http::ServerConnection;
-using identity::MetadataRequest;
+using machine::MetadataRequest;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 

@@ -31,7 +31,7 @@ const char* const kOtherUuid = "ec2c9d1a-7a36-4f5c-9b0e-2f6f3f1d8a11";
 
 struct Machine {
     TemporaryDirectory directory;
-    Root root{directory.path()};
+    machine::Root root{directory.path()};
     std::string warning;
 
     std::filesystem::path path(const char* name) const {

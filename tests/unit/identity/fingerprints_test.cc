@@ -3,7 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "agent/base/sha256.h"
-#include "tests/unit/identity/test_tree.h"
+#include "tests/unit/machine/test_tree.h"
 
 namespace prebake::identity {
 namespace {

@@ -10,8 +10,8 @@
 #include "agent/identity/items/registry_config.h"
 #include "agent/identity/items/temporary_names.h"
 #include "agent/identity/survey.h"
-#include "tests/unit/identity/in_child.h"
 #include "tests/unit/identity/items_fixtures.h"
+#include "tests/unit/machine/in_child.h"
 #include "tests/unit/temporary_directory.h"
 
 namespace prebake::identity {
@@ -22,7 +22,7 @@ std::vector<std::string> pending(std::string_view item_name, const std::vector<F
                                  const ItemSettings& settings = {}) {
     const TemporaryDirectory directory;
     make(directory.path(), files);
-    const Root root(directory.path());
+    const machine::Root root(directory.path());
     const auto item = std::find_if(items().begin(), items().end(),
                                    [item_name](const Item& it) { return it.name == item_name; });
     REQUIRE(item != items().end());
@@ -104,14 +104,14 @@ TEST_CASE("machine-id: a link is replaced, what it leads to is not touched") {
     const TemporaryDirectory directory;
     make(directory.path(),
          {gone_link("/etc/machine-id", "/srv/machine-id"), stays("/srv/machine-id", "ours\n")});
-    const Root root(directory.path());
+    const machine::Root root(directory.path());
     for (const Item& item : items()) {
         if (item.name != "machine-id") continue;
         for (const Change& change : survey(root, item, {}, {}).changes) apply(root, change);
     }
     CHECK(root.read("/srv/machine-id", 100) == "ours\n");
     REQUIRE(root.info("/etc/machine-id"));
-    CHECK(root.info("/etc/machine-id")->type == FileType::regular);
+    CHECK(root.info("/etc/machine-id")->type == machine::FileType::regular);
     CHECK(root.info("/etc/machine-id")->size == 0);
 }
 
@@ -439,7 +439,7 @@ TEST_CASE("logs: a file system of their own is cleaned where logs are known to b
     const std::string found = tests::in_own_mounts([&]() -> std::string {
         for (const char* const target : {"/var/log/audit", "/var/log/backup"})
             tests::bind(directory.path() / "disk", directory.path().string() + target);
-        const Root root(directory.path());
+        const machine::Root root(directory.path());
         const auto item = std::find_if(items().begin(), items().end(),
                                        [](const Item& it) { return it.name == "logs"; });
         std::string told;

@@ -61,7 +61,7 @@ const Item* find_item(std::string_view name) {
 }
 
 /// Seals one item as seal() does; false if something could not be looked at.
-bool seal_item(const Root& root, const Item& item) {
+bool seal_item(const machine::Root& root, const Item& item) {
     const Pending pending = survey(root, item, {}, {});
     for (const Change& change : pending.changes) apply(root, change);
     return pending.problems.empty();
@@ -131,7 +131,7 @@ TEST_CASE("items: what is there is found, sealed, and nothing beside it touched"
         CAPTURE(item->name);
         const TemporaryDirectory directory;
         make(directory.path(), fixture.files);
-        const Root root(directory.path());
+        const machine::Root root(directory.path());
         for (const Target& target : item->targets) {
             CAPTURE(target.pattern);
             if (holds_wildcard(target.pattern)) CHECK_FALSE(root.match(target.pattern).empty());
@@ -163,7 +163,7 @@ TEST_CASE("items: proofs name what a machine has before it is sealed, and not af
         CAPTURE(item->name);
         const TemporaryDirectory directory;
         make(directory.path(), fixture.files);
-        const Root root(directory.path());
+        const machine::Root root(directory.path());
         std::vector<std::pair<std::string, std::string>> proofs;
         for (const std::string_view pattern : item->proofs) {
             for (const std::string& path : root.match(pattern))
@@ -187,7 +187,7 @@ TEST_CASE("items: a machine that has everything is sealed in one pass") {
             if (made.insert(file.path).second) make(directory.path(), {file});
         }
     }
-    const Root root(directory.path());
+    const machine::Root root(directory.path());
     for (const Item& item : items()) {
         if (item.by_default == Default::report) continue;
         CAPTURE(item.name);
@@ -211,7 +211,7 @@ TEST_CASE("items: a machine that has everything is sealed in one pass") {
 
 TEST_CASE("items: a tree with nothing in it is clean") {
     const TemporaryDirectory directory;
-    const Root root(directory.path());
+    const machine::Root root(directory.path());
     for (const Item& item : items()) {
         CAPTURE(item.name);
         const Pending pending = survey(root, item, {}, {});
@@ -228,7 +228,7 @@ TEST_CASE("items: a clone of a booted machine loses no data") {
             if (made.insert(file.path).second) make(directory.path(), {file});
         }
     }
-    const Root root(directory.path());
+    const machine::Root root(directory.path());
     const auto is_there = [&root](const char* path) { return root.info(path).has_value(); };
     const std::vector<const char*> data{"/opt/consul/data/raft/raft.db",
                                         "/opt/consul/data/node-id",

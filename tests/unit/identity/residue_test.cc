@@ -6,12 +6,14 @@
 #include <vector>
 
 #include "agent/base/json.h"
+#include "agent/base/text.h"
 #include "agent/identity/claim.h"
+#include "agent/identity/residue.h"
 #include "agent/identity/residue_text.h"
 #include "agent/identity/seal.h"
 #include "tests/unit/base/thrown.h"
-#include "tests/unit/identity/planted_secrets.h"
-#include "tests/unit/identity/test_tree.h"
+#include "tests/unit/identity/secrets/planted_secrets.h"
+#include "tests/unit/machine/test_tree.h"
 
 namespace prebake::identity {
 namespace {

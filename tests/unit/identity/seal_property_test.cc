@@ -7,7 +7,7 @@
 
 #include "agent/identity/claim.h"
 #include "agent/identity/seal.h"
-#include "tests/unit/identity/test_tree.h"
+#include "tests/unit/machine/test_tree.h"
 
 namespace prebake::identity {
 namespace {

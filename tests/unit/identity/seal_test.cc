@@ -1,4 +1,5 @@
 #include "agent/identity/seal.h"
+#include "agent/identity/residue.h"
 
 #include <doctest/doctest.h>
 #include <sys/mount.h>
@@ -13,8 +14,8 @@
 #include "agent/identity/claim.h"
 #include "agent/identity/fingerprints.h"
 #include "tests/unit/base/thrown.h"
-#include "tests/unit/identity/in_child.h"
-#include "tests/unit/identity/test_tree.h"
+#include "tests/unit/machine/in_child.h"
+#include "tests/unit/machine/test_tree.h"
 
 namespace prebake::identity {
 namespace {
@@ -482,7 +483,7 @@ TEST_CASE("in a chroot containers are not removed: they would be the host's") {
         bool is_called = false;
         SealOptions options;
         options.remove_containers = [&] { is_called = true; };
-        const Root root("/");
+        const machine::Root root("/");
         if (!root.is_running_machine()) return "not as the running machine";
         const v1::SealReport report = seal(root, options, {});
         if (report.steps_size() != 0) return report.steps(0).ShortDebugString();

@@ -5,10 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/identity/attached_places.h"
+#include "agent/base/text.h"
+#include "agent/identity/protected_places.h"
+#include "agent/machine/attached_places.h"
 #include "tests/unit/base/thrown.h"
-#include "tests/unit/identity/in_child.h"
-#include "tests/unit/identity/test_tree.h"
+#include "tests/unit/machine/in_child.h"
+#include "tests/unit/machine/test_tree.h"
 
 namespace prebake::identity {
 namespace {
@@ -64,7 +66,7 @@ TEST_CASE("what is still to be done") {
     struct Row {
         const char* name;
         std::vector<Target> targets;
-        Keep keep;
+        machine::Patterns keep;
         Lines pending;
     };
     const Row rows[] = {
@@ -139,7 +141,7 @@ TEST_CASE("doing what is pending leaves nothing pending") {
     tree.put("/a/kept", "1");
     tree.put("/log/x", "1");
     const Item item = item_of({{What::file, "/a"}, {What::all_bytes, "/log"}});
-    const Root root = tree.root();
+    const machine::Root root = tree.root();
     for (const Change& change : survey(root, item, {}, {"/a/kept"}).changes) apply(root, change);
     CHECK(lines_of(survey(root, item, {}, {"/a/kept"})).empty());
     CHECK(root.names_in("/a") == Lines{"kept"});
@@ -152,7 +154,7 @@ TEST_CASE("further changes") {
     tree.put("/etc/gone", "1");
     tree.link("/way", "/etc");
     Item item = item_of({{What::file, "/etc/machine-id"}});
-    item.further = [](const Root&, const ItemSettings&) -> Changes {
+    item.further = [](const machine::Root&, const ItemSettings&) -> Changes {
         return {{Change::Kind::write, "/way/machine-id", "new"},
                 {Change::Kind::remove, "/etc/gone", {}},
                 {Change::Kind::remove, "/etc/missing", {}}};
@@ -162,7 +164,7 @@ TEST_CASE("further changes") {
     CHECK(pending.changes.back().contents == "new");
     CHECK(lines_of(survey(tree.root(), item, {}, {"/etc/machine-id"})) ==
           Lines{"remove /etc/gone"});
-    item.further = [](const Root&, const ItemSettings&) -> Changes {
+    item.further = [](const machine::Root&, const ItemSettings&) -> Changes {
         throw Error(Errc::corrupt, "odd file");
     };
     CHECK(lines_of(survey(tree.root(), item, {}, {})) ==
@@ -204,16 +206,16 @@ TEST_CASE("what somebody's link on the way leads to is one problem, and stays") 
 }
 
 TEST_CASE("which file systems are on the network") {
-    CHECK(is_on_network(0x6969));       // NFS
-    CHECK(is_on_network(0xfe534d42));   // SMB 2 and 3
-    CHECK(is_on_network(0xff534d42));   // CIFS
-    CHECK(is_on_network(0x01021997));   // 9p
-    CHECK(is_on_network(0x00c36400));   // Ceph
-    CHECK(is_on_network(0x0bd00bd0));   // Lustre
-    CHECK(!is_on_network(0xef53));      // ext4
-    CHECK(!is_on_network(0x58465342));  // XFS
-    CHECK(!is_on_network(0x01021994));  // tmpfs
-    CHECK(!is_on_network(0x65735546));  // FUSE
+    CHECK(machine::is_on_network(0x6969));       // NFS
+    CHECK(machine::is_on_network(0xfe534d42));   // SMB 2 and 3
+    CHECK(machine::is_on_network(0xff534d42));   // CIFS
+    CHECK(machine::is_on_network(0x01021997));   // 9p
+    CHECK(machine::is_on_network(0x00c36400));   // Ceph
+    CHECK(machine::is_on_network(0x0bd00bd0));   // Lustre
+    CHECK(!machine::is_on_network(0xef53));      // ext4
+    CHECK(!machine::is_on_network(0x58465342));  // XFS
+    CHECK(!machine::is_on_network(0x01021994));  // tmpfs
+    CHECK(!machine::is_on_network(0x65735546));  // FUSE
 }
 
 TEST_CASE("mounts that are no part of the machine") {
@@ -229,24 +231,26 @@ TEST_CASE("mounts that are no part of the machine") {
         tree.put("/run/pid", "1");
         tests::bind("/usr", tree.at("/usr"));
         tests::bind(tree.at("/disk"), tree.at("/var/log"));
-        const Root root = tree.root();
-        AttachedPlaces places(root, [](long type) { return type == 0x01021994; });
-        AttachedPlaces real(root);
+        const machine::Root root = tree.root();
+        machine::AttachedPlaces places(root, [](long type) { return type == 0x01021994; });
+        machine::AttachedPlaces real(root);
         std::string wrong;
-        const auto expect = [&](AttachedPlaces& there, const char* path, Belonging belonging,
-                                const char* mount) {
-            const AttachedPlaces::Place& place = there.place_of(path);
+        const auto expect = [&](machine::AttachedPlaces& there, const char* path,
+                                machine::Belonging belonging, const char* mount) {
+            const machine::AttachedPlaces::Place& place = there.place_of(path);
             if (place.belonging != belonging || place.mount != mount)
                 wrong += std::string(path) + " in " + place.mount + "; ";
         };
-        expect(places, "/mnt/file", Belonging::network, "/mnt");
-        expect(places, "/mnt/not/there", Belonging::network, "/mnt");
-        expect(places, "/disk/x/y", Belonging::machine, "/");  // as its root, whatever that is
-        expect(real, "/mnt/file", Belonging::machine, "/mnt");
-        expect(real, "/run/pid", Belonging::nobody, "/run");
-        expect(real, "/usr/share/doc", Belonging::running_machine, "/usr");
-        expect(real, "/var/log/x/y", Belonging::machine, "/var/log");  // a disk of the image
-        const Error error = why_not_to_change(root, places.place_of("/mnt/file")).value();
+        expect(places, "/mnt/file", machine::Belonging::network, "/mnt");
+        expect(places, "/mnt/not/there", machine::Belonging::network, "/mnt");
+        expect(places, "/disk/x/y", machine::Belonging::machine,
+               "/");  // as its root, whatever that is
+        expect(real, "/mnt/file", machine::Belonging::machine, "/mnt");
+        expect(real, "/run/pid", machine::Belonging::nobody, "/run");
+        expect(real, "/usr/share/doc", machine::Belonging::running_machine, "/usr");
+        expect(real, "/var/log/x/y", machine::Belonging::machine,
+               "/var/log");  // a disk of the image
+        const Error error = machine::why_not_to_change(root, places.place_of("/mnt/file")).value();
         if (!contains(error.message(), "/mnt is on a network file system")) wrong += error.what();
         const Item item = item_of(
             {{What::file, "/run/*"}, {What::contents, "/usr"}, {What::contents, "/var/log"}});
@@ -270,7 +274,7 @@ TEST_CASE("what was baked is not touched, whatever leads there") {
     tree.link("/var/lib/containerd", "/data/containerd");
     tree.link("/var/lib/docker", "/data/docker");
     tree.link("/home/eve/cache", "/var/lib/prebake");
-    const Root root = tree.root();
+    const machine::Root root = tree.root();
     const std::vector<std::string> patterns{"/data/containerd/io*", "/data/docker",
                                             "/data/docker/overlay2/*", "~/cache/bake.json",
                                             "/srv/ctd/io.containerd.content.v1.content/blobs"};
@@ -292,7 +296,7 @@ TEST_CASE("mounts are cleaned where they are named, and are problems elsewhere")
     const std::string found = tests::in_own_mounts([&]() -> std::string {
         for (const char* target : {"/tmp", "/log/audit", "/log/other", "/a/mounted"})
             tests::bind(tree.at("/disk"), tree.at(target));
-        const Root root = tree.root();
+        const machine::Root root = tree.root();
         struct Row {
             std::vector<Target> targets;
             Lines pending;

@@ -11,8 +11,8 @@
 #include "agent/identity/fingerprints.h"
 #include "agent/identity/seal.h"
 #include "tests/unit/base/thrown.h"
-#include "tests/unit/identity/in_child.h"
-#include "tests/unit/identity/test_tree.h"
+#include "tests/unit/machine/in_child.h"
+#include "tests/unit/machine/test_tree.h"
 
 namespace prebake::identity {
 namespace {

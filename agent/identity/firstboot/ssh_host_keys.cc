@@ -1,0 +1,179 @@
+#include "agent/identity/firstboot/ssh_host_keys.h"
+
+#include <sys/stat.h>
+
+#include <array>
+#include <filesystem>
+#include <optional>
+#include <vector>
+
+#include "agent/base/error.h"
+#include "agent/base/file.h"
+#include "agent/base/process.h"
+#include "agent/identity/firstboot/selinux.h"
+#include "agent/identity/firstboot/step.h"
+#include "agent/machine/cloud_init.h"
+
+namespace prebake::identity::firstboot {
+namespace {
+
+constexpr std::array kTypes{"rsa", "ecdsa", "ed25519"};
+constexpr std::size_t kMaxKeyBytes = 64UL << 10;
+/// In memory: the bytes of an abandoned key never reach the disk.
+constexpr const char* kWorkDirectory = "/run/prebake/ssh-host-keys";
+
+std::string key_path(const std::string& type) {
+    return "/etc/ssh/ssh_host_" + type + "_key";
+}
+
+/// An empty file is what a crash of somebody less careful left.
+bool has_contents(const machine::Root& root, const std::string& path) {
+    const auto info = root.info(path);
+    return info && (info->type != machine::FileType::regular || info->size > 0);
+}
+
+SshHostKeyFacts read_facts(const machine::Root& root) {
+    return {.has_server = root.info("/usr/sbin/sshd") || root.info("/etc/ssh/sshd_config"),
+            .cloud_init_is_active = machine::cloud_init_is_active(root),
+            .has_keygen_unit = has_unit(root, "sshd-keygen@.service")};
+}
+
+/// A directory that only we can enter, gone at the end. One of a killed run is replaced.
+class WorkDirectory {
+  public:
+    explicit WorkDirectory(const machine::Root& root)
+        : root_(root), path_(root.outside(kWorkDirectory)) {
+        root_.remove(kWorkDirectory);
+        std::error_code failure;
+        std::filesystem::create_directories(path_.parent_path(), failure);
+        if (::mkdir(path_.c_str(), 0700) != 0) throw errno_error("cannot create", path_);
+    }
+    ~WorkDirectory() {
+        std::error_code ignored;
+        std::filesystem::remove_all(path_, ignored);
+    }
+    WorkDirectory(const WorkDirectory&) = delete;
+    WorkDirectory& operator=(const WorkDirectory&) = delete;
+
+    const std::filesystem::path& path() const { return path_; }
+
+  private:
+    const machine::Root& root_;
+    std::filesystem::path path_;
+};
+
+void generate(const StepContext& context, const WorkDirectory& directory, const std::string& type) {
+    const std::filesystem::path made = directory.path() / type;
+    // No comment: it would name the host that the image was built on.
+    run_or_throw({.arguments = {"ssh-keygen", "-q", "-t", type, "-N", "", "-C", "", "-f", made},
+                  .environment = {}},
+                 context.stop);
+    const std::string path = key_path(type);
+    // The private key last: where it is, the pair is whole.
+    context.root.write(path + ".pub", read_file(made.string() + ".pub", kMaxKeyBytes),
+                       our_file(0644));
+    context.crash("ssh-host-keys:" + type + ".pub");
+    context.root.write(path, read_file(made, kMaxKeyBytes), our_file(0600));
+    context.crash("ssh-host-keys:" + type);
+}
+
+bool has_any_key(const machine::Root& root) {
+    for (const std::string& path : root.match("/etc/ssh/ssh_host_*_key")) {
+        if (has_contents(root, path)) return true;
+    }
+    return false;
+}
+
+/// There from the first key made to the last.
+std::string unfinished_mark(const StepContext& context) {
+    return context.options.state_dir + "/ssh-host-keys.unfinished";
+}
+
+/// An administrator may have chosen to have one type only. Empty files are nobody's choice, nor is
+/// what an interrupted run of ours left.
+bool is_chosen(const StepContext& context) {
+    if (!is_in_place(context.claim) || context.root.info(unfinished_mark(context))) return false;
+    for (const std::string& path : context.root.match("/etc/ssh/ssh_host_*_key")) {
+        if (!has_contents(context.root, path)) return false;
+    }
+    return has_any_key(context.root);
+}
+
+StepResult generate_missing(const StepContext& context) {
+    if (is_chosen(context)) return done("there already");
+    context.root.write(unfinished_mark(context), "", our_file(0600));
+    const WorkDirectory directory(context.root);
+    std::vector<std::string> made;
+    std::optional<Error> failure;
+    std::size_t present = 0;
+    for (const std::string type : kTypes) {
+        if (has_contents(context.root, key_path(type))) {
+            ++present;
+            continue;
+        }
+        try {
+            generate(context, directory, type);
+            made.push_back(type);
+        } catch (const Error& error) {
+            if (error.code() == Errc::cancelled) throw;
+            failure = error;  // ed25519 in FIPS mode: no error if there is another key
+        }
+    }
+    if (made.empty() && present == 0 && failure) throw Error(*failure);
+    std::vector<std::string> paths;
+    std::string list;
+    for (const std::string& type : made) {
+        list += " " + type;
+        paths.push_back(key_path(type));
+        paths.push_back(key_path(type) + ".pub");
+    }
+    restore_contexts(context.root, paths, context.stop);
+    context.root.remove(unfinished_mark(context));
+    return done(made.empty() ? "there already" : "made by ssh-keygen:" + list);
+}
+
+/// Debian's sshd tests its configuration before it starts and fails for good without a key.
+void start_server_that_had_none(const StepContext& context) {
+    if (!context.root.is_running_machine() || !is_program("systemctl")) return;
+    for (const char* const unit : {"ssh.service", "sshd.service"}) {
+        const Command ask{.arguments = {"systemctl", "is-failed", "--quiet", unit}};
+        if (run_command(ask, context.stop).status != 0) continue;
+        run_or_throw({.arguments = {"systemctl", "reset-failed", unit}}, context.stop);
+        run_or_throw({.arguments = {"systemctl", "start", "--no-block", unit}}, context.stop);
+    }
+}
+
+}  // namespace
+
+SshHostKeyOwner owner_of_ssh_host_keys(const SshHostKeyFacts& facts) {
+    if (!facts.has_server) return SshHostKeyOwner::nobody;
+    if (facts.cloud_init_is_active) return SshHostKeyOwner::cloud_init;
+    return facts.has_keygen_unit ? SshHostKeyOwner::sshd_keygen : SshHostKeyOwner::prebake;
+}
+
+StepResult ensure_ssh_host_keys(const StepContext& context) {
+    switch (owner_of_ssh_host_keys(read_facts(context.root))) {
+        case SshHostKeyOwner::nobody:
+            return done("no SSH server here");
+        case SshHostKeyOwner::cloud_init:
+            return delegated_to("cloud-init");
+        case SshHostKeyOwner::sshd_keygen:
+            return delegated_to("sshd-keygen@.service");
+        case SshHostKeyOwner::prebake:
+            break;
+    }
+    return generate_missing(context);
+}
+
+StepResult check_ssh_host_keys(const StepContext& context) {
+    const SshHostKeyOwner owner = owner_of_ssh_host_keys(read_facts(context.root));
+    if (owner == SshHostKeyOwner::nobody) return done("no SSH server here");
+    if (has_any_key(context.root)) return done("there");
+    // It runs whenever sshd starts, perhaps after us: two generators would race.
+    if (owner == SshHostKeyOwner::sshd_keygen) return delegated_to("sshd-keygen@.service");
+    StepResult result = generate_missing(context);
+    start_server_that_had_none(context);
+    return result;
+}
+
+}  // namespace prebake::identity::firstboot

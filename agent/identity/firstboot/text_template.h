@@ -1,0 +1,24 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/machine/metadata.h"
+
+namespace prebake::identity::firstboot {
+
+struct ResolvedTemplate {
+    std::string text;
+    std::vector<std::string> missing;  ///< placeholders that this machine has no value for
+};
+
+/// Puts what is known about the machine in the places of {hostname}, {short_hostname},
+/// {instance_id}, {local_ipv4}, {region}, {zone}, {account}, {instance_type} and {tag:NAME}. Pure.
+/// @throws Error usage for another placeholder, or a brace that is not closed.
+ResolvedTemplate resolve_template(std::string_view text, const machine::Metadata& metadata);
+
+/// "{region}, {tag:Name}"
+std::string list_of(const std::vector<std::string>& placeholders);
+
+}  // namespace prebake::identity::firstboot

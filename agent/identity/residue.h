@@ -1,0 +1,25 @@
+#pragma once
+
+#include <stop_token>
+#include <string>
+
+#include "agent/identity/scope.h"
+#include "agent/identity/secrets/scan.h"
+#include "agent/machine/root.h"
+#include "proto/prebake/v1/identity.pb.h"
+
+namespace prebake::identity {
+
+struct CheckOptions {
+    SealScope scope;
+    secrets::ScanLimits limits;
+    std::string state_dir = "/var/lib/prebake";
+};
+
+/// Whatever of the builder is still found. Changes nothing. Fails closed: what cannot be looked at
+/// is residue, and so is a claim that is not SEALED, or was sealed before this kernel booted.
+/// @throws Error usage, cancelled.
+v1::ResidueReport check(const machine::Root& root, const CheckOptions& options,
+                        const std::stop_token& stop);
+
+}  // namespace prebake::identity

@@ -1,0 +1,232 @@
+#include "agent/identity/secrets/scan.h"
+
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <system_error>
+#include <tuple>
+#include <utility>
+
+#include "agent/base/error.h"
+#include "agent/base/wait.h"
+#include "agent/identity/secrets/patterns.h"
+#include "agent/identity/secrets/places.h"
+#include "agent/identity/secrets/rules.h"
+
+namespace prebake::identity::secrets {
+namespace {
+
+/// How much of a file is in memory.
+constexpr std::size_t kPiece = 1UL << 20;
+/// Of one file; further ones would tell nothing more.
+constexpr std::size_t kMaxSecretsOfFile = 100;
+/// Of all files. The scan ends there: whoever finds so many does not read them.
+constexpr std::size_t kMaxFindings = 100'000;
+
+class Scanner {
+  public:
+    Scanner(const machine::Root& root, const ScanLimits& limits, const std::stop_token& stop)
+        : root_(root), limits_(limits), stop_(stop), began_(std::chrono::steady_clock::now()) {}
+
+    SecretScan scan(const SearchArea& area) {
+        for (const Error& problem : area.problems) not_scanned("/", problem.message());
+        for (const std::string& place : area.places) {
+            if (!is_over()) scan_place(place, area);
+            if (is_over()) not_scanned(place, limit_);
+        }
+        std::sort(result_.secrets.begin(), result_.secrets.end(), [](const auto& a, const auto& b) {
+            return std::tie(a.path, a.line, a.kind) < std::tie(b.path, b.line, b.kind);
+        });
+        std::sort(result_.not_scanned.begin(), result_.not_scanned.end(),
+                  [](const auto& a, const auto& b) {
+                      return std::tie(a.path, a.reason) < std::tie(b.path, b.reason);
+                  });
+        return std::move(result_);
+    }
+
+  private:
+    void scan_place(const std::string& place, const SearchArea& area) {
+        std::vector<std::string> directories{place};
+        while (!directories.empty()) {
+            const std::string directory = std::move(directories.back());
+            directories.pop_back();
+            for (const std::string& name : names_in(directory)) {
+                if (is_over()) return;
+                const std::string path = directory + "/" + name;
+                // Other places have their own turn.
+                if (area.is_left_out(path) || area.places.count(path) != 0) continue;
+                look_at(path, directories);
+            }
+        }
+    }
+
+    std::vector<std::string> names_in(const std::string& directory) {
+        try {
+            return root_.names_in(directory);
+        } catch (const Error& error) {
+            not_scanned(directory, error.message());
+            return {};
+        }
+    }
+
+    void look_at(const std::string& path, std::vector<std::string>& directories) {
+        try {
+            const std::optional<machine::FileInfo> info = root_.info(path);
+            if (!info) return;  // gone meanwhile
+            switch (info->type) {
+                case machine::FileType::directory:
+                    if (!info->is_mount) return directories.push_back(path);
+                    return look_at_mount(path);
+                case machine::FileType::regular:
+                    return scan_file(path);
+                case machine::FileType::symlink:  // what it leads to is searched if it lies in a
+                                                  // place
+                case machine::FileType::other:
+                    return;
+            }
+        } catch (const Error& error) {
+            if (error.code() == Errc::cancelled) throw;
+            if (error.code() != Errc::not_found) not_scanned(path, error.message());
+        }
+    }
+
+    /// Another file system is not entered. One on a disk becomes part of an image of the machine
+    /// all the same: it must not pass for clean.
+    void look_at_mount(const std::string& path) {
+        const std::string outside = root_.outside(path);
+        struct stat status {};
+        struct statfs file_system {};
+        if (::lstat(outside.c_str(), &status) != 0 || ::statfs(outside.c_str(), &file_system) != 0)
+            return not_scanned(path, std::system_category().message(errno));
+        if (is_on_disk(status.st_dev, file_system.f_type))
+            not_scanned(path, "another file system is mounted there");
+    }
+
+    void scan_file(const std::string& path) {
+        const FileDescriptor fd = root_.open(path);
+        struct stat status {};
+        if (::fstat(fd.get(), &status) != 0)
+            return not_scanned(path, std::system_category().message(errno));
+        if (!S_ISREG(status.st_mode)) return;  // exchanged meanwhile
+        ++result_.files;
+        if (static_cast<std::uint64_t>(status.st_size) > limits_.file_bytes)
+            return not_scanned(path, too_large());
+        scan_pieces(path, fd.get());
+    }
+
+    /// A secret on the border of two pieces is whole in one of them: pieces overlap by more than
+    /// the judges look at. Each place in the file belongs to one piece only.
+    void scan_pieces(const std::string& path, int fd) {
+        static_assert(kMaxLookBehind + kMaxLookAhead < kPiece / 2);
+        buffer_.resize(kPiece);
+        std::size_t filled = 0;
+        std::size_t from = 0;
+        std::uint64_t line = 1;  // at `counted`
+        std::size_t counted = 0;
+        std::uint64_t bytes = 0;
+        std::size_t found = 0;
+        for (bool is_last = false; !is_last;) {
+            if (is_over()) return;
+            const std::size_t got = fill(path, fd, filled);
+            is_last = filled + got < kPiece;
+            filled += got;
+            bytes += got;
+            result_.bytes += got;
+            if (bytes > limits_.file_bytes) return not_scanned(path, too_large());
+
+            const std::string_view text(buffer_.data(), filled);
+            const std::size_t to = is_last ? filled : filled - kMaxLookAhead;
+            for (const LocatedSecret& secret : locate_secrets(path, text, from, to)) {
+                line += newlines(text.substr(counted, secret.offset - counted));
+                counted = secret.offset;
+                if (!add({path, secret.kind, line}, found)) return;
+            }
+            if (is_last) return;
+            line += newlines(text.substr(counted, to - counted));
+            const std::size_t kept_from = to - kMaxLookBehind;
+            std::memmove(buffer_.data(), buffer_.data() + kept_from, filled - kept_from);
+            filled -= kept_from;
+            from = counted = kMaxLookBehind;
+        }
+    }
+
+    /// Up to the end of the buffer; less only at the end of the file.
+    std::size_t fill(const std::string& path, int fd, std::size_t filled) {
+        std::size_t total = 0;
+        while (filled + total < kPiece) {
+            const ssize_t got =
+                ::read(fd, buffer_.data() + filled + total, kPiece - filled - total);
+            if (got < 0 && errno == EINTR) continue;
+            if (got < 0) throw errno_error("cannot read", root_.outside(path));
+            if (got == 0) break;
+            total += static_cast<std::size_t>(got);
+        }
+        return total;
+    }
+
+    static std::uint64_t newlines(std::string_view text) {
+        return static_cast<std::uint64_t>(std::count(text.begin(), text.end(), '\n'));
+    }
+
+    /// False if no more of this file are wanted. One kind in a line is found once.
+    bool add(FoundSecret secret, std::size_t& found_in_file) {
+        for (std::size_t i = 0; i < found_in_file; ++i) {
+            const FoundSecret& other = result_.secrets[result_.secrets.size() - 1 - i];
+            if (other.line != secret.line) break;
+            if (other.kind == secret.kind) return true;
+        }
+        if (found_in_file == kMaxSecretsOfFile) {
+            not_scanned(secret.path, "the rest of a file with more than " +
+                                         std::to_string(kMaxSecretsOfFile) + " secrets");
+            return false;
+        }
+        ++found_in_file;
+        result_.secrets.push_back(std::move(secret));
+        return true;
+    }
+
+    void not_scanned(const std::string& path, std::string reason) {
+        result_.not_scanned.push_back({path, std::move(reason)});
+    }
+
+    std::string too_large() const {
+        return "larger than " + std::to_string(limits_.file_bytes) + " bytes";
+    }
+
+    /// Whether a limit was reached. It stays so: the scan ends, and the places that it did not
+    /// finish are named.
+    bool is_over() {
+        throw_if_stopped(stop_);
+        if (!limit_.empty()) return true;
+        if (std::chrono::steady_clock::now() - began_ >= limits_.time)
+            limit_ = "the limit of " + std::to_string(limits_.time.count()) + " ms was reached";
+        else if (result_.bytes >= limits_.bytes)
+            limit_ = "the limit of " + std::to_string(limits_.bytes) + " bytes was reached";
+        else if (result_.secrets.size() + result_.not_scanned.size() >= kMaxFindings)
+            limit_ = "too much was found before";
+        return !limit_.empty();
+    }
+
+    const machine::Root& root_;
+    const ScanLimits& limits_;
+    const std::stop_token& stop_;
+    std::chrono::steady_clock::time_point began_;
+    std::string limit_;  ///< that was reached
+    std::vector<char> buffer_;
+    SecretScan result_;
+};
+
+}  // namespace
+
+SecretScan scan_for_secrets(const machine::Root& root, const machine::Patterns& keep,
+                            const ScanLimits& limits, const std::stop_token& stop) {
+    throw_if_stopped(stop);
+    return Scanner(root, limits, stop).scan(search_area(root, keep));
+}
+
+}  // namespace prebake::identity::secrets

@@ -1,0 +1,212 @@
+#include <algorithm>
+#include <bitset>
+#include <string>
+
+#include "agent/base/text.h"
+#include "agent/identity/secrets/judges.h"
+
+namespace prebake::identity::secrets {
+namespace {
+
+using std::size_t;
+using std::string_view;
+
+/// The judges' answer if it is no secret.
+constexpr string_view kNothing{};
+
+bool is_blank(char c) {
+    return c == ' ' || c == '\t';
+}
+
+size_t skip_blanks(string_view text, size_t offset) {
+    constexpr size_t kMost = 64;
+    const size_t end = std::min(text.size(), offset + kMost);
+    while (offset < end && is_blank(text[offset])) ++offset;
+    return offset;
+}
+
+/// Behind a quotation mark at `offset`, be it escaped for JSON in JSON; `offset` if there is none.
+size_t skip_quote(string_view text, size_t offset) {
+    size_t mark = offset;
+    while (byte_at(text, mark) == '\\' && mark < offset + 3) ++mark;
+    return byte_at(text, mark) == '"' || byte_at(text, mark) == '\'' ? mark + 1 : offset;
+}
+
+bool is_in_comment(const Candidate& c) {
+    const size_t from = c.begin - std::min(c.begin, kMaxLookBehind);
+    const string_view before = c.text.substr(from, c.begin - from);
+    const size_t newline = before.rfind('\n');
+    if (newline == string_view::npos && from != 0) return false;
+    const string_view line = before.substr(newline == string_view::npos ? 0 : newline + 1);
+    const size_t first = line.find_first_not_of(" \t");
+    if (first == string_view::npos) return false;
+    // Not "//" alone: so begin the lines of .npmrc.
+    return line[first] == '#' || line[first] == ';' || line.substr(first).starts_with("// ");
+}
+
+/// Longer values are judged by their beginning.
+constexpr size_t kMaxValue = 256;
+
+constexpr string_view kEndsOfWord(" \t\r\n\"',;\\\0", 9);
+constexpr string_view kEndsOfQuotation("\r\n\"'\\\0", 6);
+
+/// Like substr(0, find_first_of(ends)), which takes time for each of `ends`.
+string_view until(string_view text, string_view ends) {
+    std::bitset<256> is_end;
+    for (const char c : ends) is_end.set(static_cast<unsigned char>(c));
+    size_t length = 0;
+    while (length < text.size() && !is_end[static_cast<unsigned char>(text[length])]) ++length;
+    return text.substr(0, length);
+}
+
+struct Assigned {
+    bool name_is_quoted = false;
+    char separator = '\0';  ///< '=' or ':'; NUL: it is no assignment
+    bool value_is_quoted = false;
+    string_view value;  ///< at most kMaxValue bytes of it
+};
+
+/// What follows a name: `=value`, ` = "value"`, `": "value"`, `\": \"value\"`, ` = ["value"]`.
+Assigned assigned_behind(string_view text, size_t offset) {
+    Assigned result;
+    const size_t unquoted = skip_quote(text, offset);
+    result.name_is_quoted = unquoted != offset;
+    offset = skip_blanks(text, unquoted);
+    const char separator = byte_at(text, offset);
+    if (separator != '=' && separator != ':') return result;
+    const char next = byte_at(text, offset + 1);
+    if (next == '=' || next == '~' || next == ':') return result;  // a comparison, a scope
+    result.separator = separator;
+    offset = skip_blanks(text, offset + 1);
+    if (byte_at(text, offset) == '[') offset = skip_blanks(text, offset + 1);
+    const size_t begin = skip_quote(text, offset);
+    const string_view rest = text.substr(std::min(begin, text.size()), kMaxValue);
+    result.value_is_quoted = begin != offset;
+    result.value = begin == offset ? until(rest, kEndsOfWord) : until(rest, kEndsOfQuotation);
+    return result;
+}
+
+/// "user:password" in base64.
+bool is_basic_auth(string_view base64) {
+    const std::string decoded = decode_base64(base64);
+    const size_t colon = decoded.find(':');
+    if (colon == std::string::npos || colon == 0 || colon + 1 == decoded.size()) return false;
+    if (std::any_of(decoded.begin(), decoded.end(), [](char c) { return c >= 0 && c < ' '; })) {
+        return false;
+    }
+    const string_view password = string_view(decoded).substr(colon + 1);
+    return !is_placeholder(password) && !is_published(password);
+}
+
+}  // namespace
+
+std::string_view judge_setting(const SecretRule& rule, const Candidate& c) {
+    if (!c.traits.settings) return kNothing;
+    const Assigned assigned = assigned_behind(c.text, c.end);
+    if (assigned.separator == '\0') return kNothing;
+    if (assigned.separator == ':') {
+        const bool is_json = assigned.name_is_quoted && assigned.value_is_quoted;
+        if (!(c.traits.colons || is_json) || assigned.value.empty()) return kNothing;
+        // Tags, anchors, aliases and block scalars of YAML.
+        if (string_view("!&*|>").find(assigned.value.front()) != string_view::npos) return kNothing;
+    }
+    return is_real(assigned.value) && !is_in_comment(c) ? rule.kind : kNothing;
+}
+
+std::string_view judge_json_member(const SecretRule& rule, const Candidate& c) {
+    const Assigned assigned = assigned_behind(c.text, c.end);
+    const bool is_member =
+        assigned.name_is_quoted && assigned.separator == ':' && assigned.value_is_quoted;
+    const bool is_secret = is_member && assigned.value.size() >= rule.at_least &&
+                           is_varied(assigned.value) && is_real(assigned.value);
+    return is_secret ? rule.kind : kNothing;
+}
+
+std::string_view judge_named_form(const SecretRule& rule, const Candidate& c) {
+    const Assigned assigned = assigned_behind(c.text, c.end);
+    const size_t length = run_length(assigned.value, 0, rule.alphabet, kMaxValue);
+    const string_view value = assigned.value.substr(0, length);
+    const bool is_secret = assigned.separator != '\0' && length >= rule.at_least &&
+                           is_varied(value) && !is_placeholder(value);
+    return is_secret ? rule.kind : kNothing;
+}
+
+std::string_view judge_aws_secret(const SecretRule& rule, const Candidate& c) {
+    const Assigned assigned = assigned_behind(c.text, c.end);
+    if (run_length(assigned.value, 0, rule.alphabet, kMaxValue) != rule.at_least) return kNothing;
+    return judge_named_form(rule, c);
+}
+
+std::string_view judge_registry_auth(const SecretRule& rule, const Candidate& c) {
+    const Assigned assigned = assigned_behind(c.text, c.end);
+    if (assigned.separator == '\0' || assigned.value.size() < rule.at_least) return kNothing;
+    const size_t length = run_length(assigned.value, 0, rule.alphabet, kMaxValue);
+    return is_basic_auth(assigned.value.substr(0, length)) ? rule.kind : kNothing;
+}
+
+std::string_view judge_authorization(const SecretRule& rule, const Candidate& c) {
+    size_t offset = skip_blanks(c.text, skip_quote(c.text, c.end));
+    if (byte_at(c.text, offset) != ':' && byte_at(c.text, offset) != '=') return kNothing;
+    offset = skip_blanks(c.text, offset + 1);
+    if (byte_at(c.text, offset) == '[') offset = skip_blanks(c.text, offset + 1);
+    offset = skip_quote(c.text, offset);
+    const size_t word = run_length(c.text, offset, Alphabet::name, kMaxValue);
+    const string_view scheme = c.text.substr(std::min(offset, c.text.size()), word);
+    const bool has_scheme = is_blank(byte_at(c.text, offset + word));
+    if (has_scheme) offset = skip_blanks(c.text, offset + word);
+    const size_t length = run_length(c.text, offset, Alphabet::token, kMaxValue);
+    const string_view value = c.text.substr(std::min(offset, c.text.size()), length);
+    if (has_scheme && (scheme == "Basic" || scheme == "basic")) {
+        return is_basic_auth(value) ? rule.kind : kNothing;
+    }
+    const bool is_secret =
+        c.traits.settings && length >= rule.at_least && is_varied(value) && !is_placeholder(value);
+    return is_secret ? rule.kind : kNothing;
+}
+
+std::string_view judge_netrc(const SecretRule& rule, const Candidate& c) {
+    const bool begins_word = c.begin == 0 || !is_of(Alphabet::word, c.text[c.begin - 1]);
+    if (!c.traits.netrc || !begins_word) return kNothing;
+    size_t begin = c.end;
+    while (begin < c.end + 64 &&
+           (is_blank(byte_at(c.text, begin)) || byte_at(c.text, begin) == '\n')) {
+        ++begin;
+    }
+    if (begin == c.end || begin >= c.text.size()) return kNothing;
+    const string_view rest = c.text.substr(begin, kMaxValue);
+    const string_view value = rest.substr(0, rest.find_first_of(" \t\r\n"));
+    return is_real(value) && !is_in_comment(c) ? rule.kind : kNothing;
+}
+
+std::string_view judge_url(const SecretRule& rule, const Candidate& c) {
+    if (!c.traits.settings) return kNothing;
+    const bool has_scheme = c.begin > 0 && is_of(Alphabet::alphanumeric, c.text[c.begin - 1]);
+    if (!has_scheme) return kNothing;
+    constexpr size_t kMost = 256;
+    const string_view rest = c.text.substr(c.end, kMost);
+    const string_view authority =
+        rest.substr(0, rest.find_first_of(" \t\r\n\"'`/<>{}[]()$|\\,?#*"));
+    const size_t last = authority.rfind('@');
+    const size_t colon = authority.find(':');
+    if (last == string_view::npos || colon == string_view::npos || colon >= last) return kNothing;
+    const string_view password = authority.substr(colon + 1, last - colon - 1);
+    return password.empty() || is_placeholder(password) ? kNothing : rule.kind;
+}
+
+std::vector<std::size_t> passwords_in_pgpass(std::string_view text, std::size_t from,
+                                             std::size_t to) {
+    std::vector<std::size_t> found;
+    for (size_t begin = from; begin < to;) {
+        const size_t end = std::min(text.find('\n', begin), text.size());
+        const string_view line = text.substr(begin, std::min(end - begin, kMaxValue));
+        if (!line.starts_with('#') && std::count(line.begin(), line.end(), ':') >= 4) {
+            const size_t password = line.rfind(':') + 1;
+            if (password < line.size() && !is_placeholder(trimmed(line.substr(password))))
+                found.push_back(begin);
+        }
+        begin = end + 1;
+    }
+    return found;
+}
+
+}  // namespace prebake::identity::secrets

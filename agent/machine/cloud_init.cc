@@ -1,0 +1,45 @@
+#include "agent/machine/cloud_init.h"
+
+#include <array>
+
+#include "agent/base/text.h"
+#include "agent/machine/text_format.h"
+#include "agent/machine/visible_file.h"
+
+namespace prebake::machine {
+namespace {
+
+bool is_disabled_by_kernel(const Root& root) {
+    const std::string line = visible_text(root, "/proc/cmdline");
+    std::string_view rest = line;
+    while (!rest.empty()) {
+        const std::size_t end = rest.find(' ');
+        if (trimmed(rest.substr(0, end)) == "cloud-init=disabled") return true;
+        rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+    }
+    return false;
+}
+
+}  // namespace
+
+bool cloud_init_is_active(const Root& root) {
+    if (root.info("/run/cloud-init/enabled")) return true;
+    if (root.info("/run/cloud-init/disabled")) return false;
+    return root.info("/usr/bin/cloud-init") && !root.info("/etc/cloud/cloud-init.disabled") &&
+           !is_disabled_by_kernel(root);
+}
+
+std::string cloud_init_instance_id(const Root& root) {
+    // The first is of this boot; the second may be of the machine that this one was cloned from, if
+    // cloud-init has not come that far yet.
+    constexpr std::array kPlaces{"/run/cloud-init/.instance-id", "/var/lib/cloud/data/instance-id"};
+    for (const char* place : kPlaces) {
+        std::string id = visible_text(root, place);
+        // What it calls every machine for which no data source, or no id, was given.
+        if (id == "iid-datasource-none" || id == "nocloud") continue;
+        if (is_word(id, 256, "-._:")) return id;
+    }
+    return {};
+}
+
+}  // namespace prebake::machine

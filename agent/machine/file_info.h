@@ -1,0 +1,24 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+
+namespace prebake::machine {
+
+enum class FileType { regular, directory, symlink, other };
+
+struct FileInfo {
+    FileType type = FileType::other;
+    std::uint64_t size = 0;  ///< bytes
+    mode_t mode = 0;         ///< permission bits
+    uid_t uid = 0;
+    gid_t gid = 0;
+    std::int64_t modified_at = 0;  ///< seconds since the epoch
+    bool is_mount = false;         ///< something is mounted right here (a bind mount of a file too)
+};
+
+/// What becomes of symbolic links among the directories of a path.
+enum class LinksOnTheWay { follow, refuse };
+
+}  // namespace prebake::machine

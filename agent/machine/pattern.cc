@@ -1,0 +1,137 @@
+#include <fnmatch.h>
+
+#include <algorithm>
+#include <array>
+#include <iterator>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "agent/machine/root.h"
+
+namespace prebake::machine {
+namespace {
+
+/// Paths that one pattern may name, at any of its components. A pattern that names more is a
+/// mistake, and would take the memory of the machine that is sealed.
+constexpr std::size_t kMaxMatches = 1'000'000;
+constexpr std::size_t kMaxPasswdBytes = 16UL << 20;
+
+/// Homes of the system's own accounts: what lies there belongs to packages, not to people.
+constexpr std::array<std::string_view, 11> kNoHomesIn{
+    "bin", "boot", "dev", "lib", "lib32", "lib64", "libx32", "proc", "sbin", "sys", "usr"};
+
+std::vector<std::string> components_of(std::string_view pattern) {
+    std::vector<std::string> components;
+    while (!pattern.empty()) {
+        const std::string_view component = pattern.substr(0, pattern.find('/'));
+        pattern.remove_prefix(std::min(pattern.size(), component.size() + 1));
+        if (component == "..") {
+            throw Error(Errc::usage, "a pattern must not hold \"..\"",
+                        "write down the directory that is meant");
+        }
+        if (!component.empty() && component != ".") components.emplace_back(component);
+    }
+    return components;
+}
+
+bool is_literal(const std::string& component) {
+    return component.find_first_of("*?[\\") == std::string::npos;
+}
+
+void check_count(std::size_t count, std::string_view pattern) {
+    if (count <= kMaxMatches) return;
+    throw Error(Errc::too_large,
+                std::string(pattern) + " names more than " + std::to_string(kMaxMatches) + " files",
+                "name the directory that holds them instead");
+}
+
+}  // namespace
+
+std::vector<std::string> Root::match(std::string_view pattern) const {
+    std::vector<Error> problems;
+    std::vector<std::string> paths = match(pattern, problems);
+    if (!problems.empty()) throw Error(problems.front());
+    return paths;
+}
+
+std::vector<std::string> Root::match(std::string_view pattern, std::vector<Error>& problems) const {
+    const bool is_below_homes = pattern == "~" || pattern.starts_with("~/");
+    if (!is_below_homes && !pattern.starts_with('/')) {
+        throw Error(Errc::usage, "\"" + std::string(pattern) + "\" is neither absolute nor below ~",
+                    "let it begin with / or with ~/");
+    }
+    // A file that cannot be looked at hides no more than itself: its siblings are found all the
+    // same.
+    const auto attempt = [&problems](const auto& work) {
+        try {
+            work();
+        } catch (const Error& error) {
+            problems.push_back(error);
+        }
+    };
+    std::vector<std::string> found{""};
+    if (is_below_homes) {
+        found.clear();
+        attempt([&] { found = home_directories(); });
+    }
+    for (const std::string& component : components_of(pattern.substr(is_below_homes ? 1 : 0))) {
+        std::vector<std::string> next;
+        for (const std::string& path : found) {
+            if (is_literal(component)) {
+                next.push_back(path + "/" + component);
+                continue;
+            }
+            attempt([&] {
+                for (const std::string& name : names_at(path + "/", LastLink::follow)) {
+                    if (::fnmatch(component.c_str(), name.c_str(), FNM_PERIOD) != 0) continue;
+                    next.push_back(path + "/" + name);
+                    check_count(next.size(), pattern);
+                }
+            });
+        }
+        found = std::move(next);
+    }
+    std::vector<std::string> existing;
+    for (std::string& path : found) {
+        attempt([&] {
+            if (info(path.empty() ? "/" : path)) existing.push_back(std::move(path));
+        });
+    }
+    std::sort(existing.begin(), existing.end());
+    existing.erase(std::unique(existing.begin(), existing.end()), existing.end());
+    return existing;
+}
+
+std::vector<std::string> Root::home_directories() const {
+    std::vector<std::string> candidates{"/root"};
+    for (const std::string& name : names_at("/home", LastLink::follow))
+        candidates.push_back("/home/" + name);
+    const std::string passwd = read("/etc/passwd", kMaxPasswdBytes).value_or("");
+    for (std::string_view rest = passwd; !rest.empty();) {
+        std::string_view line = rest.substr(0, rest.find('\n'));
+        rest.remove_prefix(std::min(rest.size(), line.size() + 1));
+        constexpr int kColonsBeforeHome = 5;  // passwd(5)
+        int colons = 0;
+        while (colons < kColonsBeforeHome && line.find(':') != std::string_view::npos) {
+            line.remove_prefix(line.find(':') + 1);
+            ++colons;
+        }
+        const std::string_view home = line.substr(0, line.find(':'));
+        if (colons == kColonsBeforeHome && home.starts_with('/')) candidates.emplace_back(home);
+    }
+    std::vector<std::string> homes;
+    for (const std::string& candidate : candidates) {
+        std::string home = resolved(candidate, LastLink::follow);
+        const std::string top = home.substr(1, home.find('/', 1) - 1);
+        if (home == "/" || std::count(kNoHomesIn.begin(), kNoHomesIn.end(), top) != 0) continue;
+        const std::optional<FileInfo> there = info(home);
+        if (there && there->type == FileType::directory) homes.push_back(std::move(home));
+    }
+    std::sort(homes.begin(), homes.end());
+    homes.erase(std::unique(homes.begin(), homes.end()), homes.end());
+    return homes;
+}
+
+}  // namespace prebake::machine

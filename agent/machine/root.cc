@@ -1,0 +1,389 @@
+#include "agent/machine/root.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <system_error>
+#include <utility>
+
+#include "agent/machine/file_calls.h"
+#include "agent/machine/random.h"
+#include "agent/machine/tree_removal.h"
+
+namespace prebake::machine {
+namespace {
+
+/// Names in one directory. More are no directory that a machine image should hold.
+constexpr std::size_t kMaxNames = 1'000'000;
+/// As many links as the kernel follows, path_resolution(7).
+constexpr int kMaxLinks = 40;
+
+/// `path` without what changes nothing ("//", "/./", a slash at the end); "/" for the root.
+std::string plain(std::string_view path) {
+    if (path.empty() || path.front() != '/' || path.find('\0') != std::string_view::npos) {
+        throw Error(Errc::usage, "\"" + std::string(path) + "\" is no absolute path",
+                    "write it with a slash at the front");
+    }
+    std::string result;
+    while (!path.empty()) {
+        path.remove_prefix(1);
+        const std::string_view component = path.substr(0, path.find('/'));
+        path.remove_prefix(component.size());
+        if (component.empty() || component == ".") continue;
+        result += '/';
+        result += component;
+    }
+    return result.empty() ? "/" : result;
+}
+
+struct ParentAndName {
+    std::string parent;
+    std::string name;
+};
+
+ParentAndName split(const std::string& plain_path) {
+    if (plain_path == "/") return {"/", "."};
+    const std::size_t slash = plain_path.rfind('/');
+    std::string name = plain_path.substr(slash + 1);
+    if (name == "..")
+        throw Error(Errc::usage, plain_path + " does not name a file", "name the file itself");
+    return {slash == 0 ? "/" : plain_path.substr(0, slash), std::move(name)};
+}
+
+void write_all(int fd, std::string_view contents, const std::string& path) {
+    while (!contents.empty()) {
+        const ssize_t written = ::write(fd, contents.data(), contents.size());
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) throw refusal("cannot write", path);
+        contents.remove_prefix(static_cast<std::size_t>(written));
+    }
+}
+
+void sync(int fd, const std::string& path) {
+    if (::fsync(fd) != 0) throw refusal("cannot sync", path);
+}
+
+/// The SELinux label of the file that is replaced: a new file has the one of its directory, which
+/// is wrong for machine-id and many others. No label, or no SELinux, is no error.
+void copy_label(int directory, const std::string& from, int to) {
+    constexpr const char* kLabel = "security.selinux";
+    const FileDescriptor old(::openat(directory, from.c_str(),
+                                      O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+    if (!old) return;
+    std::array<char, 4096> label;
+    const ssize_t size = ::fgetxattr(old.get(), kLabel, label.data(), label.size());
+    if (size > 0) (void)::fsetxattr(to, kLabel, label.data(), static_cast<std::size_t>(size), 0);
+}
+
+struct Appearance {
+    mode_t mode = 0644;
+    uid_t uid = ::geteuid();
+    gid_t gid = ::getegid();
+};
+
+Appearance appearance_of(const FileAttributes& form, const std::optional<Status>& replaced) {
+    Appearance result;
+    if (replaced && replaced->info.type == FileType::regular)
+        result = {replaced->info.mode, replaced->info.uid, replaced->info.gid};
+    return {form.mode.value_or(result.mode), form.uid.value_or(result.uid),
+            form.gid.value_or(result.gid)};
+}
+
+void dress(int fd, const Appearance& appearance, const std::string& path) {
+    struct stat now {};
+    if (::fstat(fd, &now) != 0) throw refusal("cannot look at", path);
+    const bool is_owned = now.st_uid == appearance.uid && now.st_gid == appearance.gid;
+    if (!is_owned && ::fchown(fd, appearance.uid, appearance.gid) != 0)
+        throw refusal("cannot set the owner of", path);
+    // After the owner: a change of owner clears the set-id bits.
+    if (::fchmod(fd, appearance.mode) != 0) throw refusal("cannot set the mode of", path);
+}
+
+std::string temporary_name_for(const std::string& name) {
+    const std::string suffix = ".prebake-" + random_hex(8);
+    return "." + name.substr(0, NAME_MAX - 1 - suffix.size()) + suffix;
+}
+
+/// A file under a name of its own, removed unless it was renamed into place.
+class NewFile {
+  public:
+    NewFile(int directory, const std::string& name, const std::string& path)
+        : directory_(directory),
+          name_(temporary_name_for(name)),
+          fd_(::openat(directory, name_.c_str(),
+                       O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600)) {
+        if (!fd_) throw refusal("cannot create a temporary file beside", path);
+    }
+    ~NewFile() {
+        if (!name_.empty()) ::unlinkat(directory_, name_.c_str(), 0);
+    }
+    NewFile(const NewFile&) = delete;
+    NewFile& operator=(const NewFile&) = delete;
+
+    int fd() const { return fd_.get(); }
+    void rename_to(const std::string& name, const std::string& path) {
+        if (::renameat(directory_, name_.c_str(), directory_, name.c_str()) != 0)
+            throw refusal("cannot replace", path);
+        name_.clear();
+    }
+
+  private:
+    int directory_;
+    std::string name_;
+    FileDescriptor fd_;
+};
+
+}  // namespace
+
+struct Root::Place {
+    FileDescriptor directory;  ///< O_PATH; without mounts if a file is mounted at `name`
+    std::string name;
+    std::optional<Status> status;
+    std::string path;  ///< outside, for errors
+
+    bool is_mounted_file() const {
+        return status && status->info.is_mount && status->info.type != FileType::directory;
+    }
+    FileDescriptor open(int flags) const {
+        FileDescriptor fd(::openat(directory.get(), name.c_str(),
+                                   flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+        if (!fd) throw refusal("cannot open", path);
+        return fd;
+    }
+};
+
+Root::Root(const std::filesystem::path& directory) {
+    std::error_code error;
+    directory_ = std::filesystem::canonical(directory, error);
+    if (error) {
+        errno = error.value();
+        throw refusal("cannot open the root", directory);
+    }
+    fd_ = FileDescriptor(::open(directory_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!fd_ && errno == ENOTDIR)
+        throw Error(Errc::usage, directory.string() + " is not a directory",
+                    "name the directory where the image is mounted");
+    if (!fd_) throw refusal("cannot open the root", directory);
+    is_running_machine_ = directory_ == "/";
+}
+
+std::filesystem::path Root::outside(std::string_view path) const {
+    return directory_ / std::filesystem::path(path).relative_path();
+}
+
+std::optional<FileDescriptor> Root::open_below(std::string_view path, int flags,
+                                               LinksOnTheWay links) const {
+    FileDescriptor fd(open_in_root(fd_.get(), std::string(path), flags, links));
+    if (fd) return fd;
+    if (is_absent()) return std::nullopt;
+    throw refusal("cannot open", outside(path));
+}
+
+std::optional<Root::Place> Root::find(std::string_view path, LinksOnTheWay links) const {
+    auto [parent, name] = split(plain(path));
+    std::optional<FileDescriptor> directory = open_below(parent, O_PATH | O_DIRECTORY, links);
+    if (!directory) return std::nullopt;
+    Place place{std::move(*directory), std::move(name), std::nullopt, outside(path)};
+    place.status = status_at(place.directory.get(), place.name, place.path);
+    if (place.name == "." && place.status) place.status->info.is_mount = false;
+    if (place.is_mounted_file()) {
+        place.directory = without_mounts(place.directory.get(), outside(parent));
+        place.status = status_at(place.directory.get(), place.name, place.path);
+        if (place.status) place.status->info.is_mount = true;
+    }
+    return place;
+}
+
+std::optional<FileInfo> Root::info(std::string_view path) const {
+    const std::optional<Place> place = find(path);
+    if (!place || !place->status) return std::nullopt;
+    return place->status->info;
+}
+
+std::vector<std::string> Root::names_at(std::string_view directory, LastLink last) const {
+    const int no_follow = last == LastLink::keep ? O_NOFOLLOW : 0;
+    const std::optional<FileDescriptor> fd =
+        open_below(plain(directory), O_RDONLY | O_DIRECTORY | no_follow);
+    std::vector<std::string> names;
+    if (!fd) return names;
+    for_each_name(fd->get(), outside(directory), [&](const std::string& name) {
+        if (names.size() == kMaxNames) {
+            throw Error(Errc::too_large,
+                        outside(directory).string() + " holds more than " +
+                            std::to_string(kMaxNames) + " files",
+                        "remove them by hand");
+        }
+        names.push_back(name);
+    });
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
+std::vector<std::string> Root::names_in(std::string_view directory) const {
+    return names_at(directory, LastLink::keep);
+}
+
+std::string Root::resolved(std::string_view path, LastLink last) const {
+    return walk(path, last, [](const std::string&, int) {});
+}
+
+std::string Root::resolved_for_change(std::string_view path) const {
+    const uid_t owner = status_at(fd_.get(), "", directory_).value_or(Status{}).info.uid;
+    return walk(path, LastLink::keep, [&](const std::string& link, int fd) {
+        const std::string name = outside(link).string();
+        const std::optional<Status> status = status_at(fd, "", name);
+        if (status && (status->info.uid == 0 || status->info.uid == owner)) return;
+        throw Error(Errc::permission_denied,
+                    "will not follow the link " + name + ": it is not root's, and leads elsewhere",
+                    "remove the link, or chown -h root it if it is to be followed");
+    });
+}
+
+std::string Root::walk(std::string_view path, LastLink last,
+                       const std::function<void(const std::string&, int)>& on_link) const {
+    std::vector<std::string> ahead;  // components still to be walked, the next one at the back
+    const auto push = [&](std::string_view text) {
+        std::vector<std::string> components;
+        while (!text.empty()) {
+            const std::string_view component = text.substr(0, text.find('/'));
+            if (!component.empty() && component != ".") components.emplace_back(component);
+            text.remove_prefix(std::min(text.size(), component.size() + 1));
+        }
+        ahead.insert(ahead.end(), components.rbegin(), components.rend());
+    };
+    push(plain(path));
+    std::string result;
+    int links = 0;
+    while (!ahead.empty()) {
+        const std::string component = std::move(ahead.back());
+        ahead.pop_back();
+        if (component == "..") {
+            result.resize(result.empty() ? 0 : result.rfind('/'));
+            continue;
+        }
+        const bool is_last = ahead.empty();
+        const std::string here = result + "/" + component;
+        std::array<char, PATH_MAX> target;
+        ssize_t size = -1;
+        std::optional<FileDescriptor> link;
+        if (!is_last || last == LastLink::follow) {
+            link = open_below(here, O_PATH | O_NOFOLLOW);
+            if (link) size = ::readlinkat(link->get(), "", target.data(), target.size());
+        }
+        if (size < 0) {
+            result = here;
+            continue;
+        }
+        if (++links > kMaxLinks) {
+            errno = ELOOP;
+            throw refusal("cannot resolve", outside(path));
+        }
+        on_link(here, link->get());
+        const std::string_view meant(target.data(), static_cast<std::size_t>(size));
+        if (meant.starts_with('/')) result.clear();
+        push(meant);
+    }
+    return result.empty() ? "/" : result;
+}
+
+std::optional<std::string> Root::read(std::string_view path, std::size_t limit) const {
+    const std::optional<FileDescriptor> there = open_below(plain(path), O_PATH);
+    if (!there) return std::nullopt;
+    // Looked at before it is opened: the opening alone of some devices does something.
+    const std::optional<Status> status = status_at(there->get(), "", outside(path));
+    if (!status || (status->info.type != FileType::regular && !status->info.is_mount))
+        throw Error(Errc::io, "cannot read " + outside(path).string() + ": it is no regular file");
+    const FileDescriptor fd = open(resolved(path, LastLink::follow));
+    return read_descriptor(fd.get(), outside(path), limit);
+}
+
+FileDescriptor Root::open(std::string_view path) const {
+    const std::optional<Place> place = find(path);
+    if (!place) {
+        errno = ENOENT;
+        throw refusal("cannot open", outside(path));
+    }
+    return place->open(O_RDONLY);
+}
+
+void Root::remove(std::string_view path) const {
+    if (split(plain(path)).name == ".")
+        throw Error(Errc::usage, "the root itself cannot be removed", "name what is in it");
+    if (!open_below(split(plain(path)).parent, O_PATH | O_DIRECTORY)) return;
+    // What turns into a link after it was looked at is not followed.
+    const auto [parent, name] = split(resolved_for_change(path));
+    const std::optional<FileDescriptor> directory =
+        open_below(parent, O_PATH | O_DIRECTORY, LinksOnTheWay::refuse);
+    if (directory) remove_tree(directory->get(), name, outside(path));
+}
+
+void Root::truncate(std::string_view path) const {
+    const std::optional<Place> place = find(resolved_for_change(path), LinksOnTheWay::refuse);
+    if (!place || !place->status) {
+        errno = ENOENT;
+        throw refusal("cannot empty", outside(path));
+    }
+    if (place->status->info.type != FileType::regular) {
+        throw Error(Errc::unsupported, "cannot empty " + place->path + ": it is no regular file",
+                    "remove it if it is not needed");
+    }
+    const FileDescriptor fd = place->open(O_WRONLY);
+    if (::ftruncate(fd.get(), 0) != 0) throw refusal("cannot empty", place->path);
+}
+
+FileDescriptor Root::make_directory(const std::string& path) const {
+    if (std::optional<FileDescriptor> fd = open_below(path, O_RDONLY | O_DIRECTORY))
+        return std::move(*fd);
+    const auto [parent, name] = split(path);
+    if (name == ".") throw refusal("cannot open the directory", outside(path));
+    const FileDescriptor above = make_directory(parent);
+    if (::mkdirat(above.get(), name.c_str(), 0755) == 0) {
+        // The umask of whoever runs us has no say in what a machine image looks like.
+        if (::fchmodat(above.get(), name.c_str(), 0755, 0) != 0)
+            throw refusal("cannot set the mode of", outside(path));
+        sync(above.get(), outside(parent));
+    } else if (errno != EEXIST) {
+        throw refusal("cannot create the directory", outside(path));
+    }
+    std::optional<FileDescriptor> made = open_below(path, O_RDONLY | O_DIRECTORY);
+    if (!made) throw refusal("cannot open the directory", outside(path));
+    return std::move(*made);
+}
+
+void Root::write(std::string_view path, std::string_view contents,
+                 const FileAttributes& form) const {
+    const std::string real = resolved_for_change(path);
+    make_directory(split(plain(path)).parent);
+    const std::string directory = split(real).parent;
+    const std::optional<FileDescriptor> parent =
+        open_below(directory, O_RDONLY | O_DIRECTORY, LinksOnTheWay::refuse);
+    const std::optional<Place> place = find(real, LinksOnTheWay::refuse);
+    if (!parent || !place)
+        throw Error(Errc::io, "cannot write " + outside(path).string() + ": it was moved");
+    const Appearance appearance = appearance_of(form, place->status);
+    if (place->is_mounted_file()) {
+        // rename(2) over a mount point fails, and over the mount it would be lost at the next boot.
+        const FileDescriptor fd = place->open(O_WRONLY);
+        dress(fd.get(), appearance, place->path);
+        write_all(fd.get(), contents, place->path);
+        if (::ftruncate(fd.get(), static_cast<off_t>(contents.size())) != 0)
+            throw refusal("cannot write", place->path);
+        return sync(fd.get(), place->path);
+    }
+    NewFile file(parent->get(), place->name, place->path);
+    dress(file.fd(), appearance, place->path);
+    if (place->status && place->status->info.type == FileType::regular)
+        copy_label(parent->get(), place->name, file.fd());
+    write_all(file.fd(), contents, place->path);
+    sync(file.fd(), place->path);
+    file.rename_to(place->name, place->path);
+    sync(parent->get(), outside(directory));
+}
+
+}  // namespace prebake::machine

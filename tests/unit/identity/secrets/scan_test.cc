@@ -1,0 +1,323 @@
+#include "agent/identity/secrets/scan.h"
+
+#include <doctest/doctest.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "agent/identity/secrets/places.h"
+#include "agent/identity/secrets/rules.h"
+#include "tests/unit/base/thrown.h"
+#include "tests/unit/identity/secrets/planted_secrets.h"
+#include "tests/unit/machine/in_child.h"
+#include "tests/unit/machine/test_tree.h"
+
+namespace prebake::identity::secrets {
+namespace {
+
+using tests::contains;
+using tests::noise;
+using tests::pem;
+using tests::private_key_of;
+using tests::TestTree;
+using Lines = std::vector<std::string>;
+
+const std::string kKey = pem(private_key_of());
+const std::string kToken =
+    "gh"
+    "p_" +
+    noise(36);
+
+Lines found_in(const SecretScan& scan) {
+    Lines lines;
+    for (const FoundSecret& secret : scan.secrets) {
+        lines.push_back(secret.path + ":" + std::to_string(secret.line) + " " +
+                        std::string(secret.kind));
+    }
+    return lines;
+}
+
+Lines not_scanned_in(const SecretScan& scan) {
+    Lines lines;
+    for (const NotScanned& file : scan.not_scanned) lines.push_back(file.path + ": " + file.reason);
+    return lines;
+}
+
+SecretScan scan(const TestTree& tree, const machine::Patterns& keep = {},
+                const ScanLimits& limits = {}) {
+    return scan_for_secrets(tree.root(), keep, limits, {});
+}
+
+TEST_CASE("secrets are found in the places where they hide, and only there") {
+    struct Row {
+        std::string path;
+        bool is_found;
+    };
+    const std::vector<Row> rows{
+        {"/root/.ssh/id_ed25519", true},
+        {"/home/alice/work/deep/below/key.pem", true},
+        {"/data/bob/key.pem", true},  // a home by /etc/passwd
+        {"/etc/ssl/private/a.key", true},
+        {"/var/lib/app/state", true},
+        {"/var/lib/docker/volumes/v/_data/key", true},
+        {"/var/lib/rancher/k3s/server/tls/a.key", true},
+        {"/var/spool/cron/crontabs/root", true},
+        {"/opt/app/key", true},
+        {"/srv/www/key", true},
+        {"/usr/local/etc/key", true},
+        {"/usr/share/key", false},
+        {"/data/other/key", false},
+        {"/tmp/key", false},
+        {"/var/lib/containerd/io.containerd.content.v1.content/blobs/sha256/1", false},
+        {"/opt/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots/1/fs/key", false},
+        {"/var/lib/docker/overlay2/1/diff/key", false},
+        {"/var/lib/containers/storage/overlay/1/diff/key", false},
+        {"/var/lib/containers/storage/vfs/dir/1/key", false},
+        {"/var/lib/containers/storage/secrets/filedriver/secretsdata.json", true},
+        {"/home/alice/.local/share/containers/storage/secrets/filedriver/secretsdata.json", true},
+        {"/var/lib/rancher/k3s/agent/containerd/x/key", false},
+        {"/home/alice/.local/share/containers/storage/overlay/1/diff/key", false},
+        {"/var/lib/snapd/snaps/core.snap", false},
+        {"/var/lib/dpkg/info/key", false},
+        {"/var/lib/rpm/Packages", false},
+    };
+    const TestTree tree;
+    Lines expected;
+    for (const Row& row : rows) {
+        tree.put(row.path, kKey);
+        if (row.is_found) expected.push_back(row.path + ":1 private key (PEM)");
+    }
+    tree.put("/etc/passwd",
+             "root:x:0:0::/root:/bin/sh\nbob:x:1:1::/data/bob:/bin/sh\nrpm:x:2:2::/var/lib/rpm:\n"
+             "daemon:x:3:3::/:/bin/sh\n");
+    std::sort(expected.begin(), expected.end());
+    const SecretScan result = scan(tree);
+    CHECK(found_in(result) == expected);
+    CHECK(not_scanned_in(result).empty());
+    CHECK(result.files == expected.size() + 1);
+    CHECK(result.bytes == expected.size() * kKey.size() + tree.text("/etc/passwd").size());
+}
+
+TEST_CASE("a clean tree has nothing") {
+    const TestTree tree;
+    tree.put("/etc/hostname", "builder\n");
+    const SecretScan result = scan(tree);
+    CHECK(found_in(result).empty());
+    CHECK(not_scanned_in(result).empty());
+    CHECK(result.files == 1);
+}
+
+TEST_CASE("places may be links, files are not followed, and nothing is looked at twice") {
+    const TestTree tree;
+    tree.put("/data/homes/alice/key", kKey);
+    tree.link("/home", "/data/homes");
+    tree.put("/srv/app/key", kKey);
+    tree.put("/etc/passwd", "app:x:1:1::/srv/app:/bin/sh\nalice:x:2:2::/home/alice:/bin/sh\n");
+    tree.put("/elsewhere/key", kKey);
+    tree.link("/etc/key", "/elsewhere/key");
+    tree.link("/etc/loop", "/etc");
+    tree.link("/etc/self", "self");
+    tree.link("/opt", "/opt");
+    // Docker's data in a place that is searched.
+    tree.put("/srv/docker/overlay2/1/diff/key", kKey);
+    tree.link("/var/lib/docker", "/srv/docker");
+    const SecretScan result = scan(tree);
+    CHECK(found_in(result) ==
+          Lines{"/data/homes/alice/key:1 private key (PEM)", "/srv/app/key:1 private key (PEM)"});
+    CHECK(result.files == 3);
+    REQUIRE(result.not_scanned.size() == 1);  // fails closed
+    CHECK(contains(not_scanned_in(result)[0], "/opt"));
+}
+
+TEST_CASE("a link cannot take a whole place out of the search") {
+    const TestTree tree;
+    tree.put("/opt/key", kKey);
+    tree.put("/home/alice/key", kKey);
+    tree.link("/var/lib/containerd", "/opt");
+    tree.link("/home/alice/.local/share/docker", "/home/alice");
+    tree.link("/var/lib/rpm", "/");
+    CHECK(found_in(scan(tree)) ==
+          Lines{"/home/alice/key:1 private key (PEM)", "/opt/key:1 private key (PEM)"});
+}
+
+TEST_CASE("what is kept is not searched") {
+    const TestTree tree;
+    tree.put("/etc/app/key", kKey);
+    tree.put("/etc/application/key", kKey);
+    tree.put("/home/alice/ca/key", kKey);
+    tree.put("/opt/one.key", kKey);
+    tree.put("/srv/linked/key", kKey);
+    tree.link("/etc/linked", "/srv/linked");
+    const SecretScan result = scan(tree, {"/etc/app", "~/ca", "/opt/*.key", "/etc/linked"});
+    CHECK(found_in(result) ==
+          Lines{"/etc/application/key:1 private key (PEM)", "/srv/linked/key:1 private key (PEM)"});
+}
+
+TEST_CASE("secrets on the borders of pieces are found once, in their lines") {
+    constexpr std::size_t kPiece = 1UL << 20;
+    constexpr std::size_t kStep = kPiece - kMaxLookAhead - kMaxLookBehind;
+    const std::string line = std::string(63, '.') + "\n";
+    for (const std::size_t border : {kPiece - kMaxLookAhead, kPiece, kPiece - kMaxLookAhead + kStep,
+                                     kPiece + 2 * kStep, kStep, kMaxLookAhead}) {
+        for (const std::size_t before : {0U, 1U, 45U, 300U, 1023U, 1024U}) {
+            CAPTURE(border);
+            CAPTURE(before);
+            const std::size_t offset = border - before;
+            std::string text;
+            while (text.size() + line.size() <= offset) text += line;
+            const std::size_t lines = text.size() / line.size();
+            text += std::string(offset - text.size(), '.');
+            const std::string end = std::string(kPiece, '.') + "\n";
+            const TestTree tree;
+            tree.put("/opt/key", text + kKey + end);
+            tree.put("/opt/token", text + kToken + end);
+            // The beginning of a piece is not the beginning of a word.
+            tree.put("/opt/word", text + "x" + kToken + end);
+            const std::string number = std::to_string(lines + 1);
+            CHECK(found_in(scan(tree)) == Lines{"/opt/key:" + number + " private key (PEM)",
+                                                "/opt/token:" + number + " GitHub token"});
+        }
+    }
+}
+
+TEST_CASE("a line longer than a piece holds one secret of a kind") {
+    const TestTree tree;
+    const std::string filler(700'000, '.');
+    tree.put("/opt/one",
+             "\n" + filler + kToken + filler + kToken + filler + kToken + "\n" + kToken);
+    CHECK(found_in(scan(tree)) == Lines{"/opt/one:2 GitHub token", "/opt/one:3 GitHub token"});
+}
+
+TEST_CASE("a file full of secrets does not fill the report") {
+    const TestTree tree;
+    std::string text;
+    for (int i = 0; i < 500; ++i) text += kToken + "\n";
+    tree.put("/opt/tokens", text);
+    const SecretScan result = scan(tree);
+    CHECK(result.secrets.size() == 100);
+    CHECK(not_scanned_in(result) ==
+          Lines{"/opt/tokens: the rest of a file with more than 100 secrets"});
+}
+
+TEST_CASE("limits that are reached are findings") {
+    const TestTree tree;
+    tree.put("/etc/a", std::string(1000, 'a'));
+    tree.put("/opt/b", std::string(1000, 'b'));
+    tree.put("/opt/c", std::string(1000, 'c'));
+    tree.put("/srv/d", std::string(1000, 'd'));
+
+    SUBCASE("no time") {
+        const SecretScan result = scan(tree, {}, {.time = std::chrono::milliseconds(0)});
+        CHECK(result.files == 0);
+        CHECK(not_scanned_in(result) == Lines{"/etc: the limit of 0 ms was reached",
+                                              "/opt: the limit of 0 ms was reached",
+                                              "/srv: the limit of 0 ms was reached"});
+    }
+    SUBCASE("bytes of all files") {
+        const SecretScan result = scan(tree, {}, {.bytes = 1500});
+        CHECK(result.files == 2);
+        CHECK(not_scanned_in(result) == Lines{"/opt: the limit of 1500 bytes was reached",
+                                              "/srv: the limit of 1500 bytes was reached"});
+    }
+    SUBCASE("bytes of one file, however little of it is on the disk") {
+        REQUIRE(::truncate(tree.at("/opt/b").c_str(), off_t{1} << 40) == 0);
+        const SecretScan result = scan(tree);
+        CHECK(not_scanned_in(result) == Lines{"/opt/b: larger than 268435456 bytes"});
+        CHECK(result.bytes == 3000);
+    }
+    SUBCASE("a stop") {
+        std::stop_source stop;
+        stop.request_stop();
+        const Error error =
+            tests::thrown_by([&] { scan_for_secrets(tree.root(), {}, {}, stop.get_token()); });
+        CHECK(error.code() == Errc::cancelled);
+    }
+}
+
+TEST_CASE("pipes, sockets and devices do not block") {
+    const TestTree tree;
+    tree.make_directory("/opt");
+    REQUIRE(::mkfifo(tree.at("/opt/pipe").c_str(), 0600) == 0);
+    const FileDescriptor server(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    const std::string name = tree.at("/opt/socket").string();
+    REQUIRE(name.size() < sizeof(address.sun_path));
+    name.copy(address.sun_path, name.size());
+    REQUIRE(::bind(server.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) ==
+            0);
+    tree.put("/opt/z", kKey);
+    const SecretScan result = scan(tree);
+    CHECK(found_in(result) == Lines{"/opt/z:1 private key (PEM)"});
+    CHECK(not_scanned_in(result).empty());
+    CHECK(result.files == 1);
+}
+
+TEST_CASE("what cannot be read is said to be so") {
+    const TestTree tree;
+    tree.put("/opt/file", kKey, 0);
+    tree.put("/srv/directory/file", kKey);
+    REQUIRE(::chmod(tree.path().c_str(), 0755) == 0);
+    REQUIRE(::chmod(tree.at("/srv/directory").c_str(), 0) == 0);
+    const std::string told = tests::as_anybody([&]() -> std::string {
+        std::string lines;
+        const SecretScan result = scan(tree);
+        for (const std::string& line : found_in(result)) lines += line + "\n";
+        for (const NotScanned& file : result.not_scanned) lines += file.path + "\n";
+        return lines;
+    });
+    CHECK(told == "/opt/file\n/srv/directory\n");
+    ::chmod(tree.at("/srv/directory").c_str(), 0700);
+}
+
+TEST_CASE("other file systems are not entered, but one on a disk is told") {
+    const TestTree tree;
+    tree.put("/data/key", kKey);
+    tree.put("/etc/hosts.real", kKey);
+    tree.put("/etc/hosts", kToken);
+    tree.make_directory("/opt/memory");
+    tree.make_directory("/opt/disk");
+    tree.make_directory("/srv");
+    struct stat status {};
+    REQUIRE(::stat(tree.at("/data").c_str(), &status) == 0);
+    const std::string told = tests::in_own_mounts([&]() -> std::string {
+        if (::mount("none", tree.at("/opt/memory").c_str(), "tmpfs", 0, nullptr) != 0)
+            return "no tmpfs";
+        tree.put("/opt/memory/key", kKey);
+        tests::bind(tree.at("/data"), tree.at("/opt/disk"));
+        tests::bind(tree.at("/data"), tree.at("/srv"));                  // a place
+        tests::bind(tree.at("/etc/hosts.real"), tree.at("/etc/hosts"));  // read beneath it
+        std::string lines;
+        const SecretScan result = scan(tree);
+        for (const std::string& line : found_in(result)) lines += line + "\n";
+        for (const NotScanned& file : result.not_scanned) lines += file.path + "\n";
+        return lines;
+    });
+    struct statfs file_system {};
+    REQUIRE(::statfs(tree.path().c_str(), &file_system) == 0);
+    const bool is_told = is_on_disk(status.st_dev, file_system.f_type);
+    CHECK(told ==
+          "/etc/hosts:1 GitHub token\n/etc/hosts.real:1 private key (PEM)\n"
+          "/srv/key:1 private key (PEM)\n" +
+              std::string(is_told ? "/opt/disk\n" : ""));
+}
+
+TEST_CASE("which file systems are on a disk") {
+    CHECK(is_on_disk(::makedev(259, 1), 0xef53));      // ext4 on NVMe
+    CHECK(is_on_disk(::makedev(0, 40), 0x9123683e));   // btrfs
+    CHECK(is_on_disk(::makedev(0, 41), 0x2fc12fc1));   // ZFS
+    CHECK(!is_on_disk(::makedev(0, 42), 0x01021994));  // tmpfs
+    CHECK(!is_on_disk(::makedev(0, 43), 0x6969));      // NFS
+    CHECK(!is_on_disk(::makedev(0, 44), 0x794c7630));  // overlay: what is below it is elsewhere
+}
+
+}  // namespace
+}  // namespace prebake::identity::secrets

@@ -1,0 +1,89 @@
+#include "agent/machine/drop_ins.h"
+
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/base/error.h"
+#include "tests/unit/base/thrown.h"
+#include "tests/unit/machine/test_tree.h"
+
+namespace prebake::machine {
+namespace {
+
+using tests::contains;
+using tests::thrown_by;
+using Names = std::vector<std::string>;
+
+constexpr const char* kDirectory = "/etc/prebake/seal.d";
+
+TEST_CASE("which executables are drop-ins") {
+    const tests::TestTree tree;
+    const std::string directory = std::string(kDirectory) + "/";
+    for (const char* name :
+         {"20-b", "10-a", "Z_last.sh", "a~", "b.bak", "c.dpkg-old", "d.dpkg-dist", "e.rpmsave",
+          "f.rpmnew", ".hidden", "g space", "h$", "#i#"})
+        tree.put(directory + name, "#!/bin/sh\n", 0755);
+    tree.put(directory + "not-executable", "", 0644);
+    tree.put(directory + "of-the-group", "", 0775);
+    tree.put(directory + "of-all", "", 0757);
+    tree.make_directory(directory + "directory");
+    tree.put("/opt/tool", "", 0755);
+    tree.put("/srv/tool", "", 0755);
+    ::chmod(tree.at("/srv").c_str(), 0777);
+    tree.link(directory + "30-linked", "/opt/tool");
+    tree.link(directory + "40-linked-unsafely", "/srv/tool");
+    tree.link(directory + "50-dangling", "/opt/nothing");
+    const DropIns found = drop_ins_in(tree.root(), kDirectory);
+    CHECK(found.names == Names{"10-a", "20-b", "30-linked", "Z_last.sh"});
+    CHECK(found.refused == Names{"40-linked-unsafely", "of-all", "of-the-group"});
+}
+
+TEST_CASE("a directory that anybody may write to holds nothing to be run") {
+    const tests::TestTree tree;
+    tree.put(std::string(kDirectory) + "/10-a", "", 0755);
+    ::chmod(tree.at(kDirectory).c_str(), 0777);
+    const DropIns found = drop_ins_in(tree.root(), kDirectory);
+    CHECK(found.names.empty());
+    CHECK(found.refused == Names{"10-a"});
+    CHECK(drop_ins_in(tests::TestTree().root(), kDirectory).names.empty());
+}
+
+TEST_CASE("somebody's executable is not run as root") {
+    if (::geteuid() != 0) {
+        MESSAGE("not run: only root can give a file to somebody");
+        return;
+    }
+    const tests::TestTree tree;
+    tree.put(std::string(kDirectory) + "/10-a", "", 0755);
+    REQUIRE(::chown(tree.at(std::string(kDirectory) + "/10-a").c_str(), 1000, 0) == 0);
+    CHECK(drop_ins_in(tree.root(), kDirectory).refused == Names{"10-a"});
+}
+
+TEST_CASE("running one") {
+    const tests::TestTree tree;
+    const std::string directory = std::string(kDirectory) + "/";
+    tree.put(directory + "good", "#!/bin/sh\necho \"$PREBAKE_ROOT\" > \"$OUT\"\n", 0755);
+    tree.put(directory + "bad", "#!/bin/sh\necho reason >&2\nexit 3\n", 0755);
+    tree.put(directory + "slow", "#!/bin/sh\nexec sleep 60\n", 0755);
+    const DropInRun run{.environment = {{"PREBAKE_ROOT", "/x"}, {"OUT", tree.at("/out")}},
+                        .time_limit = std::chrono::milliseconds(20'000)};
+    run_drop_in(tree.root(), kDirectory, "good", run, {});
+    CHECK(tree.text("/out") == "/x\n");
+    const Error error = thrown_by([&] { run_drop_in(tree.root(), kDirectory, "bad", run, {}); });
+    CHECK(error.code() == Errc::failed_precondition);
+    CHECK(contains(error.message(), "/etc/prebake/seal.d/bad"));
+    CHECK(contains(error.message(), "ended with status 3"));
+    CHECK_FALSE(contains(error.what(), "reason"));
+    CHECK(contains(error.next_step(), "/run/prebake/bad.log"));
+    CHECK(contains(tree.text("/run/prebake/bad.log"), "reason"));
+    DropInRun short_run = run;
+    short_run.time_limit = std::chrono::milliseconds(50);
+    CHECK(thrown_by([&] { run_drop_in(tree.root(), kDirectory, "slow", short_run, {}); }).code() ==
+          Errc::timed_out);
+    CHECK(thrown_by([&] { run_drop_in(tree.root(), kDirectory, "missing", run, {}); }).code() ==
+          Errc::not_found);
+}
+
+}  // namespace
+}  // namespace prebake::machine

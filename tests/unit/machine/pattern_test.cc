@@ -1,0 +1,114 @@
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/machine/root.h"
+#include "tests/unit/base/thrown.h"
+#include "tests/unit/machine/in_child.h"
+#include "tests/unit/machine/test_tree.h"
+
+namespace prebake::machine {
+namespace {
+
+using tests::thrown_by;
+using Names = std::vector<std::string>;
+
+TEST_CASE("what a pattern names") {
+    const tests::TestTree tree;
+    tree.put("/etc/ssh/ssh_host_rsa_key", "");
+    tree.put("/etc/ssh/ssh_host_rsa_key.pub", "");
+    tree.put("/etc/ssh/.ssh_host_hidden_key", "");
+    tree.put("/var/log/a/1.log", "");
+    tree.put("/var/log/b/1.log", "");
+    tree.put("/var/log/file", "");
+    tree.put("/data/real/1.log", "");
+    tree.link("/var/log/way", "/data/real");
+    tree.link("/var/log/dangling", "/nowhere");
+    tree.put("/odd/[x]*", "");
+    tree.put("/odd/other", "");
+    tree.link("/lib", "usr/lib");
+    tree.put("/usr/lib/x", "");
+    struct Row {
+        const char* name;
+        const char* pattern;
+        Names paths;
+    };
+    const Row rows[] = {
+        {"no wildcard", "/etc/ssh/ssh_host_rsa_key", {"/etc/ssh/ssh_host_rsa_key"}},
+        {"nothing there", "/etc/ssh/ssh_host_dsa_key", {}},
+        {"below a file", "/var/log/file/x", {}},
+        {"at the end", "/etc/ssh/ssh_host_*_key", {"/etc/ssh/ssh_host_rsa_key"}},
+        {"a leading dot takes a dot",
+         "/etc/ssh/*",
+         {"/etc/ssh/ssh_host_rsa_key", "/etc/ssh/ssh_host_rsa_key.pub"}},
+        {"a dot", "/etc/ssh/.*_key", {"/etc/ssh/.ssh_host_hidden_key"}},
+        {"in the middle, through links too",
+         "/var/log/*/*.log",
+         {"/var/log/a/1.log", "/var/log/b/1.log", "/var/log/way/1.log"}},
+        {"a link itself, dangling or not", "/var/log/[dw]*", {"/var/log/dangling", "/var/log/way"}},
+        {"one character", "/var/log/?/1.log", {"/var/log/a/1.log", "/var/log/b/1.log"}},
+        {"a quoted wildcard", "/odd/\\[x\\]\\*", {"/odd/[x]*"}},
+        {"slashes too many", "//var/log//file/", {"/var/log/file"}},
+        {"the name that was used, not where it leads", "/lib/x", {"/lib/x"}},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        CHECK(tree.root().match(row.pattern) == row.paths);
+    }
+    for (const char* pattern : {"relative", "", "~user/x", "/etc/../x"}) {
+        CAPTURE(pattern);
+        CHECK(thrown_by([&] { tree.root().match(pattern); }).code() == Errc::usage);
+    }
+}
+
+TEST_CASE("homes") {
+    const tests::TestTree tree;
+    tree.put("/etc/passwd",
+             "root:x:0:0:root:/root:/bin/bash\n"
+             "bin:x:1:1::/bin:/usr/sbin/nologin\n"
+             "games:x:5:60::/usr/games:/usr/sbin/nologin\n"
+             "nobody:x:65534:65534::/nonexistent:/usr/sbin/nologin\n"
+             "whole:x:2:2::/:/bin/sh\n"
+             "postgres:x:110:118::/var/lib/postgresql:/bin/bash\n"
+             "core:x:500:500::/home/core:/bin/bash\n"
+             "twice:x:501:501::/var/home/core:/bin/bash\n"
+             "file:x:502:502::/srv/file:/bin/bash\n"
+             "relative:x:503:503::home:/bin/bash\n"
+             "broken line\n"
+             "last:x:504:504::/srv/last");
+    for (const char* directory :
+         {"/root", "/bin", "/usr/games", "/var/lib/postgresql", "/var/home/core", "/srv/last"})
+        tree.make_directory(directory);
+    tree.put("/srv/file", "");
+    tree.put("/var/home/core/.ssh/id_rsa", "");
+    tree.put("/var/home/left-over/.ssh/id_rsa", "");
+    tree.link("/home", "var/home");
+    CHECK(tree.root().home_directories() == Names{"/root", "/srv/last", "/var/home/core",
+                                                  "/var/home/left-over", "/var/lib/postgresql"});
+    CHECK(tree.root().match("~/.ssh/id_*") ==
+          Names{"/var/home/core/.ssh/id_rsa", "/var/home/left-over/.ssh/id_rsa"});
+    CHECK(tests::TestTree().root().home_directories().empty());
+}
+
+TEST_CASE("what cannot be read hides only itself") {
+    const tests::TestTree tree;
+    tree.put("/a/locked/x", "");
+    tree.put("/a/open/x", "");
+    ::chmod(tree.path().c_str(), 0755);
+    ::chmod(tree.at("/a/locked").c_str(), 0);
+    const Root root = tree.root();
+    const std::string found = tests::as_anybody([&]() -> std::string {
+        std::vector<Error> problems;
+        if (root.match("/a/*/*", problems) != Names{"/a/open/x"}) return "hides others";
+        if (problems.size() != 1) return "not told";
+        if (problems.front().code() != Errc::permission_denied) return problems.front().what();
+        return thrown_by([&] { root.match("/a/*/*"); }).code() == Errc::permission_denied
+                   ? ""
+                   : "not thrown";
+    });
+    CHECK(found == "");
+    ::chmod(tree.at("/a/locked").c_str(), 0700);
+}
+
+}  // namespace
+}  // namespace prebake::machine
