@@ -36,7 +36,7 @@ void announce(const v1::FirstBootReport& report) {
 /// So that SSM's agent, which starts behind us, finds something about this very instance. The
 /// daemon fills it in later.
 void write_first_inventory(const v1::Claim& claim) {
-    report::NodeView view = *report::Board().latest();
+    report::NodeView view = *report::StatusHolder().latest();
     *view.status.mutable_instance() = claim.instance();
     view.status.set_prebake_version(PREBAKE_VERSION);
     try {

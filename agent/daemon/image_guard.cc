@@ -31,10 +31,6 @@ constexpr std::size_t kMaxPulls = 4096;
 
 const std::string kCri(store::kCriNamespace);
 
-bool ends_session(const Error& error) {
-    return error.code() == Errc::cancelled || error.code() == Errc::unavailable;
-}
-
 bool has_label(const containerd::Labels& labels, std::string_view key) {
     const auto found = labels.find(std::string(key));
     return found != labels.end() && !found->second.empty();
@@ -54,25 +50,25 @@ guard::ImageKey key_of(const guard::ImageHealth& image) {
 
 }  // namespace
 
-ImageKeeper::ImageKeeper(Surroundings surroundings)
+ImageGuard::ImageGuard(Surroundings surroundings)
     : with_(std::move(surroundings)),
       pins_(with_.options.pin_limits, with_.connection),
-      runtime_(with_.options.snapshotter, with_.options.configured_runtime, with_.connection,
-               with_.journal) {}
+      cri_settings_(with_.options.snapshotter, with_.options.configured_runtime, with_.connection,
+                    with_.log) {}
 
-void ImageKeeper::show_progress(const guard::RepairProgress& progress) {
+void ImageGuard::show_progress(const guard::RepairProgress& progress) {
     if (progress.done == 0) replace_health(progress.images);
     with_.on_progress(progress);
 }
 
-void ImageKeeper::set_record(const v1::BakeRecord& record) {
+void ImageGuard::set_record(const v1::BakeRecord& record) {
     set_baked(record, images_.baked().sandbox());
     with_.accounts.set_record(record);
 }
 
-void ImageKeeper::check_everything() {
+void ImageGuard::check_everything() {
     pins_.forget_disk();
-    ask_runtime();
+    read_cri_settings();
     adopt_sandbox();
     // What is found now goes before what was suspected until now.
     suspicions_.clear();
@@ -105,8 +101,8 @@ void ImageKeeper::check_everything() {
     with_.facts.is_reconciled = true;
 }
 
-void ImageKeeper::ask_runtime() {
-    const guard::Runtime::Answer answer = runtime_.ask();
+void ImageGuard::read_cri_settings() {
+    const guard::CriSettings answer = cri_settings_.read();
     report::NodeFacts& facts = with_.facts;
     facts.has_cri = answer.has_cri;
     facts.snapshotter = answer.snapshotter;
@@ -123,12 +119,12 @@ void ImageKeeper::ask_runtime() {
     }
 }
 
-void ImageKeeper::set_baked(v1::BakeRecord record, store::SandboxImage sandbox) {
+void ImageGuard::set_baked(v1::BakeRecord record, store::SandboxImage sandbox) {
     images_.set_baked(
         std::make_shared<const store::BakedImages>(std::move(record), std::move(sandbox)));
 }
 
-void ImageKeeper::adopt_sandbox() {
+void ImageGuard::adopt_sandbox() {
     report::NodeFacts& facts = with_.facts;
     facts.is_sandbox_missing = false;
     const store::BakedImages& baked = images_.baked();
@@ -150,31 +146,31 @@ void ImageKeeper::adopt_sandbox() {
     set_baked(baked.record(), std::move(sandbox));
 }
 
-std::optional<v1::BakedImage> ImageKeeper::describe_sandbox(const containerd::Image& held) {
+std::optional<v1::BakedImage> ImageGuard::describe_sandbox(const containerd::Image& held) {
     try {
         v1::BakedImage image =
             guard::describe_sandbox(with_.connection, held, with_.facts.snapshotter);
-        with_.journal.take_back("sandbox");
+        with_.log.take_back("sandbox");
         return image;
     } catch (const Error& error) {
-        if (ends_session(error)) throw;
-        with_.journal.warn("sandbox", "the sandbox image " + held.name +
-                                          " cannot be looked after: " + error.message());
+        if (containerd::ends_session(error)) throw;
+        with_.log.warn("sandbox", "the sandbox image " + held.name +
+                                      " cannot be looked after: " + error.message());
         return {};
     }
 }
 
-FollowUp ImageKeeper::on_event(const containerd::Event& event) {
+FollowUp ImageGuard::on_event(const containerd::Event& event) {
     switch (event.kind) {
         case EventKind::image_created:
         case EventKind::image_updated:
             return on_image_named(event);
         case EventKind::image_deleted:
-            with_.bookkeeper.on_event(event);
+            with_.ledger_feed.on_event(event);
             suspect(images_.baked().named(event.ns, event.object), "deleted");
             return FollowUp::none;
         case EventKind::snapshot_removed: {
-            with_.bookkeeper.on_event(event);
+            with_.ledger_feed.on_event(event);
             const auto effective = snapshotters_.find(event.ns);
             if (event.snapshotter.empty() || effective == snapshotters_.end() ||
                 event.snapshotter == effective->second) {
@@ -184,28 +180,28 @@ FollowUp ImageKeeper::on_event(const containerd::Event& event) {
             return FollowUp::none;
         }
         case EventKind::blob_deleted:
-            with_.bookkeeper.on_event(event);
+            with_.ledger_feed.on_event(event);
             suspect(images_.baked().made_of(event.ns, event.object), "content of it was deleted");
             return FollowUp::none;
         case EventKind::snapshot_committed:
-            with_.bookkeeper.on_event(event);
+            with_.ledger_feed.on_event(event);
             suspect(not_unpacked(images_.baked().made_of(event.ns, event.name)),
                     "somebody unpacked it");
             return FollowUp::none;
         case EventKind::snapshot_prepared:
-            with_.bookkeeper.on_event(event);
+            with_.ledger_feed.on_event(event);
             return FollowUp::none;
     }
     return FollowUp::none;
 }
 
-FollowUp ImageKeeper::on_image_named(const containerd::Event& event) {
+FollowUp ImageGuard::on_image_named(const containerd::Event& event) {
     auto held =
         containerd::Images(with_.connection, {.ns = event.ns, .lease = {}}).get(event.object);
     if (!held) return FollowUp::none;  // its deletion is another event
     const std::string target = held->target.digest.str();
     const bool is_news = with_.accounts.is_news(event.ns, event.object, target);
-    if (is_news) with_.bookkeeper.image_named(event.ns, *held, event.at);
+    if (is_news) with_.ledger_feed.image_named(event.ns, *held, event.at);
 
     const std::vector<guard::ImageKey> keys = images_.baked().named(event.ns, event.object);
     const bool is_sandbox = event.ns == kCri && event.object == images_.baked().sandbox().name;
@@ -225,8 +221,8 @@ FollowUp ImageKeeper::on_image_named(const containerd::Event& event) {
     return FollowUp::none;
 }
 
-void ImageKeeper::on_same_target(const containerd::Event& event, containerd::Image& held,
-                                 const std::vector<guard::ImageKey>& keys) {
+void ImageGuard::on_same_target(const containerd::Event& event, containerd::Image& held,
+                                const std::vector<guard::ImageKey>& keys) {
     bool was_evicted = false;
     for (const guard::ImageKey& key : keys) {
         was_evicted |= images_.evicted().contains(key);
@@ -245,17 +241,17 @@ void ImageKeeper::on_same_target(const containerd::Event& event, containerd::Ima
     pin_again(event, held, keys.front());
 }
 
-bool ImageKeeper::is_moved(const std::vector<guard::ImageKey>& keys) const {
+bool ImageGuard::is_moved(const std::vector<guard::ImageKey>& keys) const {
     const std::vector<guard::ImageHealth>& images = with_.facts.images;
     return std::any_of(images.begin(), images.end(), [&](const guard::ImageHealth& image) {
         return image.is_moved && std::find(keys.begin(), keys.end(), key_of(image)) != keys.end();
     });
 }
 
-void ImageKeeper::pin_again(const containerd::Event& event, const containerd::Image& held,
-                            const guard::ImageKey& key) {
+void ImageGuard::pin_again(const containerd::Event& event, const containerd::Image& held,
+                           const guard::ImageKey& key) {
     const bool is_pull = was_pulled(event.ns, held);
-    if (is_pull) with_.bookkeeper.image_named(event.ns, held, event.at);
+    if (is_pull) with_.ledger_feed.image_named(event.ns, held, event.at);
     const char* const why =
         is_pull
             ? "pulled again, which replaces its labels (pull policy Always, or a credential check)"
@@ -263,9 +259,9 @@ void ImageKeeper::pin_again(const containerd::Event& event, const containerd::Im
     const guard::SteadyTime now = std::chrono::steady_clock::now();
     if (!allowance_.take(key, now)) {
         if (suspicions_.add_later(key, why, now + guard::RepairAllowance::kWithin)) {
-            with_.journal.note(guard::Severity::warning,
-                               key.image + " in " + key.ns +
-                                   " loses its pin again and again; it is left so for a while");
+            with_.log.note(guard::Severity::warning,
+                           key.image + " in " + key.ns +
+                               " loses its pin again and again; it is left so for a while");
         }
         return;
     }
@@ -278,13 +274,13 @@ void ImageKeeper::pin_again(const containerd::Event& event, const containerd::Im
     repair.set_namespace_(key.ns);
     repair.set_what("pinned again");
     repair.set_why(why);
-    with_.journal.add(std::move(repair));
+    with_.log.add(std::move(repair));
     repaired_.insert(key);
     decorate();
 }
 
 /// A pull writes the labels of the image's documents, too; who takes off a label does not.
-bool ImageKeeper::was_pulled(const std::string& ns, const containerd::Image& held) {
+bool ImageGuard::was_pulled(const std::string& ns, const containerd::Image& held) {
     const containerd::Content content(with_.connection, {.ns = ns, .lease = {}});
     const auto touched_at = content.touched_at(held.target.digest);
     if (!touched_at) return false;
@@ -296,7 +292,7 @@ bool ImageKeeper::was_pulled(const std::string& ns, const containerd::Image& hel
 }
 
 /// Those that are known not to be unpacked.
-std::vector<guard::ImageKey> ImageKeeper::not_unpacked(std::vector<guard::ImageKey> keys) const {
+std::vector<guard::ImageKey> ImageGuard::not_unpacked(std::vector<guard::ImageKey> keys) const {
     const std::vector<guard::ImageHealth>& images = with_.facts.images;
     std::erase_if(keys, [&](const guard::ImageKey& key) {
         return std::ranges::none_of(images, [&](const guard::ImageHealth& image) {
@@ -306,14 +302,14 @@ std::vector<guard::ImageKey> ImageKeeper::not_unpacked(std::vector<guard::ImageK
     return keys;
 }
 
-void ImageKeeper::suspect(const std::vector<guard::ImageKey>& keys, const std::string& why) {
+void ImageGuard::suspect(const std::vector<guard::ImageKey>& keys, const std::string& why) {
     const guard::SteadyTime now = std::chrono::steady_clock::now();
     for (const guard::ImageKey& key : keys) {
         if (!images_.evicted().contains(key)) suspicions_.add(key, why, now);
     }
 }
 
-void ImageKeeper::check_suspects(guard::SteadyTime now) {
+void ImageGuard::check_suspects(guard::SteadyTime now) {
     const std::map<guard::ImageKey, std::string> suspects = suspicions_.take(now);
     if (suspects.empty()) return;
     const auto why = [&](const guard::ImageKey& key) {
@@ -348,7 +344,7 @@ void ImageKeeper::check_suspects(guard::SteadyTime now) {
     }
 }
 
-void ImageKeeper::find_evicted() {
+void ImageGuard::find_evicted() {
     const std::set<guard::ImageKey> unpinned = images_.unpinned();
     for (const guard::ImageKey& key : unpinned) {
         const containerd::Images store(with_.connection, {.ns = key.ns, .lease = {}});
@@ -356,7 +352,7 @@ void ImageKeeper::find_evicted() {
         const bool is_deleted = std::any_of(names.begin(), names.end(),
                                             [&](const auto& name) { return !store.get(name); });
         if (is_deleted && !images_.evicted().contains(key)) {
-            with_.journal.note(
+            with_.log.note(
                 guard::Severity::info,
                 key.image + " in " + key.ns + " was deleted after the budget had unpinned it");
         }
@@ -364,8 +360,8 @@ void ImageKeeper::find_evicted() {
     }
 }
 
-void ImageKeeper::take_in(guard::Reconciled reconciled,
-                          const std::function<std::string(const guard::ImageKey&)>& why) {
+void ImageGuard::take_in(guard::Reconciled reconciled,
+                         const std::function<std::string(const guard::ImageKey&)>& why) {
     const guard::SteadyTime now = std::chrono::steady_clock::now();
     const std::set<guard::ImageKey> open(reconciled.to_retry.begin(), reconciled.to_retry.end());
     for (const guard::ImageHealth& image : reconciled.images) {
@@ -382,14 +378,14 @@ void ImageKeeper::take_in(guard::Reconciled reconciled,
             to_settle_.insert(key);
         }
         // What is tried again and again is told once it has an end.
-        if (!open.contains(key)) with_.journal.add(std::move(repair));
+        if (!open.contains(key)) with_.log.add(std::move(repair));
     }
     checked_at_ = std::chrono::system_clock::now();
     replace_health(std::move(reconciled.images));
     decorate();
 }
 
-void ImageKeeper::replace_health(std::vector<guard::ImageHealth> checked) {
+void ImageGuard::replace_health(std::vector<guard::ImageHealth> checked) {
     std::vector<guard::ImageHealth>& images = with_.facts.images;
     for (guard::ImageHealth& image : checked) {
         const auto known =
@@ -404,7 +400,7 @@ void ImageKeeper::replace_health(std::vector<guard::ImageHealth> checked) {
     }
 }
 
-void ImageKeeper::decorate() {
+void ImageGuard::decorate() {
     const auto sandbox = images_.baked().sandbox_key();
     for (guard::ImageHealth& image : with_.facts.images) {
         const guard::ImageKey key = key_of(image);
@@ -415,13 +411,13 @@ void ImageKeeper::decorate() {
     }
 }
 
-void ImageKeeper::settle_accounts() {
+void ImageGuard::settle_accounts() {
     if (to_settle_.empty()) return;
-    with_.bookkeeper.restored(images_.wanted(to_settle_), snapshotters_);
+    with_.ledger_feed.restored(images_.wanted(to_settle_), snapshotters_);
     to_settle_.clear();
 }
 
-void ImageKeeper::keep_budget() {
+void ImageGuard::keep_budget() {
     const auto usage = [&](const guard::ImageKey& key) {
         const ledger::Accounts::Usage used = with_.accounts.usage(key.ns, key.image);
         return guard::Usage{.starts = used.starts, .last_used = used.last_used};
@@ -434,7 +430,7 @@ void ImageKeeper::keep_budget() {
             images_.set_unpinned(change.key, change.is_pinned);
             throw;
         }
-        with_.journal.note(
+        with_.log.note(
             guard::Severity::info,
             change.key.image + (change.is_pinned ? " is pinned again, there is room"
                                                  : " is unpinned to leave room on the disk"));

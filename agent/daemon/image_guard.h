@@ -14,11 +14,11 @@
 #include "agent/daemon/ledger_feed.h"
 #include "agent/daemon/node_loop.h"
 #include "agent/daemon/timer.h"
-#include "agent/guard/journal.h"
-#include "agent/guard/pin_keeper.h"
+#include "agent/guard/activity_log.h"
+#include "agent/guard/cri_settings.h"
+#include "agent/guard/pin_enforcer.h"
 #include "agent/guard/protected_images.h"
 #include "agent/guard/reconcile.h"
-#include "agent/guard/runtime.h"
 #include "agent/guard/suspicions.h"
 #include "agent/ledger/accounts.h"
 #include "agent/report/conditions.h"
@@ -32,20 +32,20 @@ enum class FollowUp { none, check_everything };
 /// single ones, and their pins within the budget. Writes what it finds into the report::NodeFacts.
 /// Every call throws Error unavailable and cancelled when containerd goes away in the middle of it;
 /// it can then be repeated.
-class ImageKeeper {
+class ImageGuard {
   public:
     struct Surroundings {
-        const KeeperOptions& options;
+        const NodeLoopOptions& options;
         const containerd::Connection& connection;
         ledger::Accounts& accounts;
-        Bookkeeper& bookkeeper;
-        guard::Journal& journal;
+        LedgerFeed& ledger_feed;
+        guard::ActivityLog& log;
         bake::EventSink& events;
         report::NodeFacts& facts;
         std::function<void(const guard::RepairProgress&)> on_progress;
     };
 
-    explicit ImageKeeper(Surroundings surroundings);
+    explicit ImageGuard(Surroundings surroundings);
 
     void set_record(const v1::BakeRecord& record);
     guard::ProtectedImages& images() { return images_; }
@@ -63,7 +63,7 @@ class ImageKeeper {
     void keep_budget();
 
   private:
-    void ask_runtime();
+    void read_cri_settings();
     void adopt_sandbox();
     /// Nothing, and a warning, if it cannot be described.
     std::optional<v1::BakedImage> describe_sandbox(const containerd::Image& held);
@@ -91,8 +91,8 @@ class ImageKeeper {
     guard::Suspicions suspicions_;
     guard::RepairAllowance allowance_;
     std::map<guard::ImageKey, Backoff> retries_;  ///< of what could not be repaired last time
-    guard::PinKeeper pins_;
-    guard::Runtime runtime_;
+    guard::PinEnforcer pins_;
+    guard::CriSettingsReader cri_settings_;
     Time checked_at_{};  ///< when images were checked or repaired last: no later write was ours
     std::map<std::string, Time>
         pulled_at_;  ///< namespace and target -> when a pull wrote its labels

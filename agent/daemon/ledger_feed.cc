@@ -19,13 +19,9 @@ constexpr std::chrono::seconds kListInterval{10};
 /// The subject of the standing warning about namespaces.
 constexpr const char* kUnreadable = "namespaces";
 
-bool ends_session(const Error& error) {
-    return error.code() == Errc::cancelled || error.code() == Errc::unavailable;
-}
-
 }  // namespace
 
-std::size_t Bookkeeper::list_everything(const store::Snapshotters& known, Time now,
+std::size_t LedgerFeed::list_everything(const store::Snapshotters& known, Time now,
                                         const std::function<void()>& on_step) {
     std::size_t found = 0;
     std::string unreadable;
@@ -46,14 +42,14 @@ std::size_t Bookkeeper::list_everything(const store::Snapshotters& known, Time n
     }
     accounts_.all_listed();
     if (unreadable.empty()) {
-        journal_.take_back(kUnreadable);
+        log_.take_back(kUnreadable);
     } else {
-        journal_.warn(kUnreadable, "not every start is counted in namespace " + unreadable);
+        log_.warn(kUnreadable, "not every start is counted in namespace " + unreadable);
     }
     return found;
 }
 
-void Bookkeeper::describe_news(const store::Holdings& holdings) {
+void LedgerFeed::describe_news(const store::Holdings& holdings) {
     for (const auto& [name, image] : holdings.images) {
         const std::string target = image.target.digest.str();
         if (!accounts_.is_news(holdings.ns, name, target)) continue;
@@ -70,7 +66,7 @@ void Bookkeeper::describe_news(const store::Holdings& holdings) {
     }
 }
 
-std::optional<v1::BakedImage> Bookkeeper::describe(const std::string& ns,
+std::optional<v1::BakedImage> LedgerFeed::describe(const std::string& ns,
                                                    const containerd::Image& image) {
     std::string key = ns + " " + image.target.digest.str();
     if (key != described_) {
@@ -79,9 +75,9 @@ std::optional<v1::BakedImage> Bookkeeper::describe(const std::string& ns,
         try {
             description_ = store::describe_stored(connection_, ns, image, oci::Platform::host());
         } catch (const Error& error) {
-            if (ends_session(error)) throw;
-            journal_.note(guard::Severity::debug,
-                          image.name + " in " + ns + " is not counted: " + error.message());
+            if (containerd::ends_session(error)) throw;
+            log_.note(guard::Severity::debug,
+                      image.name + " in " + ns + " is not counted: " + error.message());
             return {};
         }
         described_ = std::move(key);
@@ -89,7 +85,7 @@ std::optional<v1::BakedImage> Bookkeeper::describe(const std::string& ns,
     return description_;
 }
 
-void Bookkeeper::image_named(const std::string& ns, const containerd::Image& image,
+void LedgerFeed::image_named(const std::string& ns, const containerd::Image& image,
                              std::optional<Time> at) {
     const auto contents = describe(ns, image);
     if (!contents) return;
@@ -104,7 +100,7 @@ void Bookkeeper::image_named(const std::string& ns, const containerd::Image& ima
     accounts_.image_appeared(seen, at);
 }
 
-void Bookkeeper::restored(const v1::BakeRecord& images, const store::Snapshotters& snapshotters) {
+void LedgerFeed::restored(const v1::BakeRecord& images, const store::Snapshotters& snapshotters) {
     std::map<std::string, std::set<std::string>> parts;  // namespace -> names, blobs, chains
     for (const v1::BakedImage& image : images.images()) {
         for (const v1::Placement& placement : image.placements()) {
@@ -130,7 +126,7 @@ void Bookkeeper::restored(const v1::BakeRecord& images, const store::Snapshotter
     }
 }
 
-void Bookkeeper::on_event(const containerd::Event& event) {
+void LedgerFeed::on_event(const containerd::Event& event) {
     switch (event.kind) {
         case EventKind::snapshot_prepared:
             return snapshot_prepared(event);
@@ -148,7 +144,7 @@ void Bookkeeper::on_event(const containerd::Event& event) {
     }
 }
 
-void Bookkeeper::snapshot_prepared(const containerd::Event& event) {
+void LedgerFeed::snapshot_prepared(const containerd::Event& event) {
     const auto count = [&] {
         return accounts_.snapshot_prepared(event.ns, event.object, event.parent, event.at);
     };

@@ -10,18 +10,18 @@
 #include "agent/bake/survey.h"
 #include "agent/containerd/events.h"
 #include "agent/containerd/images.h"
-#include "agent/guard/journal.h"
+#include "agent/guard/activity_log.h"
 #include "agent/ledger/accounts.h"
 #include "agent/store/holdings.h"
 
 namespace prebake::daemon {
 
 /// Tells the accounts what happens in containerd, and finds out there what they need to know.
-class Bookkeeper {
+class LedgerFeed {
   public:
-    Bookkeeper(ledger::Accounts& accounts, const containerd::Connection& connection,
-               guard::Journal& journal)
-        : accounts_(accounts), connection_(connection), journal_(journal) {}
+    LedgerFeed(ledger::Accounts& accounts, const containerd::Connection& connection,
+               guard::ActivityLog& log)
+        : accounts_(accounts), connection_(connection), log_(log) {}
 
     /// Makes known every image of every namespace, then counts the starts that were missed; returns
     /// how many. `known` are the snapshotters that are known already. @throws Error unavailable,
@@ -44,7 +44,7 @@ class Bookkeeper {
 
     ledger::Accounts& accounts_;
     const containerd::Connection& connection_;
-    guard::Journal& journal_;
+    guard::ActivityLog& log_;
     // A pull names one image three times.
     std::string described_;  ///< "namespace target"
     std::optional<v1::BakedImage> description_;

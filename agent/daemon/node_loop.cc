@@ -12,13 +12,13 @@
 #include "agent/base/file.h"
 #include "agent/base/memory.h"
 #include "agent/containerd/connection.h"
+#include "agent/daemon/durable_ledger.h"
 #include "agent/daemon/event_queue.h"
 #include "agent/daemon/image_guard.h"
 #include "agent/daemon/ledger_feed.h"
-#include "agent/daemon/ledger_keeper.h"
-#include "agent/daemon/publisher.h"
+#include "agent/daemon/status_evaluator.h"
 #include "agent/daemon/timers.h"
-#include "agent/guard/journal.h"
+#include "agent/guard/activity_log.h"
 #include "agent/store/record.h"
 
 namespace prebake::daemon {
@@ -54,10 +54,10 @@ constexpr seconds kMissedDelay{5};
 
 }  // namespace
 
-class Keeper::Impl final : private bake::EventSink {
+class NodeLoop::Impl final : private bake::EventSink {
   public:
-    Impl(KeeperOptions options, report::Board& board)
-        : options_(std::move(options)), board_(board), journal_(options_.note) {
+    Impl(NodeLoopOptions options, report::StatusHolder& holder)
+        : options_(std::move(options)), holder_(holder), log_(options_.note) {
         show_life();
     }
 
@@ -70,13 +70,13 @@ class Keeper::Impl final : private bake::EventSink {
   private:
     /// What lives as long as run().
     struct Work {
-        Work(const KeeperOptions& options, const std::stop_token& stop, guard::Journal& journal)
-            : connection(options.address, stop), ledger(options.state_dir, journal) {}
+        Work(const NodeLoopOptions& options, const std::stop_token& stop, guard::ActivityLog& log)
+            : connection(options.address, stop), ledger(options.state_dir, log) {}
         containerd::Connection connection;
-        LedgerKeeper ledger;
-        std::optional<Bookkeeper> bookkeeper;
-        std::optional<ImageKeeper> images;
-        std::optional<Publisher> publisher;
+        DurableLedger ledger;
+        std::optional<LedgerFeed> ledger_feed;
+        std::optional<ImageGuard> images;
+        std::optional<StatusEvaluator> evaluator;
     };
 
     void open(const std::stop_token& stop);
@@ -112,9 +112,9 @@ class Keeper::Impl final : private bake::EventSink {
         alive_until_ = (Clock::now() + credit).time_since_epoch().count();
     }
 
-    KeeperOptions options_;
-    report::Board& board_;
-    guard::Journal journal_;
+    NodeLoopOptions options_;
+    report::StatusHolder& holder_;
+    guard::ActivityLog log_;
     EventQueue queue_{kMaxWaitingEvents};
     std::atomic<Clock::rep> alive_until_{0};
     std::atomic<bool> has_stream_ended_ = false;  // in this session, though it may not be known yet
@@ -124,14 +124,14 @@ class Keeper::Impl final : private bake::EventSink {
     v1::BakeRecord record_;
     bool is_checked_ = false;  // in this session
     Clock::time_point asked_at_ = Clock::now();
-    Agenda agenda_;
+    Timers timers_;
     Backoff check_backoff_;
     Backoff list_backoff_;
     Backoff budget_backoff_;
     Backoff session_backoff_;
 };
 
-void Keeper::Impl::run(const std::stop_token& stop) {
+void NodeLoop::Impl::run(const std::stop_token& stop) {
     const FileLock lock(options_.state_dir / "daemon.lock");
     open(stop);
     const std::stop_callback wake_up(stop, [this] {
@@ -145,28 +145,28 @@ void Keeper::Impl::run(const std::stop_token& stop) {
     save_ledger();
 }
 
-void Keeper::Impl::open(const std::stop_token& stop) {
-    work_.emplace(options_, stop, journal_);
+void NodeLoop::Impl::open(const std::stop_token& stop) {
+    work_.emplace(options_, stop, log_);
     ledger::Accounts& accounts = work_->ledger.accounts();
-    work_->bookkeeper.emplace(accounts, work_->connection, journal_);
-    work_->images.emplace(ImageKeeper::Surroundings{
+    work_->ledger_feed.emplace(accounts, work_->connection, log_);
+    work_->images.emplace(ImageGuard::Surroundings{
         .options = options_,
         .connection = work_->connection,
         .accounts = accounts,
-        .bookkeeper = *work_->bookkeeper,
-        .journal = journal_,
+        .ledger_feed = *work_->ledger_feed,
+        .log = log_,
         .events = *this,
         .facts = facts_,
         .on_progress = [this](const guard::RepairProgress& progress) { show_progress(progress); }});
-    work_->publisher.emplace(Publisher::Sources{.board = board_,
-                                                .journal = journal_,
-                                                .accounts = accounts,
-                                                .images = work_->images->images(),
-                                                .facts = facts_,
-                                                .gates = options_.gates,
-                                                .boot_id = work_->ledger.boot_id(),
-                                                .prebake_version = options_.prebake_version});
-    work_->publisher->set_times(work_->ledger.times());
+    work_->evaluator.emplace(StatusEvaluator::Sources{.holder = holder_,
+                                                      .log = log_,
+                                                      .accounts = accounts,
+                                                      .images = work_->images->images(),
+                                                      .facts = facts_,
+                                                      .gates = options_.gates,
+                                                      .boot_id = work_->ledger.boot_id(),
+                                                      .prebake_version = options_.prebake_version});
+    work_->evaluator->set_times(work_->ledger.times());
     read_identity();
     work_->ledger.open(facts_.identity.claim);
     read_record();
@@ -175,7 +175,7 @@ void Keeper::Impl::open(const std::stop_token& stop) {
     if (work_->images->has_pin_limits()) work_->ledger.load_unpinned(work_->images->images());
 }
 
-void Keeper::Impl::read_identity() {
+void NodeLoop::Impl::read_identity() {
     try {
         facts_.identity = options_.identity ? options_.identity() : report::IdentityFacts();
     } catch (const Error& error) {
@@ -184,39 +184,39 @@ void Keeper::Impl::read_identity() {
 }
 
 /// True if the record is another one than before. One that cannot be read leaves what is known.
-bool Keeper::Impl::read_record() {
+bool NodeLoop::Impl::read_record() {
     try {
         v1::BakeRecord record = store::read_record_or_empty(options_.state_dir);
         facts_.record_problem.clear();
-        journal_.take_back("record");
+        log_.take_back("record");
         if (google::protobuf::util::MessageDifferencer::Equals(record, record_)) return false;
         record_ = std::move(record);
         return true;
     } catch (const Error& error) {
         facts_.record_problem = error.message();
-        journal_.warn("record", error.message());
+        log_.warn("record", error.message());
         return false;
     }
 }
 
-void Keeper::Impl::reload_now(const ReloadAsked& asked) {
+void NodeLoop::Impl::reload_now(const ReloadAsked& asked) {
     read_identity();
     const bool is_other_claim = work_->ledger.open(facts_.identity.claim);
     const bool is_other_record = read_record();
     if (is_other_record) work_->images->set_record(record_);
     if (is_checked_ && (is_other_record || asked.is_check_wanted)) {
-        agenda_.check.set(Clock::now());
+        timers_.check.set(Clock::now());
     }
-    if (is_other_record || is_other_claim) agenda_.list.set(Clock::now());
+    if (is_other_record || is_other_claim) timers_.list.set(Clock::now());
     publish();
 }
 
-void Keeper::Impl::wait_for_containerd(const std::stop_token& stop) {
+void NodeLoop::Impl::wait_for_containerd(const std::stop_token& stop) {
     const auto begin = Clock::now();
     while (!stop.stop_requested()) {
         show_life();
         try {
-            work_->publisher->containerd_answered(work_->connection.version().version);
+            work_->evaluator->containerd_answered(work_->connection.version().version);
             return;
         } catch (const Error& error) {
             const bool is_news = facts_.is_serving || facts_.serving_problem != error.message();
@@ -229,7 +229,7 @@ void Keeper::Impl::wait_for_containerd(const std::stop_token& stop) {
     }
 }
 
-void Keeper::Impl::follow_events(const std::stop_token& end) {
+void NodeLoop::Impl::follow_events(const std::stop_token& end) {
     try {
         // A socket of its own: however busy events make it, calls are not held up.
         const containerd::Connection connection(options_.address, end);
@@ -246,17 +246,17 @@ void Keeper::Impl::follow_events(const std::stop_token& end) {
 
 /// What is found out of one containerd must not be said of the next one, which may have another
 /// configuration.
-void Keeper::Impl::require_session() const {
+void NodeLoop::Impl::require_session() const {
     if (has_stream_ended_) throw Error(Errc::unavailable, "containerd went away in the middle");
 }
 
-void Keeper::Impl::follow_session(const std::stop_token& stop) {
+void NodeLoop::Impl::follow_session(const std::stop_token& stop) {
     has_stream_ended_ = false;
     std::jthread events([this](const std::stop_token& end) { follow_events(end); });
     bool goes_on = true;
     while (goes_on && !stop.stop_requested()) {
         const auto wakeup = queue_.pop(
-            agenda_.wake_up(Clock::now() + kMaxSleep, is_checked_, work_->images->suspects_due()));
+            timers_.wake_up(Clock::now() + kMaxSleep, is_checked_, work_->images->suspects_due()));
         show_life();
         if (wakeup) {
             goes_on = take(*wakeup);
@@ -274,7 +274,7 @@ void Keeper::Impl::follow_session(const std::stop_token& stop) {
 
 /// A containerd that is stopped, or waits for a disk for ever, ends no stream: after a long silence
 /// it is asked for something that it always answers.
-void Keeper::Impl::look_whether_frozen() {
+void NodeLoop::Impl::look_whether_frozen() {
     if (Clock::now() - asked_at_ < kMaxSleep) return;
     bool is_serving = true;
     try {
@@ -289,27 +289,27 @@ void Keeper::Impl::look_whether_frozen() {
 }
 
 /// What the ended stream left in the queue is nothing to the next one.
-void Keeper::Impl::forget_session() {
+void NodeLoop::Impl::forget_session() {
     bool is_reload_asked = false;
     while (const auto left = queue_.pop(Clock::time_point::min())) {
         is_reload_asked |= std::holds_alternative<ReloadAsked>(*left);
     }
-    agenda_.end_session();
+    timers_.end_session();
     is_checked_ = false;
     if (is_reload_asked) reload_now();
 }
 
 /// Between sessions: until then, or until something else is to be done.
-void Keeper::Impl::pause(milliseconds duration) {
-    const auto wakeup = queue_.pop(agenda_.wake_up(Clock::now() + duration, false, {}));
+void NodeLoop::Impl::pause(milliseconds duration) {
+    const auto wakeup = queue_.pop(timers_.wake_up(Clock::now() + duration, false, {}));
     if (wakeup && std::holds_alternative<ReloadAsked>(*wakeup)) reload_now();
     note_changes();
-    if (agenda_.save.is_due(Clock::now())) save_ledger();
-    if (agenda_.publish.is_due(Clock::now())) publish();
+    if (timers_.save.is_due(Clock::now())) save_ledger();
+    if (timers_.publish.is_due(Clock::now())) publish();
 }
 
 /// False when the session has ended.
-bool Keeper::Impl::take(const Wakeup& wakeup) {
+bool NodeLoop::Impl::take(const Wakeup& wakeup) {
     if (const auto* event = std::get_if<containerd::Event>(&wakeup)) {
         try {
             on_event(*event);
@@ -323,7 +323,7 @@ bool Keeper::Impl::take(const Wakeup& wakeup) {
         work_->ledger.expect_gap("containerd_restarted", ended->at);
         facts_.is_serving = false;
         facts_.serving_problem = ended->error.message();
-        journal_.note(guard::Severity::info, "containerd went away: " + ended->error.message());
+        log_.note(guard::Severity::info, "containerd went away: " + ended->error.message());
         publish();
         return false;
     }
@@ -334,71 +334,71 @@ bool Keeper::Impl::take(const Wakeup& wakeup) {
     auto when = Clock::now();
     if (const auto* loss = std::get_if<EventsLost>(&wakeup)) {
         work_->ledger.expect_gap("events_overflowed", loss->since);
-        journal_.note(guard::Severity::warning,
-                      "containerd sends more events than can be followed; all is listed anew");
+        log_.note(guard::Severity::warning,
+                  "containerd sends more events than can be followed; all is listed anew");
         when += kLossDelay;
     } else {
         session_backoff_.reset();
         facts_.is_serving = true;
         facts_.serving_problem.clear();
     }
-    agenda_.check.set(when);
-    agenda_.list.set(when);
+    timers_.check.set(when);
+    timers_.list.set(when);
     return true;
 }
 
-void Keeper::Impl::miss_event(const containerd::Event& event, const Error& error) {
+void NodeLoop::Impl::miss_event(const containerd::Event& event, const Error& error) {
     if (error.code() == Errc::cancelled) return;
-    journal_.note(guard::Severity::debug, "an event about " + event.object + " in " + event.ns +
-                                              " is left out: " + error.message());
+    log_.note(guard::Severity::debug, "an event about " + event.object + " in " + event.ns +
+                                          " is left out: " + error.message());
     // If containerd is gone, the stream ends next. If not, nothing else tells of it again.
     if (!is_retryable(error.code())) return;
-    agenda_.check.set(Clock::now() + kMissedDelay);
-    agenda_.list.set(Clock::now() + kMissedDelay);
+    timers_.check.set(Clock::now() + kMissedDelay);
+    timers_.list.set(Clock::now() + kMissedDelay);
 }
 
-void Keeper::Impl::on_event(const containerd::Event& event) {
+void NodeLoop::Impl::on_event(const containerd::Event& event) {
     const FollowUp follow_up = work_->images->on_event(event);
-    if (follow_up == FollowUp::check_everything) agenda_.check.set(Clock::now());
-    if (work_->images->has_pin_limits()) agenda_.budget.set(Clock::now() + kBudgetDelay);
+    if (follow_up == FollowUp::check_everything) timers_.check.set(Clock::now());
+    if (work_->images->has_pin_limits()) timers_.budget.set(Clock::now() + kBudgetDelay);
     note_changes();
 }
 
-void Keeper::Impl::note_changes() {
+void NodeLoop::Impl::note_changes() {
     if (!work_->ledger.take_changed(work_->images->images())) return;
-    agenda_.save.set(Clock::now() + kSaveDelay);
-    agenda_.publish.set(Clock::now() + kPublishDelay);
+    timers_.save.set(Clock::now() + kSaveDelay);
+    timers_.publish.set(Clock::now() + kPublishDelay);
 }
 
 template <typename DoWork>
-bool Keeper::Impl::attempt(const std::string& what, Timer& timer, Backoff& backoff, DoWork work) {
+bool NodeLoop::Impl::attempt(const std::string& what, Timer& timer, Backoff& backoff, DoWork work) {
     timer.clear();
     try {
         work();
         backoff.reset();
-        journal_.take_back(what);
+        log_.take_back(what);
         return true;
     } catch (const Error& error) {
         timer.set(Clock::now() + backoff.next());
         if (error.code() == Errc::cancelled) return false;
-        journal_.warn(what, what + " will be tried again: " + error.message());
-        agenda_.publish.set(Clock::now() + kPublishDelay);
+        log_.warn(what, what + " will be tried again: " + error.message());
+        timers_.publish.set(Clock::now() + kPublishDelay);
         return false;
     }
 }
 
-void Keeper::Impl::do_what_is_due() {
-    ImageKeeper& images = *work_->images;
-    if (agenda_.check.is_due(Clock::now())) {
+void NodeLoop::Impl::do_what_is_due() {
+    ImageGuard& images = *work_->images;
+    if (timers_.check.is_due(Clock::now())) {
         const bool was_checked = is_checked_;
-        const bool is_done = attempt("checking the images", agenda_.check, check_backoff_,
+        const bool is_done = attempt("checking the images", timers_.check, check_backoff_,
                                      [&] { check_everything(); });
         // What an earlier containerd held says nothing of this one.
         if (!is_done && !was_checked) facts_.is_reconciled = false;
     }
     // The starts are counted when the images are known, and readiness does not wait for it.
-    if (agenda_.list.is_due(Clock::now()) && is_checked_) {
-        attempt("listing what runs", agenda_.list, list_backoff_, [&] { list_everything(); });
+    if (timers_.list.is_due(Clock::now()) && is_checked_) {
+        attempt("listing what runs", timers_.list, list_backoff_, [&] { list_everything(); });
     }
     if (const auto due = images.suspects_due(); due && *due <= Clock::now() && is_checked_) {
         Timer unused;  // what fails is suspected again
@@ -409,76 +409,76 @@ void Keeper::Impl::do_what_is_due() {
         });
         publish();
     }
-    if (agenda_.budget.is_due(Clock::now()) && is_checked_) {
-        const bool is_done = attempt("keeping pins within their budget", agenda_.budget,
+    if (timers_.budget.is_due(Clock::now()) && is_checked_) {
+        const bool is_done = attempt("keeping pins within their budget", timers_.budget,
                                      budget_backoff_, [&] { images.keep_budget(); });
-        if (is_done) agenda_.budget.set(Clock::now() + kBudgetInterval);
-        agenda_.publish.set(Clock::now() + kPublishDelay);
+        if (is_done) timers_.budget.set(Clock::now() + kBudgetInterval);
+        timers_.publish.set(Clock::now() + kPublishDelay);
     }
     note_changes();
-    if (agenda_.save.is_due(Clock::now())) save_ledger();
-    if (agenda_.publish.is_due(Clock::now())) publish();
+    if (timers_.save.is_due(Clock::now())) save_ledger();
+    if (timers_.publish.is_due(Clock::now())) publish();
 }
 
-void Keeper::Impl::check_everything() {
+void NodeLoop::Impl::check_everything() {
     is_checked_ = false;
     work_->images->check_everything();
     require_session();
-    journal_.take_back(kCheckingSuspects);
+    log_.take_back(kCheckingSuspects);
     is_checked_ = true;
     publish();
-    if (work_->images->has_pin_limits()) agenda_.budget.set(Clock::now());
+    if (work_->images->has_pin_limits()) timers_.budget.set(Clock::now());
 }
 
-void Keeper::Impl::list_everything() {
+void NodeLoop::Impl::list_everything() {
     // What was repaired before is not to be taken for pulled.
     work_->images->settle_accounts();
     const auto now = WallClock::now();
-    const std::size_t found = work_->bookkeeper->list_everything(work_->images->snapshotters(), now,
-                                                                 [this] { show_life(); });
+    const std::size_t found = work_->ledger_feed->list_everything(work_->images->snapshotters(),
+                                                                  now, [this] { show_life(); });
     work_->ledger.end_gap(now, found);
     note_changes();
     // What whole namespaces took is free now, and would stay with us until the next listing.
     give_back_memory();
 }
 
-void Keeper::Impl::save_ledger() {
-    agenda_.save.clear();
+void NodeLoop::Impl::save_ledger() {
+    timers_.save.clear();
     work_->ledger.take_changed(work_->images->images());
     if (work_->ledger.save(work_->images->images())) return;
-    agenda_.save.set(Clock::now() + kSaveRetry);
-    agenda_.publish.set(Clock::now());
+    timers_.save.set(Clock::now() + kSaveRetry);
+    timers_.publish.set(Clock::now());
 }
 
-void Keeper::Impl::publish() {
-    agenda_.publish.clear();
-    work_->publisher->publish();
-    work_->ledger.note_times(work_->publisher->times());
+void NodeLoop::Impl::publish() {
+    timers_.publish.clear();
+    work_->evaluator->publish();
+    work_->ledger.note_times(work_->evaluator->times());
 }
 
-void Keeper::Impl::show_progress(const guard::RepairProgress& progress) {
+void NodeLoop::Impl::show_progress(const guard::RepairProgress& progress) {
     require_session();
     show_life(kRepairPatience);
-    work_->publisher->publish_progress(progress);
+    work_->evaluator->publish_progress(progress);
 }
 
-void Keeper::Impl::on_event(const bake::Event& event) {
+void NodeLoop::Impl::on_event(const bake::Event& event) {
     show_life(kRepairPatience);
     if (event.kind != bake::EventKind::notice) return;
-    journal_.note(guard::Severity::info, event.image + ": " + event.message);
+    log_.note(guard::Severity::info, event.image + ": " + event.message);
 }
 
-Keeper::Keeper(KeeperOptions options, report::Board& board)
-    : impl_(std::make_unique<Impl>(std::move(options), board)) {}
-Keeper::~Keeper() = default;
+NodeLoop::NodeLoop(NodeLoopOptions options, report::StatusHolder& holder)
+    : impl_(std::make_unique<Impl>(std::move(options), holder)) {}
+NodeLoop::~NodeLoop() = default;
 
-void Keeper::run(const std::stop_token& stop) {
+void NodeLoop::run(const std::stop_token& stop) {
     impl_->run(stop);
 }
-void Keeper::reload(bool is_check_wanted) {
+void NodeLoop::reload(bool is_check_wanted) {
     impl_->reload(is_check_wanted);
 }
-Clock::time_point Keeper::last_sign_of_life() const {
+Clock::time_point NodeLoop::last_sign_of_life() const {
     return impl_->last_sign_of_life();
 }
 

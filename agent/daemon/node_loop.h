@@ -8,15 +8,15 @@
 #include <string>
 #include <vector>
 
-#include "agent/guard/journal.h"
+#include "agent/guard/activity_log.h"
+#include "agent/guard/cri_settings.h"
 #include "agent/guard/pin_budget.h"
-#include "agent/guard/runtime.h"
 #include "agent/report/conditions.h"
 #include "agent/report/status_holder.h"
 
 namespace prebake::daemon {
 
-struct KeeperOptions {
+struct NodeLoopOptions {
     std::string address;  ///< containerd's socket
     std::filesystem::path state_dir = "/var/lib/prebake";
     std::vector<std::string> gates;  ///< condition types that gate readiness
@@ -32,12 +32,12 @@ struct KeeperOptions {
 /// The node's use case, run by the daemon: waits for containerd, follows its events, sees that what
 /// was baked is usable and stays so, keeps the ledger, and publishes what it knows. Changes nothing
 /// of containerd but baked names, labels and snapshots; never starts or configures it.
-class Keeper {
+class NodeLoop {
   public:
-    Keeper(KeeperOptions options, report::Board& board);
-    ~Keeper();
-    Keeper(const Keeper&) = delete;
-    Keeper& operator=(const Keeper&) = delete;
+    NodeLoop(NodeLoopOptions options, report::StatusHolder& holder);
+    ~NodeLoop();
+    NodeLoop(const NodeLoop&) = delete;
+    NodeLoop& operator=(const NodeLoop&) = delete;
 
     /// Returns when `stop` is requested, with the ledger written. Survives whatever containerd
     /// does.

@@ -18,7 +18,7 @@ struct PublicationOptions {
     bool ssm_inventory = true;
 };
 
-/// Carries what the board says to where others look for it without asking the endpoint: systemd's
+/// Carries what the holder says to where others look for it without asking the endpoint: systemd's
 /// status line, the last status in /run, SSM's inventory. Not thread-safe.
 class Publication {
   public:

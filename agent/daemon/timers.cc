@@ -4,7 +4,7 @@
 
 namespace prebake::daemon {
 
-Timer::Time Agenda::wake_up(Timer::Time latest, bool is_checked,
+Timer::Time Timers::wake_up(Timer::Time latest, bool is_checked,
                             std::optional<Timer::Time> suspects) const {
     const Timer::Time next = check.or_else(publish.or_else(save.or_else(latest)));
     // What cannot be done yet would wake the keeper again and again.

@@ -7,7 +7,7 @@
 namespace prebake::daemon {
 
 /// What the keeper has to do, and when. Pure.
-struct Agenda {
+struct Timers {
     Timer check;    ///< all images
     Timer list;     ///< what runs; needs checked images
     Timer budget;   ///< of the pins; likewise

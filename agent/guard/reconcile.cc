@@ -131,7 +131,7 @@ class Repair {
             return {.problem = {}};
         } catch (const Error& error) {
             // Without containerd, nothing more can be said about any image.
-            if (error.code() == Errc::cancelled || error.code() == Errc::unavailable) throw;
+            if (containerd::ends_session(error)) throw;
             return {.problem = error, .may_pass = may_pass(error.code())};
         }
     }

@@ -64,8 +64,8 @@ Response render(Document document, const NodeView& view, ImageRows& rows) {
     return {};
 }
 
-std::shared_ptr<const Response> Shelf::get(Document document,
-                                           const std::shared_ptr<const NodeView>& view) {
+std::shared_ptr<const Response> RenderCache::get(Document document,
+                                                 const std::shared_ptr<const NodeView>& view) {
     Copy& copy = copies_.at(static_cast<std::size_t>(document));
     auto response = copy.response.lock();
     if (response && copy.view.lock() == view) return response;

@@ -18,7 +18,7 @@ Response render(Document document, const NodeView& view, ImageRows& rows);
 
 /// Puts each document of a view together once for all who read it at the same time, so that many
 /// slow readers hold one copy. Not thread-safe.
-class Shelf {
+class RenderCache {
   public:
     /// Never null; a refusal (500) if it cannot be rendered.
     std::shared_ptr<const Response> get(Document document,

@@ -42,15 +42,15 @@ class Endpoint {
     /// that nobody listens on is replaced.
     /// @throws Error conflict if another daemon answers on the socket, or the path is something
     /// else than a socket; usage for an address that is not loopback.
-    Endpoint(EndpointOptions options, const Board& board,
+    Endpoint(EndpointOptions options, const StatusHolder& holder,
              std::function<void(const std::string&)> on_problem);
     /// Closes every connection and removes the socket file.
     ~Endpoint();
     Endpoint(const Endpoint&) = delete;
     Endpoint& operator=(const Endpoint&) = delete;
 
-    /// The board has a new view: those who wait for readiness look again. Thread-safe.
-    void board_changed();
+    /// The holder has a new view: those who wait for readiness look again. Thread-safe.
+    void status_changed();
 
     /// What it listens on: "127.0.0.1:9813", "/run/prebake/prebake.sock".
     std::vector<std::string> addresses() const;

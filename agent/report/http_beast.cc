@@ -87,10 +87,10 @@ enum class Admission {
 using Places = std::array<std::size_t, 3>;
 
 /// What the connections share.
-struct Hall {
+struct ServerState {
     const EndpointOptions& options;
-    const Board& board;
-    Shelf shelf = {};
+    const StatusHolder& holder;
+    RenderCache cache = {};
     // By Transport: one cannot crowd out the other.
     std::array<std::set<Connection*>, 2> waiting = {};  ///< for the node to be ready
     std::array<Places, 2> places = {};
@@ -105,18 +105,19 @@ struct Hall {
 
 class Connection : public std::enable_shared_from_this<Connection> {
   public:
-    Connection(Hall& hall, Transport transport, Admission admission, stream_protocol::socket socket)
-        : hall_(hall),
+    Connection(ServerState& state, Transport transport, Admission admission,
+               stream_protocol::socket socket)
+        : state_(state),
           transport_(transport),
           admission_(admission),
           socket_(std::move(socket)),
           timer_(socket_.get_executor()),
-          buffer_(hall.options.max_header_bytes) {
-        ++hall_.place(transport_, admission_);
+          buffer_(state.options.max_header_bytes) {
+        ++state_.place(transport_, admission_);
     }
     ~Connection() {
-        hall_.waiting_on(transport_).erase(this);
-        --hall_.place(transport_, admission_);
+        state_.waiting_on(transport_).erase(this);
+        --state_.place(transport_, admission_);
     }
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
@@ -172,16 +173,16 @@ class Connection : public std::enable_shared_from_this<Connection> {
             const Route route = report::route(request);
             if (route.document) {
                 const milliseconds wait =
-                    std::min<milliseconds>(route.wait_until_ready, hall_.options.max_wait);
-                if (wait.count() > 0 && !hall_.board.latest()->status.ready()) {
-                    if (hall_.waiting_on(transport_).size() >= hall_.options.max_waiting) {
+                    std::min<milliseconds>(route.wait_until_ready, state_.options.max_wait);
+                if (wait.count() > 0 && !state_.holder.latest()->status.ready()) {
+                    if (state_.waiting_on(transport_).size() >= state_.options.max_waiting) {
                         // Nor may it sit idle in a place where it was not to wait.
                         after = After::close;
                     } else if (!co_await wait_until_ready(wait)) {
                         co_return false;
                     }
                 }
-                const auto response = hall_.shelf.get(*route.document, hall_.board.latest());
+                const auto response = state_.cache.get(*route.document, state_.holder.latest());
                 is_written = co_await write(*response, part, version, after);
             } else {
                 is_written = co_await write(route.refusal, part, version, after);
@@ -193,11 +194,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
     /// The header of a request; one with a body is a failure.
     asio::awaitable<error_code> read_request(Parser& parser) {
-        const std::size_t limit = hall_.options.max_header_bytes;
+        const std::size_t limit = state_.options.max_header_bytes;
         parser.header_limit(static_cast<std::uint32_t>(limit));
         parser.body_limit(0);
         is_begun_ = buffer_.size() > 0;
-        set_deadline(hall_.options.header_time);
+        set_deadline(state_.options.header_time);
         for (std::size_t parsed = 0;;) {
             error_code failure;
             if (buffer_.size() > 0) {
@@ -217,7 +218,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
             const Transfer got = co_await read_some();
             if (got.failure) co_return got.failure;
             // What was idle before has all of the time for its request.
-            if (!is_begun_) set_deadline(hall_.options.header_time);
+            if (!is_begun_) set_deadline(state_.options.header_time);
             is_begun_ = true;
         }
     }
@@ -226,13 +227,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
     /// sends is kept, up to the size of the buffer.
     asio::awaitable<bool> wait_until_ready(milliseconds time) {
         set_deadline(time);
-        hall_.waiting_on(transport_).insert(this);
+        state_.waiting_on(transport_).insert(this);
         Transfer got;
-        while (!hall_.board.latest()->status.ready() && !got.failure) {
+        while (!state_.holder.latest()->status.ready() && !got.failure) {
             got = co_await read_some();
             if (got.failure == asio::error::operation_aborted) got.failure.clear();
         }
-        hall_.waiting_on(transport_).erase(this);
+        state_.waiting_on(transport_).erase(this);
         co_return !got.failure || got.failure == asio::error::timed_out;
     }
 
@@ -242,7 +243,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
         const std::string header = header_of(response, http_version, after);
         std::array<asio::const_buffer, 2> left{asio::buffer(header), asio::const_buffer()};
         if (part == Part::whole) left[1] = asio::buffer(response.body);
-        set_deadline(hall_.options.write_time);
+        set_deadline(state_.options.write_time);
         while (asio::buffer_size(left) > 0) {
             Transfer sent;
             if (is_late_) co_return abandon();
@@ -278,12 +279,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
     void give_up_place() {
         if (admission_ != Admission::served ||
-            hall_.place(transport_, Admission::leaving) >= hall_.options.max_connections) {
+            state_.place(transport_, Admission::leaving) >= state_.options.max_connections) {
             return;
         }
-        --hall_.place(transport_, admission_);
+        --state_.place(transport_, admission_);
         admission_ = Admission::leaving;
-        ++hall_.place(transport_, admission_);
+        ++state_.place(transport_, admission_);
     }
 
     /// Appends to the buffer. Fails with timed_out after the deadline, with no_buffer_space if the
@@ -318,7 +319,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
         });
     }
 
-    Hall& hall_;
+    ServerState& state_;
     const Transport transport_;
     Admission admission_;
     stream_protocol::socket socket_;
@@ -332,8 +333,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
 class Endpoint::Impl {
   public:
-    Impl(EndpointOptions options, const Board& board, TellProblem tell)
-        : options_(std::move(options)), tell_(std::move(tell)), hall_{options_, board} {
+    Impl(EndpointOptions options, const StatusHolder& holder, TellProblem tell)
+        : options_(std::move(options)), tell_(std::move(tell)), state_{options_, holder} {
         for (auto& listener : listen_on_loopback(options_.listen, tell_)) {
             listeners_.push_back(std::move(listener));
         }
@@ -351,13 +352,13 @@ class Endpoint::Impl {
     Impl(const Impl&) = delete;
     Impl& operator=(const Impl&) = delete;
 
-    void board_changed() {
-        // One call on its way is enough, however often the board changes.
+    void status_changed() {
+        // One call on its way is enough, however often the holder changes.
         if (is_news_posted_.exchange(true)) return;
         asio::post(context_, [this] {
             is_news_posted_ = false;
-            if (!hall_.board.latest()->status.ready()) return;
-            for (const auto& waiting : hall_.waiting) {
+            if (!state_.holder.latest()->status.ready()) return;
+            for (const auto& waiting : state_.waiting) {
                 for (Connection* connection : waiting) connection->wake();
             }
         });
@@ -414,16 +415,16 @@ class Endpoint::Impl {
 
     void admit(stream_protocol::socket socket, Transport transport) {
         Admission admission = Admission::served;
-        if (hall_.place(transport, admission) >= options_.max_connections) {
+        if (state_.place(transport, admission) >= options_.max_connections) {
             admission = Admission::turned_away;
-            if (hall_.place(transport, admission) >= kMaxTurnedAway) return;
+            if (state_.place(transport, admission) >= kMaxTurnedAway) return;
         }
         error_code ignored;
         if (transport == Transport::tcp) {
             socket.set_option(asio::ip::tcp::no_delay(true), ignored);
         }
         auto connection =
-            std::make_shared<Connection>(hall_, transport, admission, std::move(socket));
+            std::make_shared<Connection>(state_, transport, admission, std::move(socket));
         asio::co_spawn(context_, Connection::serve(std::move(connection)), asio::detached);
     }
 
@@ -431,20 +432,20 @@ class Endpoint::Impl {
     const TellProblem tell_;
     std::optional<SocketFile> file_;
     std::vector<Listener> listeners_;
-    Hall hall_;  // outlives the connections, which the context holds
+    ServerState state_;  // outlives the connections, which the context holds
     asio::io_context context_{1};
     std::atomic<bool> is_news_posted_ = false;
     std::thread thread_;
 };
 
-Endpoint::Endpoint(EndpointOptions options, const Board& board,
+Endpoint::Endpoint(EndpointOptions options, const StatusHolder& holder,
                    std::function<void(const std::string&)> on_problem)
-    : impl_(std::make_unique<Impl>(std::move(options), board, std::move(on_problem))) {}
+    : impl_(std::make_unique<Impl>(std::move(options), holder, std::move(on_problem))) {}
 
 Endpoint::~Endpoint() = default;
 
-void Endpoint::board_changed() {
-    impl_->board_changed();
+void Endpoint::status_changed() {
+    impl_->status_changed();
 }
 
 std::vector<std::string> Endpoint::addresses() const {

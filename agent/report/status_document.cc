@@ -152,9 +152,9 @@ v1::NodeStatus status_document(const StatusFacts& facts) {
     *status.mutable_since_claim() = facts.ledger.since_claim();
     *status.mutable_times() = facts.times;
     add_images(facts, status);
-    for (const v1::Repair& repair : facts.journal.repairs()) *status.add_repairs() = repair;
-    status.set_repairs_total(static_cast<std::uint32_t>(facts.journal.repairs_total()));
-    for (std::string& warning : facts.journal.warnings()) {
+    for (const v1::Repair& repair : facts.log.repairs()) *status.add_repairs() = repair;
+    status.set_repairs_total(static_cast<std::uint32_t>(facts.log.repairs_total()));
+    for (std::string& warning : facts.log.warnings()) {
         status.add_warnings(std::move(warning));
     }
     status.set_source("daemon");

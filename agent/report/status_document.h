@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "agent/guard/journal.h"
+#include "agent/guard/activity_log.h"
 #include "agent/guard/protected_images.h"
 #include "agent/report/conditions.h"
 #include "proto/prebake/v1/node.pb.h"
@@ -19,7 +19,7 @@ struct StatusFacts {
     const Verdict& verdict;
     const guard::ProtectedImages& images;
     const v1::Ledger& ledger;  ///< ledger::Accounts::report()
-    const guard::Journal& journal;
+    const guard::ActivityLog& log;
     const v1::Times& times;
     std::function<std::uint64_t(const guard::ImageHealth&)> starts;
     std::string containerd_version;

@@ -15,9 +15,9 @@ NodeView initial_view() {
 
 }  // namespace
 
-Board::Board() : latest_(std::make_shared<const NodeView>(initial_view())) {}
+StatusHolder::StatusHolder() : latest_(std::make_shared<const NodeView>(initial_view())) {}
 
-void Board::publish(NodeView view) {
+void StatusHolder::publish(NodeView view) {
     auto next = std::make_shared<const NodeView>(std::move(view));
     {
         const std::scoped_lock lock(mutex_);
@@ -26,7 +26,7 @@ void Board::publish(NodeView view) {
     if (on_publish_) on_publish_();
 }
 
-std::shared_ptr<const NodeView> Board::latest() const {
+std::shared_ptr<const NodeView> StatusHolder::latest() const {
     const std::scoped_lock lock(mutex_);
     return latest_;
 }

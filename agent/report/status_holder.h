@@ -15,14 +15,14 @@ struct NodeView {
 };
 
 /// Where the keeper leaves the latest view, and everybody else finds it. Thread-safe.
-class Board {
+class StatusHolder {
   public:
-    Board();
+    StatusHolder();
 
     void publish(NodeView view);
     /// Never null.
     std::shared_ptr<const NodeView> latest() const;
-    /// Called after each publish(), on the publisher's thread; must return at once. Set before the
+    /// Called after each publish(), on the evaluator's thread; must return at once. Set before the
     /// first publish().
     void on_publish(std::function<void()> call) { on_publish_ = std::move(call); }
 

@@ -52,7 +52,7 @@ TEST_CASE("readyz tells what gates readiness, as the Kubernetes apiserver does")
 }
 
 TEST_CASE("readyz of a node that has no condition yet says why it is not ready") {
-    const Response response = rendered(Document::readyz, *Board().latest());
+    const Response response = rendered(Document::readyz, *StatusHolder().latest());
     CHECK(response.status == 503);
     CHECK(response.body ==
           "[-]Ready failed: starting: the daemon has just started\nreadyz check failed\n");
@@ -91,12 +91,12 @@ TEST_CASE("the other documents") {
 
 TEST_CASE("readers of one view share one copy, and only as long as they read") {
     const auto view = std::make_shared<const NodeView>();
-    Shelf shelf;
-    auto first = shelf.get(Document::ledger, view);
-    CHECK(shelf.get(Document::ledger, view) == first);
-    CHECK(shelf.get(Document::images, view) != first);
-    CHECK(shelf.get(Document::ledger, std::make_shared<const NodeView>()) != first);
-    const std::weak_ptr<const Response> copy = shelf.get(Document::livez, view);
+    RenderCache cache;
+    auto first = cache.get(Document::ledger, view);
+    CHECK(cache.get(Document::ledger, view) == first);
+    CHECK(cache.get(Document::images, view) != first);
+    CHECK(cache.get(Document::ledger, std::make_shared<const NodeView>()) != first);
+    const std::weak_ptr<const Response> copy = cache.get(Document::livez, view);
     CHECK(copy.expired());
 }
 
@@ -104,7 +104,7 @@ TEST_CASE("a view that is no JSON is an internal error, not the end of the daemo
     auto view = std::make_shared<NodeView>();
     auto& time = *view->ledger.mutable_since();
     time.set_seconds(std::numeric_limits<std::int64_t>::max());
-    const auto response = Shelf().get(Document::ledger, view);
+    const auto response = RenderCache().get(Document::ledger, view);
     CHECK(response->status == 500);
     CHECK(response->body.find("prebake.v1.Failure") != std::string::npos);
 }

@@ -155,10 +155,10 @@ TEST_CASE("wait: the end of the endpoint ends it") {
 
 TEST_CASE("an address that is not loopback is refused, a second daemon too") {
     const ScratchDirectory directory;
-    const Board board;
+    const StatusHolder holder;
     const auto no_problem = [](const std::string& problem) { FAIL(problem); };
     const auto error_with = [&](EndpointOptions options) {
-        return thrown_by([&] { const Endpoint endpoint(options, board, no_problem); });
+        return thrown_by([&] { const Endpoint endpoint(options, holder, no_problem); });
     };
     CHECK(error_with({.socket = "", .listen = {"0.0.0.0:9813"}}).code() == Errc::usage);
 
@@ -167,18 +167,18 @@ TEST_CASE("an address that is not loopback is refused, a second daemon too") {
     CHECK(served.answer_now() == 200);
 
     // Nothing at all is a choice.
-    const Endpoint silent({.socket = "", .listen = {}}, board, no_problem);
+    const Endpoint silent({.socket = "", .listen = {}}, holder, no_problem);
     CHECK(silent.addresses().empty());
 }
 
 TEST_CASE("what cannot be had is told, and the rest serves") {
     const Served first;
     const ScratchDirectory directory;
-    const Board board;
+    const StatusHolder holder;
     std::vector<std::string> problems;
     const Endpoint second(
         {.socket = directory / "s", .socket_group = Served::own_group(), .listen = {first.tcp()}},
-        board, [&](const std::string& problem) { problems.push_back(problem); });
+        holder, [&](const std::string& problem) { problems.push_back(problem); });
     REQUIRE(problems.size() == 2);
     CHECK(contains(problems[0], "Address already in use"));
     CHECK(contains(problems[1], "nothing listens on the loopback interface"));

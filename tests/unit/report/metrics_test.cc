@@ -226,7 +226,7 @@ TEST_CASE("the values of a node") {
 }
 
 TEST_CASE("a daemon that has just started") {
-    const Exposition metrics(text_of(*Board().latest()));
+    const Exposition metrics(text_of(*StatusHolder().latest()));
     CHECK(metrics.value("prebake_ready") == 0);
     CHECK(metrics.value("prebake_containerd_up") == 0);
     CHECK(metrics.value("prebake_starts_total{result=\"hit\"}") == 0);

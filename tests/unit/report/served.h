@@ -24,15 +24,16 @@ inline NodeView view_of(bool is_ready) {
     return view;
 }
 
-/// An endpoint on a socket and on ports of the kernel's choice, and its board.
+/// An endpoint on a socket and on ports of the kernel's choice, and its holder.
 class Served {
   public:
     /// `options` without addresses.
     explicit Served(EndpointOptions options = {})
-        : endpoint_(with_addresses(std::move(options)), board_, [this](const std::string& problem) {
-              const std::scoped_lock lock(mutex_);
-              problems_.push_back(problem);
-          }) {}
+        : endpoint_(with_addresses(std::move(options)), holder_,
+                    [this](const std::string& problem) {
+                        const std::scoped_lock lock(mutex_);
+                        problems_.push_back(problem);
+                    }) {}
 
     std::string socket() const { return (directory_ / "d/s").string(); }
     /// The first TCP address.
@@ -41,8 +42,8 @@ class Served {
     Endpoint& endpoint() { return endpoint_; }
 
     void publish(NodeView view) {
-        board_.publish(std::move(view));
-        endpoint_.board_changed();
+        holder_.publish(std::move(view));
+        endpoint_.status_changed();
     }
     /// By then the endpoint has seen everything that was sent before: it serves in that order.
     unsigned answer_now() const { return client().get("/livez").read_reply().status; }
@@ -66,7 +67,7 @@ class Served {
     }
 
     ScratchDirectory directory_;
-    Board board_;
+    StatusHolder holder_;
     std::mutex mutex_;
     std::vector<std::string> problems_;
     Endpoint endpoint_;

@@ -1,4 +1,4 @@
-#include "agent/guard/runtime.h"
+#include "agent/guard/cri_settings.h"
 
 #include <algorithm>
 #include <optional>
@@ -16,10 +16,10 @@
 namespace prebake::guard {
 namespace {
 
-/// CRI answers with errors while it starts; this often in a row is no start any more.
+/// CRI answers with errors while it starts. After this many in a row we stop waiting for it.
 constexpr int kMaxFailures = 6;
 
-/// As CRI spells it when it looks it up.
+/// The spelling that CRI looks up.
 std::string normalised(const std::string& name) {
     try {
         const oci::Reference reference = oci::Reference::parse(name);
@@ -32,39 +32,38 @@ std::string normalised(const std::string& name) {
 
 }  // namespace
 
-Runtime::Answer Runtime::ask() {
+CriSettings CriSettingsReader::read() {
     const containerd::ConfiguredRuntime configured =
         configured_ ? configured_() : containerd::ConfiguredRuntime();
-    Answer answer{.snapshotter = snapshotter_, .sandbox_image = {}};
-    ask_cri(answer);
-    if (answer.snapshotter.empty()) answer.snapshotter = configured.snapshotter;
-    if (answer.snapshotter.empty()) {
-        answer.snapshotter = store::snapshotter_of(std::string(store::kCriNamespace), connection_);
+    CriSettings settings{.snapshotter = snapshotter_, .sandbox_image = {}};
+    ask_cri(settings);
+    if (settings.snapshotter.empty()) settings.snapshotter = configured.snapshotter;
+    if (settings.snapshotter.empty()) {
+        settings.snapshotter =
+            store::snapshotter_of(std::string(store::kCriNamespace), connection_);
     }
-    if (answer.has_cri && answer.sandbox_image.empty()) {
-        answer.sandbox_image = configured.sandbox_image;
+    if (settings.has_cri && settings.sandbox_image.empty()) {
+        settings.sandbox_image = configured.sandbox_image;
     }
-    if (!answer.sandbox_image.empty()) answer.sandbox_image = normalised(answer.sandbox_image);
-    return answer;
+    if (!settings.sandbox_image.empty())
+        settings.sandbox_image = normalised(settings.sandbox_image);
+    return settings;
 }
 
-void Runtime::ask_cri(Answer& answer) {
+void CriSettingsReader::ask_cri(CriSettings& settings) {
     try {
         const containerd::Cri cri(connection_);
-        answer.has_cri = cri.available();
-        if (answer.has_cri) {
-            if (answer.snapshotter.empty()) answer.snapshotter = cri.snapshotter();
-            answer.sandbox_image = cri.sandbox_image();
+        settings.has_cri = cri.available();
+        if (settings.has_cri) {
+            if (settings.snapshotter.empty()) settings.snapshotter = cri.snapshotter();
+            settings.sandbox_image = cri.sandbox_image();
         }
         failures_ = 0;
-        journal_.take_back("CRI");
+        log_.take_back("CRI");
     } catch (const Error& error) {
-        if (error.code() == Errc::cancelled || error.code() == Errc::unavailable ||
-            ++failures_ < kMaxFailures) {
-            throw;
-        }
-        journal_.warn("CRI",
-                      "containerd's configuration has to stand in for CRI: " + error.message());
+        if (containerd::ends_session(error) || ++failures_ < kMaxFailures) throw;
+        log_.warn("CRI",
+                  "CRI does not answer; using containerd's configuration file: " + error.message());
     }
 }
 
@@ -87,7 +86,7 @@ v1::BakedImage describe_sandbox(const containerd::Connection& connection,
             placement.add_names(other.name);
         }
     }
-    // Where CRI discards layers that are unpacked, there is nothing to keep.
+    // CRI may be configured to discard layers after unpacking: then there are no blobs to keep.
     const containerd::Content content(connection, scope);
     const auto& layers = image.layers();
     placement.set_layers_kept(

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "agent/base/timestamp.h"
-#include "agent/guard/journal.h"
+#include "agent/guard/activity_log.h"
 #include "agent/guard/protected_images.h"
 #include "agent/ledger/accounts.h"
 #include "proto/prebake/v1/identity.pb.h"
@@ -15,10 +15,10 @@ namespace prebake::daemon {
 
 /// The ledger from its file back to its file: the accounts, the gaps in them, and what else has to
 /// outlive the daemon.
-class LedgerKeeper {
+class DurableLedger {
   public:
     /// Reads the file. @throws Error as ledger::read_ledger() and read_boot_id().
-    LedgerKeeper(std::filesystem::path state_dir, guard::Journal& journal);
+    DurableLedger(std::filesystem::path state_dir, guard::ActivityLog& log);
 
     ledger::Accounts& accounts() { return accounts_; }
     const std::string& boot_id() const { return boot_id_; }
@@ -53,7 +53,7 @@ class LedgerKeeper {
     };
 
     std::filesystem::path state_dir_;
-    guard::Journal& journal_;
+    guard::ActivityLog& log_;
     std::string boot_id_;
     std::optional<PendingGap> gap_;
     std::string claim_;  ///< of what is stored, then of what is open

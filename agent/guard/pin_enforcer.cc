@@ -1,4 +1,4 @@
-#include "agent/guard/pin_keeper.h"
+#include "agent/guard/pin_enforcer.h"
 
 #include <sys/statvfs.h>
 
@@ -40,11 +40,11 @@ std::string snapshotter_in(const store::Snapshotters& snapshotters, const std::s
 
 }  // namespace
 
-bool PinKeeper::has_limits() const {
+bool PinEnforcer::has_limits() const {
     return limits_.max_pinned_bytes > 0 || limits_.min_free_bytes > 0 || limits_.min_free_ratio > 0;
 }
 
-std::optional<DiskRoom> PinKeeper::disk_room(const std::string& snapshotter) {
+std::optional<DiskRoom> PinEnforcer::disk_room(const std::string& snapshotter) {
     if (limits_.min_free_bytes == 0 && limits_.min_free_ratio <= 0) return {};
     if (!disk_) disk_ = directory_of(containerd::plugins(connection_), snapshotter);
     struct statvfs disk {};
@@ -53,8 +53,8 @@ std::optional<DiskRoom> PinKeeper::disk_room(const std::string& snapshotter) {
                     .total_bytes = std::uint64_t{disk.f_blocks} * disk.f_frsize};
 }
 
-std::uint64_t PinKeeper::layer_bytes(const std::string& ns, const std::string& snapshotter,
-                                     const std::string& chain_id) {
+std::uint64_t PinEnforcer::layer_bytes(const std::string& ns, const std::string& snapshotter,
+                                       const std::string& chain_id) {
     const std::string key = snapshotter + " " + chain_id;
     const auto known = layer_bytes_.find(key);
     if (known != layer_bytes_.end()) return known->second;
@@ -62,14 +62,14 @@ std::uint64_t PinKeeper::layer_bytes(const std::string& ns, const std::string& s
         const containerd::Snapshots snapshots(connection_, {.ns = ns, .lease = {}}, snapshotter);
         return layer_bytes_.emplace(key, snapshots.usage(chain_id).bytes).first->second;
     } catch (const Error& error) {
-        if (error.code() == Errc::unavailable || error.code() == Errc::cancelled) throw;
+        if (containerd::ends_session(error)) throw;
         return 0;  // not there, and so no burden on the disk
     }
 }
 
-std::vector<PinChange> PinKeeper::decide(const ProtectedImages& images,
-                                         const store::Snapshotters& snapshotters,
-                                         const UsageOf& usage) {
+std::vector<PinChange> PinEnforcer::decide(const ProtectedImages& images,
+                                           const store::Snapshotters& snapshotters,
+                                           const UsageOf& usage) {
     const std::string ns(store::kCriNamespace);
     const auto effective = snapshotters.find(ns);
     const std::optional<DiskRoom> room =
@@ -118,7 +118,7 @@ std::vector<PinChange> PinKeeper::decide(const ProtectedImages& images,
     return changes;
 }
 
-void PinKeeper::apply(const PinChange& change, const ProtectedImages& images) const {
+void PinEnforcer::apply(const PinChange& change, const ProtectedImages& images) const {
     const containerd::Images store(connection_, {.ns = change.key.ns, .lease = {}});
     const store::NameSet still_pinned = images.pinned_names();
     const std::string target = images.baked().target_of(change.key);

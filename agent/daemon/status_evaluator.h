@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "agent/guard/journal.h"
+#include "agent/guard/activity_log.h"
 #include "agent/guard/protected_images.h"
 #include "agent/guard/reconcile.h"
 #include "agent/ledger/accounts.h"
@@ -14,12 +14,12 @@
 
 namespace prebake::daemon {
 
-/// Judges what is known, and puts it on the board.
-class Publisher {
+/// Judges what is known, and puts it on the holder.
+class StatusEvaluator {
   public:
     struct Sources {
-        report::Board& board;
-        guard::Journal& journal;
+        report::StatusHolder& holder;
+        guard::ActivityLog& log;
         const ledger::Accounts& accounts;
         const guard::ProtectedImages& images;
         const report::NodeFacts& facts;
@@ -28,7 +28,7 @@ class Publisher {
         std::string prebake_version;
     };
 
-    explicit Publisher(Sources sources) : from_(std::move(sources)) {}
+    explicit StatusEvaluator(Sources sources) : from_(std::move(sources)) {}
 
     /// containerd answers; the time to ready counts from the first time.
     void containerd_answered(const std::string& version);
@@ -42,7 +42,7 @@ class Publisher {
 
   private:
     void evaluate_conditions();
-    void put_on_board(const report::Verdict& verdict) const;
+    void put_into_holder(const report::Verdict& verdict) const;
     void note_ready(const report::Verdict& verdict);
     void note_verdict(const report::Verdict& verdict);
 

@@ -28,11 +28,11 @@ struct PinChange {
 };
 
 /// Measures the pinned images and the disk they are on, and holds them to the limits.
-class PinKeeper {
+class PinEnforcer {
   public:
     using UsageOf = std::function<Usage(const ImageKey&)>;
 
-    PinKeeper(PinLimits limits, const containerd::Connection& connection)
+    PinEnforcer(PinLimits limits, const containerd::Connection& connection)
         : limits_(limits), connection_(connection) {}
 
     bool has_limits() const;

@@ -1,27 +1,27 @@
-#include "agent/guard/journal.h"
+#include "agent/guard/activity_log.h"
 
 #include <utility>
 
 namespace prebake::guard {
 
-void Journal::warn(const std::string& subject, const std::string& text) {
+void ActivityLog::warn(const std::string& subject, const std::string& text) {
     std::string& standing = warnings_[subject];
     if (standing == text) return;
     standing = text;
     note(Severity::warning, text);
 }
 
-void Journal::take_back(const std::string& subject) {
+void ActivityLog::take_back(const std::string& subject) {
     warnings_.erase(subject);
 }
 
-std::vector<std::string> Journal::warnings() const {
+std::vector<std::string> ActivityLog::warnings() const {
     std::vector<std::string> texts;
     for (const auto& [subject, text] : warnings_) texts.push_back(text);
     return texts;
 }
 
-void Journal::add(v1::Repair repair) {
+void ActivityLog::add(v1::Repair repair) {
     const std::string where = repair.image() + " in " + repair.namespace_();
     const std::string why = repair.why().empty() ? "" : " (" + repair.why() + ")";
     if (repair.has_problem()) {

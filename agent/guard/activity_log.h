@@ -15,12 +15,12 @@ enum class Severity { error, warning, info, debug };
 
 /// What the keeper tells people: the log, each thing once; warnings that stand until they are
 /// taken back; and the last repairs.
-class Journal {
+class ActivityLog {
   public:
     using Note = std::function<void(Severity, const std::string&)>;
     static constexpr std::size_t kMaxRepairs = 16;
 
-    explicit Journal(Note note) : note_(std::move(note)) {}
+    explicit ActivityLog(Note note) : note_(std::move(note)) {}
 
     void note(Severity severity, const std::string& text) const {
         if (note_) note_(severity, text);

@@ -1,4 +1,4 @@
-#include "agent/daemon/ledger_keeper.h"
+#include "agent/daemon/durable_ledger.h"
 
 #include <doctest/doctest.h>
 
@@ -41,22 +41,22 @@ v1::Times ready_after(double seconds) {
 }
 
 /// One run of the daemon in which the budget took an image that was deleted then.
-void run_once(const std::filesystem::path& state_dir, guard::Journal& journal) {
-    LedgerKeeper keeper(state_dir, journal);
-    keeper.open(claim_of("i-1"));
+void run_once(const std::filesystem::path& state_dir, guard::ActivityLog& log) {
+    DurableLedger ledger(state_dir, log);
+    ledger.open(claim_of("i-1"));
     guard::ProtectedImages own = images();
     own.set_unpinned(kKey, true);
     own.set_evicted(kKey, true);
-    keeper.note_times(ready_after(8));
-    REQUIRE(keeper.take_changed(own));
-    REQUIRE(keeper.save(own));
+    ledger.note_times(ready_after(8));
+    REQUIRE(ledger.take_changed(own));
+    REQUIRE(ledger.save(own));
 }
 
 TEST_CASE("what the budget evicted is not forgotten when the daemon is restarted") {
     const TemporaryDirectory directory;
-    guard::Journal journal({});
-    run_once(directory.path(), journal);
-    LedgerKeeper again(directory.path(), journal);
+    guard::ActivityLog log({});
+    run_once(directory.path(), log);
+    DurableLedger again(directory.path(), log);
     CHECK_FALSE(again.open(claim_of("i-1")));
     guard::ProtectedImages own = images();
     again.load_unpinned(own);
@@ -67,9 +67,9 @@ TEST_CASE("what the budget evicted is not forgotten when the daemon is restarted
 
 TEST_CASE("what another machine with this disk evicted is missing on this one") {
     const TemporaryDirectory directory;
-    guard::Journal journal({});
-    run_once(directory.path(), journal);
-    LedgerKeeper again(directory.path(), journal);
+    guard::ActivityLog log({});
+    run_once(directory.path(), log);
+    DurableLedger again(directory.path(), log);
     CHECK(again.open(claim_of("i-2")));
     guard::ProtectedImages own = images();
     again.load_unpinned(own);
@@ -78,9 +78,9 @@ TEST_CASE("what another machine with this disk evicted is missing on this one") 
 
 TEST_CASE("the time to ready is the boot's, not that of the daemon's last restart") {
     const TemporaryDirectory directory;
-    guard::Journal journal({});
-    run_once(directory.path(), journal);
-    LedgerKeeper again(directory.path(), journal);
+    guard::ActivityLog log({});
+    run_once(directory.path(), log);
+    DurableLedger again(directory.path(), log);
     again.note_times(ready_after(5000));
     CHECK(again.times().kernel_to_ready_seconds() == 8);
 
@@ -88,20 +88,20 @@ TEST_CASE("the time to ready is the boot's, not that of the daemon's last restar
     v1::Ledger of_another_boot = ledger::read_ledger(directory.path(), warning);
     of_another_boot.set_boot_id("another");
     ledger::write_ledger(directory.path(), of_another_boot);
-    LedgerKeeper later(directory.path(), journal);
+    DurableLedger later(directory.path(), log);
     CHECK_FALSE(later.times().has_ready_at());
 }
 
 TEST_CASE("a clock that was ahead marks no gap in the future") {
     const TemporaryDirectory directory;
-    guard::Journal journal({});
-    run_once(directory.path(), journal);
+    guard::ActivityLog log({});
+    run_once(directory.path(), log);
     std::string warning;
     v1::Ledger ahead = ledger::read_ledger(directory.path(), warning);
     const Time now = std::chrono::system_clock::now();
     *ahead.mutable_updated_at() = to_timestamp(now + std::chrono::hours(9));
     ledger::write_ledger(directory.path(), ahead);
-    LedgerKeeper again(directory.path(), journal);
+    DurableLedger again(directory.path(), log);
     again.open(claim_of("i-1"));
     again.end_gap(std::chrono::system_clock::now(), 0);
     const v1::Ledger ledger = again.accounts().report();
@@ -112,11 +112,11 @@ TEST_CASE("a clock that was ahead marks no gap in the future") {
 
 TEST_CASE("a claim that changes says that what runs is to be listed") {
     const TemporaryDirectory directory;
-    guard::Journal journal({});
-    LedgerKeeper keeper(directory.path(), journal);
-    keeper.open({});
-    CHECK(keeper.open(claim_of("i-1")));
-    CHECK_FALSE(keeper.open(claim_of("i-1")));
+    guard::ActivityLog log({});
+    DurableLedger ledger(directory.path(), log);
+    ledger.open({});
+    CHECK(ledger.open(claim_of("i-1")));
+    CHECK_FALSE(ledger.open(claim_of("i-1")));
 }
 
 }  // namespace

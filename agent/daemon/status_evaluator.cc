@@ -1,4 +1,4 @@
-#include "agent/daemon/publisher.h"
+#include "agent/daemon/status_evaluator.h"
 
 #include <algorithm>
 #include <utility>
@@ -15,38 +15,38 @@ using WallClock = std::chrono::system_clock;
 
 }  // namespace
 
-void Publisher::containerd_answered(const std::string& version) {
+void StatusEvaluator::containerd_answered(const std::string& version) {
     containerd_version_ = version;
     if (!answered_at_) answered_at_ = SteadyClock::now();
 }
 
-void Publisher::publish() {
+void StatusEvaluator::publish() {
     evaluate_conditions();
     const report::Verdict verdict = report::verdict_of(conditions_, from_.facts.is_reconciled);
     note_ready(verdict);
     note_verdict(verdict);
-    put_on_board(verdict);
+    put_into_holder(verdict);
 }
 
-void Publisher::publish_progress(const guard::RepairProgress& progress) {
+void StatusEvaluator::publish_progress(const guard::RepairProgress& progress) {
     const std::string number =
         std::to_string(progress.done + 1) + " of " + std::to_string(progress.total) + " images";
     const report::Verdict verdict{
         .word = from_.facts.is_reconciled ? "not_ready" : "starting",
         .message = progress.is_unpacking ? "unpacking " + number + " into " + progress.snapshotter
                                          : "repairing " + number};
-    if (progress.done == 0) from_.journal.note(guard::Severity::info, verdict.message);
+    if (progress.done == 0) from_.log.note(guard::Severity::info, verdict.message);
     // What takes a moment on a node that is in service is no reason to call it not ready.
     if (from_.facts.is_reconciled && !progress.is_unpacking) return;
     evaluate_conditions();
-    put_on_board(verdict);
+    put_into_holder(verdict);
 }
 
-void Publisher::evaluate_conditions() {
+void StatusEvaluator::evaluate_conditions() {
     conditions_ = report::evaluate(from_.facts, conditions_, from_.gates, WallClock::now());
 }
 
-void Publisher::put_on_board(const report::Verdict& verdict) const {
+void StatusEvaluator::put_into_holder(const report::Verdict& verdict) const {
     report::NodeView view;
     view.ledger = from_.accounts.report();
     view.status =
@@ -55,7 +55,7 @@ void Publisher::put_on_board(const report::Verdict& verdict) const {
                                  .verdict = verdict,
                                  .images = from_.images,
                                  .ledger = view.ledger,
-                                 .journal = from_.journal,
+                                 .log = from_.log,
                                  .times = times_,
                                  .starts =
                                      [&](const guard::ImageHealth& image) {
@@ -65,10 +65,10 @@ void Publisher::put_on_board(const report::Verdict& verdict) const {
                                  .boot_id = from_.boot_id,
                                  .prebake_version = from_.prebake_version,
                                  .now = WallClock::now()});
-    from_.board.publish(std::move(view));
+    from_.holder.publish(std::move(view));
 }
 
-void Publisher::note_ready(const report::Verdict& verdict) {
+void StatusEvaluator::note_ready(const report::Verdict& verdict) {
     if (!verdict.is_ready || times_.has_ready_at()) return;
     const auto now = WallClock::now();
     *times_.mutable_ready_at() = to_timestamp(now);
@@ -85,13 +85,12 @@ void Publisher::note_ready(const report::Verdict& verdict) {
     times_.set_claim_to_ready_seconds(std::max(since_claim.count(), 0.0));
 }
 
-void Publisher::note_verdict(const report::Verdict& verdict) {
+void StatusEvaluator::note_verdict(const report::Verdict& verdict) {
     std::string text = verdict.word + ": " + verdict.message;
     if (text == last_verdict_) return;
     last_verdict_ = std::move(text);
-    from_.journal.note(
-        verdict.word == "not_ready" ? guard::Severity::warning : guard::Severity::info,
-        last_verdict_);
+    from_.log.note(verdict.word == "not_ready" ? guard::Severity::warning : guard::Severity::info,
+                   last_verdict_);
 }
 
 }  // namespace prebake::daemon

@@ -1,4 +1,4 @@
-#include "agent/daemon/ledger_keeper.h"
+#include "agent/daemon/durable_ledger.h"
 
 #include <google/protobuf/util/time_util.h>
 #include <algorithm>
@@ -24,16 +24,13 @@ std::string ledger_claim(const v1::Claim& claim) {
 
 }  // namespace
 
-LedgerKeeper::LedgerKeeper(std::filesystem::path state_dir, guard::Journal& journal)
-    : state_dir_(std::move(state_dir)),
-      journal_(journal),
-      boot_id_(read_boot_id()),
-      accounts_(load()) {}
+DurableLedger::DurableLedger(std::filesystem::path state_dir, guard::ActivityLog& log)
+    : state_dir_(std::move(state_dir)), log_(log), boot_id_(read_boot_id()), accounts_(load()) {}
 
-v1::Ledger LedgerKeeper::load() {
+v1::Ledger DurableLedger::load() {
     std::string warning;
     v1::Ledger stored = ledger::read_ledger(state_dir_, warning);
-    if (!warning.empty()) journal_.warn("ledger", warning);
+    if (!warning.empty()) log_.warn("ledger", warning);
     claim_ = stored.claim();
     unpinned_.Swap(stored.mutable_unpinned());
     if (stored.boot_id() == boot_id_) {
@@ -47,7 +44,7 @@ v1::Ledger LedgerKeeper::load() {
     return stored;
 }
 
-bool LedgerKeeper::open(const v1::Claim& claim) {
+bool DurableLedger::open(const v1::Claim& claim) {
     std::string own = ledger_claim(claim);
     const bool is_other = own != claim_;
     if (!is_other && is_open_) return false;
@@ -61,22 +58,22 @@ bool LedgerKeeper::open(const v1::Claim& claim) {
     return is_other;
 }
 
-void LedgerKeeper::note_times(const v1::Times& times) {
+void DurableLedger::note_times(const v1::Times& times) {
     if (times_.has_ready_at() || !times.has_ready_at()) return;
     times_ = times;
     has_news_ = true;
 }
 
-void LedgerKeeper::expect_gap(const std::string& cause, Time from) {
+void DurableLedger::expect_gap(const std::string& cause, Time from) {
     if (!gap_) gap_ = PendingGap{.cause = cause, .from = from};
 }
 
-void LedgerKeeper::end_gap(Time now, std::size_t found) {
+void DurableLedger::end_gap(Time now, std::size_t found) {
     if (gap_) accounts_.mark_gap(gap_->from, now, gap_->cause, found);
     gap_.reset();
 }
 
-bool LedgerKeeper::take_changed(guard::ProtectedImages& images) {
+bool DurableLedger::take_changed(guard::ProtectedImages& images) {
     const bool have_images_changed = images.take_changed();
     const bool have_counts_changed = accounts_.take_changed();
     const bool has_changed =
@@ -85,7 +82,7 @@ bool LedgerKeeper::take_changed(guard::ProtectedImages& images) {
     return has_changed;
 }
 
-bool LedgerKeeper::save(const guard::ProtectedImages& images) {
+bool DurableLedger::save(const guard::ProtectedImages& images) {
     if (!is_unsaved_) return true;
     try {
         v1::Ledger ledger = accounts_.stored();
@@ -93,9 +90,9 @@ bool LedgerKeeper::save(const guard::ProtectedImages& images) {
         *ledger.mutable_times() = times_;
         ledger::write_ledger(state_dir_, std::move(ledger));
         is_unsaved_ = false;
-        journal_.take_back("saving");
+        log_.take_back("saving");
     } catch (const Error& error) {
-        journal_.warn("saving", "the ledger cannot be saved: " + error.message());
+        log_.warn("saving", "the ledger cannot be saved: " + error.message());
     }
     return !is_unsaved_;
 }
