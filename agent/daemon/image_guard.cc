@@ -419,7 +419,7 @@ void ImageGuard::settle_accounts() {
 
 void ImageGuard::keep_budget() {
     const auto usage = [&](const guard::ImageKey& key) {
-        const ledger::Accounts::Usage used = with_.accounts.usage(key.ns, key.image);
+        const ledger::ImageUsage used = with_.accounts.usage(key);
         return guard::Usage{.starts = used.starts, .last_used = used.last_used};
     };
     for (const guard::PinChange& change : pins_.decide(images_, snapshotters_, usage)) {

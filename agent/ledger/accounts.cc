@@ -6,12 +6,12 @@
 #include <vector>
 
 #include "agent/ledger/catalog.h"
-#include "agent/ledger/digest_key.h"
 #include "agent/ledger/layer_origins.h"
-#include "agent/ledger/ledger_book.h"
+#include "agent/ledger/ledger_totals.h"
 #include "agent/ledger/pull_reason.h"
 #include "agent/ledger/start_class.h"
 #include "agent/ledger/usage.h"
+#include "agent/oci/digest.h"
 #include "agent/store/names.h"
 
 namespace prebake::ledger {
@@ -31,78 +31,11 @@ constexpr std::size_t kMaxBootLayers = 16384;
 
 }  // namespace
 
-class Accounts::Impl {
-  public:
-    explicit Impl(const v1::Ledger& stored);
-
-    void open(const std::string& claim, const std::string& boot_id, Time booted_at, Time now);
-    void set_record(const v1::BakeRecord& record);
-    void set_sandbox(const std::string& name);
-    std::size_t relist(const store::Holdings& holdings, Time now);
-    void all_listed();
-    bool is_news(const std::string& ns, const std::string& name, const std::string& target) const;
-    void image_appeared(const SeenImage& seen, std::optional<Time> at);
-    void image_gone(const std::string& ns, const std::string& name);
-    StartOutcome snapshot_prepared(const std::string& ns, const std::string& key,
-                                   const std::string& parent, Time at);
-    void snapshot_committed(const std::string& ns, const std::string& key, const std::string& name,
-                            Time at);
-    void snapshot_removed(const std::string& ns, const std::string& key, Time at);
-    void blob_deleted(const std::string& ns, const std::string& digest, Time at);
-    void restored(const store::Holdings& holdings);
-    void repinned(const std::string& ns, const std::string& name);
-    void mark_gap(Time from, Time to, const std::string& cause, std::size_t found);
-    bool take_changed() { return std::exchange(has_changed_, false); }
-    v1::Ledger stored() const {
-        v1::Ledger ledger = book_.stored();
-        origins_.store(ledger, looked_until_);
-        for (const DigestKey& digest : credited_in_boot_) {
-            ledger.add_boot_layers(to_text(digest));
-        }
-        return ledger;
-    }
-    v1::Ledger report() const { return report_of(book_, catalog_); }
-    Usage usage(const std::string& ns, const std::string& name) const {
-        return usage_of(book_, catalog_, ns, name);
-    }
-
-  private:
-    bool is_counted(const std::string& ns, const std::string& key) const;
-    void count(const CatalogImage& image, Time at);
-    std::size_t count_listed(const store::Holdings& holdings, Time now);
-    void retain_counted(const store::Holdings& holdings);
-    void settle_listed(CatalogImage& image);
-    void credit_stored(const CatalogImage& image);
-    void consider_sandbox();
-    void explain(CatalogImage& image, std::string_view reason, bool has_pulled);
-    bool has_pulled_layer(const CatalogImage& image) const;
-    bool is_unpacked(const CatalogImage& image) const {
-        return !image.contents->chain || origins_.has_chain(image.ns, *image.contents->chain);
-    }
-    void touch(Time time) {
-        book_.update_to(time);
-        looked_until_ = time;
-    }
-
-    LedgerBook book_;
-    Catalog catalog_;
-    LayerOrigins origins_;
-    DigestSet credited_;  ///< baked layers whose bytes are counted as served
-    DigestSet credited_in_boot_;
-    /// What is stored does not say which layers were: it is of a version that had no such list.
-    bool is_boot_credit_unknown_ = false;
-    std::string sandbox_;
-    std::optional<Time> uncounted_since_;  ///< of what is stored
-    Time looked_until_{};                  ///< may go back with the clock
-    std::optional<Time> counting_since_;   ///< in a ledger that is new: the boot
-    bool has_changed_ = false;
-};
-
-Accounts::Impl::Impl(const v1::Ledger& stored) : book_(stored) {
+Accounts::Accounts(const v1::Ledger& stored) : totals_(stored) {
     origins_.load(stored);
     if (stored.has_uncounted_since()) uncounted_since_ = to_time(stored.uncounted_since());
     for (const std::string& text : stored.boot_layers()) {
-        const std::optional<DigestKey> digest = parse_digest(text);
+        const std::optional<oci::Digest> digest = oci::Digest::try_parse(text);
         if (!digest) continue;
         credited_.insert(*digest);
         credited_in_boot_.insert(*digest);
@@ -110,15 +43,15 @@ Accounts::Impl::Impl(const v1::Ledger& stored) : book_(stored) {
     is_boot_credit_unknown_ = credited_in_boot_.empty() && stored.boot().bytes_served() > 0;
 }
 
-void Accounts::Impl::open(const std::string& claim, const std::string& boot_id, Time booted_at,
-                          Time now) {
-    const Time looked_until = book_.updated_at() + Time::duration(1);
-    const LedgerBook::Opening opening = book_.open(claim, boot_id, now);
-    if (opening != LedgerBook::Opening::continued) {
+void Accounts::open(const std::string& claim, const std::string& boot_id, Time booted_at,
+                    Time now) {
+    const Time looked_until = totals_.updated_at() + Time::duration(1);
+    const LedgerTotals::Opening opening = totals_.open(claim, boot_id, now);
+    if (opening != LedgerTotals::Opening::continued) {
         credited_in_boot_.clear();
         is_boot_credit_unknown_ = false;
     }
-    if (opening == LedgerBook::Opening::began) {
+    if (opening == LedgerTotals::Opening::began) {
         counting_since_ = booted_at;
         credited_.clear();
         origins_.forget_pulls();
@@ -130,7 +63,7 @@ void Accounts::Impl::open(const std::string& claim, const std::string& boot_id, 
     has_changed_ = true;
 }
 
-void Accounts::Impl::set_record(const v1::BakeRecord& record) {
+void Accounts::set_record(const v1::BakeRecord& record) {
     catalog_.set_record(record);
     origins_.set_record(record);
     consider_sandbox();
@@ -138,18 +71,18 @@ void Accounts::Impl::set_record(const v1::BakeRecord& record) {
     has_changed_ = true;
 }
 
-void Accounts::Impl::set_sandbox(const std::string& name) {
+void Accounts::set_sandbox(const std::string& name) {
     sandbox_ = name;
     consider_sandbox();
 }
 
 /// The sandbox image is on every machine image; that somebody brought it there without a list does
 /// not make it a miss.
-void Accounts::Impl::consider_sandbox() {
+void Accounts::consider_sandbox() {
     if (sandbox_.empty()) return;
     CatalogImage* image = catalog_.find(std::string(store::kCriNamespace), sandbox_);
     if (image == nullptr || !image->is_from_listing) return;
-    const v1::LedgerImage* entry = book_.find(*image);
+    const v1::LedgerImage* entry = totals_.find(*image);
     if (entry != nullptr && !entry->baked() && (entry->pulls() > 0 || entry->bytes_pulled() > 0)) {
         return;
     }
@@ -159,8 +92,8 @@ void Accounts::Impl::consider_sandbox() {
 
 /// What the ledger says about the image was said before the daemon was started: its bytes are not
 /// to be counted again.
-void Accounts::Impl::credit_stored(const CatalogImage& image) {
-    const v1::LedgerImage* entry = book_.take_loaded(image);
+void Accounts::credit_stored(const CatalogImage& image) {
+    const v1::LedgerImage* entry = totals_.take_loaded(image);
     if (entry == nullptr) return;
     if (entry->bytes_pulled() > 0) origins_.note_counted(image);
     if (entry->hits() + entry->partials() == 0) return;
@@ -171,22 +104,31 @@ void Accounts::Impl::credit_stored(const CatalogImage& image) {
     }
 }
 
-bool Accounts::Impl::has_pulled_layer(const CatalogImage& image) const {
+bool Accounts::has_pulled_layer(const CatalogImage& image) const {
     return std::any_of(
         image.contents->layers.begin(), image.contents->layers.end(),
         [&](const ImageLayer& layer) { return !origins_.is_baked(image.ns, layer); });
 }
 
-bool Accounts::Impl::is_counted(const std::string& ns, const std::string& key) const {
-    if (book_.counted().contains(ns, key)) return true;
-    // A listing may have found it committed before the event of its preparation was read.
-    return key.ends_with(kDockerInitKey) &&
-           book_.counted().contains(ns, key.substr(0, key.size() - kKeySuffix));
+bool Accounts::is_unpacked(const CatalogImage& image) const {
+    return !image.contents->chain || origins_.has_chain(image.ns, *image.contents->chain);
 }
 
-void Accounts::Impl::count(const CatalogImage& image, Time at) {
+void Accounts::touch(Time time) {
+    totals_.update_to(time);
+    looked_until_ = time;
+}
+
+bool Accounts::is_counted(const std::string& ns, const std::string& key) const {
+    if (totals_.counted().contains(ns, key)) return true;
+    // A listing may have found it committed before the event of its preparation was read.
+    return key.ends_with(kDockerInitKey) &&
+           totals_.counted().contains(ns, key.substr(0, key.size() - kKeySuffix));
+}
+
+void Accounts::count(const CatalogImage& image, Time at) {
     StartFacts facts{.is_baked_image = image.is_baked};
-    LedgerBook::Served served;
+    LedgerTotals::Served served;
     for (const ImageLayer& layer : image.contents->layers) {
         if (!origins_.is_baked(image.ns, layer)) {
             facts.has_pulled_layer = true;
@@ -197,28 +139,28 @@ void Accounts::Impl::count(const CatalogImage& image, Time at) {
         if (credited_in_boot_.size() >= kMaxBootLayers) continue;
         if (credited_in_boot_.insert(layer.digest).second) served.in_boot += layer.size;
     }
-    book_.count(book_.entry(image), classify(facts), served, at);
+    totals_.count(totals_.entry(image), classify(facts), served, at);
     has_changed_ = true;
 }
 
-StartOutcome Accounts::Impl::snapshot_prepared(const std::string& ns, const std::string& key,
-                                               const std::string& parent, Time at) {
+StartOutcome Accounts::snapshot_prepared(const std::string& ns, const std::string& key,
+                                         const std::string& parent, Time at) {
     if (key.starts_with(kUnpackKey)) return StartOutcome::not_a_start;
-    const std::optional<DigestKey> chain = parse_digest(parent);
+    const std::optional<oci::Digest> chain = oci::Digest::try_parse(parent);
     if (!chain || is_counted(ns, key)) return StartOutcome::not_a_start;
     const Catalog::Standing standing = catalog_.stand_on(ns, *chain);
     if (!standing.is_known) return StartOutcome::unknown_image;
     if (standing.image == nullptr) return StartOutcome::not_a_start;
     touch(at);
     count(*standing.image, at);
-    book_.counted().add(ns, key);
+    totals_.counted().add(ns, key);
     return StartOutcome::counted;
 }
 
-void Accounts::Impl::snapshot_committed(const std::string& ns, const std::string& key,
-                                        const std::string& name, Time at) {
-    has_changed_ |= book_.counted().rename(ns, key, name);
-    const std::optional<DigestKey> chain = parse_digest(name);
+void Accounts::snapshot_committed(const std::string& ns, const std::string& key,
+                                  const std::string& name, Time at) {
+    has_changed_ |= totals_.counted().rename(ns, key, name);
+    const std::optional<oci::Digest> chain = oci::Digest::try_parse(name);
     if (!chain) return;
     const bool is_ours = key.find(kPrebakeKey) != std::string::npos;
     origins_.learn_commit(
@@ -226,19 +168,19 @@ void Accounts::Impl::snapshot_committed(const std::string& ns, const std::string
         at);
 }
 
-void Accounts::Impl::snapshot_removed(const std::string& ns, const std::string& key, Time at) {
-    has_changed_ |= book_.counted().remove(ns, key);
-    if (const std::optional<DigestKey> chain = parse_digest(key))
+void Accounts::snapshot_removed(const std::string& ns, const std::string& key, Time at) {
+    has_changed_ |= totals_.counted().remove(ns, key);
+    if (const std::optional<oci::Digest> chain = oci::Digest::try_parse(key))
         origins_.forget_chain(ns, *chain, at);
 }
 
-void Accounts::Impl::blob_deleted(const std::string& ns, const std::string& digest, Time at) {
-    if (const std::optional<DigestKey> key = parse_digest(digest))
+void Accounts::blob_deleted(const std::string& ns, const std::string& digest, Time at) {
+    if (const std::optional<oci::Digest> key = oci::Digest::try_parse(digest))
         origins_.forget_blob(ns, *key, at);
 }
 
-bool Accounts::Impl::is_news(const std::string& ns, const std::string& name,
-                             const std::string& target) const {
+bool Accounts::is_news(const std::string& ns, const std::string& name,
+                       const std::string& target) const {
     const CatalogImage* image = catalog_.find(ns, name);
     if (image == nullptr || image->contents->target != target) return true;
     // Baked without being unpacked: its chains are to be learnt yet.
@@ -246,18 +188,18 @@ bool Accounts::Impl::is_news(const std::string& ns, const std::string& name,
 }
 
 /// That an image was looked for once more says nothing of why it is no hit.
-void Accounts::Impl::explain(CatalogImage& image, std::string_view reason, bool has_pulled) {
-    v1::LedgerImage& entry = book_.entry(image);
+void Accounts::explain(CatalogImage& image, std::string_view reason, bool has_pulled) {
+    v1::LedgerImage& entry = totals_.entry(image);
     const bool is_kept =
         reason == kPulledAgain && !has_pulled && !entry.reason().empty() && has_pulled_layer(image);
     if (!is_kept) image.reason = reason;
     entry.set_reason(image.reason);
 }
 
-void Accounts::Impl::image_appeared(const SeenImage& seen, std::optional<Time> at) {
+void Accounts::image_appeared(const SeenImage& seen, std::optional<Time> at) {
     if (at) touch(*at);
     for (const auto& [text, stored_at] : seen.blobs) {
-        if (const auto digest = parse_digest(text)) {
+        if (const auto digest = oci::Digest::try_parse(text)) {
             origins_.learn_blob(seen.ns, *digest, stored_at);
         }
     }
@@ -271,15 +213,15 @@ void Accounts::Impl::image_appeared(const SeenImage& seen, std::optional<Time> a
     const bool is_first_sight = !placed.was_there && !placed.is_alias;
     const bool is_pull = pulled.any || (at && !placed.is_alias);
     if (is_first_sight && !image.is_baked) {
-        const v1::LedgerImage* entry = book_.find(image);
+        const v1::LedgerImage* entry = totals_.find(image);
         image.is_from_listing = !is_pull;
         image.reason = entry != nullptr && !entry->reason().empty() ? entry->reason() : reason;
     }
     if (is_pull) {
         explain(image, reason, pulled.any);
-        v1::LedgerImage& entry = book_.entry(image);
+        v1::LedgerImage& entry = totals_.entry(image);
         if (!placed.is_alias) entry.set_pulls(entry.pulls() + 1);
-        book_.add_pulled(entry, pulled.bytes);
+        totals_.add_pulled(entry, pulled.bytes);
         if (at && is_first_sight && !image.is_baked) {
             *entry.mutable_appeared_at() = to_timestamp(*at);
             entry.set_seconds_to_first_start(0);
@@ -294,7 +236,7 @@ void Accounts::Impl::image_appeared(const SeenImage& seen, std::optional<Time> a
     consider_sandbox();
 }
 
-void Accounts::Impl::image_gone(const std::string& ns, const std::string& name) {
+void Accounts::image_gone(const std::string& ns, const std::string& name) {
     CatalogImage* image = catalog_.find(ns, name);
     if (image == nullptr) return;
     image->has_lost_name = image->is_baked;
@@ -302,20 +244,20 @@ void Accounts::Impl::image_gone(const std::string& ns, const std::string& name) 
 }
 
 /// What changed while nobody told us.
-void Accounts::Impl::settle_listed(CatalogImage& image) {
+void Accounts::settle_listed(CatalogImage& image) {
     const LayerOrigins::Pulled pulled = origins_.take_pulled(image);
     if (!pulled.any) return;
     PullFacts facts = catalog_.facts_of(image, image.name);
     facts.has_lost_parts |= origins_.has_lost(image);
     explain(image, pull_reason(facts), pulled.any);
-    v1::LedgerImage& entry = book_.entry(image);
+    v1::LedgerImage& entry = totals_.entry(image);
     entry.set_pulls(entry.pulls() + 1);
-    book_.add_pulled(entry, pulled.bytes);
+    totals_.add_pulled(entry, pulled.bytes);
     origins_.forget_lost(image);
     has_changed_ = true;
 }
 
-std::size_t Accounts::Impl::relist(const store::Holdings& holdings, Time now) {
+std::size_t Accounts::relist(const store::Holdings& holdings, Time now) {
     for (const std::string& name : catalog_.names_missing_in(holdings)) {
         image_gone(holdings.ns, name);
     }
@@ -330,23 +272,23 @@ std::size_t Accounts::Impl::relist(const store::Holdings& holdings, Time now) {
     return has_snapshots ? count_listed(holdings, now) : 0;
 }
 
-void Accounts::Impl::all_listed() {
+void Accounts::all_listed() {
     origins_.all_listed();
     has_changed_ = true;
 }
 
-void Accounts::Impl::retain_counted(const store::Holdings& holdings) {
+void Accounts::retain_counted(const store::Holdings& holdings) {
     const auto exists = [&](const std::string& key) { return holdings.snapshots.contains(key); };
-    for (const std::string& key : book_.counted().keys_ending(holdings.ns, kDockerInitKey)) {
+    for (const std::string& key : totals_.counted().keys_ending(holdings.ns, kDockerInitKey)) {
         const std::string committed = key.substr(0, key.size() - kKeySuffix);
         if (!exists(key) && exists(committed)) {
-            book_.counted().rename(holdings.ns, key, committed);
+            totals_.counted().rename(holdings.ns, key, committed);
         }
     }
-    book_.counted().retain(holdings.ns, exists);
+    totals_.counted().retain(holdings.ns, exists);
 }
 
-std::size_t Accounts::Impl::count_listed(const store::Holdings& holdings, Time now) {
+std::size_t Accounts::count_listed(const store::Holdings& holdings, Time now) {
     retain_counted(holdings);
     std::vector<const containerd::SnapshotInfo*> starts;
     for (const auto& [key, snapshot] : holdings.snapshots) {
@@ -358,12 +300,12 @@ std::size_t Accounts::Impl::count_listed(const store::Holdings& holdings, Time n
     });
     std::size_t found = 0;
     for (const containerd::SnapshotInfo* start : starts) {
-        const std::optional<DigestKey> chain = parse_digest(start->parent);
+        const std::optional<oci::Digest> chain = oci::Digest::try_parse(start->parent);
         if (!chain || start->name.starts_with(kUnpackKey)) continue;
         if (is_counted(holdings.ns, start->name)) continue;
         const Catalog::Standing standing = catalog_.stand_on(holdings.ns, *chain);
         if (standing.image == nullptr) continue;
-        book_.counted().add(holdings.ns, start->name);
+        totals_.counted().add(holdings.ns, start->name);
         if (counting_since_ && start->created_at < *counting_since_) continue;  // the builder's
         count(*standing.image, std::min(start->created_at, now));
         ++found;
@@ -371,7 +313,7 @@ std::size_t Accounts::Impl::count_listed(const store::Holdings& holdings, Time n
     return found;
 }
 
-void Accounts::Impl::restored(const store::Holdings& holdings) {
+void Accounts::restored(const store::Holdings& holdings) {
     catalog_.restore(holdings);
     origins_.restored(holdings);
     for (CatalogImage* image : catalog_.images(holdings.ns)) {
@@ -381,101 +323,34 @@ void Accounts::Impl::restored(const store::Holdings& holdings) {
     has_changed_ = true;
 }
 
-void Accounts::Impl::repinned(const std::string& ns, const std::string& name) {
+void Accounts::repinned(const std::string& ns, const std::string& name) {
     const CatalogImage* image = catalog_.find_or_baked(ns, name);
     if (image == nullptr) return;
-    v1::LedgerImage& entry = book_.entry(*image);
+    v1::LedgerImage& entry = totals_.entry(*image);
     entry.set_repins(entry.repins() + 1);
     has_changed_ = true;
 }
 
-void Accounts::Impl::mark_gap(Time from, Time to, const std::string& cause, std::size_t found) {
-    book_.add_gap(from, to, cause, found);
+void Accounts::mark_gap(Time from, Time to, const std::string& cause, std::size_t found) {
+    totals_.add_gap(from, to, cause, found);
     has_changed_ = true;
 }
 
-Accounts::Accounts(const v1::Ledger& stored) : impl_(std::make_unique<Impl>(stored)) {}
-
-Accounts::~Accounts() = default;
-
-void Accounts::open(const std::string& claim, const std::string& boot_id, Time booted_at,
-                    Time now) {
-    impl_->open(claim, boot_id, booted_at, now);
-}
-
-void Accounts::set_record(const v1::BakeRecord& record) {
-    impl_->set_record(record);
-}
-
-void Accounts::set_sandbox(const std::string& name) {
-    impl_->set_sandbox(name);
-}
-
-std::size_t Accounts::relist(const store::Holdings& holdings, Time now) {
-    return impl_->relist(holdings, now);
-}
-
-void Accounts::all_listed() {
-    impl_->all_listed();
-}
-
-bool Accounts::is_news(const std::string& ns, const std::string& name,
-                       const std::string& target) const {
-    return impl_->is_news(ns, name, target);
-}
-
-void Accounts::image_appeared(const SeenImage& image, std::optional<Time> at) {
-    impl_->image_appeared(image, at);
-}
-
-void Accounts::image_gone(const std::string& ns, const std::string& name) {
-    impl_->image_gone(ns, name);
-}
-
-StartOutcome Accounts::snapshot_prepared(const std::string& ns, const std::string& key,
-                                         const std::string& parent, Time at) {
-    return impl_->snapshot_prepared(ns, key, parent, at);
-}
-
-void Accounts::snapshot_committed(const std::string& ns, const std::string& key,
-                                  const std::string& name, Time at) {
-    impl_->snapshot_committed(ns, key, name, at);
-}
-
-void Accounts::snapshot_removed(const std::string& ns, const std::string& key, Time at) {
-    impl_->snapshot_removed(ns, key, at);
-}
-
-void Accounts::blob_deleted(const std::string& ns, const std::string& digest, Time at) {
-    impl_->blob_deleted(ns, digest, at);
-}
-
-void Accounts::restored(const store::Holdings& holdings) {
-    impl_->restored(holdings);
-}
-
-void Accounts::repinned(const std::string& ns, const std::string& name) {
-    impl_->repinned(ns, name);
-}
-
-void Accounts::mark_gap(Time from, Time to, const std::string& cause, std::size_t found) {
-    impl_->mark_gap(from, to, cause, found);
-}
-
-bool Accounts::take_changed() {
-    return impl_->take_changed();
-}
-
 v1::Ledger Accounts::stored() const {
-    return impl_->stored();
+    v1::Ledger ledger = totals_.stored();
+    origins_.store(ledger, looked_until_);
+    for (const oci::Digest& digest : credited_in_boot_) {
+        ledger.add_boot_layers(digest.str());
+    }
+    return ledger;
 }
 
 v1::Ledger Accounts::report() const {
-    return impl_->report();
+    return report_of(totals_, catalog_);
 }
 
-Accounts::Usage Accounts::usage(const std::string& ns, const std::string& name) const {
-    return impl_->usage(ns, name);
+ImageUsage Accounts::usage(const store::ImageKey& key) const {
+    return usage_of(totals_, catalog_, key);
 }
 
 }  // namespace prebake::ledger

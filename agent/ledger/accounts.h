@@ -1,13 +1,20 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
-#include <vector>
+#include <string_view>
+#include <utility>
 
 #include "agent/base/timestamp.h"
+#include "agent/ledger/catalog.h"
+#include "agent/ledger/layer_origins.h"
+#include "agent/ledger/ledger_totals.h"
+#include "agent/ledger/usage.h"
+#include "agent/oci/digest.h"
+#include "agent/store/baked_images.h"
 #include "agent/store/holdings.h"
 #include "proto/prebake/v1/bake_record.pb.h"
 #include "proto/prebake/v1/node.pb.h"
@@ -19,55 +26,53 @@ struct SeenImage {
     std::string ns;
     std::string name;
     v1::BakedImage contents;  ///< of store::describe_stored()
-    std::map<std::string, Time>
-        blobs;  ///< layer digest -> when it was stored; of those that are there
+    /// Layer digest -> when its blob was stored; layers without a blob are left out.
+    std::map<std::string, Time> blobs;
 };
 
-/// What became of a prepared snapshot.
+/// What a prepared snapshot was.
 enum class StartOutcome {
-    counted,        ///< a container start
-    not_a_start,    ///< an unpacking, a snapshot upon a container's own, a start that was counted
-                    ///< before
-    unknown_image,  ///< the parent looks like an image's chain, and no image of it is known: no
-                    ///< start either, unless image_appeared() is told of one and it is asked again
+    counted,      ///< a container start
+    not_a_start,  ///< an unpacking, a snapshot on top of a container's own, or a start that was
+                  ///< counted before
+    /// The parent may be the top layer of an image, but no image with it is known. Call
+    /// image_appeared() if there is one, then report the snapshot again; else it is no start.
+    unknown_image,
 };
 
-/// Keeps the ledger: knows the images and where their layers came from, and turns containerd's
-/// events into counts. One container start is one snapshot that is prepared upon the top chain of
-/// an image that is known. A start is a hit when all layers of its image come from the bake
-/// untouched, partial when some do, else a miss. Plain state without I/O; not thread-safe.
+/// Turns containerd's events into the ledger: knows which images there are and where their layers
+/// came from, and counts container starts. A start is a snapshot that is prepared on top of the
+/// last layer of a known image. It is a hit if the image was baked and none of its layers was
+/// pulled since, partial if some layers come from the bake, else a miss. No I/O; not thread-safe.
 class Accounts {
   public:
-    /// `stored` is what read_ledger() found, or an empty ledger.
+    /// `stored` is what read_ledger() returned; may be empty.
     explicit Accounts(const v1::Ledger& stored);
-    ~Accounts();
-    Accounts(const Accounts&) = delete;
-    Accounts& operator=(const Accounts&) = delete;
 
-    /// Says whose counts these are from now on, and of which boot. The counts of another claim are
-    /// dropped, they are another machine's; those of another boot stay in since_claim. `booted_at`
-    /// is when the kernel started, by the clock of now.
+    /// Sets the owner and the boot of all counts from now on. The stored counts of another claim
+    /// are dropped, because they belong to another machine; those of another boot stay in
+    /// since_claim. `booted_at` is when the kernel started, by the current clock.
     void open(const std::string& claim, const std::string& boot_id, Time booted_at, Time now);
 
-    /// What was baked. May come again, with more.
+    /// What was baked. May be called again when the record changes.
     void set_record(const v1::BakeRecord& record);
-    /// CRI's sandbox image counts as baked if it was there before any event spoke of it.
+    /// CRI's sandbox image counts as baked if it was there before the first event about it.
     void set_sandbox(const std::string& name);
 
-    /// Everything that one namespace holds: the state from which events go on. Containers that run
-    /// and were not counted are: those that came during a gap, or (in a new ledger) since the boot.
-    /// Returns how many. Containers of unknown images are left out, so what is_news() in the same
-    /// listing goes to image_appeared() first.
+    /// Everything that one namespace holds; events continue from there. Counts running containers
+    /// that no event reported: those started during a gap or, in a new ledger, since the boot.
+    /// Returns their number. Containers of unknown images are not counted, so call
+    /// image_appeared() first for every image of the listing that is_news().
     std::size_t relist(const store::Holdings& holdings, Time now);
-    /// That was the last of all namespaces.
+    /// Call it after relist() of the last namespace.
     void all_listed();
 
-    /// Whether image_appeared() should be told of it: its name is new, or pointed elsewhere.
+    /// Whether image_appeared() must be called: the name is new, or points to another image.
     bool is_news(const std::string& ns, const std::string& name, const std::string& target) const;
-    /// Somebody else named an image, or named it anew: after a pull, or by hand. Works out which of
-    /// its layers were pulled for it (new blobs that no namespace had before), and why. `at` is the
-    /// event's time; nothing for what a listing found.
-    void image_appeared(const SeenImage& image, std::optional<Time> at);
+    /// Somebody created or updated a name of an image, by a pull or by hand. Finds out which layers
+    /// were pulled for it (blobs that no namespace had before), and why. `at` is the time of the
+    /// event; nothing if a listing found the image.
+    void image_appeared(const SeenImage& seen, std::optional<Time> at);
     void image_gone(const std::string& ns, const std::string& name);
 
     StartOutcome snapshot_prepared(const std::string& ns, const std::string& key,
@@ -77,30 +82,48 @@ class Accounts {
     void snapshot_removed(const std::string& ns, const std::string& key, Time at);
     void blob_deleted(const std::string& ns, const std::string& digest, Time at);
 
-    /// We ourselves made a baked image whole again from this disk: it counts as untouched.
+    /// prebake itself restored these parts of baked images from the disk: they count as baked.
     void restored(const store::Holdings& holdings);
+    /// prebake pinned the image of this name again.
     void repinned(const std::string& ns, const std::string& name);
 
-    /// `found` starts were counted by relist() after it.
+    /// No events came from `from` to `to`; relist() found `found` starts afterwards.
     void mark_gap(Time from, Time to, const std::string& cause, std::size_t found);
 
     /// True once after each change: the file and the reports are out of date.
-    bool take_changed();
+    bool take_changed() { return std::exchange(has_changed_, false); }
     /// For the file.
     v1::Ledger stored() const;
-    /// For people: with ratios, never_used, without `counted`.
+    /// For people: with ratios and never_used.
     v1::Ledger report() const;
-
-    struct Usage {
-        std::uint64_t starts = 0;
-        Time last_used{};
-    };
-    /// Of a baked image, by the name in the record. For those who choose what to unpin.
-    Usage usage(const std::string& ns, const std::string& name) const;
+    /// How much a baked image was used.
+    ImageUsage usage(const store::ImageKey& key) const;
 
   private:
-    class Impl;
-    std::unique_ptr<Impl> impl_;
+    bool is_counted(const std::string& ns, const std::string& key) const;
+    bool is_unpacked(const CatalogImage& image) const;
+    bool has_pulled_layer(const CatalogImage& image) const;
+    void count(const CatalogImage& image, Time at);
+    std::size_t count_listed(const store::Holdings& holdings, Time now);
+    void retain_counted(const store::Holdings& holdings);
+    void settle_listed(CatalogImage& image);
+    void credit_stored(const CatalogImage& image);
+    void consider_sandbox();
+    void explain(CatalogImage& image, std::string_view reason, bool has_pulled);
+    void touch(Time time);
+
+    LedgerTotals totals_;
+    Catalog catalog_;
+    LayerOrigins origins_;
+    oci::DigestSet credited_;  ///< baked layers whose bytes are counted as served
+    oci::DigestSet credited_in_boot_;
+    /// The stored ledger is of an old version, which did not list the layers of the boot.
+    bool is_boot_credit_unknown_ = false;
+    std::string sandbox_;
+    std::optional<Time> uncounted_since_;  ///< of the stored ledger
+    Time looked_until_{};                  ///< goes back if the clock is set back
+    std::optional<Time> counting_since_;   ///< in a new ledger: the boot
+    bool has_changed_ = false;
 };
 
 }  // namespace prebake::ledger

@@ -9,7 +9,7 @@ namespace prebake::ledger {
 namespace {
 
 bool is_bare_id(std::string_view name) {
-    return parse_digest(name).has_value();
+    return oci::Digest::try_parse(name).has_value();
 }
 
 /// CRI's further names: "repository@sha256:…" and "sha256:…".
@@ -42,14 +42,15 @@ ImageContents summarize(const v1::BakedImage& image) {
     ImageContents contents{.target = image.target().digest(),
                            .manifest = image.manifest().digest(),
                            .config = image.config().digest(),
-                           .chain = parse_digest(image.chain_id()),
+                           .chain = oci::Digest::try_parse(image.chain_id()),
                            .layers = {}};
     contents.layers.reserve(static_cast<std::size_t>(image.layers_size()));
     for (const v1::Layer& layer : image.layers()) {
-        const std::optional<DigestKey> digest = parse_digest(layer.digest());
+        const std::optional<oci::Digest> digest = oci::Digest::try_parse(layer.digest());
         if (!digest) continue;
-        contents.layers.push_back(
-            {.digest = *digest, .chain = parse_digest(layer.chain_id()), .size = layer.size()});
+        contents.layers.push_back({.digest = *digest,
+                                   .chain = oci::Digest::try_parse(layer.chain_id()),
+                                   .size = layer.size()});
         contents.bytes += layer.size();
     }
     return contents;
@@ -288,7 +289,7 @@ void Catalog::count_as_baked(CatalogImage& image) {
     other_names_ -= image.names_present;
 }
 
-Catalog::Standing Catalog::stand_on(const std::string& ns, const DigestKey& chain) const {
+Catalog::Standing Catalog::stand_on(const std::string& ns, const oci::Digest& chain) const {
     const auto space = spaces_.find(ns);
     if (space == spaces_.end()) return {};
     const auto use = space->second.chains.find(chain);

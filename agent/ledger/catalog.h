@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "agent/ledger/digest_key.h"
 #include "agent/ledger/pull_reason.h"
+#include "agent/oci/digest.h"
 #include "agent/store/holdings.h"
 #include "proto/prebake/v1/bake_record.pb.h"
 
@@ -20,9 +20,9 @@ namespace prebake::ledger {
 inline constexpr std::size_t kMaxKnownNames = 4096;
 
 struct ImageLayer {
-    DigestKey digest{};
-    std::optional<DigestKey> chain;  ///< nothing where the image was never unpacked
-    std::uint64_t size = 0;          ///< compressed
+    oci::Digest digest;
+    std::optional<oci::Digest> chain;  ///< nothing where the image was never unpacked
+    std::uint64_t size = 0;            ///< compressed
 };
 
 /// What the catalog keeps of a v1::BakedImage.
@@ -30,7 +30,7 @@ struct ImageContents {
     std::string target;
     std::string manifest;
     std::string config;
-    std::optional<DigestKey> chain;  ///< of the top layer
+    std::optional<oci::Digest> chain;  ///< of the top layer
     std::vector<ImageLayer> layers;
     std::uint64_t bytes = 0;  ///< of all layers
 };
@@ -86,7 +86,7 @@ class Catalog {
     };
     /// Of several images with one top layer: one that has a name, the baked one, the one that
     /// appeared last.
-    Standing stand_on(const std::string& ns, const DigestKey& chain) const;
+    Standing stand_on(const std::string& ns, const oci::Digest& chain) const;
 
     /// All of a namespace: others in the order in which they appeared, then the baked ones.
     std::vector<CatalogImage*> images(const std::string& ns) const;
@@ -104,7 +104,7 @@ class Catalog {
         std::map<std::string, ImagePtr> names;  ///< that are there
         std::vector<ImagePtr> baked;
         std::map<std::string, ImagePtr> baked_names;
-        DigestMap<ChainUse> chains;
+        oci::DigestMap<ChainUse> chains;
     };
 
     void set_baked(Space& space, const std::vector<ImagePtr>& before, const v1::BakedImage& entry,

@@ -22,24 +22,24 @@ void LayerOrigins::forget_pulls() {
 
 void LayerOrigins::load(const v1::Ledger& stored) {
     for (const v1::PulledLayer& layer : stored.pulled_layers()) {
-        const std::optional<DigestKey> digest = parse_digest(layer.digest());
+        const std::optional<oci::Digest> digest = oci::Digest::try_parse(layer.digest());
         if (!digest) continue;
         spaces_[layer.namespace_()].pulled.insert(*digest);
         pulled_anywhere_.insert(*digest);
         known_pulled_.insert(*digest);
     }
     for (const v1::SettledPart& part : stored.settled()) {
-        const std::optional<DigestKey> digest = parse_digest(part.digest());
+        const std::optional<oci::Digest> digest = oci::Digest::try_parse(part.digest());
         if (digest) settled_[*digest] = to_time(part.stored_at());
     }
 }
 
 void LayerOrigins::store(v1::Ledger& out, Time looked_until) const {
     for (const auto& [ns, space] : spaces_) {
-        for (const DigestKey& digest : space.pulled) {
+        for (const oci::Digest& digest : space.pulled) {
             v1::PulledLayer& layer = *out.add_pulled_layers();
             layer.set_namespace_(ns);
-            layer.set_digest(to_text(digest));
+            layer.set_digest(digest.str());
         }
     }
     Time since = uncounted_since_;
@@ -48,23 +48,23 @@ void LayerOrigins::store(v1::Ledger& out, Time looked_until) const {
         const Time of_pulls = looked_until - kLongestPull;
         since = since > looked_until ? of_pulls : std::max(since, of_pulls);  // a clock set back
     }
-    std::vector<std::pair<Time, DigestKey>> parts = settled_since(since);
+    std::vector<std::pair<Time, oci::Digest>> parts = settled_since(since);
     if (parts.size() > kMaxSettledParts) {
         since = parts[kMaxSettledParts].first + Time::duration(1);
-        parts.resize(kMaxSettledParts);
+        parts.erase(parts.begin() + kMaxSettledParts, parts.end());
     }
     *out.mutable_uncounted_since() = to_timestamp(since);
     for (const auto& [stored_at, digest] : parts) {
         v1::SettledPart& part = *out.add_settled();
-        part.set_digest(to_text(digest));
+        part.set_digest(digest.str());
         *part.mutable_stored_at() = to_timestamp(stored_at);
     }
 }
 
 /// The latest first. What a bake brought is known by the record.
-std::vector<std::pair<Time, DigestKey>> LayerOrigins::settled_since(Time since) const {
-    DigestMap<Time> settled;
-    const auto add = [&](const DigestKey& part, Time stored_at) {
+std::vector<std::pair<Time, oci::Digest>> LayerOrigins::settled_since(Time since) const {
+    oci::DigestMap<Time> settled;
+    const auto add = [&](const oci::Digest& part, Time stored_at) {
         if (stored_at < since) return;
         Time& latest = settled.try_emplace(part, stored_at).first->second;
         latest = std::max(latest, stored_at);
@@ -79,7 +79,7 @@ std::vector<std::pair<Time, DigestKey>> LayerOrigins::settled_since(Time since) 
             add(digest, chain.made_at);
         }
     }
-    std::vector<std::pair<Time, DigestKey>> parts;
+    std::vector<std::pair<Time, oci::Digest>> parts;
     parts.reserve(settled.size());
     for (const auto& [part, stored_at] : settled) parts.emplace_back(stored_at, part);
     std::sort(parts.rbegin(), parts.rend());
@@ -87,7 +87,7 @@ std::vector<std::pair<Time, DigestKey>> LayerOrigins::settled_since(Time since) 
 }
 
 void LayerOrigins::set_record(const v1::BakeRecord& record) {
-    const DigestMap<BakedLayer> before = std::exchange(baked_, {});
+    const oci::DigestMap<BakedLayer> before = std::exchange(baked_, {});
     for (auto& [ns, space] : spaces_) space.baked_chains.clear();
     for (const v1::BakedImage& image : record.images()) {
         const Time baked_at = to_time(image.baked_at());
@@ -100,7 +100,8 @@ void LayerOrigins::set_record(const v1::BakeRecord& record) {
             baked.is_kept |= is_kept;
             if (!layer.chain) continue;
             for (const v1::Placement& placement : image.placements()) {
-                spaces_[placement.namespace_()].baked_chains[*layer.chain] = layer.digest;
+                spaces_[placement.namespace_()].baked_chains.insert_or_assign(*layer.chain,
+                                                                              layer.digest);
             }
         }
     }
@@ -118,45 +119,46 @@ void LayerOrigins::set_record(const v1::BakeRecord& record) {
 void LayerOrigins::add_baked(const CatalogImage& image) {
     for (const ImageLayer& layer : image.contents->layers) {
         baked_.try_emplace(layer.digest);
-        if (layer.chain) spaces_[image.ns].baked_chains[*layer.chain] = layer.digest;
+        if (layer.chain)
+            spaces_[image.ns].baked_chains.insert_or_assign(*layer.chain, layer.digest);
     }
 }
 
-bool LayerOrigins::is_there(const DigestKey& digest, const Space* except) const {
+bool LayerOrigins::is_there(const oci::Digest& digest, const Space* except) const {
     return std::any_of(spaces_.begin(), spaces_.end(), [&](const auto& entry) {
         return &entry.second != except && entry.second.blobs.contains(digest);
     });
 }
 
 /// Whether something of a layer was stored by the bake, which may have been in this very boot.
-bool LayerOrigins::is_of_bake(const DigestKey& digest, Time at) const {
+bool LayerOrigins::is_of_bake(const oci::Digest& digest, Time at) const {
     const auto baked = baked_.find(digest);
     return baked != baked_.end() && at <= baked->second.baked_at;
 }
 
-bool LayerOrigins::is_chain_of_bake(const Space& space, const DigestKey& chain, Time at) const {
+bool LayerOrigins::is_chain_of_bake(const Space& space, const oci::Digest& chain, Time at) const {
     const auto baked = space.baked_chains.find(chain);
     return baked != space.baked_chains.end() && is_of_bake(baked->second, at);
 }
 
-bool LayerOrigins::was_settled(const DigestKey& part, Time at) const {
+bool LayerOrigins::was_settled(const oci::Digest& part, Time at) const {
     const auto settled = settled_.find(part);
     return settled != settled_.end() && at <= settled->second;
 }
 
 /// Whether a baked layer was stored too late to be what was baked.
-bool LayerOrigins::is_late(const DigestKey& digest, Time at) const {
+bool LayerOrigins::is_late(const oci::Digest& digest, Time at) const {
     const auto baked = baked_.find(digest);
     return baked != baked_.end() && at >= uncounted_since_ && !is_of_bake(digest, at);
 }
 
-void LayerOrigins::set_pulled(Space& space, const DigestKey& digest) {
+void LayerOrigins::set_pulled(Space& space, const oci::Digest& digest) {
     if (!baked_.contains(digest)) return;
     space.pulled.insert(digest);
     pulled_anywhere_.insert(digest);
 }
 
-void LayerOrigins::learn_blob(const std::string& ns, const DigestKey& digest, Time stored_at) {
+void LayerOrigins::learn_blob(const std::string& ns, const oci::Digest& digest, Time stored_at) {
     Space& space = spaces_[ns];
     const auto known = space.blobs.find(digest);
     if (known != space.blobs.end() && known->second.stored_at == stored_at) return;
@@ -182,7 +184,7 @@ void LayerOrigins::learn_blob(const std::string& ns, const DigestKey& digest, Ti
     }
 }
 
-void LayerOrigins::forget_blob(const std::string& ns, const DigestKey& digest, Time at) {
+void LayerOrigins::forget_blob(const std::string& ns, const oci::Digest& digest, Time at) {
     const auto space = spaces_.find(ns);
     if (space == spaces_.end()) return;
     const auto known = space->second.blobs.find(digest);
@@ -195,14 +197,14 @@ void LayerOrigins::forget_blob(const std::string& ns, const DigestKey& digest, T
 
 /// A snapshot that was made of a blob that was kept is none of a pull; nor is one whose bytes are
 /// counted, which some clients make only after they have named the image.
-bool LayerOrigins::is_fresh_chain(const Space& space, const DigestKey& chain) const {
+bool LayerOrigins::is_fresh_chain(const Space& space, const oci::Digest& chain) const {
     if (counted_chains_.contains(chain)) return false;
     const auto baked = space.baked_chains.find(chain);
     return baked == space.baked_chains.end() || !is_there(baked->second);
 }
 
-void LayerOrigins::learn_commit(const std::string& ns, const DigestKey& chain, Committer committer,
-                                Time at) {
+void LayerOrigins::learn_commit(const std::string& ns, const oci::Digest& chain,
+                                Committer committer, Time at) {
     Space& space = spaces_[ns];
     if (committer == Committer::prebake) {
         space.chains[chain] = {.made_at = at};
@@ -215,7 +217,7 @@ void LayerOrigins::learn_commit(const std::string& ns, const DigestKey& chain, C
     if (is_fresh || pulled_anywhere_.contains(baked->second)) set_pulled(space, baked->second);
 }
 
-void LayerOrigins::learn_chain(Space& space, const DigestKey& chain, Time made_at) {
+void LayerOrigins::learn_chain(Space& space, const oci::Digest& chain, Time made_at) {
     const auto before = space.chains.find(chain);
     if (before != space.chains.end()) {
         if (made_at <= before->second.made_at) return;
@@ -234,13 +236,13 @@ void LayerOrigins::learn_chain(Space& space, const DigestKey& chain, Time made_a
     }
 }
 
-void LayerOrigins::drop_chain(Space& space, const DigestKey& chain) {
+void LayerOrigins::drop_chain(Space& space, const oci::Digest& chain) {
     space.chains.erase(chain);
     const auto counted = counted_chains_.find(chain);
-    if (counted != counted_chains_.end()) uncount_if_gone(DigestKey(counted->second));
+    if (counted != counted_chains_.end()) uncount_if_gone(oci::Digest(counted->second));
 }
 
-void LayerOrigins::forget_chain(const std::string& ns, const DigestKey& chain, Time at) {
+void LayerOrigins::forget_chain(const std::string& ns, const oci::Digest& chain, Time at) {
     const auto space = spaces_.find(ns);
     if (space == spaces_.end()) return;
     const auto known = space->second.chains.find(chain);
@@ -251,22 +253,22 @@ void LayerOrigins::forget_chain(const std::string& ns, const DigestKey& chain, T
 
 void LayerOrigins::learn_all(const store::Holdings& holdings) {
     Space& space = spaces_[holdings.ns];
-    DigestSet there;
+    oci::DigestSet there;
     for (const auto& [text, blob] : holdings.blobs) {
-        const std::optional<DigestKey> digest = parse_digest(text);
+        const std::optional<oci::Digest> digest = oci::Digest::try_parse(text);
         if (!digest) continue;
         there.insert(*digest);
         learn_blob(holdings.ns, *digest, blob.created_at);
     }
-    std::vector<DigestKey> gone;
+    std::vector<oci::Digest> gone;
     for (const auto& [digest, blob] : space.blobs) {
         if (!there.contains(digest)) gone.push_back(digest);
     }
-    for (const DigestKey& digest : gone) forget_blob(holdings.ns, digest, Time::max());
+    for (const oci::Digest& digest : gone) forget_blob(holdings.ns, digest, Time::max());
     if (holdings.snapshotter.empty()) return;
     there.clear();
     for (const auto& [text, snapshot] : holdings.snapshots) {
-        const std::optional<DigestKey> chain = parse_digest(text);
+        const std::optional<oci::Digest> chain = oci::Digest::try_parse(text);
         if (!chain) continue;
         there.insert(*chain);
         learn_chain(space, *chain, snapshot.created_at);
@@ -275,27 +277,27 @@ void LayerOrigins::learn_all(const store::Holdings& holdings) {
     for (const auto& [chain, made] : space.chains) {
         if (!there.contains(chain)) gone.push_back(chain);
     }
-    for (const DigestKey& chain : gone) drop_chain(space, chain);
+    for (const oci::Digest& chain : gone) drop_chain(space, chain);
     space.is_listed = true;
 }
 
 void LayerOrigins::restored(const store::Holdings& holdings) {
     Space& space = spaces_[holdings.ns];
     for (const auto& [text, blob] : holdings.blobs) {
-        const std::optional<DigestKey> digest = parse_digest(text);
+        const std::optional<oci::Digest> digest = oci::Digest::try_parse(text);
         if (!digest || !baked_.contains(*digest)) continue;
         space.blobs[*digest] = {.stored_at = blob.created_at};
         space.lost.erase(*digest);
     }
     for (const auto& [text, snapshot] : holdings.snapshots) {
-        const std::optional<DigestKey> chain = parse_digest(text);
+        const std::optional<oci::Digest> chain = oci::Digest::try_parse(text);
         if (!chain || !space.baked_chains.contains(*chain)) continue;
         space.chains[*chain] = {.made_at = snapshot.created_at};
         space.lost.erase(*chain);
     }
 }
 
-bool LayerOrigins::has_chain(const std::string& ns, const DigestKey& chain) const {
+bool LayerOrigins::has_chain(const std::string& ns, const oci::Digest& chain) const {
     const auto space = spaces_.find(ns);
     return space != spaces_.end() && space->second.chains.contains(chain);
 }
@@ -352,7 +354,7 @@ bool LayerOrigins::count_pull(const ImageLayer& layer, Trace trace) {
 /// A layer of which neither blob nor snapshot is left has to be pulled again, and that counts.
 /// While a snapshot is left, only a new blob tells of a new pull: other snapshots may be from the
 /// old one.
-void LayerOrigins::uncount_if_gone(const DigestKey& digest) {
+void LayerOrigins::uncount_if_gone(const oci::Digest& digest) {
     const auto counted = counted_pulls_.find(digest);
     if (counted == counted_pulls_.end() || is_there(digest)) return;
     counted->second.has_lost_blob = true;
@@ -382,7 +384,7 @@ void LayerOrigins::note_counted(const CatalogImage& image) {
 bool LayerOrigins::has_lost(const CatalogImage& image) const {
     const auto space = spaces_.find(image.ns);
     if (space == spaces_.end() || space->second.lost.empty()) return false;
-    const DigestSet& lost = space->second.lost;
+    const oci::DigestSet& lost = space->second.lost;
     return std::any_of(
         image.contents->layers.begin(), image.contents->layers.end(), [&](const ImageLayer& layer) {
             return lost.contains(layer.digest) || (layer.chain && lost.contains(*layer.chain));

@@ -9,7 +9,7 @@
 
 #include "agent/base/timestamp.h"
 #include "agent/ledger/catalog.h"
-#include "agent/ledger/digest_key.h"
+#include "agent/oci/digest.h"
 #include "agent/store/holdings.h"
 #include "proto/prebake/v1/bake_record.pb.h"
 #include "proto/prebake/v1/node.pb.h"
@@ -50,18 +50,19 @@ class LayerOrigins {
     /// The layers of an image that counts as baked without being in the record.
     void add_baked(const CatalogImage& image);
 
-    void learn_blob(const std::string& ns, const DigestKey& digest, Time stored_at);
+    void learn_blob(const std::string& ns, const oci::Digest& digest, Time stored_at);
     /// What is known to be younger than this news stays: a listing has overtaken it.
-    void forget_blob(const std::string& ns, const DigestKey& digest, Time at);
+    void forget_blob(const std::string& ns, const oci::Digest& digest, Time at);
     enum class Committer { prebake, other };
-    void learn_commit(const std::string& ns, const DigestKey& chain, Committer committer, Time at);
+    void learn_commit(const std::string& ns, const oci::Digest& chain, Committer committer,
+                      Time at);
     /// As forget_blob().
-    void forget_chain(const std::string& ns, const DigestKey& chain, Time at);
+    void forget_chain(const std::string& ns, const oci::Digest& chain, Time at);
     void learn_all(const store::Holdings& holdings);
     /// Baked layers are as they should be, just as they are now.
     void restored(const store::Holdings& holdings);
 
-    bool has_chain(const std::string& ns, const DigestKey& chain) const;
+    bool has_chain(const std::string& ns, const oci::Digest& chain) const;
     bool is_baked(const std::string& ns, const ImageLayer& layer) const;
     /// Layers of the image that were pulled since the last call become pulled ones. Returns their
     /// bytes, each layer once over all images and namespaces for as long as it is on the disk.
@@ -87,11 +88,11 @@ class LayerOrigins {
         bool is_fresh = false;  ///< as above
     };
     struct Space {
-        DigestMap<Blob> blobs;
-        DigestMap<Chain> chains;
-        DigestMap<DigestKey> baked_chains;  ///< -> the layer's digest
-        DigestSet pulled;                   ///< baked layers that were pulled
-        DigestSet lost;                     ///< baked layers and chains
+        oci::DigestMap<Blob> blobs;
+        oci::DigestMap<Chain> chains;
+        oci::DigestMap<oci::Digest> baked_chains;  ///< -> the layer's digest
+        oci::DigestSet pulled;                     ///< baked layers that were pulled
+        oci::DigestSet lost;                       ///< baked layers and chains
         bool is_listed = false;
     };
     struct BakedLayer {
@@ -99,30 +100,31 @@ class LayerOrigins {
         bool is_kept = false;
     };
 
-    bool is_there(const DigestKey& digest, const Space* except = nullptr) const;
-    bool is_of_bake(const DigestKey& digest, Time at) const;
-    bool is_chain_of_bake(const Space& space, const DigestKey& chain, Time at) const;
-    std::vector<std::pair<Time, DigestKey>> settled_since(Time since) const;
-    bool was_settled(const DigestKey& part, Time at) const;
-    bool is_late(const DigestKey& digest, Time at) const;
-    bool is_fresh_chain(const Space& space, const DigestKey& chain) const;
-    void set_pulled(Space& space, const DigestKey& digest);
-    void learn_chain(Space& space, const DigestKey& chain, Time made_at);
-    void drop_chain(Space& space, const DigestKey& chain);
+    bool is_there(const oci::Digest& digest, const Space* except = nullptr) const;
+    bool is_of_bake(const oci::Digest& digest, Time at) const;
+    bool is_chain_of_bake(const Space& space, const oci::Digest& chain, Time at) const;
+    std::vector<std::pair<Time, oci::Digest>> settled_since(Time since) const;
+    bool was_settled(const oci::Digest& part, Time at) const;
+    bool is_late(const oci::Digest& digest, Time at) const;
+    bool is_fresh_chain(const Space& space, const oci::Digest& chain) const;
+    void set_pulled(Space& space, const oci::Digest& digest);
+    void learn_chain(Space& space, const oci::Digest& chain, Time made_at);
+    void drop_chain(Space& space, const oci::Digest& chain);
     enum class Trace { blob, chain };  ///< what tells of a pull
     bool count_pull(const ImageLayer& layer, Trace trace);
-    void uncount_if_gone(const DigestKey& digest);
+    void uncount_if_gone(const oci::Digest& digest);
 
     std::map<std::string, Space, std::less<>> spaces_;
-    DigestMap<BakedLayer> baked_;
-    DigestSet pulled_anywhere_;  ///< baked layers
-    DigestSet known_pulled_;     ///< of these, those that an earlier run of the daemon saw
+    oci::DigestMap<BakedLayer> baked_;
+    oci::DigestSet pulled_anywhere_;  ///< baked layers
+    oci::DigestSet known_pulled_;     ///< of these, those that an earlier run of the daemon saw
     struct CountedPull {
         bool has_lost_blob = false;  ///< should it be stored again, it was pulled again
     };
-    DigestMap<CountedPull> counted_pulls_;
-    DigestMap<DigestKey> counted_chains_;  ///< -> the layer in counted_pulls_ that it is made of
-    DigestMap<Time> settled_;              ///< blobs and chains, by an earlier run of the daemon
+    oci::DigestMap<CountedPull> counted_pulls_;
+    oci::DigestMap<oci::Digest>
+        counted_chains_;            ///< -> the layer in counted_pulls_ that it is made of
+    oci::DigestMap<Time> settled_;  ///< blobs and chains, by an earlier run of the daemon
     Time uncounted_since_{};
     Time looked_until_{};
     bool is_all_listed_ = false;

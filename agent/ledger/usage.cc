@@ -9,17 +9,17 @@
 namespace prebake::ledger {
 namespace {
 
-/// What shares a chain in a namespace shares its starts.
-using Chain = std::pair<std::string_view, DigestKey>;
+/// (namespace, chain ID of the top layer)
+using Chain = std::pair<std::string_view, oci::Digest>;
 
-bool is_used(const LedgerBook& book, const CatalogImage& image) {
-    const v1::LedgerImage* entry = book.find(image);
+bool is_used(const LedgerTotals& totals, const CatalogImage& image) {
+    const v1::LedgerImage* entry = totals.find(image);
     return entry != nullptr && entry->starts() > 0;
 }
 
-v1::LedgerImage unused_entry(const LedgerBook& book, const CatalogImage& image) {
+v1::LedgerImage unused_entry(const LedgerTotals& totals, const CatalogImage& image) {
     v1::LedgerImage entry;
-    if (const v1::LedgerImage* known = book.find(image)) entry = *known;
+    if (const v1::LedgerImage* known = totals.find(image)) entry = *known;
     entry.set_name(image.name);
     entry.set_namespace_(image.ns);
     entry.set_digest(image.contents->target);
@@ -30,41 +30,41 @@ v1::LedgerImage unused_entry(const LedgerBook& book, const CatalogImage& image) 
 
 }  // namespace
 
-v1::Ledger report_of(const LedgerBook& book, const Catalog& catalog) {
+v1::Ledger report_of(const LedgerTotals& totals, const Catalog& catalog) {
     const std::vector<const CatalogImage*> baked = catalog.baked();
     std::set<Chain> used;
     for (const CatalogImage* image : baked) {
-        if (image->contents->chain && is_used(book, *image)) {
+        if (image->contents->chain && is_used(totals, *image)) {
             used.emplace(image->ns, *image->contents->chain);
         }
     }
     std::vector<v1::LedgerImage> unused;
     for (const CatalogImage* image : baked) {
         const auto& chain = image->contents->chain;
-        if (is_used(book, *image) || (chain && used.contains(Chain(image->ns, *chain)))) continue;
-        unused.push_back(unused_entry(book, *image));
+        if (is_used(totals, *image) || (chain && used.contains(Chain(image->ns, *chain)))) continue;
+        unused.push_back(unused_entry(totals, *image));
     }
     std::stable_sort(unused.begin(), unused.end(), [](const auto& one, const auto& other) {
         return one.bytes() > other.bytes();
     });
-    v1::Ledger ledger = book.report();
+    v1::Ledger ledger = totals.report();
     for (v1::LedgerImage& image : unused) *ledger.add_never_used() = std::move(image);
     return ledger;
 }
 
-Accounts::Usage usage_of(const LedgerBook& book, const Catalog& catalog, const std::string& ns,
-                         const std::string& name) {
+ImageUsage usage_of(const LedgerTotals& totals, const Catalog& catalog,
+                    const store::ImageKey& key) {
     const std::vector<const CatalogImage*> baked = catalog.baked();
     const auto wanted = std::find_if(baked.begin(), baked.end(), [&](const CatalogImage* image) {
-        return image->ns == ns && image->name == name;
+        return image->ns == key.ns && image->name == key.image;
     });
-    Accounts::Usage usage;
+    ImageUsage usage;
     if (wanted == baked.end()) return usage;
     const auto& chain = (*wanted)->contents->chain;
     for (const CatalogImage* image : baked) {
         const bool is_same =
-            image == *wanted || (image->ns == ns && chain && image->contents->chain == chain);
-        const v1::LedgerImage* entry = is_same ? book.find(*image) : nullptr;
+            image == *wanted || (image->ns == key.ns && chain && image->contents->chain == chain);
+        const v1::LedgerImage* entry = is_same ? totals.find(*image) : nullptr;
         if (entry == nullptr) continue;
         usage.starts += entry->starts();
         if (entry->has_last_used_at()) {

@@ -1,20 +1,27 @@
 #pragma once
 
-#include <string>
+#include <cstdint>
 
-#include "agent/ledger/accounts.h"
+#include "agent/base/timestamp.h"
 #include "agent/ledger/catalog.h"
-#include "agent/ledger/ledger_book.h"
+#include "agent/ledger/ledger_totals.h"
+#include "agent/store/baked_images.h"
 #include "proto/prebake/v1/node.pb.h"
 
-/// What became of the baked images. Pure. An image that was baked under two tags stands for both:
-/// its starts are counted for the first, and the second is no dead weight.
+/// How much the baked images were used. Pure. Two baked images with the same top layer (one image
+/// under two tags) share their starts: these are counted for the first, and the second is not
+/// reported as unused.
 namespace prebake::ledger {
 
-/// The ledger with `never_used`, the largest first.
-v1::Ledger report_of(const LedgerBook& book, const Catalog& catalog);
+struct ImageUsage {
+    std::uint64_t starts = 0;
+    Time last_used{};  ///< the epoch if it was never used
+};
 
-Accounts::Usage usage_of(const LedgerBook& book, const Catalog& catalog, const std::string& ns,
-                         const std::string& name);
+/// The ledger with `never_used`, the largest image first.
+v1::Ledger report_of(const LedgerTotals& totals, const Catalog& catalog);
+
+/// All zero if the image was not baked.
+ImageUsage usage_of(const LedgerTotals& totals, const Catalog& catalog, const store::ImageKey& key);
 
 }  // namespace prebake::ledger

@@ -783,9 +783,9 @@ TEST_CASE("what was baked and never used") {
     CHECK(ledger.since_claim().hit_ratio() == 1);
     CHECK(ledger.since_claim().byte_hit_ratio() == 1);
     CHECK(node.accounts->stored().since_claim().hit_ratio() == 0);
-    CHECK(node.accounts->usage(kCri, alias.name).starts == 1);
-    CHECK(node.accounts->usage(kCri, kTool.name).starts == 0);
-    CHECK(node.accounts->usage(kCri, kApp.name).last_used == node.now);
+    CHECK(node.accounts->usage({.image = alias.name, .ns = kCri}).starts == 1);
+    CHECK(node.accounts->usage({.image = kTool.name, .ns = kCri}).starts == 0);
+    CHECK(node.accounts->usage({.image = kApp.name, .ns = kCri}).last_used == node.now);
 }
 
 TEST_CASE("the least used of thousands fold into one") {

@@ -7,7 +7,7 @@
 #include <optional>
 #include <random>
 
-#include "agent/ledger/ledger_book.h"
+#include "agent/ledger/ledger_totals.h"
 
 namespace prebake::report {
 namespace {
@@ -147,21 +147,21 @@ TEST_CASE("another claim counts from the beginning") {
 TEST_CASE("no row falls, and together they are all counts, whatever happens on the node") {
     std::mt19937 random(20260101);  // NOLINT(cert-msc32-c,cert-msc51-cpp): the same every time
     const auto below = [&](std::size_t end) { return random() % end; };
-    ledger::LedgerBook book{v1::Ledger()};
+    ledger::LedgerTotals totals{v1::Ledger()};
     ImageRows image_rows(40);
     std::map<std::string, ImageCounts> before;
     for (std::size_t round = 0; round < 150; ++round) {
         for (int i = 0; i < 30; ++i) {
             // More and more names: most come late, and those of the beginning are used on.
             const std::size_t number = below(2) == 0 ? below(30) : below(20 * round + 30);
-            auto& entry = book.entry("k8s.io", "image-" + std::to_string(number),
-                                     "sha256:" + std::to_string(below(3)));
+            auto& entry = totals.entry("k8s.io", "image-" + std::to_string(number),
+                                       "sha256:" + std::to_string(below(3)));
             entry.set_baked(number % 50 == 7);
-            if (below(3) == 0) book.add_pulled(entry, below(1000));
+            if (below(3) == 0) totals.add_pulled(entry, below(1000));
             const auto start = static_cast<ledger::StartClass>(below(3));
-            book.count(entry, start, {}, at(static_cast<int>(below(100'000))));
+            totals.count(entry, start, {}, at(static_cast<int>(below(100'000))));
         }
-        const v1::Ledger ledger = book.report();
+        const v1::Ledger ledger = totals.report();
         v1::Totals sum;
         std::map<std::string, ImageCounts> now;
         for (const auto& row : image_rows.update(ledger)) {
@@ -185,7 +185,7 @@ TEST_CASE("no row falls, and together they are all counts, whatever happens on t
         }
         before = std::move(now);
     }
-    CHECK(book.report().folded() > 0);  // else this test would not reach what it is for
+    CHECK(totals.report().folded() > 0);  // else this test would not reach what it is for
 }
 
 }  // namespace

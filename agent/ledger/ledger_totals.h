@@ -20,9 +20,9 @@ inline constexpr int kMaxGaps = 32;
 
 /// The counts themselves: entries, totals, gaps. The totals since the claim are at any time the
 /// sums of the entries.
-class LedgerBook {
+class LedgerTotals {
   public:
-    explicit LedgerBook(v1::Ledger stored);
+    explicit LedgerTotals(v1::Ledger stored);
 
     enum class Opening {
         continued,  ///< the same boot: what is stored goes on

@@ -1,4 +1,4 @@
-#include "agent/ledger/ledger_book.h"
+#include "agent/ledger/ledger_totals.h"
 
 #include <algorithm>
 #include <chrono>
@@ -88,7 +88,7 @@ bool is_more_used(const v1::LedgerImage& one, const v1::LedgerImage& other) {
 
 }  // namespace
 
-LedgerBook::LedgerBook(v1::Ledger stored) : head_(std::move(stored)) {
+LedgerTotals::LedgerTotals(v1::Ledger stored) : head_(std::move(stored)) {
     counted_.load(head_.counted());
     v1::Totals sums;
     for (const v1::LedgerImage& image : head_.images()) {
@@ -113,8 +113,8 @@ LedgerBook::LedgerBook(v1::Ledger stored) : head_(std::move(stored)) {
     if (surplus > 0) head_.mutable_gaps()->DeleteSubrange(0, surplus);
 }
 
-LedgerBook::Opening LedgerBook::open(const std::string& claim, const std::string& boot_id,
-                                     Time now) {
+LedgerTotals::Opening LedgerTotals::open(const std::string& claim, const std::string& boot_id,
+                                         Time now) {
     const bool is_continued = head_.has_since() && head_.claim() == claim;
     if (!is_continued) {
         head_.Clear();
@@ -136,33 +136,33 @@ LedgerBook::Opening LedgerBook::open(const std::string& claim, const std::string
     return is_same_boot ? Opening::continued : Opening::rebooted;
 }
 
-void LedgerBook::update_to(Time time) {
+void LedgerTotals::update_to(Time time) {
     if (head_.has_updated_at() && to_time(head_.updated_at()) >= time) return;
     *head_.mutable_updated_at() = to_timestamp(time);
 }
 
-std::string LedgerBook::key_of(const std::string& ns, const std::string& name,
-                               const std::string& digest) {
+std::string LedgerTotals::key_of(const std::string& ns, const std::string& name,
+                                 const std::string& digest) {
     return ns + '\n' + name + '\n' + digest;
 }
 
-const v1::LedgerImage* LedgerBook::find(const std::string& ns, const std::string& name,
-                                        const std::string& digest) const {
+const v1::LedgerImage* LedgerTotals::find(const std::string& ns, const std::string& name,
+                                          const std::string& digest) const {
     const auto place = images_.find(key_of(ns, name, digest));
     return place == images_.end() ? nullptr : &place->second;
 }
 
-const v1::LedgerImage* LedgerBook::find(const CatalogImage& image) const {
+const v1::LedgerImage* LedgerTotals::find(const CatalogImage& image) const {
     return find(image.ns, image.name, image.contents->target);
 }
 
-const v1::LedgerImage* LedgerBook::take_loaded(const CatalogImage& image) {
+const v1::LedgerImage* LedgerTotals::take_loaded(const CatalogImage& image) {
     if (loaded_.erase(key_of(image.ns, image.name, image.contents->target)) == 0) return nullptr;
     return find(image);
 }
 
-v1::LedgerImage& LedgerBook::entry(const std::string& ns, const std::string& name,
-                                   const std::string& digest) {
+v1::LedgerImage& LedgerTotals::entry(const std::string& ns, const std::string& name,
+                                     const std::string& digest) {
     const std::string key = key_of(ns, name, digest);
     const auto [place, is_new] = images_.try_emplace(key);
     if (!is_new) return place->second;
@@ -173,7 +173,7 @@ v1::LedgerImage& LedgerBook::entry(const std::string& ns, const std::string& nam
     return images_.at(key);
 }
 
-v1::LedgerImage& LedgerBook::entry(const CatalogImage& image) {
+v1::LedgerImage& LedgerTotals::entry(const CatalogImage& image) {
     v1::LedgerImage& found = entry(image.ns, image.name, image.contents->target);
     found.set_baked(image.is_baked);
     found.set_bytes(image.contents->bytes);
@@ -181,7 +181,7 @@ v1::LedgerImage& LedgerBook::entry(const CatalogImage& image) {
     return found;
 }
 
-void LedgerBook::fold_but(const std::string& kept) {
+void LedgerTotals::fold_but(const std::string& kept) {
     auto least = images_.end();
     for (auto place = images_.begin(); place != images_.end(); ++place) {
         if (place->second.baked() || place->first == kept) continue;
@@ -193,7 +193,7 @@ void LedgerBook::fold_but(const std::string& kept) {
     images_.erase(least);
 }
 
-void LedgerBook::count(v1::LedgerImage& entry, StartClass start, Served served, Time at) {
+void LedgerTotals::count(v1::LedgerImage& entry, StartClass start, Served served, Time at) {
     entry.set_starts(entry.starts() + 1);
     switch (start) {
         case StartClass::hit:
@@ -219,14 +219,14 @@ void LedgerBook::count(v1::LedgerImage& entry, StartClass start, Served served, 
     add(*head_.mutable_boot(), start, served.in_boot);
 }
 
-void LedgerBook::add_pulled(v1::LedgerImage& entry, std::uint64_t bytes) {
+void LedgerTotals::add_pulled(v1::LedgerImage& entry, std::uint64_t bytes) {
     entry.set_bytes_pulled(entry.bytes_pulled() + bytes);
     for (v1::Totals* totals : {head_.mutable_since_claim(), head_.mutable_boot()}) {
         totals->set_bytes_pulled(totals->bytes_pulled() + bytes);
     }
 }
 
-void LedgerBook::add_gap(Time from, Time to, const std::string& cause, std::size_t found) {
+void LedgerTotals::add_gap(Time from, Time to, const std::string& cause, std::size_t found) {
     if (head_.gaps_size() >= kMaxGaps) head_.mutable_gaps()->DeleteSubrange(0, 1);
     v1::Gap& gap = *head_.add_gaps();
     *gap.mutable_from() = to_timestamp(from);
@@ -236,7 +236,7 @@ void LedgerBook::add_gap(Time from, Time to, const std::string& cause, std::size
     head_.set_gaps_total(head_.gaps_total() + 1);
 }
 
-v1::Ledger LedgerBook::listed() const {
+v1::Ledger LedgerTotals::listed() const {
     std::vector<const v1::LedgerImage*> sorted;
     sorted.reserve(images_.size());
     for (const auto& [key, image] : images_) sorted.push_back(&image);
@@ -248,13 +248,13 @@ v1::Ledger LedgerBook::listed() const {
     return ledger;
 }
 
-v1::Ledger LedgerBook::stored() const {
+v1::Ledger LedgerTotals::stored() const {
     v1::Ledger ledger = listed();
     counted_.store(*ledger.mutable_counted());
     return ledger;
 }
 
-v1::Ledger LedgerBook::report() const {
+v1::Ledger LedgerTotals::report() const {
     v1::Ledger ledger = listed();
     set_ratios(*ledger.mutable_since_claim());
     set_ratios(*ledger.mutable_boot());
