@@ -49,22 +49,22 @@ void StatusEvaluator::evaluate_conditions() {
 void StatusEvaluator::put_into_holder(const report::Verdict& verdict) const {
     report::NodeView view;
     view.ledger = from_.accounts.report();
-    view.status =
-        report::status_document({.node = from_.facts,
-                                 .conditions = conditions_,
-                                 .verdict = verdict,
-                                 .images = from_.images,
-                                 .ledger = view.ledger,
-                                 .log = from_.log,
-                                 .times = times_,
-                                 .starts =
-                                     [&](const guard::ImageHealth& image) {
-                                         return from_.accounts.usage(image.ns, image.name).starts;
-                                     },
-                                 .containerd_version = containerd_version_,
-                                 .boot_id = from_.boot_id,
-                                 .prebake_version = from_.prebake_version,
-                                 .now = WallClock::now()});
+    view.status = report::status_document(
+        {.node = from_.facts,
+         .conditions = conditions_,
+         .verdict = verdict,
+         .images = from_.images,
+         .ledger = view.ledger,
+         .log = from_.log,
+         .times = times_,
+         .starts =
+             [&](const guard::ImageHealth& image) {
+                 return from_.accounts.usage({.image = image.name, .ns = image.ns}).starts;
+             },
+         .containerd_version = containerd_version_,
+         .boot_id = from_.boot_id,
+         .prebake_version = from_.prebake_version,
+         .now = WallClock::now()});
     from_.holder.publish(std::move(view));
 }
 
