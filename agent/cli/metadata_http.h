@@ -6,9 +6,8 @@
 
 namespace prebake::cli {
 
-/// The way to a metadata service: the HTTP client that registries are reached by, without its
-/// patience. Proxies are not used: that client knows none. Nothing is started before the first
-/// request.
+/// Requests to a metadata service over our HTTP client, which knows no proxies. Nothing is started
+/// before the first request.
 std::unique_ptr<machine::MetadataTransport> make_metadata_transport();
 
 }  // namespace prebake::cli

@@ -8,7 +8,7 @@
 #include "agent/base/wait.h"
 #include "agent/cli/commands.h"
 #include "agent/ledger/ledger_file.h"
-#include "agent/report/endpoint.h"
+#include "agent/report/ask_daemon.h"
 #include "agent/report/last_status.h"
 #include "agent/report/metrics.h"
 #include "agent/report/status_form.h"
@@ -71,12 +71,12 @@ Finding from_files(const Invocation& invocation, const std::string& why_no_daemo
 /// The body of the daemon's answer. @throws Error as report::ask_daemon(); unavailable,
 /// failed_precondition for an answer that is a refusal.
 std::string ask(const Invocation& invocation, const std::string& target, milliseconds patience) {
-    const report::Answer answer = report::ask_daemon(invocation.config.endpoint.socket, target,
-                                                     patience, invocation.signals.token());
-    if (answer.status == kOk) return answer.body;
+    const report::DaemonResponse response = report::ask_daemon(
+        invocation.config.endpoint.socket, target, patience, invocation.signals.token());
+    if (response.status == kOk) return response.body;
     throw Error(
-        answer.status == kServiceUnavailable ? Errc::unavailable : Errc::failed_precondition,
-        "prebaked answers " + target + " with status " + std::to_string(answer.status),
+        response.status == kServiceUnavailable ? Errc::unavailable : Errc::failed_precondition,
+        "prebaked answers " + target + " with status " + std::to_string(response.status),
         "see journalctl -u prebaked");
 }
 

@@ -1,11 +1,12 @@
-// The only file with Beast, Asio and TLS: it takes half a minute to compile.
+// The only file of this room with Beast, Asio and TLS: it takes half a minute to compile.
 //
-// One thread runs the io_context; the coroutines and the pool live on it, and callers wait for a
-// future. No brace-built aggregate may stand in a co_await expression: GCC 12 destroys it twice.
+// One thread runs the io_context with the coroutines and the pool; callers wait for a future. No
+// brace-built aggregate may stand in a co_await expression: GCC 12 destroys it twice.
 
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <boost/asio.hpp>
@@ -13,6 +14,7 @@
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <boost/beast/ssl.hpp>
+#include <cerrno>
 #include <deque>
 #include <exception>
 #include <future>
@@ -22,10 +24,9 @@
 #include <variant>
 
 #include "agent/base/error.h"
-#include "agent/base/format.h"
 #include "agent/base/wait.h"
 #include "agent/http/client.h"
-#include "agent/http/url.h"
+#include "agent/http/target.h"
 
 namespace prebake::http {
 namespace {
@@ -36,51 +37,57 @@ namespace beast_http = boost::beast::http;
 namespace ssl = boost::asio::ssl;
 using asio::ip::tcp;
 using boost::system::error_code;
+using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr std::uint32_t kMaxHeaderBytes = 64U << 10;
-/// Beast keeps a line in one piece, however long: one that does not fit ends the connection.
+/// Beast keeps a whole line in the buffer; a line that does not fit ends the connection.
 constexpr std::size_t kMaxBufferBytes = 256UL << 10;
-/// What one read takes from the socket at most. Beast's own limit is the same.
+/// The most that one read takes from the socket; Beast has the same limit.
 constexpr std::size_t kReadBytes = 64UL << 10;
-/// Interim (1xx) answers before the real one; one more is an error.
-constexpr int kMaxInterimAnswers = 5;
+/// Interim (1xx) responses before the final one; one more is an error.
+constexpr int kMaxInterimResponses = 5;
 constexpr std::size_t kIdlePerHost = 8;
 constexpr std::chrono::seconds kIdleTime{60};
-/// An address that has not answered by then gives way to the host's next one: its IPv6 may be a
-/// black hole. A lost SYN is repeated after 1 and 3 s.
+/// After this time the next address of the host is tried: packets to its IPv6 address may be
+/// dropped. A lost SYN is repeated after 1 and 3 s.
 constexpr std::chrono::seconds kTimePerAddress{5};
+/// How often to try a unix socket whose backlog is full: the kernel does not report when it has
+/// room.
+constexpr milliseconds kBacklogPoll{20};
 
-using TlsStream = beast::ssl_stream<beast::tcp_stream>;
+/// TCP and unix sockets are one type: the code for each stream type takes seconds to compile.
+using Socket = beast::basic_stream<asio::generic::stream_protocol>;
+using SocketAddress = asio::generic::stream_protocol::endpoint;
+using TlsStream = beast::ssl_stream<Socket>;
 using Parser = beast_http::response_parser<beast_http::buffer_body>;
 using Message = beast_http::request<beast_http::string_body>;
 
 struct Connection {
-    explicit Connection(asio::io_context& context)
-        : stream(std::in_place_type<beast::tcp_stream>, context) {
-        // Beast reads as much as fits into the capacity, which starts at 512 bytes and stays there.
+    explicit Connection(asio::io_context& context) : stream(std::in_place_type<Socket>, context) {
+        // Beast reads as much as fits into the capacity, which is 512 bytes unless reserved.
         buffer.reserve(kReadBytes);
     }
 
-    beast::tcp_stream& socket() {
+    Socket& socket() {
         if (auto* tls = std::get_if<TlsStream>(&stream)) return beast::get_lowest_layer(*tls);
-        return std::get<beast::tcp_stream>(stream);
+        return std::get<Socket>(stream);
     }
 
-    std::variant<beast::tcp_stream, TlsStream> stream;
+    std::variant<Socket, TlsStream> stream;
     beast::flat_buffer buffer{kMaxBufferBytes};
 };
 
 /// A response that is being read.
 struct Reply {
-    std::string peer;  ///< "host:port", for errors
-    std::string pool_key;
+    Target target;
     std::unique_ptr<Connection> connection;  ///< null once there is nothing more to read
     std::optional<Parser> parser;
-    std::optional<Error> failure;  ///< came after bytes that were delivered first
+    std::optional<Error> failure;  ///< to report at the next read, after the bytes before it
 };
 
-/// Idle keep-alive connections. What was idle for too long is dropped when the pool is next used.
+/// Idle keep-alive connections. Those that were idle too long are closed at the next use of the
+/// pool.
 class Pool {
   public:
     std::unique_ptr<Connection> take(const std::string& key) {
@@ -124,26 +131,26 @@ bool closed_by_peer(const error_code& failure) {
 }
 
 /// For a connection that failed after it was established.
-Error broken(const error_code& failure, const std::string& peer, const Timeouts& timeouts) {
+Error broken(const error_code& failure, const Target& target, const Timeouts& timeouts) {
+    const std::string& peer = target.peer;
     if (failure == beast::error::timeout) {
-        return Error(Errc::timed_out,
-                     peer + " sent nothing for " + format_duration(timeouts.stall));
+        return target.timed_out(peer + " sent nothing for", timeouts.stall);
     }
     if (closed_by_peer(failure)) return Error(Errc::unavailable, peer + " closed the connection");
     if (failure == beast_http::error::header_limit) {
-        return Error(Errc::corrupt, peer + " answers with a header of more than 64 KiB");
+        return Error(Errc::corrupt, peer + " sends a header larger than 64 KiB");
     }
     if (failure.category() == error_code(beast_http::error::bad_version).category()) {
         return Error(Errc::corrupt, peer + " does not speak HTTP/1.1: " + failure.message(),
-                     "check that a registry listens at this port");
+                     "check that an HTTP server listens there");
     }
     return Error(Errc::unavailable, "the connection to " + peer + " broke: " + failure.message());
 }
 
-Error unreachable(const error_code& failure, const std::string& peer, const Timeouts& timeouts) {
+Error unreachable(const error_code& failure, const Target& target, const Timeouts& timeouts) {
+    const std::string& peer = target.peer;
     if (failure == beast::error::timeout) {
-        return Error(Errc::timed_out,
-                     "cannot connect to " + peer + " within " + format_duration(timeouts.connect));
+        return target.timed_out("cannot connect to " + peer + " within", timeouts.connect);
     }
     const bool no_address = failure.category() == asio::error::get_netdb_category() ||
                             failure.category() == asio::error::get_addrinfo_category();
@@ -155,13 +162,18 @@ Error unreachable(const error_code& failure, const std::string& peer, const Time
                      "cannot find the address of " + peer + ": " + failure.message(),
                      "check the name, and the DNS settings of this machine");
     }
-    return Error(Errc::unavailable, "cannot connect to " + peer + ": " + failure.message());
+    const bool is_forbidden =
+        !target.unix_socket.empty() && (failure == asio::error::access_denied ||
+                                        failure == boost::system::errc::operation_not_permitted);
+    return Error(is_forbidden ? Errc::permission_denied : Errc::unavailable,
+                 "cannot connect to " + peer + ": " + failure.message());
 }
 
 /// For a TLS handshake that failed; `verdict` is OpenSSL's about the certificate.
-Error no_tls(const error_code& failure, long verdict, const std::string& peer,
+Error no_tls(const error_code& failure, long verdict, const Target& target,
              const Timeouts& timeouts) {
-    if (failure == beast::error::timeout) return unreachable(failure, peer, timeouts);
+    const std::string& peer = target.peer;
+    if (failure == beast::error::timeout) return unreachable(failure, target, timeouts);
     if (verdict == X509_V_OK) {
         return Error(Errc::unavailable,
                      "the TLS handshake with " + peer + " failed: " + failure.message());
@@ -178,7 +190,7 @@ Error no_tls(const error_code& failure, long verdict, const std::string& peer,
         next_step);
 }
 
-/// Asks for the name (SNI) and, where certificates are verified, insists on it.
+/// Sends the name (SNI), and requires it in the certificate where certificates are verified.
 void expect_name(TlsStream& stream, const std::string& host) {
     SSL* const native = stream.native_handle();
     X509_VERIFY_PARAM* const parameters = SSL_get0_param(native);
@@ -206,38 +218,18 @@ asio::awaitable<Transfer> on_stream(Connection& connection, Operation operation)
     if (auto* tls = std::get_if<TlsStream>(&connection.stream)) {
         transfer.bytes = co_await operation(*tls, token);
     } else {
-        transfer.bytes = co_await operation(std::get<beast::tcp_stream>(connection.stream), token);
+        transfer.bytes = co_await operation(std::get<Socket>(connection.stream), token);
     }
     co_return transfer;
 }
 
 Message message_for(const Request& request, const Url& url, const std::string& user_agent) {
-    beast_http::verb verb = beast_http::verb::get;
-    switch (request.method) {
-        case Method::get:
-            break;
-        case Method::head:
-            verb = beast_http::verb::head;
-            break;
-        case Method::post:
-            verb = beast_http::verb::post;
-            break;
-        case Method::put:
-            verb = beast_http::verb::put;
-            break;
-    }
-    Message message(verb, url.target, 11);
+    Message message(beast_http::string_to_verb(to_string(request.method)), url.target, 11);
     message.set(beast_http::field::host, url.host_header);
     message.set(beast_http::field::user_agent, user_agent);
     // Digests and ranges are over the bytes as they are stored.
     message.set(beast_http::field::accept_encoding, "identity");
-    for (const auto& [name, value] : request.headers) {
-        const bool clean = std::ranges::none_of(
-            name + value, [](char c) { return static_cast<unsigned char>(c) < ' '; });
-        if (!clean)
-            throw Error(Errc::usage, "the header " + name + " would have control characters");
-        message.set(name, value);
-    }
+    for (const auto& [name, value] : request.headers) message.set(name, value);
     if (request.method == Method::post || request.method == Method::put) {
         message.body() = request.body;
         message.prepare_payload();
@@ -245,28 +237,18 @@ Message message_for(const Request& request, const Url& url, const std::string& u
     return message;
 }
 
-/// What the client and its responses share; lives as long as any of them.
+/// Shared by the client and its responses; lives as long as any of them.
 class Core {
   public:
     Core(Timeouts timeouts, std::string user_agent)
         : timeouts_(timeouts), user_agent_(std::move(user_agent)) {
-        error_code failure;
-        verifying_.set_default_verify_paths(failure);
-        if (failure) {
-            throw Error(Errc::io, "cannot load the system's trust store: " + failure.message());
-        }
-        verifying_.set_verify_mode(ssl::verify_peer);
-        unverifying_.set_verify_mode(ssl::verify_none);
-        for (ssl::context* context : {&verifying_, &unverifying_}) {
-            context->set_options(ssl::context::no_tlsv1 | ssl::context::no_tlsv1_1);
-        }
         thread_ = std::thread([this] {
             ::pthread_setname_np(::pthread_self(), "http-client");
             context_.run();
         });
     }
 
-    /// Waits for a name lookup that is under way: getaddrinfo(3) cannot be interrupted.
+    /// Waits for a running name lookup: getaddrinfo(3) cannot be interrupted.
     ~Core() {
         context_.stop();
         thread_.join();
@@ -276,16 +258,16 @@ class Core {
     Core& operator=(const Core&) = delete;
 
     std::unique_ptr<Reply> send(const Request& request, const std::stop_token& stop) {
-        const Url url = parse_url(request.url);
-        const Message message = message_for(request, url, user_agent_);
-        return run(exchange(url, request.tls, message), stop);
+        const Target target = target_of(request, steady_clock::now());
+        const Message message = message_for(request, target.url, user_agent_);
+        return run(exchange(target, message), stop);
     }
 
     std::size_t read(Reply& reply, std::span<std::byte> buffer, const std::stop_token& stop) {
         return run(read_body(reply, buffer), stop);
     }
 
-    /// Sockets and their timers are touched, and so destroyed, on the I/O thread alone.
+    /// Sockets and their timers are used, and so destroyed, on the I/O thread only.
     void drop(std::unique_ptr<Reply> reply) {
         asio::post(context_, [dropped = std::move(reply)] {});
     }
@@ -308,7 +290,7 @@ class Core {
         tcp::resolver::results_type addresses;
     };
 
-    /// Runs `work` on the I/O thread and waits for its end, which a stop request brings about.
+    /// Runs `work` on the I/O thread and waits for its end. A stop request cancels it.
     template <typename Value>
     Value run(asio::awaitable<Value> work, const std::stop_token& stop) {
         throw_if_stopped(stop);
@@ -335,7 +317,7 @@ class Core {
         return std::move(std::get<Value>(outcome));
     }
 
-    /// Errors change threads as values, built anew: ThreadSanitizer sees neither the reference
+    /// Errors are copied deeply for the other thread: ThreadSanitizer sees neither the reference
     /// count of an exception_ptr nor that of a runtime_error's text.
     template <typename Value>
     static asio::awaitable<Outcome<Value>> caught(asio::awaitable<Value> work) {
@@ -344,35 +326,67 @@ class Core {
         } catch (const Error& error) {
             co_return Error(error.code(), error.message(), error.next_step());
         } catch (const boost::system::system_error& error) {
-            // A cancelled coroutine ends like this between two operations; run() knows.
+            // A coroutine that is cancelled between two operations ends like this; run() handles
+            // it.
             co_return Error(Errc::internal, std::string("the HTTP client failed: ") + error.what());
         }
     }
 
-    asio::awaitable<std::unique_ptr<Reply>> exchange(const Url& url, TlsVerification verification,
-                                                     const Message& message) {
+    asio::awaitable<std::unique_ptr<Reply>> exchange(const Target& target, const Message& message) {
         auto reply = std::make_unique<Reply>();
-        reply->peer = url.authority();
-        reply->pool_key =
-            url.origin() + (verification == TlsVerification::none ? " unverified" : "");
-        reply->connection = pool_.take(reply->pool_key);
+        reply->target = target;
+        reply->connection = pool_.take(target.pool_key);
         for (bool reused = reply->connection != nullptr;; reused = false) {
-            if (!reused) reply->connection = co_await connect(url, verification);
+            if (!reused) reply->connection = co_await connect(target);
             const error_code failure = co_await ask(*reply, message);
             if (!failure) break;
             // A server may close an idle connection at any time, also while our request is on its
             // way.
             const bool stale = reused && closed_by_peer(failure) && !reply->parser->got_some();
-            if (!stale) throw broken(failure, reply->peer, timeouts_);
+            if (!stale) throw broken(failure, target, timeouts_);
         }
         recycle_if_done(*reply);
         co_return reply;
     }
 
-    asio::awaitable<std::unique_ptr<Connection>> connect(const Url& url,
-                                                         TlsVerification verification) {
-        const auto deadline = steady_clock::now() + timeouts_.connect;
-        const tcp::resolver::results_type addresses = co_await look_up(url, deadline);
+    asio::awaitable<std::unique_ptr<Connection>> connect(const Target& target) {
+        const auto deadline = target.within(timeouts_.connect);
+        if (!target.unix_socket.empty()) co_return co_await connect_unix(target, deadline);
+        auto connection = co_await connect_tcp(target, deadline);
+        if (target.url.tls) co_await start_tls(*connection, target, deadline);
+        co_return connection;
+    }
+
+    asio::awaitable<std::unique_ptr<Connection>> connect_unix(const Target& target,
+                                                              steady_clock::time_point deadline) {
+        const SocketAddress address = asio::local::stream_protocol::endpoint(target.unix_socket);
+        for (;;) {
+            auto connection = std::make_unique<Connection>(context_);
+            error_code failure = connect_now(connection->socket().socket(), address);
+            if (!failure) co_return connection;
+            const bool is_full = failure == asio::error::would_block;
+            if (is_full && steady_clock::now() >= deadline) failure = beast::error::timeout;
+            if (failure != asio::error::would_block) throw unreachable(failure, target, timeouts_);
+            asio::steady_timer pause(context_, kBacklogPoll);
+            co_await pause.async_wait(asio::use_awaitable);
+        }
+    }
+
+    /// A unix socket connects at once, or fails with would_block if the server's backlog is full.
+    /// Asio would take that for a connection in progress, and then for an established one.
+    static error_code connect_now(Socket::socket_type& socket, const SocketAddress& address) {
+        error_code failure;
+        socket.open(address.protocol(), failure);
+        if (!failure) socket.non_blocking(true, failure);
+        if (failure) return failure;
+        const int result = ::connect(socket.native_handle(), address.data(),
+                                     static_cast<socklen_t>(address.size()));
+        return result == 0 ? failure : error_code(errno, boost::system::system_category());
+    }
+
+    asio::awaitable<std::unique_ptr<Connection>> connect_tcp(const Target& target,
+                                                             steady_clock::time_point deadline) {
+        const tcp::resolver::results_type addresses = co_await look_up(target, deadline);
         std::unique_ptr<Connection> connection;
         // The first address is the preferred one: its failure is the one to report.
         std::optional<error_code> first_failure;
@@ -382,42 +396,60 @@ class Core {
             connection = std::make_unique<Connection>(context_);
             connection->socket().expires_at(
                 last ? deadline : std::min(deadline, steady_clock::now() + kTimePerAddress));
+            const SocketAddress endpoint = address.endpoint();
             error_code failure;
             co_await connection->socket().async_connect(
-                address.endpoint(), asio::redirect_error(asio::use_awaitable, failure));
+                endpoint, asio::redirect_error(asio::use_awaitable, failure));
             if (!failure) break;
             connection.reset();
             if (!first_failure) first_failure = failure;
         }
-        if (!connection) throw unreachable(*first_failure, url.authority(), timeouts_);
+        if (!connection) throw unreachable(*first_failure, target, timeouts_);
         connection->socket().socket().set_option(tcp::no_delay(true));
-        if (!url.tls) co_return connection;
+        co_return connection;
+    }
 
-        const bool verifies = verification == TlsVerification::system_trust_store;
-        beast::tcp_stream socket = std::move(connection->socket());
-        auto& stream = connection->stream.emplace<TlsStream>(std::move(socket),
-                                                             verifies ? verifying_ : unverifying_);
-        expect_name(stream, url.host);
-        connection->socket().expires_at(deadline);
+    asio::awaitable<void> start_tls(Connection& connection, const Target& target,
+                                    steady_clock::time_point deadline) {
+        const bool verifies = target.verification == TlsVerification::system_trust_store;
+        ssl::context& context = tls_context(verifies ? verifying_ : unverifying_, verifies);
+        Socket socket = std::move(connection.socket());
+        auto& stream = connection.stream.emplace<TlsStream>(std::move(socket), context);
+        expect_name(stream, target.url.host);
+        connection.socket().expires_at(deadline);
         error_code failure;
         co_await stream.async_handshake(ssl::stream_base::client,
                                         asio::redirect_error(asio::use_awaitable, failure));
         if (failure) {
             const long verdict =
                 verifies ? SSL_get_verify_result(stream.native_handle()) : X509_V_OK;
-            throw no_tls(failure, verdict, url.authority(), timeouts_);
+            throw no_tls(failure, verdict, target, timeouts_);
         }
-        co_return connection;
     }
 
-    /// getaddrinfo(3) blocks a thread of Asio's: what waits here is a timer that its end cancels,
-    /// so that a timeout or a stop does not have to wait for it.
-    asio::awaitable<tcp::resolver::results_type> look_up(const Url& url,
+    /// Made when the first connection needs it: loading the system's certificates takes
+    /// milliseconds, which a request to a unix socket need not spend.
+    static ssl::context& tls_context(std::optional<ssl::context>& context, bool verifies) {
+        if (context) return *context;
+        ssl::context made(ssl::context::tls_client);
+        made.set_options(ssl::context::no_tlsv1 | ssl::context::no_tlsv1_1);
+        made.set_verify_mode(verifies ? ssl::verify_peer : ssl::verify_none);
+        error_code failure;
+        if (verifies) made.set_default_verify_paths(failure);
+        if (failure) {
+            throw Error(Errc::io, "cannot load the system's trust store: " + failure.message());
+        }
+        return context.emplace(std::move(made));
+    }
+
+    /// getaddrinfo(3) blocks a thread of Asio's. We wait for a timer that the lookup cancels at its
+    /// end, so a timeout or a stop need not wait for the lookup.
+    asio::awaitable<tcp::resolver::results_type> look_up(const Target& target,
                                                          steady_clock::time_point deadline) {
         const auto lookup = std::make_shared<Lookup>(context_);
         lookup->done.expires_at(deadline);
         lookup->resolver.async_resolve(
-            url.host, url.port,
+            target.url.host, target.url.port,
             [lookup](const error_code& failure, tcp::resolver::results_type addresses) {
                 lookup->outcome = failure;
                 lookup->addresses = std::move(addresses);
@@ -426,39 +458,41 @@ class Core {
         error_code woken;
         co_await lookup->done.async_wait(asio::redirect_error(asio::use_awaitable, woken));
         const error_code failure = lookup->outcome.value_or(beast::error::timeout);
-        if (failure) throw unreachable(failure, url.authority(), timeouts_);
+        if (failure) throw unreachable(failure, target, timeouts_);
         co_return lookup->addresses;
     }
 
-    /// Sends the request and reads the header of the final answer.
+    /// Sends the request and reads the header of the final response.
     asio::awaitable<error_code> ask(Reply& reply, const Message& message) {
         Connection& connection = *reply.connection;
         reply.parser.emplace();
-        connection.socket().expires_after(timeouts_.stall);
+        connection.socket().expires_at(reply.target.within(timeouts_.stall));
         auto write = [&message](auto& stream, auto token) {
             return beast_http::async_write(stream, message, token);
         };
         const Transfer sent = co_await on_stream(connection, write);
-        if (sent.failure) co_return sent.failure;
-        for (int interim = 0; interim <= kMaxInterimAnswers; ++interim) {
+        // A server that closes without reading the request may have sent its reason before.
+        if (sent.failure && !closed_by_peer(sent.failure)) co_return sent.failure;
+        for (int interim = 0; interim <= kMaxInterimResponses; ++interim) {
             Parser& parser = reply.parser.emplace();
             parser.skip(message.method() == beast_http::verb::head);
-            const error_code failure = co_await read_header(connection, parser);
+            const error_code failure = co_await read_header(reply, parser);
             if (failure || parser.get().result_int() >= 200) co_return failure;
         }
         co_return error_code(beast_http::error::bad_status);
     }
 
-    asio::awaitable<error_code> read_header(Connection& connection, Parser& parser) {
+    asio::awaitable<error_code> read_header(Reply& reply, Parser& parser) {
+        Connection& connection = *reply.connection;
         parser.header_limit(kMaxHeaderBytes);
-        parser.body_limit(boost::none);  // callers know how much they want
+        parser.body_limit(boost::none);  // callers have limits of their own
         auto read = [&connection, &parser](auto& stream, auto token) {
             return beast_http::async_read_some(stream, connection.buffer, parser, token);
         };
         // Set once: the whole header has to arrive in that time.
-        connection.socket().expires_after(timeouts_.stall);
-        // Beast 1.81 holds each piece against its limit, not their sum: async_read_header would
-        // take a header without end.
+        connection.socket().expires_at(reply.target.within(timeouts_.stall));
+        // Beast 1.81 compares each piece with its limit, not their sum: async_read_header would
+        // accept an endless header.
         for (std::size_t bytes = 0; !parser.is_header_done();) {
             const Transfer got = co_await on_stream(connection, read);
             if (got.failure) co_return got.failure;
@@ -471,7 +505,7 @@ class Core {
     asio::awaitable<std::size_t> read_body(Reply& reply, std::span<std::byte> buffer) {
         if (reply.failure) throw Error(*reply.failure);
         std::size_t filled = 0;
-        std::size_t overhead = 0;  // since the last byte of body: an attacker's endless trailer
+        std::size_t overhead = 0;  // since the last byte of body: a trailer may be endless
         while (filled < buffer.size() && !reply.parser->is_done()) {
             Connection& connection = *reply.connection;
             Parser& parser = *reply.parser;
@@ -479,7 +513,7 @@ class Core {
             body.data = buffer.data() + filled;
             body.size = buffer.size() - filled;
             // Set for each piece that arrives: a slow registry is not a stalled one.
-            connection.socket().expires_after(timeouts_.stall);
+            connection.socket().expires_at(reply.target.within(timeouts_.stall));
             auto read = [&connection, &parser](auto& stream, auto token) {
                 return beast_http::async_read_some(stream, connection.buffer, parser, token);
             };
@@ -489,7 +523,7 @@ class Core {
             overhead = progressed ? 0 : overhead + got.bytes;
             if (overhead > kMaxHeaderBytes) got.failure = beast_http::error::header_limit;
             if (got.failure && got.failure != beast_http::error::need_buffer) {
-                reply.failure = broken(got.failure, reply.peer, timeouts_);
+                reply.failure = broken(got.failure, reply.target, timeouts_);
                 if (filled == 0) throw Error(*reply.failure);
                 co_return filled;
             }
@@ -500,17 +534,17 @@ class Core {
 
     void recycle_if_done(Reply& reply) {
         if (!reply.connection || !reply.parser->is_done()) return;
-        // Bytes behind the end would be taken for the next answer.
+        // Bytes after the end would be read as the start of the next response.
         const bool reusable =
             reply.parser->get().keep_alive() && reply.connection->buffer.size() == 0;
-        if (reusable) pool_.put(reply.pool_key, std::move(reply.connection));
+        if (reusable) pool_.put(reply.target.pool_key, std::move(reply.connection));
         reply.connection.reset();
     }
 
     const Timeouts timeouts_;
     const std::string user_agent_;
-    ssl::context verifying_{ssl::context::tls_client};
-    ssl::context unverifying_{ssl::context::tls_client};
+    std::optional<ssl::context> verifying_;  ///< used on the I/O thread only
+    std::optional<ssl::context> unverifying_;
     asio::io_context context_{1};
     asio::executor_work_guard<asio::io_context::executor_type> work_{context_.get_executor()};
     Pool pool_;

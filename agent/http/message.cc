@@ -17,6 +17,20 @@ bool same_name(std::string_view a, std::string_view b) {
 
 }  // namespace
 
+std::string_view to_string(Method method) {
+    switch (method) {
+        case Method::get:
+            return "GET";
+        case Method::head:
+            return "HEAD";
+        case Method::post:
+            return "POST";
+        case Method::put:
+            return "PUT";
+    }
+    return "GET";
+}
+
 std::optional<std::string> find_header(const Headers& headers, std::string_view name) {
     for (const auto& [key, value] : headers) {
         if (same_name(key, name)) return value;

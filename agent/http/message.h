@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -12,6 +13,8 @@
 namespace prebake::http {
 
 enum class Method { get, head, post, put };
+/// "GET", ...
+std::string_view to_string(Method method);
 
 /// Header names are compared without regard to case.
 using Headers = std::vector<std::pair<std::string, std::string>>;
@@ -26,6 +29,11 @@ struct Request {
     Headers headers;
     std::string body;  ///< of a post or put
     TlsVerification tls = TlsVerification::system_trust_store;
+    /// Connect to this unix socket instead of the host of the URL, which then only fills the Host
+    /// header and has to be http. Empty: TCP.
+    std::string unix_socket = {};
+    /// For the whole exchange, to the last byte of the body. Nothing: only Timeouts apply.
+    std::optional<std::chrono::milliseconds> time_limit = {};
 };
 
 /// A response whose header has arrived. The body is read through Source; the connection goes back

@@ -13,8 +13,8 @@ namespace {
 
 namespace urls = boost::urls;
 
-/// False for what Boost.URL 1.81 takes for an authority and a path that does not begin with a
-/// slash: "https://a:x/", "https://a@b@c/". Others understand another host there.
+/// False for texts that Boost.URL 1.81 splits into an authority and a path without a slash at its
+/// start: "https://a:x/", "https://a@b@c/". Other programs find another host in them.
 bool ends_authority_with_slash(const urls::url_view_base& url) {
     const std::string_view path = url.encoded_path();
     return !url.has_authority() || path.empty() || path.front() == '/';
@@ -25,7 +25,7 @@ bool is_web(const urls::url_view_base& url) {
            url.has_authority() && !url.encoded_host().empty() && ends_authority_with_slash(url);
 }
 
-/// Nothing, or what fits into 16 bits: Boost and getaddrinfo(3) both wrap around.
+/// Empty or 1 to 65535: Boost and getaddrinfo(3) would wrap around.
 bool is_port(std::string_view text) {
     if (text.empty()) return true;
     std::uint16_t number = 0;
@@ -47,7 +47,7 @@ Url parse_url(std::string_view text) {
     }
     Url url;
     url.tls = parsed->scheme_id() == urls::scheme::https;
-    url.host = parsed->encoded_host_address();  // decoded, %0a would reach the Host header
+    url.host = parsed->encoded_host_address();  // not decoded: %0a must not reach the Host header
     std::ranges::transform(url.host, url.host.begin(), to_lower);
     const std::string default_port = url.tls ? "443" : "80";
     url.port = std::string(parsed->port());
@@ -65,7 +65,7 @@ std::string resolve_location(std::string_view base, std::string_view location) {
     urls::url resolved;
     if (!parsed_base || !reference || !ends_authority_with_slash(*reference) ||
         !urls::resolve(*parsed_base, *reference, resolved) || !is_web(resolved)) {
-        throw Error(Errc::corrupt, "a redirect leads to a malformed URL");
+        throw Error(Errc::corrupt, "a redirect has a malformed URL");
     }
     return std::string(resolved.buffer());
 }

@@ -5,7 +5,6 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
-#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -59,16 +58,5 @@ class Endpoint {
     class Impl;
     std::unique_ptr<Impl> impl_;
 };
-
-struct Answer {
-    unsigned status = 0;
-    std::string body;
-};
-
-/// GET `target` from the daemon behind the unix socket. @throws Error unavailable if nobody listens
-/// there, or the daemon ends before it has answered; timed_out, cancelled, permission_denied (the
-/// next step names the group), too_large, corrupt.
-Answer ask_daemon(const std::filesystem::path& socket, const std::string& target,
-                  std::chrono::milliseconds patience, const std::stop_token& stop = {});
 
 }  // namespace prebake::report

@@ -1,13 +1,19 @@
 #include <doctest/doctest.h>
+#include <sys/time.h>
+#include <sys/un.h>
 
 #include <chrono>
+#include <filesystem>
+#include <fstream>
 #include <future>
 #include <thread>
+#include <vector>
 
 #include "agent/base/stream.h"
 #include "agent/http/client.h"
 #include "tests/unit/http/error_of.h"
 #include "tests/unit/http/loopback_server.h"
+#include "tests/unit/temporary_directory.h"
 
 namespace prebake::http {
 namespace {
@@ -44,7 +50,7 @@ std::string repeated(std::string_view text, int times) {
     return all;
 }
 
-/// Answers every request on every connection with `text`.
+/// Responds to every request on every connection with `text`.
 LoopbackServer::Handler always(std::string text) {
     return [text = std::move(text)](ServerConnection& connection, int) {
         while (!connection.read_request().empty()) connection.send(text);
@@ -58,7 +64,7 @@ LoopbackServer::Handler once(std::string text) {
     };
 }
 
-TEST_CASE("a request says what is needed and no more") {
+TEST_CASE("a request has the required headers and no others") {
     std::promise<std::string> received;
     LoopbackServer server([&](ServerConnection& connection, int) {
         received.set_value(connection.read_request());
@@ -94,7 +100,7 @@ TEST_CASE("a post carries its body") {
     CHECK(text.ends_with("\r\n\r\na=b"));
 }
 
-TEST_CASE("bodies in every framing") {
+TEST_CASE("bodies in every transfer encoding") {
     const std::string large(3'000'000, 'x');
     struct Row {
         std::string name;
@@ -196,13 +202,13 @@ TEST_CASE("a connection is used again after its body was read, and only then") {
     }
 }
 
-TEST_CASE("an idle connection that the server closed is replaced without a word") {
+TEST_CASE("an idle connection that the server closed is replaced silently") {
     for (const bool reset : {false, true}) {
         CAPTURE(reset);
         LoopbackServer server([&](ServerConnection& connection, int) {
             if (reset) connection.reset_on_close();
             if (!connection.read_request().empty()) connection.send(answer("x"));
-            // Let the client read before a reset throws its bytes away.
+            // Let the client read before a reset discards the bytes.
             if (reset && connection.read_request().empty()) return;
         });
         const auto http = client();
@@ -211,7 +217,7 @@ TEST_CASE("an idle connection that the server closed is replaced without a word"
     }
 }
 
-TEST_CASE("a fresh connection that closes without an answer is an error") {
+TEST_CASE("a new connection that closes without a response is an error") {
     LoopbackServer server([](ServerConnection& connection, int) { connection.read_request(); });
     const Error error = error_of([&] { client()->send(get(server.url("/?SECRET")), {}); });
     CHECK(error.code() == Errc::unavailable);
@@ -219,7 +225,7 @@ TEST_CASE("a fresh connection that closes without an answer is an error") {
     CHECK(server.connections() == 1);
 }
 
-TEST_CASE("answers that are not understood") {
+TEST_CASE("malformed responses") {
     struct Row {
         std::string name;
         std::string answer;
@@ -245,7 +251,7 @@ TEST_CASE("answers that are not understood") {
     }
 }
 
-TEST_CASE("a body that breaks is delivered as far as it came") {
+TEST_CASE("the bytes before a broken connection are delivered") {
     struct Row {
         std::string name;
         std::string answer;
@@ -291,7 +297,7 @@ TEST_CASE("a body that breaks is delivered as far as it came") {
     }
 }
 
-TEST_CASE("a server that falls silent is given up") {
+TEST_CASE("a server that stops sending is an error") {
     SUBCASE("before the header") {
         LoopbackServer server(
             [](ServerConnection& connection, int) { connection.wait_for_close(); });
@@ -321,7 +327,7 @@ TEST_CASE("a server that falls silent is given up") {
     }
 }
 
-TEST_CASE("a stop ends what is under way at once") {
+TEST_CASE("a stop request ends a request at once") {
     std::promise<void> reached;
     std::string scheme = "http";
     bool within_body = false;
@@ -358,7 +364,7 @@ TEST_CASE("a stop ends what is under way at once") {
     CHECK(std::chrono::steady_clock::now() - began < 10s);
 }
 
-TEST_CASE("a stop before the request sends nothing") {
+TEST_CASE("after a stop request nothing is sent") {
     LoopbackServer server(always(answer("")));
     std::stop_source stop;
     stop.request_stop();
@@ -378,7 +384,7 @@ TEST_CASE("hosts that cannot be reached") {
     CHECK(error.code() == Errc::unavailable);
     CHECK(contains(error.message(), "cannot connect to 127.0.0.1:" + closed));
     error = error_of([&] { client()->send(get("https://does-not-exist.invalid/?SECRET"), {}); });
-    // The second where there is no name server at all.
+    // unavailable if there is no name server.
     CHECK((error.code() == Errc::not_found || error.code() == Errc::unavailable));
     CHECK(contains(error.message(), "cannot find the address of does-not-exist.invalid:443"));
 }
@@ -400,7 +406,7 @@ TEST_CASE("an IPv6 literal is an address") {
 }
 
 TEST_CASE("a name with several addresses is tried at each") {
-    // Where localhost is also ::1, nobody listens there.
+    // localhost may also be ::1, where nobody listens.
     LoopbackServer server(always(answer("here")));
     CHECK(body_of(*client()->send(get("http://localhost:" + server.port() + "/"), {})) == "here");
 }
@@ -429,6 +435,143 @@ TEST_CASE("a response outlives its client") {
     const auto response = http->send(get(server.url("/")), {});
     http.reset();
     CHECK(body_of(*response) == "hello");
+}
+
+/// A server on a unix socket that handles one connection.
+class UnixServer {
+  public:
+    explicit UnixServer(LoopbackServer::Handler handler, int backlog = 1)
+        : path_(directory_.path() / "s"), fd_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        path_.string().copy(address.sun_path, sizeof address.sun_path - 1);
+        REQUIRE(::bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+        REQUIRE(::listen(fd_, backlog) == 0);
+        if (handler) {
+            thread_ = std::jthread([this, serve = std::move(handler)] {
+                ServerConnection connection(::accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC));
+                serve(connection, 1);
+            });
+        }
+    }
+    ~UnixServer() {
+        ::shutdown(fd_, SHUT_RDWR);
+        if (thread_.joinable()) thread_.join();
+        ::close(fd_);
+    }
+    UnixServer(const UnixServer&) = delete;
+    UnixServer& operator=(const UnixServer&) = delete;
+
+    std::string path() const { return path_.string(); }
+
+  private:
+    TemporaryDirectory directory_;
+    std::filesystem::path path_;
+    int fd_;
+    std::jthread thread_;
+};
+
+Request get_from(const std::string& unix_socket) {
+    Request request = get("http://localhost/path?SECRET");
+    request.unix_socket = unix_socket;
+    return request;
+}
+
+TEST_CASE("a request over a unix socket") {
+    std::string text;
+    {
+        const UnixServer server([&](ServerConnection& connection, int) {
+            text = connection.read_request();
+            connection.send(std::string(kOk) + "Content-Length: 5\r\n\r\nhello");
+        });
+        const auto response = client()->send(get_from(server.path()), {});
+        CHECK(response->status == 200);
+        CHECK(body_of(*response) == "hello");
+    }
+    CHECK(text.starts_with("GET /path?SECRET HTTP/1.1\r\n"));
+    CHECK(contains(text, "\r\nHost: localhost\r\n"));
+}
+
+TEST_CASE("a response to a request that the server does not read") {
+    const UnixServer server([](ServerConnection& connection, int) {
+        connection.send("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        ::shutdown(connection.fd(), SHUT_RD);
+    });
+    Request request = get_from(server.path());
+    request.method = Method::post;
+    request.body = std::string(1U << 20, 'x');
+    CHECK(client()->send(request, {})->status == 503);
+}
+
+TEST_CASE("a unix socket that nobody listens on") {
+    const TemporaryDirectory directory;
+    const std::string path = (directory.path() / "s").string();
+    SUBCASE("no file") {}
+    SUBCASE("a file") {
+        std::ofstream{path};
+    }
+    const Error error = error_of([&] { client()->send(get_from(path), {}); });
+    CHECK(error.code() == Errc::unavailable);
+    CHECK(contains(error.message(), "cannot connect to " + path));
+}
+
+TEST_CASE("requests that no unix socket can serve") {
+    CHECK(error_of([] { client()->send(get_from("/" + std::string(107, 'a')), {}); }).code() ==
+          Errc::usage);
+    Request tls = get_from("/run/s");
+    tls.url = "https://localhost/";
+    CHECK(error_of([&] { client()->send(tls, {}); }).code() == Errc::usage);
+}
+
+TEST_CASE("the time limit is for the whole exchange") {
+    SUBCASE("no response") {
+        LoopbackServer server(
+            [](ServerConnection& connection, int) { connection.wait_for_close(); });
+        Request request = get(server.url("/?SECRET"));
+        request.time_limit = 200ms;
+        const Error error = error_of([&] { client()->send(request, {}); });
+        CHECK(error.code() == Errc::timed_out);
+        CHECK(contains(error.message(), "did not answer within 0.2 s"));
+    }
+    SUBCASE("a body that never stalls") {
+        LoopbackServer server([](ServerConnection& connection, int) {
+            connection.read_request();
+            connection.send(std::string(kOk) + "Content-Length: 60000\r\n\r\n");
+            const timeval pause{.tv_sec = 0, .tv_usec = 10'000};
+            ::setsockopt(connection.fd(), SOL_SOCKET, SO_RCVTIMEO, &pause, sizeof pause);
+            char byte = 0;
+            while (::recv(connection.fd(), &byte, 1, 0) != 0) connection.send("x");
+        });
+        Request request = get(server.url("/"));
+        request.time_limit = 300ms;
+        const auto http = client();
+        const auto response = http->send(request, {});
+        CHECK(error_of([&] { body_of(*response); }).code() == Errc::timed_out);
+    }
+    SUBCASE("a unix socket with a full backlog") {
+        const UnixServer server(nullptr, 0);
+        Request request = get_from(server.path());
+        request.time_limit = 200ms;
+        const auto http = client();
+        std::jthread first([&] { error_of([&] { http->send(request, {}); }); });
+        const Error error = error_of([&] { http->send(request, {}); });
+        CHECK(error.code() == Errc::timed_out);
+    }
+}
+
+TEST_CASE("a stop request ends the wait for room in a backlog") {
+    const UnixServer server(nullptr, 0);
+    const auto http = client();
+    std::stop_source stop;
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 3; ++i) {
+        threads.emplace_back([&] {
+            const Error error =
+                error_of([&] { http->send(get_from(server.path()), stop.get_token()); });
+            CHECK_MESSAGE(error.code() == Errc::cancelled, error.message());
+        });
+    }
+    stop.request_stop();
 }
 
 }  // namespace

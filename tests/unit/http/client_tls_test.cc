@@ -88,7 +88,7 @@ LoopbackServer::Handler serve_tls(const Identity& identity) {
     };
 }
 
-/// Makes OpenSSL's default trust store that one certificate, for clients created meanwhile.
+/// Replaces OpenSSL's default trust store by this certificate, for clients that connect meanwhile.
 class TrustStore {
   public:
     explicit TrustStore(const Identity& identity) {
@@ -186,7 +186,7 @@ TEST_CASE("an idle unverified connection does not serve a verified request") {
         CHECK(read_up_to(*http->send(get(url, TlsVerification::none), {}), 100) == "localhost");
     }
     CHECK(server.connections() == 1);
-    // The server is busy with the idle connection: a second one waits in vain.
+    // The server is busy with the idle connection, so a second one times out.
     const Error error =
         error_of([&] { http->send(get(url, TlsVerification::system_trust_store), {}); });
     CHECK(error.code() == Errc::timed_out);

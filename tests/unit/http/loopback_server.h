@@ -18,7 +18,7 @@
 
 namespace prebake::http {
 
-/// One accepted connection, plain. Ends of the peer end what waits here.
+/// One accepted connection without TLS. Its calls end when the peer closes.
 class ServerConnection {
   public:
     explicit ServerConnection(int fd) : fd_(fd) {}
@@ -89,7 +89,7 @@ class LoopbackServer {
     LoopbackServer(const LoopbackServer&) = delete;
     LoopbackServer& operator=(const LoopbackServer&) = delete;
 
-    /// False where the machine has no such address family.
+    /// False if the machine does not have the address family.
     bool listening() const { return listening_; }
     std::string port() const { return std::to_string(port_); }
     std::string url(const std::string& path, const std::string& scheme = "http") const {
@@ -99,8 +99,8 @@ class LoopbackServer {
 
   private:
     void serve() {
-        // Only here: OpenSSL writes without MSG_NOSIGNAL, and a client that raises SIGPIPE shall
-        // fail.
+        // Only in this thread: OpenSSL writes without MSG_NOSIGNAL, but a client that raises
+        // SIGPIPE must fail.
         sigset_t broken_pipe;
         ::sigemptyset(&broken_pipe);
         ::sigaddset(&broken_pipe, SIGPIPE);

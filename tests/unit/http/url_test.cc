@@ -7,7 +7,7 @@
 namespace prebake::http {
 namespace {
 
-TEST_CASE("URLs come apart into what a connection needs") {
+TEST_CASE("URLs are split into the parts that a connection needs") {
     struct Row {
         std::string text;
         bool tls;
@@ -58,7 +58,7 @@ TEST_CASE("malformed URLs are refused without being quoted") {
     }
 }
 
-TEST_CASE("a Location is resolved against the URL it came from") {
+TEST_CASE("a Location is relative to the URL of its request") {
     const char* const base = "https://a.example:5000/v2/x/blobs/y?z=1";
     struct Row {
         std::string location;

@@ -6,7 +6,7 @@
 
 #include <thread>
 
-#include "agent/report/endpoint.h"
+#include "agent/report/ask_daemon.h"
 #include "tests/unit/base/thrown.h"
 #include "tests/unit/report/served.h"
 
@@ -19,23 +19,23 @@ using tests::thrown_by;
 
 constexpr milliseconds kAmple{20'000};
 
-TEST_CASE("the daemon's answer, whatever its status") {
+TEST_CASE("the daemon's response is returned, whatever its status") {
     Served served;
-    const Answer alive = ask_daemon(served.socket(), "/livez", kAmple);
+    const DaemonResponse alive = ask_daemon(served.socket(), "/livez", kAmple);
     CHECK(alive.status == 200);
     CHECK(alive.body == "ok\n");
     CHECK(ask_daemon(served.socket(), "/readyz", kAmple).status == 503);
-    const Answer unknown = ask_daemon(served.socket(), "/nothing", kAmple);
+    const DaemonResponse unknown = ask_daemon(served.socket(), "/nothing", kAmple);
     CHECK(unknown.status == 404);
     CHECK(contains(unknown.body, "prebake.v1.Failure"));
 }
 
-TEST_CASE("a daemon that has no room says so") {
+TEST_CASE("a daemon without room for another connection answers 503") {
     Served served({.max_connections = 0});
     CHECK(ask_daemon(served.socket(), "/livez", kAmple).status == 503);
 }
 
-TEST_CASE("nobody answers") {
+TEST_CASE("nobody listens on the socket") {
     const ScratchDirectory directory;
     const auto name = directory / "s";
     const auto error_there = [&] { return thrown_by([&] { ask_daemon(name, "/livez", kAmple); }); };
@@ -55,12 +55,12 @@ TEST_CASE("nobody answers") {
     CHECK(contains(error.next_step(), "systemctl status prebaked"));
 }
 
-TEST_CASE("a user who is not in the group learns of it") {
+TEST_CASE("a user who is not in the group gets that as the next step") {
     const Served served;
     REQUIRE(::chmod(served.socket().c_str(), 0) == 0);
     std::optional<Error> error;
     std::thread([&] {
-        // Root may everything. By the bare system call only this thread becomes nobody.
+        // Root may do everything. The bare system call makes only this thread nobody.
         constexpr long kNobody = 65534;
         if (::geteuid() == 0) ::syscall(SYS_setresuid, -1L, kNobody, -1L);
         error = thrown_by([&] { ask_daemon(served.socket(), "/livez", kAmple); });
@@ -69,7 +69,7 @@ TEST_CASE("a user who is not in the group learns of it") {
     CHECK(contains(error->next_step(), "group prebake"));
 }
 
-TEST_CASE("what answers is not the daemon, or not well") {
+TEST_CASE("invalid and incomplete responses are errors") {
     struct Row {
         const char* name;
         std::string answer;
@@ -80,18 +80,17 @@ TEST_CASE("what answers is not the daemon, or not well") {
     const std::string header = "HTTP/1.1 200 OK\r\nContent-Length: ";
     const Row rows[] = {
         {"closes at once", "", Errc::unavailable},
-        {"something else", "220 mail.example ESMTP\r\n\r\n", Errc::corrupt},
-        {"half a header", "HTTP/1.1 200 OK\r\nContent-Le", Errc::corrupt},
+        {"not HTTP", "220 mail.example ESMTP\r\n\r\n", Errc::corrupt},
+        {"half a header", "HTTP/1.1 200 OK\r\nContent-Le", Errc::unavailable},
         {"no status", "HTTP/1.1\r\nContent-Length: 0\r\n\r\n", Errc::corrupt},
         {"no length", "HTTP/1.1 200 OK\r\n\r\nhello", Errc::corrupt},
         {"a length of words", header + "many\r\n\r\nhello", Errc::corrupt},
         {"less than announced", header + "10\r\n\r\nhello", Errc::unavailable},
-        {"more than announced", header + "2\r\n\r\nhello", Errc::corrupt},
-        {"a header without end", header + std::string(100'000, '1'), Errc::corrupt},
+        {"an endless header", header + std::string(100'000, '1'), Errc::corrupt},
         {"too much announced", header + "5000000\r\n\r\nhello", Errc::too_large},
         {"too much", header + "5000000\r\n\r\n" + std::string(5'000'000, 'x'), Errc::too_large},
         {"silence", "", Errc::timed_out, false, milliseconds(50)},
-        {"an answer without end", header + "10\r\n\r\nhello", Errc::timed_out, false,
+        {"an endless response", header + "10\r\n\r\nhello", Errc::timed_out, false,
          milliseconds(50)},
     };
     for (const auto& row : rows) {
@@ -112,7 +111,7 @@ TEST_CASE("what answers is not the daemon, or not well") {
                 request.append(piece.data(), static_cast<std::size_t>(got));
             }
             ::send(peer.get(), row.answer.data(), row.answer.size(), MSG_NOSIGNAL);
-            // Until the client has had enough.
+            // Until the client closes.
             while (!row.closes && ::recv(peer.get(), piece.data(), piece.size(), 0) > 0) continue;
         });
         const Error error = thrown_by([&] { ask_daemon(name, "/livez", row.patience); });
@@ -122,7 +121,7 @@ TEST_CASE("what answers is not the daemon, or not well") {
     }
 }
 
-TEST_CASE("who is told to stop does not wait for the answer") {
+TEST_CASE("a stop request ends the wait for the response") {
     const ScratchDirectory directory;
     const auto name = directory / "s";
     const auto address = unix_address(name.string());
@@ -140,10 +139,10 @@ TEST_CASE("who is told to stop does not wait for the answer") {
     const auto ask = [&] { ask_daemon(name, "/livez", kAmple, stop.get_token()); };
     CHECK(thrown_by(ask).code() == Errc::cancelled);
     server.join();
-    CHECK(thrown_by(ask).code() == Errc::cancelled);  // asks no more
+    CHECK(thrown_by(ask).code() == Errc::cancelled);  // does not even connect
 }
 
-TEST_CASE("a server that takes no connections is not waited for longer than patience") {
+TEST_CASE("the time limit includes the wait for a server that accepts no connections") {
     const ScratchDirectory directory;
     const auto name = directory / "s";
     const auto address = unix_address(name.string());
