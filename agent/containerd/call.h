@@ -1,57 +1,34 @@
 #pragma once
 
-#include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 #include <grpcpp/support/status.h>
 
 #include <chrono>
-#include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
 
 #include "agent/base/error.h"
+#include "agent/containerd/channel.h"
 #include "agent/containerd/connection.h"
 
 namespace prebake::containerd {
 
-class Connection::Impl {
-  public:
-    Impl(const std::string& address, std::stop_token stop);
-
-    /// Returns once the channel can carry a call, also after a restart of the daemon: gRPC alone
-    /// would fail calls without a try until its backoff is over, and would not say why.
-    /// @throws Error as refusal(); unavailable if whoever listens speaks no gRPC; cancelled.
-    void connect() const;
-    /// Why nobody answers on the socket; nothing if somebody listens there.
-    std::optional<Error> refusal() const;
-
-    const std::string& path() const { return path_; }
-    const std::stop_token& stop() const { return stop_; }
-    const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
-
-  private:
-    std::string path_;
-    std::stop_token stop_;
-    std::shared_ptr<grpc::Channel> channel_;
-};
-
 /// For calls that read.
-inline constexpr std::chrono::seconds kReadPatience{60};
-/// For calls that change metadata: they queue for the one write lock of containerd, which 1.x holds
-/// while it fsyncs a whole layer, and every version while it measures a snapshot that is being
-/// committed.
-inline constexpr std::chrono::minutes kWritePatience{10};
+inline constexpr std::chrono::seconds kReadTimeout{60};
+/// For calls that change metadata: they wait for containerd's write lock, which 1.x holds while it
+/// fsyncs a whole layer, and every version while it measures a snapshot during its commit.
+inline constexpr std::chrono::minutes kWriteTimeout{10};
 
-/// The context of one call: carries the scope's headers and cancels the call when a stop is
+/// The context of one call: sets the scope's headers, and cancels the call when a stop is
 /// requested.
 class Call {
   public:
-    /// Connects first. Without `patience` only a stop ends the call early.
-    /// @throws Error as Connection::Impl::connect().
+    /// Connects first. Without `timeout` only a stop request ends the call early.
+    /// @throws Error as Channel::connect().
     Call(const Connection& connection, const Scope& scope,
-         std::optional<std::chrono::milliseconds> patience);
+         std::optional<std::chrono::milliseconds> timeout);
 
     grpc::ClientContext& context() { return context_; }
 
@@ -62,23 +39,26 @@ class Call {
     };
 
     grpc::ClientContext context_;
-    // Destroyed before the context; its destructor waits for a cancellation that is just running.
+    // Destroyed before the context; its destructor waits for a running cancellation.
     std::stop_callback<Cancel> cancel_on_stop_;
 };
 
-/// One unary call, for callers to whom some codes are expected outcomes; check() turns the rest
-/// into errors.
+/// One unary call. Returns the status, because some codes are expected outcomes for some callers;
+/// check() turns the others into errors.
 template <typename Stub, typename Request, typename Response>
 grpc::Status invoke(const Connection& connection, const Scope& scope,
                     grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
                     const Request& request, Response& response,
-                    std::optional<std::chrono::milliseconds> patience) {
-    Call call(connection, scope, patience);
-    Stub stub(connection.impl().channel());
+                    std::optional<std::chrono::milliseconds> timeout) {
+    Call call(connection, scope, timeout);
+    Stub stub(connection.channel().grpc());
     return (stub.*method)(&call.context(), request, &response);
 }
 
-/// The only translation of gRPC codes: "cannot <what>: <containerd's words>".
+/// The code for a status that is not OK. `is_stopped`: a stop was requested on the connection.
+Errc errc_of(const grpc::Status& status, bool is_stopped);
+
+/// The only translation of gRPC statuses: "cannot <what>: <containerd's message>".
 Error error_of(const grpc::Status& status, const Connection& connection, std::string_view what);
 
 /// @throws Error error_of(), unless `status` is OK.

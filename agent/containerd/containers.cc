@@ -17,8 +17,8 @@ namespace api = ::containerd::services::containers::v1;
 namespace tasks = ::containerd::services::tasks::v1;
 namespace names = ::containerd::services::namespaces::v1;
 
-/// For a killed process to end: only one that sleeps in the kernel takes longer.
-constexpr std::chrono::seconds kDeathPatience{30};
+/// For a killed process to end: only a process that blocks in the kernel takes longer.
+constexpr std::chrono::seconds kKillTimeout{30};
 
 bool is_gone(const grpc::Status& status) {
     return status.error_code() == grpc::StatusCode::NOT_FOUND;
@@ -29,7 +29,7 @@ bool is_gone(const grpc::Status& status) {
 std::vector<std::string> namespaces(const Connection& connection) {
     names::ListNamespacesResponse response;
     check(invoke(connection, Scope{}, &names::Namespaces::Stub::List,
-                 names::ListNamespacesRequest(), response, kReadPatience),
+                 names::ListNamespacesRequest(), response, kReadTimeout),
           connection, "list the namespaces");
     std::vector<std::string> result;
     for (const names::Namespace& ns : response.namespaces()) result.push_back(ns.name());
@@ -42,7 +42,7 @@ Containers::Containers(const Connection& connection, std::string ns)
 std::vector<std::string> Containers::list() const {
     api::ListContainersResponse response;
     check(invoke(connection_, scope_, &api::Containers::Stub::List, api::ListContainersRequest(),
-                 response, kReadPatience),
+                 response, kReadTimeout),
           connection_, "list the containers of namespace " + scope_.ns);
     std::vector<std::string> ids;
     for (const api::Container& container : response.containers()) ids.push_back(container.id());
@@ -50,34 +50,34 @@ std::vector<std::string> Containers::list() const {
 }
 
 void Containers::remove(const std::string& id) const {
-    const std::string what = "end the container " + id + " of namespace " + scope_.ns;
+    const std::string what = "stop the container " + id + " of namespace " + scope_.ns;
     tasks::KillRequest kill;
     kill.set_container_id(id);
     kill.set_signal(SIGKILL);
     kill.set_all(true);
     google::protobuf::Empty nothing;
     const grpc::Status killed =
-        invoke(connection_, scope_, &tasks::Tasks::Stub::Kill, kill, nothing, kDeathPatience);
-    // A container without a task is one that does not run. What else may be wrong (it ended by
-    // itself meanwhile) shows in what follows.
+        invoke(connection_, scope_, &tasks::Tasks::Stub::Kill, kill, nothing, kKillTimeout);
+    // A container without a task does not run. Other errors (it has just ended) show in the next
+    // calls.
     if (!is_gone(killed)) {
         tasks::WaitRequest wait;
         wait.set_container_id(id);
         tasks::WaitResponse exit;
         const grpc::Status ended =
-            invoke(connection_, scope_, &tasks::Tasks::Stub::Wait, wait, exit, kDeathPatience);
+            invoke(connection_, scope_, &tasks::Tasks::Stub::Wait, wait, exit, kKillTimeout);
         if (!is_gone(ended)) check(ended, connection_, what);
         tasks::DeleteTaskRequest remove_task;
         remove_task.set_container_id(id);
         tasks::DeleteResponse removed;
         const grpc::Status deleted = invoke(connection_, scope_, &tasks::Tasks::Stub::Delete,
-                                            remove_task, removed, kDeathPatience);
+                                            remove_task, removed, kKillTimeout);
         if (!is_gone(deleted)) check(deleted, connection_, what);
     }
     api::DeleteContainerRequest remove;
     remove.set_id(id);
-    const grpc::Status status = invoke(connection_, scope_, &api::Containers::Stub::Delete, remove,
-                                       nothing, kWritePatience);
+    const grpc::Status status =
+        invoke(connection_, scope_, &api::Containers::Stub::Delete, remove, nothing, kWriteTimeout);
     if (!is_gone(status)) check(status, connection_, "remove the container " + id);
 }
 

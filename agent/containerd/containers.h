@@ -18,7 +18,7 @@ class Containers {
     /// The ids of all containers, running or not.
     std::vector<std::string> list() const;
     /// Kills the container's processes, waits for their end, and removes the container; its
-    /// writable snapshot becomes garbage. One that does not exist is fine.
+    /// writable snapshot becomes garbage. Does nothing if there is no such container.
     /// @throws Error timed_out if a process does not die within 30 seconds; unavailable.
     void remove(const std::string& id) const;
 

@@ -30,7 +30,7 @@ std::optional<api::Info> look_up(const Connection& connection, const Scope& scop
     request.set_digest(digest.str());
     api::InfoResponse response;
     const grpc::Status status =
-        invoke(connection, scope, &api::Content::Stub::Info, request, response, kReadPatience);
+        invoke(connection, scope, &api::Content::Stub::Info, request, response, kReadTimeout);
     if (status.error_code() == grpc::StatusCode::NOT_FOUND) return {};
     check(status, connection, "look up the blob " + digest.str());
     return response.info();
@@ -74,8 +74,8 @@ class BlobSource final : public Source {
     std::size_t used_ = 0;
 };
 
-/// The message that opens an ingest. `expected` must stand here already: it is what lets containerd
-/// find the blob in this namespace, or adopt it from another.
+/// The message that opens an ingest. With `expected` containerd finds the blob in this namespace,
+/// or adopts it from another one.
 api::WriteContentRequest opening(const IngestTarget& target) {
     api::WriteContentRequest request;
     request.set_action(api::STAT);
@@ -112,8 +112,7 @@ std::vector<BlobInfo> Content::list() const {
             try {
                 blobs.push_back(info_from(wire));
             } catch (const Error& error) {
-                // A blob by another algorithm than sha256 is not ours, and must not hide the
-                // others.
+                // A blob with another algorithm than sha256 is not ours. List the others.
                 if (error.code() != Errc::unsupported) throw;
             }
         }
@@ -157,22 +156,13 @@ void Content::remove(const oci::Digest& digest) const {
     request.set_digest(digest.str());
     google::protobuf::Empty response;
     const grpc::Status status =
-        invoke(connection_, scope_, &api::Content::Stub::Delete, request, response, kWritePatience);
+        invoke(connection_, scope_, &api::Content::Stub::Delete, request, response, kWriteTimeout);
     if (status.error_code() == grpc::StatusCode::NOT_FOUND) return;
     check(status, connection_, "delete the blob " + digest.str());
 }
 
 void Content::set_labels(const oci::Digest& digest, const Labels& labels) const {
-    // An update with an empty mask would replace all labels by none.
-    if (labels.empty()) return;
-    api::UpdateRequest request;
-    request.mutable_info()->set_digest(digest.str());
-    labels_to(labels, *request.mutable_info()->mutable_labels());
-    add_label_paths(labels, *request.mutable_update_mask());
-    api::UpdateResponse response;
-    check(
-        invoke(connection_, scope_, &api::Content::Stub::Update, request, response, kWritePatience),
-        connection_, "label the blob " + digest.str());
+    set_blob_labels(connection_, scope_, digest, labels);
 }
 
 std::unique_ptr<BlobWriter> Content::open_writer(const std::string& ref,
@@ -189,24 +179,18 @@ std::unique_ptr<BlobWriter> Content::open_writer(const std::string& ref,
         throw Error(Errc::unavailable,
                     "cannot " + target.what() + ": containerd ended the stream early");
     }
-    const auto offset = static_cast<std::uint64_t>(opened.answer.offset());
+    const auto offset = static_cast<std::uint64_t>(opened.response.offset());
     return std::make_unique<StreamWriter>(std::move(target), std::move(opened.stream), offset);
 }
 
 void Content::abort(const std::string& ref) const {
-    api::AbortRequest request;
-    request.set_ref(ref);
-    google::protobuf::Empty response;
-    const grpc::Status status =
-        invoke(connection_, scope_, &api::Content::Stub::Abort, request, response, kWritePatience);
-    if (status.error_code() == grpc::StatusCode::NOT_FOUND) return;
-    check(status, connection_, "abort the ingest " + ref);
+    abort_ingest(connection_, scope_, ref);
 }
 
 void Content::put(const std::string& ref, const oci::Descriptor& blob, std::string_view bytes,
                   const Labels& labels) const {
     if (bytes.size() > kWriteMessageBytes) {
-        // Over one message: by way of an ordinary writer, from wherever an earlier one has come to.
+        // Larger than one message: an ordinary writer, which resumes an earlier attempt.
         const auto writer = open_writer(ref, blob);
         if (!writer) return set_labels(blob.digest, labels);
         const std::size_t held = std::min<std::size_t>(writer->offset(), bytes.size());
@@ -218,13 +202,13 @@ void Content::put(const std::string& ref, const oci::Descriptor& blob, std::stri
                               .ref = ref,
                               .digest = blob.digest,
                               .size = blob.size};
-    // Offset 0 also discards what an unfinished ingest of this reference may hold.
+    // Offset 0 also discards the bytes of an unfinished ingest of this reference.
     api::WriteContentRequest request = opening(target);
     request.set_action(api::COMMIT);
     request.set_data(bytes.data(), bytes.size());
     labels_to(labels, *request.mutable_labels());
     OpenedStream opened = open_stream(connection_, scope_, request);
-    settle_commit(target, opened.stream ? opened.stream->finish() : opened.status, labels);
+    finish_commit(target, opened.stream ? opened.stream->finish() : opened.status, labels);
 }
 
 std::string ingest_ref(const oci::Descriptor& descriptor) {

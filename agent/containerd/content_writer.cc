@@ -13,24 +13,24 @@ namespace {
 namespace api = ::containerd::services::content::v1;
 
 constexpr std::chrono::milliseconds kLockPoll{200};
-/// Messages under way before an answer is awaited: containerd writes one while the next one
+/// Messages in flight before a response is awaited: containerd writes one while the next one
 /// travels.
 constexpr std::size_t kWindow = 2;
 
-/// Waits before another try to get at an ingest that is locked. containerd says UNAVAILABLE for
-/// that; that it answers here is what tells "locked" from "gone".
+/// Waits before the next attempt to open a locked ingest. containerd reports UNAVAILABLE for it, as
+/// gRPC does if containerd is gone; in that case the call in here fails.
 void wait_for_writer(const Connection& connection, const Scope& scope, const std::string& ref,
-                     const grpc::Status& locked, LockPatience& patience) {
+                     const grpc::Status& locked, LockWait& wait) {
     api::StatusRequest request;
     request.set_ref(ref);
     api::StatusResponse response;
     const grpc::Status status =
-        invoke(connection, scope, &api::Content::Stub::Status, request, response, kReadPatience);
-    // Not found: the other client has just finished, or has only begun.
+        invoke(connection, scope, &api::Content::Stub::Status, request, response, kReadTimeout);
+    // Not found: the other client has just finished, or just started.
     if (status.error_code() != grpc::StatusCode::NOT_FOUND) {
         check(status, connection, "read the state of the ingest " + ref);
     }
-    if (!patience.goes_on(LockPatience::Clock::now(), response.status().offset())) {
+    if (!wait.keeps_waiting(LockWait::Clock::now(), response.status().offset())) {
         throw Error(Errc::conflict,
                     "cannot write the ingest " + ref + " in namespace " + scope.ns +
                         ": another client holds it and has made no progress for a minute (" +
@@ -42,7 +42,7 @@ void wait_for_writer(const Connection& connection, const Scope& scope, const std
 
 }  // namespace
 
-bool LockPatience::goes_on(Clock::time_point now, std::int64_t offset) {
+bool LockWait::keeps_waiting(Clock::time_point now, std::int64_t offset) {
     if (offset != offset_) {
         offset_ = offset;
         since_ = now;
@@ -52,7 +52,7 @@ bool LockPatience::goes_on(Clock::time_point now, std::int64_t offset) {
 
 WriteStream::WriteStream(const Connection& connection, const Scope& scope)
     : call_(connection, scope, std::nullopt),
-      stub_(connection.impl().channel()),
+      stub_(connection.channel().grpc()),
       stream_(stub_.Write(&call_.context())) {}
 
 WriteStream::~WriteStream() {
@@ -80,32 +80,55 @@ grpc::Status WriteStream::finish() {
 
 OpenedStream open_stream(const Connection& connection, const Scope& scope,
                          const api::WriteContentRequest& first) {
-    LockPatience patience(LockPatience::Clock::now());
+    LockWait wait(LockWait::Clock::now());
     for (;;) {
-        OpenedStream opened{
-            .stream = std::make_unique<WriteStream>(connection, scope), .answer = {}, .status = {}};
-        if (opened.stream->send(first) && opened.stream->receive(opened.answer)) return opened;
+        OpenedStream opened{.stream = std::make_unique<WriteStream>(connection, scope),
+                            .response = {},
+                            .status = {}};
+        if (opened.stream->send(first) && opened.stream->receive(opened.response)) return opened;
         opened.status = opened.stream->finish();
         if (opened.status.error_code() != grpc::StatusCode::UNAVAILABLE) {
             opened.stream.reset();
             return opened;
         }
-        wait_for_writer(connection, scope, first.ref(), opened.status, patience);
+        wait_for_writer(connection, scope, first.ref(), opened.status, wait);
     }
 }
 
-void settle_commit(const IngestTarget& target, const grpc::Status& status, const Labels& labels) {
+void set_blob_labels(const Connection& connection, const Scope& scope, const oci::Digest& digest,
+                     const Labels& labels) {
+    // An update with an empty mask would remove all labels.
+    if (labels.empty()) return;
+    api::UpdateRequest request;
+    request.mutable_info()->set_digest(digest.str());
+    labels_to(labels, *request.mutable_info()->mutable_labels());
+    add_label_paths(labels, *request.mutable_update_mask());
+    api::UpdateResponse response;
+    check(invoke(connection, scope, &api::Content::Stub::Update, request, response, kWriteTimeout),
+          connection, "label the blob " + digest.str());
+}
+
+void abort_ingest(const Connection& connection, const Scope& scope, const std::string& ref) {
+    api::AbortRequest request;
+    request.set_ref(ref);
+    google::protobuf::Empty response;
+    const grpc::Status status =
+        invoke(connection, scope, &api::Content::Stub::Abort, request, response, kWriteTimeout);
+    if (status.error_code() == grpc::StatusCode::NOT_FOUND) return;
+    check(status, connection, "abort the ingest " + ref);
+}
+
+void finish_commit(const IngestTarget& target, const grpc::Status& status, const Labels& labels) {
     if (status.ok()) return;
-    const Content content(target.connection, target.scope);
     if (status.error_code() == grpc::StatusCode::ALREADY_EXISTS) {
-        // Whoever was faster has set labels of its own.
-        content.set_labels(target.digest, labels);
+        // The other client has set its own labels.
+        set_blob_labels(target.connection, target.scope, target.digest, labels);
         return;
     }
     Error error = error_of(status, target.connection, target.what());
     if (status.error_code() != grpc::StatusCode::FAILED_PRECONDITION) throw Error(error);
     try {
-        content.abort(target.ref);
+        abort_ingest(target.connection, target.scope, target.ref);
     } catch (const Error& also) {
         error = Error(error.code(), error.message() + " (and " + also.message() + ")");
     }
@@ -119,8 +142,7 @@ StreamWriter::StreamWriter(IngestTarget target, std::unique_ptr<WriteStream> str
 }
 
 void StreamWriter::write(std::span<const std::byte> bytes) {
-    // containerd would find out only at the commit, with its disk full of what someone keeps
-    // sending.
+    // containerd would notice only at the commit, after its disk was filled.
     if (position_ > target_.size || bytes.size() > target_.size - position_) {
         throw Error(Errc::corrupt, "cannot " + target_.what() + ": it is longer than the " +
                                        std::to_string(target_.size) + " bytes that were declared");
@@ -131,8 +153,8 @@ void StreamWriter::write(std::span<const std::byte> bytes) {
         request_.set_data(part.data(), part.size());
         if (!stream_->send(request_)) throw_broken();
         position_ += part.size();
-        unanswered_.push(position_);
-        if (unanswered_.size() >= kWindow) receive_answer();
+        unacknowledged_.push(position_);
+        if (unacknowledged_.size() >= kWindow) receive_response();
         bytes = bytes.subspan(part.size());
     }
 }
@@ -145,25 +167,25 @@ void StreamWriter::commit(const Labels& labels) {
     request.set_expected(target_.digest.str());
     labels_to(labels, *request.mutable_labels());
     const bool sent = stream_->send(request);
-    while (sent && !unanswered_.empty()) receive_answer();
-    api::WriteContentResponse answer;
-    const bool committed = sent && stream_->receive(answer) && answer.action() == api::COMMIT;
+    while (sent && !unacknowledged_.empty()) receive_response();
+    api::WriteContentResponse response;
+    const bool committed = sent && stream_->receive(response) && response.action() == api::COMMIT;
     const grpc::Status status = stream_->finish();
-    settle_commit(target_, status, labels);
+    finish_commit(target_, status, labels);
     if (status.ok() && !committed) {
         throw Error(Errc::unavailable,
                     "cannot " + target_.what() + ": containerd ended the stream early");
     }
 }
 
-void StreamWriter::receive_answer() {
-    api::WriteContentResponse answer;
-    if (!stream_->receive(answer)) throw_broken();
-    const std::uint64_t expected = unanswered_.front();
-    unanswered_.pop();
-    if (static_cast<std::uint64_t>(answer.offset()) != expected) {
+void StreamWriter::receive_response() {
+    api::WriteContentResponse response;
+    if (!stream_->receive(response)) throw_broken();
+    const std::uint64_t expected = unacknowledged_.front();
+    unacknowledged_.pop();
+    if (static_cast<std::uint64_t>(response.offset()) != expected) {
         throw Error(Errc::conflict, "cannot " + target_.what() + ": the ingest " + target_.ref +
-                                        " is at byte " + std::to_string(answer.offset()) +
+                                        " is at byte " + std::to_string(response.offset()) +
                                         " instead of " + std::to_string(expected));
     }
 }

@@ -7,52 +7,51 @@
 #include <queue>
 #include <string>
 
+#include "agent/containerd/blob_writer.h"
 #include "agent/containerd/call.h"
-#include "agent/containerd/content.h"
+#include "agent/oci/digest.h"
 #include "proto/containerd/content.grpc.pb.h"
 
 namespace prebake::containerd {
 
-/// How much is sent in one message: what containerd's own clients use, far below its limit of 16
-/// MiB.
+/// Data per message: as containerd's own clients send it, far below the limit of 16 MiB.
 inline constexpr std::size_t kWriteMessageBytes = 1 << 20;
 
-/// Decides how long to wait for another client that writes the same ingest: as long as it gets on.
-class LockPatience {
+/// How long to wait for another client that writes the same ingest: as long as it makes progress.
+class LockWait {
   public:
     using Clock = std::chrono::steady_clock;
     static constexpr std::chrono::seconds kLimit{60};
 
-    explicit LockPatience(Clock::time_point now) : since_(now) {}
-    /// `offset` is what the ingest holds now. False when it has not changed for kLimit.
-    bool goes_on(Clock::time_point now, std::int64_t offset);
+    explicit LockWait(Clock::time_point now) : since_(now) {}
+    /// `offset` is the size of the ingest now. False when it has not changed for kLimit.
+    bool keeps_waiting(Clock::time_point now, std::int64_t offset);
 
   private:
     Clock::time_point since_;
     std::int64_t offset_ = 0;
 };
 
-/// One Content.Write stream. Its end by half-close or cancellation leaves the ingest in place.
+/// One Content.Write stream. The ingest stays when the stream is half-closed or cancelled.
 class WriteStream {
   public:
     WriteStream(const Connection& connection, const Scope& scope);
-    /// Half-closes: when this returns, containerd has released the ingest. A stop request cuts it
-    /// short.
+    /// Half-closes and waits until containerd has released the ingest, or a stop is requested.
     ~WriteStream();
     WriteStream(const WriteStream&) = delete;
     WriteStream& operator=(const WriteStream&) = delete;
 
-    /// False when the stream has ended: finish() says how.
+    /// False when the stream has ended; finish() returns its status.
     bool send(const ::containerd::services::content::v1::WriteContentRequest& request);
     bool receive(::containerd::services::content::v1::WriteContentResponse& response);
-    /// Half-closes, discards the answers still to come (containerd repeats its last one) and
-    /// returns how the call ended. Again: the same.
+    /// Half-closes, discards the remaining responses (containerd repeats its last one) and returns
+    /// the status of the call. May be called again.
     grpc::Status finish();
 
   private:
     Call call_;
     ::containerd::services::content::v1::Content::Stub stub_;
-    // Destroyed before the call, as gRPC wants it.
+    // Must be destroyed before the call.
     std::unique_ptr<
         grpc::ClientReaderWriter<::containerd::services::content::v1::WriteContentRequest,
                                  ::containerd::services::content::v1::WriteContentResponse>>
@@ -60,20 +59,20 @@ class WriteStream {
     std::optional<grpc::Status> status_;
 };
 
-/// A stream after its first answer, or how it ended instead.
+/// A stream after its first response, or the status with which it ended instead.
 struct OpenedStream {
     std::unique_ptr<WriteStream> stream;  ///< null: see `status`
-    ::containerd::services::content::v1::WriteContentResponse answer;
+    ::containerd::services::content::v1::WriteContentResponse response;
     grpc::Status status;
 };
 
 /// Sends `first`, which opens the ingest, and waits while another client holds it.
-/// @throws Error conflict when that client stands still for LockPatience::kLimit; unavailable;
+/// @throws Error conflict if that client makes no progress for LockWait::kLimit; unavailable;
 /// cancelled.
 OpenedStream open_stream(const Connection& connection, const Scope& scope,
                          const ::containerd::services::content::v1::WriteContentRequest& first);
 
-/// What is written, and where: for the requests and for error messages.
+/// The blob to write and its ingest, for requests and error messages.
 struct IngestTarget {
     const Connection& connection;
     Scope scope;
@@ -84,10 +83,16 @@ struct IngestTarget {
     std::string what() const { return "store the blob " + digest.str(); }
 };
 
-/// Judges the end of a stream that was to commit: the blob is there with `labels`, or an Error.
-/// Bytes that containerd refuses are aborted, lest the next writer of the reference resume from
-/// them.
-void settle_commit(const IngestTarget& target, const grpc::Status& status, const Labels& labels);
+/// Content::set_labels().
+void set_blob_labels(const Connection& connection, const Scope& scope, const oci::Digest& digest,
+                     const Labels& labels);
+/// Content::abort().
+void abort_ingest(const Connection& connection, const Scope& scope, const std::string& ref);
+
+/// Handles the final status of a stream that sent a commit. When it returns, the blob exists with
+/// `labels`. An ingest whose bytes containerd refuses is aborted, so that no writer resumes from
+/// them. @throws Error corrupt for such bytes, and as error_of().
+void finish_commit(const IngestTarget& target, const grpc::Status& status, const Labels& labels);
 
 /// The BlobWriter that streams through Content.Write.
 class StreamWriter final : public BlobWriter {
@@ -99,14 +104,14 @@ class StreamWriter final : public BlobWriter {
     void commit(const Labels& labels) override;
 
   private:
-    void receive_answer();
+    void receive_response();
     [[noreturn]] void throw_broken();
 
     IngestTarget target_;
     std::unique_ptr<WriteStream> stream_;
     std::uint64_t position_;
-    // The positions that answers still under way must report.
-    std::queue<std::uint64_t> unanswered_;
+    // The positions that the outstanding responses must report.
+    std::queue<std::uint64_t> unacknowledged_;
     ::containerd::services::content::v1::WriteContentRequest request_;
 };
 

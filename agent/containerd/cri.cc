@@ -17,8 +17,8 @@ namespace {
 
 namespace api = ::runtime::v1;
 
-/// CRI kills at once what it stops with a pod; its network plugins may take their time.
-constexpr std::chrono::minutes kPodPatience{2};
+/// CRI kills the containers of a pod at once; its network plugins may take longer.
+constexpr std::chrono::minutes kPodTimeout{2};
 
 /// The string at `path` in `document`; empty if there is none.
 std::string string_at(const boost::json::value& document,
@@ -33,26 +33,23 @@ std::string string_at(const boost::json::value& document,
     return text ? std::string(*text) : std::string();
 }
 
-/// CRI's own configuration, which is JSON of no fixed schema; null if it does not say.
-boost::json::value configuration(const Connection& connection) {
+/// `configuration` has no fixed schema. Null if it is not JSON.
+boost::json::value parsed(std::string_view configuration) {
+    boost::json::error_code error;
+    boost::json::value document = boost::json::parse(configuration, error);
+    return error ? boost::json::value() : document;
+}
+
+/// CRI's configuration; empty if CRI does not report it.
+std::string configuration(const Connection& connection) {
     api::StatusRequest request;
     request.set_verbose(true);
     api::StatusResponse response;
     check(invoke(connection, Scope{}, &api::RuntimeService::Stub::Status, request, response,
-                 kReadPatience),
+                 kReadTimeout),
           connection, "ask CRI for its configuration");
     const auto config = response.info().find("config");
-    if (config == response.info().end()) return {};
-    boost::json::error_code error;
-    boost::json::value document = boost::json::parse(config->second, error);
-    return error ? boost::json::value() : document;
-}
-
-std::string snapshotter_of_config(const boost::json::value& document) {
-    // From 1.7 on a runtime may have its own.
-    const std::string runtime = string_at(document, {"containerd", "defaultRuntimeName"});
-    const std::string own = string_at(document, {"containerd", "runtimes", runtime, "snapshotter"});
-    return own.empty() ? string_at(document, {"containerd", "snapshotter"}) : own;
+    return config == response.info().end() ? std::string() : config->second;
 }
 
 CriImage image_from(const api::Image& wire) {
@@ -64,12 +61,24 @@ CriImage image_from(const api::Image& wire) {
 
 }  // namespace
 
+std::string snapshotter_in(std::string_view configuration) {
+    const boost::json::value document = parsed(configuration);
+    // From 1.7 on a runtime may have its own.
+    const std::string runtime = string_at(document, {"containerd", "defaultRuntimeName"});
+    std::string own = string_at(document, {"containerd", "runtimes", runtime, "snapshotter"});
+    return own.empty() ? string_at(document, {"containerd", "snapshotter"}) : own;
+}
+
+std::string sandbox_image_in(std::string_view configuration) {
+    return string_at(parsed(configuration), {"sandboxImage"});
+}
+
 Cri::Cri(const Connection& connection) : connection_(connection) {}
 
 bool Cri::available() const {
     api::VersionResponse response;
     const grpc::Status status = invoke(connection_, Scope{}, &api::RuntimeService::Stub::Version,
-                                       api::VersionRequest(), response, kReadPatience);
+                                       api::VersionRequest(), response, kReadTimeout);
     if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED) return false;
     check(status, connection_, "ask CRI for its version");
     return true;
@@ -80,7 +89,7 @@ std::optional<CriImage> Cri::image_status(const std::string& image) const {
     request.mutable_image()->set_image(image);
     api::ImageStatusResponse response;
     check(invoke(connection_, Scope{}, &api::ImageService::Stub::ImageStatus, request, response,
-                 kReadPatience),
+                 kReadTimeout),
           connection_, "ask CRI for the image " + image);
     if (!response.has_image()) return {};
     return image_from(response.image());
@@ -89,7 +98,7 @@ std::optional<CriImage> Cri::image_status(const std::string& image) const {
 std::vector<CriImage> Cri::list_images() const {
     api::ListImagesResponse response;
     check(invoke(connection_, Scope{}, &api::ImageService::Stub::ListImages,
-                 api::ListImagesRequest(), response, kReadPatience),
+                 api::ListImagesRequest(), response, kReadTimeout),
           connection_, "ask CRI for its images");
     std::vector<CriImage> images;
     std::transform(response.images().begin(), response.images().end(), std::back_inserter(images),
@@ -100,33 +109,33 @@ std::vector<CriImage> Cri::list_images() const {
 std::size_t Cri::remove_pods() const {
     api::ListPodSandboxResponse pods;
     check(invoke(connection_, Scope{}, &api::RuntimeService::Stub::ListPodSandbox,
-                 api::ListPodSandboxRequest(), pods, kReadPatience),
+                 api::ListPodSandboxRequest(), pods, kReadTimeout),
           connection_, "ask CRI for the pods");
     for (const api::PodSandbox& pod : pods.items()) {
         api::StopPodSandboxRequest stop;
         stop.set_pod_sandbox_id(pod.id());
         api::StopPodSandboxResponse stopped;
         check(invoke(connection_, Scope{}, &api::RuntimeService::Stub::StopPodSandbox, stop,
-                     stopped, kPodPatience),
+                     stopped, kPodTimeout),
               connection_, "stop the pod " + pod.id());
         api::RemovePodSandboxRequest remove;
         remove.set_pod_sandbox_id(pod.id());
         api::RemovePodSandboxResponse removed;
         check(invoke(connection_, Scope{}, &api::RuntimeService::Stub::RemovePodSandbox, remove,
-                     removed, kPodPatience),
+                     removed, kPodTimeout),
               connection_, "remove the pod " + pod.id());
     }
     return static_cast<std::size_t>(pods.items_size());
 }
 
 std::string Cri::snapshotter() const {
-    std::string named = snapshotter_of_config(configuration(connection_));
+    std::string named = snapshotter_in(configuration(connection_));
     if (!named.empty()) return named;
-    // From 2.0 on the configuration of the image side is not in there. The directory where it keeps
-    // its images is that of its snapshotter; of several, the default one comes first.
+    // From 2.0 on the configuration lacks the image plugin's part. CRI keeps images in the
+    // directory of its snapshotter; with several snapshotters, the default one comes first.
     api::ImageFsInfoResponse filesystems;
     check(invoke(connection_, Scope{}, &api::ImageService::Stub::ImageFsInfo,
-                 api::ImageFsInfoRequest(), filesystems, kReadPatience),
+                 api::ImageFsInfoRequest(), filesystems, kReadTimeout),
           connection_, "ask CRI where it keeps images");
     if (filesystems.image_filesystems().empty()) return {};
     const std::string& directory = filesystems.image_filesystems(0).fs_id().mountpoint();
@@ -139,7 +148,7 @@ std::string Cri::snapshotter() const {
 }
 
 std::string Cri::sandbox_image() const {
-    return string_at(configuration(connection_), {"sandboxImage"});
+    return sandbox_image_in(configuration(connection_));
 }
 
 }  // namespace prebake::containerd

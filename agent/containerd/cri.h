@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "agent/containerd/connection.h"
@@ -16,25 +17,29 @@ struct CriImage {
     bool pinned = false;
 };
 
-/// The CRI service (runtime.v1) that the kubelet talks to, if it answers on the same socket.
+/// The snapshotter in CRI's configuration, the JSON of RuntimeService.Status; empty if it has none.
+std::string snapshotter_in(std::string_view configuration);
+/// The sandbox image there; empty if it has none.
+std::string sandbox_image_in(std::string_view configuration);
+
+/// The CRI service (runtime.v1) that the kubelet uses, if it is served on the same socket.
 class Cri {
   public:
     explicit Cri(const Connection& connection);
 
-    /// False when this socket serves no CRI (plugin disabled or failed).
+    /// False if this socket does not serve CRI (the plugin is disabled or failed).
     bool available() const;
-    /// What a pod that names `image` would get; nothing if CRI would pull.
+    /// The image that a pod with `image` would get; nothing if CRI would pull.
     std::optional<CriImage> image_status(const std::string& image) const;
     /// All images as CRI sees them, in one call.
     std::vector<CriImage> list_images() const;
-    /// Stops and removes every pod, which ends its containers and takes back its network. Returns
-    /// how many.
+    /// Stops and removes every pod with its containers and network. Returns their number.
     std::size_t remove_pods() const;
-    /// The snapshotter that CRI unpacks into (RuntimeService.Status, verbose); empty if it does not
-    /// say.
+    /// The snapshotter that CRI unpacks into (RuntimeService.Status, verbose); empty if CRI does
+    /// not report it.
     std::string snapshotter() const;
-    /// The image of the pods' sandboxes ("pause") by CRI's own configuration; empty where it does
-    /// not say (2.0 and later).
+    /// The image of the pods' sandboxes ("pause") in CRI's configuration; empty if CRI does not
+    /// report it (2.0 and later).
     std::string sandbox_image() const;
 
   private:

@@ -12,8 +12,8 @@ namespace {
 
 namespace api = ::containerd::services::diff::v1;
 
-/// Docker's name for a zstd layer is unknown to containerd before 2.0; the OCI name of the same
-/// bytes is known to all. The descriptor of the request need not be that of the manifest.
+/// containerd before 2.0 does not know Docker's media type of a zstd layer; all versions know the
+/// OCI type of the same bytes. The descriptor of the request may differ from the manifest's.
 std::string media_type_for_apply(const std::string& media_type) {
     if (media_type == "application/vnd.docker.image.rootfs.diff.tar.zstd") {
         return "application/vnd.oci.image.layer.v1.tar+zstd";
@@ -44,9 +44,8 @@ oci::Digest Diff::apply(const oci::Descriptor& layer, const std::vector<Mount>& 
         invoke(connection_, scope_, &api::Diff::Stub::Apply, request, response, std::nullopt);
     if (!status.ok()) {
         const Error error = error_of(status, connection_, what);
-        // A layer that cannot be read and a media type that no processor knows come as one code. A
-        // site may have configured processors for types that we do not know, hence the look only
-        // afterwards.
+        // A broken layer and a media type without a processor lead to the same code. The type is
+        // checked only now, because a site may have processors for types that we do not know.
         if (error.code() != Errc::io) throw Error(error);
         if (is_layer(oci::media_kind(layer.media_type)))
             throw Error(Errc::corrupt, error.message());

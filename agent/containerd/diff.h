@@ -13,11 +13,10 @@ class Diff {
   public:
     Diff(const Connection& connection, Scope scope);
 
-    /// Has containerd unpack the stored layer `layer` into `mounts` and sync the file system
-    /// (`sync_fs`, honoured from 1.7.14 on). Returns the diffID that containerd computed; comparing
-    /// it is the caller's duty. @throws Error unsupported for a media type without a processor;
-    /// corrupt for a broken layer; no_space when containerd's disk is full; not_found when the blob
-    /// is missing.
+    /// Makes containerd unpack the stored layer `layer` into `mounts` and sync the file system
+    /// (`sync_fs`, since 1.7.14). Returns the diffID that containerd computed; the caller compares
+    /// it. @throws Error unsupported for a media type without a processor; corrupt for a broken
+    /// layer; no_space if containerd's disk is full; not_found if the blob is missing.
     oci::Digest apply(const oci::Descriptor& layer, const std::vector<Mount>& mounts) const;
 
   private:

@@ -1,135 +1,42 @@
 #include "agent/containerd/events.h"
 
-#include <google/protobuf/any.pb.h>
-
 #include <array>
-#include <cstdint>
 #include <mutex>
 #include <optional>
 #include <random>
+#include <span>
+#include <string>
 #include <string_view>
 #include <thread>
 #include <utility>
 
 #include "agent/base/error.h"
+#include "agent/base/hex.h"
 #include "agent/base/wait.h"
 #include "agent/containerd/call.h"
+#include "agent/containerd/event_decoding.h"
 #include "agent/containerd/read_stream.h"
-#include "agent/containerd/wire.h"
 #include "proto/containerd/event_payloads.pb.h"
 #include "proto/containerd/events.grpc.pb.h"
-#include "proto/containerd/images.pb.h"
 
 namespace prebake::containerd {
 namespace {
 
 namespace api = ::containerd::services::events::v1;
-namespace images = ::containerd::services::images::v1;
 namespace payloads = ::containerd::events;
 
-/// containerd's own are a few kB, but whoever may use the socket may publish under any topic.
-constexpr std::size_t kMaxPayloadBytes = 1 << 20;
-
-/// Of the event of our own by which we know that a subscription is in effect. Until it comes back
-/// it is repeated: only what is published after containerd has taken in the subscription is
-/// delivered.
+/// Topic of our own event that shows that a subscription is active. It is published repeatedly
+/// until it arrives, because containerd delivers only events from after the subscription.
 constexpr const char* kFenceTopic = "/prebake/subscribed/";
 constexpr const char* kFenceNamespace = "prebake";
 constexpr std::chrono::milliseconds kFenceInterval{20};
-constexpr std::chrono::seconds kFencePatience{30};
+constexpr std::chrono::seconds kFenceTimeout{30};
 
-struct Topic {
-    std::string_view name;
-    EventKind kind;
-};
-
-constexpr std::array kTopics{
-    Topic{"/images/create", EventKind::image_created},
-    Topic{"/images/update", EventKind::image_updated},
-    Topic{"/images/delete", EventKind::image_deleted},
-    Topic{"/snapshot/prepare", EventKind::snapshot_prepared},
-    Topic{"/snapshot/commit", EventKind::snapshot_committed},
-    Topic{"/snapshot/remove", EventKind::snapshot_removed},
-    Topic{"/content/delete", EventKind::blob_deleted},
-};
-
-std::optional<EventKind> kind_of(std::string_view topic) {
-    for (const Topic& known : kTopics) {
-        if (known.name == topic) return known.kind;
-    }
-    return {};
-}
-
-/// The message in `any`, if it is one of this type; containerd writes the type's name bare, others
-/// with a prefix that ends in '/'.
-template <typename Payload>
-std::optional<Payload> unpacked(const google::protobuf::Any& any) {
-    const std::string_view url = any.type_url();
-    if (url.substr(url.rfind('/') + 1) != Payload::descriptor()->full_name()) return {};
-    Payload payload;
-    if (any.value().size() > kMaxPayloadBytes || !payload.ParseFromString(any.value())) return {};
-    return payload;
-}
-
-template <typename Payload, typename Fill>
-bool read(const google::protobuf::Any& any, const Fill& fill) {
-    const std::optional<Payload> payload = unpacked<Payload>(any);
-    if (payload) fill(*payload);
-    return payload.has_value();
-}
-
-/// Fills in what the payload says. False when it is not what its topic promises.
-bool read_payload(const google::protobuf::Any& any, Event& event) {
-    const auto fill_image = [&](const auto& payload) {
-        event.object = payload.name();
-        event.labels = labels_from(payload.labels());
-    };
-    const auto fill_snapshot = [&](const auto& payload) {
-        event.object = payload.key();
-        event.snapshotter = payload.snapshotter();
-    };
-    switch (event.kind) {
-        case EventKind::image_created:
-            return read<images::ImageCreate>(any, fill_image);
-        case EventKind::image_updated:
-            return read<images::ImageUpdate>(any, fill_image);
-        case EventKind::image_deleted:
-            return read<images::ImageDelete>(
-                any, [&](const auto& payload) { event.object = payload.name(); });
-        case EventKind::snapshot_prepared:
-            return read<payloads::SnapshotPrepare>(any, [&](const auto& payload) {
-                fill_snapshot(payload);
-                event.parent = payload.parent();
-            });
-        case EventKind::snapshot_committed:
-            return read<payloads::SnapshotCommit>(any, [&](const auto& payload) {
-                fill_snapshot(payload);
-                event.name = payload.name();
-            });
-        case EventKind::snapshot_removed:
-            return read<payloads::SnapshotRemove>(any, fill_snapshot);
-        case EventKind::blob_deleted:
-            return read<payloads::ContentDelete>(
-                any, [&](const auto& payload) { event.object = payload.digest(); });
-    }
-    return false;
-}
-
-std::optional<Event> event_from(const api::Envelope& envelope) {
-    const auto kind = kind_of(envelope.topic());
-    if (!kind) return {};
-    Event event{.kind = *kind, .at = time_from(envelope.timestamp()), .ns = envelope.namespace_()};
-    if (!read_payload(envelope.event(), event) || event.object.empty()) return {};
-    return event;
-}
-
-/// A topic that no other subscriber has: their fences say nothing about our subscription.
+/// A topic of this subscriber only: the fences of others do not show that ours is active.
 std::string unique_fence() {
-    constexpr std::string_view kHex = "0123456789abcdef";
     std::random_device random;
-    std::string topic = kFenceTopic;
-    for (int i = 0; i < 16; ++i) topic += kHex[random() & 15];
-    return topic;
+    const std::array<unsigned, 2> number{random(), random()};
+    return kFenceTopic + to_hex(std::as_bytes(std::span(number)));
 }
 
 api::SubscribeRequest subscription(const std::string& fence) {
@@ -137,15 +44,15 @@ api::SubscribeRequest subscription(const std::string& fence) {
     const auto add = [&](std::string_view topic) {
         request.add_filters("topic==\"" + std::string(topic) + "\"");
     };
-    for (const Topic& topic : kTopics) add(topic.name);
+    for (const std::string_view topic : event_topics()) add(topic);
     add(fence);
     return request;
 }
 
-/// Publishes the fence again and again, on a thread of its own, until it goes away.
+/// Publishes the fence repeatedly, on its own thread, until it is destroyed.
 class FencePublisher {
   public:
-    /// Ends `stream` if it cannot publish, or for too long in vain.
+    /// Cancels `stream` if publishing fails, or if no fence arrives within kFenceTimeout.
     FencePublisher(const Connection& connection, const std::string& fence,
                    ReadStream<api::Events::Stub, api::Envelope>& stream)
         : connection_(connection), stream_(stream) {
@@ -157,7 +64,7 @@ class FencePublisher {
         thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
     }
 
-    /// Why the stream was ended, if it was us.
+    /// Why this object cancelled the stream, if it did.
     std::optional<Error> problem() const {
         const std::scoped_lock lock(mutex_);
         return problem_;
@@ -165,7 +72,7 @@ class FencePublisher {
 
   private:
     void run(const std::stop_token& stop) {
-        const auto deadline = std::chrono::steady_clock::now() + kFencePatience;
+        const auto deadline = std::chrono::steady_clock::now() + kFenceTimeout;
         try {
             while (std::chrono::steady_clock::now() < deadline) {
                 publish();
@@ -173,7 +80,7 @@ class FencePublisher {
             }
             throw Error(Errc::timed_out,
                         "cannot follow containerd's events: containerd delivers none",
-                        "see whether containerd is overloaded");
+                        "check whether containerd is overloaded");
         } catch (const Error& error) {
             if (stop.stop_requested()) return;
             const std::scoped_lock lock(mutex_);
@@ -185,7 +92,7 @@ class FencePublisher {
     void publish() const {
         google::protobuf::Empty nothing;
         check(invoke(connection_, Scope{.ns = kFenceNamespace, .lease = {}},
-                     &api::Events::Stub::Publish, request_, nothing, kFencePatience),
+                     &api::Events::Stub::Publish, request_, nothing, kFenceTimeout),
               connection_, "publish an event to containerd");
     }
 
@@ -204,7 +111,7 @@ class FencePublisher {
                     std::string("cannot ") + what + ": containerd has ended the stream");
     }
     const Error error = error_of(status, connection, what);
-    // What broke off for whatever reason is to be begun anew.
+    // The caller has to subscribe again, whatever the reason.
     if (error.code() == Errc::io) {
         throw Error(Errc::unavailable, error.message(), error.next_step());
     }
@@ -229,7 +136,7 @@ void follow_events(const Connection& connection, const std::function<void()>& on
     }
     on_subscribed();
     while (stream.receive(envelope)) {
-        if (auto event = event_from(envelope)) on_event(*std::move(event));
+        if (auto event = decode_event(envelope)) on_event(*std::move(event));
     }
     throw_end(stream.status(), connection);
 }

@@ -1,8 +1,8 @@
 # prebake_grpc: the library of the containerd client, static or shared as PREBAKE_STATIC says. We talk to
-# unix sockets only, hence gRPC without TLS ("unsecure").
+# unix sockets only: gRPC without TLS ("unsecure").
 #
 # Debian's CMake package of gRPC describes only the shared libraries. pkg-config knows the static closure
-# of Abseil, but not what gRPC takes in privately; that part is listed here.
+# of Abseil, but not the private dependencies of gRPC; they are listed here.
 
 include_guard(GLOBAL)
 include(${PROJECT_SOURCE_DIR}/agent/base/protobuf.cmake)
@@ -14,10 +14,10 @@ target_include_directories(prebake_grpc SYSTEM INTERFACE ${PREBAKE_GRPC_INCLUDE_
 if(PREBAKE_STATIC)
     set(names ${PREBAKE_GRPC_STATIC_LIBRARIES} upb address_sorting cares re2)
     list(REMOVE_DUPLICATES names)
-    # zlib also here: where Protocol Buffers, which need it too, come earlier on the command line, nothing
-    # would bring it in behind gRPC.
+    # zlib also here: Protocol Buffers, which need it too, may come earlier on the command line.
     prebake_archives(grpc_archives ${names} z)
-    # Its file says why. An object, not an archive: what needs it comes last on the command line.
+    # The file has the reason. An object, not an archive: the code that needs it comes last on the command
+    # line.
     add_library(prebake_arc4random OBJECT ${CMAKE_CURRENT_LIST_DIR}/arc4random.cc)
     target_link_libraries(prebake_arc4random PRIVATE prebake_options)
     # A group: the archives of gRPC and Abseil refer to each other in circles.

@@ -12,8 +12,8 @@ namespace {
 
 namespace api = ::containerd::services::images::v1;
 
-/// Between "exists" and "does not exist" of one put(): somebody else creates and removes the name
-/// meanwhile. More often than this in a row is no coincidence.
+/// In one put(): another client may create the name before our Create and remove it before our
+/// Update. More often than this in a row is no coincidence.
 constexpr int kPutAttempts = 5;
 
 Image image_from(const api::Image& wire) {
@@ -33,7 +33,7 @@ std::optional<Image> Images::get(const std::string& name) const {
     request.set_name(name);
     api::GetImageResponse response;
     const grpc::Status status =
-        invoke(connection_, scope_, &api::Images::Stub::Get, request, response, kReadPatience);
+        invoke(connection_, scope_, &api::Images::Stub::Get, request, response, kReadTimeout);
     if (status.error_code() == grpc::StatusCode::NOT_FOUND) return {};
     check(status, connection_, what);
     return in_context("cannot " + what, [&] { return image_from(response.image()); });
@@ -42,15 +42,15 @@ std::optional<Image> Images::get(const std::string& name) const {
 std::vector<Image> Images::list() const {
     api::ListImagesResponse response;
     check(invoke(connection_, scope_, &api::Images::Stub::List, api::ListImagesRequest(), response,
-                 kReadPatience),
+                 kReadTimeout),
           connection_, "list the images of namespace " + scope_.ns);
     std::vector<Image> images;
     for (const api::Image& wire : response.images()) {
         try {
             images.push_back(image_from(wire));
         } catch (const Error& error) {
-            // A record of someone else that points where containerd's own store cannot hold
-            // anything (sha512): it is not ours, and must not hide the others.
+            // A record with a target that containerd's own store cannot hold (sha512) is not ours.
+            // List the others.
             if (error.code() != Errc::unsupported) throw;
         }
     }
@@ -73,14 +73,14 @@ void Images::put(const Image& image) const {
 
     for (int attempt = 0; attempt < kPutAttempts; ++attempt) {
         api::CreateImageResponse created;
-        const grpc::Status status = invoke(connection_, scope_, &api::Images::Stub::Create, create,
-                                           created, kWritePatience);
+        const grpc::Status status =
+            invoke(connection_, scope_, &api::Images::Stub::Create, create, created, kWriteTimeout);
         if (status.error_code() != grpc::StatusCode::ALREADY_EXISTS) {
             return check(status, connection_, what);
         }
         api::UpdateImageResponse updated;
-        const grpc::Status again = invoke(connection_, scope_, &api::Images::Stub::Update, update,
-                                          updated, kWritePatience);
+        const grpc::Status again =
+            invoke(connection_, scope_, &api::Images::Stub::Update, update, updated, kWriteTimeout);
         if (again.error_code() != grpc::StatusCode::NOT_FOUND)
             return check(again, connection_, what);
     }
@@ -90,13 +90,13 @@ void Images::put(const Image& image) const {
 bool Images::set_labels(const std::string& name, const Labels& labels) const {
     api::UpdateImageRequest request;
     request.mutable_image()->set_name(name);
-    // The mask does not name it, so it is not used; but without one containerd 1.7 and 2.x crash.
+    // The mask excludes the target, but without one containerd 1.7 and 2.x crash.
     request.mutable_image()->mutable_target();
     labels_to(labels, *request.mutable_image()->mutable_labels());
     add_label_paths(labels, *request.mutable_update_mask());
     api::UpdateImageResponse response;
     const grpc::Status status =
-        invoke(connection_, scope_, &api::Images::Stub::Update, request, response, kWritePatience);
+        invoke(connection_, scope_, &api::Images::Stub::Update, request, response, kWriteTimeout);
     if (status.error_code() == grpc::StatusCode::NOT_FOUND) return false;
     check(status, connection_, "label the image " + name);
     return true;
@@ -107,7 +107,7 @@ void Images::remove(const std::string& name) const {
     request.set_name(name);
     google::protobuf::Empty response;
     const grpc::Status status =
-        invoke(connection_, scope_, &api::Images::Stub::Delete, request, response, kWritePatience);
+        invoke(connection_, scope_, &api::Images::Stub::Delete, request, response, kWriteTimeout);
     if (status.error_code() == grpc::StatusCode::NOT_FOUND) return;
     check(status, connection_, "remove the image " + name);
 }

@@ -22,13 +22,13 @@ class Images {
 
     std::optional<Image> get(const std::string& name) const;
     std::vector<Image> list() const;
-    /// Creates the image, or points the existing one at the target and sets the given labels (an
-    /// empty value deletes one), leaving labels that others wrote.
+    /// Creates the image, or changes the target and the given labels of an existing one (an empty
+    /// value deletes a label). Other labels stay.
     void put(const Image& image) const;
-    /// Sets the given labels of an existing name (an empty value deletes one), whatever it points
-    /// at. False if there is no such name.
+    /// Sets the given labels of an existing name (an empty value deletes one), whatever its target
+    /// is. False if there is no such name.
     bool set_labels(const std::string& name, const Labels& labels) const;
-    /// A name that does not exist is fine.
+    /// Does nothing if there is no such name.
     void remove(const std::string& name) const;
 
   private:

@@ -11,7 +11,7 @@ std::vector<Plugin> plugins(const Connection& connection) {
     namespace api = ::containerd::services::introspection::v1;
     api::PluginsResponse response;
     check(invoke(connection, Scope{}, &api::Introspection::Stub::Plugins, api::PluginsRequest(),
-                 response, kReadPatience),
+                 response, kReadTimeout),
           connection, "list the plugins of containerd");
     std::vector<Plugin> plugins;
     for (const api::Plugin& wire : response.plugins()) {
@@ -31,7 +31,7 @@ std::string default_snapshotter_of(const Connection& connection, const std::stri
     request.set_name(ns);
     api::GetNamespaceResponse response;
     const grpc::Status status =
-        invoke(connection, Scope{}, &api::Namespaces::Stub::Get, request, response, kReadPatience);
+        invoke(connection, Scope{}, &api::Namespaces::Stub::Get, request, response, kReadTimeout);
     if (status.error_code() == grpc::StatusCode::NOT_FOUND) return {};
     check(status, connection, "read the labels of namespace " + ns);
     const auto& labels = response.namespace_().labels();

@@ -12,7 +12,7 @@ namespace {
 
 namespace api = ::containerd::services::leases::v1;
 
-/// RFC 3339 in UTC. containerd takes a lease with any other form for one that never expires.
+/// RFC 3339 in UTC. In containerd, a lease with a malformed time never expires.
 std::string rfc3339(std::chrono::system_clock::time_point when) {
     const std::time_t seconds = std::chrono::system_clock::to_time_t(when);
     std::tm utc{};
@@ -33,14 +33,14 @@ void Leases::create(const std::string& id, std::chrono::seconds lifetime, Labels
     labels_to(labels, *request.mutable_labels());
     api::CreateResponse response;
     check(invoke(connection_, Scope{.ns = ns_, .lease = {}}, &api::Leases::Stub::Create, request,
-                 response, kWritePatience),
+                 response, kWriteTimeout),
           connection_, "create the lease " + id + " in namespace " + ns_);
 }
 
 std::vector<Lease> Leases::list() const {
     api::ListResponse response;
     check(invoke(connection_, Scope{.ns = ns_, .lease = {}}, &api::Leases::Stub::List,
-                 api::ListRequest(), response, kReadPatience),
+                 api::ListRequest(), response, kReadTimeout),
           connection_, "list the leases of namespace " + ns_);
     std::vector<Lease> leases;
     for (const api::Lease& wire : response.leases()) {
@@ -61,13 +61,12 @@ void Leases::add_snapshot(const std::string& id, const std::string& snapshotter,
     request.mutable_resource()->set_type("snapshots/" + snapshotter);
     google::protobuf::Empty response;
     check(invoke(connection_, Scope{.ns = ns_, .lease = {}}, &api::Leases::Stub::AddResource,
-                 request, response, kWritePatience),
+                 request, response, kWriteTimeout),
           connection_, "put the snapshot " + name + " under the lease " + id);
 }
 
 void Leases::collect_garbage() const {
-    // There is no call for it: deleting a lease and asking to wait for the consequences comes to
-    // the same.
+    // There is no call for it, but deleting a lease with `sync` collects garbage and waits.
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     const std::string id =
         "prebake-collect-" + std::to_string(std::chrono::nanoseconds(now).count());
@@ -82,7 +81,7 @@ void Leases::remove(const std::string& id, Collection collection) const {
     google::protobuf::Empty response;
     const grpc::Status status =
         invoke(connection_, Scope{.ns = ns_, .lease = {}}, &api::Leases::Stub::Delete, request,
-               response, kWritePatience);
+               response, kWriteTimeout);
     if (status.error_code() == grpc::StatusCode::NOT_FOUND) return;
     check(status, connection_, "remove the lease " + id + " from namespace " + ns_);
 }

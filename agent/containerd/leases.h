@@ -18,17 +18,18 @@ class Leases {
   public:
     Leases(const Connection& connection, std::string ns);
 
-    /// Expires by itself after `lifetime` (label containerd.io/gc.expire), should we never come
-    /// back. An existing `id` is an Error conflict.
+    /// The lease expires after `lifetime` (label containerd.io/gc.expire), in case it is never
+    /// removed. @throws Error conflict if `id` exists.
     void create(const std::string& id, std::chrono::seconds lifetime, Labels labels) const;
     std::vector<Lease> list() const;
-    /// One that does not exist is fine. What only this lease kept is collected soon after.
+    /// Does nothing if there is no such lease. Objects that only this lease protected are collected
+    /// soon after.
     void remove(const std::string& id) const;
 
     /// Puts an existing snapshot under a lease.
     void add_snapshot(const std::string& id, const std::string& snapshotter,
                       const std::string& name) const;
-    /// Has containerd collect its garbage now, and waits for the end of it.
+    /// Makes containerd collect its garbage now, and waits for the end.
     void collect_garbage() const;
 
   private:

@@ -11,7 +11,7 @@
 
 namespace prebake::containerd {
 
-/// A call that answers with a stream of `Message`. Ended early, it is cancelled.
+/// A call that returns a stream of `Message`. The destructor cancels it if it has not ended.
 template <typename Stub, typename Message>
 class ReadStream {
   public:
@@ -24,7 +24,7 @@ class ReadStream {
         : connection_(connection),
           what_(std::move(what)),
           call_(connection, scope, std::nullopt),
-          stub_(connection.impl().channel()),
+          stub_(connection.channel().grpc()),
           stream_((stub_.*method)(&call_.context(), request)) {}
     ~ReadStream() {
         if (status_) return;
@@ -34,22 +34,22 @@ class ReadStream {
     ReadStream(const ReadStream&) = delete;
     ReadStream& operator=(const ReadStream&) = delete;
 
-    /// False at the end of the stream. @throws Error when it cannot be continued.
+    /// False at the end of the stream. @throws Error if the stream fails.
     bool next(Message& message) {
         if (receive(message)) return true;
         check(*status_, connection_, what_);
         return false;
     }
-    /// The same for those who judge the end themselves: status() says how it came.
+    /// The same for callers that handle the status themselves; status() returns it.
     bool receive(Message& message) {
         if (status_) return false;
         if (stream_->Read(&message)) return true;
         status_ = stream_->Finish();
         return false;
     }
-    /// Of a stream that has ended.
+    /// The status of a stream that has ended.
     const grpc::Status& status() const { return *status_; }
-    /// Ends the stream, from any thread.
+    /// Cancels the stream. Thread-safe.
     void cancel() { call_.context().TryCancel(); }
 
   private:

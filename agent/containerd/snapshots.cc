@@ -18,8 +18,7 @@ namespace {
 
 namespace api = ::containerd::services::snapshots::v1;
 
-/// check(), which moreover knows that containerd answers INVALID_ARGUMENT for a snapshotter that it
-/// lacks.
+/// check(), but containerd's INVALID_ARGUMENT for an unknown snapshotter becomes not_found.
 void check_call(const grpc::Status& status, const Connection& connection,
                 const std::string& snapshotter, const std::string& what) {
     if (status.error_code() == grpc::StatusCode::INVALID_ARGUMENT) {
@@ -38,9 +37,9 @@ void check_call(const grpc::Status& status, const Connection& connection,
     check(status, connection, what);
 }
 
-/// A containerd that was killed in the middle of this call leaves a directory that it does not
-/// know. The next call meets it, fails, and removes it.
-bool is_in_the_way(const grpc::Status& status) {
+/// If containerd is killed during Prepare, an unknown directory remains. The next call fails
+/// because of it, and removes it.
+bool is_leftover_directory(const grpc::Status& status) {
     return status.error_code() == grpc::StatusCode::UNKNOWN &&
            status.error_message().find("file exists") != std::string::npos;
 }
@@ -87,7 +86,7 @@ std::optional<SnapshotInfo> Snapshots::stat(const std::string& name) const {
     request.set_key(name);
     api::StatSnapshotResponse response;
     const grpc::Status status =
-        invoke(connection_, scope_, &api::Snapshots::Stub::Stat, request, response, kReadPatience);
+        invoke(connection_, scope_, &api::Snapshots::Stub::Stat, request, response, kReadTimeout);
     if (status.error_code() == grpc::StatusCode::NOT_FOUND) return {};
     check_call(status, connection_, snapshotter_, "read the snapshot " + name);
     return info_from(response.info());
@@ -104,15 +103,15 @@ std::optional<std::vector<Mount>> Snapshots::prepare(const std::string& key,
     api::PrepareSnapshotResponse response;
     const auto ask = [&] {
         return invoke(connection_, scope_, &api::Snapshots::Stub::Prepare, request, response,
-                      kWritePatience);
+                      kWriteTimeout);
     };
     grpc::Status status = ask();
-    if (is_in_the_way(status)) status = ask();
+    if (is_leftover_directory(status)) status = ask();
     if (status.error_code() == grpc::StatusCode::ALREADY_EXISTS) {
-        // One code for two facts: the target exists, or the key does.
+        // One code for two cases: the target exists, or the key does.
         const auto target = labels.find(kSnapshotRefLabel);
         if (target != labels.end() && stat(target->second)) {
-            // containerd leases what it creates, not what it finds.
+            // containerd adds to the lease what it creates, but not what it finds.
             if (!scope_.lease.empty()) {
                 Leases(connection_, scope_.ns)
                     .add_snapshot(scope_.lease, snapshotter_, target->second);
@@ -140,7 +139,7 @@ CommitOutcome Snapshots::commit(const std::string& name, const std::string& key,
     labels_to(labels, *request.mutable_labels());
     google::protobuf::Empty response;
     const grpc::Status status = invoke(connection_, scope_, &api::Snapshots::Stub::Commit, request,
-                                       response, kWritePatience);
+                                       response, kWriteTimeout);
     if (status.error_code() == grpc::StatusCode::ALREADY_EXISTS)
         return CommitOutcome::already_there;
     check_call(status, connection_, snapshotter_, "commit the snapshot " + name);
@@ -153,7 +152,7 @@ void Snapshots::remove(const std::string& key) const {
     request.set_key(key);
     google::protobuf::Empty response;
     const grpc::Status status = invoke(connection_, scope_, &api::Snapshots::Stub::Remove, request,
-                                       response, kWritePatience);
+                                       response, kWriteTimeout);
     if (status.error_code() == grpc::StatusCode::NOT_FOUND) return;
     check_call(status, connection_, snapshotter_, "remove the snapshot " + key);
 }
@@ -164,7 +163,7 @@ SnapshotUsage Snapshots::usage(const std::string& name) const {
     request.set_key(name);
     api::UsageResponse response;
     check_call(
-        invoke(connection_, scope_, &api::Snapshots::Stub::Usage, request, response, kReadPatience),
+        invoke(connection_, scope_, &api::Snapshots::Stub::Usage, request, response, kReadTimeout),
         connection_, snapshotter_, "measure the snapshot " + name);
     return SnapshotUsage{.bytes = static_cast<std::uint64_t>(response.size()),
                          .inodes = static_cast<std::uint64_t>(response.inodes())};

@@ -11,10 +11,10 @@
 
 namespace prebake::containerd {
 
-/// On a snapshot that is being made: the name that it will be committed under.
+/// Label of an active snapshot: the name under which it will be committed.
 inline constexpr const char* kSnapshotRefLabel = "containerd.io/snapshot.ref";
 
-/// containerd.types.Mount: how to mount a snapshot. Only containerd interprets it here.
+/// containerd.types.Mount: how to mount a snapshot. We pass it back to containerd.
 struct Mount {
     std::string type;
     std::string source;
@@ -22,8 +22,8 @@ struct Mount {
     std::vector<std::string> options;
 };
 
-/// containerd.services.snapshots.v1.Kind. Only an active one can have been prepared for a
-/// container: a view is there to look at an image.
+/// containerd.services.snapshots.v1.Kind. Containers use active snapshots; views are for reading an
+/// image.
 enum class SnapshotKind { unknown, view, active, committed };
 
 struct SnapshotInfo {
@@ -46,22 +46,23 @@ class Snapshots {
   public:
     Snapshots(const Connection& connection, Scope scope, std::string snapshotter);
 
-    /// All snapshots of the namespace, containers' too. @throws Error not_found for an unknown
-    /// snapshotter.
+    /// All snapshots of the namespace, including those of containers. @throws Error not_found for
+    /// an unknown snapshotter.
     std::vector<SnapshotInfo> list() const;
     std::optional<SnapshotInfo> stat(const std::string& name) const;
-    /// Makes the active snapshot `key` upon `parent` (empty: none). Nothing when the label
-    /// containerd.io/snapshot.ref names a snapshot that exists already: the layer is done, and that
-    /// snapshot is now under the scope's lease too. @throws Error conflict if `key` itself exists;
-    /// not_found for a missing parent or an unknown snapshotter.
+    /// Creates the active snapshot `key` on `parent` (empty: none). Nothing if the label
+    /// containerd.io/snapshot.ref names a snapshot that exists: the layer is unpacked already, and
+    /// its snapshot is now under the scope's lease too. @throws Error conflict if `key` itself
+    /// exists; not_found for a missing parent or an unknown snapshotter.
     std::optional<std::vector<Mount>> prepare(const std::string& key, const std::string& parent,
                                               const Labels& labels) const;
     /// Turns the active `key` into the committed `name`; `labels` are its final ones.
     CommitOutcome commit(const std::string& name, const std::string& key,
                          const Labels& labels) const;
-    /// One that does not exist is fine. @throws Error failed_precondition if it has children.
+    /// Does nothing if there is no such snapshot. @throws Error failed_precondition if it has
+    /// children.
     void remove(const std::string& key) const;
-    /// Of this snapshot alone, without its parents. @throws Error not_found.
+    /// The usage of this snapshot without its parents. @throws Error not_found.
     SnapshotUsage usage(const std::string& name) const;
 
     const std::string& snapshotter() const { return snapshotter_; }

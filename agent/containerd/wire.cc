@@ -21,7 +21,7 @@ void add_label_paths(const Labels& labels, google::protobuf::FieldMask& mask) {
 
 std::chrono::system_clock::time_point time_from(const google::protobuf::Timestamp& wire) {
     using Clock = std::chrono::system_clock;
-    // Years 1 to 9999 are well-formed, and half of them overflow nanoseconds in 64 bits.
+    // Time stamps have years 1 to 9999; half of them overflow nanoseconds in 64 bits.
     constexpr std::int64_t kMaxSeconds =
         std::chrono::duration_cast<std::chrono::seconds>(Clock::duration::max()).count() - 1;
     const auto seconds = std::clamp<std::int64_t>(wire.seconds(), -kMaxSeconds, kMaxSeconds);
@@ -34,8 +34,7 @@ oci::Digest digest_from(const std::string& wire) {
         return oci::Digest::parse(wire);
     } catch (const Error& error) {
         const Errc code = error.code() == Errc::unsupported ? Errc::unsupported : Errc::corrupt;
-        throw Error(code,
-                    "containerd answers with a digest that we cannot use: " + error.message());
+        throw Error(code, "containerd returns an unusable digest: " + error.message());
     }
 }
 

@@ -1,11 +1,10 @@
-// Content.Write: how blobs come into the store.
+// Content.Write: storing blobs.
 
 #include <chrono>
 #include <future>
 #include <limits>
 
 #include "agent/containerd/content.h"
-#include "agent/containerd/content_writer.h"
 #include "tests/system/containerd_client/daemon_under_test.h"
 
 namespace prebake::containerd {
@@ -56,7 +55,7 @@ TEST_CASE("a blob of any size is stored and read back") {
     }
 }
 
-TEST_CASE("what containerd has acknowledged of an unfinished blob is there for the next writer") {
+TEST_CASE("the next writer resumes after the acknowledged bytes") {
     const std::string bytes = unique_bytes(6 * kMiB);
     const auto blob = blob_of(bytes);
     TestNamespace ns;
@@ -90,7 +89,7 @@ TEST_CASE("what containerd has acknowledged of an unfinished blob is there for t
     CHECK(content.info(blob.digest));
 }
 
-TEST_CASE("an ingest for another size starts anew") {
+TEST_CASE("an ingest for another size starts again at 0") {
     const TestNamespace ns;
     const Content content(ns.connection(), ns.scope());
     const std::string first = unique_bytes(100);
@@ -101,7 +100,7 @@ TEST_CASE("an ingest for another size starts anew") {
     CHECK(writer->offset() == 0);
 }
 
-TEST_CASE("wrong bytes are refused and not resumed from") {
+TEST_CASE("wrong bytes are refused and not resumed") {
     const std::string bytes = unique_bytes(2 * kMiB);
     auto blob = blob_of(bytes);
     std::string sent = bytes;
@@ -142,7 +141,7 @@ TEST_CASE("more bytes than declared are refused before they are sent") {
     error_from(Errc::corrupt, [&] { writer->write(bytes_of(bytes).subspan(60)); });
 }
 
-TEST_CASE("a blob of another namespace is adopted without its bytes, and gets labels of its own") {
+TEST_CASE("a blob of another namespace is adopted without its bytes, with its own labels") {
     const std::string bytes = unique_bytes(3 * kMiB);
     const auto blob = blob_of(bytes);
     const TestNamespace first;
@@ -164,7 +163,7 @@ TEST_CASE("a blob of another namespace is adopted without its bytes, and gets la
     CHECK(content.read_all(blob.digest, bytes.size()) == bytes);
 }
 
-TEST_CASE("a blob that someone else commits meanwhile is success, and gets the labels") {
+TEST_CASE("a commit by another client is success, and gets our labels") {
     const std::string bytes = unique_bytes(1000);
     const auto blob = blob_of(bytes);
     const TestNamespace ns;
@@ -177,7 +176,7 @@ TEST_CASE("a blob that someone else commits meanwhile is success, and gets the l
     CHECK(content.info(blob.digest)->labels == Labels{{"and", "slower"}, {"by", "faster"}});
 }
 
-TEST_CASE("a reference that another client writes is waited for") {
+TEST_CASE("a reference is opened when the other client has finished") {
     const std::string bytes = unique_bytes(1000);
     const auto blob = blob_of(bytes);
     const TestNamespace ns;
@@ -204,36 +203,10 @@ TEST_CASE("a reference that another client writes is waited for") {
         REQUIRE(writer);
         CHECK(writer->offset() == 600);
     }
-    SUBCASE("until we are told to stop") {
+    SUBCASE("until a stop is requested") {
         stop.request_stop();
         REQUIRE(waiter.wait_for(std::chrono::minutes(2)) == std::future_status::ready);
         error_from(Errc::cancelled, [&] { waiter.get(); });
-    }
-}
-
-TEST_CASE("a locked reference is waited for as long as its writer gets on") {
-    struct Row {
-        const char* name;
-        std::int64_t offset;
-        int second;
-        bool goes_on;
-    };
-    // One story, in order.
-    const Row story[] = {
-        {"just begun", 0, 0, true},
-        {"nothing yet", 0, 59, true},
-        {"the first bytes, at the last moment", 1, 59, true},
-        {"no more for a while", 1, 118, true},
-        {"begun anew: also progress", 0, 119, true},
-        {"nearly a minute", 0, 178, true},
-        {"a minute", 0, 179, false},
-    };
-    const auto begin = LockPatience::Clock::now();
-    LockPatience patience(begin);
-    for (const Row& row : story) {
-        CAPTURE(row.name);
-        CHECK(patience.goes_on(begin + std::chrono::seconds(row.second), row.offset) ==
-              row.goes_on);
     }
 }
 
@@ -246,12 +219,12 @@ TEST_CASE("put") {
         const std::string bytes = unique_bytes(size);
         const auto blob = blob_of(bytes);
 
-        // Other bytes are refused, and none of them kept.
+        // Other bytes are refused, and none of them is kept.
         error_from(Errc::corrupt, [&] { content.put("put", blob, unique_bytes(size), {}); });
         CHECK_FALSE(content.info(blob.digest));
         CHECK(content.open_writer("put", blob)->offset() == 0);
 
-        // It goes over an unfinished ingest.
+        // It replaces an unfinished ingest.
         content.open_writer("put", blob)->write(bytes_of(bytes).first(size / 2));
         content.put("put", blob, bytes, {{"a", "1"}});
         CHECK(content.read_all(blob.digest, size) == bytes);
@@ -262,14 +235,14 @@ TEST_CASE("put") {
     }
 }
 
-TEST_CASE("abort drops an ingest, and does not mind that there is none") {
+TEST_CASE("abort removes an ingest, and succeeds if there is none") {
     const std::string bytes = unique_bytes(1000);
     const TestNamespace ns;
     const Content content(ns.connection(), ns.scope());
-    content.abort("never begun");
-    content.open_writer("begun", blob_of(bytes))->write(bytes_of(bytes));
-    content.abort("begun");
-    CHECK(content.open_writer("begun", blob_of(bytes))->offset() == 0);
+    content.abort("never opened");
+    content.open_writer("opened", blob_of(bytes))->write(bytes_of(bytes));
+    content.abort("opened");
+    CHECK(content.open_writer("opened", blob_of(bytes))->offset() == 0);
 }
 
 TEST_CASE("a lease that does not exist") {

@@ -1,4 +1,4 @@
-// Containers that run, have ended, or never began: removed with their tasks.
+// Removal of containers that run, have ended, or never started.
 
 #include <algorithm>
 #include <filesystem>
@@ -38,13 +38,13 @@ bool has(const std::vector<std::string>& all, const std::string& one) {
     return std::find(all.begin(), all.end(), one) != all.end();
 }
 
-TEST_CASE("containers are ended and removed, whatever state they are in") {
+TEST_CASE("containers are killed and removed in every state") {
     const TestNamespace space;
     const std::string& ns = space.scope().ns;
     const Rootfs rootfs;
     ctr(ns,
         {"run", "--detach", "--rootfs", rootfs.path(), "running", "/bin/busybox", "sleep", "600"});
-    // A shell without a signal handler of its own is what process 1 of a namespace usually is.
+    // Process 1 of a namespace is usually a shell without signal handlers.
     ctr(ns, {"run", "--detach", "--rootfs", rootfs.path(), "ended", "/bin/busybox", "true"});
     ctr(ns, {"container", "create", "--rootfs", rootfs.path(), "never-begun", "/bin/busybox"});
 
@@ -60,7 +60,7 @@ TEST_CASE("containers are ended and removed, whatever state they are in") {
     CHECK_NOTHROW(containers.remove("running"));
 }
 
-TEST_CASE("without pods there is nothing to remove") {
+TEST_CASE("remove_pods() without pods removes nothing") {
     const Connection connection(socket_under_test(), {});
     CHECK(Cri(connection).remove_pods() == 0);
 }

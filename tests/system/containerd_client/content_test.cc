@@ -1,4 +1,4 @@
-// containerd.services.content.v1 apart from writing.
+// containerd.services.content.v1, except Write.
 
 #include <algorithm>
 #include <vector>
@@ -14,7 +14,7 @@ using test::error_from;
 using test::TestNamespace;
 using test::unique_bytes;
 
-TEST_CASE("a blob that is not there") {
+TEST_CASE("a blob that does not exist") {
     const TestNamespace ns;
     const Content content(ns.connection(), ns.scope());
     const auto digest = blob_of(unique_bytes(10)).digest;
@@ -23,7 +23,7 @@ TEST_CASE("a blob that is not there") {
     error_from(Errc::not_found, [&] { content.set_labels(digest, {{"a", "b"}}); });
 }
 
-TEST_CASE("list gives the blobs of this namespace and of no other") {
+TEST_CASE("list() returns the blobs of this namespace only") {
     const TestNamespace other;
     const std::string elsewhere = unique_bytes(10);
     Content(other.connection(), other.scope()).put("x", blob_of(elsewhere), elsewhere, {});
@@ -47,7 +47,7 @@ TEST_CASE("list gives the blobs of this namespace and of no other") {
     CHECK(found == expected);
 }
 
-TEST_CASE("a blob has the time at which it came into its namespace") {
+TEST_CASE("a blob has the time of its commit in its namespace") {
     const TestNamespace ns;
     const Content content(ns.connection(), ns.scope());
     const std::string bytes = unique_bytes(10);
@@ -62,7 +62,7 @@ TEST_CASE("a blob has the time at which it came into its namespace") {
     CHECK(all[0].created_at == info->created_at);
 }
 
-TEST_CASE("a source fills the buffer until the end, and may be dropped before it") {
+TEST_CASE("a source fills the buffer until the end, and may be destroyed before it") {
     const std::string bytes = unique_bytes((5 << 20) + 17);
     const TestNamespace ns;
     const Content content(ns.connection(), ns.scope());
@@ -84,7 +84,7 @@ TEST_CASE("a source fills the buffer until the end, and may be dropped before it
     }
 }
 
-TEST_CASE("read_all holds to its limit") {
+TEST_CASE("read_all() has a limit") {
     const std::string bytes = unique_bytes(1000);
     const TestNamespace ns;
     const Content content(ns.connection(), ns.scope());
@@ -93,7 +93,7 @@ TEST_CASE("read_all holds to its limit") {
     error_from(Errc::too_large, [&] { content.read_all(blob_of(bytes).digest, 999); });
 }
 
-TEST_CASE("set_labels touches the given labels only") {
+TEST_CASE("set_labels() changes the given labels only") {
     struct Row {
         const char* name;
         Labels set;
@@ -117,7 +117,7 @@ TEST_CASE("set_labels touches the given labels only") {
     }
 }
 
-TEST_CASE("ingests are called as CRI, ctr and Docker call them") {
+TEST_CASE("ingests have the names that CRI, ctr and Docker use") {
     struct Row {
         const char* media_type;
         const char* prefix;

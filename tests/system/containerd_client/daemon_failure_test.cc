@@ -27,7 +27,7 @@ using test::unique_bytes;
 
 constexpr std::size_t kMiB = 1 << 20;
 
-TEST_CASE("a client outlives a crash of the daemon, and resumes") {
+TEST_CASE("a client survives a crash of the daemon, and resumes") {
     PrivateContainerd daemon;
     const TestNamespace ns(daemon.socket());
     const Content content(ns.connection(), ns.scope());
@@ -43,7 +43,7 @@ TEST_CASE("a client outlives a crash of the daemon, and resumes") {
             writer->commit({});
         });
         CHECK(message.find(daemon.socket()) != std::string::npos);
-        // The writer stays broken, and says so again.
+        // The writer stays broken.
         error_from(Errc::unavailable, [&] { writer->commit({}); });
     }
     error_from(Errc::unavailable, [&] { content.info(blob.digest); });
@@ -65,9 +65,9 @@ TEST_CASE("a stop ends a call to a hanging daemon at once") {
     const auto blob = blob_of(bytes);
     Content(ns.connection(), ns.scope()).put("there", blob, bytes, {});
 
-    // A connection that has transferred nothing yet. On a used one containerd grants so much credit
-    // that a frozen daemon's socket fills up, and gRPC ends no call whose bytes are stuck in a
-    // socket. A daemon that hangs in its disk goes on reading its socket.
+    // A new connection. On a used one containerd's flow control allows so many bytes that the
+    // socket of a frozen daemon fills up, and gRPC does not end a call whose bytes are in a full
+    // socket. A daemon that waits for its disk still reads its socket.
     std::stop_source stop;
     const Connection connection(daemon.socket(), stop.get_token());
     const Content content(connection, ns.scope());
@@ -85,13 +85,13 @@ TEST_CASE("a stop ends a call to a hanging daemon at once") {
     }
     SUBCASE("a source") {
         source = content.read(blob.digest);
-        // Some of the bytes are on their way already.
+        // Some of the bytes have been sent already.
         call = [&] {
             std::vector<std::byte> buffer(bytes.size());
             source->read(buffer);
         };
     }
-    SUBCASE("an unpacking") {
+    SUBCASE("unpacking") {
         connection.version();
         call = [&] { Diff(connection, ns.scope()).apply(blob, {}); };
     }
@@ -107,7 +107,7 @@ TEST_CASE("a stop ends a call to a hanging daemon at once") {
     error_from(Errc::cancelled, [&] { running.get(); });
 }
 
-TEST_CASE("a full disk is told from broken bytes") {
+TEST_CASE("a full disk is distinguished from wrong bytes") {
     const PrivateContainerd daemon(24 * kMiB);
     const TestNamespace ns(daemon.socket());
     const Content content(ns.connection(), ns.scope());
@@ -122,7 +122,7 @@ TEST_CASE("a full disk is told from broken bytes") {
         CHECK(message.find("free disk space") != std::string::npos);
     }
     SUBCASE("while a layer is unpacked") {
-        // Small as it is stored, large when it is unpacked.
+        // Small in the store, large when unpacked.
         const std::string layer_bytes = tar_of(std::string(32 * kMiB, 'x'), ARCHIVE_FILTER_GZIP);
         const auto layer = blob_of(layer_bytes, "application/vnd.oci.image.layer.v1.tar+gzip");
         content.put("layer", layer, layer_bytes, {});

@@ -38,11 +38,11 @@ TestNamespace::TestNamespace(const std::string& socket)
 
 TestNamespace::~TestNamespace() {
     try {
-        // By a connection of its own: the test may have stopped the other one.
+        // On a separate connection: the test may have stopped the other one.
         const containerd::Connection connection(socket_, {});
         containerd::Leases(connection, scope_.ns).remove(scope_.lease);
     } catch (const Error&) {
-        // The test may have ended the daemon, too.
+        // The test may also have stopped the daemon.
     }
 }
 

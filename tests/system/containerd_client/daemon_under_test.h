@@ -15,11 +15,11 @@
 
 namespace prebake::test {
 
-/// The value of PREBAKE_TEST_CONTAINERD_SOCKET. @throws std::runtime_error if unset: a test that
-/// ran against nothing must not pass.
+/// The value of PREBAKE_TEST_CONTAINERD_SOCKET. @throws std::runtime_error if unset: a test without
+/// a daemon must not pass.
 std::string socket_under_test();
 
-/// A namespace of its own in a daemon, with a lease that is removed at the end.
+/// A new namespace in a daemon, with a lease that is removed at the end.
 class TestNamespace {
   public:
     explicit TestNamespace(const std::string& socket = socket_under_test());

@@ -1,4 +1,4 @@
-// Following what happens in containerd.
+// The events of containerd.
 
 #include <chrono>
 #include <condition_variable>
@@ -30,7 +30,7 @@ using test::unique_bytes;
 
 constexpr std::chrono::seconds kPatience{20};
 
-/// Follows the events of one namespace on a thread of its own.
+/// Follows the events of one namespace on its own thread.
 class Follower {
   public:
     Follower(const std::string& socket, std::string ns)
@@ -66,7 +66,7 @@ class Follower {
         return events_.empty();
     }
     void request_stop() { stop_.request_stop(); }
-    /// How it ended.
+    /// The error that ended it.
     void join() {
         REQUIRE(end_.wait_for(kPatience) == std::future_status::ready);
         end_.get();
@@ -92,7 +92,7 @@ class Follower {
     std::future<void> end_;
 };
 
-/// Any client of containerd may publish what it likes.
+/// Every client of containerd may publish anything.
 void publish(const TestNamespace& ns, const std::string& topic, const std::string& type,
              const std::string& payload) {
     namespace api = ::containerd::services::events::v1;
@@ -102,12 +102,12 @@ void publish(const TestNamespace& ns, const std::string& topic, const std::strin
     request.mutable_event()->set_value(payload);
     google::protobuf::Empty nothing;
     check(invoke(ns.connection(), ns.scope(), &api::Events::Stub::Publish, request, nothing,
-                 kReadPatience),
+                 kReadTimeout),
           ns.connection(), "publish");
 }
 
 TEST_CASE("events come in order, from the first one after the subscription on") {
-    // Which event is the first is luck unless the subscription is known to be in effect.
+    // The first event is predictable only if the subscription is known to be active.
     for (int round = 0; round < 5; ++round) {
         CAPTURE(round);
         const TestNamespace ns;
@@ -137,13 +137,13 @@ TEST_CASE("events come in order, from the first one after the subscription on") 
         CHECK(follower.next(EventKind::snapshot_committed, "bottom key").name == "bottom");
         const Event prepared = follower.next(EventKind::snapshot_prepared, "child");
         CHECK(prepared.parent == "bottom");
-        // 1.6 does not say it.
+        // 1.6 does not report it.
         CHECK((prepared.snapshotter.empty() || prepared.snapshotter == "overlayfs"));
         follower.next(EventKind::snapshot_removed, "child");
     }
 }
 
-TEST_CASE("a deleted blob is told") {
+TEST_CASE("a deleted blob is an event") {
     const TestNamespace ns;
     const Content content(ns.connection(), ns.scope());
     const std::string bytes = unique_bytes(100);
@@ -153,7 +153,7 @@ TEST_CASE("a deleted blob is told") {
     follower.next(EventKind::blob_deleted, blob_of(bytes).digest.str());
 }
 
-TEST_CASE("what is no event of containerd is passed over") {
+TEST_CASE("other events are skipped") {
     const TestNamespace ns;
     Follower follower(socket_under_test(), ns.scope().ns);
     ::containerd::events::SnapshotRemove payload;
@@ -187,7 +187,7 @@ TEST_CASE("what is no event of containerd is passed over") {
     CHECK(follower.is_empty());
 }
 
-TEST_CASE("following ends when it is told to, and when containerd dies") {
+TEST_CASE("following ends after a stop request, and when containerd dies") {
     PrivateContainerd daemon;
     Follower follower(daemon.socket(), "nobody");
     SUBCASE("a stop") {
@@ -198,7 +198,7 @@ TEST_CASE("following ends when it is told to, and when containerd dies") {
         daemon.kill();
         const auto message = error_from(Errc::unavailable, [&] { follower.join(); });
         CHECK(message.find("containerd's events") != std::string::npos);
-        // Nobody is there to subscribe with.
+        // There is no daemon to subscribe to.
         const Connection connection(daemon.socket(), {});
         error_from(Errc::unavailable, [&] {
             follow_events(
@@ -213,7 +213,7 @@ TEST_CASE("following ends when it is told to, and when containerd dies") {
     }
 }
 
-TEST_CASE("a stop while a frozen daemon is subscribed to") {
+TEST_CASE("a stop request while subscribing to a frozen daemon") {
     PrivateContainerd daemon;
     std::stop_source stop;
     const Connection connection(daemon.socket(), stop.get_token());

@@ -63,7 +63,7 @@ TEST_CASE("the version, by path and by address") {
     CHECK(by_address.address() == socket_under_test());
 }
 
-TEST_CASE("a containerd that does not answer is told by its socket") {
+TEST_CASE("errors name the socket of a containerd that does not answer") {
     LoneSocket lone;
     SUBCASE("no socket") {
         const auto message = error_from(
@@ -86,7 +86,7 @@ TEST_CASE("a containerd that does not answer is told by its socket") {
         REQUIRE(::seteuid(0) == 0);
         CHECK(message.find("run as root") != std::string::npos);
     }
-    SUBCASE("a listener that says nothing, and a stop") {
+    SUBCASE("a listener that sends nothing, and a stop request") {
         lone.listen();
         std::stop_source stop;
         const Connection connection(lone.path(), stop.get_token());
@@ -96,14 +96,14 @@ TEST_CASE("a containerd that does not answer is told by its socket") {
         REQUIRE(call.wait_for(std::chrono::minutes(2)) == std::future_status::ready);
         error_from(Errc::cancelled, [&] { call.get(); });
     }
-    SUBCASE("an address that is none") {
+    SUBCASE("an invalid address") {
         error_from(Errc::usage, [] { Connection("tcp://localhost:1", {}); });
         error_from(Errc::usage, [] { Connection("", {}); });
         error_from(Errc::usage, [] { Connection("/" + std::string(108, 'x'), {}); });
     }
 }
 
-TEST_CASE("a stop requested before a call ends it") {
+TEST_CASE("a stop request ends the next call") {
     TestNamespace ns;
     ns.request_stop();
     error_from(Errc::cancelled, [&] { ns.connection().version(); });
@@ -144,7 +144,7 @@ TEST_CASE("namespace names") {
     }
 }
 
-TEST_CASE("put creates an image, and of an existing one changes only what it names") {
+TEST_CASE("put() creates an image, or changes the named fields of an existing one") {
     struct Row {
         const char* name;
         Labels put;
@@ -176,7 +176,7 @@ TEST_CASE("put creates an image, and of an existing one changes only what it nam
     }
 }
 
-TEST_CASE("labels are set whatever the image points at, and create no image") {
+TEST_CASE("set_labels() works with every target, and creates no image") {
     const TestNamespace ns;
     const Images images(ns.connection(), ns.scope());
     CHECK_FALSE(images.set_labels("example.org/a:1", {{"own", "1"}}));
@@ -208,7 +208,7 @@ TEST_CASE("images are listed by namespace, and removed") {
     CHECK(images.list().empty());
 }
 
-TEST_CASE("leases expire, are unique, and may be gone already") {
+TEST_CASE("leases expire, are unique, and may be removed already") {
     const TestNamespace ns;
     const Leases leases(ns.connection(), ns.scope().ns);
     leases.create("bake", std::chrono::hours(24), {{"prebake/test", "yes"}});
@@ -218,7 +218,7 @@ TEST_CASE("leases expire, are unique, and may be gone already") {
         std::find_if(all.begin(), all.end(), [](const Lease& lease) { return lease.id == "bake"; });
     REQUIRE(bake != all.end());
     CHECK(bake->labels.at("prebake/test") == "yes");
-    // RFC 3339: containerd takes any other form for "never".
+    // RFC 3339: in containerd, any other form means "never".
     const std::string& expires = bake->labels.at("containerd.io/gc.expire");
     std::tm when{};
     const char* end = ::strptime(expires.c_str(), "%Y-%m-%dT%H:%M:%SZ", &when);
@@ -232,7 +232,7 @@ TEST_CASE("leases expire, are unique, and may be gone already") {
     CHECK(leases.list().size() == 1);
 }
 
-TEST_CASE("plugins say where they live and why they failed") {
+TEST_CASE("plugins have their directory and the reason why they failed") {
     const Connection connection(socket_under_test(), {});
     const auto all = plugins(connection);
     const auto overlayfs = std::find_if(all.begin(), all.end(), [](const Plugin& plugin) {
@@ -266,13 +266,13 @@ TEST_CASE("CRI answers on the same socket") {
     REQUIRE(cri.available());
     CHECK(cri.snapshotter() == "overlayfs");
     CHECK_FALSE(cri.image_status("example.org/prebake-test/none:1"));
-    // 2.0 and later do not say it.
+    // 2.0 and later do not report it.
     const std::string pause = cri.sandbox_image();
     const bool is_old = connection.version().version.find("1.") < 2;
     CHECK((pause.find("pause") != std::string::npos) == is_old);
 }
 
-TEST_CASE("CRI lists what containerd has in its namespace") {
+TEST_CASE("CRI lists the images of its namespace") {
     const Connection connection(socket_under_test(), {});
     const Scope scope{.ns = "k8s.io", .lease = {}};
     const Cri cri(connection);
@@ -297,7 +297,7 @@ TEST_CASE("CRI lists what containerd has in its namespace") {
         }
         return {};
     };
-    // CRI learns of images by events.
+    // CRI learns about images from events.
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(2);
     std::optional<CriImage> found = listed();
     while (!found && std::chrono::steady_clock::now() < deadline) found = listed();

@@ -61,7 +61,7 @@ PrivateContainerd::PrivateContainerd(std::size_t disk_bytes)
             fail("cannot mount a tmpfs");
         mounted_ = true;
     }
-    // Without what reaches outside of the directory.
+    // Without plugins that work outside the directory.
     std::ofstream(directory_ / "config.toml")
         << "version = 2\n"
         << "root = '" << root.string() << "'\n"

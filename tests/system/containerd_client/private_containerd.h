@@ -9,10 +9,10 @@
 namespace prebake::test {
 
 /// A containerd for one test, in a temporary directory, run from the executable of the daemon under
-/// test. It may be killed, frozen and started again; it dies with this process.
+/// test. It can be killed, frozen and restarted; it dies with this process.
 class PrivateContainerd {
   public:
-    /// With `disk_bytes` its root lies on a tmpfs of that size.
+    /// With `disk_bytes` its root is on a tmpfs of that size.
     explicit PrivateContainerd(std::size_t disk_bytes = 0);
     ~PrivateContainerd();
     PrivateContainerd(const PrivateContainerd&) = delete;
@@ -21,7 +21,7 @@ class PrivateContainerd {
     std::string socket() const { return directory_ / "containerd.sock"; }
     /// Returns when it answers.
     void start();
-    /// As a crash does it.
+    /// SIGKILL.
     void kill();
     void freeze();
     void thaw();

@@ -1,4 +1,4 @@
-// A recorded image is made whole again from what is on the disk.
+// A recorded image is repaired from content on the disk.
 
 #include "agent/bake/restore.h"
 
@@ -36,14 +36,14 @@ class NoEvents final : public EventSink {
     void on_event(const Event& /*event*/) override {}
 };
 
-/// Drops everything of a namespace that only its lease keeps.
+/// Removes the objects of a namespace that only its lease protects.
 void forget_leased(const TestNamespace& ns) {
     const Leases leases(ns.connection(), ns.scope().ns);
     leases.remove(ns.scope().lease);
     leases.collect_garbage();
 }
 
-/// An image that the record places in `ns`, and nothing of it there yet.
+/// An image that is recorded in `ns`, where nothing of it exists yet.
 struct Recorded {
     TestNamespace ns;
     TestImage image = test_image();
@@ -55,7 +55,7 @@ struct Recorded {
         std::string pattern = std::filesystem::temp_directory_path() / "prebake-restore.XXXXXX";
         REQUIRE(::mkdtemp(pattern.data()));
         state_dir = pattern;
-        // The record is made where the image is: in a namespace that forgets it again.
+        // The record is made in the namespace of the image, which is then removed.
         const TestNamespace elsewhere;
         store(elsewhere.connection(), elsewhere.scope(), image);
         entry = store::describe_stored(elsewhere.connection(), elsewhere.scope().ns,
@@ -120,7 +120,7 @@ TEST_CASE("an image is unpacked into another snapshotter than it was baked for")
     CHECK(at.findings() > 0);
 }
 
-TEST_CASE("a name that points at another image by now stays as it is") {
+TEST_CASE("a name that now points at another image is not changed") {
     Recorded at;
     store(at.ns.connection(), at.ns.scope(), at.image);
     const TestImage newer = test_image();
@@ -143,19 +143,19 @@ TEST_CASE("layers that are not on the disk") {
     const std::string layer = at.image.layer.digest.str();
     at.content().remove(at.image.layer.digest);
     at.images().remove(kAlias);
-    SUBCASE("are not asked for when they were not to be kept") {
+    SUBCASE("are not needed if the bake did not keep them") {
         at.placement().set_layers_kept(false);
         CHECK(at.restore_now() == Restoration::restored);
         CHECK(at.images().get(kAlias));
     }
-    SUBCASE("are told, after the names were mended") {
+    SUBCASE("are reported after the names are repaired") {
         const auto message = error_from(Errc::not_found, [&] { at.restore_now(); });
         CHECK(message.find("layer " + layer + " of " + kName + " is not on this disk") !=
               std::string::npos);
         CHECK(message.find("prebake bake") != std::string::npos);
         CHECK(at.images().get(kAlias));
     }
-    SUBCASE("cannot be unpacked anew") {
+    SUBCASE("cannot be unpacked again") {
         at.placement().set_layers_kept(false);
         const auto message = error_from(Errc::not_found, [&] {
             at.restore_now({{at.ns.scope().ns, "native"}});
@@ -166,7 +166,7 @@ TEST_CASE("layers that are not on the disk") {
     }
 }
 
-TEST_CASE("what restore refuses") {
+TEST_CASE("errors of restore") {
     Recorded at;
     SUBCASE("nothing is there") {
         const auto message = error_from(Errc::not_found, [&] { at.restore_now(); });

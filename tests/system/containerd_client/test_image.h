@@ -15,11 +15,11 @@ struct TestImage {
     oci::Descriptor layer;
     oci::Descriptor config;
     oci::Descriptor manifest;
-    oci::Digest diff_id;  ///< also the chain ID: there is but one layer
+    oci::Digest diff_id;  ///< also the chain ID, because there is one layer
 };
 TestImage test_image();
 
-/// Puts its blobs into the content store, without labels: the scope's lease keeps them.
+/// Stores its blobs without labels; the scope's lease protects them.
 void store(const containerd::Connection& connection, const containerd::Scope& scope,
            const TestImage& image);
 

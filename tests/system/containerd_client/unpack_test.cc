@@ -1,4 +1,4 @@
-// Snapshots and Diff.Apply: how a stored layer becomes a snapshot.
+// Snapshots and Diff.Apply: from a stored layer to a snapshot.
 
 #include <archive.h>
 
@@ -75,7 +75,7 @@ TEST_CASE("a layer of each kind is unpacked and its diffID returned") {
     }
 }
 
-TEST_CASE("prepare tells a layer that is done from a key that is taken") {
+TEST_CASE("prepare() distinguishes an existing layer from an existing key") {
     const Unpacking at;
     at.prepared("first");
     CHECK(at.snapshots.commit("done", "first", {}) == CommitOutcome::committed);
@@ -135,7 +135,7 @@ TEST_CASE("snapshots are listed by namespace and snapshotter") {
     error_from(Errc::not_found, [&] { Snapshots(at.connection(), at.scope(), "nosuch").list(); });
 }
 
-TEST_CASE("what snapshots refuse") {
+TEST_CASE("errors of snapshots") {
     const Unpacking at;
     error_from(Errc::not_found, [&] { at.snapshots.prepare("key", "no parent", {}); });
     error_from(Errc::not_found, [&] { at.snapshots.commit("name", "no key", {}); });
