@@ -1,6 +1,6 @@
 #pragma once
 
-/// Character classes of ASCII, whatever the locale says (`<cctype>` asks it).
+/// Character classes of ASCII, independent of the locale (unlike `<cctype>`).
 namespace prebake {
 
 constexpr bool is_digit(char c) {
@@ -27,7 +27,7 @@ constexpr bool is_hex(char c) {
 constexpr bool is_white_space(char c) {
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
-/// What shows on a line: '!' to '~', and the space.
+/// '!' to '~', and the space.
 constexpr bool is_printable(char c) {
     return c >= ' ' && c <= '~';
 }

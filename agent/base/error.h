@@ -13,16 +13,16 @@ enum class Errc {
     not_found,          ///< the named thing does not exist
     unauthenticated,    ///< credentials are missing or refused
     permission_denied,  ///< the caller is known and not allowed
-    rate_limited,       ///< the other side asks to come back later
-    unavailable,        ///< the other side cannot be reached or broke off
+    rate_limited,       ///< the other side asks to retry later
+    unavailable,        ///< the other side cannot be reached, or closed the connection
     timed_out,          ///< the other side did not answer in time
     corrupt,            ///< bytes do not match their digest, size or format
     unsupported,        ///< well-formed, but something that prebake or the other side cannot do
     too_large,          ///< over a limit of ours
-    conflict,           ///< two statements contradict each other, or someone else holds the object
-    failed_precondition,  ///< the other side refuses in its present state
+    conflict,           ///< two statements contradict each other, or another process has the object
+    failed_precondition,  ///< the other side cannot do it in its present state
     no_space,             ///< the disk is full, or clearly too small
-    cancelled,            ///< we were told to stop
+    cancelled,            ///< a stop was requested
     io,                   ///< the operating system refused a file or process operation
     internal,             ///< a defect of prebake
 };
@@ -30,7 +30,7 @@ enum class Errc {
 /// The stable lower_snake name, as reports and JSON documents show it.
 std::string_view to_string(Errc code);
 
-/// True if the same attempt may succeed later without anybody changing anything.
+/// True if the same attempt may succeed later without any change.
 bool is_retryable(Errc code);
 
 /// The only exception type that prebake throws. Its texts are made printable(): parts of them come
@@ -46,7 +46,7 @@ class Error : public std::runtime_error {
     /// What the operator can do about it; may be empty.
     const std::string& next_step() const { return next_step_; }
 
-    /// The same error seen from one level up: `context` names the object that was worked on.
+    /// The same error with `context`, the object of the work, in front of the message.
     [[nodiscard]] Error within(std::string_view context) const;
 
   private:
@@ -55,7 +55,7 @@ class Error : public std::runtime_error {
     std::string next_step_;
 };
 
-/// Runs `work`; an Error that leaves it carries `context` in front.
+/// Runs `work`, and adds `context` in front of an Error that it throws.
 template <typename Work>
 decltype(auto) in_context(std::string_view context, Work&& work) {
     try {

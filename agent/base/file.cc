@@ -126,7 +126,7 @@ void write_file_durably(const std::filesystem::path& path, std::string_view cont
     const std::filesystem::path parent = path.has_parent_path() ? path.parent_path() : ".";
     make_directories(parent);
     TemporaryFile temporary(path);
-    // mkostemp creates 0600 whatever the umask: the wider mode comes when the contents are
+    // mkostemp creates 0600 whatever the umask. The wider mode is set when the contents are
     // complete.
     write_all(temporary.fd(), contents, path);
     if (::fchmod(temporary.fd(), mode) != 0) throw errno_error("cannot set the mode of", path);

@@ -43,18 +43,17 @@ std::string read_descriptor(int fd, const std::filesystem::path& name, std::size
 
 /// Replaces `path` by `contents` so that a crash at any moment leaves either the old or the new
 /// file, whole: temporary name in the same directory, fsync, rename, fsync of the directory.
-/// Missing parent directories are made (0755).
+/// Missing parent directories are created (0755).
 /// @throws Error no_space, permission_denied, io; the old file is then untouched.
 void write_file_durably(const std::filesystem::path& path, std::string_view contents, mode_t mode);
 
-/// Writes back everything of the file system that holds `path` (syncfs(2)). Returns false where
-/// `path` is not visible to this process, for example when containerd runs in another mount
-/// namespace.
+/// Writes back everything of the file system of `path` (syncfs(2)). Returns false if this process
+/// cannot see `path`, for example because containerd runs in another mount namespace.
 /// @throws Error no_space, io if the write-back failed.
 bool sync_file_system(const std::filesystem::path& path);
 
 struct DiskSpace {
-    std::uint64_t available_bytes;  ///< for a process with our privileges
+    std::uint64_t available_bytes;  ///< to a process with our privileges
     std::uint64_t device;           ///< st_dev: equal for two paths on one file system
 };
 
@@ -62,7 +61,7 @@ struct DiskSpace {
 DiskSpace disk_space(const std::filesystem::path& path);
 
 /// An exclusive advisory lock (flock(2)) on a file, held for the life of the object; the kernel
-/// drops it when the process dies, however it dies.
+/// releases it when the process ends.
 class FileLock {
   public:
     /// @throws Error conflict if another process holds it; otherwise as write_file_durably().

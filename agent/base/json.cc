@@ -27,7 +27,7 @@ void from_json(std::string_view json, google::protobuf::Message& message, const 
     const auto status = google::protobuf::util::JsonStringToMessage(
         google::protobuf::StringPiece(json.data(), json.size()), &message, options);
     if (!status.ok()) {
-        // What protobuf says spans lines, to point at the place in one.
+        // protobuf's message has several lines: the others show the place in the text.
         const std::string reason(status.message());
         throw Error(Errc::corrupt,
                     origin + " is not a " + message.GetTypeName() + ": " +

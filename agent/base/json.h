@@ -19,12 +19,12 @@ std::string to_json(const google::protobuf::Message& message, JsonForm form);
 void from_json(std::string_view json, google::protobuf::Message& message, const std::string& origin,
                const std::string& next_step);
 
-/// What a document says it is, its "schema"; empty if that cannot be made out. Reads the whole
-/// document as a tree: for those that from_json() refuses, or that must be known before.
+/// The "schema" of a document; empty if there is none. Parses the whole document: for documents
+/// that from_json() refuses, or whose schema must be known before.
 std::string schema_in(std::string_view json);
 
-/// @throws Error unsupported if `schema` is one of a later version of ours ("prebake.v2.Claim",
-/// "prebake.v10.Ownership"): another version's fields need not be of our types.
+/// @throws Error unsupported if `schema` is from a later version of prebake ("prebake.v2.Claim",
+/// "prebake.v10.Ownership"), whose fields may have other types.
 void refuse_later_schema(std::string_view schema, const std::string& origin,
                          const std::string& next_step);
 

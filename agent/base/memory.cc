@@ -10,12 +10,13 @@
 namespace prebake {
 namespace {
 
-/// The main program comes first, and is all that is of interest: half of it runs at the start only.
+/// The main program is the first object, and the only one to release: half of it runs only at the
+/// start.
 int release_code(dl_phdr_info* object, std::size_t, void*) {
     const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
     for (int i = 0; i < object->dlpi_phnum; ++i) {
         const ElfW(Phdr)& segment = object->dlpi_phdr[i];
-        // Never what may have been written to: relocated data would be lost.
+        // Not segments that may have been written to: relocated data would be lost.
         const bool is_code = (segment.p_flags & PF_X) != 0 && (segment.p_flags & PF_W) == 0;
         if (segment.p_type != PT_LOAD || !is_code) continue;
         const std::uintptr_t begin = (object->dlpi_addr + segment.p_vaddr) / page * page;

@@ -2,9 +2,9 @@
 
 namespace prebake {
 
-/// Gives back to the system what a process that goes on for months does not need any more after its
-/// start, or after a large piece of work: freed heap, and code that will not run again. (Resident
-/// pages of the executable that are needed again come back from the page cache.)
+/// Returns memory to the system that a long-running process does not need after its start, or after
+/// a large task: freed heap, and code that will not run again. (Pages of the executable that are
+/// needed again are read from the page cache.)
 void give_back_memory();
 
 }  // namespace prebake

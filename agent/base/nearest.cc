@@ -24,7 +24,7 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 std::string nearest(std::string_view word, const std::vector<std::string>& known) {
     std::string best;
-    std::size_t least = word.size() / 3 + 2;  // further away is no typing error any more
+    std::size_t least = word.size() / 3 + 2;  // more differences are not a typing error
     for (const std::string& candidate : known) {
         const std::size_t distance = edit_distance(word, candidate);
         if (distance >= least) continue;

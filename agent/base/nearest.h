@@ -6,7 +6,7 @@
 
 namespace prebake {
 
-/// The one of `known` that `word` was probably meant to be; empty if none is near.
+/// The word in `known` that `word` is probably a typing error of; empty if none is near.
 std::string nearest(std::string_view word, const std::vector<std::string>& known);
 
 }  // namespace prebake

@@ -5,7 +5,7 @@
 
 namespace prebake {
 
-/// An Error as reports and files tell it.
+/// An Error as reports and files contain it.
 v1::Problem problem_of(const Error& error);
 
 }  // namespace prebake

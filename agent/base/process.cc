@@ -31,7 +31,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kGraceAfterTerm{2'000};
 
-/// What a program is started with: posix_spawn(3) wants C arrays and calls to free things.
+/// The arguments of posix_spawn(3), which have to be freed.
 class SpawnSetup {
   public:
     explicit SpawnSetup(int output) {
@@ -40,8 +40,8 @@ class SpawnSetup {
         posix_spawn_file_actions_adddup2(&actions_, output, STDOUT_FILENO);
         posix_spawn_file_actions_adddup2(&actions_, output, STDERR_FILENO);
         posix_spawnattr_init(&attributes_);
-        // Our own threads may block signals and ignore SIGPIPE; a program must start without
-        // either.
+        // Our threads may block signals and ignore SIGPIPE; a program must start with the
+        // defaults.
         sigset_t none;
         sigemptyset(&none);
         posix_spawnattr_setsigmask(&attributes_, &none);
@@ -91,8 +91,7 @@ std::vector<char*> as_c_array(std::vector<std::string>& strings) {
     return pointers;
 }
 
-/// A running child and its process group. Ended and reaped at the end of its life, whatever
-/// happens.
+/// A running child and its process group. The destructor kills and reaps it.
 class Child {
   public:
     Child(const Command& command, int output) {
@@ -121,7 +120,7 @@ class Child {
     int exit_fd() const { return exit_.get(); }
     void signal_group(int signal) const { kill(-pid_, signal); }
 
-    /// Waits for a child that has ended. As a shell tells it.
+    /// Reaps a child that has ended. The status is as in a shell.
     int status() {
         int status = 0;
         while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
@@ -154,7 +153,7 @@ Pipe make_pipe() {
     return pipe;
 }
 
-/// Reads what is there. False at the end of the stream.
+/// Reads without waiting. False at the end of the stream.
 bool drain(int fd, std::string& output, std::size_t limit) {
     std::array<char, 4096> buffer;
     while (true) {
@@ -166,7 +165,7 @@ bool drain(int fd, std::string& output, std::size_t limit) {
     }
 }
 
-/// Why a child is being ended before its time.
+/// Why a child is killed.
 enum class Interruption { none, timed_out, cancelled };
 
 class Watch {
@@ -178,7 +177,7 @@ class Watch {
           wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
           on_stop_(stop, [this] { eventfd_write(wake_.get(), 1); }) {}
 
-    /// Returns when the child has ended, by itself or because its time was up.
+    /// Returns when the child has ended, by itself or because of the deadline or a stop.
     Interruption wait(const Child& child, int output, std::string& text) {
         bool is_open = true;
         while (true) {
@@ -224,7 +223,7 @@ class Watch {
 
 std::string last_line(std::string_view text) {
     const std::size_t end = text.find_last_not_of(" \t\r\n");
-    if (end == std::string_view::npos) return "it said nothing";
+    if (end == std::string_view::npos) return "it printed nothing";
     text = text.substr(0, end + 1);
     const std::size_t start = text.rfind('\n');
     return std::string(start == std::string_view::npos ? text : text.substr(start + 1));
@@ -243,7 +242,7 @@ CommandResult run_command(const Command& command, const std::stop_token& stop) {
         case Interruption::timed_out:
             throw Error(Errc::timed_out, program + " did not end within " +
                                              std::to_string(command.time_limit.count()) +
-                                             " ms and was ended");
+                                             " ms and was killed");
         case Interruption::cancelled:
             throw Error(Errc::cancelled, program + " was interrupted");
         case Interruption::none:

@@ -13,28 +13,28 @@ namespace prebake {
 struct Command {
     std::vector<std::string>
         arguments;  ///< the first one is the program: a path, or found in $PATH
-    /// Added to our own environment, where they replace what is there.
+    /// Added to our own environment; they replace variables of the same name.
     std::vector<std::pair<std::string, std::string>> environment = {};
     std::chrono::milliseconds time_limit{60'000};
-    std::size_t output_limit = 64UL << 10;  ///< bytes; what comes after is read and dropped
+    std::size_t output_limit = 64UL << 10;  ///< bytes; the rest is read and dropped
 };
 
 struct CommandResult {
-    int status = 0;      ///< exit status; 128 + n if signal n ended it, as a shell shows it
-    std::string output;  ///< standard output and standard error, in the order of their coming
+    int status = 0;      ///< exit status; 128 + n if signal n killed it, as in a shell
+    std::string output;  ///< standard output and standard error, in order
 };
 
-/// Runs a program to its end, standard input being /dev/null, in a process group of its own. When
-/// its time is up, or a stop is requested, the whole group gets SIGTERM, and SIGKILL two seconds
-/// later. A process that it left behind in the background does not make us wait.
+/// Runs a program to its end, with /dev/null as standard input, in its own process group. After the
+/// time limit, or when a stop is requested, the whole group gets SIGTERM, and SIGKILL two seconds
+/// later. Does not wait for background processes that the program leaves behind.
 /// @throws Error not_found (no such program), permission_denied, timed_out, cancelled, io.
 CommandResult run_command(const Command& command, const std::stop_token& stop);
 
 /// True if a program of that name is in $PATH, or is there if it is a path.
 bool is_program(const std::string& name);
 
-/// run_command() for a program that is to succeed.
-/// @throws Error failed_precondition with the last line of its output if it did not.
+/// run_command() for a program that must succeed.
+/// @throws Error failed_precondition with the last line of its output if it fails.
 std::string run_or_throw(const Command& command, const std::stop_token& stop);
 
 }  // namespace prebake

@@ -11,10 +11,9 @@ namespace prebake {
 class Source {
   public:
     virtual ~Source() = default;
-    /// Fills `buffer` from its start, waiting for bytes as long as needed. Returns how many bytes
-    /// were written into it; fewer than `buffer.size()` only at the end of the stream, 0 at the
-    /// very end.
-    /// @throws Error when the stream cannot be continued.
+    /// Fills `buffer` from its start, and waits for bytes as long as needed. Returns the number of
+    /// bytes written into it: fewer than `buffer.size()` only at the end of the stream, then 0.
+    /// @throws Error if the stream fails.
     virtual std::size_t read(std::span<std::byte> buffer) = 0;
 };
 

@@ -11,8 +11,8 @@
 
 namespace prebake {
 
-/// A fixed number of threads that run tasks in the order of submission. The destructor finishes the
-/// tasks that run, drops those that wait (their futures report broken_promise) and joins.
+/// A fixed number of threads that run tasks in the order of submission. The destructor waits for
+/// the running tasks and drops the waiting ones (their futures report broken_promise).
 class WorkerPool {
   public:
     explicit WorkerPool(std::size_t threads);
@@ -20,7 +20,7 @@ class WorkerPool {
     WorkerPool(const WorkerPool&) = delete;
     WorkerPool& operator=(const WorkerPool&) = delete;
 
-    /// What `task` throws arrives at the future.
+    /// The future gets the exception that `task` throws.
     std::future<void> submit(std::function<void()> task);
 
   private:
@@ -33,7 +33,7 @@ class WorkerPool {
 };
 
 /// Calls work(0) … work(count - 1), at most `width` at a time, and returns when all are done.
-/// `work` must not throw: what can fail for one item reports it in that item's result.
+/// `work` must not throw: it puts the error for an item into that item's result.
 void for_each_parallel(std::size_t count, std::size_t width,
                        const std::function<void(std::size_t)>& work);
 

@@ -22,7 +22,7 @@ class Digest {
 
     /// @throws Error usage if malformed, unsupported for a registered algorithm other than sha256.
     static Digest parse(std::string_view text);
-    /// What parse() returns; nothing where it throws.
+    /// The result of parse(); nothing if it would throw.
     static std::optional<Digest> try_parse(std::string_view text) noexcept;
     /// The sha256 of `bytes`.
     static Digest of(std::string_view bytes);

@@ -6,24 +6,23 @@
 namespace prebake::oci {
 namespace {
 
-/// Enough for every real index; a hostile one must not fill the terminal.
+/// Enough for every real index; a hostile one must not flood the terminal.
 constexpr std::size_t kMaxNamedPlatforms = 40;
 
-/// BuildKit marks what is no image, an SBOM or a provenance statement, both ways.
+/// BuildKit marks children that are not images (SBOMs, provenance) in both ways.
 bool is_attestation(const Descriptor& child) {
     if (child.platform && child.platform->os == "unknown") return true;
     const auto type = child.annotations.find("vnd.docker.reference.type");
     return type != child.annotations.end() && type->second == "attestation-manifest";
 }
 
-/// A child that says nothing about its platform may be an image; anything but an image or a nested
-/// index (a signature, say) is not.
+/// A child without a platform may be an image, but other types (a signature, for example) are not.
 bool is_possible_image(const Descriptor& child) {
     const MediaKind kind = media_kind(child.media_type);
     return kind == MediaKind::manifest || kind == MediaKind::index;
 }
 
-/// Platforms come from the registry: shown plainly if they look like one, quoted otherwise.
+/// Platforms come from the registry: quoted unless they are plain text.
 std::string shown(const Platform& platform) {
     const std::string text = platform.str();
     const bool is_plain = text.size() <= 64 && std::all_of(text.begin(), text.end(), [](char c) {

@@ -13,22 +13,22 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::size_t kMaxJsonDepth = 32;
-/// "[0,0,0,..." takes two bytes in the document and 24 in memory: past this a document is refused.
-/// The largest real manifests and configs need a tenth of it.
+/// "[0,0,0,..." needs two bytes per element in the document and 24 in memory: larger documents are
+/// refused. The largest real manifests and configs need a tenth of it.
 constexpr std::size_t kMaxJsonMemory = 48UL << 20;
 constexpr std::size_t kMaxMediaTypeLength = 255;
 /// Of one descriptor. Real ones have a dozen.
 constexpr std::size_t kMaxAnnotations = 256;
-/// 256 TiB: no blob is as large, and the sum over a whole manifest cannot overflow.
+/// 256 TiB: no blob is as large, and the sum of a manifest's blobs cannot overflow.
 constexpr std::uint64_t kMaxBlobBytes = 1ULL << 48;
 
 [[noreturn]] void corrupt(const std::string& message) {
-    throw Error(Errc::corrupt, message, "the image is defective where it was built or is stored");
+    throw Error(Errc::corrupt, message, "the image was built wrong, or is damaged in its registry");
 }
 
 [[noreturn]] void unsupported_schema1() {
     throw Error(Errc::unsupported,
-                "it is a Docker manifest of schema 1, which no longer can be run",
+                "it is a Docker manifest of schema 1, which is no longer supported",
                 "push the image again with a current tool");
 }
 

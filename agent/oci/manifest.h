@@ -12,13 +12,11 @@
 
 namespace prebake::oci {
 
-/// Manifests and indexes over this size are refused: containerd's own limit (4 × 1048 × 1048
-/// bytes).
+/// Larger manifests and indexes are refused: containerd's own limit (4 × 1048 × 1048 bytes).
 inline constexpr std::size_t kMaxManifestBytes = 4UL * 1048 * 1048;
-/// Image configs over this size are refused. Real ones are a few kB; 8 MiB is containerd's read
-/// limit.
+/// Larger image configs are refused. Real ones have a few kB; 8 MiB is containerd's read limit.
 inline constexpr std::size_t kMaxConfigBytes = 8UL << 20;
-/// Overlayfs stacks at most 500 layers, and Docker caps images at 127.
+/// Overlayfs allows 500 layers, Docker 127.
 inline constexpr std::size_t kMaxLayers = 500;
 /// Children of one index. Real ones have a few dozen.
 inline constexpr std::size_t kMaxIndexEntries = 1000;
@@ -77,12 +75,12 @@ Index parse_index(std::string_view media_type, std::string_view json);
 /// layers.
 ImageConfig parse_image_config(std::string_view json);
 
-/// The child of `index` to run on `wanted`: platform-matched, best first (runnable_on()), document
-/// order among equals, children without a platform last. Attestations (unknown/unknown) never
-/// match. Returns null if none does.
+/// The child of `index` to run on `wanted`: the best platform of runnable_on(), document order
+/// among equals, then children without a platform. Attestations (unknown/unknown) never match. Null
+/// if none matches.
 const Descriptor* select_platform(const Index& index, const Platform& wanted);
 
-/// The platforms that the index offers, "linux/amd64, linux/arm64", for error messages.
+/// The platforms of the index, "linux/amd64, linux/arm64", for error messages.
 std::string platforms_of(const Index& index);
 
 /// Chain IDs of a stack of layers, bottom first (OCI image-spec, config.md "Layer ChainID"):

@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "agent/base/error.h"
-#include "agent/oci/machine.h"
 #include "agent/oci/quoted.h"
 
 // The rules of github.com/containerd/platforms.

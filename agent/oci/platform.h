@@ -21,15 +21,20 @@ struct Platform {
     /// Normalises the three fields of a descriptor or an image config.
     static Platform normalised(std::string_view os, std::string_view architecture,
                                std::string_view variant);
-    /// What containers run as on this machine (uname(2)); variant only where Go reports one.
+    /// The platform of containers on this machine (uname(2)); with a variant only where Go has one.
     static Platform host();
 
     std::string str() const;
     auto operator<=>(const Platform&) const = default;
 };
 
-/// The platforms that `wanted` can run, best first, `wanted` itself in front: containerd's
+/// The platforms that run on `wanted`, best first, starting with `wanted` itself: containerd's
 /// platforms.Only (linux/amd64 also runs linux/386; linux/arm64 also arm/v8 … arm/v5, …).
 std::vector<Platform> runnable_on(const Platform& wanted);
+
+/// The platform of a Linux machine with the `machine` of uname(2): "x86_64" is linux/amd64,
+/// "armv6l" is linux/arm/v6. Other names stay: Go uses those of uname for the rest (s390x, ppc64le,
+/// ...).
+Platform platform_of_machine(std::string_view machine);
 
 }  // namespace prebake::oci

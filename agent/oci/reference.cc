@@ -9,7 +9,7 @@
 #include "agent/oci/quoted.h"
 
 // The grammar of github.com/distribution/reference. A *_problem() function returns why a part is
-// refused, or an empty string if it is fine.
+// invalid, or an empty string if it is valid.
 namespace prebake::oci {
 namespace {
 
@@ -17,8 +17,8 @@ constexpr std::string_view kDefaultRegistry = "docker.io";
 constexpr std::string_view kLegacyDefaultRegistry = "index.docker.io";
 constexpr std::string_view kOfficialPrefix = "library/";
 constexpr std::string_view kDefaultTag = "latest";
-/// Newer parsers count the repository alone; containerd 1.6 counts the registry too. What is baked
-/// has to be readable by both, so the stricter count is ours.
+/// Newer parsers limit the repository alone; containerd 1.6 includes the registry. We use the
+/// stricter limit, because both have to read baked names.
 constexpr std::size_t kMaxNameLength = 255;
 constexpr std::size_t kMaxTagLength = 128;
 constexpr std::size_t kImageIdLength = 64;
@@ -113,11 +113,11 @@ std::string registry_problem(std::string_view registry) {
     if (registry.starts_with('[')) return ipv6_registry_problem(registry);
     const auto colon = registry.find(':');
     if (colon != registry.rfind(':')) {
-        return "an IPv6 address of a registry has to stand in brackets, as in [::1]:5000/app";
+        return "an IPv6 address of a registry needs brackets, as in [::1]:5000/app";
     }
-    // The grammar's host is optional, so a first component that is no host name but is fine as a
-    // path (in practice: an underscore, "my_registry.lan/app") gets through, and containerd
-    // contacts it.
+    // The grammar's host is optional. A first component that is not a host name but a valid path
+    // (in practice with an underscore, "my_registry.lan/app") is accepted, and containerd connects
+    // to it.
     if (colon == std::string_view::npos && component_problem(registry).empty()) return {};
     std::string problem = first_problem(registry.substr(0, colon), '.', host_label_problem);
     if (!problem.empty() || colon == std::string_view::npos) return problem;
@@ -125,7 +125,7 @@ std::string registry_problem(std::string_view registry) {
 }
 
 std::string tag_problem(std::string_view tag) {
-    if (tag.empty()) return "nothing follows the ':', where the tag should be";
+    if (tag.empty()) return "the tag after the ':' is empty";
     for (const char c : tag) {
         if (!is_alphanumeric(c) && !is_separator(c))
             return "the tag has the character " + quoted(c);
@@ -139,7 +139,7 @@ std::string tag_problem(std::string_view tag) {
     return {};
 }
 
-/// `text` for an error message, without the "user:password" that somebody put in front of an '@'.
+/// `text` for an error message, without "user:password" before an '@'.
 std::string without_credentials(std::string_view text) {
     const auto at = text.rfind('@');
     if (at == std::string_view::npos) return quoted(text);
@@ -163,12 +163,12 @@ std::string without_credentials(std::string_view text) {
                 std::move(next_step));
 }
 
-/// What is wrong with the text before it is taken apart: the usual slips of people and templates.
-void refuse_slips(std::string_view text) {
+/// Refuses the typical mistakes of people and templates, before the text is parsed.
+void refuse_mistakes(std::string_view text) {
     if (text.empty()) refuse(text, "it is empty");
     if (std::any_of(text.begin(), text.end(), is_white_space)) {
         refuse(text, is_white_space(text.front()) || is_white_space(text.back())
-                         ? "white space stands before or after it"
+                         ? "there is white space before or after it"
                          : "it contains white space");
     }
     if (const auto scheme = text.find("://"); scheme != std::string_view::npos) {
@@ -190,8 +190,8 @@ struct Split {
     std::string remainder;  ///< repository, tag and digest
 };
 
-/// The text before the first '/' is a registry if it looks like a host; all else lives on Docker
-/// Hub.
+/// The text before the first '/' is a registry if it looks like a host; all other repositories are
+/// on Docker Hub.
 Split split_registry(std::string_view text) {
     const auto slash = text.find('/');
     const std::string_view first = text.substr(0, slash);
@@ -218,7 +218,7 @@ Digest parse_digest(std::string_view text, std::string_view digest) {
 }  // namespace
 
 Reference Reference::parse(std::string_view text) {
-    refuse_slips(text);
+    refuse_mistakes(text);
     const Split split = split_registry(text);
     std::string_view rest = split.remainder;
 

@@ -9,8 +9,8 @@
 
 namespace prebake::oci {
 
-/// A normalised image reference: what Docker's distribution/reference grammar (ParseDockerRef)
-/// makes of what users type. `nginx` is docker.io/library/nginx:latest; `localhost:5000/a` is a
+/// A normalised image reference, parsed as Docker's distribution/reference grammar (ParseDockerRef)
+/// does it. `nginx` is docker.io/library/nginx:latest; `localhost:5000/a` is a
 /// registry with a port; `[::1]:5000/a` is an IPv6 registry.
 struct Reference {
     std::string registry;            ///< "docker.io", "localhost:5000", "[::1]:5000"
@@ -25,12 +25,13 @@ struct Reference {
 
     /// "docker.io/library/nginx"
     std::string name() const { return registry + "/" + repository; }
-    /// name() with tag and digest, whichever are there: "docker.io/library/nginx:1.27@sha256:…"
+    /// name() with the tag and the digest, if there are any:
+    /// "docker.io/library/nginx:1.27@sha256:…"
     std::string str() const;
     /// "docker.io/library/nginx:1.27"; nothing without a tag.
     std::optional<std::string> tag_name() const;
-    /// The registry's host without its port, brackets removed, as the label
-    /// containerd.io/distribution.source.<host> has it.
+    /// The registry's host without port and brackets, as in the label
+    /// containerd.io/distribution.source.<host>.
     std::string registry_host() const;
 
     bool operator==(const Reference&) const = default;

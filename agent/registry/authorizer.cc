@@ -11,7 +11,7 @@ namespace {
 
 using std::chrono::steady_clock;
 
-/// A token that has less than this left is not sent any more: it might expire on its way.
+/// A token that expires within this time is not sent: it might expire on its way.
 constexpr std::chrono::seconds kExpiryMargin{5};
 
 std::string key_of(const Audience& audience) {
@@ -95,7 +95,7 @@ Authorizer::Authorization Authorizer::make_authorization(const Audience& audienc
         authorization.header = basic_authorization(*credentials);
     } else {
         throw Error(Errc::unauthenticated,
-                    "the registry " + audience.registry + " wants a username and a password",
+                    "the registry " + audience.registry + " requires a username and a password",
                     login_hint(audience.registry));
     }
     return authorization;

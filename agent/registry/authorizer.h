@@ -19,15 +19,15 @@
 
 namespace prebake::registry {
 
-/// Whom an authorization is for.
+/// What an authorization is for.
 struct Audience {
-    std::string registry;  ///< "docker.io": what credentials are filed under
+    std::string registry;  ///< "docker.io": the key of its credentials
     Endpoint endpoint;
     std::string scope;  ///< "repository:library/nginx:pull"
 };
 
-/// Answers the challenges of registries, and remembers the answers in memory as long as they hold.
-/// Thread-safe; threads that need the same token wait for the one that fetches it.
+/// Gets authorizations for the challenges of registries, and keeps them in memory while they are
+/// valid. Thread-safe; threads that need the same token wait for the thread that fetches it.
 class Authorizer {
   public:
     using Clock = std::function<std::chrono::steady_clock::time_point()>;
@@ -35,15 +35,15 @@ class Authorizer {
     Authorizer(std::shared_ptr<http::Client> client, std::shared_ptr<CredentialSource> credentials,
                Clock clock = std::chrono::steady_clock::now);
 
-    /// The Authorization header that answered before and has not expired.
+    /// The Authorization header from an earlier authorize(), unless it has expired.
     std::optional<std::string> known(const Audience& audience);
 
-    /// The Authorization header that answers a 401; `refused` is what that request carried.
-    /// @throws Error unauthenticated when there is nothing to answer with; those of fetch_token().
+    /// The Authorization header to send after a 401; `refused` is the one that was sent before it.
+    /// @throws Error unauthenticated without suitable credentials; as fetch_token().
     std::string authorize(const Audience& audience, const std::vector<Challenge>& challenges,
                           const std::optional<std::string>& refused, const std::stop_token& stop);
 
-    /// What the operator can do about a refusal: depends on whether there are credentials.
+    /// The next step for the operator after a 401 or 403; depends on the known credentials.
     std::string login_hint(std::string_view registry);
 
   private:

@@ -47,7 +47,7 @@ BlobSource::BlobSource(std::shared_ptr<RequestSender> sender,
       subject_("blob " + descriptor_.digest.short_form() + " of " + repository_.name()),
       attempts_(*options_, subject_, stop_) {
     if (position_ > descriptor_.size) {
-        throw Error(Errc::internal, subject_ + " was asked for from behind its end");
+        throw Error(Errc::internal, subject_ + " was requested from an offset after its end");
     }
     if (position_ < descriptor_.size)
         in_context("cannot fetch " + subject_, [&] { ensure_open(); });
@@ -97,8 +97,8 @@ void BlobSource::open() {
     }
     auto response = sender_->send(repository_, request, stop_);
     if (response->status == 416) {
-        throw Error(Errc::corrupt, "truncated: the registry has no bytes from " +
-                                       std::to_string(position_) + " on, " +
+        throw Error(Errc::corrupt, "truncated: the registry has no bytes after " +
+                                       std::to_string(position_) + ", " +
                                        std::to_string(descriptor_.size) + " are declared");
     }
     std::uint64_t first = 0;
@@ -106,8 +106,9 @@ void BlobSource::open() {
         const auto range =
             parse_content_range(http::find_header(response->headers, "Content-Range").value_or(""));
         if (!range || range->first != position_) {
-            throw Error(Errc::corrupt, "the registry sends another range than the one from byte " +
-                                           std::to_string(position_) + " on");
+            throw Error(Errc::corrupt,
+                        "the registry sends another range than the requested one, from byte " +
+                            std::to_string(position_));
         }
         if (range->size.value_or(0) > descriptor_.size) throw longer_than_declared();
         first = range->first;
@@ -115,7 +116,7 @@ void BlobSource::open() {
         throw Error(Errc::unsupported, "the registry answers with the unexpected status " +
                                            std::to_string(response->status));
     }
-    // Subtracted, not added: the length is the registry's, and a sum could wrap around.
+    // Subtracted, because a sum with the registry's length could wrap around.
     if (response->content_length.value_or(0) > descriptor_.size - first) {
         throw longer_than_declared();
     }
@@ -142,7 +143,7 @@ void BlobSource::expect_end() {
     try {
         got = response->read(more);  // also lets the connection return to the pool
     } catch (const Error&) {
-        // All declared bytes are here; how the connection ends no longer matters.
+        // All declared bytes have arrived; an error at the end of the connection does not matter.
         return;
     }
     if (got > 0) throw longer_than_declared();

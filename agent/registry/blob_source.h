@@ -12,13 +12,12 @@
 #include "agent/base/stream.h"
 #include "agent/oci/manifest.h"
 #include "agent/oci/reference.h"
-#include "agent/registry/remote.h"
 #include "agent/registry/request_sender.h"
 #include "agent/registry/retry.h"
 
 namespace prebake::registry {
 
-/// First byte and whole size out of "bytes 100-199/200" (RFC 9110 section 14.4).
+/// First byte and whole size in "bytes 100-199/200" (RFC 9110 section 14.4).
 struct ContentRange {
     std::uint64_t first = 0;
     std::optional<std::uint64_t> size;  ///< nothing for "*"
@@ -27,7 +26,7 @@ struct ContentRange {
 };
 std::optional<ContentRange> parse_content_range(std::string_view text);
 
-/// The bytes of one blob from an offset on, over as many requests as it takes: Remote::open_blob().
+/// The bytes of one blob from an offset, over as many requests as needed: Remote::open_blob().
 class BlobSource : public Source {
   public:
     /// Sends the first request, unless there is nothing to fetch.

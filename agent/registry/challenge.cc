@@ -2,14 +2,14 @@
 
 #include <algorithm>
 
+#include "agent/base/ascii.h"
+
 namespace prebake::registry {
 namespace {
 
 std::string lower(std::string_view text) {
     std::string result(text);
-    for (char& c : result) {
-        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    }
+    std::ranges::transform(result, result.begin(), to_lower);
     return result;
 }
 
@@ -29,7 +29,7 @@ class ChallengeReader {
             after_comma |= skip_separators();
             if (text_.empty()) return;
             if (text_.front() == '"' || text_.front() == '=') {
-                text_.remove_prefix(1);  // out of step: go on behind it
+                text_.remove_prefix(1);  // malformed: continue after it
                 continue;
             }
             read_item(after_comma);

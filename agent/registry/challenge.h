@@ -12,16 +12,16 @@ struct Challenge {
     std::string scheme;                             ///< lower case
     std::map<std::string, std::string> parameters;  ///< names in lower case, values unquoted
 
-    /// Empty if it is not there.
+    /// Empty if there is none.
     std::string parameter(std::string_view name) const;
     bool operator==(const Challenge&) const = default;
 };
 
-/// All challenges of all WWW-Authenticate headers, in order. Never fails: what cannot be understood
-/// is skipped, and a registry that offers nothing else then counts as one without challenges.
+/// All challenges of all WWW-Authenticate headers, in order. Never fails: malformed parts are
+/// skipped.
 std::vector<Challenge> parse_challenges(const std::vector<std::string>& headers);
 
-/// The one to answer: Bearer with a realm before Basic; null if there is neither.
+/// The challenge to use: Bearer with a realm before Basic; null if there is neither.
 const Challenge* preferred_challenge(const std::vector<Challenge>& challenges);
 
 }  // namespace prebake::registry

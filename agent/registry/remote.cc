@@ -31,15 +31,10 @@ std::string media_type_of(const http::Response& response) {
     return type;
 }
 
-/// What Docker-Content-Digest says; nothing where it is missing or of a kind that we do not verify.
+/// Docker-Content-Digest; nothing if it is missing or not a sha256.
 std::optional<oci::Digest> claimed_digest(const http::Response& response) {
     const auto header = http::find_header(response.headers, "Docker-Content-Digest");
-    if (!header) return std::nullopt;
-    try {
-        return oci::Digest::parse(*header);
-    } catch (const Error&) {
-        return std::nullopt;
-    }
+    return header ? oci::Digest::try_parse(*header) : std::nullopt;
 }
 
 Error other_digest(const oci::Digest& expected, const oci::Digest& actual) {
@@ -142,7 +137,7 @@ class Remote::Impl {
         });
     }
 
-    /// Nothing if the header does not say everything, or HEAD is refused.
+    /// Nothing if the header is incomplete, or HEAD is not supported.
     static std::optional<oci::Descriptor> from_header(http::Response& response,
                                                       const std::optional<oci::Digest>& asked) {
         if (response.status == 405) return std::nullopt;

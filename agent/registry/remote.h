@@ -17,7 +17,7 @@ namespace prebake::registry {
 /// Manifests and blobs of OCI registries (distribution-spec 1.1, pull). Blocking, thread-safe.
 /// Every method throws Error: not_found, unauthenticated, permission_denied, rate_limited,
 /// unavailable, timed_out, corrupt, too_large, unsupported, cancelled; retryable ones only after
-/// RetryPolicy is used up.
+/// the attempts of RetryPolicy.
 class Remote {
   public:
     Remote(std::shared_ptr<http::Client> client, std::shared_ptr<CredentialSource> credentials,
@@ -27,7 +27,7 @@ class Remote {
     Remote& operator=(const Remote&) = delete;
 
     /// The descriptor of what `reference` names now: by its digest if it has one, else by its tag.
-    /// HEAD first; GET only where the registry answers HEAD without digest, size or type.
+    /// HEAD first; GET only if the registry answers HEAD without digest, size or type.
     oci::Descriptor resolve(const oci::Reference& reference, const std::stop_token& stop);
 
     /// The bytes of a manifest or index, verified against size and digest.
@@ -38,10 +38,10 @@ class Remote {
     std::string fetch_small_blob(const oci::Reference& repository,
                                  const oci::Descriptor& descriptor, const std::stop_token& stop);
 
-    /// The bytes of a blob from `offset` to its declared size. Breaks are mended underneath by
-    /// asking for the rest (Range); a registry without Range is read again from the start and the
-    /// known part dropped. The Source throws corrupt when the registry ends early for good or sends
-    /// more than declared; it does not verify the digest: whoever stores the blob does.
+    /// The bytes of a blob from `offset` to its declared size. After a failure the Source requests
+    /// the rest (Range); without Range support it reads again from the start and drops the known
+    /// part. It throws corrupt if the registry finally sends less or more than declared. It does
+    /// not verify the digest: the store does.
     std::unique_ptr<Source> open_blob(const oci::Reference& repository,
                                       const oci::Descriptor& descriptor, std::uint64_t offset,
                                       const std::stop_token& stop);

@@ -49,11 +49,11 @@ std::unique_ptr<http::Response> RequestSender::send(const oci::Reference& reposi
         try {
             return send_to(endpoints.front(), repository, request, stop);
         } catch (const Error& error) {
-            // Only an endpoint that did not talk to us at all passes the turn to the next one.
+            // The next endpoint is tried only if there was no connection to this one.
             if (error.code() != Errc::unavailable) throw;
             const std::vector<Endpoint> now = candidates(repository.registry);
             if (now.front() == endpoints.front() && now.size() == 1) throw;
-            // Meanwhile another thread has found out which one answers.
+            // Meanwhile another thread has found the endpoint that responds.
             if (now.size() == 1) return send_to(now.front(), repository, request, stop);
         }
     }
@@ -85,8 +85,7 @@ std::unique_ptr<http::Response> RequestSender::send_to(const Endpoint& endpoint,
         throw_status(*reply.response, reply.redirected_to + ", where the registry redirects to,",
                      "check that this machine may reach it: firewall, VPC endpoint policy, clock");
     }
-    // Registries do not tell a stranger what exists: 401 and 403 may also mean that there is no
-    // such repository (Docker Hub, GHCR).
+    // 401 and 403 may also mean that there is no such repository (Docker Hub, GHCR).
     const bool maybe_absent = status == 401 || status == 403;
     const std::string hint = maybe_absent ? authorizer_.login_hint(repository.registry) : "";
     const std::string who = maybe_absent ? "it does not exist or may not be pulled with these "
@@ -118,8 +117,8 @@ RequestSender::Reply RequestSender::follow(const Audience& audience,
         const http::Url target = http::parse_url(http_request.url);
         http_request.tls = tls_towards(target.host, audience.endpoint);
         if (target.authority() != registry) {
-            // For good: signed URLs refuse it, and whoever redirects back to the registry is not
-            // trusted to choose what we ask it for.
+            // Without the Authorization from here on: signed URLs refuse it, and another host must
+            // not choose what to request from the registry with it.
             http_request.headers = request.headers;
             redirected_to = target.authority();
         }
@@ -130,14 +129,14 @@ RequestSender::Reply RequestSender::follow(const Audience& audience,
 
 std::vector<Endpoint> RequestSender::candidates(const std::string& registry) {
     const std::lock_guard lock(mutex_);
-    const auto found = answering_.find(registry);
-    if (found != answering_.end()) return {found->second};
+    const auto found = responding_.find(registry);
+    if (found != responding_.end()) return {found->second};
     return endpoints_of(registry);
 }
 
 void RequestSender::remember(const std::string& registry, const Endpoint& endpoint) {
     const std::lock_guard lock(mutex_);
-    answering_.emplace(registry, endpoint);
+    responding_.emplace(registry, endpoint);
 }
 
 }  // namespace prebake::registry

@@ -16,23 +16,23 @@
 
 namespace prebake::registry {
 
-/// What to ask a registry for.
+/// A request to a registry.
 struct RepositoryRequest {
     http::Method method = http::Method::get;
     std::string path;  ///< below the endpoint: "/v2/library/nginx/manifests/latest"
     http::Headers headers;
-    int expected_error_status = 0;  ///< a status from 400 up to return rather than throw; 0: none
+    int expected_error_status = 0;  ///< a status >= 400 to return instead of throwing; 0: none
 };
 
-/// Carries one request to a registry, once: picks the endpoint, answers the challenge, follows
-/// redirects, and turns statuses into Errors. It never retries. Thread-safe.
+/// Sends a request to a registry, once: chooses the endpoint, authorizes, follows redirects, and
+/// turns statuses into Errors. Never retries. Thread-safe.
 class RequestSender {
   public:
     RequestSender(std::shared_ptr<http::Client> client,
                   std::shared_ptr<CredentialSource> credentials);
 
-    /// A response with a status of 2xx, or with the expected refusal. Every call starts at the
-    /// registry itself: the URLs that it redirects to are signed and expire.
+    /// A response with a 2xx status, or with the expected error status. Every call starts at the
+    /// registry itself, because the URLs of its redirects are signed and expire.
     /// @throws Error like throw_status(), http::Client::send() and Authorizer::authorize();
     /// corrupt, unsupported or permission_denied for redirects that must not be followed.
     std::unique_ptr<http::Response> send(const oci::Reference& repository,
@@ -49,17 +49,17 @@ class RequestSender {
                                             const oci::Reference& repository,
                                             const RepositoryRequest& request,
                                             const std::stop_token& stop);
-    /// The answer of the registry or of wherever it redirects to.
+    /// The response of the registry, or of the last host that it redirects to.
     Reply follow(const Audience& audience, const RepositoryRequest& request,
                  const std::optional<std::string>& authorization, const std::stop_token& stop);
-    /// The endpoint that answered before; all of them before the first answer.
+    /// The endpoint that responded before; all endpoints if none did.
     std::vector<Endpoint> candidates(const std::string& registry);
     void remember(const std::string& registry, const Endpoint& endpoint);
 
     std::shared_ptr<http::Client> client_;
     Authorizer authorizer_;
     std::mutex mutex_;
-    std::map<std::string, Endpoint> answering_;
+    std::map<std::string, Endpoint> responding_;
 };
 
 }  // namespace prebake::registry

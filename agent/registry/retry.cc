@@ -16,7 +16,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-/// Longer waits are refused anyway; this keeps the arithmetic from overflowing.
+/// Longer waits are refused anyway; the limit prevents overflows.
 constexpr std::chrono::seconds kFarAway = std::chrono::hours(24 * 365);
 
 std::optional<milliseconds> asked_delay(const Error& error) {
@@ -68,7 +68,7 @@ bool Attempts::wait_after(const Error& error) {
     if (!delay) return false;
     throw_if_stopped(stop_);
     if (options_.on_retry) {
-        options_.on_retry(subject_ + ": " + error.message() + "; trying again in " +
+        options_.on_retry(subject_ + ": " + error.message() + "; retrying in " +
                           format_duration(*delay) + " (attempt " + std::to_string(made_ + 1) +
                           " of " + std::to_string(options_.retry.attempts) + ")");
     }
@@ -81,7 +81,7 @@ Error Attempts::final_error(const Error& error) const {
     const auto asked = asked_delay(error);
     if (asked && *asked > options_.retry.max_delay) {
         return Error(error.code(),
-                     error.message() + " (it asks to come back in " + format_duration(*asked) + ")",
+                     error.message() + " (it asks to retry in " + format_duration(*asked) + ")",
                      error.next_step());
     }
     if (made_ < 2) return error;

@@ -18,7 +18,7 @@ std::string diagnosis(std::string_view body);
 
 /// Throws the Error for an unexpected status: 401 unauthenticated, 403 permission_denied,
 /// 404 not_found, 429 rate_limited, 408 and 5xx unavailable; a RetryLaterError where the server
-/// says when. `who` answered ("the registry"); `login_hint` is the next step where other
+/// says when. `who` ("the registry") sent it; `login_hint` is the next step where other
 /// credentials might help.
 [[noreturn]] void throw_status(http::Response& response, const std::string& who,
                                const std::string& login_hint);

@@ -14,7 +14,7 @@
 namespace prebake::registry {
 namespace {
 
-/// A day: what a longer (or absurd) expires_in counts as.
+/// A longer (or absurd) expires_in counts as a day.
 constexpr std::chrono::seconds kLongestLifetime = std::chrono::hours(24);
 
 using Fields = std::vector<std::pair<std::string_view, std::string_view>>;
@@ -41,7 +41,7 @@ std::string who(const http::Request& request) {
 Token read_token(http::Response& response, const http::Request& request) {
     return in_context(who(request), [&] {
         const auto body = read_up_to(response, kMaxTokenBytes);
-        if (!body) throw Error(Errc::too_large, "its answer is larger than 1 MiB");
+        if (!body) throw Error(Errc::too_large, "its response is larger than 1 MiB");
         return parse_token(*body);
     });
 }
@@ -51,15 +51,14 @@ Token read_token(http::Response& response, const http::Request& request) {
     try {
         throw_status(response, who(request), login_hint);
     } catch (const Error& error) {
-        // A service that knows nobody else answers 403, or 400 (invalid_grant), to what a registry
-        // would call 401.
+        // Some services answer wrong credentials with 403 or 400 (invalid_grant) instead of 401.
         const bool refused = response.status == 400 || error.code() == Errc::permission_denied;
         if (!refused) throw;
         throw Error(Errc::unauthenticated, error.message(), login_hint);
     }
 }
 
-/// Statuses of services without the OAuth2 POST.
+/// The statuses of services without the OAuth2 POST.
 bool wants_get(int status) {
     return status == 404 || status == 401 || status == 400 || status == 405;
 }
@@ -122,7 +121,7 @@ Token parse_token(std::string_view json) {
     boost::system::error_code failure;
     const boost::json::value document = boost::json::parse(json, failure);
     const auto* object = failure ? nullptr : document.if_object();
-    if (object == nullptr) throw Error(Errc::corrupt, "its answer is not a JSON object");
+    if (object == nullptr) throw Error(Errc::corrupt, "its response is not a JSON object");
     Token token;
     for (const std::string_view key : {"token", "access_token"}) {
         const auto* value = object->if_contains(key);
@@ -130,11 +129,11 @@ Token parse_token(std::string_view json) {
             token.value = std::string_view(value->as_string());
         if (!token.value.empty()) break;
     }
-    // It goes into a header: nothing but visible ASCII may.
+    // It is sent in a header, which allows only visible ASCII.
     const bool clean =
         std::ranges::all_of(token.value, [](char c) { return c > ' ' && c < '\x7F'; });
     if (token.value.empty() || !clean)
-        throw Error(Errc::corrupt, "its answer holds no usable token");
+        throw Error(Errc::corrupt, "its response has no usable token");
     if (const auto* value = object->if_contains("expires_in")) {
         boost::system::error_code not_whole;
         const auto seconds = value->is_number() ? value->to_number<std::int64_t>(not_whole) : 0;
@@ -154,7 +153,7 @@ Token fetch_token(http::Client& client, const TokenQuery& query,
     if (!realm.tls && http::parse_url(registry.base_url).tls) {
         throw Error(
             Errc::permission_denied,
-            "the registry wants a token from " + realm.origin() + ", which is not encrypted",
+            "the registry requires a token from " + realm.origin() + ", which is not encrypted",
             "let the registry name its token service with https");
     }
     const http::TlsVerification tls = tls_towards(realm.host, registry);
@@ -163,7 +162,7 @@ Token fetch_token(http::Client& client, const TokenQuery& query,
         post.tls = tls;
         const auto response = client.send(post, stop);
         if (response->status == 200) return read_token(*response, post);
-        // A refresh token has no other way; a password also fits the GET.
+        // A refresh token works with POST only, a password also with GET.
         if (!credentials->identity_token.empty() || !wants_get(response->status)) {
             throw_token_error(*response, post, login_hint);
         }

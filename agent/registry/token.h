@@ -15,10 +15,10 @@
 
 namespace prebake::registry {
 
-/// Real token answers are a few kB.
+/// Real responses have a few kB.
 inline constexpr std::size_t kMaxTokenBytes = 1UL << 20;
 
-/// What to ask a registry's token service for (the distribution project's token specification).
+/// A query to a registry's token service (the distribution project's token specification).
 struct TokenQuery {
     std::string realm;  ///< the service's URL
     std::string service;
@@ -32,7 +32,7 @@ struct Token {
     bool operator==(const Token&) const = default;
 };
 
-/// The scopes are ours and those of the challenge.
+/// With our own scope and those of the challenge.
 TokenQuery token_query(const Challenge& bearer, std::string_view own_scope);
 
 /// "Basic …" for a username and password.
@@ -44,13 +44,13 @@ http::Request token_get(const TokenQuery& query, const std::optional<Credentials
 /// The OAuth2 form: grant_type refresh_token for an identity token, password otherwise.
 http::Request token_post(const TokenQuery& query, const Credentials& credentials);
 
-/// @throws Error corrupt, without a word of the document.
+/// @throws Error corrupt, which does not quote the document.
 Token parse_token(std::string_view json);
 
-/// Asks the token service. With credentials that is the POST first, and the GET where the service
-/// does not know the POST (most do not); without, the GET alone. `login_hint` becomes the next step
-/// when the service refuses. Credentials never travel without TLS unless `registry` itself is asked
-/// without.
+/// Gets a token. With credentials POST is tried first, then GET if the service does not support
+/// POST (most do not); without credentials only GET. `login_hint` is the next step in the Error if
+/// the service refuses. Credentials are never sent without TLS, unless `registry` itself is used
+/// without it.
 /// @throws Error unauthenticated, permission_denied (no TLS), rate_limited, unavailable, timed_out,
 /// corrupt, too_large, cancelled.
 Token fetch_token(http::Client& client, const TokenQuery& query,

@@ -1,5 +1,5 @@
-// A kubelet in a few lines: asks the CRI of a containerd to pull images and run pods on the node's
-// network.
+// A minimal kubelet: pulls images and runs pods on the node's network through the CRI of
+// containerd.
 //
 //   cri_client SOCKET ready                             0 if CRI serves
 //   cri_client SOCKET pull IMAGE                        prints the image's id
@@ -165,8 +165,8 @@ class Client {
         return runtime_->RemovePodSandbox(&another, request, &response);
     }
 
-    /// Updates of the image, or snapshots that are prepared upon no image's, as containers' own
-    /// layers are.
+    /// Publishes updates of `image`, or, if it is empty, preparations of snapshots without an
+    /// image, like those of containers.
     grpc::Status storm(std::size_t count, const std::string& image) {
         namespace events = ::containerd::services::events::v1;
         constexpr std::size_t kThreads = 8;

@@ -5,7 +5,7 @@
 namespace prebake {
 namespace {
 
-TEST_CASE("the vectors of RFC 4648, and bytes that are no text") {
+TEST_CASE("the test vectors of RFC 4648, and bytes that are not text") {
     struct Row {
         std::string bytes;
         std::string text;
@@ -20,7 +20,7 @@ TEST_CASE("the vectors of RFC 4648, and bytes that are no text") {
     }
 }
 
-TEST_CASE("what is not canonical base64 is refused") {
+TEST_CASE("text that is not canonical base64 is refused") {
     for (const std::string text : {"Zg", "Zg=", "Z===", "====", "Zm9v\n", " Zm9", "Zm9v Zm9v",
                                    "Zh==", "-_-_", "Zg==Zg==", "Zm9vZ"}) {
         CAPTURE(text);

@@ -41,7 +41,7 @@ const std::vector<CodeCase> kCodes = {
 
 }  // namespace
 
-TEST_CASE("every code has its stable name and says whether to try again") {
+TEST_CASE("every code has its stable name, and is retryable or not") {
     for (const CodeCase& row : kCodes) {
         CAPTURE(row.name);
         CHECK(prebake::to_string(row.code) == row.name);
@@ -57,7 +57,7 @@ TEST_CASE("the table above holds every code once") {
     CHECK(kCodes.size() == codes.size());
 }
 
-TEST_CASE("what() is the message and, where there is one, the next step") {
+TEST_CASE("what() is the message and the next step, if there is one") {
     const Error with_step(Errc::no_space, "the disk is full", "make room");
     CHECK(std::string(with_step.what()) == "the disk is full; make room");
     CHECK(with_step.message() == "the disk is full");

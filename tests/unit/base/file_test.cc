@@ -63,14 +63,14 @@ int open_null() {
     return fd;
 }
 
-/// Reading and writing end. Non-blocking: a defect shows as an error, not as a test that hangs.
+/// Reading and writing end. Non-blocking, so that a defect leads to an error, not to a hang.
 std::pair<FileDescriptor, FileDescriptor> make_pipe() {
     std::array<int, 2> ends{};
     REQUIRE(::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) == 0);
     return {FileDescriptor(ends[0]), FileDescriptor(ends[1])};
 }
 
-/// No file of this process grows past `bytes`: the kernel's own way to make a write fail half way.
+/// Limits all files of this process to `bytes`, so that a write fails in the middle.
 class FileSizeLimit {
   public:
     explicit FileSizeLimit(rlim_t bytes) : old_handler_(::signal(SIGXFSZ, SIG_IGN)) {
@@ -123,14 +123,15 @@ TEST_CASE("a FileDescriptor closes what it owns, once") {
         FileDescriptor first(raw);
         CHECK(first);
         FileDescriptor second(std::move(first));
-        CHECK_FALSE(first);  // NOLINT(bugprone-use-after-move): what a move leaves is the contract
+        CHECK_FALSE(
+            first);  // NOLINT(bugprone-use-after-move): the state after a move is the contract
         CHECK(second.get() == raw);
         CHECK(is_open(raw));
     }
     CHECK_FALSE(is_open(raw));
 }
 
-TEST_CASE("assigning to a FileDescriptor gives up the old one") {
+TEST_CASE("assigning to a FileDescriptor closes the old one") {
     const int old_fd = open_null();
     const int new_fd = open_null();
     {
@@ -161,7 +162,7 @@ TEST_CASE("read_file() returns every byte up to its limit") {
     }
 }
 
-TEST_CASE("read_file() refuses what it cannot read") {
+TEST_CASE("read_file() reports why it cannot read") {
     const TemporaryDirectory directory;
     CHECK(thrown_by([&] { prebake::read_file(directory.path() / "missing", 10); }).code() ==
           Errc::not_found);
@@ -173,7 +174,7 @@ TEST_CASE("read_file() refuses what it cannot read") {
     CHECK(endless.code() == Errc::too_large);
 }
 
-TEST_CASE("read_descriptor() reads a pipe to its end and calls it by its name") {
+TEST_CASE("read_descriptor() reads a pipe to its end, and uses its name in errors") {
     auto [reader, writer] = make_pipe();
     REQUIRE(::write(writer.get(), "list", 4) == 4);
     writer = FileDescriptor();
@@ -184,14 +185,14 @@ TEST_CASE("read_descriptor() reads a pipe to its end and calls it by its name") 
     CHECK(contains(error.message(), "standard input"));
 }
 
-TEST_CASE("write_file_durably() makes the file with its mode, parents included") {
+TEST_CASE("write_file_durably() creates the file with its mode, and its parents") {
     const TemporaryDirectory directory;
     const fs::path path = directory.path() / "state" / "prebake" / "bake.json";
     const mode_t old_mask = ::umask(077);
     prebake::write_file_durably(path, "{}", 0644);
     ::umask(old_mask);
     CHECK(read_plainly(path) == "{}");
-    // The mode asked for, whatever the umask: a node's tools have to read the record.
+    // The requested mode, whatever the umask is: other tools have to read the record.
     CHECK(mode_of(path) == 0644);
 
     prebake::write_file_durably(path, "", 0600);
@@ -228,7 +229,8 @@ TEST_CASE("write_file_durably() that fails leaves neither a changed file nor a t
     CHECK(read_plainly(directory.path() / "file") == "x");
 }
 
-TEST_CASE("write_file_durably() that stops half way leaves the old file and no temporary one") {
+TEST_CASE(
+    "write_file_durably() that fails in the middle leaves the old file and no temporary one") {
     const TemporaryDirectory directory;
     const fs::path path = directory.path() / "bake.json";
     write_plainly(path, "old");
@@ -243,13 +245,13 @@ TEST_CASE("write_file_durably() that stops half way leaves the old file and no t
     CHECK(names_in(directory.path()) == std::vector<std::string>{"bake.json"});
 }
 
-TEST_CASE("sync_file_system() says whether it could see the path") {
+TEST_CASE("sync_file_system() reports whether it could see the path") {
     const TemporaryDirectory directory;
     CHECK(prebake::sync_file_system(directory.path()));
     CHECK_FALSE(prebake::sync_file_system(directory.path() / "missing"));
 }
 
-TEST_CASE("disk_space() tells file systems apart") {
+TEST_CASE("disk_space() distinguishes file systems") {
     const TemporaryDirectory directory;
     write_plainly(directory.path() / "file", "x");
     const auto of_directory = prebake::disk_space(directory.path());
@@ -260,7 +262,7 @@ TEST_CASE("disk_space() tells file systems apart") {
           Errc::not_found);
 }
 
-TEST_CASE("a FileLock keeps others out for as long as it lives") {
+TEST_CASE("a FileLock excludes others while it exists") {
     const TemporaryDirectory directory;
     const fs::path path = directory.path() / "run" / "lock";
     {

@@ -31,7 +31,7 @@ TEST_CASE("durations") {
     }
 }
 
-TEST_CASE("tables line up, and nothing trails") {
+TEST_CASE("tables are aligned, without trailing spaces") {
     CHECK(format_table({{"A", "N", "Z"}, {"long", "1", "end"}}, {1}) ==
           "A     N  Z\nlong  1  end\n");
 }

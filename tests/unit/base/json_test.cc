@@ -9,7 +9,7 @@
 namespace prebake {
 namespace {
 
-TEST_CASE("what a document says it is") {
+TEST_CASE("the schema of a document") {
     struct Row {
         std::string json;
         std::string schema;

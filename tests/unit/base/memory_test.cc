@@ -10,7 +10,7 @@ namespace {
 
 int written_before = 1;
 
-TEST_CASE("what is given back is only what is not needed") {
+TEST_CASE("only unneeded memory is released") {
     written_before = 42;
     std::vector<std::string> kept(1000, "still there");
     {
@@ -21,7 +21,7 @@ TEST_CASE("what is given back is only what is not needed") {
     give_back_memory();
     CHECK(written_before == 42);
     CHECK(kept.front() + kept.back() == "still therestill there");
-    // Code that ran before runs again.
+    // Released code runs again.
     CHECK(std::to_string(written_before) == "42");
 }
 

@@ -21,7 +21,7 @@ Command shell(const std::string& script) {
     return {.arguments = {"sh", "-c", script}};
 }
 
-TEST_CASE("what a program says and how it ends") {
+TEST_CASE("the output and the status of a program") {
     struct Row {
         const char* name;
         const char* script;
@@ -43,7 +43,7 @@ TEST_CASE("what a program says and how it ends") {
     }
 }
 
-TEST_CASE("the environment is ours and what is added") {
+TEST_CASE("the environment is ours with the additions") {
     Command command = shell("echo \"$PREBAKE_A $PREBAKE_B ${PATH:+path}\"");
     command.environment = {{"PREBAKE_A", "a b"}, {"PREBAKE_B", "=c"}};
     CHECK(run_command(command, {}).output == "a b =c path\n");
@@ -57,7 +57,7 @@ TEST_CASE("output past the limit is read and dropped") {
     CHECK(result.status == 3);
 }
 
-TEST_CASE("a program that is not there") {
+TEST_CASE("a program that does not exist") {
     const auto error =
         tests::thrown_by([] { run_command({.arguments = {"no-such-program"}}, {}); });
     CHECK(error.code() == Errc::not_found);
@@ -68,7 +68,7 @@ TEST_CASE("a program that is not there") {
     CHECK(is_program("/bin/sh"));
 }
 
-TEST_CASE("a program that takes too long is ended with all of its group") {
+TEST_CASE("a program that takes too long is killed with its group") {
     const TemporaryDirectory directory;
     const std::string survivor = directory.path() / "survivor";
     Command command = shell("sleep 600 & wait; touch '" + survivor + "'");
@@ -103,21 +103,21 @@ TEST_CASE("a stop request ends the program") {
           Errc::cancelled);
 }
 
-TEST_CASE("what a program leaves in the background does not make us wait") {
+TEST_CASE("background processes of a program are not waited for") {
     const auto began = steady_clock::now();
     const CommandResult result = run_command(shell("sleep 20 & echo started"), {});
     CHECK(result.output == "started\n");
     CHECK(steady_clock::now() - began < std::chrono::seconds(15));
 }
 
-TEST_CASE("run_or_throw tells what the program said last") {
+TEST_CASE("run_or_throw() quotes the last line of the output") {
     CHECK(run_or_throw(shell("echo fine"), {}) == "fine\n");
     const auto error = tests::thrown_by(
         [] { run_or_throw(shell("echo first; echo 'the reason' >&2; exit 9"), {}); });
     CHECK(error.code() == Errc::failed_precondition);
     CHECK(error.message() == "sh ended with status 9: the reason");
     CHECK(tests::thrown_by([] { run_or_throw(shell("exit 1"), {}); }).message() ==
-          "sh ended with status 1: it said nothing");
+          "sh ended with status 1: it printed nothing");
 }
 
 }  // namespace

@@ -9,7 +9,7 @@
 
 namespace prebake::tests {
 
-/// The Error that `work` throws; the test case fails and ends if there is none.
+/// The Error that `work` throws; the test case fails and ends if it throws none.
 template <typename Work>
 Error thrown_by(Work&& work) {
     std::optional<Error> thrown;
@@ -30,7 +30,7 @@ inline bool contains(std::string_view text, std::string_view part) {
 
 namespace prebake {
 
-/// How doctest shows a code that differs from what was expected.
+/// How doctest prints a code.
 inline doctest::String toString(Errc code) {
     return doctest::String(to_string(code).data());
 }

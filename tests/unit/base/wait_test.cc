@@ -21,7 +21,7 @@ TEST_CASE("throw_if_stopped() throws cancelled once a stop is requested, not bef
     CHECK(error.code() == Errc::cancelled);
 }
 
-TEST_CASE("sleep_for() without a stop lasts at least as long as asked") {
+TEST_CASE("sleep_for() without a stop lasts at least as long as requested") {
     const auto begin = std::chrono::steady_clock::now();
     prebake::sleep_for(20ms, std::stop_token());
     CHECK(std::chrono::steady_clock::now() - begin >= 20ms);
@@ -29,7 +29,7 @@ TEST_CASE("sleep_for() without a stop lasts at least as long as asked") {
     CHECK_NOTHROW(prebake::sleep_for(-1ms, std::stop_token()));
 }
 
-TEST_CASE("sleep_for() does not begin to sleep when the stop came before") {
+TEST_CASE("sleep_for() does not sleep after a stop request") {
     std::stop_source source;
     source.request_stop();
     const auto begin = std::chrono::steady_clock::now();
@@ -39,8 +39,7 @@ TEST_CASE("sleep_for() does not begin to sleep when the stop came before") {
 }
 
 TEST_CASE("a stop ends a sleep at once") {
-    // Whether the request comes before or during the sleep is up to the scheduler; both have to
-    // wake it.
+    // The request may come before or during the sleep; both have to end it.
     std::stop_source source;
     std::promise<void> about_to_sleep;
     auto sleeper = std::async(std::launch::async, [&] {

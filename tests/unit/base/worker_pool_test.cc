@@ -9,9 +9,9 @@
 namespace prebake {
 namespace {
 
-TEST_CASE("tasks run, several at once, and what they throw arrives") {
+TEST_CASE("tasks run in parallel, and their exceptions arrive") {
     WorkerPool pool(2);
-    std::latch both(2);  // would never open if the tasks ran one after the other
+    std::latch both(2);  // never opens if the tasks run one after the other
     auto first = pool.submit([&] { both.arrive_and_wait(); });
     auto second = pool.submit([&] { both.arrive_and_wait(); });
     first.get();
@@ -19,7 +19,7 @@ TEST_CASE("tasks run, several at once, and what they throw arrives") {
     CHECK_THROWS_AS(pool.submit([] { throw std::runtime_error("no"); }).get(), std::runtime_error);
 }
 
-TEST_CASE("one thread takes its tasks in turn") {
+TEST_CASE("one thread runs its tasks in order") {
     std::atomic<int> runs{0};
     std::latch begun(1);
     std::future<void> waiting;

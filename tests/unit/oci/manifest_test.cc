@@ -81,7 +81,7 @@ struct RefusedCase {
     const char* reason;
 };
 
-/// What any of the three documents is refused for.
+/// Defects for which each of the three documents is refused.
 const std::vector<RefusedCase> kRefusedJson = {
     {"empty", "", Errc::corrupt, "JSON is malformed"},
     {"white space", " \n", Errc::corrupt, "JSON is malformed"},
@@ -126,7 +126,7 @@ const std::vector<RefusedCase> kRefusedManifests = {
     {"own type is a number", R"({"mediaType":7})", Errc::corrupt, "\"mediaType\" is not a string"},
 };
 
-/// Of a layer; config and children take the same way.
+/// Of a layer; the same code parses configs and children.
 const std::vector<RefusedCase> kRefusedDescriptors = {
     {"no media type", R"({"digest":")" + kDigestA + R"(","size":1})", Errc::corrupt,
      "\"mediaType\" is missing"},
@@ -181,7 +181,7 @@ void check_robust(const std::string& json, Parse parse) {
             damaged[at] = byte;
             CAPTURE(damaged);
             try {
-                parse(damaged);  // some damage does no harm: a digit of a size, a letter of a key
+                parse(damaged);  // some damage is harmless: a digit of a size, a letter of a key
             } catch (const Error& error) {
                 CHECK((error.code() == Errc::corrupt || error.code() == Errc::unsupported ||
                        error.code() == Errc::too_large));
@@ -235,7 +235,7 @@ TEST_CASE("media types have their kinds") {
     }
 }
 
-TEST_CASE("a manifest is read whole") {
+TEST_CASE("all fields of a manifest are read") {
     const std::string json = R"({"schemaVersion":2,"mediaType":")" + kOciManifest +
                              R"(","config":)" + kConfig + R"(,"layers":[)" + kLayer + "," +
                              descriptor("application/x-odd", kDigestA, "281474976710656",
@@ -252,14 +252,14 @@ TEST_CASE("a manifest is read whole") {
     CHECK(manifest.layers[0].digest == Digest::parse(kDigestB));
     CHECK(manifest.layers[0].size == 9);
     CHECK(manifest.layers[0].annotations.empty());
-    // A layer type that nobody knows is kept: refusing it is the caller's decision.
+    // An unknown layer type is kept: the caller decides.
     CHECK(manifest.layers[1].media_type == "application/x-odd");
     CHECK(manifest.layers[1].size == 281474976710656);
     CHECK(manifest.layers[1].annotations ==
           std::map<std::string, std::string>{{"e", ""}, {"k", "v"}});
 }
 
-TEST_CASE("manifests that are unusual but right are accepted") {
+TEST_CASE("unusual but valid manifests are accepted") {
     using prebake::oci::parse_manifest;
     CHECK(parse_manifest(kOciManifest, manifest_with_layers("[]")).layers.empty());
     CHECK(parse_manifest(kOciManifest, manifest_with_layers("null")).layers.empty());
@@ -279,7 +279,7 @@ TEST_CASE("manifests that are unusual but right are accepted") {
               .annotations.size() == 256);
 }
 
-TEST_CASE("JSON that is none is refused by all three") {
+TEST_CASE("all three refuse malformed JSON") {
     for (const RefusedCase& row : kRefusedJson) {
         CAPTURE(row.name);
         const std::vector<Error> errors = {
@@ -293,7 +293,7 @@ TEST_CASE("JSON that is none is refused by all three") {
     }
 }
 
-TEST_CASE("documents over their size are refused unread") {
+TEST_CASE("documents over their size are refused before they are parsed") {
     const std::string padding(prebake::oci::kMaxManifestBytes, ' ');
     CHECK(thrown_by([&] {
               prebake::oci::parse_manifest(kOciManifest, manifest_with_layers("[]") + padding);
@@ -301,7 +301,7 @@ TEST_CASE("documents over their size are refused unread") {
     CHECK(thrown_by([&] {
               prebake::oci::parse_index(kOciIndex, index_of("[]") + padding);
           }).code() == Errc::too_large);
-    // Exactly at the limit is fine.
+    // The limit itself is allowed.
     std::string json = index_of("[]");
     json.resize(prebake::oci::kMaxManifestBytes, ' ');
     CHECK_NOTHROW(prebake::oci::parse_index(kOciIndex, json));
@@ -313,7 +313,7 @@ TEST_CASE("documents over their size are refused unread") {
           Errc::too_large);
 }
 
-TEST_CASE("manifests that are wrong are refused with the reason") {
+TEST_CASE("invalid manifests are refused with the reason") {
     for (const RefusedCase& row : kRefusedManifests) {
         CAPTURE(row.name);
         const auto error = thrown_by([&] { prebake::oci::parse_manifest(kOciManifest, row.json); });
@@ -322,7 +322,7 @@ TEST_CASE("manifests that are wrong are refused with the reason") {
     }
 }
 
-TEST_CASE("descriptors that are wrong are refused wherever they stand") {
+TEST_CASE("invalid descriptors are refused everywhere") {
     for (const RefusedCase& row : kRefusedDescriptors) {
         CAPTURE(row.name);
         struct Place {
@@ -353,7 +353,7 @@ TEST_CASE("descriptors that are wrong are refused wherever they stand") {
           }).code() == Errc::too_large);
 }
 
-TEST_CASE("a document is only read as what its media type says") {
+TEST_CASE("a document is only parsed as its media type") {
     using prebake::oci::parse_index;
     using prebake::oci::parse_manifest;
     struct Case {
@@ -379,7 +379,7 @@ TEST_CASE("a document is only read as what its media type says") {
           Errc::unsupported);
 }
 
-TEST_CASE("an index is read whole") {
+TEST_CASE("all fields of an index are read") {
     const std::string attestation =
         descriptor(kOciManifest, kDigestB, "8",
                    R"("platform":{"os":"unknown","architecture":"unknown"},"annotations":{)"
@@ -404,7 +404,7 @@ TEST_CASE("an index is read whole") {
     CHECK(prebake::oci::parse_index(kOciIndex, index_of("null")).manifests.empty());
 }
 
-TEST_CASE("indexes that are wrong are refused with the reason") {
+TEST_CASE("invalid indexes are refused with the reason") {
     for (const RefusedCase& row : std::vector<RefusedCase>{
              {"no manifests", R"({"schemaVersion":2})", Errc::corrupt, "\"manifests\" is missing"},
              {"manifests is text", index_of("\"x\""), Errc::corrupt, "is not a list"},
@@ -435,7 +435,7 @@ TEST_CASE("indexes that are wrong are refused with the reason") {
           1000);
 }
 
-TEST_CASE("an image config gives platform and diffIDs, bottom first") {
+TEST_CASE("an image config has the platform and the diffIDs, bottom first") {
     const auto config = prebake::oci::parse_image_config(
         R"({"architecture":"arm","os":"linux","variant":"v6","config":{"Cmd":["sh"]},"rootfs":)"
         R"({"type":"layers","diff_ids":[")" +
@@ -445,7 +445,7 @@ TEST_CASE("an image config gives platform and diffIDs, bottom first") {
     CHECK(prebake::oci::parse_image_config(image_config("null")).diff_ids.empty());
 }
 
-TEST_CASE("image configs that are wrong are refused with the reason") {
+TEST_CASE("invalid image configs are refused with the reason") {
     const std::string rootfs = R"("rootfs":{"type":"layers","diff_ids":[]}})";
     for (const RefusedCase& row : std::vector<RefusedCase>{
              {"no os", R"({"architecture":"amd64",)" + rootfs, Errc::corrupt, "\"os\" is missing"},
@@ -479,7 +479,7 @@ TEST_CASE("image configs that are wrong are refused with the reason") {
     }
 }
 
-TEST_CASE("documents that are cut off or damaged throw Error and nothing else") {
+TEST_CASE("truncated and damaged documents throw Error and nothing else") {
     check_robust(manifest_with_layer(kLayer),
                  [](const std::string& json) { prebake::oci::parse_manifest(kOciManifest, json); });
     check_robust(index_of(list_of(1, kChild)),
@@ -495,7 +495,7 @@ TEST_CASE("errors show at most a line of foreign text") {
     CHECK_FALSE(contains(error.what(), "\x1b"));
 }
 
-TEST_CASE("chain IDs are folded from the bottom") {
+TEST_CASE("chain IDs are computed from the bottom") {
     using prebake::oci::chain_ids;
     const Digest a = Digest::parse(kDigestA);
     const Digest b = Digest::parse(kDigestB);

@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "agent/oci/machine.h"
 #include "agent/oci/manifest.h"
 #include "tests/unit/base/thrown.h"
 
@@ -24,7 +23,7 @@ namespace {
 constexpr const char* kManifestType = "application/vnd.oci.image.manifest.v1+json";
 constexpr const char* kIndexType = "application/vnd.oci.image.index.v1+json";
 
-/// One child of an index, told by `id`; without a platform if `platform` is empty.
+/// A child of an index, identified by `id`; without a platform if `platform` is empty.
 struct Child {
     std::string id;
     std::string platform;
@@ -53,7 +52,7 @@ struct Text {
 
 }  // namespace
 
-TEST_CASE("Platform::parse() takes what people and containerd write") {
+TEST_CASE("Platform::parse() accepts the forms of people and of containerd") {
     for (const Text& row : std::vector<Text>{
              {"linux/amd64", "linux/amd64"},
              {"amd64", "linux/amd64"},
@@ -94,7 +93,7 @@ TEST_CASE("Platform::parse() takes what people and containerd write") {
     }
 }
 
-TEST_CASE("Platform::parse() refuses the rest, naming the text") {
+TEST_CASE("Platform::parse() refuses other texts and names them") {
     for (const Text& row : std::vector<Text>{
              {"", "a part of it is empty"},
              {"/", "a part of it is empty"},
@@ -260,7 +259,7 @@ TEST_CASE("select_platform() takes the best child") {
     }
 }
 
-TEST_CASE("the selected child is the index's own") {
+TEST_CASE("the selected child points into the index") {
     const Index index = make_index({{"a", "arm64"}, {"b", "amd64"}});
     CHECK(prebake::oci::select_platform(index, Platform::parse("amd64")) == &index.manifests[1]);
 }
@@ -275,7 +274,7 @@ TEST_CASE("platforms_of() lists each platform once, without attestations") {
         "linux/amd64, linux/arm/v7");
 }
 
-TEST_CASE("platforms_of() stays one harmless line whatever the index says") {
+TEST_CASE("platforms_of() is one harmless line for every index") {
     Index index = make_index({{"a", "amd64"}});
     index.manifests[0].platform->variant = "\x1b[2J\n";
     CHECK(prebake::oci::platforms_of(index) == "\"linux/amd64/\\x1b[2J\\x0a\"");

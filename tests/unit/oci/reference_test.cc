@@ -48,7 +48,7 @@ const std::vector<AcceptedCase> kAccepted = {
     {"docker.io:443/nginx", "docker.io:443", "nginx", ":latest"},
     {"Docker.io/nginx", "Docker.io", "nginx", ":latest"},
     {"index.docker.io.example/nginx", "index.docker.io.example", "nginx", ":latest"},
-    // A host without a '/' behind it is no registry
+    // A host without a '/' after it is not a registry
     {"localhost", "docker.io", "library/localhost", ":latest"},
     {"localhost:5000", "docker.io", "library/localhost", ":5000"},
     {"ghcr.io", "docker.io", "library/ghcr.io", ":latest"},
@@ -90,7 +90,7 @@ const std::vector<AcceptedCase> kAccepted = {
     {"nginx" + kAtDigest, "docker.io", "library/nginx", kAtDigest},
     {"nginx:1.27" + kAtDigest, "docker.io", "library/nginx", ":1.27" + kAtDigest},
     {"ghcr.io/a/b:c" + kAtDigest, "ghcr.io", "a/b", ":c" + kAtDigest},
-    // Hex digits are an image ID only when they are 64, lower-case and alone
+    // Hex digits are an image ID only if they are exactly 64 lower-case ones
     {kHex.substr(1), "docker.io", "library/" + kHex.substr(1), ":latest"},
     {kHex + "0", "docker.io", "library/" + kHex + "0", ":latest"},
     {kHex + ":v1", "docker.io", "library/" + kHex, ":v1"},
@@ -108,11 +108,11 @@ struct RefusedCase {
 };
 
 const std::vector<RefusedCase> kRefused = {
-    // Slips
+    // Typical mistakes
     {"", "it is empty"},
-    {" ", "white space stands before or after it"},
-    {" nginx", "white space stands before or after it"},
-    {"nginx\n", "white space stands before or after it"},
+    {" ", "there is white space before or after it"},
+    {" nginx", "there is white space before or after it"},
+    {"nginx\n", "there is white space before or after it"},
     {"nginx 1.27", "it contains white space"},
     {"nginx:{{ VERSION }}", "it contains white space"},
     {"nginx:${VERSION}", "the tag has the character '$'"},
@@ -126,8 +126,8 @@ const std::vector<RefusedCase> kRefused = {
     {"registry:port/app", "port \"port\" is not a number"},
     {"registry:50a0/app", "port \"50a0\" is not a number"},
     {"nginx:1.27/app", "port \"1.27\" is not a number"},
-    {"::1/app", "has to stand in brackets"},
-    {"fe80::1:5000/app", "has to stand in brackets"},
+    {"::1/app", "needs brackets"},
+    {"fe80::1:5000/app", "needs brackets"},
     {"[::1/app", "lacks its ']'"},
     {"[::1%eth0]/app", "holds no IPv6 address"},
     {"[fe80::1%25eth0]:5000/app", "holds no IPv6 address"},
@@ -184,8 +184,8 @@ const std::vector<RefusedCase> kRefused = {
     {kLongestOfficial + "a", "its name has 256 characters, allowed are 255"},
     {"ghcr.io/" + std::string(248, 'a'), "its name has 256 characters, allowed are 255"},
     // Tag
-    {"nginx:", "nothing follows the ':'"},
-    {"nginx:" + kAtDigest, "nothing follows the ':'"},
+    {"nginx:", "the tag after the ':' is empty"},
+    {"nginx:" + kAtDigest, "the tag after the ':' is empty"},
     {":v1", "two '/' follow each other, or one starts or ends it"},
     {"nginx:.v1", "the tag starts with '.'"},
     {"nginx:-v1", "the tag starts with '-'"},
@@ -241,13 +241,13 @@ TEST_CASE("malformed references are refused with the reason") {
     }
 }
 
-TEST_CASE("the error names the reference as it was written, and the step names the scheme") {
+TEST_CASE("the error quotes the reference as written, and the next step names the scheme") {
     const auto error = thrown_by([] { Reference::parse("https://ghcr.io/a/b"); });
     CHECK(contains(error.message(), "\"https://ghcr.io/a/b\""));
     CHECK(error.next_step() == "leave out \"https://\"");
 }
 
-TEST_CASE("credentials typed into a reference do not come back in the error") {
+TEST_CASE("credentials in a reference are not in the error") {
     for (const char* text :
          {"user:s3cret@ghcr.io/a/b", "https://user:s3cret@ghcr.io/a/b", "user:s3cret@ghcr.io",
           "https://user:s3cret@ghcr.io", "user:s3/cret@ghcr.io/a", "user:s3cret@sha.example/a",
@@ -260,7 +260,7 @@ TEST_CASE("credentials typed into a reference do not come back in the error") {
     }
 }
 
-TEST_CASE("tag and digest are told apart, and an implied tag is marked") {
+TEST_CASE("tag and digest are distinguished, and an implied tag is marked") {
     struct Case {
         std::string text;
         std::optional<std::string> tag_name;

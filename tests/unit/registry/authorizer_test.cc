@@ -30,7 +30,7 @@ std::shared_ptr<ScriptedHttp> scripted(std::vector<Step> steps) {
     return std::make_shared<ScriptedHttp>(std::move(steps));
 }
 
-TEST_CASE("a token is kept until shortly before it expires, for its scope") {
+TEST_CASE("a token is used for its scope until shortly before it expires") {
     auto now = steady_clock::time_point{} + std::chrono::hours(1);
     Authorizer authorizer(
         scripted({{.url = kTokenUrl, .body = R"({"token":"one","expires_in":100})"}}),
@@ -50,7 +50,7 @@ TEST_CASE("a token is kept until shortly before it expires, for its scope") {
     CHECK_FALSE(authorizer.known(kAudience));
 }
 
-TEST_CASE("a refused token is replaced, and one that another thread replaced is taken") {
+TEST_CASE("a refused token is replaced, unless another thread has replaced it") {
     Authorizer authorizer(scripted({{.url = kTokenUrl, .body = R"({"token":"one"})"},
                                     {.url = kTokenUrl, .body = R"({"token":"two"})"}}),
                           FixedCredentials::none());
@@ -60,7 +60,7 @@ TEST_CASE("a refused token is replaced, and one that another thread replaced is 
     CHECK(authorizer.known(kAudience) == "Bearer two");
 }
 
-TEST_CASE("a failed fetch leaves the way free for the next one") {
+TEST_CASE("after a failed fetch the next one is tried") {
     Authorizer authorizer(scripted({{.url = kTokenUrl, .status = 503},
                                     {.url = kTokenUrl, .body = R"({"token":"one"})"}}),
                           FixedCredentials::none());
@@ -69,7 +69,7 @@ TEST_CASE("a failed fetch leaves the way free for the next one") {
     CHECK(authorizer.authorize(kAudience, bearer(), {}, {}) == "Bearer one");
 }
 
-TEST_CASE("what a challenge is answered with") {
+TEST_CASE("the authorization for a challenge") {
     const Credentials password{.username = "u",
                                .password = "SECRET",
                                .identity_token = {},
@@ -111,7 +111,7 @@ TEST_CASE("what a challenge is answered with") {
     }
 }
 
-TEST_CASE("the hint says what there is and what to do") {
+TEST_CASE("the hint names the known credentials and what to do") {
     Credentials helper;
     helper.note = "the helper is not run";
     Credentials known;

@@ -84,7 +84,7 @@ TEST_CASE("Content-Range headers") {
     }
 }
 
-TEST_CASE("a blob is read whatever happens on the way") {
+TEST_CASE("a blob is read despite failures") {
     struct Row {
         std::string name;
         std::vector<Step> steps;
@@ -111,7 +111,7 @@ TEST_CASE("a blob is read whatever happens on the way") {
          0,
          "0123456789"},
         {"short, then the rest", {short_answer, from(4)}, 0, "0123456789"},
-        {"progress starts the count anew",
+        {"progress resets the count",
          {breaking(whole(), 1), breaking(from(1), 1), breaking(from(2), 1), breaking(from(3), 1),
           from(4)},
          0,
@@ -136,7 +136,7 @@ TEST_CASE("a blob is read whatever happens on the way") {
     }
 }
 
-TEST_CASE("a blob that cannot be right is an error") {
+TEST_CASE("an invalid blob is an error") {
     struct Row {
         std::string name;
         std::vector<Step> steps;

@@ -79,7 +79,7 @@ TEST_CASE("auths entries are found by key, then by host and port") {
     }
 }
 
-TEST_CASE("an auths entry holds credentials in several forms") {
+TEST_CASE("an auths entry has credentials in several forms") {
     struct Row {
         std::string name;
         const char* entry;
@@ -111,7 +111,7 @@ TEST_CASE("a file without credentials is not an error") {
     CHECK_FALSE(docker_config_credentials("/nonexistent/config.json")->find("a.io"));
 }
 
-TEST_CASE("a credential helper that is not run is said to be there") {
+TEST_CASE("a credential helper is not run, but mentioned") {
     struct Row {
         std::string name;
         const char* config;
@@ -135,7 +135,7 @@ TEST_CASE("a credential helper that is not run is said to be there") {
     CHECK(found(R"({"auths":{"a.io":{"auth":"dTpw"}},"credsStore":"x"})", "a.io") == "u/p//");
 }
 
-TEST_CASE("a broken file is named and not quoted") {
+TEST_CASE("a malformed file is named and not quoted") {
     struct Row {
         std::string name;
         std::string text;

@@ -8,7 +8,7 @@ namespace {
 constexpr auto kTrusted = http::TlsVerification::system_trust_store;
 constexpr auto kNone = http::TlsVerification::none;
 
-TEST_CASE("a registry is asked at its endpoints, in order") {
+TEST_CASE("the endpoints of a registry, in order") {
     struct Row {
         std::string registry;
         std::vector<Endpoint> expected;
@@ -38,7 +38,7 @@ TEST_CASE("a registry is asked at its endpoints, in order") {
     }
 }
 
-TEST_CASE("certificates go unverified from loopback to loopback only") {
+TEST_CASE("certificates are not verified only from loopback to loopback") {
     const Endpoint loopback{"https://localhost:5000", kNone};
     const Endpoint elsewhere{"https://ghcr.io", kTrusted};
     CHECK(tls_towards("127.0.0.1", loopback) == kNone);

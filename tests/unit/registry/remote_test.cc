@@ -29,7 +29,7 @@ oci::Descriptor descriptor(std::uint64_t size = kManifest.size()) {
         .media_type = kType, .digest = kDigest, .size = size, .annotations = {}, .platform = {}};
 }
 
-/// A Remote over a script, and what it said about its retries.
+/// A Remote over a script, and its lines about retries.
 struct Fixture {
     explicit Fixture(std::vector<Step> steps)
         : remote(std::make_shared<ScriptedHttp>(std::move(steps)), FixedCredentials::none(),
@@ -56,7 +56,7 @@ Step get(const std::string& url) {
                 .body = kManifest};
 }
 
-TEST_CASE("a name is resolved by HEAD where the header says everything, else by GET") {
+TEST_CASE("a name is resolved by HEAD if the header is complete, else by GET") {
     struct Row {
         std::string name;
         oci::Reference reference;
@@ -98,7 +98,7 @@ TEST_CASE("a name is resolved by HEAD where the header says everything, else by 
     }
 }
 
-TEST_CASE("a tag beside a digest is not asked for") {
+TEST_CASE("a tag with a digest is not requested") {
     Fixture fixture(
         {head(kDigestUrl, {{"Content-Type", kType}, {"Docker-Content-Digest", kDigest.str()}})});
     const auto both = oci::Reference::parse("reg.example/a/b:1@" + kDigest.str());
@@ -154,7 +154,7 @@ TEST_CASE("errors of resolve name the image and the cause") {
     }
 }
 
-TEST_CASE("a registry that is in trouble for a moment is asked again, and that is said") {
+TEST_CASE("a temporary failure of the registry is retried and reported") {
     const http::Headers full = {{"Content-Type", kType}, {"Docker-Content-Digest", kDigest.str()}};
     Fixture fixture({{.method = http::Method::head,
                       .url = kTagUrl,
@@ -167,23 +167,23 @@ TEST_CASE("a registry that is in trouble for a moment is asked again, and that i
     CHECK(fixture.remote.resolve(kByTag, {}) == descriptor());
     REQUIRE(fixture.lines.size() == 2);
     CHECK(fixture.lines[0] ==
-          "reg.example/a/b:1: the registry answers 429 Too Many Requests; trying again in 0.0 s "
+          "reg.example/a/b:1: the registry answers 429 Too Many Requests; retrying in 0.0 s "
           "(attempt 2 of 3)");
-    CHECK(contains(fixture.lines[1], "reg.example:443 sent nothing; trying again"));
+    CHECK(contains(fixture.lines[1], "reg.example:443 sent nothing; retrying"));
 }
 
-TEST_CASE("a Retry-After beyond our patience is an error at once") {
+TEST_CASE("a Retry-After over the limit is an error at once") {
     Fixture fixture({{.method = http::Method::head,
                       .url = kTagUrl,
                       .status = 429,
                       .headers = {{"Retry-After", "3600"}}}});
     const Error error = error_of([&] { fixture.remote.resolve(kByTag, {}); });
     CHECK(error.code() == Errc::rate_limited);
-    CHECK(contains(error.message(), "it asks to come back in 1 h 00 min"));
+    CHECK(contains(error.message(), "it asks to retry in 1 h 00 min"));
     CHECK(fixture.lines.empty());
 }
 
-TEST_CASE("a token service that is in trouble is asked again as part of the request") {
+TEST_CASE("a temporary failure of the token service is retried with the request") {
     const Step challenged{
         .method = http::Method::head,
         .url = kTagUrl,
@@ -201,7 +201,7 @@ TEST_CASE("a token service that is in trouble is asked again as part of the requ
     CHECK(fixture.remote.resolve(kByTag, {}) == descriptor());
 }
 
-TEST_CASE("a stop ends the waiting for a retry") {
+TEST_CASE("a stop request ends the wait for a retry") {
     std::stop_source stop;
     Remote remote(std::make_shared<ScriptedHttp>(std::vector<Step>{
                       {.method = http::Method::head, .url = kTagUrl, .status = 503}}),
@@ -258,7 +258,7 @@ TEST_CASE("a manifest is fetched by its digest, with its type in Accept") {
     CHECK(fixture.remote.fetch_manifest(kByTag, descriptor(), {}) == kManifest);
 }
 
-TEST_CASE("a manifest that breaks off is fetched again") {
+TEST_CASE("a truncated manifest is fetched again") {
     Fixture fixture({{.url = kDigestUrl, .body = kManifest, .breaks_after = 5},
                      {.url = kDigestUrl, .body = kManifest}});
     CHECK(fixture.remote.fetch_manifest(kByTag, descriptor(), {}) == kManifest);
@@ -271,7 +271,7 @@ TEST_CASE("a manifest over the limit is not read when it is resolved by GET") {
     CHECK(error_of([&] { fixture.remote.resolve(kByTag, {}); }).code() == Errc::too_large);
 }
 
-TEST_CASE("a small blob is fetched, and resumed where it broke") {
+TEST_CASE("a small blob is fetched, and resumed after a failure") {
     Fixture fixture({{.url = kBlobUrl, .body = kManifest, .breaks_after = 5},
                      {.url = kBlobUrl,
                       .with = {{"Range", "bytes=5-"}},

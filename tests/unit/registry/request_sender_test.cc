@@ -37,7 +37,7 @@ Step redirect(std::string from, std::string to, int status = 307) {
     return Step{.url = std::move(from), .status = status, .headers = {{"Location", std::move(to)}}};
 }
 
-TEST_CASE("a challenge is answered with a token, which is used again") {
+TEST_CASE("a token is fetched for a challenge, and used again") {
     auto registry = sender({
         {.url = kUrl, .without = {"Authorization"}, .status = 401, .headers = kBearer},
         {.url = kTokenUrl, .body = R"({"token":"t1"})"},
@@ -48,7 +48,7 @@ TEST_CASE("a challenge is answered with a token, which is used again") {
     CHECK(registry.send(kRepository, kRequest, {})->status == 200);
 }
 
-TEST_CASE("a token that the registry calls invalid is fetched anew, once") {
+TEST_CASE("a token that the registry refuses is fetched again, once") {
     auto registry = sender({
         {.url = kUrl, .status = 401, .headers = kBearer},
         {.url = kTokenUrl, .body = R"({"token":"SECRET1"})"},
@@ -66,7 +66,7 @@ TEST_CASE("a token that the registry calls invalid is fetched anew, once") {
     CHECK(error.code() == Errc::unauthenticated);
 }
 
-TEST_CASE("refusals say whether there were credentials and where they belong") {
+TEST_CASE("401 and 403 lead to a hint about credentials") {
     Credentials helper;
     helper.note = "the Docker config names the credential helper \"ecr-login\"";
     struct Row {
@@ -111,7 +111,7 @@ TEST_CASE("refusals say whether there were credentials and where they belong") {
         contains(error.next_step(), "the credentials for reg.example that the Docker config has"));
 }
 
-TEST_CASE("redirects to another host or port are followed without authorization, for good") {
+TEST_CASE("redirects to another host or port drop the authorization, also on the way back") {
     for (const std::string elsewhere :
          {"https://cdn.example/b?sig=SECRET", "https://reg.example:8443/b"}) {
         CAPTURE(elsewhere);
@@ -175,7 +175,7 @@ TEST_CASE("ten redirects are followed, the eleventh is an error") {
     CHECK(enough.send(kRepository, kRequest, {})->status == 200);
 }
 
-TEST_CASE("what the redirect's target refuses is its own") {
+TEST_CASE("an error status names the redirect's target") {
     for (const int status : {401, 403, 416, 503}) {
         CAPTURE(status);
         auto registry = sender(
@@ -186,7 +186,7 @@ TEST_CASE("what the redirect's target refuses is its own") {
     }
 }
 
-TEST_CASE("an expected refusal is returned, any other status is thrown") {
+TEST_CASE("an expected error status is returned, any other is thrown") {
     RepositoryRequest request = kRequest;
     request.expected_error_status = 416;
     auto registry = sender({{.url = kUrl, .status = 416}, {.url = kUrl, .status = 404}});
@@ -194,7 +194,7 @@ TEST_CASE("an expected refusal is returned, any other status is thrown") {
     CHECK(error_of([&] { registry.send(kRepository, request, {}); }).code() == Errc::not_found);
 }
 
-TEST_CASE("a loopback registry is asked by TLS first, and then where it answered") {
+TEST_CASE("a loopback registry is tried with TLS first, later where it responded") {
     const std::string secure = "https://localhost:5000/v2/a/blobs/x";
     const std::string plain = "http://localhost:5000/v2/a/blobs/x";
     const Error refused(Errc::unavailable, "the TLS handshake failed");
@@ -214,7 +214,7 @@ TEST_CASE("a loopback registry is asked by TLS first, and then where it answered
         CHECK(registry.send(kLocal, kRequest, {})->status == 200);
         CHECK(error_of([&] { registry.send(kLocal, kRequest, {}); }).code() == Errc::unavailable);
     }
-    SUBCASE("an answer is an answer") {
+    SUBCASE("an error status is a response") {
         auto registry = sender({{.url = secure, .status = 503}});
         CHECK(error_of([&] { registry.send(kLocal, kRequest, {}); }).code() == Errc::unavailable);
     }
@@ -223,7 +223,7 @@ TEST_CASE("a loopback registry is asked by TLS first, and then where it answered
                                 {.url = plain, .refuses = Error(Errc::unavailable, "refused")}});
         CHECK(error_of([&] { registry.send(kLocal, kRequest, {}); }).message() == "refused");
     }
-    SUBCASE("another failure is not taken for a missing TLS") {
+    SUBCASE("other failures do not mean that there is no TLS") {
         auto registry = sender({{.url = secure, .refuses = Error(Errc::cancelled, "stop")}});
         CHECK(error_of([&] { registry.send(kLocal, kRequest, {}); }).code() == Errc::cancelled);
     }

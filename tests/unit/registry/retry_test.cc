@@ -76,7 +76,7 @@ TEST_CASE("Retry-After is seconds or a date") {
     }
 }
 
-TEST_CASE("work is repeated until it succeeds, fails for good, or is out of attempts") {
+TEST_CASE("work is retried until it succeeds, fails permanently, or has no attempts left") {
     std::vector<std::string> lines;
     const RetryOptions options{.retry = {.attempts = 3, .first_delay = 1ms, .max_delay = 2ms},
                                .on_retry = [&](const std::string& line) { lines.push_back(line); }};
@@ -91,7 +91,7 @@ TEST_CASE("work is repeated until it succeeds, fails for good, or is out of atte
     };
     CHECK(run(2, Errc::unavailable) == 3);
     REQUIRE(lines.size() == 2);
-    CHECK(lines[1] == "example.org/a:1: it broke; trying again in 0.0 s (attempt 3 of 3)");
+    CHECK(lines[1] == "example.org/a:1: it broke; retrying in 0.0 s (attempt 3 of 3)");
 
     CHECK_THROWS_WITH(run(3, Errc::timed_out), "it broke (3 attempts); look");
     CHECK(calls == 3);

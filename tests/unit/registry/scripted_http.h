@@ -20,20 +20,20 @@ namespace prebake::registry {
 using tests::contains;
 using tests::error_of;
 
-/// One request that is expected, and what it is answered with.
+/// An expected request, and its response.
 struct Step {
     http::Method method = http::Method::get;
     std::string url = {};
     http::Headers with = {};                ///< headers that the request must have
-    std::vector<std::string> without = {};  ///< and must not have
+    std::vector<std::string> without = {};  ///< headers that it must not have
     std::string form = {};                  ///< the body that it must have
     int status = 200;
     http::Headers headers = {};
     std::string body = {};
     bool chunked = false;                          ///< no content length
-    std::optional<std::uint64_t> length = {};      ///< a content length that is not the body's
-    std::optional<std::size_t> breaks_after = {};  ///< the connection breaks after so many bytes
-    std::optional<Error> refuses = {};             ///< no answer at all
+    std::optional<std::uint64_t> length = {};      ///< a wrong content length
+    std::optional<std::size_t> breaks_after = {};  ///< the connection breaks after this many bytes
+    std::optional<Error> refuses = {};             ///< thrown instead of a response
     std::optional<http::TlsVerification> tls = {};
 };
 

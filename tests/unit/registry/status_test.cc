@@ -88,7 +88,7 @@ TEST_CASE("the explanation of a status is optional") {
     }
 }
 
-TEST_CASE("a Retry-After header travels with the error") {
+TEST_CASE("the error has the Retry-After of the response") {
     ScriptedResponse response({.status = 429, .headers = {{"retry-after", "7"}}});
     try {
         throw_status(response, "it", "");

@@ -50,7 +50,7 @@ TEST_CASE("the scopes are ours and the challenge's, sorted, each once") {
     }
 }
 
-TEST_CASE("the GET repeats scope and keeps the realm's own query") {
+TEST_CASE("the GET has each scope and the query of the realm") {
     TokenQuery query = kQuery;
     query.realm += "?x=1#fragment";
     query.scopes.emplace_back("repository:b:pull");
@@ -63,7 +63,7 @@ TEST_CASE("the GET repeats scope and keeps the realm's own query") {
     CHECK(token_get(query, std::nullopt).url == "https://auth.example?scope=s");
 }
 
-TEST_CASE("token answers") {
+TEST_CASE("responses of a token service") {
     struct Row {
         std::string json;
         const char* token;  ///< null: corrupt
@@ -103,7 +103,7 @@ TEST_CASE("an anonymous token is one GET without authorization") {
     CHECK(fetch(http, std::nullopt).value == "t");
 }
 
-TEST_CASE("a password goes by POST") {
+TEST_CASE("a password is sent by POST") {
     ScriptedHttp http({{.method = http::Method::post,
                         .url = kQuery.realm,
                         .with = {{"Content-Type", "application/x-www-form-urlencoded"}},
@@ -112,7 +112,7 @@ TEST_CASE("a password goes by POST") {
     CHECK(fetch(http, kPassword).value == "t");
 }
 
-TEST_CASE("a password goes by GET where the service does not know the POST") {
+TEST_CASE("a password is sent by GET if the service does not support POST") {
     for (const int status : {404, 405, 401, 400}) {
         CAPTURE(status);
         ScriptedHttp http({{.method = http::Method::post,
@@ -126,7 +126,7 @@ TEST_CASE("a password goes by GET where the service does not know the POST") {
     }
 }
 
-TEST_CASE("an identity token goes by POST only") {
+TEST_CASE("an identity token is sent by POST only") {
     const std::string form =
         "grant_type=refresh_token&service=reg.example&client_id=prebake&scope=repository%3Aa%3Apull"
         "&refresh_token=SECRET-refresh";
@@ -142,7 +142,7 @@ TEST_CASE("an identity token goes by POST only") {
     CHECK(error.next_step() == "log in");
 }
 
-TEST_CASE("refusals of the token service") {
+TEST_CASE("error statuses of the token service") {
     struct Row {
         int status;
         Errc code;
@@ -158,7 +158,7 @@ TEST_CASE("refusals of the token service") {
     }
 }
 
-TEST_CASE("a token answer over the limit is not read") {
+TEST_CASE("a response over the limit is not read") {
     ScriptedHttp http({{.url = kGetUrl, .body = std::string(kMaxTokenBytes + 1, ' ')}});
     CHECK(error_of([&] { fetch(http, std::nullopt); }).code() == Errc::too_large);
 }
