@@ -63,7 +63,6 @@ void ImageGuard::show_progress(const guard::RepairProgress& progress) {
 
 void ImageGuard::set_record(const v1::BakeRecord& record) {
     set_baked(record, images_.baked().sandbox());
-    with_.accounts.set_record(record);
 }
 
 void ImageGuard::check_everything() {
@@ -120,8 +119,9 @@ void ImageGuard::read_cri_settings() {
 }
 
 void ImageGuard::set_baked(v1::BakeRecord record, store::SandboxImage sandbox) {
-    images_.set_baked(
-        std::make_shared<const store::BakedImages>(std::move(record), std::move(sandbox)));
+    auto baked = std::make_shared<const store::BakedImages>(std::move(record), std::move(sandbox));
+    with_.accounts.set_baked(baked);
+    images_.set_baked(std::move(baked));
 }
 
 void ImageGuard::adopt_sandbox() {
@@ -129,7 +129,6 @@ void ImageGuard::adopt_sandbox() {
     facts.is_sandbox_missing = false;
     const store::BakedImages& baked = images_.baked();
     store::SandboxImage sandbox{.name = facts.sandbox_image, .found = {}};
-    if (!sandbox.name.empty()) with_.accounts.set_sandbox(sandbox.name);
     const store::SandboxImage& known = baked.sandbox();
     const store::PlacedImage* const own = baked.first_named(kCri, sandbox.name);
     if (!sandbox.name.empty() && (own == nullptr || !own->is_recorded)) {

@@ -17,16 +17,17 @@
 namespace prebake::ledger {
 namespace {
 
-/// Snapshots that become layers: containerd's clients and prebake itself name them so.
+/// Prefix of the keys of snapshots that become layers, by containerd's clients and prebake.
 constexpr std::string_view kUnpackKey = "extract-";
-/// In the keys of what prebake unpacks.
+/// In the keys of the snapshots that prebake unpacks.
 constexpr std::string_view kPrebakeKey = "-prebake";
-/// Docker prepares "<id>-init-key" upon the image, commits it as "<id>-init", and prepares the
-/// container's own snapshot "<id>" upon that.
+/// Docker prepares "<id>-init-key" on top of the image, commits it as "<id>-init", and prepares the
+/// container's own snapshot "<id>" on top of that.
 constexpr std::string_view kDockerInitKey = "-init-key";
 constexpr std::string_view kDockerInit = "-init";
 constexpr std::size_t kKeySuffix = kDockerInitKey.size() - kDockerInit.size();
-/// Used in one boot, and kept in the file. Of more the bytes are missing in the boot's totals.
+/// Limit of the layers used in one boot, which the file lists. The boot's totals do not have the
+/// bytes of other layers.
 constexpr std::size_t kMaxBootLayers = 16384;
 
 }  // namespace
@@ -63,21 +64,18 @@ void Accounts::open(const std::string& claim, const std::string& boot_id, Time b
     has_changed_ = true;
 }
 
-void Accounts::set_record(const v1::BakeRecord& record) {
-    catalog_.set_record(record);
-    origins_.set_record(record);
+void Accounts::set_baked(std::shared_ptr<const store::BakedImages> baked) {
+    // While CRI does not answer, its sandbox image is the one that it was.
+    if (!baked->sandbox().name.empty()) sandbox_ = baked->sandbox().name;
+    origins_.set_baked(*baked);
+    catalog_.set_baked(std::move(baked));
     consider_sandbox();
-    for (const CatalogImage* image : catalog_.baked()) credit_stored(*image);
+    for (const CatalogImage* image : catalog_.recorded()) credit_stored(*image);
     has_changed_ = true;
 }
 
-void Accounts::set_sandbox(const std::string& name) {
-    sandbox_ = name;
-    consider_sandbox();
-}
-
-/// The sandbox image is on every machine image; that somebody brought it there without a list does
-/// not make it a miss.
+/// The sandbox image is on every machine image, even if no list has it: its starts are not misses,
+/// unless it was pulled.
 void Accounts::consider_sandbox() {
     if (sandbox_.empty()) return;
     CatalogImage* image = catalog_.find(std::string(store::kCriNamespace), sandbox_);
@@ -90,15 +88,14 @@ void Accounts::consider_sandbox() {
     origins_.add_baked(*image);
 }
 
-/// What the ledger says about the image was said before the daemon was started: its bytes are not
-/// to be counted again.
+/// The stored ledger already has the bytes of the image: they must not count again.
 void Accounts::credit_stored(const CatalogImage& image) {
     const v1::LedgerImage* entry = totals_.take_loaded(image);
     if (entry == nullptr) return;
     if (entry->bytes_pulled() > 0) origins_.note_counted(image);
     if (entry->hits() + entry->partials() == 0) return;
     for (const ImageLayer& layer : image.contents->layers) {
-        if (!origins_.is_baked(image.ns, layer)) continue;
+        if (!origins_.is_baked(image.key.ns, layer)) continue;
         credited_.insert(layer.digest);
         if (is_boot_credit_unknown_) credited_in_boot_.insert(layer.digest);
     }
@@ -107,11 +104,11 @@ void Accounts::credit_stored(const CatalogImage& image) {
 bool Accounts::has_pulled_layer(const CatalogImage& image) const {
     return std::any_of(
         image.contents->layers.begin(), image.contents->layers.end(),
-        [&](const ImageLayer& layer) { return !origins_.is_baked(image.ns, layer); });
+        [&](const ImageLayer& layer) { return !origins_.is_baked(image.key.ns, layer); });
 }
 
 bool Accounts::is_unpacked(const CatalogImage& image) const {
-    return !image.contents->chain || origins_.has_chain(image.ns, *image.contents->chain);
+    return !image.contents->chain || origins_.has_chain(image.key.ns, *image.contents->chain);
 }
 
 void Accounts::touch(Time time) {
@@ -121,7 +118,7 @@ void Accounts::touch(Time time) {
 
 bool Accounts::is_counted(const std::string& ns, const std::string& key) const {
     if (totals_.counted().contains(ns, key)) return true;
-    // A listing may have found it committed before the event of its preparation was read.
+    // A listing may find it committed before the event of its preparation is read.
     return key.ends_with(kDockerInitKey) &&
            totals_.counted().contains(ns, key.substr(0, key.size() - kKeySuffix));
 }
@@ -130,7 +127,7 @@ void Accounts::count(const CatalogImage& image, Time at) {
     StartFacts facts{.is_baked_image = image.is_baked};
     LedgerTotals::Served served;
     for (const ImageLayer& layer : image.contents->layers) {
-        if (!origins_.is_baked(image.ns, layer)) {
+        if (!origins_.is_baked(image.key.ns, layer)) {
             facts.has_pulled_layer = true;
             continue;
         }
@@ -148,11 +145,11 @@ StartOutcome Accounts::snapshot_prepared(const std::string& ns, const std::strin
     if (key.starts_with(kUnpackKey)) return StartOutcome::not_a_start;
     const std::optional<oci::Digest> chain = oci::Digest::try_parse(parent);
     if (!chain || is_counted(ns, key)) return StartOutcome::not_a_start;
-    const Catalog::Standing standing = catalog_.stand_on(ns, *chain);
-    if (!standing.is_known) return StartOutcome::unknown_image;
-    if (standing.image == nullptr) return StartOutcome::not_a_start;
+    const Catalog::ChainOwner owner = catalog_.owner_of_chain(ns, *chain);
+    if (!owner.is_known) return StartOutcome::unknown_image;
+    if (owner.image == nullptr) return StartOutcome::not_a_start;
     touch(at);
-    count(*standing.image, at);
+    count(*owner.image, at);
     totals_.counted().add(ns, key);
     return StartOutcome::counted;
 }
@@ -183,11 +180,12 @@ bool Accounts::is_news(const std::string& ns, const std::string& name,
                        const std::string& target) const {
     const CatalogImage* image = catalog_.find(ns, name);
     if (image == nullptr || image->contents->target != target) return true;
-    // Baked without being unpacked: its chains are to be learnt yet.
+    // Baked and not unpacked: its chains are not known yet.
     return !image->contents->chain && !image->contents->layers.empty();
 }
 
-/// That an image was looked for once more says nothing of why it is no hit.
+/// A pull that fetched nothing does not explain why the image is not a hit: the earlier reason
+/// stays.
 void Accounts::explain(CatalogImage& image, std::string_view reason, bool has_pulled) {
     v1::LedgerImage& entry = totals_.entry(image);
     const bool is_kept =
@@ -205,7 +203,7 @@ void Accounts::image_appeared(const SeenImage& seen, std::optional<Time> at) {
     }
     const Catalog::Placed placed = catalog_.place(seen.ns, seen.name, summarize(seen.contents));
     CatalogImage& image = placed.image;
-    PullFacts facts = catalog_.facts_of(image, image.is_baked ? image.name : seen.name);
+    PullFacts facts = catalog_.facts_of(image, image.is_baked ? image.key.image : seen.name);
     facts.has_lost_parts |= origins_.has_lost(image);
     const std::string reason(pull_reason(facts));
     credit_stored(image);
@@ -243,11 +241,11 @@ void Accounts::image_gone(const std::string& ns, const std::string& name) {
     catalog_.remove(ns, name);
 }
 
-/// What changed while nobody told us.
+/// Counts the pull of an image that no event reported.
 void Accounts::settle_listed(CatalogImage& image) {
     const LayerOrigins::Pulled pulled = origins_.take_pulled(image);
     if (!pulled.any) return;
-    PullFacts facts = catalog_.facts_of(image, image.name);
+    PullFacts facts = catalog_.facts_of(image, image.key.image);
     facts.has_lost_parts |= origins_.has_lost(image);
     explain(image, pull_reason(facts), pulled.any);
     v1::LedgerImage& entry = totals_.entry(image);
@@ -303,11 +301,11 @@ std::size_t Accounts::count_listed(const store::Holdings& holdings, Time now) {
         const std::optional<oci::Digest> chain = oci::Digest::try_parse(start->parent);
         if (!chain || start->name.starts_with(kUnpackKey)) continue;
         if (is_counted(holdings.ns, start->name)) continue;
-        const Catalog::Standing standing = catalog_.stand_on(holdings.ns, *chain);
-        if (standing.image == nullptr) continue;
+        const Catalog::ChainOwner owner = catalog_.owner_of_chain(holdings.ns, *chain);
+        if (owner.image == nullptr) continue;
         totals_.counted().add(holdings.ns, start->name);
-        if (counting_since_ && start->created_at < *counting_since_) continue;  // the builder's
-        count(*standing.image, std::min(start->created_at, now));
+        if (counting_since_ && start->created_at < *counting_since_) continue;  // on the builder
+        count(*owner.image, std::min(start->created_at, now));
         ++found;
     }
     return found;
@@ -324,7 +322,7 @@ void Accounts::restored(const store::Holdings& holdings) {
 }
 
 void Accounts::repinned(const std::string& ns, const std::string& name) {
-    const CatalogImage* image = catalog_.find_or_baked(ns, name);
+    const CatalogImage* image = catalog_.find_or_recorded(ns, name);
     if (image == nullptr) return;
     v1::LedgerImage& entry = totals_.entry(*image);
     entry.set_repins(entry.repins() + 1);

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -54,10 +55,9 @@ class Accounts {
     /// since_claim. `booted_at` is when the kernel started, by the current clock.
     void open(const std::string& claim, const std::string& boot_id, Time booted_at, Time now);
 
-    /// What was baked. May be called again when the record changes.
-    void set_record(const v1::BakeRecord& record);
-    /// CRI's sandbox image counts as baked if it was there before the first event about it.
-    void set_sandbox(const std::string& name);
+    /// What was baked; call it again after each change. The sandbox image counts as baked even if
+    /// it is not recorded, if it was there before the first event about it.
+    void set_baked(std::shared_ptr<const store::BakedImages> baked);
 
     /// Everything that one namespace holds; events continue from there. Counts running containers
     /// that no event reported: those started during a gap or, in a new ledger, since the boot.
@@ -119,7 +119,7 @@ class Accounts {
     oci::DigestSet credited_in_boot_;
     /// The stored ledger is of an old version, which did not list the layers of the boot.
     bool is_boot_credit_unknown_ = false;
-    std::string sandbox_;
+    std::string sandbox_;                  ///< CRI's name for it
     std::optional<Time> uncounted_since_;  ///< of the stored ledger
     Time looked_until_{};                  ///< goes back if the clock is set back
     std::optional<Time> counting_since_;   ///< in a new ledger: the boot

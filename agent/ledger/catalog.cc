@@ -1,6 +1,7 @@
 #include "agent/ledger/catalog.h"
 
 #include <algorithm>
+#include <limits>
 #include <set>
 #include <tuple>
 #include <utility>
@@ -12,8 +13,8 @@ bool is_bare_id(std::string_view name) {
     return oci::Digest::try_parse(name).has_value();
 }
 
-/// CRI's further names: "repository@sha256:…" and "sha256:…".
-bool is_alias_form(std::string_view name) {
+/// CRI's other names of an image: "repository@sha256:…" and "sha256:…".
+bool is_alias_name(std::string_view name) {
     return is_bare_id(name) || name.find('@') != std::string_view::npos;
 }
 
@@ -36,6 +37,11 @@ bool is_understood(const ImageContents& contents) {
     return contents.chain.has_value() || contents.layers.empty();
 }
 
+/// Images that are not recorded come last.
+std::size_t place_in_record(const CatalogImage& image) {
+    return image.position.value_or(std::numeric_limits<std::size_t>::max());
+}
+
 }  // namespace
 
 ImageContents summarize(const v1::BakedImage& image) {
@@ -56,53 +62,34 @@ ImageContents summarize(const v1::BakedImage& image) {
     return contents;
 }
 
-void Catalog::set_record(const v1::BakeRecord& record) {
-    std::map<std::string, std::vector<ImagePtr>> before;
-    for (auto& [ns, space] : spaces_) {
-        space.baked_names.clear();
-        before[ns] = std::exchange(space.baked, {});
+void Catalog::set_baked(std::shared_ptr<const store::BakedImages> baked) {
+    baked_ = std::move(baked);
+    const std::vector<ImagePtr> before = std::exchange(recorded_, {});
+    for (const ImagePtr& image : before) image->position.reset();
+    for (const store::PlacedImage& placed : baked_->images()) {
+        if (placed.is_recorded) add_recorded(placed, before);
     }
-    for (const v1::BakedImage& entry : record.images()) {
-        for (const v1::Placement& placement : entry.placements()) {
-            set_baked(spaces_[placement.namespace_()], before[placement.namespace_()], entry,
-                      placement);
-        }
-    }
+    for (const ImagePtr& image : before) image->is_baked = image->position.has_value();
     other_names_ = 0;
     for (auto& [ns, space] : spaces_) {
-        for (const ImagePtr& image : before[ns]) image->is_baked = is_recorded(space, image);
-        reindex(space);
+        reindex(ns, space);
         other_names_ += static_cast<std::size_t>(
             std::count_if(space.names.begin(), space.names.end(),
                           [](const auto& entry) { return !entry.second->is_baked; }));
     }
 }
 
-bool Catalog::is_recorded(const Space& space, const ImagePtr& image) {
-    return std::find(space.baked.begin(), space.baked.end(), image) != space.baked.end();
-}
-
-void Catalog::reindex(Space& space) {
-    space.chains.clear();
-    std::set<const CatalogImage*> done;
-    for (const ImagePtr& image : space.baked) {
-        if (done.insert(image.get()).second) index(space, *image);
-    }
-    for (const auto& [name, image] : space.names) {
-        if (done.insert(image.get()).second) index(space, *image);
-    }
-}
-
-void Catalog::set_baked(Space& space, const std::vector<ImagePtr>& before,
-                        const v1::BakedImage& entry, const v1::Placement& placement) {
-    ImageContents contents = summarize(entry);
+void Catalog::add_recorded(const store::PlacedImage& placed, const std::vector<ImagePtr>& before) {
+    Space& space = spaces_[placed.key.ns];
+    ImageContents contents = summarize(placed.image);
     const auto is_it = [&](const ImagePtr& image) {
-        return image->name == entry.name() && image->contents->target == contents.target &&
+        return !image->position && image->key == placed.key &&
+               image->contents->target == contents.target &&
                (!contents.chain || image->contents->chain == contents.chain);
     };
     ImagePtr image;
     const auto known = std::find_if(before.begin(), before.end(), is_it);
-    const auto named = space.names.find(entry.name());
+    const auto named = space.names.find(placed.key.image);
     const bool is_new = known == before.end();
     if (!is_new) {
         image = *known;
@@ -110,24 +97,34 @@ void Catalog::set_baked(Space& space, const std::vector<ImagePtr>& before,
         image = named->second;
     } else {
         image = std::make_shared<CatalogImage>(
-            CatalogImage{.ns = placement.namespace_(),
-                         .name = entry.name(),
-                         .contents = std::make_shared<const ImageContents>(std::move(contents))});
+            CatalogImage{.key = placed.key,
+                         .contents = std::make_shared<const ImageContents>(std::move(contents)),
+                         .position = {}});
     }
     image->is_baked = true;
-    space.baked.push_back(image);
-    for (const std::string& name : placement.names()) {
-        space.baked_names.emplace(name, image);
-        if (!is_new) continue;
+    image->position = placed.position;
+    recorded_.push_back(image);
+    if (!is_new) return;
+    for (const std::string& name : placed.placement.names()) {
         const auto place = space.names.find(name);
         if (place == space.names.end()) {
             attach(space, name, image);
-        } else if (!is_recorded(space, place->second) &&
+        } else if (!place->second->position &&
                    place->second->contents->target == image->contents->target) {
             detach(space, name);
             attach(space, name, image);
         }
     }
+}
+
+Catalog::ImagePtr Catalog::recorded_of(std::string_view ns, std::string_view name) const {
+    const store::PlacedImage* const placed = baked_->first_named(ns, name);
+    return placed == nullptr || !placed->is_recorded ? nullptr : recorded_[placed->position];
+}
+
+void Catalog::reindex(const std::string& ns, Space& space) {
+    space.chains.clear();
+    for (CatalogImage* image : images(ns)) index(space, *image);
 }
 
 void Catalog::index(Space& space, CatalogImage& image) {
@@ -162,7 +159,7 @@ void Catalog::detach(Space& space, const std::string& name) {
     const ImagePtr image = place->second;
     space.names.erase(place);
     if (--image->names_present > 0) return;
-    if (!is_recorded(space, image)) unindex(space, *image);
+    if (!image->position) unindex(space, *image);
 }
 
 CatalogImage* Catalog::find(const std::string& ns, const std::string& name) const {
@@ -172,26 +169,22 @@ CatalogImage* Catalog::find(const std::string& ns, const std::string& name) cons
     return place == space->second.names.end() ? nullptr : place->second.get();
 }
 
-CatalogImage* Catalog::find_or_baked(const std::string& ns, const std::string& name) const {
-    if (CatalogImage* image = find(ns, name)) return image;
-    const auto space = spaces_.find(ns);
-    if (space == spaces_.end()) return nullptr;
-    const auto place = space->second.baked_names.find(name);
-    return place == space->second.baked_names.end() ? nullptr : place->second.get();
+CatalogImage* Catalog::find_or_recorded(const std::string& ns, const std::string& name) const {
+    CatalogImage* const image = find(ns, name);
+    return image != nullptr ? image : recorded_of(ns, name).get();
 }
 
-Catalog::ImagePtr Catalog::owner_of(const Space& space, const std::string& name,
-                                    const ImageContents& contents) {
-    const auto baked = space.baked_names.find(name);
-    if (baked != space.baked_names.end() && baked->second->contents->target == contents.target) {
-        return baked->second;
-    }
-    if (!is_alias_form(name)) return nullptr;
+Catalog::ImagePtr Catalog::owner_of(const std::string& ns, const Space& space,
+                                    const std::string& name, const ImageContents& contents) const {
+    const ImagePtr recorded = recorded_of(ns, name);
+    if (recorded != nullptr && recorded->contents->target == contents.target) return recorded;
+    if (!is_alias_name(name)) return nullptr;
     for (const auto& [other, image] : space.names) {
-        if (image->contents->target != contents.target || is_alias_form(image->name)) continue;
-        if (is_bare_id(name) || repository_of(name) == repository_of(image->name)) return image;
+        const std::string& own_name = image->key.image;
+        if (image->contents->target != contents.target || is_alias_name(own_name)) continue;
+        if (is_bare_id(name) || repository_of(name) == repository_of(own_name)) return image;
     }
-    // Pulled by digest: the id comes after the digest's name.
+    // Of an image that was pulled by digest, the name with the digest comes before the id.
     for (const auto& [other, image] : space.names) {
         if (is_bare_id(name) && image->contents->target == contents.target) return image;
     }
@@ -205,7 +198,7 @@ Catalog::Placed Catalog::place(const std::string& ns, const std::string& name,
     const bool has_name = place != space.names.end();
     if (has_name && place->second->contents->target == contents.target) {
         CatalogImage& image = *place->second;
-        if (!is_understood(*image.contents)) {  // baked without being unpacked: now it has chains
+        if (!is_understood(*image.contents)) {  // baked, and unpacked only later
             unindex(space, image);
             image.contents = std::make_shared<const ImageContents>(std::move(contents));
             index(space, image);
@@ -213,19 +206,19 @@ Catalog::Placed Catalog::place(const std::string& ns, const std::string& name,
         return {.image = image, .was_there = true};
     }
     if (has_name) remove(ns, name);
-    ImagePtr image = owner_of(space, name, contents);
+    ImagePtr image = owner_of(ns, space, name, contents);
     const bool is_alias =
-        image != nullptr && !has_name && image->names_present > 0 && is_alias_form(name);
+        image != nullptr && !has_name && image->names_present > 0 && is_alias_name(name);
     if (image == nullptr) {
         image = std::make_shared<CatalogImage>(
-            CatalogImage{.ns = ns,
-                         .name = name,
-                         .contents = std::make_shared<const ImageContents>(std::move(contents))});
+            CatalogImage{.key = {.image = name, .ns = ns},
+                         .contents = std::make_shared<const ImageContents>(std::move(contents)),
+                         .position = {}});
         index(space, *image);
     }
     if (!is_alias && !image->is_baked) image->appeared = next_++;
     attach(space, name, image);
-    if (!image->is_baked && ++other_names_ > kMaxKnownNames) forget_oldest();
+    if (!image->is_baked && ++other_names_ > kMaxKnownNames) drop_oldest_name();
     return {.image = *image, .was_there = false, .is_alias = is_alias};
 }
 
@@ -238,7 +231,7 @@ void Catalog::remove(const std::string& ns, const std::string& name) {
     detach(space->second, name);
 }
 
-void Catalog::forget_oldest() {
+void Catalog::drop_oldest_name() {
     Space* where = nullptr;
     std::uint64_t oldest = next_;
     std::string name;
@@ -269,16 +262,20 @@ void Catalog::restore(const store::Holdings& holdings) {
     const auto found = spaces_.find(holdings.ns);
     if (found == spaces_.end()) return;
     Space& space = found->second;
-    for (const auto& [name, image] : space.baked_names) {
-        const auto there = holdings.images.find(name);
-        if (there == holdings.images.end() ||
-            there->second.target.digest.str() != image->contents->target) {
-            continue;
+    for (const store::PlacedImage& placed : baked_->images()) {
+        if (!placed.is_recorded || placed.key.ns != holdings.ns) continue;
+        for (const std::string& name : placed.placement.names()) {
+            const ImagePtr image = recorded_of(holdings.ns, name);
+            const auto there = holdings.images.find(name);
+            if (there == holdings.images.end() ||
+                there->second.target.digest.str() != image->contents->target) {
+                continue;
+            }
+            const CatalogImage* owner = find(holdings.ns, name);
+            if (owner != nullptr && owner->contents->target == image->contents->target) continue;
+            remove(holdings.ns, name);
+            attach(space, name, image);
         }
-        const CatalogImage* owner = find(holdings.ns, name);
-        if (owner != nullptr && owner->contents->target == image->contents->target) continue;
-        remove(holdings.ns, name);
-        attach(space, name, image);
     }
 }
 
@@ -289,7 +286,7 @@ void Catalog::count_as_baked(CatalogImage& image) {
     other_names_ -= image.names_present;
 }
 
-Catalog::Standing Catalog::stand_on(const std::string& ns, const oci::Digest& chain) const {
+Catalog::ChainOwner Catalog::owner_of_chain(const std::string& ns, const oci::Digest& chain) const {
     const auto space = spaces_.find(ns);
     if (space == spaces_.end()) return {};
     const auto use = space->second.chains.find(chain);
@@ -297,33 +294,44 @@ Catalog::Standing Catalog::stand_on(const std::string& ns, const oci::Digest& ch
     const auto rank = [](const CatalogImage* image) {
         return std::tuple(image->names_present > 0, image->is_baked, image->appeared);
     };
-    // The first of equals: of two baked ones, that of the record's beginning.
+    const auto is_better = [&](const CatalogImage* one, const CatalogImage* other) {
+        if (rank(one) != rank(other)) return rank(one) > rank(other);
+        return place_in_record(*one) < place_in_record(*other);
+    };
     CatalogImage* best = nullptr;
     for (CatalogImage* image : use->second.tops) {
-        if (best == nullptr || rank(image) > rank(best)) best = image;
+        if (best == nullptr || is_better(image, best)) best = image;
     }
     return {.image = best, .is_known = true};
 }
 
 std::vector<CatalogImage*> Catalog::images(const std::string& ns) const {
-    const auto found = spaces_.find(ns);
-    if (found == spaces_.end()) return {};
     std::vector<CatalogImage*> images;
-    for (const auto& [name, image] : found->second.names) images.push_back(image.get());
-    for (const ImagePtr& image : found->second.baked) images.push_back(image.get());
-    std::sort(images.begin(), images.end(), [](const CatalogImage* one, const CatalogImage* other) {
-        return std::tuple(one->is_baked, one->appeared, one) <
-               std::tuple(other->is_baked, other->appeared, other);
-    });
-    images.erase(std::unique(images.begin(), images.end()), images.end());
+    std::set<const CatalogImage*> seen;
+    const auto add = [&](const ImagePtr& image) {
+        if (seen.insert(image.get()).second) images.push_back(image.get());
+    };
+    const auto space = spaces_.find(ns);
+    if (space == spaces_.end()) return images;
+    for (const auto& [name, image] : space->second.names) add(image);
+    for (const ImagePtr& image : recorded_) {
+        if (image->key.ns == ns) add(image);
+    }
+    const auto rank = [](const CatalogImage* image) {
+        return std::tuple(image->is_baked, place_in_record(*image), image->appeared);
+    };
+    std::stable_sort(images.begin(), images.end(),
+                     [&](const auto* one, const auto* other) { return rank(one) < rank(other); });
     return images;
 }
 
-std::vector<const CatalogImage*> Catalog::baked() const {
+std::vector<const CatalogImage*> Catalog::recorded() const {
     std::vector<const CatalogImage*> images;
-    for (const auto& [ns, space] : spaces_) {
-        for (const ImagePtr& image : space.baked) images.push_back(image.get());
-    }
+    images.reserve(recorded_.size());
+    for (const ImagePtr& image : recorded_) images.push_back(image.get());
+    std::stable_sort(images.begin(), images.end(), [](const auto* one, const auto* other) {
+        return one->key.ns < other->key.ns;
+    });
     return images;
 }
 
@@ -332,13 +340,13 @@ PullFacts Catalog::facts_of(const CatalogImage& image, const std::string& name) 
                     .is_baked = image.is_baked,
                     .has_lost_parts = image.has_lost_name,
                     .was_chain_missing = image.is_chain_missing};
-    for (const auto& [ns, space] : spaces_) {
-        const bool is_here = ns == image.ns;
-        const bool has_name = space.baked_names.contains(name);
+    for (const store::PlacedImage& placed : baked_->images()) {
+        if (!placed.is_recorded) continue;
+        const auto& names = placed.placement.names();
+        const bool is_here = placed.key.ns == image.key.ns;
+        const bool has_name = std::find(names.begin(), names.end(), name) != names.end();
         const bool has_image =
-            std::any_of(space.baked.begin(), space.baked.end(), [&](const ImagePtr& baked) {
-                return is_same_image(*baked->contents, *image.contents);
-            });
+            is_same_image(*recorded_[placed.position]->contents, *image.contents);
         facts.is_baked_name |= is_here && has_name;
         facts.is_baked_here |= is_here && has_image;
         facts.is_baked_elsewhere |= !is_here && (has_name || has_image);

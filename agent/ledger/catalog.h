@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -10,19 +11,20 @@
 
 #include "agent/ledger/pull_reason.h"
 #include "agent/oci/digest.h"
+#include "agent/store/baked_images.h"
 #include "agent/store/holdings.h"
 #include "proto/prebake/v1/bake_record.pb.h"
 
 namespace prebake::ledger {
 
-/// Names of images that were not baked and are known at a time. Of more the longest known are
-/// forgotten: a listing brings them back.
+/// Limit of the known names of images that were not baked. Beyond this limit the oldest names are
+/// dropped; a listing brings them back.
 inline constexpr std::size_t kMaxKnownNames = 4096;
 
 struct ImageLayer {
     oci::Digest digest;
-    std::optional<oci::Digest> chain;  ///< nothing where the image was never unpacked
-    std::uint64_t size = 0;            ///< compressed
+    std::optional<oci::Digest> chain;  ///< nothing if the image was never unpacked
+    std::uint64_t size = 0;            ///< bytes, compressed
 };
 
 /// What the catalog keeps of a v1::BakedImage.
@@ -31,94 +33,93 @@ struct ImageContents {
     std::string manifest;
     std::string config;
     std::optional<oci::Digest> chain;  ///< of the top layer
-    std::vector<ImageLayer> layers;
-    std::uint64_t bytes = 0;  ///< of all layers
+    std::vector<ImageLayer> layers;    ///< bottom first
+    std::uint64_t bytes = 0;           ///< of all layers
 };
 
 ImageContents summarize(const v1::BakedImage& image);
 
-/// One image in one namespace, under all the names that it has there: CRI gives each three (tag,
+/// One image in one namespace. It has all of its names there: CRI gives each image three (tag,
 /// digest, id).
 struct CatalogImage {
-    std::string ns;
-    std::string name;  ///< of the record, or the first that it came with
+    store::ImageKey key;  ///< its name in the record, else the first name that was seen
     std::shared_ptr<const ImageContents> contents;
-    bool is_baked = false;          ///< in the record for this namespace, or the sandbox image
-    std::size_t names_present = 0;  ///< how many names point at it
-    std::uint64_t appeared = 0;     ///< the higher, the later; 0: never, it was baked
-    bool has_lost_name = false;     ///< a baked one: a name was deleted behind our back
-    bool is_chain_missing = false;  ///< a baked one: at the last listing
-    bool is_from_listing = false;   ///< no event told of its coming
-    std::string reason = {};        ///< why it was pulled, or is no hit
+    std::optional<std::size_t> position;  ///< in store::BakedImages::images(), if it is recorded
+    bool is_baked = false;                ///< recorded, or the sandbox image
+    std::size_t names_present = 0;        ///< how many names point to it
+    std::uint64_t appeared = 0;           ///< the higher, the later; 0: it was baked
+    bool has_lost_name = false;           ///< baked, and somebody else deleted a name
+    bool is_chain_missing = false;        ///< baked, and not unpacked at the last listing
+    bool is_from_listing = false;         ///< no event reported it
+    std::string reason = {};              ///< why it was pulled, or why it is not a hit
 };
 
-/// Which images each namespace has, under which names, and upon which chains their containers
-/// stand. Pure state.
+/// Which images each namespace has, under which names, and which chains they consist of. Pure.
 class Catalog {
   public:
-    /// Names of images that are new in the record count as there until a listing says otherwise.
-    void set_record(const v1::BakeRecord& record);
+    /// The names of images that are new in the record count as present until a listing.
+    void set_baked(std::shared_ptr<const store::BakedImages> baked);
 
-    /// By a name that is there; null if there is none.
+    /// The image of a name that is present, or null.
     CatalogImage* find(const std::string& ns, const std::string& name) const;
-    /// The same, or the baked one of that name in the record.
-    CatalogImage* find_or_baked(const std::string& ns, const std::string& name) const;
+    /// The same; else the recorded image of that name, or null.
+    CatalogImage* find_or_recorded(const std::string& ns, const std::string& name) const;
 
     struct Placed {
         CatalogImage& image;
-        bool was_there = false;  ///< the name pointed at this image before
-        bool is_alias = false;   ///< one more name, that CRI made, of an image that has others
+        bool was_there = false;  ///< the name pointed to this image before
+        bool is_alias = false;   ///< CRI added this name to an image that had one
     };
-    /// Points a name at contents: at the image that it belongs to, or at a new one.
+    /// Points a name to an image with these contents: the one that it belongs to, or a new one.
     Placed place(const std::string& ns, const std::string& name, ImageContents contents);
     void remove(const std::string& ns, const std::string& name);
-    /// Names of the namespace that the listing does not have.
+    /// The names of the namespace that the listing does not have.
     std::vector<std::string> names_missing_in(const store::Holdings& holdings) const;
-    /// Baked images have their names back that the listing has.
+    /// Gives recorded images the names back that the listing has.
     void restore(const store::Holdings& holdings);
 
-    /// It is none of the record, and counts as if it were.
+    /// The image is not recorded, but counts as baked.
     void count_as_baked(CatalogImage& image);
 
-    struct Standing {
-        CatalogImage* image = nullptr;  ///< whose container stands on the chain
-        bool is_known = false;          ///< false: no image in the namespace has that chain at all
+    struct ChainOwner {
+        CatalogImage* image = nullptr;  ///< the image whose container uses the chain
+        bool is_known = false;          ///< false: no image of the namespace has this chain
     };
-    /// Of several images with one top layer: one that has a name, the baked one, the one that
-    /// appeared last.
-    Standing stand_on(const std::string& ns, const oci::Digest& chain) const;
+    /// Which image a container was started from. Of several images with this top layer it is one
+    /// that has a name, the baked one, the one that appeared last, the first of the record.
+    ChainOwner owner_of_chain(const std::string& ns, const oci::Digest& chain) const;
 
-    /// All of a namespace: others in the order in which they appeared, then the baked ones.
+    /// All images of a namespace: first the others, in the order of their appearance, then the
+    /// baked ones, in the order of the record.
     std::vector<CatalogImage*> images(const std::string& ns) const;
-    /// Those of the record, all namespaces, in its order.
-    std::vector<const CatalogImage*> baked() const;
+    /// The recorded images, by namespace and in the order of the record.
+    std::vector<const CatalogImage*> recorded() const;
     PullFacts facts_of(const CatalogImage& image, const std::string& name) const;
 
   private:
     using ImagePtr = std::shared_ptr<CatalogImage>;
     struct ChainUse {
-        std::vector<CatalogImage*> tops;  ///< images whose top layer it is; baked ones in order
+        std::vector<CatalogImage*> tops;  ///< the images that have it as their top layer
         std::size_t layers = 0;           ///< of all images
     };
     struct Space {
-        std::map<std::string, ImagePtr> names;  ///< that are there
-        std::vector<ImagePtr> baked;
-        std::map<std::string, ImagePtr> baked_names;
+        std::map<std::string, ImagePtr> names;  ///< that are present
         oci::DigestMap<ChainUse> chains;
     };
 
-    void set_baked(Space& space, const std::vector<ImagePtr>& before, const v1::BakedImage& entry,
-                   const v1::Placement& placement);
-    static bool is_recorded(const Space& space, const ImagePtr& image);
-    static void reindex(Space& space);
+    void add_recorded(const store::PlacedImage& placed, const std::vector<ImagePtr>& before);
+    ImagePtr recorded_of(std::string_view ns, std::string_view name) const;
+    void reindex(const std::string& ns, Space& space);
     static void index(Space& space, CatalogImage& image);
     static void unindex(Space& space, const CatalogImage& image);
-    static ImagePtr owner_of(const Space& space, const std::string& name,
-                             const ImageContents& contents);
+    ImagePtr owner_of(const std::string& ns, const Space& space, const std::string& name,
+                      const ImageContents& contents) const;
     static void attach(Space& space, const std::string& name, const ImagePtr& image);
     static void detach(Space& space, const std::string& name);
-    void forget_oldest();
+    void drop_oldest_name();
 
+    std::shared_ptr<const store::BakedImages> baked_ = std::make_shared<store::BakedImages>();
+    std::vector<ImagePtr> recorded_;  ///< as the first images of `baked_`
     std::map<std::string, Space, std::less<>> spaces_;
     std::uint64_t next_ = 1;
     std::size_t other_names_ = 0;

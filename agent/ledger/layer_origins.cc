@@ -44,11 +44,11 @@ void LayerOrigins::store(v1::Ledger& out, Time looked_until) const {
     }
     Time since = uncounted_since_;
     if (is_all_listed_) {
-        // Nobody tells what a pull has stored before the image has its name.
+        // A running pull may have stored parts: it creates the image's name last.
         const Time of_pulls = looked_until - kLongestPull;
         since = since > looked_until ? of_pulls : std::max(since, of_pulls);  // a clock set back
     }
-    std::vector<std::pair<Time, oci::Digest>> parts = settled_since(since);
+    Parts parts = settled_since(since);
     if (parts.size() > kMaxSettledParts) {
         since = parts[kMaxSettledParts].first + Time::duration(1);
         parts.erase(parts.begin() + kMaxSettledParts, parts.end());
@@ -61,8 +61,8 @@ void LayerOrigins::store(v1::Ledger& out, Time looked_until) const {
     }
 }
 
-/// The latest first. What a bake brought is known by the record.
-std::vector<std::pair<Time, oci::Digest>> LayerOrigins::settled_since(Time since) const {
+/// The latest first; without the parts of a bake, which the record has.
+LayerOrigins::Parts LayerOrigins::settled_since(Time since) const {
     oci::DigestMap<Time> settled;
     const auto add = [&](const oci::Digest& part, Time stored_at) {
         if (stored_at < since) return;
@@ -79,33 +79,27 @@ std::vector<std::pair<Time, oci::Digest>> LayerOrigins::settled_since(Time since
             add(digest, chain.made_at);
         }
     }
-    std::vector<std::pair<Time, oci::Digest>> parts;
+    Parts parts;
     parts.reserve(settled.size());
     for (const auto& [part, stored_at] : settled) parts.emplace_back(stored_at, part);
     std::sort(parts.rbegin(), parts.rend());
     return parts;
 }
 
-void LayerOrigins::set_record(const v1::BakeRecord& record) {
+void LayerOrigins::set_baked(const store::BakedImages& baked) {
     const oci::DigestMap<BakedLayer> before = std::exchange(baked_, {});
     for (auto& [ns, space] : spaces_) space.baked_chains.clear();
-    for (const v1::BakedImage& image : record.images()) {
-        const Time baked_at = to_time(image.baked_at());
-        const bool is_kept =
-            std::any_of(image.placements().begin(), image.placements().end(),
-                        [](const v1::Placement& placement) { return placement.layers_kept(); });
-        for (const ImageLayer& layer : summarize(image).layers) {
-            BakedLayer& baked = baked_[layer.digest];
-            baked.baked_at = std::max(baked.baked_at, baked_at);
-            baked.is_kept |= is_kept;
-            if (!layer.chain) continue;
-            for (const v1::Placement& placement : image.placements()) {
-                spaces_[placement.namespace_()].baked_chains.insert_or_assign(*layer.chain,
-                                                                              layer.digest);
-            }
+    for (const store::PlacedImage& placed : baked.images()) {
+        if (!placed.is_recorded) continue;
+        Space& space = spaces_[placed.key.ns];
+        for (const ImageLayer& layer : summarize(placed.image).layers) {
+            BakedLayer& known = baked_[layer.digest];
+            known.baked_at = std::max(known.baked_at, to_time(placed.image.baked_at()));
+            known.is_kept |= placed.placement.layers_kept();
+            if (layer.chain) space.baked_chains.insert_or_assign(*layer.chain, layer.digest);
         }
     }
-    // What a bake brought here while we watched was not pulled by anybody else.
+    // A bake stored these layers while the daemon ran: nobody pulled them.
     for (const auto& [digest, layer] : baked_) {
         const auto known = before.find(digest);
         const Time looked_at = known == before.end() ? looked_until_ : known->second.baked_at;
@@ -120,7 +114,7 @@ void LayerOrigins::add_baked(const CatalogImage& image) {
     for (const ImageLayer& layer : image.contents->layers) {
         baked_.try_emplace(layer.digest);
         if (layer.chain)
-            spaces_[image.ns].baked_chains.insert_or_assign(*layer.chain, layer.digest);
+            spaces_[image.key.ns].baked_chains.insert_or_assign(*layer.chain, layer.digest);
     }
 }
 
@@ -130,7 +124,7 @@ bool LayerOrigins::is_there(const oci::Digest& digest, const Space* except) cons
     });
 }
 
-/// Whether something of a layer was stored by the bake, which may have been in this very boot.
+/// Whether the bake stored this part of the layer. The bake may have run in this boot.
 bool LayerOrigins::is_of_bake(const oci::Digest& digest, Time at) const {
     const auto baked = baked_.find(digest);
     return baked != baked_.end() && at <= baked->second.baked_at;
@@ -146,7 +140,7 @@ bool LayerOrigins::was_settled(const oci::Digest& part, Time at) const {
     return settled != settled_.end() && at <= settled->second;
 }
 
-/// Whether a baked layer was stored too late to be what was baked.
+/// Whether a baked layer was stored again, after its bake.
 bool LayerOrigins::is_late(const oci::Digest& digest, Time at) const {
     const auto baked = baked_.find(digest);
     return baked != baked_.end() && at >= uncounted_since_ && !is_of_bake(digest, at);
@@ -163,13 +157,14 @@ void LayerOrigins::learn_blob(const std::string& ns, const oci::Digest& digest, 
     const auto known = space.blobs.find(digest);
     if (known != space.blobs.end() && known->second.stored_at == stored_at) return;
     const bool was_fresh = known != space.blobs.end() && known->second.is_fresh;
-    // containerd takes a blob that another namespace has without fetching it.
+    // containerd shares a blob that another namespace has; nothing is fetched.
     const bool is_elsewhere = is_there(digest, &space);
     const bool is_base_known = space.is_listed || known != space.blobs.end();
     const bool is_settled = was_settled(digest, stored_at);
     const bool is_new = is_base_known || (stored_at >= uncounted_since_ && !is_settled &&
                                           !is_of_bake(digest, stored_at));
-    if (known != space.blobs.end() && !is_elsewhere) {  // it went and came while nobody told
+    if (known != space.blobs.end() &&
+        !is_elsewhere) {  // deleted and stored again, and no event reported it
         const auto counted = counted_pulls_.find(digest);
         if (counted != counted_pulls_.end()) counted->second.has_lost_blob = true;
     }
@@ -179,7 +174,7 @@ void LayerOrigins::learn_blob(const std::string& ns, const oci::Digest& digest, 
     if (!is_settled && is_late(digest, stored_at)) {
         if (!is_elsewhere) set_pulled(space, digest);
     } else if (!known_pulled_.contains(digest) && pulled_anywhere_.erase(digest) > 0) {
-        // The baked blob was here all the time: who stored it later got it from here.
+        // The baked blob was here all the time, and the later ones are copies of it.
         for (auto& [other, its] : spaces_) its.pulled.erase(digest);
     }
 }
@@ -195,8 +190,8 @@ void LayerOrigins::forget_blob(const std::string& ns, const oci::Digest& digest,
     if (baked != baked_.end() && baked->second.is_kept) space->second.lost.insert(digest);
 }
 
-/// A snapshot that was made of a blob that was kept is none of a pull; nor is one whose bytes are
-/// counted, which some clients make only after they have named the image.
+/// A snapshot that was made from a kept blob does not show a pull. One whose bytes are counted
+/// does not either: some clients make it after they have created the image's name.
 bool LayerOrigins::is_fresh_chain(const Space& space, const oci::Digest& chain) const {
     if (counted_chains_.contains(chain)) return false;
     const auto baked = space.baked_chains.find(chain);
@@ -221,7 +216,7 @@ void LayerOrigins::learn_chain(Space& space, const oci::Digest& chain, Time made
     const auto before = space.chains.find(chain);
     if (before != space.chains.end()) {
         if (made_at <= before->second.made_at) return;
-        drop_chain(space, chain);  // it went and came while nobody told
+        drop_chain(space, chain);  // deleted and made again, and no event reported it
     }
     Chain& known = space.chains[chain] = {.made_at = made_at};
     const bool is_settled = was_settled(chain, made_at);
@@ -314,15 +309,15 @@ bool LayerOrigins::is_baked(const std::string& ns, const ImageLayer& layer) cons
 }
 
 LayerOrigins::Pulled LayerOrigins::take_pulled(const CatalogImage& image) {
-    Space& space = spaces_[image.ns];
+    Space& space = spaces_[image.key.ns];
     Pulled pulled;
     for (const ImageLayer& layer : image.contents->layers) {
         const auto chain = layer.chain ? space.chains.find(*layer.chain) : space.chains.end();
         const bool is_made =
             chain != space.chains.end() && std::exchange(chain->second.is_fresh, false);
         const auto blob = space.blobs.find(layer.digest);
-        // Layers are dropped after unpacking where containerd is told so (discard_unpacked_layers):
-        // then the new snapshot is all that tells of the pull.
+        // With discard_unpacked_layers containerd deletes the blob after unpacking, and only the
+        // new snapshot shows the pull.
         const bool is_pulled = blob == space.blobs.end()
                                    ? is_made && !is_there(layer.digest)
                                    : std::exchange(blob->second.is_fresh, false);
@@ -335,7 +330,7 @@ LayerOrigins::Pulled LayerOrigins::take_pulled(const CatalogImage& image) {
     return pulled;
 }
 
-/// False if the pull is counted already.
+/// False if the pull was counted before.
 bool LayerOrigins::count_pull(const ImageLayer& layer, Trace trace) {
     if (layer.chain && counted_chains_.size() < kMaxCountedPulls) {
         counted_chains_.try_emplace(*layer.chain, layer.digest);
@@ -351,9 +346,8 @@ bool LayerOrigins::count_pull(const ImageLayer& layer, Trace trace) {
     return trace == Trace::blob && std::exchange(counted->second.has_lost_blob, false);
 }
 
-/// A layer of which neither blob nor snapshot is left has to be pulled again, and that counts.
-/// While a snapshot is left, only a new blob tells of a new pull: other snapshots may be from the
-/// old one.
+/// A layer without a blob or a snapshot has to be pulled again, and that counts. While a snapshot
+/// is left, only a new blob shows a new pull: other snapshots may be from the old one.
 void LayerOrigins::uncount_if_gone(const oci::Digest& digest) {
     const auto counted = counted_pulls_.find(digest);
     if (counted == counted_pulls_.end() || is_there(digest)) return;
@@ -370,19 +364,19 @@ void LayerOrigins::uncount_if_gone(const oci::Digest& digest) {
 }
 
 void LayerOrigins::note_counted(const CatalogImage& image) {
-    const Space& space = spaces_[image.ns];
+    const Space& space = spaces_[image.key.ns];
     for (const ImageLayer& layer : image.contents->layers) {
         const auto blob = space.blobs.find(layer.digest);
         const auto chain = layer.chain ? space.chains.find(*layer.chain) : space.chains.end();
-        const bool is_to_be_settled = (blob != space.blobs.end() && blob->second.is_fresh) ||
-                                      (chain != space.chains.end() && chain->second.is_fresh);
-        if (is_to_be_settled || is_baked(image.ns, layer)) continue;
+        const bool is_unsettled = (blob != space.blobs.end() && blob->second.is_fresh) ||
+                                  (chain != space.chains.end() && chain->second.is_fresh);
+        if (is_unsettled || is_baked(image.key.ns, layer)) continue;
         count_pull(layer, Trace::chain);
     }
 }
 
 bool LayerOrigins::has_lost(const CatalogImage& image) const {
-    const auto space = spaces_.find(image.ns);
+    const auto space = spaces_.find(image.key.ns);
     if (space == spaces_.end() || space->second.lost.empty()) return false;
     const oci::DigestSet& lost = space->second.lost;
     return std::any_of(
@@ -392,7 +386,7 @@ bool LayerOrigins::has_lost(const CatalogImage& image) const {
 }
 
 void LayerOrigins::forget_lost(const CatalogImage& image) {
-    Space& space = spaces_[image.ns];
+    Space& space = spaces_[image.key.ns];
     for (const ImageLayer& layer : image.contents->layers) {
         space.lost.erase(layer.digest);
         if (layer.chain) space.lost.erase(*layer.chain);

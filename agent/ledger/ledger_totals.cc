@@ -45,7 +45,7 @@ void set_ratios(v1::Totals& totals) {
     if (bytes > 0) totals.set_byte_hit_ratio(static_cast<double>(totals.bytes_served()) / bytes);
 }
 
-/// The clock may have been set back since: the last use is never before the first one.
+/// The last use is never earlier than the first one, even if the clock was set back between them.
 void widen_use(v1::LedgerImage& image, Time first, Time last) {
     if (!image.has_first_used_at()) *image.mutable_first_used_at() = to_timestamp(first);
     const Time before =
@@ -53,7 +53,7 @@ void widen_use(v1::LedgerImage& image, Time first, Time last) {
     *image.mutable_last_used_at() = to_timestamp(std::max(before, last));
 }
 
-void fold_into(v1::LedgerImage& other, const v1::LedgerImage& image) {
+void merge_into(v1::LedgerImage& other, const v1::LedgerImage& image) {
     other.set_name("other");
     other.set_starts(other.starts() + image.starts());
     other.set_hits(other.hits() + image.hits());
@@ -72,15 +72,15 @@ void fold_into(v1::LedgerImage& other, const v1::LedgerImage& image) {
     widen_use(other, first, to_time(image.last_used_at()));
 }
 
-Time last_sign_of(const v1::LedgerImage& image) {
+Time last_seen(const v1::LedgerImage& image) {
     if (image.has_last_used_at()) return to_time(image.last_used_at());
     return image.has_appeared_at() ? to_time(image.appeared_at()) : Time::min();
 }
 
 bool is_more_used(const v1::LedgerImage& one, const v1::LedgerImage& other) {
     if (one.starts() != other.starts()) return one.starts() > other.starts();
-    const Time last = last_sign_of(one);
-    const Time last_of_other = last_sign_of(other);
+    const Time last = last_seen(one);
+    const Time last_of_other = last_seen(other);
     if (last != last_of_other) return last > last_of_other;
     return std::tie(one.name(), one.namespace_(), one.digest()) <
            std::tie(other.name(), other.namespace_(), other.digest());
@@ -88,11 +88,11 @@ bool is_more_used(const v1::LedgerImage& one, const v1::LedgerImage& other) {
 
 }  // namespace
 
-LedgerTotals::LedgerTotals(v1::Ledger stored) : head_(std::move(stored)) {
+LedgerTotals::LedgerTotals(const v1::Ledger& stored) : head_(stored) {
     counted_.load(head_.counted());
     v1::Totals sums;
     for (const v1::LedgerImage& image : head_.images()) {
-        entry(image.namespace_(), image.name(), image.digest()) = image;
+        entry({.image = image.name(), .ns = image.namespace_()}, image.digest()) = image;
     }
     for (const auto& [key, image] : images_) {
         add(sums, image);
@@ -125,7 +125,7 @@ LedgerTotals::Opening LedgerTotals::open(const std::string& claim, const std::st
         *head_.mutable_since() = to_timestamp(now);
         head_.mutable_since_claim();
     }
-    // A clock that was ahead must not leave its mark for good.
+    // The clock was ahead, and must not keep later updates out.
     if (updated_at() > now) *head_.mutable_updated_at() = to_timestamp(now);
     const bool is_same_boot = is_continued && head_.boot_id() == boot_id;
     if (!is_same_boot) {
@@ -141,54 +141,51 @@ void LedgerTotals::update_to(Time time) {
     *head_.mutable_updated_at() = to_timestamp(time);
 }
 
-std::string LedgerTotals::key_of(const std::string& ns, const std::string& name,
-                                 const std::string& digest) {
-    return ns + '\n' + name + '\n' + digest;
+LedgerTotals::EntryKey LedgerTotals::key_of(const CatalogImage& image) {
+    return {image.key, image.contents->target};
 }
 
-const v1::LedgerImage* LedgerTotals::find(const std::string& ns, const std::string& name,
+const v1::LedgerImage* LedgerTotals::find(const store::ImageKey& key,
                                           const std::string& digest) const {
-    const auto place = images_.find(key_of(ns, name, digest));
+    const auto place = images_.find({key, digest});
     return place == images_.end() ? nullptr : &place->second;
 }
 
 const v1::LedgerImage* LedgerTotals::find(const CatalogImage& image) const {
-    return find(image.ns, image.name, image.contents->target);
+    return find(image.key, image.contents->target);
 }
 
 const v1::LedgerImage* LedgerTotals::take_loaded(const CatalogImage& image) {
-    if (loaded_.erase(key_of(image.ns, image.name, image.contents->target)) == 0) return nullptr;
-    return find(image);
+    return loaded_.erase(key_of(image)) == 0 ? nullptr : find(image);
 }
 
-v1::LedgerImage& LedgerTotals::entry(const std::string& ns, const std::string& name,
-                                     const std::string& digest) {
-    const std::string key = key_of(ns, name, digest);
-    const auto [place, is_new] = images_.try_emplace(key);
-    if (!is_new) return place->second;
-    place->second.set_namespace_(ns);
-    place->second.set_name(name);
-    place->second.set_digest(digest);
-    if (images_.size() > kMaxLedgerImages) fold_but(key);
-    return images_.at(key);
+v1::LedgerImage& LedgerTotals::entry(const store::ImageKey& key, const std::string& digest) {
+    const auto [place, is_new] = images_.try_emplace({key, digest});
+    v1::LedgerImage& entry = place->second;
+    if (!is_new) return entry;
+    entry.set_namespace_(key.ns);
+    entry.set_name(key.image);
+    entry.set_digest(digest);
+    if (images_.size() > kMaxLedgerImages) merge_least_used(place->first);
+    return entry;
 }
 
 v1::LedgerImage& LedgerTotals::entry(const CatalogImage& image) {
-    v1::LedgerImage& found = entry(image.ns, image.name, image.contents->target);
+    v1::LedgerImage& found = entry(image.key, image.contents->target);
     found.set_baked(image.is_baked);
     found.set_bytes(image.contents->bytes);
     if (found.reason().empty()) found.set_reason(image.reason);
     return found;
 }
 
-void LedgerTotals::fold_but(const std::string& kept) {
+void LedgerTotals::merge_least_used(const EntryKey& except) {
     auto least = images_.end();
     for (auto place = images_.begin(); place != images_.end(); ++place) {
-        if (place->second.baked() || place->first == kept) continue;
+        if (place->second.baked() || place->first == except) continue;
         if (least == images_.end() || is_more_used(least->second, place->second)) least = place;
     }
-    if (least == images_.end()) return;  // the baked ones alone are more: the record bounds them
-    fold_into(*head_.mutable_other(), least->second);
+    if (least == images_.end()) return;  // only baked images, and the record limits their number
+    merge_into(*head_.mutable_other(), least->second);
     head_.set_folded(head_.folded() + 1);
     images_.erase(least);
 }

@@ -2,55 +2,56 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <set>
 #include <string>
-#include <unordered_map>
-#include <unordered_set>
+#include <utility>
 
 #include "agent/base/timestamp.h"
 #include "agent/ledger/catalog.h"
 #include "agent/ledger/counted_starts.h"
 #include "agent/ledger/start_class.h"
+#include "agent/store/baked_images.h"
 #include "proto/prebake/v1/node.pb.h"
 
 namespace prebake::ledger {
 
-/// Of more images the least used ones that were not baked fold into `other`.
+/// Beyond this limit the least used images that were not baked are merged into `other`.
 inline constexpr std::size_t kMaxLedgerImages = 1000;
+/// Beyond this limit the oldest gaps are dropped.
 inline constexpr int kMaxGaps = 32;
 
-/// The counts themselves: entries, totals, gaps. The totals since the claim are at any time the
-/// sums of the entries.
+/// The counts: entries of images, totals, gaps. The totals since the claim are always the sums of
+/// the entries. Pure.
 class LedgerTotals {
   public:
-    explicit LedgerTotals(v1::Ledger stored);
+    explicit LedgerTotals(const v1::Ledger& stored);
 
     enum class Opening {
-        continued,  ///< the same boot: what is stored goes on
-        rebooted,   ///< another one of the same claim: its own totals are new
-        began,      ///< another claim: everything is new
+        continued,  ///< the same boot: the stored counts continue
+        rebooted,   ///< another boot of the same claim: the boot's totals start at zero
+        began,      ///< another claim: everything starts at zero
     };
     Opening open(const std::string& claim, const std::string& boot_id, Time now);
 
-    /// When the stored ledger was last brought up to date.
+    /// The time of the last event or listing.
     Time updated_at() const { return to_time(head_.updated_at()); }
-    /// Does nothing when the clock was set back: what is older is in the ledger all the same.
+    /// Does nothing if `time` is earlier than updated_at(): the clock was set back.
     void update_to(Time time);
-    Time since() const { return to_time(head_.since()); }
-    const std::string& boot_id() const { return head_.boot_id(); }
 
-    const v1::LedgerImage* find(const std::string& ns, const std::string& name,
-                                const std::string& digest) const;
+    /// An image has an entry for each digest that its name pointed to; null without an entry.
+    const v1::LedgerImage* find(const store::ImageKey& key, const std::string& digest) const;
     const v1::LedgerImage* find(const CatalogImage& image) const;
-    /// The entry if it was stored before and is asked for the first time; else null.
+    /// The entry at the first call for it, if it is from the file; else null.
     const v1::LedgerImage* take_loaded(const CatalogImage& image);
-    /// The entry, new if need be. Valid until the next call.
-    v1::LedgerImage& entry(const std::string& ns, const std::string& name,
-                           const std::string& digest);
+    /// The entry; a new one if there is none. Valid until the next call.
+    v1::LedgerImage& entry(const store::ImageKey& key, const std::string& digest);
     v1::LedgerImage& entry(const CatalogImage& image);
 
+    /// Bytes of baked layers that a start used first.
     struct Served {
-        std::uint64_t since_claim = 0;  ///< bytes that were not counted before
-        std::uint64_t in_boot = 0;      ///< likewise
+        std::uint64_t since_claim = 0;
+        std::uint64_t in_boot = 0;
     };
     void count(v1::LedgerImage& entry, StartClass start, Served served, Time at);
     void add_pulled(v1::LedgerImage& entry, std::uint64_t bytes);
@@ -59,20 +60,22 @@ class LedgerTotals {
     CountedStarts& counted() { return counted_; }
     const CountedStarts& counted() const { return counted_; }
 
+    /// For the file.
     v1::Ledger stored() const;
-    /// Without `never_used`, which only the catalog knows.
+    /// For people, with ratios; without `never_used`, which needs the catalog.
     v1::Ledger report() const;
 
   private:
-    /// (namespace, name, digest), by which entries are told apart.
-    static std::string key_of(const std::string& ns, const std::string& name,
-                              const std::string& digest);
-    v1::Ledger listed() const;
-    void fold_but(const std::string& kept);
+    /// (image, digest of the target)
+    using EntryKey = std::pair<store::ImageKey, std::string>;
 
-    v1::Ledger head_;  ///< all but images and counted
-    std::unordered_map<std::string, v1::LedgerImage> images_;
-    std::unordered_set<std::string> loaded_;  ///< keys, for take_loaded()
+    static EntryKey key_of(const CatalogImage& image);
+    v1::Ledger listed() const;
+    void merge_least_used(const EntryKey& except);
+
+    v1::Ledger head_;  ///< all but images and counted starts
+    std::map<EntryKey, v1::LedgerImage> images_;
+    std::set<EntryKey> loaded_;  ///< for take_loaded()
     CountedStarts counted_;
 };
 

@@ -20,8 +20,8 @@ bool is_used(const LedgerTotals& totals, const CatalogImage& image) {
 v1::LedgerImage unused_entry(const LedgerTotals& totals, const CatalogImage& image) {
     v1::LedgerImage entry;
     if (const v1::LedgerImage* known = totals.find(image)) entry = *known;
-    entry.set_name(image.name);
-    entry.set_namespace_(image.ns);
+    entry.set_name(image.key.image);
+    entry.set_namespace_(image.key.ns);
     entry.set_digest(image.contents->target);
     entry.set_baked(true);
     entry.set_bytes(image.contents->bytes);
@@ -31,17 +31,18 @@ v1::LedgerImage unused_entry(const LedgerTotals& totals, const CatalogImage& ima
 }  // namespace
 
 v1::Ledger report_of(const LedgerTotals& totals, const Catalog& catalog) {
-    const std::vector<const CatalogImage*> baked = catalog.baked();
+    const std::vector<const CatalogImage*> baked = catalog.recorded();
     std::set<Chain> used;
     for (const CatalogImage* image : baked) {
         if (image->contents->chain && is_used(totals, *image)) {
-            used.emplace(image->ns, *image->contents->chain);
+            used.emplace(image->key.ns, *image->contents->chain);
         }
     }
     std::vector<v1::LedgerImage> unused;
     for (const CatalogImage* image : baked) {
         const auto& chain = image->contents->chain;
-        if (is_used(totals, *image) || (chain && used.contains(Chain(image->ns, *chain)))) continue;
+        if (is_used(totals, *image) || (chain && used.contains(Chain(image->key.ns, *chain))))
+            continue;
         unused.push_back(unused_entry(totals, *image));
     }
     std::stable_sort(unused.begin(), unused.end(), [](const auto& one, const auto& other) {
@@ -54,16 +55,15 @@ v1::Ledger report_of(const LedgerTotals& totals, const Catalog& catalog) {
 
 ImageUsage usage_of(const LedgerTotals& totals, const Catalog& catalog,
                     const store::ImageKey& key) {
-    const std::vector<const CatalogImage*> baked = catalog.baked();
-    const auto wanted = std::find_if(baked.begin(), baked.end(), [&](const CatalogImage* image) {
-        return image->ns == key.ns && image->name == key.image;
-    });
+    const std::vector<const CatalogImage*> baked = catalog.recorded();
+    const auto wanted = std::find_if(baked.begin(), baked.end(),
+                                     [&](const CatalogImage* image) { return image->key == key; });
     ImageUsage usage;
     if (wanted == baked.end()) return usage;
     const auto& chain = (*wanted)->contents->chain;
     for (const CatalogImage* image : baked) {
-        const bool is_same =
-            image == *wanted || (image->ns == key.ns && chain && image->contents->chain == chain);
+        const bool is_same = image == *wanted ||
+                             (image->key.ns == key.ns && chain && image->contents->chain == chain);
         const v1::LedgerImage* entry = is_same ? totals.find(*image) : nullptr;
         if (entry == nullptr) continue;
         usage.starts += entry->starts();

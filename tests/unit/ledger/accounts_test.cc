@@ -181,7 +181,8 @@ const Case kCases[] = {
      {.misses = 1, .pulls = 1, .reason = "never_listed"}},
     {"the sandbox image that was there counts as baked",
      [](ScriptedNode& node) {
-         node.accounts->set_sandbox("reg.io/pause:3");
+         node.sandbox = "reg.io/pause:3";
+         node.set_baked();
          node.start(kCri, named({.name = "", .layers = {{"pause", 3}}}, "reg.io/pause:3"), "c1");
      },
      {.name = "reg.io/pause:3", .layers = {{"pause", 3}}},
@@ -351,7 +352,7 @@ TEST_CASE("containers of the builder are none of the node, those since the boot 
     node.start(kCri, kApp, "before the daemon");
     node.accounts = std::make_unique<Accounts>(v1::Ledger());
     node.accounts->open("i-1", "boot-1", node.booted_at, node.tick());
-    node.accounts->set_record(node.record);
+    node.set_baked();
     CHECK(node.relist() == 1);
     CHECK(node.totals().hits() == 1);
     CHECK(node.accounts->stored().counted_size() == 2);
@@ -461,6 +462,27 @@ TEST_CASE("a ledger that does not name the layers of its boot") {
     CHECK(node.totals().bytes_served() == 120);
 }
 
+TEST_CASE("a layer that two images were pulled with is credited to the first of the record") {
+    for (const bool is_reversed : {false, true}) {
+        CAPTURE(is_reversed);
+        ScriptedNode node;
+        node.bake(kApp);
+        node.bake(kTool);
+        node.boot();
+        if (is_reversed) node.record.mutable_images()->SwapElements(0, 1);
+        node.set_baked();
+        node.is_deaf = true;
+        node.remove(kCri, kApp);
+        node.remove(kCri, kTool);
+        node.pull(kCri, kApp);
+        node.pull(kCri, kTool);
+        node.relist();
+        CHECK(node.entry(kApp).bytes_pulled() == (is_reversed ? 20 : 120));
+        CHECK(node.entry(kTool).bytes_pulled() == (is_reversed ? 107 : 7));
+        CHECK(node.totals().bytes_pulled() == 127);
+    }
+}
+
 TEST_CASE("that a baked image was pulled again is known after a restart") {
     ScriptedNode node;
     node.bake(kApp);
@@ -484,7 +506,7 @@ TEST_CASE("what a bake brings while we watch is baked") {
     node.bake(kAlien);
     node.accounts->image_appeared(node.seen(kCri, kAlien), node.tick());
     *node.record.mutable_images(1)->mutable_baked_at() = to_timestamp(node.tick());
-    node.accounts->set_record(node.record);
+    node.set_baked();
     node.start(kCri, kAlien, "c1");
     node.restart();
     node.start(kCri, kAlien, "c2");
@@ -571,7 +593,7 @@ TEST_CASE("a pull before a daemon that is stopped before it has listed anything"
     const auto reopen = [&] {
         node.accounts = std::make_unique<Accounts>(node.accounts->stored());
         node.accounts->open("i-1", "boot-1", node.booted_at, node.tick(seconds(7200)));
-        node.accounts->set_record(node.record);
+        node.set_baked();
     };
     reopen();
     reopen();
@@ -723,7 +745,7 @@ TEST_CASE("a baked image that was not unpacked is learnt when it is") {
     baked.clear_chain_id();
     for (v1::Layer& layer : *baked.mutable_layers()) layer.clear_chain_id();
     node.accounts->open("i-1", "boot-1", node.tick(seconds(9)), node.tick());
-    node.accounts->set_record(node.record);
+    node.set_baked();
     CHECK(node.accounts->is_news(kCri, kApp.name, kApp.target()));
     node.relist();
     CHECK_FALSE(node.accounts->is_news(kCri, kApp.name, kApp.target()));

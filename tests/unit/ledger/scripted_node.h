@@ -102,8 +102,13 @@ class ScriptedNode {
     }
     std::size_t attach() {
         accounts->open(claim_, boot_id_, booted_at, now);
-        accounts->set_record(record);
+        set_baked();
         return relist();
+    }
+    /// Passes the record to the accounts again, and CRI's name for its sandbox image.
+    void set_baked() {
+        accounts->set_baked(std::make_shared<const store::BakedImages>(
+            record, store::SandboxImage{.name = sandbox, .found = {}}));
     }
     /// The daemon ends and comes back with what is on the disk.
     std::size_t restart() {
@@ -291,6 +296,7 @@ class ScriptedNode {
 
     std::unique_ptr<Accounts> accounts;
     v1::BakeRecord record;
+    std::string sandbox;
     std::map<std::string, Store> stores;
     Time now = Time(seconds(1'700'000'000));
     Time booted_at{};

@@ -154,7 +154,7 @@ TEST_CASE("no row falls, and together they are all counts, whatever happens on t
         for (int i = 0; i < 30; ++i) {
             // More and more names: most come late, and those of the beginning are used on.
             const std::size_t number = below(2) == 0 ? below(30) : below(20 * round + 30);
-            auto& entry = totals.entry("k8s.io", "image-" + std::to_string(number),
+            auto& entry = totals.entry({.image = "image-" + std::to_string(number), .ns = "k8s.io"},
                                        "sha256:" + std::to_string(below(3)));
             entry.set_baked(number % 50 == 7);
             if (below(3) == 0) totals.add_pulled(entry, below(1000));
