@@ -88,8 +88,8 @@ struct Value {
     }
 };
 
-identity::Runtime runtime_of(bool is_stopped) {
-    return is_stopped ? identity::Runtime::stop : identity::Runtime::keep_running;
+identity::WhenSealing runtime_of(bool is_stopped) {
+    return is_stopped ? identity::WhenSealing::stop : identity::WhenSealing::keep_running;
 }
 
 using Reader = std::function<void(Config&, const Value&)>;
@@ -131,7 +131,7 @@ const std::map<std::string, Table>& schema() {
           {"keep", [](Config& config, const Value& value) { config.seal.keep = value.texts(); }},
           {"machine_id",
            [](Config& config, const Value& value) {
-               using Form = identity::MachineIdForm;
+               using Form = identity::MachineIdFormat;
                config.seal.settings.machine_id = value.one_of<Form>(
                    {{"empty", Form::empty}, {"uninitialized", Form::uninitialized}});
            }},

@@ -49,15 +49,15 @@ v1::IdentityItems list_of_items() {
     for (const identity::Item& item : identity::items()) {
         v1::IdentityItem& out = *list.add_items();
         out.set_name(std::string(item.name));
-        out.set_order(static_cast<std::uint32_t>(item.order));
+        out.set_order(static_cast<std::uint32_t>(list.items_size()));
         out.set_default_(std::string(to_string(item.by_default)));
         out.set_why(std::string(item.why));
-        out.set_back(std::string(item.back));
+        out.set_back(std::string(item.regeneration));
         for (const identity::Target& target : item.targets) {
             out.add_targets(std::string(to_string(target.what)) + " " +
                             std::string(target.pattern));
         }
-        if (!item.further_says.empty()) out.add_targets(std::string(item.further_says));
+        if (!item.extra_description.empty()) out.add_targets(std::string(item.extra_description));
         for (const std::string_view proof : item.proofs) out.add_proofs(std::string(proof));
         out.set_renewed_on_clones(item.on_clone == identity::OnClone::renew);
     }
@@ -66,10 +66,9 @@ v1::IdentityItems list_of_items() {
 
 void print_items(const v1::IdentityItems& list) {
     for (const v1::IdentityItem& item : list.items()) {
-        std::printf("%s (%s)\n  why   %s\n  back  %s\n", item.name().c_str(),
+        std::printf("%s (%s)\n  why         %s\n  comes back  %s\n", item.name().c_str(),
                     item.default_().c_str(), item.why().c_str(), item.back().c_str());
-        for (const std::string& target : item.targets())
-            std::printf("  -     %s\n", target.c_str());
+        for (const std::string& target : item.targets()) std::printf("  - %s\n", target.c_str());
     }
 }
 

@@ -88,7 +88,8 @@ class Sealing {
         if (is_to_quiesce) refuse_to_stop_ourselves(options_.services);
         const FileLock lock(in_state_dir("bake.lock"));
         // A first boot under way ends with its unit, and gives up its lock.
-        if (is_to_quiesce) add_steps(quiesce(Quiet::orchestrators, options_.services, stop_));
+        if (is_to_quiesce)
+            add_steps(stop_services(StopPhase::orchestrators, options_.services, stop_));
         const FileLock first_boot = lock_out_first_boot();
         begin();
         if (root_.is_running_machine()) {
@@ -223,8 +224,8 @@ class Sealing {
     }
 
     void quiesce_machine() {
-        const auto do_part = [&](Quiet part) {
-            add_steps(quiesce(part, options_.services, stop_));
+        const auto do_part = [&](StopPhase part) {
+            add_steps(stop_services(part, options_.services, stop_));
         };
         if (options_.occasion == Occasion::now) {
             // In a chroot they would be somebody else's.
@@ -232,10 +233,10 @@ class Sealing {
                 add_steps({attempt_step("remove containers", "remove them by hand, then seal again",
                                         options_.remove_containers)});
             }
-            do_part(Quiet::writers);
+            do_part(StopPhase::writers);
         }
         add_steps(switch_swap_files_off(stop_));
-        do_part(Quiet::journal);
+        do_part(StopPhase::journal);
     }
 
     void run_drop_ins() {

@@ -15,187 +15,99 @@
 #include "agent/base/file.h"
 #include "agent/base/text.h"
 #include "agent/identity/attempted_step.h"
+#include "agent/identity/item.h"
 
 namespace prebake::identity {
 namespace {
 
-/// Units are given 90 seconds to stop by default (systemd-system.conf(5)); then they are killed.
+/// By default systemd kills a unit that has not stopped after 90 seconds (systemd-system.conf(5)).
 constexpr std::chrono::seconds kStopLimit{150};
 constexpr std::chrono::seconds kAskLimit{30};
 constexpr std::size_t kMaxListing = 4UL << 20;
 constexpr std::size_t kMaxKernelText = 1UL << 20;
 constexpr const char* kJournald = "systemd-journald.service";
 
-enum class Part { orchestrator, docker, containerd, other, ssm_agent };
-enum class Way { stop, kill };
-
-/// A unit, as fnmatch(3) takes it. What would start a service again (a socket, a timer, a path)
-/// stands before it.
-struct Row {
-    std::string_view unit;
-    Part part = Part::other;
-    Way way = Way::stop;
+/// Units that belong to no item. In each stage they stop after those of the items.
+constexpr std::array kOtherUnits{
+    // Writes the claim, as we do.
+    Unit{"prebake-online.service", StopStage::prebake},
+    // Starts containers, and writes their state while it runs.
+    Unit{"prebaked.service", StopStage::prebake},
+    Unit{"podman-auto-update.timer", StopStage::orchestrators},
+    Unit{"crio.service", StopStage::containerd},
+    Unit{"soci-snapshotter.socket", StopStage::containerd},
+    Unit{"soci-snapshotter.service", StopStage::containerd},
+    Unit{"stargz-snapshotter.service", StopStage::containerd},
+    Unit{"nydus-snapshotter.service", StopStage::containerd},
+    Unit{"cfengine3.service", StopStage::managers},
+    // Caches and indexes. Not a running upgrade (apt-daily-upgrade.service): stopping it would
+    // leave
+    // packages half installed.
+    Unit{"motd-news.timer", StopStage::jobs},
+    Unit{"update-notifier-*.timer", StopStage::jobs},
+    Unit{"dpkg-db-backup.timer", StopStage::jobs},
+    Unit{"man-db.timer", StopStage::jobs},
+    Unit{"*locate-updatedb.timer", StopStage::jobs},
+    Unit{"*locate.timer", StopStage::jobs},
+    // They run any job.
+    Unit{"anacron.timer", StopStage::jobs},
+    Unit{"anacron.service", StopStage::jobs},
+    Unit{"cron.service", StopStage::jobs},
+    Unit{"crond.service", StopStage::jobs},
+    Unit{"snmpd.service", StopStage::daemons},
+    Unit{"systemd-timesyncd.service", StopStage::daemons},
 };
 
-constexpr std::array kRows{
-    // It writes the claim that we write.
-    Row{"prebake-online.service", Part::orchestrator},
-    // Starts containers and writes their state as long as it runs.
-    Row{"prebaked.service", Part::orchestrator},
-    Row{"rancher-system-agent.service", Part::orchestrator},
-    Row{"nodeadm-*.service", Part::orchestrator},
-    Row{"kubelet.service", Part::orchestrator},
-    Row{"snap.kubelet*.service", Part::orchestrator},
-    Row{"snap.k8s.*.service", Part::orchestrator},
-    Row{"k3s.service", Part::orchestrator},
-    Row{"k3s-agent.service", Part::orchestrator},
-    Row{"rke2-*.service", Part::orchestrator},
-    Row{"nomad.service", Part::orchestrator},
-    Row{"ecs.service", Part::orchestrator},
-    Row{"amazon-ecs-*.socket", Part::orchestrator},
-    Row{"amazon-ecs-*.service", Part::orchestrator},
-    Row{"podman-auto-update.timer", Part::orchestrator},
-    // docker.socket would start docker.service again; that needs containerd.
-    Row{"cri-docker.socket", Part::docker},
-    Row{"cri-docker.service", Part::docker},
-    Row{"docker.socket", Part::docker},
-    Row{"docker.service", Part::docker},
-    Row{"snap.docker.*.service", Part::docker},
-    Row{"containerd.service", Part::containerd},
-    Row{"crio.service", Part::containerd},
-    Row{"soci-snapshotter.socket", Part::containerd},
-    Row{"soci-snapshotter.service", Part::containerd},
-    Row{"stargz-snapshotter.service", Part::containerd},
-    Row{"nydus-snapshotter.service", Part::containerd},
-    // Configuration management: it would put back what is removed, and register the machine.
-    Row{"puppet.service"},
-    Row{"pxp-agent.service"},
-    Row{"mcollective.service"},
-    Row{"salt-minion.service"},
-    Row{"chef-client.timer"},
-    Row{"chef-client.service"},
-    Row{"cinc-client.timer"},
-    Row{"cinc-client.service"},
-    Row{"cfengine3.service"},
-    Row{"consul.service"},
-    Row{"etcd.service"},
-    Row{"osqueryd.service"},
-    Row{"codedeploy-agent.service"},
-    Row{"rhsmcertd.service"},
-    Row{"insights-client*.timer"},
-    Row{"insights-client*.path"},
-    Row{"ua-timer.timer"},
-    Row{"esm-cache.service"},
-    // Agents of the clouds that write keys, users and state again.
-    Row{"google-guest-agent*.service"},
-    Row{"google-osconfig-agent.service"},
-    Row{"waagent.service"},
-    Row{"walinuxagent.service"},
-    // Package managers and indexers, which fill caches by themselves. Not a running upgrade:
-    // stopping it would leave packages half installed.
-    Row{"apt-daily.timer"},
-    Row{"apt-daily-upgrade.timer"},
-    Row{"apt-daily.service"},
-    Row{"unattended-upgrades.service"},
-    Row{"dnf-makecache.timer"},
-    Row{"dnf-makecache.service"},
-    Row{"dnf-automatic*.timer"},
-    Row{"yum-cron.service"},
-    Row{"packagekit.service"},
-    Row{"motd-news.timer"},
-    Row{"update-notifier-*.timer"},
-    Row{"dpkg-db-backup.timer"},
-    Row{"man-db.timer"},
-    Row{"*locate-updatedb.timer"},
-    Row{"*locate.timer"},
-    // Scheduled jobs.
-    Row{"anacron.timer"},
-    Row{"anacron.service"},
-    Row{"cron.service"},
-    Row{"crond.service"},
-    Row{"atd.service"},
-    Row{"logrotate.timer"},
-    // Mail.
-    Row{"postfix*.service"},
-    Row{"exim4.service"},
-    Row{"sendmail.service"},
-    // Daemons that save their state when they stop: a drift, a seed, a clock, a record. Stopped
-    // now they do so before the files are removed, and not once more at the shutdown.
-    Row{"snmpd.service"},
-    Row{"sssd*.socket"},
-    Row{"sssd.service"},
-    Row{"winbind.service"},
-    Row{"nmb*.service"},
-    Row{"smb*.service"},
-    Row{"abrt*.service"},
-    Row{"psacct.service"},
-    Row{"acct.service"},
-    Row{"sysstat-*.timer"},
-    Row{"sysstat.service"},
-    Row{"pmlogger*.timer"},
-    Row{"pmlogger*.service"},
-    Row{"chrony.service"},
-    Row{"chronyd.service"},
-    Row{"ntp.service"},
-    Row{"ntpd.service"},
-    Row{"ntpsec.service"},
-    Row{"systemd-timesyncd.service"},
-    Row{"systemd-random-seed.service"},
-    Row{"systemd-update-utmp.service"},
-    // What writes logs, after all that would still log.
-    Row{"amazon-cloudwatch-agent.service"},
-    Row{"awslogsd.service"},
-    Row{"fluent-bit.service"},
-    Row{"td-agent.service"},
-    Row{"fluentd.service"},
-    Row{"filebeat.service"},
-    Row{"vector.service"},
-    Row{"promtail.service"},
-    Row{"syslog.socket"},
-    Row{"rsyslog.service"},
-    Row{"syslog-ng*.service"},
-    // It refuses to be stopped (RefuseManualStop=), and held open its log would stay on the disk.
-    Row{"auditd.service", Part::other, Way::kill},
-    // Last of all: a build may be driven through it.
-    Row{"amazon-ssm-agent.service", Part::ssm_agent},
-    Row{"snap.amazon-ssm-agent.amazon-ssm-agent.service", Part::ssm_agent},
-};
+/// All units to stop, stage after stage.
+std::vector<Unit> units_to_stop() {
+    std::vector<Unit> units;
+    for (const Item& item : items())
+        units.insert(units.end(), item.written_by.begin(), item.written_by.end());
+    units.insert(units.end(), kOtherUnits.begin(), kOtherUnits.end());
+    std::stable_sort(units.begin(), units.end(),
+                     [](const Unit& a, const Unit& b) { return a.stage < b.stage; });
+    return units;
+}
 
-bool is_to_stop(Part part, const ServicesToStop& services) {
-    switch (part) {
-        case Part::orchestrator:
-        case Part::other:
+bool is_to_stop(StopStage stage, const ServicesToStop& services) {
+    switch (stage) {
+        case StopStage::prebake:
+        case StopStage::orchestrators:
+        case StopStage::managers:
+        case StopStage::jobs:
+        case StopStage::daemons:
+        case StopStage::loggers:
             return true;
-        case Part::docker:
-            return services.docker == Runtime::stop;
-        case Part::containerd:
-            return services.containerd == Runtime::stop;
-        case Part::ssm_agent:
-            return services.ssm_agent == Runtime::stop;
+        case StopStage::docker:
+            return services.docker == WhenSealing::stop;
+        case StopStage::containerd:
+            return services.containerd == WhenSealing::stop;
+        case StopStage::ssm_agent:
+            return services.ssm_agent == WhenSealing::stop;
     }
     return false;
 }
 
-Quiet part_of_quiescing(Part part) {
-    return part == Part::orchestrator ? Quiet::orchestrators : Quiet::writers;
+StopPhase phase_of(StopStage stage) {
+    return stage <= StopStage::orchestrators ? StopPhase::orchestrators : StopPhase::writers;
 }
 
-Quiescing quiescing_of(const Row& row, const std::string& unit) {
-    const std::string verb = row.way == Way::kill ? "kill" : "stop";
-    return {verb + " " + unit, {"systemctl", verb, "--", unit}};
+StopStep step_for(const Unit& unit, const std::string& name) {
+    const std::string verb = unit.by == StopBy::kill ? "kill" : "stop";
+    return {verb + " " + name, {"systemctl", verb, "--", name}};
 }
 
-/// As systemd's own programs find out: PID 1 has another root than we.
+/// As systemd's own programs check it: PID 1 has another root directory.
 bool is_in_chroot() {
     struct stat init {};
     struct stat here {};
-    // Without /proc it is no machine that has booted; without the right to see it, it may be.
+    // Without /proc no machine has booted here. Without permission to read it, one may have.
     if (::stat("/proc/1/root/.", &init) != 0) return errno == ENOENT;
     if (::stat("/", &here) != 0) return false;
     return init.st_dev != here.st_dev || init.st_ino != here.st_ino;
 }
 
-/// The kernel's way of writing blanks in a path: "\040".
+/// The kernel writes blanks in a path as "\040".
 std::string without_escapes(std::string_view word) {
     constexpr std::size_t kDigits = 3;
     const auto is_octal = [](char c) { return c >= '0' && c <= '7'; };
@@ -213,24 +125,23 @@ std::string without_escapes(std::string_view word) {
     return text;
 }
 
-/// The lines of a text, the last one with or without its end.
-
 }  // namespace
 
-std::vector<Quiescing> quiescing_steps(Quiet part, const std::vector<std::string>& active_units,
-                                       const ServicesToStop& services) {
+std::vector<StopStep> stop_steps(StopPhase phase, const std::vector<std::string>& active_units,
+                                 const ServicesToStop& services) {
     const std::set<std::string> active(active_units.begin(), active_units.end());
-    if (part == Quiet::journal) {
+    if (phase == StopPhase::journal) {
         if (active.count(kJournald) == 0) return {};
         return {{"journald gives up /var", {"journalctl", "--relinquish-var"}}};
     }
     std::set<std::string> planned;
-    std::vector<Quiescing> steps;
-    for (const Row& row : kRows) {
-        if (part_of_quiescing(row.part) != part || !is_to_stop(row.part, services)) continue;
-        for (const std::string& unit : active) {
-            const bool is_meant = ::fnmatch(std::string(row.unit).c_str(), unit.c_str(), 0) == 0;
-            if (is_meant && planned.insert(unit).second) steps.push_back(quiescing_of(row, unit));
+    std::vector<StopStep> steps;
+    for (const Unit& unit : units_to_stop()) {
+        if (phase_of(unit.stage) != phase || !is_to_stop(unit.stage, services)) continue;
+        const std::string pattern(unit.name);
+        for (const std::string& name : active) {
+            const bool is_meant = ::fnmatch(pattern.c_str(), name.c_str(), 0) == 0;
+            if (is_meant && planned.insert(name).second) steps.push_back(step_for(unit, name));
         }
     }
     return steps;
@@ -244,7 +155,7 @@ std::vector<std::string> units_in(std::string_view listing) {
         listing.remove_prefix(std::min(listing.size(), line.size() + 1));
         line.remove_prefix(std::min(line.size(), line.find_first_not_of(' ')));
         const std::string_view unit = line.substr(0, line.find(' '));
-        // Messages stand between the units: both streams come together.
+        // Messages appear between the units, because the output has both streams.
         if (std::any_of(kSuffixes.begin(), kSuffixes.end(),
                         [&](std::string_view suffix) { return unit.ends_with(suffix); }))
             units.emplace_back(unit);
@@ -252,8 +163,8 @@ std::vector<std::string> units_in(std::string_view listing) {
     return units;
 }
 
-std::vector<Quiescing> swap_steps(std::string_view proc_swaps) {
-    std::vector<Quiescing> steps;
+std::vector<StopStep> swap_steps(std::string_view proc_swaps) {
+    std::vector<StopStep> steps;
     for (const std::string_view line : lines_of(proc_swaps)) {
         const std::size_t path_end = std::min(line.size(), line.find_first_of(" \t"));
         const std::size_t type = line.find_first_not_of(" \t", path_end);
@@ -266,8 +177,8 @@ std::vector<Quiescing> swap_steps(std::string_view proc_swaps) {
 }
 
 std::string own_unit_to_stop(std::string_view proc_self_cgroup, const ServicesToStop& services) {
-    // Every service on the way down: what stops one above us ends us, too. With the old cgroups
-    // there are many lines, of which one is systemd's, and the others say the same or less.
+    // Every service on the path counts: stopping one above us ends us, too. cgroups v1 has many
+    // lines; one is systemd's, and the others say the same or less.
     constexpr std::string_view kService = ".service";
     std::vector<std::string> own;
     for (const std::string_view line : lines_of(proc_self_cgroup)) {
@@ -279,8 +190,8 @@ std::string own_unit_to_stop(std::string_view proc_self_cgroup, const ServicesTo
             if (name.ends_with(kService)) own.emplace_back(name);
         }
     }
-    for (const Quiet part : {Quiet::orchestrators, Quiet::writers}) {
-        const std::vector<Quiescing> steps = quiescing_steps(part, own, services);
+    for (const StopPhase phase : {StopPhase::orchestrators, StopPhase::writers}) {
+        const std::vector<StopStep> steps = stop_steps(phase, own, services);
         if (!steps.empty()) return steps.front().arguments.back();
     }
     return {};
@@ -297,35 +208,34 @@ void refuse_to_stop_ourselves(const ServicesToStop& services) {
     const std::string unit =
         own_unit_to_stop(read_file("/proc/self/cgroup", kMaxKernelText), services);
     if (unit.empty()) return;
-    throw Error(Errc::failed_precondition,
-                "this runs in " + unit + ", which sealing stops, and would end with it",
-                "use prebake seal --at-shutdown, then power the machine off");
+    throw Error(Errc::failed_precondition, "this command runs in " + unit + ", which sealing stops",
+                "use prebake seal --at-shutdown, then power off the machine");
 }
 
-std::vector<v1::Step> carry_out(const std::vector<Quiescing>& steps, const RunProgram& run) {
+std::vector<v1::Step> carry_out(const std::vector<StopStep>& steps, const RunProgram& run) {
     std::vector<v1::Step> done;
-    for (const Quiescing& step : steps) {
+    for (const StopStep& step : steps) {
         const Command command{
             .arguments = step.arguments, .environment = {}, .time_limit = kStopLimit};
         done.push_back(
-            attempt_step(step.name, "do it by hand, then seal again", [&] { run(command); }));
+            attempt_step(step.name, "stop it manually, then seal again", [&] { run(command); }));
     }
     return done;
 }
 
-std::vector<v1::Step> quiesce(Quiet part, const ServicesToStop& services,
-                              const std::stop_token& stop) {
+std::vector<v1::Step> stop_services(StopPhase phase, const ServicesToStop& services,
+                                    const std::stop_token& stop) {
     if (!is_managed_by_systemd()) return {};
-    // A unit that fails and is started again and again (a kubelet without a cluster) is activating.
+    // "activating" is the state of a unit that keeps failing, such as a kubelet without a cluster.
     const Command list{.arguments = {"systemctl", "list-units", "--plain", "--no-legend",
                                      "--no-pager", "--full", "--type=service,socket,timer,path",
                                      "--state=active,reloading,activating,deactivating"},
                        .environment = {},
                        .time_limit = kAskLimit,
                        .output_limit = kMaxListing};
-    std::vector<Quiescing> steps;
+    std::vector<StopStep> steps;
     const v1::Step asked = attempt_step("list units", "see what systemctl(1) says", [&] {
-        steps = quiescing_steps(part, units_in(run_or_throw(list, stop)), services);
+        steps = stop_steps(phase, units_in(run_or_throw(list, stop)), services);
     });
     if (asked.outcome() == v1::Step::FAILED) return {asked};
     return carry_out(steps, [&](const Command& command) { run_or_throw(command, stop); });
@@ -334,7 +244,7 @@ std::vector<v1::Step> quiesce(Quiet part, const ServicesToStop& services,
 std::vector<v1::Step> switch_swap_files_off(const std::stop_token& stop) {
     // A kernel without swap has no such file.
     if (!is_managed_by_systemd() || ::access("/proc/swaps", F_OK) != 0) return {};
-    std::vector<Quiescing> steps;
+    std::vector<StopStep> steps;
     const v1::Step asked = attempt_step("list swap files", "see /proc/swaps", [&] {
         steps = swap_steps(read_file("/proc/swaps", kMaxKernelText));
     });

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <span>
 #include <utility>
 
 #include "agent/identity/protected_places.h"
@@ -33,7 +34,7 @@ class Surveyor {
         return pending_.problems.empty();
     }
 
-    void look_for(const std::vector<Target>& targets) {
+    void look_for(std::span<const Target> targets) {
         std::vector<std::pair<Target::What, std::string>> found;
         for (const Target& target : targets) {
             attempt([&] {
@@ -52,7 +53,7 @@ class Surveyor {
         }
     }
 
-    void add_further(Change change) {
+    void add_change(Change change) {
         change.path = root_.resolved_for_change(change.path);
         switch (change.kind) {
             case Change::Kind::remove:
@@ -245,10 +246,10 @@ Pending survey(const machine::Root& root, const Item& item, const ItemSettings& 
     Surveyor surveyor(root);
     if (surveyor.prepare(keep)) {
         surveyor.look_for(item.targets);
-        if (item.further != nullptr) {
+        if (item.extra_changes != nullptr) {
             surveyor.attempt([&] {
-                for (const Change& change : item.further(root, settings))
-                    surveyor.attempt([&] { surveyor.add_further(change); });
+                for (const Change& change : item.extra_changes(root, settings))
+                    surveyor.attempt([&] { surveyor.add_change(change); });
             });
         }
     }

@@ -13,7 +13,7 @@ std::string_view first_label(std::string_view name) {
     return name.substr(0, name.find('.'));
 }
 
-/// ec2-instance-naming: "ip-" and four numbers, or the instance's id.
+/// Amazon EC2 instance hostname types: "ip-" and four numbers, or the instance's ID.
 bool is_made_by_a_cloud(std::string_view label) {
     if (machine::is_ec2_instance_id(label)) return true;
     if (!label.starts_with("ip-")) return false;
@@ -41,7 +41,7 @@ bool names_builder(std::string_view name, const std::vector<std::string>& names)
     const std::string lower = lower_case(name);
     return is_made_by_a_cloud(first_label(lower)) ||
            std::any_of(names.begin(), names.end(), [&lower](const std::string& own) {
-               // Two full names have to agree: db.a.example is not db.b.example.
+               // Two full names must be equal: db.a.example is not db.b.example.
                const bool is_full = own.find('.') != std::string::npos;
                return lower == own || lower == first_label(own) ||
                       (!is_full && lower.starts_with(own + "."));

@@ -12,9 +12,9 @@ namespace prebake::identity {
 /// that cloud-init gave it. Never localhost.
 std::vector<std::string> builder_names(const machine::Root& root);
 
-/// True for one of `names`, for the first label of one, for one without a domain when it stands
-/// with one, and for names that clouds make from an address or an instance id (ip-10-0-0-5,
-/// i-0123456789abcdef0). Pure.
+/// True for a name of the builder: one of `names`; the first label of one; one without a domain,
+/// with any domain added. Also true for names that clouds derive from an address or an instance ID
+/// (ip-10-0-0-5, i-0123456789abcdef0). Pure.
 bool names_builder(std::string_view name, const std::vector<std::string>& names);
 
 }  // namespace prebake::identity

@@ -1,37 +1,34 @@
-#include "agent/identity/items/all.h"
-#include "agent/identity/items/consul_directories.h"
+#include <string>
+
+#include "agent/identity/items/extra_changes.h"
 
 namespace prebake::identity {
 namespace {
 
-Changes further(const machine::Root& root, const ItemSettings&) {
+enum class ConsulRole { client, server };
+
+/// Removes node-id from the usual data directories of agents in that role: a server's directory
+/// holds raft's log.
+Changes without_node_ids(const machine::Root& root, ConsulRole role) {
     Changes changes;
-    for (const std::string& directory : consul_directories(root, ConsulRole::client))
-        changes.push_back({Change::Kind::remove, directory + "/node-id", {}});
+    for (const char* const directory : {"/opt/consul", "/opt/consul/data", "/var/lib/consul"}) {
+        const bool is_server = root.info(std::string(directory) + "/raft").has_value();
+        if (is_server == (role == ConsulRole::server))
+            changes.push_back({Change::Kind::remove, std::string(directory) + "/node-id", {}});
+    }
     return changes;
 }
 
 }  // namespace
 
-// Without proofs: a clone of a server keeps its id, see consul-data.
-Item consul_item() {
-    return {
-        .name = "consul",
-        .order = 830,
-        .why = "Clones would be one node to Consul, which refuses all but one of them.",
-        .back = "Consul makes a new id when it next starts, and joins by its configuration.",
-        .on_clone = OnClone::renew,
-        .targets =
-            {
-                {Target::What::file, "/opt/consul/checkpoint-signature"},
-                {Target::What::file, "/opt/consul/data/checkpoint-signature"},
-                {Target::What::file, "/var/lib/consul/checkpoint-signature"},
-            },
-        .further = further,
-        .further_says =
-            "removes node-id from /opt/consul, /opt/consul/data and /var/lib/consul, "
-            "unless raft beside it shows a server",
-    };
+/// Raft's log names its voters by their node IDs. A server that has only one of the two is no
+/// voter, and cannot lead even a cluster of its own.
+Changes consul_data_changes(const machine::Root& root, const ItemSettings&) {
+    return without_node_ids(root, ConsulRole::server);
+}
+
+Changes consul_changes(const machine::Root& root, const ItemSettings&) {
+    return without_node_ids(root, ConsulRole::client);
 }
 
 }  // namespace prebake::identity

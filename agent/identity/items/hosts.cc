@@ -3,9 +3,9 @@
 
 #include "agent/base/text.h"
 #include "agent/identity/hosts_block.h"
-#include "agent/identity/items/all.h"
 #include "agent/identity/items/builder_names.h"
-#include "agent/identity/items/hosts_text.h"
+#include "agent/identity/items/extra_changes.h"
+#include "agent/identity/items/hosts.h"
 #include "agent/identity/items/lines.h"
 
 namespace prebake::identity {
@@ -18,7 +18,7 @@ bool is_local(std::string_view name) {
     return name.starts_with("localhost") || name.starts_with("ip6-");
 }
 
-/// The line without the builder's names: as it was, shorter, or empty if no name is left.
+/// The line without the builder's names; empty if no name is left.
 std::string sealed_line(std::string_view line, const std::vector<std::string>& builder_names) {
     const std::vector<std::string_view> words = words_of(line);
     if (words.size() < 2) return std::string(line);
@@ -34,14 +34,6 @@ std::string sealed_line(std::string_view line, const std::vector<std::string>& b
     }
     if (!any_gone) return std::string(line);
     return kept.empty() ? kept : std::string(words.front()) + kept;
-}
-
-Changes further(const machine::Root& root, const ItemSettings&) {
-    const std::optional<std::string> text = read_regular(root, kPath);
-    if (!text) return {};
-    std::optional<std::string> sealed = sealed_hosts(*text, builder_names(root));
-    if (!sealed) return {};
-    return {{Change::Kind::write, std::string(kPath), std::move(*sealed)}};
 }
 
 }  // namespace
@@ -63,20 +55,12 @@ std::optional<std::string> sealed_hosts(std::string_view text,
     return is_same ? std::nullopt : std::optional(std::move(sealed));
 }
 
-Item hosts_item() {
-    return {
-        .name = "hosts",
-        .order = 10,
-        .why =
-            "Clones would know themselves by the builder's name, and the builder by their own "
-            "address.",
-        .back = "cloud-init (manage_etc_hosts) or prebake's first boot writes the instance's name.",
-        .on_clone = OnClone::renew,
-        .further = further,
-        .further_says =
-            "takes the builder's names out of /etc/hosts and keeps all else; gives "
-            "\"localhost\" its addresses if it has none",
-    };
+Changes hosts_changes(const machine::Root& root, const ItemSettings&) {
+    const std::optional<std::string> text = read_regular(root, kPath);
+    if (!text) return {};
+    std::optional<std::string> sealed = sealed_hosts(*text, builder_names(root));
+    if (!sealed) return {};
+    return {{Change::Kind::write, std::string(kPath), std::move(*sealed)}};
 }
 
 }  // namespace prebake::identity

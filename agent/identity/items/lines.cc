@@ -19,11 +19,11 @@ std::vector<std::string_view> words_of(std::string_view line) {
     return words;
 }
 
-std::optional<std::string> without_lines(std::string_view text, const Goes& goes) {
+std::optional<std::string> without_lines(std::string_view text, const MustGo& must_go) {
     std::string rest;
     bool any = false;
     for (const std::string_view line : lines_of(text)) {
-        if (goes(line)) {
+        if (must_go(line)) {
             any = true;
         } else {
             rest.append(line).append("\n");
@@ -33,12 +33,12 @@ std::optional<std::string> without_lines(std::string_view text, const Goes& goes
     return rest;
 }
 
-void strip_lines(const machine::Root& root, std::string_view pattern, const Goes& goes,
+void strip_lines(const machine::Root& root, std::string_view pattern, const MustGo& must_go,
                  Changes& changes) {
     for (const std::string& path : root.match(pattern)) {
         const std::optional<std::string> text = read_regular(root, path);
         if (!text) continue;
-        if (std::optional<std::string> rest = without_lines(*text, goes))
+        if (std::optional<std::string> rest = without_lines(*text, must_go))
             changes.push_back({Change::Kind::write, path, std::move(*rest)});
     }
 }

@@ -1,5 +1,5 @@
-#include "agent/identity/items/all.h"
 #include "agent/identity/items/builder_names.h"
+#include "agent/identity/items/extra_changes.h"
 #include "agent/identity/items/lines.h"
 
 namespace prebake::identity {
@@ -7,12 +7,14 @@ namespace {
 
 constexpr std::string_view kMailName = "/etc/mailname";
 
-Changes further(const machine::Root& root, const ItemSettings&) {
+}  // namespace
+
+Changes mail_name_changes(const machine::Root& root, const ItemSettings&) {
     const std::vector<std::string> names = builder_names(root);
     Changes changes;
     if (const std::optional<std::string> text = read_regular(root, kMailName)) {
         const std::vector<std::string_view> words = words_of(*text);
-        // Not emptied: postfix stops if "myorigin = /etc/mailname" leads to nothing.
+        // Not emptied: postfix stops if "myorigin = /etc/mailname" gives no name.
         if (!words.empty() && names_builder(words.front(), names))
             changes.push_back({Change::Kind::write, std::string(kMailName), "localhost\n"});
     }
@@ -24,21 +26,6 @@ Changes further(const machine::Root& root, const ItemSettings&) {
     };
     strip_lines(root, "/etc/postfix/main.cf", sets_own_name, changes);
     return changes;
-}
-
-}  // namespace
-
-Item mail_name_item() {
-    return {
-        .name = "mail-name",
-        .order = 20,
-        .why = "Every clone would send its mail in the name of the builder.",
-        .back = "Nobody; an image whose clones send mail sets it at first boot.",
-        .further = further,
-        .further_says =
-            "writes \"localhost\" to /etc/mailname and takes \"myhostname\" out of "
-            "/etc/postfix/main.cf, if they name the builder",
-    };
 }
 
 }  // namespace prebake::identity

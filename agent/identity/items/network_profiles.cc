@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "agent/base/text.h"
-#include "agent/identity/items/all.h"
+#include "agent/identity/items/extra_changes.h"
 #include "agent/identity/items/lines.h"
 
 namespace prebake::identity {
@@ -39,8 +39,8 @@ std::vector<std::string> values_in(std::string_view value) {
     return values;
 }
 
-/// Values of every other key of all profiles: ports name their bridge or bond by its UUID
-/// (controller=, MASTER_UUID=), and a profile of one form may name one of the other.
+/// The values of all keys but UUID, in all profiles: ports name their bridge or bond by its UUID
+/// (controller=, MASTER_UUID=), also across the two formats.
 std::set<std::string> references_of(const machine::Root& root) {
     std::set<std::string> references;
     for (const std::string_view pattern : {kIfcfg, kKeyfiles}) {
@@ -57,7 +57,9 @@ std::set<std::string> references_of(const machine::Root& root) {
     return references;
 }
 
-Changes further(const machine::Root& root, const ItemSettings&) {
+}  // namespace
+
+Changes network_profiles_changes(const machine::Root& root, const ItemSettings&) {
     Changes changes;
     const std::set<std::string> references = references_of(root);
     const auto is_referred_to = [&references](std::string_view uuid) {
@@ -80,26 +82,6 @@ Changes further(const machine::Root& root, const ItemSettings&) {
     };
     strip_lines(root, kKeyfiles, identifies_keyfile, changes);
     return changes;
-}
-
-}  // namespace
-
-Item network_profiles_item() {
-    return {
-        .name = "network-profiles",
-        .order = 220,
-        .why =
-            "A profile that is pinned to the builder's MAC address does not apply to a clone's "
-            "interface, and its host name is the builder's.",
-        .back =
-            "Nobody needs it: NetworkManager derives a missing UUID from the profile's file "
-            "name.",
-        .further = further,
-        .further_says =
-            "takes HOSTNAME, DHCP_HOSTNAME and HWADDR out of ifcfg files, mac-address and "
-            "timestamp out of NetworkManager's, and UUID, unless another profile refers to it, "
-            "out of both",
-    };
 }
 
 }  // namespace prebake::identity

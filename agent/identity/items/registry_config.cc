@@ -6,7 +6,7 @@
 namespace prebake::identity {
 namespace {
 
-/// An entry is empty where a helper or a store holds the credentials.
+/// An entry is empty if a credential helper or store has the credentials.
 bool holds_credentials(const boost::json::value& entry) {
     if (!entry.is_object()) return true;
     for (const auto& member : entry.as_object()) {
@@ -42,9 +42,9 @@ RegistryConfig without_credentials(std::string_view json) {
     if (json.find_first_not_of(" \t\r\n") == std::string_view::npos) return {Verdict::stays};
     boost::system::error_code error;
     boost::json::value config = boost::json::parse({json.data(), json.size()}, error);
-    if (error || !config.is_object()) return {Verdict::goes};
+    if (error || !config.is_object()) return {Verdict::removed};
     if (!erase_credentials(config.as_object())) return {Verdict::stays};
-    if (config.as_object().empty()) return {Verdict::goes};
+    if (config.as_object().empty()) return {Verdict::removed};
     return {Verdict::rewritten, boost::json::serialize(config) + "\n"};
 }
 

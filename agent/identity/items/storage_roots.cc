@@ -8,7 +8,7 @@
 namespace prebake::identity {
 namespace {
 
-/// What the daemon itself would refuse is not followed either.
+/// The daemons refuse other paths, too.
 bool is_usable(std::string_view path) {
     return path.size() > 1 && path.starts_with('/') && path.find("/..") == std::string_view::npos;
 }
@@ -34,7 +34,7 @@ std::string containerd_root(const machine::Root& root) {
     const std::string text = root.read("/etc/containerd/config.toml", kMaxTextBytes).value_or("");
     for (const std::string_view raw : lines_of(text)) {
         const std::string_view line = trimmed(raw);
-        if (line.starts_with('[')) break;  // a table: what follows is not containerd's own
+        if (line.starts_with('[')) break;  // a table: the keys after it are not containerd's own
         if (!line.starts_with("root")) continue;
         const std::string_view rest = trimmed(line.substr(4));
         if (!rest.starts_with('=')) continue;

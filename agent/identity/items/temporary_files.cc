@@ -2,9 +2,9 @@
 #include <array>
 
 #include "agent/base/text.h"
-#include "agent/identity/items/all.h"
+#include "agent/identity/items/extra_changes.h"
 #include "agent/identity/items/lines.h"
-#include "agent/identity/items/temporary_names.h"
+#include "agent/identity/items/temporary_files.h"
 
 namespace prebake::identity {
 namespace {
@@ -12,23 +12,11 @@ namespace {
 constexpr std::array<std::string_view, 5> kMadeAtBoot{".X11-unix", ".ICE-unix", ".XIM-unix",
                                                       ".font-unix", ".Test-unix"};
 
-/// As systemd writes it into the names of directories: without dashes.
+/// Without dashes, as in the names of systemd's private directories.
 std::string boot_id_of(const machine::Root& root) {
     std::string id = root.read("/proc/sys/kernel/random/boot_id", kMaxTextBytes).value_or("");
     id.erase(std::remove(id.begin(), id.end(), '-'), id.end());
     return std::string(trimmed(id));
-}
-
-Changes further(const machine::Root& root, const ItemSettings&) {
-    const std::string boot_id = root.is_running_machine() ? boot_id_of(root) : "";
-    Changes changes;
-    for (const char* const directory : {"/tmp/", "/var/tmp/"}) {
-        for (const std::string& name : root.names_in(directory)) {
-            if (root.is_running_machine() && is_in_use(name, boot_id)) continue;
-            changes.push_back({Change::Kind::remove, directory + name, {}});
-        }
-    }
-    return changes;
 }
 
 }  // namespace
@@ -40,19 +28,16 @@ bool is_in_use(std::string_view name, std::string_view boot_id) {
            name.find(boot_id) != std::string_view::npos;
 }
 
-Item temporary_files_item() {
-    return {
-        .name = "temporary-files",
-        .order = 1080,
-        .why =
-            "Scripts, downloads and credentials that the build left there would be on every "
-            "clone.",
-        .back = "Nobody needs it; systemd-tmpfiles makes at boot what must be there.",
-        .further = further,
-        .further_says =
-            "removes what is in /tmp and /var/tmp, on the running machine less the "
-            "private directories of running services",
-    };
+Changes temporary_files_changes(const machine::Root& root, const ItemSettings&) {
+    const std::string boot_id = root.is_running_machine() ? boot_id_of(root) : "";
+    Changes changes;
+    for (const char* const directory : {"/tmp/", "/var/tmp/"}) {
+        for (const std::string& name : root.names_in(directory)) {
+            if (root.is_running_machine() && is_in_use(name, boot_id)) continue;
+            changes.push_back({Change::Kind::remove, directory + name, {}});
+        }
+    }
+    return changes;
 }
 
 }  // namespace prebake::identity

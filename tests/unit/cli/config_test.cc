@@ -145,9 +145,9 @@ ssm_inventory = false
     // The host's key goes, too.
     CHECK(config.seal.remove == Strings{"/opt/vendor/id", "/etc/tls/key.pem", "/etc/tls/crt.pem"});
     CHECK(config.seal.keep == Strings{"~/.ssh/authorized_keys"});
-    CHECK(config.seal.settings.machine_id == identity::MachineIdForm::uninitialized);
-    CHECK(config.services.containerd == identity::Runtime::stop);
-    CHECK(config.services.docker == identity::Runtime::stop);
+    CHECK(config.seal.settings.machine_id == identity::MachineIdFormat::uninitialized);
+    CHECK(config.services.containerd == identity::WhenSealing::stop);
+    CHECK(config.services.docker == identity::WhenSealing::stop);
     CHECK(config.scan.time == std::chrono::seconds(30));
     CHECK(config.scan.bytes == 1ULL << 30);
     CHECK(config.scan.file_bytes == 2ULL << 20);

@@ -5,10 +5,10 @@
 #include <vector>
 
 #include "agent/identity/items/builder_names.h"
-#include "agent/identity/items/hosts_text.h"
-#include "agent/identity/items/log_names.h"
+#include "agent/identity/items/hosts.h"
+#include "agent/identity/items/old_logs.h"
 #include "agent/identity/items/registry_config.h"
-#include "agent/identity/items/temporary_names.h"
+#include "agent/identity/items/temporary_files.h"
 #include "agent/identity/survey.h"
 #include "tests/unit/identity/items_fixtures.h"
 #include "tests/unit/machine/in_child.h"
@@ -95,7 +95,7 @@ TEST_CASE("machine-id: every state, in both forms") {
     for (const Row& row : rows) {
         CAPTURE(row.name);
         CHECK(pending("machine-id", row.files) == row.if_empty_wanted);
-        CHECK(pending("machine-id", row.files, {MachineIdForm::uninitialized}) ==
+        CHECK(pending("machine-id", row.files, {MachineIdFormat::uninitialized}) ==
               row.if_uninitialized_wanted);
     }
 }
@@ -370,20 +370,20 @@ TEST_CASE("registry-credentials: credentials go, helpers stay") {
         const char* rest;
     };
     const std::vector<Row> rows{
-        {"a password", R"({"auths":{"r":{"auth":"dTpw"}}})", Verdict::goes, ""},
-        {"a token", R"({"auths":{"r":{"identitytoken":"t"}}})", Verdict::goes, ""},
+        {"a password", R"({"auths":{"r":{"auth":"dTpw"}}})", Verdict::removed, ""},
+        {"a token", R"({"auths":{"r":{"identitytoken":"t"}}})", Verdict::removed, ""},
         {"a helper beside it", R"({"auths":{"r":{"auth":"dTpw"}},"credsStore":"ecr-login"})",
          Verdict::rewritten, "{\"credsStore\":\"ecr-login\"}\n"},
         {"one of two", R"({"auths":{"r":{"auth":"dTpw"},"s":{}}})", Verdict::rewritten,
          "{\"auths\":{\"s\":{}}}\n"},
-        {"headers", R"({"HttpHeaders":{"Authorization":"x"},"auths":{}})", Verdict::goes, ""},
+        {"headers", R"({"HttpHeaders":{"Authorization":"x"},"auths":{}})", Verdict::removed, ""},
         {"a helper alone", R"({"credHelpers":{"r":"ecr-login"}})", Verdict::stays, ""},
         {"empty entries", R"({"auths":{"r":{}},"credsStore":"pass"})", Verdict::stays, ""},
         {"an empty password", R"({"auths":{"r":{"auth":""}}})", Verdict::stays, ""},
-        {"an entry of another form", R"({"auths":{"r":"dTpw"}})", Verdict::goes, ""},
+        {"an entry of another form", R"({"auths":{"r":"dTpw"}})", Verdict::removed, ""},
         {"auths of another form", R"({"auths":["dTpw"],"a":1})", Verdict::rewritten, "{\"a\":1}\n"},
-        {"no JSON", "auth = dTpw", Verdict::goes, ""},
-        {"another JSON", "[1]", Verdict::goes, ""},
+        {"no JSON", "auth = dTpw", Verdict::removed, ""},
+        {"another JSON", "[1]", Verdict::removed, ""},
         {"an empty object", "{}", Verdict::stays, ""},
         {"an empty file", " \n", Verdict::stays, ""},
     };

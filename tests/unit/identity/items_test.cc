@@ -67,8 +67,11 @@ bool seal_item(const machine::Root& root, const Item& item) {
     return pending.problems.empty();
 }
 
-bool is_sentence(std::string_view text) {
-    return text.size() > 1 && text.ends_with('.') && text.find(". ") == std::string_view::npos &&
+/// One or two short sentences.
+bool is_description(std::string_view text) {
+    const std::size_t first_end = std::min(text.find(". "), text.size());
+    return text.size() > 1 && text.size() <= 200 && text.ends_with('.') &&
+           text.find(". ", first_end + 1) == std::string_view::npos &&
            text.find('\n') == std::string_view::npos && text.find("  ") == std::string_view::npos;
 }
 
@@ -86,24 +89,46 @@ bool holds_wildcard(std::string_view pattern) {
 
 TEST_CASE("items: every one describes itself") {
     std::set<std::string_view> names;
-    int last_order = 0;
     for (const Item& item : items()) {
         CAPTURE(item.name);
         CHECK(names.insert(item.name).second);
         CHECK_FALSE(item.name.empty());
         CHECK(item.name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") ==
               std::string_view::npos);
-        CHECK(item.order > last_order);
-        last_order = item.order;
-        CHECK(is_sentence(item.why));
-        CHECK(is_sentence(item.back));
-        CHECK((!item.targets.empty() || item.further != nullptr));
-        CHECK((item.further != nullptr) == !item.further_says.empty());
+        CHECK(is_description(item.why));
+        CHECK(is_description(item.regeneration));
+        CHECK((!item.targets.empty() || item.extra_changes != nullptr));
+        CHECK((item.extra_changes != nullptr) == !item.extra_description.empty());
         for (const Target& target : item.targets) CHECK(is_pattern(target.pattern));
         for (const std::string_view proof : item.proofs) CHECK(is_pattern(proof));
         // What is never removed, or only on request, cannot be removed from a clone unasked.
         CHECK((item.by_default == Default::on || item.on_clone == OnClone::keep));
     }
+}
+
+TEST_CASE("items: the order of work that their rules need") {
+    std::vector<std::string_view> order;
+    for (const Item& item : items()) order.push_back(item.name);
+    const auto place_of = [&order](std::string_view name) {
+        const auto place = std::find(order.begin(), order.end(), name);
+        REQUIRE(place != order.end());
+        return place - order.begin();
+    };
+    // These two look for the names that the others remove.
+    for (const char* const first : {"hosts", "mail-name"}) {
+        CHECK(place_of(first) < place_of("hostname"));
+        CHECK(place_of(first) < place_of("cloud-init"));
+    }
+    // A part is reported by its own item, and not by the one that removes the whole directory.
+    CHECK(place_of("nomad") < place_of("nomad-data"));
+    CHECK(place_of("tailscale") < place_of("tailscale-data"));
+    CHECK(place_of("nodeadm") < place_of("kubeadm"));
+    CHECK(place_of("installer-remains") < place_of("logs"));
+    CHECK(place_of("login-records") < place_of("logs"));
+    // What a build needs until its end, and what it writes until then.
+    const std::vector<std::string_view> last{"ssm-agent", "login-records", "resolv-conf",
+                                             "temporary-files", "logs"};
+    CHECK(std::equal(last.rbegin(), last.rend(), order.rbegin()));
 }
 
 TEST_CASE("items: every one has a fixture, and every fixture an item") {

@@ -140,7 +140,7 @@ SealScope scope_of(Dice& dice) {
         if (item.by_default != Default::report && dice.one_in(20))
             scope.skip.emplace_back(item.name);
     }
-    if (dice.one_in(2)) scope.settings.machine_id = MachineIdForm::uninitialized;
+    if (dice.one_in(2)) scope.settings.machine_id = MachineIdFormat::uninitialized;
     return scope;
 }
 
@@ -159,11 +159,11 @@ TEST_CASE("seal twice = seal once, and what is not targeted is not touched") {
             }
         }
         put_bystanders(tree, dice);
-        std::set<std::string> further;
+        std::set<std::string> extra;
         for (const Item& item : items()) {
-            if (item.further == nullptr) continue;
-            for (const Change& change : item.further(tree.root(), scope.settings))
-                further.insert(change.path);
+            if (item.extra_changes == nullptr) continue;
+            for (const Change& change : item.extra_changes(tree.root(), scope.settings))
+                extra.insert(change.path);
         }
         const auto may_change = [&](const std::string& path) {
             if (path == "/var/lib/prebake" || path.starts_with("/var/lib/prebake/claim.json") ||
@@ -171,7 +171,7 @@ TEST_CASE("seal twice = seal once, and what is not targeted is not touched") {
                 return true;
             }
             for (std::string above = path; !above.empty(); above.resize(above.rfind('/'))) {
-                if (further.count(above) != 0) return true;
+                if (extra.count(above) != 0) return true;
             }
             for (const Item& item : items()) {
                 if (treatment_of(item, scope) != Treatment::seal) continue;

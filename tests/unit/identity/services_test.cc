@@ -2,12 +2,17 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "agent/base/error.h"
+#include "agent/identity/item.h"
 
 namespace prebake::identity {
 namespace {
 
 using Lines = std::vector<std::string>;
+
+constexpr std::string_view kSuffixes[] = {".service", ".socket", ".timer", ".path"};
 
 const Lines kEverything{
     "amazon-ssm-agent.service",
@@ -38,12 +43,12 @@ const Lines kEverything{
     "tailscaled.service",
 };
 
-/// The names of all steps, parts separated.
+/// The names of all steps, phases separated.
 Lines steps_for(const Lines& active, const ServicesToStop& services) {
     Lines names;
-    for (const Quiet part : {Quiet::orchestrators, Quiet::writers, Quiet::journal}) {
-        for (const Quiescing& step : quiescing_steps(part, active, services))
-            names.push_back(step.name);
+    for (const StopPhase phase :
+         {StopPhase::orchestrators, StopPhase::writers, StopPhase::journal}) {
+        for (const StopStep& step : stop_steps(phase, active, services)) names.push_back(step.name);
         names.emplace_back("--");
     }
     return names;
@@ -63,19 +68,19 @@ TEST_CASE("what is stopped, and in which order") {
          kEverything,
          {},
          {"stop nodeadm-run.service", "stop kubelet.service", "stop ecs.service", "--",
-          "stop cron.service", "stop chronyd.service", "stop systemd-random-seed.service",
+          "stop cron.service", "stop systemd-random-seed.service", "stop chronyd.service",
           "stop syslog.socket", "stop rsyslog.service", "kill auditd.service",
           "stop amazon-ssm-agent.service", "stop snap.amazon-ssm-agent.amazon-ssm-agent.service",
           "--", "journald gives up /var", "--"}},
         {"runtimes too, the socket before its service, and not the agent",
          {"amazon-ssm-agent.service", "containerd.service", "docker.service", "docker.socket",
           "kubelet.service"},
-         {Runtime::stop, Runtime::stop, Runtime::keep_running},
+         {WhenSealing::stop, WhenSealing::stop, WhenSealing::keep_running},
          {"stop kubelet.service", "--", "stop docker.socket", "stop docker.service",
           "stop containerd.service", "--", "--"}},
         {"docker alone",
          {"containerd.service", "docker.service", "snap.docker.dockerd.service"},
-         {Runtime::keep_running, Runtime::stop, Runtime::stop},
+         {WhenSealing::keep_running, WhenSealing::stop, WhenSealing::stop},
          {"--", "stop docker.service", "stop snap.docker.dockerd.service", "--", "--"}},
         {"timers before what they start",
          {"apt-daily.service", "apt-daily.timer", "apt-daily-upgrade.service",
@@ -85,7 +90,7 @@ TEST_CASE("what is stopped, and in which order") {
           "stop apt-daily-upgrade.timer", "stop apt-daily.service", "--", "--"}},
         {"a first boot under way goes first; CRI-O with containerd, etcd always",
          {"crio.service", "etcd.service", "kubelet.service", "prebake-online.service"},
-         {Runtime::stop, Runtime::keep_running, Runtime::stop},
+         {WhenSealing::stop, WhenSealing::keep_running, WhenSealing::stop},
          {"stop prebake-online.service", "stop kubelet.service", "--", "stop crio.service",
           "stop etcd.service", "--", "--"}},
         {"CRI-O stays with containerd", {"crio.service"}, {}, {"--", "--", "--"}},
@@ -98,9 +103,77 @@ TEST_CASE("what is stopped, and in which order") {
         CAPTURE(row.name);
         CHECK(steps_for(row.active, row.services) == row.steps);
     }
-    const std::vector<Quiescing> killed = quiescing_steps(Quiet::writers, {"auditd.service"}, {});
+    const std::vector<StopStep> killed = stop_steps(StopPhase::writers, {"auditd.service"}, {});
     REQUIRE(killed.size() == 1);
     CHECK(killed.front().arguments == Lines{"systemctl", "kill", "--", "auditd.service"});
+}
+
+bool is_trigger(std::string_view unit) {
+    return !unit.ends_with(".service");
+}
+
+/// "chef-client" for chef-client.timer.
+std::string_view without_suffix(std::string_view unit) {
+    return unit.substr(0, unit.rfind('.'));
+}
+
+TEST_CASE("the units of the items") {
+    Lines units;
+    for (const Item& item : items()) {
+        for (const Unit& unit : item.written_by) {
+            CAPTURE(item.name);
+            CAPTURE(unit.name);
+            const bool is_unit =
+                std::any_of(std::begin(kSuffixes), std::end(kSuffixes),
+                            [&](std::string_view suffix) { return unit.name.ends_with(suffix); });
+            CHECK(is_unit);
+            // A pattern matches itself, if its wildcards do: it stands for an active unit here.
+            units.emplace_back(unit.name);
+        }
+    }
+    const ServicesToStop all{WhenSealing::stop, WhenSealing::stop, WhenSealing::stop};
+    Lines stopped;
+    for (const StopPhase phase : {StopPhase::orchestrators, StopPhase::writers}) {
+        for (const StopStep& step : stop_steps(phase, units, all))
+            stopped.push_back(step.arguments.back());
+    }
+    const auto place_of = [&](std::string_view unit) {
+        return std::find(stopped.begin(), stopped.end(), unit) - stopped.begin();
+    };
+    for (const std::string& unit : units) {
+        CAPTURE(unit);
+        CHECK(std::count(units.begin(), units.end(), unit) == 1);
+        CHECK(std::count(stopped.begin(), stopped.end(), unit) == 1);
+        // A socket or a timer would start its service again.
+        for (const std::string& other : units) {
+            if (without_suffix(other) != without_suffix(unit) || is_trigger(other)) continue;
+            if (is_trigger(unit)) CHECK(place_of(unit) < place_of(other));
+        }
+    }
+    const auto stage_of = [](std::string_view name) {
+        for (const Item& item : items()) {
+            for (const Unit& unit : item.written_by) {
+                if (unit.name == name) return unit.stage;
+            }
+        }
+        return StopStage::prebake;
+    };
+    CHECK(std::is_sorted(
+        stopped.begin(), stopped.end(),
+        [&](const std::string& a, const std::string& b) { return stage_of(a) < stage_of(b); }));
+}
+
+TEST_CASE("the session that seals is never stopped") {
+    for (const char* const unit :
+         {"sshd.service", "ssh.service", "ssh.socket", "NetworkManager.service",
+          "systemd-networkd.service", "systemd-resolved.service", "systemd-logind.service",
+          "dbus.service", "tailscaled.service", "zerotier-one.service", "teleport.service",
+          "cloud-init.service", "prebake-seal.service", "snapd.service"}) {
+        CAPTURE(unit);
+        const ServicesToStop all{WhenSealing::stop, WhenSealing::stop, WhenSealing::stop};
+        CHECK(stop_steps(StopPhase::orchestrators, {unit}, all).empty());
+        CHECK(stop_steps(StopPhase::writers, {unit}, all).empty());
+    }
 }
 
 TEST_CASE("what systemctl lists") {
@@ -112,9 +185,9 @@ TEST_CASE("what systemctl lists") {
           Lines{"kubelet.service", "docker.socket", "a@b\\x2dc.timer"});
 }
 
-TEST_CASE("a step that fails stops nothing, a request to stop does") {
-    const std::vector<Quiescing> steps =
-        quiescing_steps(Quiet::writers, {"chronyd.service", "cron.service", "rsyslog.service"}, {});
+TEST_CASE("a step that fails does not stop the others, a stop request does") {
+    const std::vector<StopStep> steps =
+        stop_steps(StopPhase::writers, {"chronyd.service", "cron.service", "rsyslog.service"}, {});
     Lines done;
     const std::vector<v1::Step> told = carry_out(steps, [&](const Command& command) {
         done.push_back(command.arguments.back());
@@ -135,7 +208,7 @@ TEST_CASE("a step that fails stops nothing, a request to stop does") {
 }
 
 TEST_CASE("swap files are switched off, partitions are not") {
-    const std::vector<Quiescing> steps = swap_steps(
+    const std::vector<StopStep> steps = swap_steps(
         "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
         "/dev/dm-1                               partition\t999\t0\t-2\n"
         "/swapfile                               file\t\t2097148\t\t0\t\t-3\n"
@@ -149,7 +222,7 @@ TEST_CASE("swap files are switched off, partitions are not") {
 }
 
 TEST_CASE("a unit that we run in ourselves") {
-    constexpr ServicesToStop kKeepAgent{.ssm_agent = Runtime::keep_running};
+    constexpr ServicesToStop kKeepAgent{.ssm_agent = WhenSealing::keep_running};
     struct Row {
         const char* name;
         const char* cgroup;

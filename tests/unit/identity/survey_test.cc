@@ -20,10 +20,10 @@ using tests::thrown_by;
 using Lines = std::vector<std::string>;
 using What = Target::What;
 
-Item item_of(std::vector<Target> targets) {
+Item item_of(const std::vector<Target>& targets) {
     Item item;
     item.name = "test";
-    item.targets = std::move(targets);
+    item.targets = decltype(item.targets)(targets);
     return item;
 }
 
@@ -148,13 +148,13 @@ TEST_CASE("doing what is pending leaves nothing pending") {
     CHECK(tree.text("/log/x") == "");
 }
 
-TEST_CASE("further changes") {
+TEST_CASE("extra changes") {
     const tests::TestTree tree;
     tree.put("/etc/machine-id", "1");
     tree.put("/etc/gone", "1");
     tree.link("/way", "/etc");
     Item item = item_of({{What::file, "/etc/machine-id"}});
-    item.further = [](const machine::Root&, const ItemSettings&) -> Changes {
+    item.extra_changes = [](const machine::Root&, const ItemSettings&) -> Changes {
         return {{Change::Kind::write, "/way/machine-id", "new"},
                 {Change::Kind::remove, "/etc/gone", {}},
                 {Change::Kind::remove, "/etc/missing", {}}};
@@ -164,7 +164,7 @@ TEST_CASE("further changes") {
     CHECK(pending.changes.back().contents == "new");
     CHECK(lines_of(survey(tree.root(), item, {}, {"/etc/machine-id"})) ==
           Lines{"remove /etc/gone"});
-    item.further = [](const machine::Root&, const ItemSettings&) -> Changes {
+    item.extra_changes = [](const machine::Root&, const ItemSettings&) -> Changes {
         throw Error(Errc::corrupt, "odd file");
     };
     CHECK(lines_of(survey(tree.root(), item, {}, {})) ==

@@ -27,7 +27,8 @@ void furnish(const tests::TestTree& tree) {
     tree.put("/etc/passwd", "root:x:0:0:root:/root:/bin/bash\n");
 }
 
-v1::SealReport seal_tree(const tests::TestTree& tree, MachineIdForm form = MachineIdForm::empty) {
+v1::SealReport seal_tree(const tests::TestTree& tree,
+                         MachineIdFormat form = MachineIdFormat::empty) {
     SealOptions options;
     options.scope.settings.machine_id = form;
     v1::SealReport report = seal(tree.root(), options, {});
@@ -102,7 +103,7 @@ TEST_CASE("trap A: uninitialized or missing lets systemd preset every unit, so t
         const tests::TestTree asked;
         furnish(asked);
         builder.make(asked);
-        seal_tree(asked, MachineIdForm::uninitialized);
+        seal_tree(asked, MachineIdFormat::uninitialized);
         CHECK(asked.text("/etc/machine-id") == "uninitialized\n");
         CHECK(traces_of(asked, kOldId).empty());
     }

@@ -1,0 +1,103 @@
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <string>
+
+#include "agent/base/text.h"
+#include "agent/identity/items/extra_changes.h"
+#include "agent/identity/items/lines.h"
+#include "agent/machine/cloud_init.h"
+
+namespace prebake::identity {
+namespace {
+
+constexpr std::array<const char*, 2> kConfigs{"/etc/cloud/cloud.cfg",
+                                              "/etc/cloud/cloud.cfg.d/*.cfg"};
+constexpr std::string_view kSudoers = "/etc/sudoers.d/90-cloud-init-users";
+constexpr std::string_view kSshd = "/etc/ssh/sshd_config.d/50-cloud-init.conf";
+/// The files of `cloud-init clean --configs network`, and their names in other releases.
+constexpr std::array<std::string_view, 7> kNetworkFiles{
+    "/etc/netplan/50-cloud-init.yaml",
+    "/etc/NetworkManager/conf.d/99-cloud-init.conf",
+    "/etc/NetworkManager/conf.d/30-cloud-init-ip6-addr-gen-mode.conf",
+    "/etc/NetworkManager/system-connections/cloud-init-*.nmconnection",
+    "/etc/systemd/network/10-cloud-init-*.network",
+    "/etc/network/interfaces.d/50-cloud-init",
+    "/etc/network/interfaces.d/50-cloud-init.cfg"};
+
+/// Whether cloud-init will create users again. If it does not and the file is gone, users of a
+/// clone have lost their root privileges.
+bool creates_users(const machine::Root& root) {
+    if (!machine::cloud_init_is_active(root)) return false;
+    bool has_module = false;
+    for (const char* const pattern : kConfigs) {
+        for (const std::string& path : root.match(pattern)) {
+            const std::string text = root.read(path, kMaxTextBytes).value_or("");
+            for (const std::string_view line : lines_of(text)) {
+                const std::vector<std::string_view> words = words_of(line);
+                if (words.size() == 2 && words[0] == "users:" && words[1] == "[]") return false;
+                has_module |= std::any_of(words.begin(), words.end(), [](std::string_view word) {
+                    if (word.starts_with('[')) word.remove_prefix(1);  // with its frequency
+                    return word.starts_with("users-groups") || word.starts_with("users_groups");
+                });
+            }
+        }
+    }
+    return has_module;
+}
+
+bool disables_network(const machine::Root& root, const std::string& path) {
+    const std::string text = root.read(path, kMaxTextBytes).value_or("");
+    const std::vector<std::string_view> lines = lines_of(text);
+    return std::any_of(lines.begin(), lines.end(), [](std::string_view line) {
+        line = line.substr(0, line.find('#'));
+        return line.find("config: disabled") != std::string_view::npos;
+    });
+}
+
+/// Whether cloud-init will write the network configuration again. If it does not and the files are
+/// gone, a clone has no network.
+bool renders_network(const machine::Root& root) {
+    if (!machine::cloud_init_is_active(root)) return false;
+    for (const char* const pattern : kConfigs) {
+        for (const std::string& path : root.match(pattern)) {
+            if (disables_network(root, path)) return false;
+        }
+    }
+    return true;
+}
+
+}  // namespace
+
+Changes cloud_init_users_changes(const machine::Root& root, const ItemSettings&) {
+    if (!creates_users(root)) return {};
+    return {{Change::Kind::remove, std::string(kSudoers), {}}};
+}
+
+Changes cloud_init_sshd_changes(const machine::Root& root, const ItemSettings&) {
+    const std::optional<std::string> text = read_regular(root, kSshd);
+    if (!text) return {};
+    for (const std::string_view line : lines_of(*text)) {
+        const std::vector<std::string_view> words = words_of(line);
+        if (words.empty()) continue;
+        // sshd allows passwords by default: the line that forbids them must stay until cloud-init
+        // has written it again.
+        const bool forbids_passwords = words.size() == 2 &&
+                                       lower_case(words[0]) == "passwordauthentication" &&
+                                       lower_case(words[1]) == "no";
+        if (!forbids_passwords) return {{Change::Kind::remove, std::string(kSshd), {}}};
+    }
+    return {};
+}
+
+Changes cloud_init_network_changes(const machine::Root& root, const ItemSettings&) {
+    Changes changes;
+    if (!renders_network(root)) return changes;
+    for (const std::string_view pattern : kNetworkFiles) {
+        for (std::string& path : root.match(pattern))
+            changes.push_back({Change::Kind::remove, std::move(path), {}});
+    }
+    return changes;
+}
+
+}  // namespace prebake::identity
