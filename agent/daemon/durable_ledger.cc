@@ -27,9 +27,9 @@ std::string ledger_claim(const v1::Claim& claim) {
 DurableLedger::DurableLedger(std::filesystem::path state_dir, guard::ActivityLog& log)
     : state_dir_(std::move(state_dir)), log_(log), boot_id_(read_boot_id()), accounts_(load()) {}
 
-v1::Ledger DurableLedger::load() {
+v1::LedgerState DurableLedger::load() {
     std::string warning;
-    v1::Ledger stored = ledger::read_ledger(state_dir_, warning);
+    v1::LedgerState stored = ledger::read_ledger(state_dir_, warning);
     if (!warning.empty()) log_.warn("ledger", warning);
     claim_ = stored.claim();
     unpinned_.Swap(stored.mutable_unpinned());
@@ -85,7 +85,7 @@ bool DurableLedger::take_changed(guard::ProtectedImages& images) {
 bool DurableLedger::save(const guard::ProtectedImages& images) {
     if (!is_unsaved_) return true;
     try {
-        v1::Ledger ledger = accounts_.stored();
+        v1::LedgerState ledger = accounts_.state();
         images.store(*ledger.mutable_unpinned());
         *ledger.mutable_times() = times_;
         ledger::write_ledger(state_dir_, std::move(ledger));

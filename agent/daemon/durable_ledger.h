@@ -45,7 +45,7 @@ class DurableLedger {
     bool save(const guard::ProtectedImages& images);
 
   private:
-    v1::Ledger load();
+    v1::LedgerState load();
 
     struct PendingGap {
         std::string cause;

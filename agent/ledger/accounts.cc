@@ -32,7 +32,7 @@ constexpr std::size_t kMaxBootLayers = 16384;
 
 }  // namespace
 
-Accounts::Accounts(const v1::Ledger& stored) : totals_(stored) {
+Accounts::Accounts(const v1::LedgerState& stored) : totals_(stored) {
     origins_.load(stored);
     if (stored.has_uncounted_since()) uncounted_since_ = to_time(stored.uncounted_since());
     for (const std::string& text : stored.boot_layers()) {
@@ -334,13 +334,11 @@ void Accounts::mark_gap(Time from, Time to, const std::string& cause, std::size_
     has_changed_ = true;
 }
 
-v1::Ledger Accounts::stored() const {
-    v1::Ledger ledger = totals_.stored();
-    origins_.store(ledger, looked_until_);
-    for (const oci::Digest& digest : credited_in_boot_) {
-        ledger.add_boot_layers(digest.str());
-    }
-    return ledger;
+v1::LedgerState Accounts::state() const {
+    v1::LedgerState state = totals_.state();
+    origins_.store(state, looked_until_);
+    for (const oci::Digest& digest : credited_in_boot_) state.add_boot_layers(digest.str());
+    return state;
 }
 
 v1::Ledger Accounts::report() const {

@@ -48,7 +48,7 @@ enum class StartOutcome {
 class Accounts {
   public:
     /// `stored` is what read_ledger() returned; may be empty.
-    explicit Accounts(const v1::Ledger& stored);
+    explicit Accounts(const v1::LedgerState& stored);
 
     /// Sets the owner and the boot of all counts from now on. The stored counts of another claim
     /// are dropped, because they belong to another machine; those of another boot stay in
@@ -93,7 +93,7 @@ class Accounts {
     /// True once after each change: the file and the reports are out of date.
     bool take_changed() { return std::exchange(has_changed_, false); }
     /// For the file.
-    v1::Ledger stored() const;
+    v1::LedgerState state() const;
     /// For people: with ratios and never_used.
     v1::Ledger report() const;
     /// How much a baked image was used.

@@ -26,9 +26,9 @@ void CountedStarts::add(const std::string& ns, const std::string& key) {
     in_order_.emplace(next_++, &place->first);
     if (in_order_.size() <= kMaxCountedStarts) return;
     const auto oldest = in_order_.begin();
-    const Start forgotten = *oldest->second;
+    const Start dropped = *oldest->second;
     in_order_.erase(oldest);
-    numbers_.erase(forgotten);
+    numbers_.erase(dropped);
 }
 
 bool CountedStarts::contains(const std::string& ns, const std::string& key) const {

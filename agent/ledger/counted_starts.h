@@ -13,12 +13,12 @@
 
 namespace prebake::ledger {
 
-/// More containers than a node runs at a time. Of more the oldest are forgotten: should they still
-/// exist at the next listing, they would count again.
+/// Limit of the counted starts; a node runs fewer containers at a time. Beyond this limit the
+/// oldest are dropped, and count again if their snapshots still exist at the next listing.
 inline constexpr std::size_t kMaxCountedStarts = 8192;
 
-/// The snapshots of starts that were counted, by (namespace, key), for as long as they exist: no
-/// start counts twice.
+/// The snapshots of the starts that were counted, by (namespace, key). Kept while they exist, so
+/// that no start counts twice.
 class CountedStarts {
   public:
     void load(const google::protobuf::RepeatedPtrField<v1::CountedStart>& starts);
@@ -28,12 +28,12 @@ class CountedStarts {
 
     void add(const std::string& ns, const std::string& key);
     bool contains(const std::string& ns, const std::string& key) const;
-    /// Each of these is true if there was something to do.
+    /// remove(), rename() and retain() return whether they changed something.
     bool remove(const std::string& ns, const std::string& key);
     bool rename(const std::string& ns, const std::string& key, const std::string& name);
-    /// Drops those of a namespace whose key `exists` denies.
+    /// Drops the starts of the namespace for whose keys `exists` is false.
     bool retain(const std::string& ns, const std::function<bool(const std::string& key)>& exists);
-    /// The keys of a namespace with that ending.
+    /// The keys of the namespace that end with `ending`.
     std::vector<std::string> keys_ending(const std::string& ns, std::string_view ending) const;
 
   private:

@@ -20,7 +20,7 @@ void LayerOrigins::forget_pulls() {
     for (auto& [ns, space] : spaces_) space.pulled.clear();
 }
 
-void LayerOrigins::load(const v1::Ledger& stored) {
+void LayerOrigins::load(const v1::LedgerState& stored) {
     for (const v1::PulledLayer& layer : stored.pulled_layers()) {
         const std::optional<oci::Digest> digest = oci::Digest::try_parse(layer.digest());
         if (!digest) continue;
@@ -34,7 +34,7 @@ void LayerOrigins::load(const v1::Ledger& stored) {
     }
 }
 
-void LayerOrigins::store(v1::Ledger& out, Time looked_until) const {
+void LayerOrigins::store(v1::LedgerState& out, Time looked_until) const {
     for (const auto& [ns, space] : spaces_) {
         for (const oci::Digest& digest : space.pulled) {
             v1::PulledLayer& layer = *out.add_pulled_layers();

@@ -41,9 +41,9 @@ class LayerOrigins {
     /// them. `looked_until` is the time of the last news that the earlier run had.
     void open(Time uncounted_since, Time looked_until);
     /// What an earlier run of the daemon knew: the pulled baked layers, and the settled parts.
-    void load(const v1::Ledger& stored);
+    void load(const v1::LedgerState& stored);
     /// `looked_until` is the time of the last news. Before all_listed() older parts may be new.
-    void store(v1::Ledger& out, Time looked_until) const;
+    void store(v1::LedgerState& out, Time looked_until) const;
     /// learn_all() was called for every namespace since open().
     void all_listed() { is_all_listed_ = true; }
     /// Drops all pulls: they belong to another machine.

@@ -11,17 +11,17 @@ namespace prebake::ledger {
 namespace {
 
 constexpr const char* kSchema = "prebake.v1.Ledger";
-/// A thousand images, eight thousand starts and as many layers as are kept take less than 4 MiB;
-/// what is larger was not written by us.
+/// The largest file that prebake writes (a thousand images, eight thousand starts, all layers) is
+/// smaller than 4 MiB.
 constexpr std::size_t kMaxLedgerBytes = 8UL << 20;
 
-v1::Ledger parse_ledger(const std::string& json, const std::string& origin) {
-    v1::Ledger ledger;
+v1::LedgerState parse_ledger(const std::string& json, const std::string& origin) {
+    v1::LedgerState ledger;
     try {
         from_json(json, ledger, origin, "");
     } catch (const Error&) {
-        // Another version's fields need not be of our types. The whole document as a tree takes
-        // memory that a daemon keeps: only now.
+        // A later version may have changed the types of fields. The schema is looked up only now,
+        // because reading the document as a tree takes memory that the daemon would keep.
         refuse_later_schema(schema_in(json), origin, "");
         throw;
     }
@@ -40,7 +40,7 @@ std::filesystem::path ledger_path(const std::filesystem::path& state_dir) {
     return state_dir / "ledger.json";
 }
 
-v1::Ledger read_ledger(const std::filesystem::path& state_dir, std::string& warning) {
+v1::LedgerState read_ledger(const std::filesystem::path& state_dir, std::string& warning) {
     const std::filesystem::path path = ledger_path(state_dir);
     std::filesystem::path aside = path;
     try {
@@ -54,14 +54,14 @@ v1::Ledger read_ledger(const std::filesystem::path& state_dir, std::string& warn
         } else {
             throw;
         }
-        warning = error.message() + "; it is kept as " + aside.filename().string() +
-                  ", and counting begins anew";
+        warning = error.message() + "; it was renamed to " + aside.filename().string() +
+                  ", and the counts start from zero";
     }
     set_aside(path, aside);
     return {};
 }
 
-void write_ledger(const std::filesystem::path& state_dir, v1::Ledger ledger) {
+void write_ledger(const std::filesystem::path& state_dir, v1::LedgerState ledger) {
     ledger.set_schema(kSchema);
     write_file_durably(ledger_path(state_dir), to_json(ledger, JsonForm::line) + "\n", 0644);
 }

@@ -86,14 +86,25 @@ bool is_more_used(const v1::LedgerImage& one, const v1::LedgerImage& other) {
            std::tie(other.name(), other.namespace_(), other.digest());
 }
 
+/// The fields of Ledger have the same numbers in LedgerState: this copies all that both have.
+template <typename To, typename From>
+To with_fields_of(const From& from) {
+    To to;
+    to.ParseFromString(from.SerializeAsString());
+    to.DiscardUnknownFields();
+    return to;
+}
+
 }  // namespace
 
-LedgerTotals::LedgerTotals(const v1::Ledger& stored) : head_(stored) {
-    counted_.load(head_.counted());
-    v1::Totals sums;
-    for (const v1::LedgerImage& image : head_.images()) {
-        entry({.image = image.name(), .ns = image.namespace_()}, image.digest()) = image;
+LedgerTotals::LedgerTotals(const v1::LedgerState& stored)
+    : head_(with_fields_of<v1::Ledger>(stored)) {
+    counted_.load(stored.counted());
+    for (const v1::LedgerImage& image : stored.images()) {
+        const EntryKey key({.image = image.name(), .ns = image.namespace_()}, image.digest());
+        entry(key.first, key.second) = image;
     }
+    v1::Totals sums;
     for (const auto& [key, image] : images_) {
         add(sums, image);
         loaded_.insert(key);
@@ -101,14 +112,6 @@ LedgerTotals::LedgerTotals(const v1::Ledger& stored) : head_(stored) {
     add(sums, head_.other());
     *head_.mutable_since_claim() = sums;
     head_.clear_images();
-    head_.clear_counted();
-    head_.clear_never_used();
-    head_.clear_pulled_layers();
-    head_.clear_unpinned();
-    head_.clear_times();
-    head_.clear_boot_layers();
-    head_.clear_uncounted_since();
-    head_.clear_settled();
     const int surplus = head_.gaps_size() - kMaxGaps;
     if (surplus > 0) head_.mutable_gaps()->DeleteSubrange(0, surplus);
 }
@@ -233,26 +236,28 @@ void LedgerTotals::add_gap(Time from, Time to, const std::string& cause, std::si
     head_.set_gaps_total(head_.gaps_total() + 1);
 }
 
-v1::Ledger LedgerTotals::listed() const {
+void LedgerTotals::add_images_to(
+    google::protobuf::RepeatedPtrField<v1::LedgerImage>& images) const {
     std::vector<const v1::LedgerImage*> sorted;
     sorted.reserve(images_.size());
     for (const auto& [key, image] : images_) sorted.push_back(&image);
     std::sort(sorted.begin(), sorted.end(),
               [](const auto* one, const auto* other) { return is_more_used(*one, *other); });
-    v1::Ledger ledger = head_;
-    ledger.set_schema(kSchema);
-    for (const v1::LedgerImage* image : sorted) *ledger.add_images() = *image;
-    return ledger;
+    for (const v1::LedgerImage* image : sorted) *images.Add() = *image;
 }
 
-v1::Ledger LedgerTotals::stored() const {
-    v1::Ledger ledger = listed();
-    counted_.store(*ledger.mutable_counted());
-    return ledger;
+v1::LedgerState LedgerTotals::state() const {
+    auto state = with_fields_of<v1::LedgerState>(head_);
+    state.set_schema(kSchema);
+    add_images_to(*state.mutable_images());
+    counted_.store(*state.mutable_counted());
+    return state;
 }
 
 v1::Ledger LedgerTotals::report() const {
-    v1::Ledger ledger = listed();
+    v1::Ledger ledger = head_;
+    ledger.set_schema(kSchema);
+    add_images_to(*ledger.mutable_images());
     set_ratios(*ledger.mutable_since_claim());
     set_ratios(*ledger.mutable_boot());
     return ledger;

@@ -25,7 +25,7 @@ inline constexpr int kMaxGaps = 32;
 /// the entries. Pure.
 class LedgerTotals {
   public:
-    explicit LedgerTotals(const v1::Ledger& stored);
+    explicit LedgerTotals(const v1::LedgerState& stored);
 
     enum class Opening {
         continued,  ///< the same boot: the stored counts continue
@@ -60,8 +60,8 @@ class LedgerTotals {
     CountedStarts& counted() { return counted_; }
     const CountedStarts& counted() const { return counted_; }
 
-    /// For the file.
-    v1::Ledger stored() const;
+    /// For the file; without what LayerOrigins and others add.
+    v1::LedgerState state() const;
     /// For people, with ratios; without `never_used`, which needs the catalog.
     v1::Ledger report() const;
 
@@ -70,7 +70,8 @@ class LedgerTotals {
     using EntryKey = std::pair<store::ImageKey, std::string>;
 
     static EntryKey key_of(const CatalogImage& image);
-    v1::Ledger listed() const;
+    /// Adds the entries, most used first.
+    void add_images_to(google::protobuf::RepeatedPtrField<v1::LedgerImage>& images) const;
     void merge_least_used(const EntryKey& except);
 
     v1::Ledger head_;  ///< all but images and counted starts

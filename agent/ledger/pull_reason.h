@@ -2,7 +2,7 @@
 
 #include <string_view>
 
-/// Why an image was pulled although so much was baked. Pure.
+/// Why an image was pulled, or why it is not a hit. Pure.
 namespace prebake::ledger {
 
 inline constexpr std::string_view kTagMoved = "tag_moved";
@@ -14,15 +14,15 @@ inline constexpr std::string_view kGarbageCollected = "garbage_collected";
 inline constexpr std::string_view kPulledAgain = "pulled_again";
 inline constexpr std::string_view kNeverListed = "never_listed";
 
-/// How an image stands to the record.
+/// How an image relates to the bake record.
 struct PullFacts {
     std::string_view name;
-    bool is_baked = false;            ///< in the record for this namespace: this name, this target
-    bool is_baked_name = false;       ///< in the record for this namespace: this name, some target
-    bool is_baked_here = false;       ///< its manifest or config is, for this namespace
-    bool is_baked_elsewhere = false;  ///< its name, manifest or config is, for other namespaces
-    bool has_lost_parts = false;      ///< a name, layer or snapshot of it went away behind our back
-    bool was_chain_missing = false;   ///< when everything was listed last
+    bool is_baked = false;            ///< the record has this name and target, in this namespace
+    bool is_baked_name = false;       ///< the record has this name, in this namespace
+    bool is_baked_here = false;       ///< it has the manifest or config, in this namespace
+    bool is_baked_elsewhere = false;  ///< it has name, manifest or config, in another namespace
+    bool has_lost_parts = false;      ///< somebody deleted a name, layer or snapshot of the image
+    bool was_chain_missing = false;   ///< it was not unpacked at the last listing
 };
 
 std::string_view pull_reason(const PullFacts& facts);

@@ -85,7 +85,7 @@ TEST_CASE("the time to ready is the boot's, not that of the daemon's last restar
     CHECK(again.times().kernel_to_ready_seconds() == 8);
 
     std::string warning;
-    v1::Ledger of_another_boot = ledger::read_ledger(directory.path(), warning);
+    v1::LedgerState of_another_boot = ledger::read_ledger(directory.path(), warning);
     of_another_boot.set_boot_id("another");
     ledger::write_ledger(directory.path(), of_another_boot);
     DurableLedger later(directory.path(), log);
@@ -97,7 +97,7 @@ TEST_CASE("a clock that was ahead marks no gap in the future") {
     guard::ActivityLog log({});
     run_once(directory.path(), log);
     std::string warning;
-    v1::Ledger ahead = ledger::read_ledger(directory.path(), warning);
+    v1::LedgerState ahead = ledger::read_ledger(directory.path(), warning);
     const Time now = std::chrono::system_clock::now();
     *ahead.mutable_updated_at() = to_timestamp(now + std::chrono::hours(9));
     ledger::write_ledger(directory.path(), ahead);

@@ -117,7 +117,7 @@ TEST_CASE("what was unpinned is loaded for the images that are there") {
     before.set_unpinned(kA, true);
     before.set_unpinned(kB, true);
     before.set_evicted(kB, true);
-    v1::Ledger ledger;
+    v1::LedgerState ledger;
     before.store(*ledger.mutable_unpinned());
     CHECK(ledger.unpinned_size() == 2);
 

@@ -1,4 +1,5 @@
-// Random days of a node, held against a count that knows how every layer really came there.
+// Random days of a node. The counts are compared with a model that knows where each layer came
+// from.
 #include <doctest/doctest.h>
 
 #include <random>
@@ -14,7 +15,7 @@ using tests::ScriptedNode;
 using tests::seconds;
 using tests::Spec;
 
-/// The truth: for each snapshot and blob whether its bytes came from the bake.
+/// The model: for each snapshot and blob whether its bytes came from the bake.
 struct Truth {
     std::map<std::pair<std::string, std::string>, bool> chains;  ///< (namespace, chain) -> baked
     std::map<std::string, bool> blobs;                           ///< of any namespace -> baked
@@ -31,7 +32,7 @@ class Day {
         : random_(seed), namespaces_(std::move(namespaces)) {
         for (int i = 0; i < 8; ++i) {
             const std::string id = std::to_string(i);
-            // Few bases, few middles: much is shared, by baked ones and others.
+            // Few bases and middles: baked and other images share many layers.
             Spec spec{.name = "reg.io/n" + id + ":1", .layers = {}};
             const int base = i > 5 ? 2 : i % 2;
             const int middle = i > 5 ? 3 : i % 3;
@@ -87,7 +88,7 @@ class Day {
     void stop() {
         const std::string& ns = any_namespace();
         auto& containers = node_.stores[ns].containers;
-        if (containers.empty() || node_.is_deaf) return;
+        if (containers.empty() || node_.loses_events) return;
         node_.stop(ns, containers.begin()->first);
         node_.collect(ns);
     }
@@ -132,9 +133,9 @@ class Day {
     ScriptedNode node_;
     Truth truth_;
     std::mt19937 random_;
-    /// A snapshot that was made anew, from the blob that was baked, and has lost that blob since
-    /// counts as pulled after a restart: nothing of it tells where it came from. Images in use keep
-    /// their names, so that this does not happen.
+    /// A snapshot that was made again from the baked blob, which was deleted later, counts as
+    /// pulled after a restart: nothing shows where it came from. Images in use keep their names, so
+    /// that this does not happen.
     bool is_used_kept_ = false;
 
   private:
@@ -161,7 +162,7 @@ TEST_CASE("random days in two namespaces") {
     for (const std::uint64_t starts : starts_of_a_kind) CHECK(starts > 100);
 }
 
-TEST_CASE("random days with restarts in the middle of pulls") {
+TEST_CASE("random days with restarts during pulls") {
     for (unsigned seed = 1; seed <= 60; ++seed) {
         CAPTURE(seed);
         Day day(seed, {"k8s.io"});
@@ -186,8 +187,8 @@ TEST_CASE("random days with restarts and lost events") {
             day.step();
             if (i % 17 == 16) day.node_.restart();
             if (i % 23 != 22) continue;
-            day.node_.is_deaf = true;
-            // What starts in a gap may have ended in it, or lost its image: only these are found.
+            day.node_.loses_events = true;
+            // Containers that start and end in a gap are not found: this gap has only starts.
             day.pull();
             const std::uint64_t before = day.node_.totals().starts();
             for (int k = 0; k < 3; ++k) day.start();

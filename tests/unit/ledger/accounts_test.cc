@@ -55,7 +55,7 @@ const Case kCases[] = {
      },
      kApp,
      {.hits = 2, .served = 120}},
-    {"shared layers are a part",
+    {"shared layers make a partial",
      [](ScriptedNode& node) {
          node.pull(kCri, kTool);
          node.start(kCri, kTool, "c1");
@@ -70,14 +70,14 @@ const Case kCases[] = {
      },
      kTool,
      {.partials = 1, .pulled = 7, .pulls = 1, .reason = "never_listed"}},
-    {"nothing of it was baked",
+    {"no layer was baked",
      [](ScriptedNode& node) {
          node.pull(kCri, kAlien);
          node.start(kCri, kAlien, "c1");
      },
      kAlien,
      {.misses = 1, .pulled = 50, .pulls = 1, .reason = "never_listed"}},
-    {"pulled again, the same digest: nothing is fetched, and it stays a hit",
+    {"pulled again with the same digest: nothing is fetched, and it is still a hit",
      [](ScriptedNode& node) {
          node.pull(kCri, kApp);
          node.start(kCri, kApp, "c1");
@@ -92,7 +92,7 @@ const Case kCases[] = {
      },
      kApp,
      {.misses = 1, .pulled = 120, .pulls = 1, .reason = "garbage_collected"}},
-    {"the reason outlives a later credential check",
+    {"a later credential check does not replace the reason",
      [](ScriptedNode& node) {
          node.remove(kCri, kApp);
          node.pull(kCri, kApp);
@@ -101,7 +101,7 @@ const Case kCases[] = {
      },
      kApp,
      {.misses = 1, .pulled = 120, .pulls = 2, .reason = "garbage_collected"}},
-    {"deleted, with one layer retained by a pulled image",
+    {"deleted, and a pulled image keeps one layer",
      [](ScriptedNode& node) {
          node.pull(kCri, kTool);
          node.remove(kCri, kApp);
@@ -110,7 +110,7 @@ const Case kCases[] = {
      },
      kApp,
      {.partials = 1, .served = 100, .pulled = 20, .pulls = 1, .reason = "garbage_collected"}},
-    {"unpacked again from retained blobs",
+    {"unpacked again from kept blobs",
      [](ScriptedNode& node) {
          for (const v1::Layer& layer : kApp.parts()) {
              node.stores[kCri].snapshots.erase(layer.chain_id());
@@ -122,7 +122,7 @@ const Case kCases[] = {
      },
      kApp,
      {.hits = 1, .served = 120}},
-    {"restored by ourselves",
+    {"restored by prebake",
      [](ScriptedNode& node) {
          node.remove(kCri, kApp);
          node.tick();
@@ -138,7 +138,7 @@ const Case kCases[] = {
      {.hits = 1, .served = 120, .pulls = 1, .reason = "pulled_again"}},
     {"the snapshot was missing at the last listing",
      [](ScriptedNode& node) {
-         node.is_deaf = true;
+         node.loses_events = true;
          node.stores[kCri].snapshots.erase(kApp.top());
          node.relist();
          node.pull(kCri, kApp);
@@ -154,7 +154,7 @@ const Case kCases[] = {
      },
      named(kAlien, kApp.name),
      {.misses = 1, .pulled = 50, .pulls = 1, .reason = "tag_moved"}},
-    {"the same image under another name, and the baked name is gone",
+    {"the same image under another name, and the baked name was deleted",
      [](ScriptedNode& node) {
          const Spec other = named(kApp, "mirror.io/app:1");
          node.pull(kCri, other);
@@ -171,7 +171,7 @@ const Case kCases[] = {
      },
      kApp,
      {.hits = 1, .served = 120}},
-    {"two images of one chain that were not baked: the later",
+    {"of two images with one chain that were not baked, the later one",
      [](ScriptedNode& node) {
          node.pull(kCri, named(kAlien, "reg.io/z:1"));
          node.pull(kCri, kAlien);
@@ -179,7 +179,7 @@ const Case kCases[] = {
      },
      kAlien,
      {.misses = 1, .pulls = 1, .reason = "never_listed"}},
-    {"the sandbox image that was there counts as baked",
+    {"the sandbox image that was there before the first event counts as baked",
      [](ScriptedNode& node) {
          node.sandbox = "reg.io/pause:3";
          node.set_baked();
@@ -193,24 +193,24 @@ const Case kCases[] = {
      },
      {.name = "reg.io/pause:3", .layers = {{"pause", 3}}},
      {.misses = 1, .reason = "never_listed"}},
-    {"pulled and its layers dropped after unpacking",
+    {"pulled, and containerd discards the unpacked layers",
      [](ScriptedNode& node) {
-         node.is_deaf = true;  // for the event of the image, which comes late
+         node.loses_events = true;  // the event of the image comes later
          for (const v1::Layer& layer : kAlien.parts()) {
              node.accounts->snapshot_committed(kCri, "extract-3-ijkl " + layer.chain_id(),
                                                layer.chain_id(), node.now);
          }
          node.pull(kCri, kAlien);
          node.stores[kCri].blobs.erase(digest("alien"));
-         node.is_deaf = false;
+         node.loses_events = false;
          node.accounts->image_appeared(node.seen(kCri, kAlien), node.now);
          node.start(kCri, kAlien, "c1");
      },
      kAlien,
      {.misses = 1, .pulled = 50, .pulls = 1, .reason = "never_listed"}},
-    {"pulled while nobody listened",
+    {"pulled while events were lost",
      [](ScriptedNode& node) {
-         node.is_deaf = true;
+         node.loses_events = true;
          node.remove(kCri, kApp);
          node.pull(kCri, kApp);
          node.relist();
@@ -229,7 +229,7 @@ const Case kCases[] = {
      {.misses = 1, .pulled = 50, .pulls = 1, .reason = "never_listed"}},
 };
 
-TEST_CASE("what a start is, and why") {
+TEST_CASE("the class of a start, and the reason") {
     for (const Case& row : kCases) {
         CAPTURE(row.name);
         ScriptedNode node;
@@ -271,7 +271,7 @@ TEST_CASE("a moved :latest, and an image that was baked for another namespace") 
     CHECK_FALSE(other.baked());
 }
 
-TEST_CASE("what is no start") {
+TEST_CASE("snapshots that are not starts") {
     ScriptedNode node;
     node.bake(kApp);
     node.boot();
@@ -311,22 +311,22 @@ TEST_CASE("Docker's containers count once") {
         .at = node.now, .kind = SnapshotKind::active, .parent = "id-init"};
     CHECK(node.relist() == 0);
     CHECK(node.restart() == 0);
-    // Found by a listing, before the event of its preparation is read.
+    // A listing finds it before the event of its preparation is read.
     node.stores["moby"].snapshots["two-init"] = {
         .at = node.now, .kind = SnapshotKind::committed, .parent = kApp.top()};
     CHECK(node.relist() == 1);
     CHECK(prepare("two-init-key", kApp.top()) == StartOutcome::not_a_start);
-    // Committed while nobody listened.
+    // It is committed, and that event is lost.
     CHECK(prepare("three-init-key", kApp.top()) == StartOutcome::counted);
     node.stores["moby"].snapshots["three-init"] = {
         .at = node.now, .kind = SnapshotKind::committed, .parent = kApp.top()};
     CHECK(node.relist() == 0);
     CHECK(node.totals().hits() == 3);
     node.accounts->snapshot_removed("moby", "id-init", node.now);
-    CHECK(node.accounts->stored().counted_size() == 2);
+    CHECK(node.accounts->state().counted_size() == 2);
 }
 
-TEST_CASE("what stands on a chain of no image is no start, however it is found") {
+TEST_CASE("a snapshot on a chain of no image is not a start") {
     ScriptedNode node;
     node.boot();
     CHECK(node.start(kCri, kAlien, "a builder's step") == StartOutcome::unknown_image);
@@ -335,7 +335,7 @@ TEST_CASE("what stands on a chain of no image is no start, however it is found")
     CHECK(node.totals().starts() == 0);
     CHECK(node.accounts->report().images_size() == 0);
 
-    // The image's record was written last, and is looked for when its start is not understood.
+    // The image's name is created last: the daemon looks for it when a start has no image.
     CHECK(node.start(kCri, kTool, "c1") == StartOutcome::unknown_image);
     node.accounts->image_appeared(node.seen(kCri, kTool), std::nullopt);
     CHECK(node.accounts->snapshot_prepared(kCri, "c1", kTool.top(), node.now) ==
@@ -344,23 +344,22 @@ TEST_CASE("what stands on a chain of no image is no start, however it is found")
     CHECK(node.totals().starts() == 1);
 }
 
-TEST_CASE("containers of the builder are none of the node, those since the boot are") {
+TEST_CASE("containers that started since the boot count, those of the builder do not") {
     ScriptedNode node;
     node.bake(kApp);
     node.start(kCri, kApp, "of the builder");
     node.booted_at = node.tick(seconds(50));
     node.start(kCri, kApp, "before the daemon");
-    node.accounts = std::make_unique<Accounts>(v1::Ledger());
+    node.accounts = std::make_unique<Accounts>(v1::LedgerState());
     node.accounts->open("i-1", "boot-1", node.booted_at, node.tick());
     node.set_baked();
     CHECK(node.relist() == 1);
     CHECK(node.totals().hits() == 1);
-    CHECK(node.accounts->stored().counted_size() == 2);
-    CHECK(node.accounts->report().counted_size() == 0);
+    CHECK(node.accounts->state().counted_size() == 2);
     CHECK(node.relist() == 0);
 }
 
-TEST_CASE("who looks at an image starts nothing") {
+TEST_CASE("a view of an image is not a start") {
     ScriptedNode node;
     node.bake(kApp);
     node.boot();
@@ -371,13 +370,13 @@ TEST_CASE("who looks at an image starts nothing") {
     CHECK(node.totals().starts() == 0);
 }
 
-TEST_CASE("a gap counts exactly the new ones") {
+TEST_CASE("the listing after a gap counts the new starts only") {
     ScriptedNode node;
     node.bake(kApp);
     node.boot();
     node.start(kCri, kApp, "c1");
     node.start(kCri, kApp, "c2");
-    node.is_deaf = true;
+    node.loses_events = true;
     node.stop(kCri, "c1");
     node.start(kCri, kApp, "c3");
     node.pull(kCri, kAlien);
@@ -394,9 +393,9 @@ TEST_CASE("a gap counts exactly the new ones") {
     for (int i = 0; i < 40; ++i) {
         node.accounts->mark_gap(node.now, node.now, "gap " + std::to_string(i), 0);
     }
-    CHECK(node.accounts->stored().gaps_size() == 32);
-    CHECK(node.accounts->stored().gaps(31).cause() == "gap 39");
-    CHECK(node.accounts->stored().gaps_total() == 41);
+    CHECK(node.accounts->state().gaps_size() == 32);
+    CHECK(node.accounts->state().gaps(31).cause() == "gap 39");
+    CHECK(node.accounts->state().gaps_total() == 41);
 }
 
 TEST_CASE("a new boot and a new claim") {
@@ -424,7 +423,7 @@ TEST_CASE("a new boot and a new claim") {
     CHECK(node.totals().bytes_served() == 120);
 }
 
-TEST_CASE("a boot's bytes are counted once, however often the daemon is restarted in it") {
+TEST_CASE("the bytes of a boot count once, even if the daemon is restarted") {
     ScriptedNode node;
     node.bake(kApp);
     node.bake(kTool);
@@ -435,22 +434,21 @@ TEST_CASE("a boot's bytes are counted once, however often the daemon is restarte
     CHECK(node.accounts->report().boot().bytes_served() == 0);
     node.start(kCri, kApp, "c2");
     CHECK(node.accounts->report().boot().bytes_served() == 120);
-    CHECK(node.accounts->report().boot_layers_size() == 0);
     node.restart();
     node.start(kCri, kApp, "c3");
     node.start(kCri, kTool, "c4");
     const v1::Ledger ledger = node.accounts->report();
     CHECK(ledger.boot().bytes_served() == 127);
     CHECK(ledger.since_claim().bytes_served() == 127);
-    CHECK(node.accounts->stored().boot_layers_size() == 3);
+    CHECK(node.accounts->state().boot_layers_size() == 3);
 }
 
-TEST_CASE("a ledger that does not name the layers of its boot") {
+TEST_CASE("a ledger of an old version, without the layers of its boot") {
     ScriptedNode node;
     node.bake(kApp);
     node.boot("i-1", "boot-1");
     node.start(kCri, kApp, "c1");
-    v1::Ledger old = node.accounts->stored();
+    v1::LedgerState old = node.accounts->state();
     old.clear_boot_layers();
     node.accounts = std::make_unique<Accounts>(old);
     node.attach();
@@ -471,7 +469,7 @@ TEST_CASE("a layer that two images were pulled with is credited to the first of 
         node.boot();
         if (is_reversed) node.record.mutable_images()->SwapElements(0, 1);
         node.set_baked();
-        node.is_deaf = true;
+        node.loses_events = true;
         node.remove(kCri, kApp);
         node.remove(kCri, kTool);
         node.pull(kCri, kApp);
@@ -483,7 +481,7 @@ TEST_CASE("a layer that two images were pulled with is credited to the first of 
     }
 }
 
-TEST_CASE("that a baked image was pulled again is known after a restart") {
+TEST_CASE("the daemon remembers after a restart which baked layers were pulled again") {
     ScriptedNode node;
     node.bake(kApp);
     node.bake(kTool);
@@ -493,12 +491,12 @@ TEST_CASE("that a baked image was pulled again is known after a restart") {
     node.restart();
     node.start(kCri, kApp, "c1");
     node.start(kCri, kTool, "c2");
-    CHECK(node.entry(kApp).partials() == 1);  // the base is kTool's too, and stayed
+    CHECK(node.entry(kApp).partials() == 1);  // kTool kept the base
     CHECK(node.entry(kTool).hits() == 1);
     CHECK(node.totals().bytes_pulled() == 20);
 }
 
-TEST_CASE("what a bake brings while we watch is baked") {
+TEST_CASE("images that are baked while the daemon runs are baked") {
     ScriptedNode node;
     node.bake(kApp);
     node.boot();
@@ -528,22 +526,22 @@ TEST_CASE("a blob that another namespace has is not pulled") {
     CHECK(node.totals().bytes_pulled() == 0);
 }
 
-TEST_CASE("what is deleted and pulled every night counts every night") {
+TEST_CASE("an image that is deleted and pulled every night counts every night") {
     using Drops = ScriptedNode::Drops;
     for (const Drops drops : {Drops::nothing, Drops::before_the_name, Drops::after_the_name}) {
         CAPTURE(static_cast<int>(drops));
-        for (const bool is_told : {true, false}) {
-            CAPTURE(is_told);
+        for (const bool is_reported : {true, false}) {
+            CAPTURE(is_reported);
             ScriptedNode node;
             node.bake(kApp);
             node.boot();
             node.drops = drops;
             for (int night = 0; night < 3; ++night) {
-                node.is_deaf = !is_told;
+                node.loses_events = !is_reported;
                 node.remove(kCri, kAlien);
                 node.pull(kCri, kAlien);
                 CHECK(node.relist() == 0);
-                node.pull(kCri, kAlien);  // it is there
+                node.pull(kCri, kAlien);  // nothing is fetched
             }
             CHECK(node.restart() == 0);
             CHECK(node.entry(kAlien).bytes_pulled() == 150);
@@ -552,7 +550,7 @@ TEST_CASE("what is deleted and pulled every night counts every night") {
     }
 }
 
-TEST_CASE("a pull that goes on while the daemon is restarted counts whole, and once") {
+TEST_CASE("a pull during which the daemon is restarted counts completely, and once") {
     const Spec other{.name = "reg.io/other:1", .layers = {{"other", 3}}};
     const Spec unlisted{.name = "reg.io/unlisted:1", .layers = {{"low", 100}, {"high", 20}}};
     for (const Spec& pulled : {kApp, unlisted}) {
@@ -564,7 +562,7 @@ TEST_CASE("a pull that goes on while the daemon is restarted counts whole, and o
         node.remove(kCri, pulled);
         node.on_layer = [&] {
             node.on_layer = nullptr;
-            // News of others come into the ledger, none of this pull.
+            // The ledger gets later events of other images, and none of this pull.
             node.pull(kCri, kAlien);
             node.start(kCri, other, "c1");
             node.restart();
@@ -582,16 +580,16 @@ TEST_CASE("a pull that goes on while the daemon is restarted counts whole, and o
     }
 }
 
-TEST_CASE("a pull before a daemon that is stopped before it has listed anything") {
+TEST_CASE("a pull is counted if the next daemon is stopped before its first listing") {
     ScriptedNode node;
     node.bake(kApp);
     node.boot();
-    node.is_deaf = true;
+    node.loses_events = true;
     node.remove(kCri, kApp);
     node.pull(kCri, kApp);
     node.pull(kCri, kAlien);
     const auto reopen = [&] {
-        node.accounts = std::make_unique<Accounts>(node.accounts->stored());
+        node.accounts = std::make_unique<Accounts>(node.accounts->state());
         node.accounts->open("i-1", "boot-1", node.booted_at, node.tick(seconds(7200)));
         node.set_baked();
     };
@@ -603,7 +601,7 @@ TEST_CASE("a pull before a daemon that is stopped before it has listed anything"
     CHECK(node.totals().bytes_pulled() == 170);
 }
 
-TEST_CASE("what we made whole while a pull went on is not pulled after a restart") {
+TEST_CASE("an image that prebake restored before a pull is not pulled after a restart") {
     ScriptedNode node;
     node.bake(kApp);
     node.boot();
@@ -618,7 +616,7 @@ TEST_CASE("what we made whole while a pull went on is not pulled after a restart
     CHECK(node.totals().bytes_pulled() == 50);
 }
 
-TEST_CASE("a clock that was ahead leaves no mark for good") {
+TEST_CASE("a clock that was ahead has no lasting effect") {
     ScriptedNode node;
     node.bake(kApp);
     node.boot();
@@ -629,8 +627,8 @@ TEST_CASE("a clock that was ahead leaves no mark for good") {
     node.restart();
     CHECK(to_time(node.accounts->report().updated_at()) == node.now);
     node.restart();
-    // What is pulled while the daemon is stopped is news again.
-    node.is_deaf = true;
+    // A pull while the daemon is stopped is found again.
+    node.loses_events = true;
     node.remove(kCri, kApp);
     node.pull(kCri, kApp);
     node.restart();
@@ -640,33 +638,33 @@ TEST_CASE("a clock that was ahead leaves no mark for good") {
     CHECK(node.totals().bytes_pulled() == 170);
 }
 
-TEST_CASE("of more parts than the file keeps none counts twice") {
+TEST_CASE("no part counts twice if there are more than the file keeps") {
     Spec large{.name = "reg.io/large:1", .layers = {}};
     for (int i = 0; i < 2200; ++i) large.layers.emplace_back(std::to_string(i), 1);
     ScriptedNode node;
     node.boot();
     node.pull(kCri, large);
-    CHECK(node.accounts->stored().settled_size() == 4096);
+    CHECK(node.accounts->state().settled_size() == 4096);
     for (int i = 0; i < 2; ++i) node.restart();
     CHECK(node.totals().bytes_pulled() == 2200);
     node.tick(seconds(7200));
     node.relist();
-    CHECK(node.accounts->stored().settled_size() == 0);
+    CHECK(node.accounts->state().settled_size() == 0);
     node.restart();
     CHECK(node.totals().bytes_pulled() == 2200);
 }
 
-TEST_CASE("a ledger that does not say what is settled") {
+TEST_CASE("a ledger of an old version, without settled parts") {
     ScriptedNode node;
     node.bake(kApp);
     node.boot();
     node.pull(kCri, kAlien);
     node.start(kCri, kAlien, "c1");
-    v1::Ledger old = node.accounts->stored();
+    v1::LedgerState old = node.accounts->state();
     old.clear_uncounted_since();
     old.clear_settled();
     node.tick();
-    node.is_deaf = true;
+    node.loses_events = true;
     node.pull(kCri, kTool);
     node.accounts = std::make_unique<Accounts>(old);
     CHECK(node.attach() == 0);
@@ -674,7 +672,7 @@ TEST_CASE("a ledger that does not say what is settled") {
     CHECK(node.entry(kTool).bytes_pulled() == 7);
 }
 
-TEST_CASE("what another namespace still has is not pulled again") {
+TEST_CASE("a layer that another namespace has is not pulled again") {
     ScriptedNode node;
     node.boot();
     node.pull(kCri, kAlien);
@@ -690,7 +688,7 @@ TEST_CASE("what another namespace still has is not pulled again") {
     CHECK(node.totals().bytes_pulled() == 100);
 }
 
-TEST_CASE("a layer counts once, also when its snapshot is made after the image was named") {
+TEST_CASE("a layer counts once, even if its snapshot is made after the image was named") {
     ScriptedNode node;
     node.boot();
     node.stores[kCri].images[kAlien.name] = kAlien;
@@ -705,13 +703,13 @@ TEST_CASE("a layer counts once, also when its snapshot is made after the image w
     CHECK(node.totals().bytes_pulled() == 50);
 }
 
-TEST_CASE("a deletion that a listing has overtaken deletes nothing") {
+TEST_CASE("a deletion is ignored if a listing found a later blob") {
     for (const bool has_blobs : {true, false}) {
         CAPTURE(has_blobs);
         ScriptedNode node;
         node.boot();
         if (!has_blobs) node.drops = ScriptedNode::Drops::before_the_name;
-        node.is_deaf = true;
+        node.loses_events = true;
         const Time deleted_at = node.tick();
         node.tick();
         node.pull(kCri, kAlien);
@@ -724,7 +722,7 @@ TEST_CASE("a deletion that a listing has overtaken deletes nothing") {
     }
 }
 
-TEST_CASE("layers that were not kept: a chain that is made anew was pulled") {
+TEST_CASE("without kept layers, a chain that is made again was pulled") {
     ScriptedNode node;
     node.bake(kApp, {kCri}, false);
     node.boot();
@@ -738,7 +736,7 @@ TEST_CASE("layers that were not kept: a chain that is made anew was pulled") {
     CHECK(node.entry(kApp).bytes_pulled() == 120);
 }
 
-TEST_CASE("a baked image that was not unpacked is learnt when it is") {
+TEST_CASE("the chains of a baked image are found when it is unpacked later") {
     ScriptedNode node;
     node.bake(kApp);
     v1::BakedImage& baked = *node.record.mutable_images(0);
@@ -775,7 +773,7 @@ TEST_CASE("the clock is set back") {
     CHECK(node.totals().misses() == 3);
 }
 
-TEST_CASE("from the event to the first start") {
+TEST_CASE("the time from the pull to the first start") {
     ScriptedNode node;
     node.boot();
     node.pull(kCri, kAlien);
@@ -786,7 +784,7 @@ TEST_CASE("from the event to the first start") {
     CHECK(node.entry(kAlien).seconds_to_first_start() == doctest::Approx(5));
 }
 
-TEST_CASE("what was baked and never used") {
+TEST_CASE("baked images that were never used") {
     const Spec alias = named(kApp, "reg.io/app:1.0");
     ScriptedNode node;
     node.bake(kTool);
@@ -801,16 +799,15 @@ TEST_CASE("what was baked and never used") {
     CHECK(ledger.never_used(0).name() == kTool.name);
     CHECK(ledger.never_used(0).bytes() == 107);
     CHECK(ledger.never_used(1).name() == kAlien.name);
-    CHECK(node.accounts->stored().never_used_size() == 0);
     CHECK(ledger.since_claim().hit_ratio() == 1);
     CHECK(ledger.since_claim().byte_hit_ratio() == 1);
-    CHECK(node.accounts->stored().since_claim().hit_ratio() == 0);
+    CHECK(node.accounts->state().since_claim().hit_ratio() == 0);
     CHECK(node.accounts->usage({.image = alias.name, .ns = kCri}).starts == 1);
     CHECK(node.accounts->usage({.image = kTool.name, .ns = kCri}).starts == 0);
     CHECK(node.accounts->usage({.image = kApp.name, .ns = kCri}).last_used == node.now);
 }
 
-TEST_CASE("the least used of thousands fold into one") {
+TEST_CASE("the least used of thousands of images are merged") {
     ScriptedNode node;
     node.bake(kApp);
     node.boot();
@@ -840,7 +837,7 @@ TEST_CASE("the least used of thousands fold into one") {
     CHECK(node.totals().bytes_pulled() == 1100);
 }
 
-TEST_CASE("thousands of images are known at a time, no more") {
+TEST_CASE("the oldest names are dropped beyond the limit") {
     ScriptedNode node;
     node.boot();
     const auto spec = [](int i) {
@@ -852,7 +849,7 @@ TEST_CASE("thousands of images are known at a time, no more") {
     CHECK_FALSE(node.accounts->is_news(kCri, spec(4096).name, spec(4096).target()));
 }
 
-TEST_CASE("changes, and pins that were set again") {
+TEST_CASE("changes are reported once; pins that were set again count") {
     ScriptedNode node;
     node.bake(kApp);
     node.boot();

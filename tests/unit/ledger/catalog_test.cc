@@ -32,7 +32,7 @@ std::vector<std::string> names_of(const std::vector<CatalogImage*>& images) {
     return names;
 }
 
-TEST_CASE("images are in the order of the record, whatever their age") {
+TEST_CASE("images are in the order of the record") {
     Catalog catalog;
     std::vector<Spec> specs;
     std::vector<std::string> names;
@@ -67,7 +67,7 @@ TEST_CASE("of two baked images with one top layer the first of the record owns i
     CHECK(catalog.owner_of_chain(kNs, chain).image->key.image == "one");
 }
 
-TEST_CASE("an image that the record does not have any more is not baked") {
+TEST_CASE("an image that was removed from the record is not baked") {
     const Spec one{.name = "one", .layers = {{"one", 1}}};
     const Spec two{.name = "two", .layers = {{"two", 1}}};
     Catalog catalog;

@@ -5,14 +5,14 @@
 namespace prebake::ledger {
 namespace {
 
-TEST_CASE("the oldest of too many are forgotten") {
+TEST_CASE("the oldest starts are dropped beyond the limit") {
     CountedStarts starts;
     for (std::size_t i = 0; i <= kMaxCountedStarts; ++i) starts.add("a", std::to_string(i));
     starts.add("a", "1");
     CHECK_FALSE(starts.contains("a", "0"));
     CHECK(starts.contains("a", "1"));
     CHECK_FALSE(starts.contains("b", "1"));
-    v1::Ledger ledger;
+    v1::LedgerState ledger;
     starts.store(*ledger.mutable_counted());
     CHECK(ledger.counted_size() == static_cast<int>(kMaxCountedStarts));
     CHECK(ledger.counted(0).key() == "1");
@@ -21,7 +21,7 @@ TEST_CASE("the oldest of too many are forgotten") {
     CHECK(loaded.contains("a", std::to_string(kMaxCountedStarts)));
 }
 
-TEST_CASE("a start ends, is renamed, or is gone at a listing") {
+TEST_CASE("a start ends, is renamed, or a listing does not find it") {
     CountedStarts starts;
     starts.add("a", "x-init-key");
     starts.add("a", "y");

@@ -26,7 +26,7 @@ inline std::string digest(const std::string& what) {
     return oci::Digest::of(what).str();
 }
 
-/// An image by its name and its layers ("base:100": a name and a size), bottom first.
+/// An image: its name, and the names and sizes of its layers, bottom first.
 struct Spec {
     std::string name;
     std::vector<std::pair<std::string, std::uint64_t>> layers;
@@ -59,12 +59,12 @@ struct Spec {
     std::string top() const { return contents().chain_id(); }
 };
 
-/// A small containerd with its accounts: what happens in it is told to them, as the keeper does.
+/// A small containerd, which reports to its accounts what happens in it, as the daemon does.
 class ScriptedNode {
   public:
     static constexpr const char* kCri = "k8s.io";
 
-    explicit ScriptedNode(v1::Ledger stored = {})
+    explicit ScriptedNode(v1::LedgerState stored = {})
         : accounts(std::make_unique<Accounts>(std::move(stored))) {}
 
     Time tick(seconds by = seconds(1)) { return now += by; }
@@ -83,7 +83,7 @@ class ScriptedNode {
         *image.mutable_baked_at() = to_timestamp(now);
         *record.add_images() = image;
     }
-    /// There, and nobody says how it came.
+    /// Adds an image without events.
     void put(const std::string& ns, const Spec& spec, bool has_blobs = true) {
         Store& store = stores[ns];
         store.images[spec.name] = spec;
@@ -110,10 +110,10 @@ class ScriptedNode {
         accounts->set_baked(std::make_shared<const store::BakedImages>(
             record, store::SandboxImage{.name = sandbox, .found = {}}));
     }
-    /// The daemon ends and comes back with what is on the disk.
+    /// The daemon stops, and starts again with its file.
     std::size_t restart() {
-        v1::Ledger read;
-        from_json(to_json(accounts->stored(), JsonForm::line), read, "ledger", "");
+        v1::LedgerState read;
+        from_json(to_json(accounts->state(), JsonForm::line), read, "ledger", "");
         accounts = std::make_unique<Accounts>(std::move(read));
         tick();
         return attach();
@@ -129,11 +129,11 @@ class ScriptedNode {
             found += accounts->relist(holdings(ns), now);
         }
         accounts->all_listed();
-        is_deaf = false;
+        loses_events = false;
         return found;
     }
 
-    /// As containerd's clients do: fetches what no snapshot is there for. Returns the digests.
+    /// Like containerd's clients: fetches the layers without a snapshot. Returns their digests.
     std::set<std::string> pull(const std::string& ns, const Spec& spec) {
         Store& store = stores[ns];
         std::set<std::string> fetched;
@@ -146,32 +146,32 @@ class ScriptedNode {
             tick();
             store.blobs.emplace(layer.digest(), now);
             unpack(ns, layer.chain_id(), "extract-1-abcd " + layer.chain_id());
-            if (const auto happens = on_layer) happens();  // which may take itself away
+            if (const auto happens = on_layer) happens();  // a copy: it may replace on_layer
         }
         if (drops == Drops::before_the_name) drop_blobs(ns, spec);
         store.images[spec.name] = spec;
         tick();
-        if (!is_deaf) accounts->image_appeared(seen(ns, spec), now);
+        if (!loses_events) accounts->image_appeared(seen(ns, spec), now);
         if (drops == Drops::after_the_name) drop_blobs(ns, spec);
         return fetched;
     }
     void drop_blobs(const std::string& ns, const Spec& spec) {
         tick();
         for (const v1::Layer& layer : spec.parts()) {
-            if (stores[ns].blobs.erase(layer.digest()) == 0 || is_deaf) continue;
+            if (stores[ns].blobs.erase(layer.digest()) == 0 || loses_events) continue;
             accounts->blob_deleted(ns, layer.digest(), now);
         }
     }
     void unpack(const std::string& ns, const std::string& chain, const std::string& key) {
         stores[ns].snapshots.emplace(chain, Snapshot{.at = now});
-        if (!is_deaf) accounts->snapshot_committed(ns, key, chain, now);
+        if (!loses_events) accounts->snapshot_committed(ns, key, chain, now);
     }
 
-    /// The name goes, and what nothing refers to any more with it. Returns what went.
+    /// Deletes the name, then everything that nothing refers to.
     void remove(const std::string& ns, const Spec& spec) {
         tick();
         stores[ns].images.erase(spec.name);
-        if (!is_deaf) accounts->image_gone(ns, spec.name);
+        if (!loses_events) accounts->image_gone(ns, spec.name);
         collect(ns);
     }
     void collect(const std::string& ns) {
@@ -193,7 +193,7 @@ class ScriptedNode {
                 ++blob;
                 continue;
             }
-            if (!is_deaf) accounts->blob_deleted(ns, blob->first, now);
+            if (!loses_events) accounts->blob_deleted(ns, blob->first, now);
             blob = store.blobs.erase(blob);
         }
         for (auto snapshot = store.snapshots.begin(); snapshot != store.snapshots.end();) {
@@ -203,7 +203,7 @@ class ScriptedNode {
                 ++snapshot;
                 continue;
             }
-            if (!is_deaf) accounts->snapshot_removed(ns, snapshot->first, now);
+            if (!loses_events) accounts->snapshot_removed(ns, snapshot->first, now);
             snapshot = store.snapshots.erase(snapshot);
         }
     }
@@ -212,15 +212,15 @@ class ScriptedNode {
         tick();
         stores[ns].snapshots[key] = {.at = now, .kind = SnapshotKind::active, .parent = spec.top()};
         stores[ns].containers[key] = spec;
-        if (is_deaf) return StartOutcome::not_a_start;
+        if (loses_events) return StartOutcome::not_a_start;
         return accounts->snapshot_prepared(ns, key, spec.top(), now);
     }
-    /// By value: what the caller names may be the very key that goes.
+    /// `key` by value: it may be a reference to the key that is deleted.
     void stop(const std::string& ns, std::string key) {
         tick();
         stores[ns].snapshots.erase(key);
         stores[ns].containers.erase(key);
-        if (!is_deaf) accounts->snapshot_removed(ns, key, now);
+        if (!loses_events) accounts->snapshot_removed(ns, key, now);
     }
 
     bool is_used(const std::string& ns, const Spec& spec) const {
@@ -279,7 +279,7 @@ class ScriptedNode {
     }
     v1::Totals totals() const { return accounts->report().since_claim(); }
 
-    /// containerd's discard_unpacked_layers; the garbage collector decides when.
+    /// When the garbage collector deletes blobs, with containerd's discard_unpacked_layers.
     enum class Drops { nothing, before_the_name, after_the_name };
 
     struct Snapshot {
@@ -301,8 +301,8 @@ class ScriptedNode {
     Time now = Time(seconds(1'700'000'000));
     Time booted_at{};
     Drops drops = Drops::nothing;
-    std::function<void()> on_layer;  ///< after each of a pull
-    bool is_deaf = false;            ///< events are lost until the next relist()
+    std::function<void()> on_layer;  ///< called after each layer of a pull
+    bool loses_events = false;       ///< events are lost until the next relist()
 
   private:
     std::string claim_;

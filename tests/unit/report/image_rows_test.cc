@@ -147,7 +147,7 @@ TEST_CASE("another claim counts from the beginning") {
 TEST_CASE("no row falls, and together they are all counts, whatever happens on the node") {
     std::mt19937 random(20260101);  // NOLINT(cert-msc32-c,cert-msc51-cpp): the same every time
     const auto below = [&](std::size_t end) { return random() % end; };
-    ledger::LedgerTotals totals{v1::Ledger()};
+    ledger::LedgerTotals totals{v1::LedgerState()};
     ImageRows image_rows(40);
     std::map<std::string, ImageCounts> before;
     for (std::size_t round = 0; round < 150; ++round) {
