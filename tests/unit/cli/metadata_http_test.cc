@@ -55,7 +55,7 @@ TEST_CASE("one request is bounded in time and in bytes, however the server behav
     const Row rows[] = {
         {"silence", [](ServerConnection& connection, int) { connection.wait_for_close(); },
          milliseconds(50), Errc::timed_out},
-        {"a byte now and then, for ever",
+        {"a byte now and then, without end",
          [](ServerConnection& connection, int) {
              connection.read_request();
              connection.send("HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n");

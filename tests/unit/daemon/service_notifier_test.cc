@@ -9,12 +9,10 @@
 
 #include "agent/base/file.h"
 #include "agent/report/socket_address.h"
-#include "tests/unit/report/scratch_directory.h"
+#include "tests/unit/temporary_directory.h"
 
 namespace prebake::daemon {
 namespace {
-
-using report::ScratchDirectory;
 
 using std::chrono::microseconds;
 
@@ -43,7 +41,7 @@ ServiceNotifier notifier_for(const std::string& socket) {
 }
 
 TEST_CASE("systemd is told how the service does") {
-    const ScratchDirectory directory;
+    const TemporaryDirectory directory;
     const std::string abstract = "prebake-test-" + std::to_string(::getpid());
     struct Row {
         const char* name;
@@ -86,7 +84,7 @@ TEST_CASE("systemd is told how the service does") {
 }
 
 TEST_CASE("a status is one line that systemd accepts") {
-    const ScratchDirectory directory;
+    const TemporaryDirectory directory;
     const std::string name = (directory / "notify").string();
     const Manager manager(name);
     const ServiceNotifier notifier = notifier_for(name);
@@ -99,7 +97,7 @@ TEST_CASE("a status is one line that systemd accepts") {
 }
 
 TEST_CASE("without somebody who listens nothing happens") {
-    const ScratchDirectory directory;
+    const TemporaryDirectory directory;
     for (const std::string& socket :
          {std::string(), (directory / "nobody").string(), std::string("@"), std::string(200, 'x'),
           std::string("vsock:2:1234")}) {
@@ -110,7 +108,7 @@ TEST_CASE("without somebody who listens nothing happens") {
 }
 
 TEST_CASE("a manager that does not read does not stop the service") {
-    const ScratchDirectory directory;
+    const TemporaryDirectory directory;
     const std::string name = (directory / "notify").string();
     const Manager manager(name);
     const ServiceNotifier notifier = notifier_for(name);

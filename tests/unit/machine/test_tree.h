@@ -1,45 +1,26 @@
 #pragma once
 
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <sstream>
-#include <stdexcept>
 #include <string>
-#include <system_error>
 
 #include "agent/machine/root.h"
+#include "tests/unit/temporary_directory.h"
 
 namespace prebake::tests {
 
 /// The tree of a machine in a temporary directory. Paths are those inside.
 class TestTree {
   public:
-    /// In memory, where there is such a place: what is tested syncs a lot.
-    TestTree() {
-        const bool has_memory = ::access("/dev/shm", W_OK | X_OK) == 0;
-        const std::filesystem::path base =
-            has_memory ? "/dev/shm" : std::filesystem::temp_directory_path();
-        std::string name = (base / "prebake-test.XXXXXX").string();
-        if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
-        path_ = name;
-    }
-    ~TestTree() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    TestTree(const TestTree&) = delete;
-    TestTree& operator=(const TestTree&) = delete;
-
-    const std::filesystem::path& path() const { return path_; }
+    const std::filesystem::path& path() const { return directory_.path(); }
     std::filesystem::path at(const std::string& path) const {
-        return path_ / std::filesystem::path(path).relative_path();
+        return directory_ / std::filesystem::path(path).relative_path();
     }
-    machine::Root root() const { return machine::Root(path_); }
+    machine::Root root() const { return machine::Root(path()); }
 
     void put(const std::string& path, const std::string& contents, mode_t mode = 0644) const {
         std::filesystem::create_directories(at(path).parent_path());
@@ -80,7 +61,8 @@ class TestTree {
     }
 
   private:
-    std::filesystem::path path_;
+    /// In memory, because the tested code syncs a lot.
+    TemporaryDirectory directory_{TestStorage::memory_if_possible};
 };
 
 /// The mode of a machine-id: 0444, which keeps anybody but root from emptying it.

@@ -7,6 +7,7 @@
 
 #include "agent/registry/docker_config.h"
 #include "tests/unit/registry/scripted_http.h"
+#include "tests/unit/temporary_directory.h"
 
 namespace prebake::registry {
 namespace {
@@ -15,20 +16,12 @@ namespace fs = std::filesystem;
 
 class ConfigFile {
   public:
-    explicit ConfigFile(std::string_view text) {
-        std::string name = (fs::temp_directory_path() / "prebake-XXXXXX").string();
-        REQUIRE(::mkdtemp(name.data()) != nullptr);
-        directory_ = name;
-        std::ofstream(path()) << text;
-    }
-    ~ConfigFile() { fs::remove_all(directory_); }
-    ConfigFile(const ConfigFile&) = delete;
-    ConfigFile& operator=(const ConfigFile&) = delete;
+    explicit ConfigFile(std::string_view text) { std::ofstream(path()) << text; }
 
     fs::path path() const { return directory_ / "config.json"; }
 
   private:
-    fs::path directory_;
+    TemporaryDirectory directory_;
 };
 
 std::optional<Credentials> find(std::string_view config, std::string_view registry) {

@@ -36,7 +36,7 @@ TEST_CASE("a daemon without room for another connection answers 503") {
 }
 
 TEST_CASE("nobody listens on the socket") {
-    const ScratchDirectory directory;
+    const TemporaryDirectory directory;
     const auto name = directory / "s";
     const auto error_there = [&] { return thrown_by([&] { ask_daemon(name, "/livez", kAmple); }); };
     SUBCASE("no file") {}
@@ -95,7 +95,7 @@ TEST_CASE("invalid and incomplete responses are errors") {
     };
     for (const auto& row : rows) {
         CAPTURE(row.name);
-        const ScratchDirectory directory;
+        const TemporaryDirectory directory;
         const auto name = directory / "s";
         const auto address = unix_address(name.string());
         const FileDescriptor listening(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -122,7 +122,7 @@ TEST_CASE("invalid and incomplete responses are errors") {
 }
 
 TEST_CASE("a stop request ends the wait for the response") {
-    const ScratchDirectory directory;
+    const TemporaryDirectory directory;
     const auto name = directory / "s";
     const auto address = unix_address(name.string());
     const FileDescriptor listening(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -143,7 +143,7 @@ TEST_CASE("a stop request ends the wait for the response") {
 }
 
 TEST_CASE("the time limit includes the wait for a server that accepts no connections") {
-    const ScratchDirectory directory;
+    const TemporaryDirectory directory;
     const auto name = directory / "s";
     const auto address = unix_address(name.string());
     const FileDescriptor listening(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));

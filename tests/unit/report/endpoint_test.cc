@@ -154,7 +154,7 @@ TEST_CASE("wait: the end of the endpoint ends it") {
 }
 
 TEST_CASE("an address that is not loopback is refused, a second daemon too") {
-    const ScratchDirectory directory;
+    const TemporaryDirectory directory;
     const StatusHolder holder;
     const auto no_problem = [](const std::string& problem) { FAIL(problem); };
     const auto error_with = [&](EndpointOptions options) {
@@ -173,7 +173,7 @@ TEST_CASE("an address that is not loopback is refused, a second daemon too") {
 
 TEST_CASE("what cannot be had is told, and the rest serves") {
     const Served first;
-    const ScratchDirectory directory;
+    const TemporaryDirectory directory;
     const StatusHolder holder;
     std::vector<std::string> problems;
     const Endpoint second(

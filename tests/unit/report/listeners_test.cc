@@ -54,7 +54,7 @@ TEST_CASE("a port that is taken is told, and the other addresses serve") {
 }
 
 TEST_CASE("the socket file is for root and the group, and goes with its owner") {
-    const ScratchDirectory directory;
+    const TemporaryDirectory directory;
     const path name = directory / "made/too/prebake.sock";
     {
         SocketFile file(name, Served::own_group(), kNoProblem);
@@ -69,7 +69,7 @@ TEST_CASE("the socket file is for root and the group, and goes with its owner") 
 }
 
 TEST_CASE("without the group the socket is its owner's, and that is told") {
-    const ScratchDirectory directory;
+    const TemporaryDirectory directory;
     std::vector<std::string> problems;
     const SocketFile file(directory / "s", "no-such-group-here",
                           [&](const std::string& problem) { problems.push_back(problem); });
@@ -81,7 +81,7 @@ TEST_CASE("without the group the socket is its owner's, and that is told") {
 }
 
 TEST_CASE("a socket that nobody listens on is replaced") {
-    const ScratchDirectory directory;
+    const TemporaryDirectory directory;
     const path name = directory / "s";
     const auto address = unix_address(name.string());
     {
@@ -95,7 +95,7 @@ TEST_CASE("a socket that nobody listens on is replaced") {
 }
 
 TEST_CASE("what is in the way stays as it is") {
-    const ScratchDirectory directory;
+    const TemporaryDirectory directory;
     const path name = directory / "s";
     const auto error_there = [&] {
         return thrown_by([&] { const SocketFile file(name, Served::own_group(), kNoProblem); });
@@ -153,7 +153,7 @@ TEST_CASE("what is in the way stays as it is") {
 }
 
 TEST_CASE("a file that somebody else put in the place of the socket is not removed") {
-    const ScratchDirectory directory;
+    const TemporaryDirectory directory;
     const path name = directory / "s";
     {
         const SocketFile file(name, Served::own_group(), kNoProblem);
@@ -164,7 +164,7 @@ TEST_CASE("a file that somebody else put in the place of the socket is not remov
 }
 
 TEST_CASE("a path that no socket can have") {
-    const ScratchDirectory directory;
+    const TemporaryDirectory directory;
     const path name = directory / std::string(120, 'x').c_str();
     const Error error =
         thrown_by([&] { const SocketFile file(name, Served::own_group(), kNoProblem); });

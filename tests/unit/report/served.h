@@ -9,8 +9,8 @@
 
 #include "agent/report/endpoint.h"
 #include "agent/report/status_holder.h"
-#include "tests/unit/report/scratch_directory.h"
 #include "tests/unit/report/stream_client.h"
+#include "tests/unit/temporary_directory.h"
 
 namespace prebake::report {
 
@@ -66,7 +66,7 @@ class Served {
         return options;
     }
 
-    ScratchDirectory directory_;
+    TemporaryDirectory directory_;
     StatusHolder holder_;
     std::mutex mutex_;
     std::vector<std::string> problems_;

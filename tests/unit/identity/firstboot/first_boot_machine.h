@@ -1,13 +1,10 @@
 #pragma once
 
-#include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <map>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -18,37 +15,6 @@
 #include "tests/unit/temporary_directory.h"
 
 namespace prebake::identity::firstboot::tests {
-
-/// As TemporaryDirectory, in memory where that is possible: what these tests would wait for most is
-/// fsync(2).
-class MachineDirectory {
-  public:
-    MachineDirectory() {
-        std::string name = (place() / "prebake-machine.XXXXXX").string();
-        if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
-        path_ = name;
-    }
-    ~MachineDirectory() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    MachineDirectory(const MachineDirectory&) = delete;
-    MachineDirectory& operator=(const MachineDirectory&) = delete;
-
-    const std::filesystem::path& path() const { return path_; }
-
-  private:
-    static std::filesystem::path place() {
-        constexpr const char* kMemory = "/dev/shm";
-        struct statvfs status {};
-        // Drop-ins are run from there, which containers often forbid.
-        const bool is_usable = ::statvfs(kMemory, &status) == 0 &&
-                               (status.f_flag & ST_NOEXEC) == 0 && ::access(kMemory, W_OK) == 0;
-        return is_usable ? kMemory : std::filesystem::temp_directory_path();
-    }
-
-    std::filesystem::path path_;
-};
 
 /// An EC2 machine in a temporary directory: an installed system with an SSH server, NVMe over
 /// Fabrics and two drop-ins. ssh-keygen and systemd-machine-id-setup run for real, but for the size
@@ -194,7 +160,8 @@ class Machine {
         static_cast<void>(is_done);
     }
 
-    MachineDirectory directory_;
+    /// In memory, because first boot syncs a lot.
+    TemporaryDirectory directory_{TestStorage::memory_if_possible};
 };
 
 inline const v1::Step* step_of(const v1::Claim& claim, const std::string& name) {
