@@ -373,7 +373,7 @@ class Core {
     }
 
     /// A unix socket connects at once, or fails with would_block if the server's backlog is full.
-    /// Asio would take that for a connection in progress, and then for an established one.
+    /// Asio would treat would_block as a connection in progress, and then as an established one.
     static error_code connect_now(Socket::socket_type& socket, const SocketAddress& address) {
         error_code failure;
         socket.open(address.protocol(), failure);

@@ -44,7 +44,7 @@ Sha256Hash from_hex(std::string_view hex) {
     return hash;
 }
 
-[[noreturn]] void refuse(std::string_view text, const std::string& reason) {
+[[noreturn]] void throw_malformed(std::string_view text, const std::string& reason) {
     throw Error(Errc::usage, "malformed digest " + quoted(text) + ": " + reason,
                 "write sha256: and 64 lower-case hex digits");
 }
@@ -53,25 +53,28 @@ Sha256Hash from_hex(std::string_view hex) {
 
 Digest Digest::parse(std::string_view text) {
     const auto colon = text.find(':');
-    if (colon == std::string_view::npos) refuse(text, "it does not start with sha256:");
+    if (colon == std::string_view::npos) throw_malformed(text, "it does not start with sha256:");
     const std::string_view algorithm = text.substr(0, colon);
     const std::string_view encoded = text.substr(colon + 1);
     if (!is_algorithm(algorithm)) {
-        refuse(text, "its algorithm " + quoted(algorithm) + " is not written in [a-z0-9+._-]");
+        throw_malformed(text,
+                        "its algorithm " + quoted(algorithm) + " is not written in [a-z0-9+._-]");
     }
     if (algorithm != kSha256) {
-        if (!is_encoded(encoded)) refuse(text, "the text after the ':' is not an encoded hash");
+        if (!is_encoded(encoded))
+            throw_malformed(text, "the text after the ':' is not an encoded hash");
         throw Error(Errc::unsupported,
                     "unsupported digest algorithm " + quoted(algorithm) + " in " + quoted(text),
                     "use a sha256 digest: containerd stores no others");
     }
     const auto wrong = std::find_if_not(encoded.begin(), encoded.end(), is_lower_hex);
     if (wrong != encoded.end()) {
-        refuse(text,
-               quoted(*wrong) + (is_upper(*wrong) ? " is upper-case" : " is not a hex digit"));
+        throw_malformed(
+            text, quoted(*wrong) + (is_upper(*wrong) ? " is upper-case" : " is not a hex digit"));
     }
     if (encoded.size() != kSha256HexDigits) {
-        refuse(text, "it has " + std::to_string(encoded.size()) + " hex digits instead of 64");
+        throw_malformed(text,
+                        "it has " + std::to_string(encoded.size()) + " hex digits instead of 64");
     }
     return Digest(from_hex(encoded));
 }

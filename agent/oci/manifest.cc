@@ -115,7 +115,7 @@ std::string_view nonempty_string(const json::object& object, std::string_view ke
     return text;
 }
 
-/// A list that has to be there, though it may be empty or null. `item` makes one element.
+/// A required list, which may be empty or null. `item` parses one element.
 template <typename Item, typename Make>
 std::vector<Item> parse_list(const json::object& object, std::string_view key, std::size_t maximum,
                              Make make) {
@@ -138,7 +138,7 @@ Digest parse_digest(const json::value& value) {
     try {
         return Digest::parse(as_string(value, "digest"));
     } catch (const Error& error) {
-        // To the parser of a digest it is what the user typed; here it is what the registry sent.
+        // The parser assumes that the user wrote the digest; this one is from the registry.
         if (error.code() == Errc::usage) corrupt(error.message());
         throw;
     }
@@ -201,8 +201,8 @@ std::string_view without_parameters(std::string_view media_type) {
     return media_type;
 }
 
-/// The media type decides how a document is read; one that can be read both ways could pass a check
-/// as an index and run as a manifest (CVE-2021-41190).
+/// The media type decides how a document is parsed. A document that is valid as both could be
+/// checked as an index and run as a manifest (CVE-2021-41190).
 void require_media_type(std::string_view media_type, MediaKind wanted) {
     const MediaKind kind = media_kind(media_type);
     if (kind == MediaKind::schema1) unsupported_schema1();

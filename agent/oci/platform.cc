@@ -61,7 +61,7 @@ std::optional<Version> parse_version(std::string_view variant) {
     return Version{major, variant[3] - '0'};
 }
 
-/// Collects what a platform runs, in order.
+/// Collects the platforms that run on one, in order.
 class Runnable {
   public:
     explicit Runnable(const Platform& wanted) : platforms_{wanted} {}
@@ -105,8 +105,8 @@ Platform Platform::parse(std::string_view text) {
         rest.remove_prefix(slash + 1);
     }
     if (parts.size() == 1) {
-        // containerd would take "linux" with the architecture of the builder: a list that means
-        // another image on another builder is a trap.
+        // containerd would complete "linux" with the architecture of the builder. Then the same
+        // list would mean different images on different builders.
         if (!is_architecture(parts[0])) refuse(text, "it is no architecture that is known");
         return normalised("linux", parts[0], "");
     }
@@ -146,7 +146,7 @@ Platform Platform::normalised(std::string_view os, std::string_view architecture
 }
 
 Platform platform_of_machine(std::string_view machine) {
-    // A 32-bit x86 kernel says i486, i586 or i686 too.
+    // A 32-bit x86 kernel may also report i486, i586 or i686.
     if (machine.size() == 4 && machine.starts_with('i') && machine.ends_with("86"))
         machine = "i386";
     if (machine == "loongarch64") machine = "loong64";

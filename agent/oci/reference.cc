@@ -155,7 +155,7 @@ std::string without_credentials(std::string_view text) {
     return quoted("***@" + std::string(after));
 }
 
-[[noreturn]] void refuse(
+[[noreturn]] void throw_invalid(
     std::string_view text, const std::string& reason,
     std::string next_step = "write [REGISTRY/]REPOSITORY[:TAG][@sha256:DIGEST]",
     Errc code = Errc::usage) {
@@ -165,23 +165,23 @@ std::string without_credentials(std::string_view text) {
 
 /// Refuses the typical mistakes of people and templates, before the text is parsed.
 void refuse_mistakes(std::string_view text) {
-    if (text.empty()) refuse(text, "it is empty");
+    if (text.empty()) throw_invalid(text, "it is empty");
     if (std::any_of(text.begin(), text.end(), is_white_space)) {
-        refuse(text, is_white_space(text.front()) || is_white_space(text.back())
-                         ? "there is white space before or after it"
-                         : "it contains white space");
+        throw_invalid(text, is_white_space(text.front()) || is_white_space(text.back())
+                                ? "there is white space before or after it"
+                                : "it contains white space");
     }
     if (const auto scheme = text.find("://"); scheme != std::string_view::npos) {
-        refuse(text, "it is a URL", "leave out " + quoted(text.substr(0, scheme + 3)));
+        throw_invalid(text, "it is a URL", "leave out " + quoted(text.substr(0, scheme + 3)));
     }
     if (text.size() == kImageIdLength && std::all_of(text.begin(), text.end(), is_lower_hex)) {
-        refuse(text, "64 hex digits alone are an image ID, not a name");
+        throw_invalid(text, "64 hex digits alone are an image ID, not a name");
     }
     const auto at = text.find('@');
-    if (at != text.rfind('@')) refuse(text, "it has more than one '@'");
+    if (at != text.rfind('@')) throw_invalid(text, "it has more than one '@'");
     if (text.find('/', at) != std::string_view::npos) {
-        refuse(text, "a '/' follows the '@'",
-               "leave out credentials; they come from the Docker configuration file");
+        throw_invalid(text, "a '/' follows the '@'",
+                      "leave out credentials; they come from the Docker configuration file");
     }
 }
 
@@ -211,7 +211,7 @@ Digest parse_digest(std::string_view text, std::string_view digest) {
     try {
         return Digest::parse(digest);
     } catch (const Error& error) {
-        refuse(text, error.message(), error.next_step(), error.code());
+        throw_invalid(text, error.message(), error.next_step(), error.code());
     }
 }
 
@@ -235,17 +235,18 @@ Reference Reference::parse(std::string_view text) {
     reference.repository = rest;
 
     if (std::string problem = registry_problem(reference.registry); !problem.empty()) {
-        refuse(text, problem);
+        throw_invalid(text, problem);
     }
     if (std::string problem = repository_problem(reference.repository); !problem.empty()) {
-        refuse(text, problem);
+        throw_invalid(text, problem);
     }
     if (reference.tag) {
         if (std::string problem = tag_problem(*reference.tag); !problem.empty())
-            refuse(text, problem);
+            throw_invalid(text, problem);
     }
     if (const auto length = reference.name().size(); length > kMaxNameLength) {
-        refuse(text, "its name has " + std::to_string(length) + " characters, allowed are 255");
+        throw_invalid(text,
+                      "its name has " + std::to_string(length) + " characters, allowed are 255");
     }
     if (!reference.tag && !reference.digest) {
         reference.tag = kDefaultTag;

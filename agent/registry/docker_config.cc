@@ -16,7 +16,7 @@ namespace json = boost::json;
 
 constexpr std::size_t kMaxConfigBytes = 1UL << 20;
 
-/// docker/cli files Docker Hub under a URL of its first API version.
+/// docker/cli's key for Docker Hub is a URL of its first API version.
 constexpr std::string_view kHubKey = "https://index.docker.io/v1/";
 
 std::string_view host_of_key(std::string_view key) {

@@ -117,8 +117,8 @@ RequestSender::Reply RequestSender::follow(const Audience& audience,
         const http::Url target = http::parse_url(http_request.url);
         http_request.tls = tls_towards(target.host, audience.endpoint);
         if (target.authority() != registry) {
-            // Without the Authorization from here on: signed URLs refuse it, and another host must
-            // not choose what to request from the registry with it.
+            // From here on without the Authorization: signed URLs refuse it, and a redirect from
+            // another host back to the registry must not use it.
             http_request.headers = request.headers;
             redirected_to = target.authority();
         }
