@@ -10,12 +10,12 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::seconds kPatience{60};
-constexpr std::chrono::milliseconds kPoll{200};
+constexpr std::chrono::seconds kRestartPatience{60};
+constexpr std::chrono::milliseconds kRestartPoll{200};
 constexpr int kMaxRestarts = 5;
 
 void wait_until_it_answers(const containerd::Connection& connection) {
-    const Clock::time_point deadline = Clock::now() + kPatience;
+    const Clock::time_point deadline = Clock::now() + kRestartPatience;
     for (;;) {
         try {
             static_cast<void>(connection.version());
@@ -23,7 +23,7 @@ void wait_until_it_answers(const containerd::Connection& connection) {
         } catch (const Error& error) {
             if (!is_retryable(error.code()) || Clock::now() >= deadline) throw;
         }
-        sleep_for(kPoll, connection.stop());
+        sleep_for(kRestartPoll, connection.stop());
     }
 }
 

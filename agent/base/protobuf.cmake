@@ -1,5 +1,6 @@
 # prebake_protobuf: Protocol Buffers, static or shared as PREBAKE_STATIC says.
 # prebake_proto_library: a library of generated code.
+# generated_sources: all generated code, without compiling it.
 
 include_guard(GLOBAL)
 find_package(PkgConfig REQUIRED)
@@ -31,6 +32,8 @@ if(PREBAKE_STATIC)
 else()
     target_link_libraries(prebake_protobuf INTERFACE ${PREBAKE_PROTOBUF_LINK_LIBRARIES})
 endif()
+
+add_custom_target(generated_sources)
 
 # prebake_proto_library(NAME MESSAGES files... [SERVICES files...] [LINK libraries...])
 #
@@ -73,6 +76,8 @@ function(prebake_proto_library library)
         list(APPEND generated ${outputs})
     endforeach()
     set_source_files_properties(${generated} PROPERTIES HEADER_FILE_ONLY ON)
+    add_custom_target(${library}_sources DEPENDS ${generated})
+    add_dependencies(generated_sources ${library}_sources)
     set(together ${CMAKE_CURRENT_BINARY_DIR}/all_messages.cc)
     file(CONFIGURE OUTPUT ${together} CONTENT "${messages}" @ONLY)
     if(stubs)

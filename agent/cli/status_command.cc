@@ -26,7 +26,7 @@ constexpr milliseconds kRetryInterval{250};
 /// The daemon lets so many wait, and answers others at once: they ask again after this.
 constexpr milliseconds kPauseBetweenAnswers{1000};
 /// The daemon waits so long for one request.
-constexpr std::chrono::seconds kLongestWait{300};
+constexpr std::chrono::seconds kLongestRequest{300};
 constexpr std::size_t kMaxFileBytes = 16UL << 20;
 
 constexpr unsigned kOk = 200;
@@ -107,7 +107,7 @@ Finding find_out(const Invocation& invocation, const StatusArguments& arguments)
             std::chrono::ceil<std::chrono::seconds>(std::max(deadline - Clock::now(), {}));
         std::string why;
         try {
-            Finding finding = from_daemon(invocation, std::min(left, kLongestWait));
+            Finding finding = from_daemon(invocation, std::min(left, kLongestRequest));
             const auto rest = std::chrono::ceil<milliseconds>(deadline - Clock::now());
             if (finding.view.status.ready() || rest.count() <= 0) return finding;
             sleep_for(std::min(rest, kPauseBetweenAnswers), invocation.signals.token());

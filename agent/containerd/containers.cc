@@ -13,7 +13,7 @@
 namespace prebake::containerd {
 namespace {
 
-namespace api = ::containerd::services::containers::v1;
+namespace containers_api = ::containerd::services::containers::v1;
 namespace tasks = ::containerd::services::tasks::v1;
 namespace names = ::containerd::services::namespaces::v1;
 
@@ -40,12 +40,13 @@ Containers::Containers(const Connection& connection, std::string ns)
     : connection_(connection), scope_{.ns = std::move(ns), .lease = {}} {}
 
 std::vector<std::string> Containers::list() const {
-    api::ListContainersResponse response;
-    check(invoke(connection_, scope_, &api::Containers::Stub::List, api::ListContainersRequest(),
-                 response, kReadTimeout),
+    containers_api::ListContainersResponse response;
+    check(invoke(connection_, scope_, &containers_api::Containers::Stub::List,
+                 containers_api::ListContainersRequest(), response, kReadTimeout),
           connection_, "list the containers of namespace " + scope_.ns);
     std::vector<std::string> ids;
-    for (const api::Container& container : response.containers()) ids.push_back(container.id());
+    for (const containers_api::Container& container : response.containers())
+        ids.push_back(container.id());
     return ids;
 }
 
@@ -74,10 +75,11 @@ void Containers::remove(const std::string& id) const {
                                             remove_task, removed, kKillTimeout);
         if (!is_gone(deleted)) check(deleted, connection_, what);
     }
-    api::DeleteContainerRequest remove;
+    containers_api::DeleteContainerRequest remove;
     remove.set_id(id);
     const grpc::Status status =
-        invoke(connection_, scope_, &api::Containers::Stub::Delete, remove, nothing, kWriteTimeout);
+        invoke(connection_, scope_, &containers_api::Containers::Stub::Delete, remove, nothing,
+               kWriteTimeout);
     if (!is_gone(status)) check(status, connection_, "remove the container " + id);
 }
 

@@ -15,22 +15,22 @@
 namespace prebake::containerd {
 namespace {
 
-namespace api = ::containerd::services::content::v1;
+namespace content_api = ::containerd::services::content::v1;
 
-BlobInfo info_from(const api::Info& wire) {
+BlobInfo info_from(const content_api::Info& wire) {
     return BlobInfo{.digest = digest_from(wire.digest()),
                     .size = static_cast<std::uint64_t>(wire.size()),
                     .labels = labels_from(wire.labels()),
                     .created_at = time_from(wire.created_at())};
 }
 
-std::optional<api::Info> look_up(const Connection& connection, const Scope& scope,
-                                 const oci::Digest& digest) {
-    api::InfoRequest request;
+std::optional<content_api::Info> look_up(const Connection& connection, const Scope& scope,
+                                         const oci::Digest& digest) {
+    content_api::InfoRequest request;
     request.set_digest(digest.str());
-    api::InfoResponse response;
-    const grpc::Status status =
-        invoke(connection, scope, &api::Content::Stub::Info, request, response, kReadTimeout);
+    content_api::InfoResponse response;
+    const grpc::Status status = invoke(connection, scope, &content_api::Content::Stub::Info,
+                                       request, response, kReadTimeout);
     if (status.error_code() == grpc::StatusCode::NOT_FOUND) return {};
     check(status, connection, "look up the blob " + digest.str());
     return response.info();
@@ -40,7 +40,7 @@ class BlobSource final : public Source {
   public:
     BlobSource(const Connection& connection, const Scope& scope, const oci::Digest& digest,
                std::uint64_t offset)
-        : stream_(connection, scope, &api::Content::Stub::Read, request_for(digest, offset),
+        : stream_(connection, scope, &content_api::Content::Stub::Read, request_for(digest, offset),
                   "read the blob " + digest.str()) {}
 
     std::size_t read(std::span<std::byte> buffer) override {
@@ -62,23 +62,24 @@ class BlobSource final : public Source {
     }
 
   private:
-    static api::ReadContentRequest request_for(const oci::Digest& digest, std::uint64_t offset) {
-        api::ReadContentRequest request;
+    static content_api::ReadContentRequest request_for(const oci::Digest& digest,
+                                                       std::uint64_t offset) {
+        content_api::ReadContentRequest request;
         request.set_digest(digest.str());
         request.set_offset(static_cast<std::int64_t>(offset));
         return request;
     }
 
-    ReadStream<api::Content::Stub, api::ReadContentResponse> stream_;
-    api::ReadContentResponse message_;
+    ReadStream<content_api::Content::Stub, content_api::ReadContentResponse> stream_;
+    content_api::ReadContentResponse message_;
     std::size_t used_ = 0;
 };
 
 /// The message that opens an ingest. With `expected` containerd finds the blob in this namespace,
 /// or adopts it from another one.
-api::WriteContentRequest opening(const IngestTarget& target) {
-    api::WriteContentRequest request;
-    request.set_action(api::STAT);
+content_api::WriteContentRequest opening(const IngestTarget& target) {
+    content_api::WriteContentRequest request;
+    request.set_action(content_api::STAT);
     request.set_ref(target.ref);
     request.set_total(static_cast<std::int64_t>(target.size));
     request.set_expected(target.digest.str());
@@ -102,13 +103,13 @@ std::optional<std::chrono::system_clock::time_point> Content::touched_at(
 }
 
 std::vector<BlobInfo> Content::list() const {
-    ReadStream<api::Content::Stub, api::ListContentResponse> stream(
-        connection_, scope_, &api::Content::Stub::List, api::ListContentRequest(),
+    ReadStream<content_api::Content::Stub, content_api::ListContentResponse> stream(
+        connection_, scope_, &content_api::Content::Stub::List, content_api::ListContentRequest(),
         "list the blobs of namespace " + scope_.ns);
     std::vector<BlobInfo> blobs;
-    api::ListContentResponse part;
+    content_api::ListContentResponse part;
     while (stream.next(part)) {
-        for (const api::Info& wire : part.info()) {
+        for (const content_api::Info& wire : part.info()) {
             try {
                 blobs.push_back(info_from(wire));
             } catch (const Error& error) {
@@ -152,11 +153,11 @@ bool Content::is_readable(const BlobInfo& blob) const {
 }
 
 void Content::remove(const oci::Digest& digest) const {
-    api::DeleteContentRequest request;
+    content_api::DeleteContentRequest request;
     request.set_digest(digest.str());
     google::protobuf::Empty response;
-    const grpc::Status status =
-        invoke(connection_, scope_, &api::Content::Stub::Delete, request, response, kWriteTimeout);
+    const grpc::Status status = invoke(connection_, scope_, &content_api::Content::Stub::Delete,
+                                       request, response, kWriteTimeout);
     if (status.error_code() == grpc::StatusCode::NOT_FOUND) return;
     check(status, connection_, "delete the blob " + digest.str());
 }
@@ -203,8 +204,8 @@ void Content::put(const std::string& ref, const oci::Descriptor& blob, std::stri
                               .digest = blob.digest,
                               .size = blob.size};
     // Offset 0 also discards the bytes of an unfinished ingest of this reference.
-    api::WriteContentRequest request = opening(target);
-    request.set_action(api::COMMIT);
+    content_api::WriteContentRequest request = opening(target);
+    request.set_action(content_api::COMMIT);
     request.set_data(bytes.data(), bytes.size());
     labels_to(labels, *request.mutable_labels());
     OpenedStream opened = open_stream(connection_, scope_, request);

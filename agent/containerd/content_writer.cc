@@ -10,7 +10,7 @@
 namespace prebake::containerd {
 namespace {
 
-namespace api = ::containerd::services::content::v1;
+namespace content_api = ::containerd::services::content::v1;
 
 constexpr std::chrono::milliseconds kLockPoll{200};
 /// Messages in flight before a response is awaited: containerd writes one while the next one
@@ -21,11 +21,11 @@ constexpr std::size_t kWindow = 2;
 /// gRPC does if containerd is gone; in that case the call in here fails.
 void wait_for_writer(const Connection& connection, const Scope& scope, const std::string& ref,
                      const grpc::Status& locked, LockWait& wait) {
-    api::StatusRequest request;
+    content_api::StatusRequest request;
     request.set_ref(ref);
-    api::StatusResponse response;
-    const grpc::Status status =
-        invoke(connection, scope, &api::Content::Stub::Status, request, response, kReadTimeout);
+    content_api::StatusResponse response;
+    const grpc::Status status = invoke(connection, scope, &content_api::Content::Stub::Status,
+                                       request, response, kReadTimeout);
     // Not found: the other client has just finished, or just started.
     if (status.error_code() != grpc::StatusCode::NOT_FOUND) {
         check(status, connection, "read the state of the ingest " + ref);
@@ -59,18 +59,18 @@ WriteStream::~WriteStream() {
     finish();
 }
 
-bool WriteStream::send(const api::WriteContentRequest& request) {
+bool WriteStream::send(const content_api::WriteContentRequest& request) {
     return !status_ && stream_->Write(request);
 }
 
-bool WriteStream::receive(api::WriteContentResponse& response) {
+bool WriteStream::receive(content_api::WriteContentResponse& response) {
     return !status_ && stream_->Read(&response);
 }
 
 grpc::Status WriteStream::finish() {
     if (!status_) {
         stream_->WritesDone();
-        api::WriteContentResponse ignored;
+        content_api::WriteContentResponse ignored;
         while (stream_->Read(&ignored)) {
         }
         status_ = stream_->Finish();
@@ -79,7 +79,7 @@ grpc::Status WriteStream::finish() {
 }
 
 OpenedStream open_stream(const Connection& connection, const Scope& scope,
-                         const api::WriteContentRequest& first) {
+                         const content_api::WriteContentRequest& first) {
     LockWait wait(LockWait::Clock::now());
     for (;;) {
         OpenedStream opened{.stream = std::make_unique<WriteStream>(connection, scope),
@@ -99,21 +99,22 @@ void set_blob_labels(const Connection& connection, const Scope& scope, const oci
                      const Labels& labels) {
     // An update with an empty mask would remove all labels.
     if (labels.empty()) return;
-    api::UpdateRequest request;
+    content_api::UpdateRequest request;
     request.mutable_info()->set_digest(digest.str());
     labels_to(labels, *request.mutable_info()->mutable_labels());
     add_label_paths(labels, *request.mutable_update_mask());
-    api::UpdateResponse response;
-    check(invoke(connection, scope, &api::Content::Stub::Update, request, response, kWriteTimeout),
+    content_api::UpdateResponse response;
+    check(invoke(connection, scope, &content_api::Content::Stub::Update, request, response,
+                 kWriteTimeout),
           connection, "label the blob " + digest.str());
 }
 
 void abort_ingest(const Connection& connection, const Scope& scope, const std::string& ref) {
-    api::AbortRequest request;
+    content_api::AbortRequest request;
     request.set_ref(ref);
     google::protobuf::Empty response;
-    const grpc::Status status =
-        invoke(connection, scope, &api::Content::Stub::Abort, request, response, kWriteTimeout);
+    const grpc::Status status = invoke(connection, scope, &content_api::Content::Stub::Abort,
+                                       request, response, kWriteTimeout);
     if (status.error_code() == grpc::StatusCode::NOT_FOUND) return;
     check(status, connection, "abort the ingest " + ref);
 }
@@ -138,7 +139,7 @@ void finish_commit(const IngestTarget& target, const grpc::Status& status, const
 StreamWriter::StreamWriter(IngestTarget target, std::unique_ptr<WriteStream> stream,
                            std::uint64_t offset)
     : target_(std::move(target)), stream_(std::move(stream)), position_(offset) {
-    request_.set_action(api::WRITE);
+    request_.set_action(content_api::WRITE);
 }
 
 void StreamWriter::write(std::span<const std::byte> bytes) {
@@ -160,16 +161,17 @@ void StreamWriter::write(std::span<const std::byte> bytes) {
 }
 
 void StreamWriter::commit(const Labels& labels) {
-    api::WriteContentRequest request;
-    request.set_action(api::COMMIT);
+    content_api::WriteContentRequest request;
+    request.set_action(content_api::COMMIT);
     request.set_offset(static_cast<std::int64_t>(position_));
     request.set_total(static_cast<std::int64_t>(target_.size));
     request.set_expected(target_.digest.str());
     labels_to(labels, *request.mutable_labels());
     const bool sent = stream_->send(request);
     while (sent && !unacknowledged_.empty()) receive_response();
-    api::WriteContentResponse response;
-    const bool committed = sent && stream_->receive(response) && response.action() == api::COMMIT;
+    content_api::WriteContentResponse response;
+    const bool committed =
+        sent && stream_->receive(response) && response.action() == content_api::COMMIT;
     const grpc::Status status = stream_->finish();
     finish_commit(target_, status, labels);
     if (status.ok() && !committed) {
@@ -179,7 +181,7 @@ void StreamWriter::commit(const Labels& labels) {
 }
 
 void StreamWriter::receive_response() {
-    api::WriteContentResponse response;
+    content_api::WriteContentResponse response;
     if (!stream_->receive(response)) throw_broken();
     const std::uint64_t expected = unacknowledged_.front();
     unacknowledged_.pop();

@@ -15,7 +15,7 @@
 namespace prebake::containerd {
 namespace {
 
-namespace api = ::runtime::v1;
+namespace cri_api = ::runtime::v1;
 
 /// CRI kills the containers of a pod at once; its network plugins may take longer.
 constexpr std::chrono::minutes kPodTimeout{2};
@@ -42,17 +42,17 @@ boost::json::value parsed(std::string_view configuration) {
 
 /// CRI's configuration; empty if CRI does not report it.
 std::string configuration(const Connection& connection) {
-    api::StatusRequest request;
+    cri_api::StatusRequest request;
     request.set_verbose(true);
-    api::StatusResponse response;
-    check(invoke(connection, Scope{}, &api::RuntimeService::Stub::Status, request, response,
+    cri_api::StatusResponse response;
+    check(invoke(connection, Scope{}, &cri_api::RuntimeService::Stub::Status, request, response,
                  kReadTimeout),
           connection, "ask CRI for its configuration");
     const auto config = response.info().find("config");
     return config == response.info().end() ? std::string() : config->second;
 }
 
-CriImage image_from(const api::Image& wire) {
+CriImage image_from(const cri_api::Image& wire) {
     return CriImage{.id = wire.id(),
                     .repo_tags = {wire.repo_tags().begin(), wire.repo_tags().end()},
                     .repo_digests = {wire.repo_digests().begin(), wire.repo_digests().end()},
@@ -76,19 +76,20 @@ std::string sandbox_image_in(std::string_view configuration) {
 Cri::Cri(const Connection& connection) : connection_(connection) {}
 
 bool Cri::available() const {
-    api::VersionResponse response;
-    const grpc::Status status = invoke(connection_, Scope{}, &api::RuntimeService::Stub::Version,
-                                       api::VersionRequest(), response, kReadTimeout);
+    cri_api::VersionResponse response;
+    const grpc::Status status =
+        invoke(connection_, Scope{}, &cri_api::RuntimeService::Stub::Version,
+               cri_api::VersionRequest(), response, kReadTimeout);
     if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED) return false;
     check(status, connection_, "ask CRI for its version");
     return true;
 }
 
 std::optional<CriImage> Cri::image_status(const std::string& image) const {
-    api::ImageStatusRequest request;
+    cri_api::ImageStatusRequest request;
     request.mutable_image()->set_image(image);
-    api::ImageStatusResponse response;
-    check(invoke(connection_, Scope{}, &api::ImageService::Stub::ImageStatus, request, response,
+    cri_api::ImageStatusResponse response;
+    check(invoke(connection_, Scope{}, &cri_api::ImageService::Stub::ImageStatus, request, response,
                  kReadTimeout),
           connection_, "ask CRI for the image " + image);
     if (!response.has_image()) return {};
@@ -96,9 +97,9 @@ std::optional<CriImage> Cri::image_status(const std::string& image) const {
 }
 
 std::vector<CriImage> Cri::list_images() const {
-    api::ListImagesResponse response;
-    check(invoke(connection_, Scope{}, &api::ImageService::Stub::ListImages,
-                 api::ListImagesRequest(), response, kReadTimeout),
+    cri_api::ListImagesResponse response;
+    check(invoke(connection_, Scope{}, &cri_api::ImageService::Stub::ListImages,
+                 cri_api::ListImagesRequest(), response, kReadTimeout),
           connection_, "ask CRI for its images");
     std::vector<CriImage> images;
     std::transform(response.images().begin(), response.images().end(), std::back_inserter(images),
@@ -107,21 +108,21 @@ std::vector<CriImage> Cri::list_images() const {
 }
 
 std::size_t Cri::remove_pods() const {
-    api::ListPodSandboxResponse pods;
-    check(invoke(connection_, Scope{}, &api::RuntimeService::Stub::ListPodSandbox,
-                 api::ListPodSandboxRequest(), pods, kReadTimeout),
+    cri_api::ListPodSandboxResponse pods;
+    check(invoke(connection_, Scope{}, &cri_api::RuntimeService::Stub::ListPodSandbox,
+                 cri_api::ListPodSandboxRequest(), pods, kReadTimeout),
           connection_, "ask CRI for the pods");
-    for (const api::PodSandbox& pod : pods.items()) {
-        api::StopPodSandboxRequest stop;
+    for (const cri_api::PodSandbox& pod : pods.items()) {
+        cri_api::StopPodSandboxRequest stop;
         stop.set_pod_sandbox_id(pod.id());
-        api::StopPodSandboxResponse stopped;
-        check(invoke(connection_, Scope{}, &api::RuntimeService::Stub::StopPodSandbox, stop,
+        cri_api::StopPodSandboxResponse stopped;
+        check(invoke(connection_, Scope{}, &cri_api::RuntimeService::Stub::StopPodSandbox, stop,
                      stopped, kPodTimeout),
               connection_, "stop the pod " + pod.id());
-        api::RemovePodSandboxRequest remove;
+        cri_api::RemovePodSandboxRequest remove;
         remove.set_pod_sandbox_id(pod.id());
-        api::RemovePodSandboxResponse removed;
-        check(invoke(connection_, Scope{}, &api::RuntimeService::Stub::RemovePodSandbox, remove,
+        cri_api::RemovePodSandboxResponse removed;
+        check(invoke(connection_, Scope{}, &cri_api::RuntimeService::Stub::RemovePodSandbox, remove,
                      removed, kPodTimeout),
               connection_, "remove the pod " + pod.id());
     }
@@ -133,9 +134,9 @@ std::string Cri::snapshotter() const {
     if (!named.empty()) return named;
     // From 2.0 on the configuration lacks the image plugin's part. CRI keeps images in the
     // directory of its snapshotter; with several snapshotters, the default one comes first.
-    api::ImageFsInfoResponse filesystems;
-    check(invoke(connection_, Scope{}, &api::ImageService::Stub::ImageFsInfo,
-                 api::ImageFsInfoRequest(), filesystems, kReadTimeout),
+    cri_api::ImageFsInfoResponse filesystems;
+    check(invoke(connection_, Scope{}, &cri_api::ImageService::Stub::ImageFsInfo,
+                 cri_api::ImageFsInfoRequest(), filesystems, kReadTimeout),
           connection_, "ask CRI where it keeps images");
     if (filesystems.image_filesystems().empty()) return {};
     const std::string& directory = filesystems.image_filesystems(0).fs_id().mountpoint();

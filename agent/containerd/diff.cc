@@ -10,7 +10,7 @@
 namespace prebake::containerd {
 namespace {
 
-namespace api = ::containerd::services::diff::v1;
+namespace diff_api = ::containerd::services::diff::v1;
 
 /// containerd before 2.0 does not know Docker's media type of a zstd layer; all versions know the
 /// OCI type of the same bytes. The descriptor of the request may differ from the manifest's.
@@ -28,7 +28,7 @@ Diff::Diff(const Connection& connection, Scope scope)
 
 oci::Digest Diff::apply(const oci::Descriptor& layer, const std::vector<Mount>& mounts) const {
     const std::string what = "unpack the layer " + layer.digest.str();
-    api::ApplyRequest request;
+    diff_api::ApplyRequest request;
     descriptor_to(layer, *request.mutable_diff());
     request.mutable_diff()->set_media_type(media_type_for_apply(layer.media_type));
     for (const Mount& mount : mounts) {
@@ -39,9 +39,9 @@ oci::Digest Diff::apply(const oci::Descriptor& layer, const std::vector<Mount>& 
         wire.mutable_options()->Assign(mount.options.begin(), mount.options.end());
     }
     request.set_sync_fs(true);
-    api::ApplyResponse response;
+    diff_api::ApplyResponse response;
     const grpc::Status status =
-        invoke(connection_, scope_, &api::Diff::Stub::Apply, request, response, std::nullopt);
+        invoke(connection_, scope_, &diff_api::Diff::Stub::Apply, request, response, std::nullopt);
     if (!status.ok()) {
         const Error error = error_of(status, connection_, what);
         // A broken layer and a media type without a processor lead to the same code. The type is

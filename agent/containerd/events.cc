@@ -22,7 +22,7 @@
 namespace prebake::containerd {
 namespace {
 
-namespace api = ::containerd::services::events::v1;
+namespace events_api = ::containerd::services::events::v1;
 namespace payloads = ::containerd::events;
 
 /// Topic of our own event that shows that a subscription is active. It is published repeatedly
@@ -39,8 +39,8 @@ std::string unique_fence() {
     return kFenceTopic + to_hex(std::as_bytes(std::span(number)));
 }
 
-api::SubscribeRequest subscription(const std::string& fence) {
-    api::SubscribeRequest request;
+events_api::SubscribeRequest subscription(const std::string& fence) {
+    events_api::SubscribeRequest request;
     const auto add = [&](std::string_view topic) {
         request.add_filters("topic==\"" + std::string(topic) + "\"");
     };
@@ -54,7 +54,7 @@ class FencePublisher {
   public:
     /// Cancels `stream` if publishing fails, or if no fence arrives within kFenceTimeout.
     FencePublisher(const Connection& connection, const std::string& fence,
-                   ReadStream<api::Events::Stub, api::Envelope>& stream)
+                   ReadStream<events_api::Events::Stub, events_api::Envelope>& stream)
         : connection_(connection), stream_(stream) {
         payloads::NamespaceUpdate payload;
         payload.set_name(kFenceNamespace);
@@ -92,13 +92,13 @@ class FencePublisher {
     void publish() const {
         google::protobuf::Empty nothing;
         check(invoke(connection_, Scope{.ns = kFenceNamespace, .lease = {}},
-                     &api::Events::Stub::Publish, request_, nothing, kFenceTimeout),
+                     &events_api::Events::Stub::Publish, request_, nothing, kFenceTimeout),
               connection_, "publish an event to containerd");
     }
 
     const Connection& connection_;
-    ReadStream<api::Events::Stub, api::Envelope>& stream_;
-    api::PublishRequest request_;
+    ReadStream<events_api::Events::Stub, events_api::Envelope>& stream_;
+    events_api::PublishRequest request_;
     mutable std::mutex mutex_;
     std::optional<Error> problem_;
     std::jthread thread_;  // last: joined before the rest goes away
@@ -123,9 +123,10 @@ class FencePublisher {
 void follow_events(const Connection& connection, const std::function<void()>& on_subscribed,
                    const std::function<void(Event)>& on_event) {
     const std::string fence = unique_fence();
-    ReadStream<api::Events::Stub, api::Envelope> stream(
-        connection, Scope{}, &api::Events::Stub::Subscribe, subscription(fence), "follow events");
-    api::Envelope envelope;
+    ReadStream<events_api::Events::Stub, events_api::Envelope> stream(
+        connection, Scope{}, &events_api::Events::Stub::Subscribe, subscription(fence),
+        "follow events");
+    events_api::Envelope envelope;
     {
         const FencePublisher publisher(connection, fence, stream);
         while (envelope.topic() != fence) {

@@ -10,7 +10,7 @@
 namespace prebake::containerd {
 namespace {
 
-namespace api = ::containerd::services::leases::v1;
+namespace leases_api = ::containerd::services::leases::v1;
 
 /// RFC 3339 in UTC. In containerd, a lease with a malformed time never expires.
 std::string rfc3339(std::chrono::system_clock::time_point when) {
@@ -28,22 +28,22 @@ Leases::Leases(const Connection& connection, std::string ns)
 
 void Leases::create(const std::string& id, std::chrono::seconds lifetime, Labels labels) const {
     labels["containerd.io/gc.expire"] = rfc3339(std::chrono::system_clock::now() + lifetime);
-    api::CreateRequest request;
+    leases_api::CreateRequest request;
     request.set_id(id);
     labels_to(labels, *request.mutable_labels());
-    api::CreateResponse response;
-    check(invoke(connection_, Scope{.ns = ns_, .lease = {}}, &api::Leases::Stub::Create, request,
-                 response, kWriteTimeout),
+    leases_api::CreateResponse response;
+    check(invoke(connection_, Scope{.ns = ns_, .lease = {}}, &leases_api::Leases::Stub::Create,
+                 request, response, kWriteTimeout),
           connection_, "create the lease " + id + " in namespace " + ns_);
 }
 
 std::vector<Lease> Leases::list() const {
-    api::ListResponse response;
-    check(invoke(connection_, Scope{.ns = ns_, .lease = {}}, &api::Leases::Stub::List,
-                 api::ListRequest(), response, kReadTimeout),
+    leases_api::ListResponse response;
+    check(invoke(connection_, Scope{.ns = ns_, .lease = {}}, &leases_api::Leases::Stub::List,
+                 leases_api::ListRequest(), response, kReadTimeout),
           connection_, "list the leases of namespace " + ns_);
     std::vector<Lease> leases;
-    for (const api::Lease& wire : response.leases()) {
+    for (const leases_api::Lease& wire : response.leases()) {
         leases.push_back(Lease{.id = wire.id(), .labels = labels_from(wire.labels())});
     }
     return leases;
@@ -55,12 +55,12 @@ void Leases::remove(const std::string& id) const {
 
 void Leases::add_snapshot(const std::string& id, const std::string& snapshotter,
                           const std::string& name) const {
-    api::AddResourceRequest request;
+    leases_api::AddResourceRequest request;
     request.set_id(id);
     request.mutable_resource()->set_id(name);
     request.mutable_resource()->set_type("snapshots/" + snapshotter);
     google::protobuf::Empty response;
-    check(invoke(connection_, Scope{.ns = ns_, .lease = {}}, &api::Leases::Stub::AddResource,
+    check(invoke(connection_, Scope{.ns = ns_, .lease = {}}, &leases_api::Leases::Stub::AddResource,
                  request, response, kWriteTimeout),
           connection_, "put the snapshot " + name + " under the lease " + id);
 }
@@ -75,13 +75,13 @@ void Leases::collect_garbage() const {
 }
 
 void Leases::remove(const std::string& id, Collection collection) const {
-    api::DeleteRequest request;
+    leases_api::DeleteRequest request;
     request.set_id(id);
     request.set_sync(collection == Collection::awaited);
     google::protobuf::Empty response;
     const grpc::Status status =
-        invoke(connection_, Scope{.ns = ns_, .lease = {}}, &api::Leases::Stub::Delete, request,
-               response, kWriteTimeout);
+        invoke(connection_, Scope{.ns = ns_, .lease = {}}, &leases_api::Leases::Stub::Delete,
+               request, response, kWriteTimeout);
     if (status.error_code() == grpc::StatusCode::NOT_FOUND) return;
     check(status, connection_, "remove the lease " + id + " from namespace " + ns_);
 }

@@ -16,7 +16,7 @@
 namespace prebake::containerd {
 namespace {
 
-namespace api = ::containerd::services::snapshots::v1;
+namespace snapshots_api = ::containerd::services::snapshots::v1;
 
 /// check(), but containerd's INVALID_ARGUMENT for an unknown snapshotter becomes not_found.
 void check_call(const grpc::Status& status, const Connection& connection,
@@ -44,14 +44,14 @@ bool is_leftover_directory(const grpc::Status& status) {
            status.error_message().find("file exists") != std::string::npos;
 }
 
-SnapshotKind kind_from(api::Kind wire) {
-    if (wire == api::VIEW) return SnapshotKind::view;
-    if (wire == api::ACTIVE) return SnapshotKind::active;
-    if (wire == api::COMMITTED) return SnapshotKind::committed;
+SnapshotKind kind_from(snapshots_api::Kind wire) {
+    if (wire == snapshots_api::VIEW) return SnapshotKind::view;
+    if (wire == snapshots_api::ACTIVE) return SnapshotKind::active;
+    if (wire == snapshots_api::COMMITTED) return SnapshotKind::committed;
     return SnapshotKind::unknown;
 }
 
-SnapshotInfo info_from(const api::Info& wire) {
+SnapshotInfo snapshot_info_from(const snapshots_api::Info& wire) {
     return SnapshotInfo{.name = wire.name(),
                         .parent = wire.parent(),
                         .kind = kind_from(wire.kind()),
@@ -66,44 +66,44 @@ Snapshots::Snapshots(const Connection& connection, Scope scope, std::string snap
 
 std::vector<SnapshotInfo> Snapshots::list() const {
     const std::string what = "list the snapshots of namespace " + scope_.ns;
-    api::ListSnapshotsRequest request;
+    snapshots_api::ListSnapshotsRequest request;
     request.set_snapshotter(snapshotter_);
-    ReadStream<api::Snapshots::Stub, api::ListSnapshotsResponse> stream(
-        connection_, scope_, &api::Snapshots::Stub::List, request, what);
+    ReadStream<snapshots_api::Snapshots::Stub, snapshots_api::ListSnapshotsResponse> stream(
+        connection_, scope_, &snapshots_api::Snapshots::Stub::List, request, what);
     std::vector<SnapshotInfo> snapshots;
-    api::ListSnapshotsResponse part;
+    snapshots_api::ListSnapshotsResponse part;
     while (stream.receive(part)) {
         std::transform(part.info().begin(), part.info().end(), std::back_inserter(snapshots),
-                       info_from);
+                       snapshot_info_from);
     }
     check_call(stream.status(), connection_, snapshotter_, what);
     return snapshots;
 }
 
 std::optional<SnapshotInfo> Snapshots::stat(const std::string& name) const {
-    api::StatSnapshotRequest request;
+    snapshots_api::StatSnapshotRequest request;
     request.set_snapshotter(snapshotter_);
     request.set_key(name);
-    api::StatSnapshotResponse response;
-    const grpc::Status status =
-        invoke(connection_, scope_, &api::Snapshots::Stub::Stat, request, response, kReadTimeout);
+    snapshots_api::StatSnapshotResponse response;
+    const grpc::Status status = invoke(connection_, scope_, &snapshots_api::Snapshots::Stub::Stat,
+                                       request, response, kReadTimeout);
     if (status.error_code() == grpc::StatusCode::NOT_FOUND) return {};
     check_call(status, connection_, snapshotter_, "read the snapshot " + name);
-    return info_from(response.info());
+    return snapshot_info_from(response.info());
 }
 
 std::optional<std::vector<Mount>> Snapshots::prepare(const std::string& key,
                                                      const std::string& parent,
                                                      const Labels& labels) const {
-    api::PrepareSnapshotRequest request;
+    snapshots_api::PrepareSnapshotRequest request;
     request.set_snapshotter(snapshotter_);
     request.set_key(key);
     request.set_parent(parent);
     labels_to(labels, *request.mutable_labels());
-    api::PrepareSnapshotResponse response;
+    snapshots_api::PrepareSnapshotResponse response;
     const auto ask = [&] {
-        return invoke(connection_, scope_, &api::Snapshots::Stub::Prepare, request, response,
-                      kWriteTimeout);
+        return invoke(connection_, scope_, &snapshots_api::Snapshots::Stub::Prepare, request,
+                      response, kWriteTimeout);
     };
     grpc::Status status = ask();
     if (is_leftover_directory(status)) status = ask();
@@ -132,14 +132,14 @@ std::optional<std::vector<Mount>> Snapshots::prepare(const std::string& key,
 
 CommitOutcome Snapshots::commit(const std::string& name, const std::string& key,
                                 const Labels& labels) const {
-    api::CommitSnapshotRequest request;
+    snapshots_api::CommitSnapshotRequest request;
     request.set_snapshotter(snapshotter_);
     request.set_name(name);
     request.set_key(key);
     labels_to(labels, *request.mutable_labels());
     google::protobuf::Empty response;
-    const grpc::Status status = invoke(connection_, scope_, &api::Snapshots::Stub::Commit, request,
-                                       response, kWriteTimeout);
+    const grpc::Status status = invoke(connection_, scope_, &snapshots_api::Snapshots::Stub::Commit,
+                                       request, response, kWriteTimeout);
     if (status.error_code() == grpc::StatusCode::ALREADY_EXISTS)
         return CommitOutcome::already_there;
     check_call(status, connection_, snapshotter_, "commit the snapshot " + name);
@@ -147,24 +147,24 @@ CommitOutcome Snapshots::commit(const std::string& name, const std::string& key,
 }
 
 void Snapshots::remove(const std::string& key) const {
-    api::RemoveSnapshotRequest request;
+    snapshots_api::RemoveSnapshotRequest request;
     request.set_snapshotter(snapshotter_);
     request.set_key(key);
     google::protobuf::Empty response;
-    const grpc::Status status = invoke(connection_, scope_, &api::Snapshots::Stub::Remove, request,
-                                       response, kWriteTimeout);
+    const grpc::Status status = invoke(connection_, scope_, &snapshots_api::Snapshots::Stub::Remove,
+                                       request, response, kWriteTimeout);
     if (status.error_code() == grpc::StatusCode::NOT_FOUND) return;
     check_call(status, connection_, snapshotter_, "remove the snapshot " + key);
 }
 
 SnapshotUsage Snapshots::usage(const std::string& name) const {
-    api::UsageRequest request;
+    snapshots_api::UsageRequest request;
     request.set_snapshotter(snapshotter_);
     request.set_key(name);
-    api::UsageResponse response;
-    check_call(
-        invoke(connection_, scope_, &api::Snapshots::Stub::Usage, request, response, kReadTimeout),
-        connection_, snapshotter_, "measure the snapshot " + name);
+    snapshots_api::UsageResponse response;
+    check_call(invoke(connection_, scope_, &snapshots_api::Snapshots::Stub::Usage, request,
+                      response, kReadTimeout),
+               connection_, snapshotter_, "measure the snapshot " + name);
     return SnapshotUsage{.bytes = static_cast<std::uint64_t>(response.size()),
                          .inodes = static_cast<std::uint64_t>(response.inodes())};
 }

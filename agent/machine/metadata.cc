@@ -19,7 +19,7 @@ using Headers = std::vector<std::pair<std::string, std::string>>;
 constexpr int kSilentRounds = 2;
 /// Rubbish may be a service that is starting, or never get better.
 constexpr int kNonsenseRounds = 3;
-constexpr std::size_t kMaxTagValueBytes = 256;
+constexpr std::size_t kMaxTagBytes = 256;
 constexpr const char* kTokenSeconds = "900";
 
 bool is_success(const MetadataResponse& response) {
@@ -199,7 +199,7 @@ std::map<std::string, std::string> ec2_tags(Ec2Session& session, Optionals& opti
     std::map<std::string, std::string> tags;
     for (const std::string& key : keys) {
         std::string value = optionals.get([&] { return session.get(path + "/" + key); });
-        if (is_printable(value, kMaxTagValueBytes)) tags.emplace(key, std::move(value));
+        if (is_printable(value, kMaxTagBytes)) tags.emplace(key, std::move(value));
     }
     return tags;
 }

@@ -59,9 +59,9 @@ class LimitedMemory final : public json::memory_resource {
 };
 
 /// A parsed document whose top level is an object.
-class Document {
+class JsonDocument {
   public:
-    Document(std::string_view text, std::size_t max_bytes) : root_(parse(text, max_bytes)) {
+    JsonDocument(std::string_view text, std::size_t max_bytes) : root_(parse(text, max_bytes)) {
         if (!root_.is_object()) corrupt("its JSON is not an object");
     }
     const json::object& object() const { return root_.get_object(); }
@@ -231,7 +231,7 @@ void refuse_contradictions(const json::object& object, std::string_view media_ty
 Manifest parse_manifest(std::string_view media_type, std::string_view json) {
     media_type = without_parameters(media_type);
     require_media_type(media_type, MediaKind::manifest);
-    const Document document(json, kMaxManifestBytes);
+    const JsonDocument document(json, kMaxManifestBytes);
     const json::object& object = document.object();
     refuse_contradictions(object, media_type);
     if (object.contains("manifests")) {
@@ -246,7 +246,7 @@ Manifest parse_manifest(std::string_view media_type, std::string_view json) {
 Index parse_index(std::string_view media_type, std::string_view json) {
     media_type = without_parameters(media_type);
     require_media_type(media_type, MediaKind::index);
-    const Document document(json, kMaxManifestBytes);
+    const JsonDocument document(json, kMaxManifestBytes);
     const json::object& object = document.object();
     refuse_contradictions(object, media_type);
     if (object.contains("config") || object.contains("layers")) {
@@ -258,7 +258,7 @@ Index parse_index(std::string_view media_type, std::string_view json) {
 }
 
 ImageConfig parse_image_config(std::string_view json) {
-    const Document document(json, kMaxConfigBytes);
+    const JsonDocument document(json, kMaxConfigBytes);
     const json::object& object = document.object();
     nonempty_string(object, "os");
     nonempty_string(object, "architecture");

@@ -40,7 +40,7 @@ bool is_component(std::string_view text) {
     });
 }
 
-[[noreturn]] void refuse(std::string_view text, const std::string& reason) {
+[[noreturn]] void refuse_platform(std::string_view text, const std::string& reason) {
     throw Error(Errc::usage, "invalid platform " + quoted(text) + ": " + reason,
                 "write OS/ARCHITECTURE[/VARIANT], for example linux/arm64");
 }
@@ -97,20 +97,22 @@ Platform Platform::parse(std::string_view text) {
         const auto slash = rest.find('/');
         parts.push_back(rest.substr(0, slash));
         if (!is_component(parts.back())) {
-            refuse(text, parts.back().empty() ? "a part of it is empty"
-                                              : "a part has other characters than [A-Za-z0-9_.-]");
+            refuse_platform(text, parts.back().empty()
+                                      ? "a part of it is empty"
+                                      : "a part has other characters than [A-Za-z0-9_.-]");
         }
-        if (parts.size() > 3) refuse(text, "it has more than three parts");
+        if (parts.size() > 3) refuse_platform(text, "it has more than three parts");
         if (slash == std::string_view::npos) break;
         rest.remove_prefix(slash + 1);
     }
     if (parts.size() == 1) {
         // containerd would complete "linux" with the architecture of the builder. Then the same
         // list would mean different images on different builders.
-        if (!is_architecture(parts[0])) refuse(text, "it is no architecture that is known");
+        if (!is_architecture(parts[0]))
+            refuse_platform(text, "it is no architecture that is known");
         return normalised("linux", parts[0], "");
     }
-    if (is_architecture(parts[0])) refuse(text, "the operating system has to stand first");
+    if (is_architecture(parts[0])) refuse_platform(text, "the operating system has to stand first");
     return normalised(parts[0], parts[1], parts.size() == 3 ? parts[2] : "");
 }
 

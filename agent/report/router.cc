@@ -30,7 +30,7 @@ constexpr std::array<Resource, 6> kResources{{
 /// As much of a client's text as goes into an answer.
 constexpr std::size_t kMaxQuotedBytes = 80;
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
     return '"' + shorten(printable(text), kMaxQuotedBytes) + '"';
 }
 
@@ -63,7 +63,7 @@ Error unknown_path(std::string_view path) {
     for (const auto& resource : kResources) {
         known += (known.empty() ? "" : ", ") + std::string(resource.path);
     }
-    return Error(Errc::not_found, "there is no " + quoted(path), "ask for one of " + known);
+    return Error(Errc::not_found, "there is no " + in_quotes(path), "ask for one of " + known);
 }
 
 Error bad_query(std::string_view query, const Resource& resource) {
@@ -71,8 +71,8 @@ Error bad_query(std::string_view query, const Resource& resource) {
     if (resource.document == Document::status) {
         next_step = "use wait=SECONDS, 0 to " + std::to_string(kMaxWait.count());
     }
-    return Error(Errc::usage, "cannot do " + quoted(query) + " for " + std::string(resource.path),
-                 next_step);
+    return Error(Errc::usage,
+                 "cannot do " + in_quotes(query) + " for " + std::string(resource.path), next_step);
 }
 
 /// The whole query is one parameter at most. Nothing: it is another one, or has a bad value.
@@ -111,7 +111,7 @@ Route route(const Request& request) {
     }
     if (request.transport == Transport::tcp && !is_loopback_host(host)) {
         return refused(421, Error(Errc::permission_denied,
-                                  "the host " + quoted(host) + " is not this machine's loopback",
+                                  "the host " + in_quotes(host) + " is not this machine's loopback",
                                   "send Host: localhost"));
     }
 
@@ -120,7 +120,7 @@ Route route(const Request& request) {
         std::ranges::find_if(kResources, [&](const Resource& each) { return each.path == path; });
     if (resource == kResources.end()) return refused(404, unknown_path(path));
     if (request.method != "GET" && request.method != "HEAD") {
-        Route route = refused(405, Error(Errc::usage, quoted(request.method) + " is not allowed",
+        Route route = refused(405, Error(Errc::usage, in_quotes(request.method) + " is not allowed",
                                          "prebake is only read here: use GET or HEAD"));
         route.refusal.allow = "GET, HEAD";
         return route;

@@ -9,8 +9,8 @@
 namespace prebake::identity::firstboot {
 namespace {
 
-constexpr const char* kPath = "/etc/hosts";
-constexpr std::size_t kMaxBytes = 1UL << 20;
+constexpr const char* kHostsPath = "/etc/hosts";
+constexpr std::size_t kMaxHostsBytes = 1UL << 20;
 /// Where there is no file: "localhost" must have an address, SSM's port forwarding dials it.
 constexpr const char* kLocalHost = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n";
 
@@ -28,11 +28,11 @@ StepResult write_hosts(const StepContext& context) {
         missing.insert(missing.end(), resolved.missing.begin(), resolved.missing.end());
         if (resolved.missing.empty()) append(lines, resolved.text);
     }
-    const std::string before = context.root.read(kPath, kMaxBytes).value_or(kLocalHost);
+    const std::string before = context.root.read(kHostsPath, kMaxHostsBytes).value_or(kLocalHost);
     const std::string after = with_hosts_block(before, lines);
     if (after != before) {
-        context.root.write(kPath, after, machine::FileAttributes{});
-        restore_contexts(context.root, {kPath}, context.stop);
+        context.root.write(kHostsPath, after, machine::FileAttributes{});
+        restore_contexts(context.root, {kHostsPath}, context.stop);
     }
     if (missing.empty()) return done("written");
     return done("written, without the lines that need " + list_of(missing));

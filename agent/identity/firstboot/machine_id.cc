@@ -13,7 +13,7 @@
 namespace prebake::identity::firstboot {
 namespace {
 
-constexpr const char* kPath = "/etc/machine-id";
+constexpr const char* kMachineIdPath = "/etc/machine-id";
 constexpr const char* kSetup = "systemd-machine-id-setup";
 
 /// machine-id(5): 32 lower-case hex digits, not all zero. "uninitialized" is none.
@@ -48,26 +48,26 @@ StepResult ensure_machine_id(const StepContext& context) {
     const machine::Root& root = context.root;
     const bool may_be_the_same = context.claim.unsealed_in_place();
     const auto is_usable = [&] {
-        return is_machine_id(machine::visible_text(root, kPath)) &&
+        return is_machine_id(machine::visible_text(root, kMachineIdPath)) &&
                (may_be_the_same || !is_of_sealed_machine(context));
     };
     if (is_usable()) {
-        const auto info = root.info(kPath);
+        const auto info = root.info(kMachineIdPath);
         // PID 1 found a read-only root file system, and put it in memory.
         if (info && info->is_mount) return delegated_to("systemd-machine-id-commit.service");
         return done("there already");
     }
     // On a virtual machine systemd derives the id from the hardware UUID: the same machine gets the
     // same one again.
-    if (!is_machine_id(machine::visible_text(root, kPath))) set_up_by_systemd(context);
+    if (!is_machine_id(machine::visible_text(root, kMachineIdPath))) set_up_by_systemd(context);
     std::string how = "made by systemd";
     if (!is_usable()) {
         // Also when what systemd derives is what the sealed machine had: clones that share a
         // hardware UUID, or a container manager that hands on the old one.
-        root.write(kPath, machine::make_random_id() + "\n", our_file(0444));
+        root.write(kMachineIdPath, machine::make_random_id() + "\n", our_file(0444));
         how = "made at random";
     }
-    restore_contexts(root, {kPath}, context.stop);
+    restore_contexts(root, {kMachineIdPath}, context.stop);
     return done(how);
 }
 

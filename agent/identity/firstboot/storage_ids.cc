@@ -9,7 +9,7 @@
 namespace prebake::identity::firstboot {
 namespace {
 
-constexpr std::size_t kMaxBytes = 64UL << 10;
+constexpr std::size_t kMaxConfigBytes = 64UL << 10;
 constexpr const char* kHostNqn = "/etc/nvme/hostnqn";
 constexpr const char* kHostId = "/etc/nvme/hostid";
 constexpr std::string_view kNqnPrefix = "nqn.2014-08.org.nvmexpress:uuid:";
@@ -17,7 +17,7 @@ constexpr const char* kInitiatorName = "/etc/iscsi/initiatorname.iscsi";
 constexpr std::size_t kMaxIscsiName = 223;  // RFC 7143 4.2.7.1
 
 std::string contents_of(const machine::Root& root, const char* path) {
-    return std::string(trimmed(root.read(path, kMaxBytes).value_or("")));
+    return std::string(trimmed(root.read(path, kMaxConfigBytes).value_or("")));
 }
 
 /// The UUID that both NVMe files are to name: what one of them says already, else a new one.

@@ -12,7 +12,7 @@ using std::size_t;
 using std::string_view;
 
 /// The judges' answer if it is no secret.
-constexpr string_view kNothing{};
+constexpr string_view kNoSecret{};
 
 bool is_blank(char c) {
     return c == ' ' || c == '\t';
@@ -101,16 +101,17 @@ bool is_basic_auth(string_view base64) {
 }  // namespace
 
 std::string_view judge_setting(const SecretRule& rule, const Candidate& c) {
-    if (!c.traits.settings) return kNothing;
+    if (!c.traits.settings) return kNoSecret;
     const Assigned assigned = assigned_behind(c.text, c.end);
-    if (assigned.separator == '\0') return kNothing;
+    if (assigned.separator == '\0') return kNoSecret;
     if (assigned.separator == ':') {
         const bool is_json = assigned.name_is_quoted && assigned.value_is_quoted;
-        if (!(c.traits.colons || is_json) || assigned.value.empty()) return kNothing;
+        if (!(c.traits.colons || is_json) || assigned.value.empty()) return kNoSecret;
         // Tags, anchors, aliases and block scalars of YAML.
-        if (string_view("!&*|>").find(assigned.value.front()) != string_view::npos) return kNothing;
+        if (string_view("!&*|>").find(assigned.value.front()) != string_view::npos)
+            return kNoSecret;
     }
-    return is_real(assigned.value) && !is_in_comment(c) ? rule.kind : kNothing;
+    return is_real(assigned.value) && !is_in_comment(c) ? rule.kind : kNoSecret;
 }
 
 std::string_view judge_json_member(const SecretRule& rule, const Candidate& c) {
@@ -119,7 +120,7 @@ std::string_view judge_json_member(const SecretRule& rule, const Candidate& c) {
         assigned.name_is_quoted && assigned.separator == ':' && assigned.value_is_quoted;
     const bool is_secret = is_member && assigned.value.size() >= rule.at_least &&
                            is_varied(assigned.value) && is_real(assigned.value);
-    return is_secret ? rule.kind : kNothing;
+    return is_secret ? rule.kind : kNoSecret;
 }
 
 std::string_view judge_named_form(const SecretRule& rule, const Candidate& c) {
@@ -128,25 +129,25 @@ std::string_view judge_named_form(const SecretRule& rule, const Candidate& c) {
     const string_view value = assigned.value.substr(0, length);
     const bool is_secret = assigned.separator != '\0' && length >= rule.at_least &&
                            is_varied(value) && !is_placeholder(value);
-    return is_secret ? rule.kind : kNothing;
+    return is_secret ? rule.kind : kNoSecret;
 }
 
 std::string_view judge_aws_secret(const SecretRule& rule, const Candidate& c) {
     const Assigned assigned = assigned_behind(c.text, c.end);
-    if (run_length(assigned.value, 0, rule.alphabet, kMaxValue) != rule.at_least) return kNothing;
+    if (run_length(assigned.value, 0, rule.alphabet, kMaxValue) != rule.at_least) return kNoSecret;
     return judge_named_form(rule, c);
 }
 
 std::string_view judge_registry_auth(const SecretRule& rule, const Candidate& c) {
     const Assigned assigned = assigned_behind(c.text, c.end);
-    if (assigned.separator == '\0' || assigned.value.size() < rule.at_least) return kNothing;
+    if (assigned.separator == '\0' || assigned.value.size() < rule.at_least) return kNoSecret;
     const size_t length = run_length(assigned.value, 0, rule.alphabet, kMaxValue);
-    return is_basic_auth(assigned.value.substr(0, length)) ? rule.kind : kNothing;
+    return is_basic_auth(assigned.value.substr(0, length)) ? rule.kind : kNoSecret;
 }
 
 std::string_view judge_authorization(const SecretRule& rule, const Candidate& c) {
     size_t offset = skip_blanks(c.text, skip_quote(c.text, c.end));
-    if (byte_at(c.text, offset) != ':' && byte_at(c.text, offset) != '=') return kNothing;
+    if (byte_at(c.text, offset) != ':' && byte_at(c.text, offset) != '=') return kNoSecret;
     offset = skip_blanks(c.text, offset + 1);
     if (byte_at(c.text, offset) == '[') offset = skip_blanks(c.text, offset + 1);
     offset = skip_quote(c.text, offset);
@@ -157,40 +158,40 @@ std::string_view judge_authorization(const SecretRule& rule, const Candidate& c)
     const size_t length = run_length(c.text, offset, Alphabet::token, kMaxValue);
     const string_view value = c.text.substr(std::min(offset, c.text.size()), length);
     if (has_scheme && (scheme == "Basic" || scheme == "basic")) {
-        return is_basic_auth(value) ? rule.kind : kNothing;
+        return is_basic_auth(value) ? rule.kind : kNoSecret;
     }
     const bool is_secret =
         c.traits.settings && length >= rule.at_least && is_varied(value) && !is_placeholder(value);
-    return is_secret ? rule.kind : kNothing;
+    return is_secret ? rule.kind : kNoSecret;
 }
 
 std::string_view judge_netrc(const SecretRule& rule, const Candidate& c) {
     const bool begins_word = c.begin == 0 || !is_of(Alphabet::word, c.text[c.begin - 1]);
-    if (!c.traits.netrc || !begins_word) return kNothing;
+    if (!c.traits.netrc || !begins_word) return kNoSecret;
     size_t begin = c.end;
     while (begin < c.end + 64 &&
            (is_blank(byte_at(c.text, begin)) || byte_at(c.text, begin) == '\n')) {
         ++begin;
     }
-    if (begin == c.end || begin >= c.text.size()) return kNothing;
+    if (begin == c.end || begin >= c.text.size()) return kNoSecret;
     const string_view rest = c.text.substr(begin, kMaxValue);
     const string_view value = rest.substr(0, rest.find_first_of(" \t\r\n"));
-    return is_real(value) && !is_in_comment(c) ? rule.kind : kNothing;
+    return is_real(value) && !is_in_comment(c) ? rule.kind : kNoSecret;
 }
 
 std::string_view judge_url(const SecretRule& rule, const Candidate& c) {
-    if (!c.traits.settings) return kNothing;
+    if (!c.traits.settings) return kNoSecret;
     const bool has_scheme = c.begin > 0 && is_of(Alphabet::alphanumeric, c.text[c.begin - 1]);
-    if (!has_scheme) return kNothing;
+    if (!has_scheme) return kNoSecret;
     constexpr size_t kMost = 256;
     const string_view rest = c.text.substr(c.end, kMost);
     const string_view authority =
         rest.substr(0, rest.find_first_of(" \t\r\n\"'`/<>{}[]()$|\\,?#*"));
     const size_t last = authority.rfind('@');
     const size_t colon = authority.find(':');
-    if (last == string_view::npos || colon == string_view::npos || colon >= last) return kNothing;
+    if (last == string_view::npos || colon == string_view::npos || colon >= last) return kNoSecret;
     const string_view password = authority.substr(colon + 1, last - colon - 1);
-    return password.empty() || is_placeholder(password) ? kNothing : rule.kind;
+    return password.empty() || is_placeholder(password) ? kNoSecret : rule.kind;
 }
 
 std::vector<std::size_t> passwords_in_pgpass(std::string_view text, std::size_t from,
