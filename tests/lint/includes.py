@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Holds every #include of agent/ against the arrows of DESIGN.md.
+"""Checks every #include of agent/ against the arrows of agent/README.md.
 
 A room may include what stands to its left, and itself. A third-party library belongs to the rooms
 that adapt it. `includes.py --self-test` shows that a forbidden include is found.
