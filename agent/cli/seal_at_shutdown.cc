@@ -59,8 +59,8 @@ void arm_seal(const Invocation& invocation, const SealArguments& arguments) {
     const std::stop_token stop = invocation.signals.token();
     // Before anything ends: a machine that cannot be armed is left as it is.
     run_or_throw({.arguments = {"systemctl", "start", kUnit}}, stop);
-    for (const v1::Step& step :
-         identity::stop_services(identity::StopPhase::orchestrators, invocation.config.services, stop)) {
+    for (const v1::Step& step : identity::stop_services(identity::StopPhase::orchestrators,
+                                                        invocation.config.services, stop)) {
         if (step.outcome() == v1::Step::FAILED) {
             log_warning(step.name() + ": " + step.problem().message());
         }

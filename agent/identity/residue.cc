@@ -22,7 +22,7 @@ namespace {
 
 /// Of one list of a report. One more line says how many are left out.
 constexpr std::size_t kMaxListed = 10'000;
-constexpr std::size_t kMaxClaimBytes = 1UL << 20;
+constexpr std::size_t kMaxClaimFileBytes = 1UL << 20;
 
 using ResidueList = std::vector<v1::Residue>;
 
@@ -84,7 +84,7 @@ class Checking {
         const std::string path = options_.state_dir + "/claim.json";
         try {
             v1::Claim claim;
-            if (const auto json = root_.read(path, kMaxClaimBytes)) {
+            if (const auto json = root_.read(path, kMaxClaimFileBytes)) {
                 from_json(*json, claim, root_.outside(path).string(), "");
                 if (claim.schema() != "prebake.v1.Claim")
                     throw Error(Errc::unsupported, "it is of another version of prebake");

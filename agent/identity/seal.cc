@@ -28,7 +28,7 @@ namespace prebake::identity {
 namespace {
 
 /// Kept of all seals of one image together.
-constexpr int kMaxFingerprints = 256;
+constexpr int kMaxOldFingerprints = 256;
 
 /// What is a file system of its own on machines that have more than one.
 constexpr std::array<std::string_view, 14> kMountPoints{
@@ -198,7 +198,7 @@ class Sealing {
         for (const v1::Fingerprint& fingerprint : seal_.fingerprints())
             known.insert(fingerprint.path() + '\n' + fingerprint.hash());
         for (v1::Fingerprint& fingerprint : take_fingerprints(root_, sealed, seal_.salt())) {
-            if (seal_.fingerprints_size() == kMaxFingerprints) return;
+            if (seal_.fingerprints_size() == kMaxOldFingerprints) return;
             if (known.insert(fingerprint.path() + '\n' + fingerprint.hash()).second)
                 *seal_.add_fingerprints() = std::move(fingerprint);
         }

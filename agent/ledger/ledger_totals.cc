@@ -8,7 +8,7 @@
 namespace prebake::ledger {
 namespace {
 
-constexpr const char* kSchema = "prebake.v1.Ledger";
+constexpr const char* kLedgerSchema = "prebake.v1.Ledger";
 
 void add(v1::Totals& totals, StartClass start, std::uint64_t served) {
     totals.set_starts(totals.starts() + 1);
@@ -248,7 +248,7 @@ void LedgerTotals::add_images_to(
 
 v1::LedgerState LedgerTotals::state() const {
     auto state = with_fields_of<v1::LedgerState>(head_);
-    state.set_schema(kSchema);
+    state.set_schema(kLedgerSchema);
     add_images_to(*state.mutable_images());
     counted_.store(*state.mutable_counted());
     return state;
@@ -256,7 +256,7 @@ v1::LedgerState LedgerTotals::state() const {
 
 v1::Ledger LedgerTotals::report() const {
     v1::Ledger ledger = head_;
-    ledger.set_schema(kSchema);
+    ledger.set_schema(kLedgerSchema);
     add_images_to(*ledger.mutable_images());
     set_ratios(*ledger.mutable_since_claim());
     set_ratios(*ledger.mutable_boot());

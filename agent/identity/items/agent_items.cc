@@ -7,7 +7,7 @@ namespace {
 // Configuration management, clusters, VPNs, monitoring.
 // One line for each path.
 // clang-format off
-constexpr Item kItems[] = {
+constexpr Item kAgentItems[] = {
     {
         .name = "puppet",
         .why = "All clones would be one node to the Puppet server.",
@@ -328,7 +328,7 @@ constexpr Item kItems[] = {
 }  // namespace
 
 std::span<const Item> agent_items() {
-    return kItems;
+    return kAgentItems;
 }
 
 }  // namespace prebake::identity

@@ -7,7 +7,7 @@ namespace {
 // What cloud-init and the agents of the clouds keep.
 // One line for each path.
 // clang-format off
-constexpr Item kItems[] = {
+constexpr Item kCloudItems[] = {
     {
         .name = "cloud-init",
         .why =
@@ -102,7 +102,7 @@ constexpr Item kItems[] = {
 }  // namespace
 
 std::span<const Item> cloud_items() {
-    return kItems;
+    return kCloudItems;
 }
 
 }  // namespace prebake::identity

@@ -7,7 +7,7 @@ namespace {
 // Container engines: their IDs, their containers and secrets. Never images and volumes.
 // One line for each path.
 // clang-format off
-constexpr Item kItems[] = {
+constexpr Item kContainerItems[] = {
     {
         .name = "docker",
         .why = "All clones would have the same engine ID.",
@@ -148,7 +148,7 @@ constexpr Item kItems[] = {
 }  // namespace
 
 std::span<const Item> container_items() {
-    return kItems;
+    return kContainerItems;
 }
 
 }  // namespace prebake::identity

@@ -7,7 +7,7 @@ namespace {
 // Credentials of the people who built the image.
 // One line for each path.
 // clang-format off
-constexpr Item kItems[] = {
+constexpr Item kCredentialItems[] = {
     // Not /etc/containerd/certs.d: credentials there are mixed with the configuration of mirrors,
     // which clones need. The scan for secrets reports them.
     {
@@ -123,7 +123,7 @@ constexpr Item kItems[] = {
 }  // namespace
 
 std::span<const Item> credential_items() {
-    return kItems;
+    return kCredentialItems;
 }
 
 }  // namespace prebake::identity

@@ -6,7 +6,7 @@ namespace {
 // Memberships of the machine: domains, subscriptions.
 // One line for each path.
 // clang-format off
-constexpr Item kItems[] = {
+constexpr Item kEnrollmentItems[] = {
     {
         .name = "kerberos-keytab",
         .why = "Anyone with a clone could impersonate the builder in its realm.",
@@ -138,7 +138,7 @@ constexpr Item kItems[] = {
 }  // namespace
 
 std::span<const Item> enrollment_items() {
-    return kItems;
+    return kEnrollmentItems;
 }
 
 }  // namespace prebake::identity

@@ -6,7 +6,7 @@ namespace {
 // Private keys that identify the host to others.
 // One line for each path.
 // clang-format off
-constexpr Item kItems[] = {
+constexpr Item kHostKeyItems[] = {
     {
         .name = "ssh-host-keys",
         .why = "Anyone with one clone could impersonate all others and read their SSH sessions.",
@@ -64,7 +64,7 @@ constexpr Item kItems[] = {
 }  // namespace
 
 std::span<const Item> host_key_items() {
-    return kItems;
+    return kHostKeyItems;
 }
 
 }  // namespace prebake::identity

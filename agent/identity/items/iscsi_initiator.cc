@@ -7,7 +7,7 @@
 namespace prebake::identity {
 namespace {
 
-constexpr std::string_view kPath = "/etc/iscsi/initiatorname.iscsi";
+constexpr std::string_view kInitiatorPath = "/etc/iscsi/initiatorname.iscsi";
 constexpr std::string_view kRequest = "GenerateName=yes\n";
 
 /// Debian's iscsid does not start without the file, but its startup script generates a name if the
@@ -23,10 +23,11 @@ bool makes_names_on_request(const machine::Root& root) {
 }  // namespace
 
 Changes iscsi_initiator_changes(const machine::Root& root, const ItemSettings&) {
-    if (!root.info(kPath)) return {};
-    if (!makes_names_on_request(root)) return {{Change::Kind::remove, std::string(kPath), {}}};
-    if (read_regular(root, kPath) == kRequest) return {};
-    return {{Change::Kind::write, std::string(kPath), std::string(kRequest)}};
+    if (!root.info(kInitiatorPath)) return {};
+    if (!makes_names_on_request(root))
+        return {{Change::Kind::remove, std::string(kInitiatorPath), {}}};
+    if (read_regular(root, kInitiatorPath) == kRequest) return {};
+    return {{Change::Kind::write, std::string(kInitiatorPath), std::string(kRequest)}};
 }
 
 }  // namespace prebake::identity

@@ -6,7 +6,7 @@ namespace {
 // The kubelet, what starts it, and ECS.
 // One line for each path.
 // clang-format off
-constexpr Item kItems[] = {
+constexpr Item kKubernetesItems[] = {
     {
         .name = "kubelet",
         .why =
@@ -178,7 +178,7 @@ constexpr Item kItems[] = {
 }  // namespace
 
 std::span<const Item> kubernetes_items() {
-    return kItems;
+    return kKubernetesItems;
 }
 
 }  // namespace prebake::identity

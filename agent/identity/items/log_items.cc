@@ -7,7 +7,7 @@ namespace {
 // What is written until the end of a build, so it goes last.
 // One line for each path.
 // clang-format off
-constexpr Item kItems[] = {
+constexpr Item kLogItems[] = {
     {
         .name = "crash-reports",
         .why =
@@ -162,7 +162,7 @@ constexpr Item kItems[] = {
 }  // namespace
 
 std::span<const Item> log_items() {
-    return kItems;
+    return kLogItems;
 }
 
 }  // namespace prebake::identity

@@ -7,7 +7,7 @@ namespace {
 // What a machine is called and numbered.
 // One line for each path.
 // clang-format off
-constexpr Item kItems[] = {
+constexpr Item kMachineItems[] = {
     {
         .name = "hosts",
         .why = "Clones would resolve the builder's name to their own address.",
@@ -122,7 +122,7 @@ constexpr Item kItems[] = {
 }  // namespace
 
 std::span<const Item> machine_items() {
-    return kItems;
+    return kMachineItems;
 }
 
 }  // namespace prebake::identity

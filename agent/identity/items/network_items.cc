@@ -7,7 +7,7 @@ namespace {
 // Leases, profiles and names of interfaces.
 // One line for each path.
 // clang-format off
-constexpr Item kItems[] = {
+constexpr Item kNetworkItems[] = {
     {
         .name = "dhcp-leases",
         .why =
@@ -75,7 +75,7 @@ constexpr Item kItems[] = {
 }  // namespace
 
 std::span<const Item> network_items() {
-    return kItems;
+    return kNetworkItems;
 }
 
 }  // namespace prebake::identity

@@ -6,7 +6,7 @@ namespace {
 // Installers and package managers.
 // One line for each path.
 // clang-format off
-constexpr Item kItems[] = {
+constexpr Item kPackageItems[] = {
     {
         .name = "installer-remains",
         .why =
@@ -88,7 +88,7 @@ constexpr Item kItems[] = {
 }  // namespace
 
 std::span<const Item> package_items() {
-    return kItems;
+    return kPackageItems;
 }
 
 }  // namespace prebake::identity

@@ -10,21 +10,21 @@ namespace {
 
 /// Where Docker, nerdctl, the kubelet (credentialprovider/config.go), podman, buildah, skopeo
 /// (containers-auth.json(5)) and Helm look for credentials.
-constexpr std::array<std::string_view, 9> kConfigs{"~/.docker/config.json",
-                                                   "/etc/docker/config.json",
-                                                   "/.docker/config.json",
-                                                   "/var/lib/kubelet/config.json",
-                                                   "/var/lib/kubelet/.docker/config.json",
-                                                   "~/.config/containers/auth.json",
-                                                   "/run/containers/*/auth.json",
-                                                   "~/.config/helm/registry/config.json",
-                                                   "~/.config/helm/registry.json"};
+constexpr std::array<std::string_view, 9> kRegistryConfigs{"~/.docker/config.json",
+                                                           "/etc/docker/config.json",
+                                                           "/.docker/config.json",
+                                                           "/var/lib/kubelet/config.json",
+                                                           "/var/lib/kubelet/.docker/config.json",
+                                                           "~/.config/containers/auth.json",
+                                                           "/run/containers/*/auth.json",
+                                                           "~/.config/helm/registry/config.json",
+                                                           "~/.config/helm/registry.json"};
 
 }  // namespace
 
 Changes registry_credentials_changes(const machine::Root& root, const ItemSettings&) {
     Changes changes;
-    for (const std::string_view pattern : kConfigs) {
+    for (const std::string_view pattern : kRegistryConfigs) {
         for (const std::string& path : root.match(pattern)) {
             const std::optional<std::string> text = read_regular(root, path);
             if (!text) continue;

@@ -7,7 +7,7 @@ namespace {
 // Names under which storage is accessed, and swap.
 // One line for each path.
 // clang-format off
-constexpr Item kItems[] = {
+constexpr Item kStorageItems[] = {
     {
         .name = "iscsi-initiator",
         .why =
@@ -75,7 +75,7 @@ constexpr Item kItems[] = {
 }  // namespace
 
 std::span<const Item> storage_items() {
-    return kItems;
+    return kStorageItems;
 }
 
 }  // namespace prebake::identity

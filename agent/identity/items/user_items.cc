@@ -7,7 +7,7 @@ namespace {
 // What users left: mail, jobs, histories.
 // One line for each path.
 // clang-format off
-constexpr Item kItems[] = {
+constexpr Item kUserItems[] = {
     // Not /etc/aliases.db, which EC2 Image Builder removes: local mail is deferred until somebody
     // runs newaliases.
     {
@@ -134,7 +134,7 @@ constexpr Item kItems[] = {
 }  // namespace
 
 std::span<const Item> user_items() {
-    return kItems;
+    return kUserItems;
 }
 
 }  // namespace prebake::identity
