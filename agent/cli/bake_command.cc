@@ -15,13 +15,13 @@
 namespace prebake::cli {
 namespace {
 
-/// What one download holds: its buffer, the copy in the message to containerd, and gRPC's own.
+/// Memory of one download: its buffer, the copy in the message to containerd, and gRPC's buffer.
 constexpr std::uint64_t kBytesPerDownload = 4ULL << 20;
 
 std::string_view word_for(bake::Outcome outcome) {
     switch (outcome) {
         case bake::Outcome::already_there:
-            return "already there";
+            return "already present";
         case bake::Outcome::baked:
             return "baked";
         case bake::Outcome::interrupted:
@@ -104,15 +104,15 @@ void print_table(const bake::BakeResult& result) {
         format_duration(result.seconds).c_str());
 }
 
-/// A clone of this machine is then known for one, should nobody seal it. Sealing needs root anyway,
-/// so a bake without these rights loses nothing but the hint.
+/// Clones of a builder that is never sealed can be detected then. Sealing needs root anyway, so a
+/// bake without root loses only this hint.
 void note_builder(const Invocation& invocation) {
     try {
         const machine::Root root("/");
         identity::note_builder(root, invocation.state_dir.string(),
                                machine::identify(machine::read_host_facts(root)));
     } catch (const Error& error) {
-        log_warning("this machine was not noted as the builder: " + error.message());
+        log_warning("this machine was not recorded as the builder: " + error.message());
     }
 }
 
@@ -127,7 +127,7 @@ ExitCode exit_code_of_result(const bake::BakeResult& result, const StopSignals& 
     if (result.record_problem) return ExitCode::failed;
     if (!has(bake::Outcome::failed)) return ExitCode::done;
     if (sums_of(result).good > 0) return ExitCode::partial;
-    // Of several reasons the one that a human has to mend counts more than one that may pass.
+    // A permanent failure takes precedence over a temporary one.
     ExitCode code = ExitCode::try_again;
     for (const bake::ImageResult& image : result.images) {
         const ExitCode own = exit_code_of(image.problem->code());
@@ -172,8 +172,8 @@ ExitCode bake_command(const Invocation& invocation, const BakeArguments& argumen
     if (is_interrupted) {
         log_error(Error(
             Errc::cancelled, "interrupted",
-            "what was fetched is kept for 24 hours or until another bake completes: run the same "
-            "command again to go on"));
+            "fetched content is kept for 24 hours or until another bake completes: run the same "
+            "command again to resume"));
     }
     return exit_code_of_result(result, invocation.signals);
 }

@@ -15,13 +15,13 @@
 
 namespace prebake::cli {
 
-/// What every command gets: the configuration with flags and environment applied.
+/// Passed to every command: the configuration with flags and environment applied.
 struct Invocation {
     Config config;
-    std::string config_file;  ///< as --config names it; empty: the usual ones
+    std::string config_file;  ///< --config; empty: the default files
     std::filesystem::path state_dir = "/var/lib/prebake";
-    std::vector<std::string> named_namespaces;  ///< by flag or environment; empty: none
-    std::string platform;                       ///< empty: of this machine
+    std::vector<std::string> named_namespaces;  ///< from flag or environment; empty: none
+    std::string platform;                       ///< empty: the platform of this machine
     bool json = false;
     bool quiet = false;
     const StopSignals& signals;
@@ -30,17 +30,17 @@ struct Invocation {
 /// The images that plan and bake work on.
 struct ImageArguments {
     std::vector<std::string> references;
-    std::vector<std::string>
-        lists;  ///< files, "-" for stdin; none of either: the configured directory
+    /// Files, "-" for stdin. Without references and lists: the configured directory.
+    std::vector<std::string> lists;
 };
 
 struct PlanArguments {
-    std::vector<bake::ImageRequest> images;  ///< as read_images() gives them
-    std::string lock_file;                   ///< empty: write none
+    std::vector<bake::ImageRequest> images;  ///< from read_images()
+    std::string lock_file;                   ///< empty: write no lock
 };
 
 struct BakeArguments {
-    std::vector<bake::ImageRequest> images;  ///< as read_images() gives them
+    std::vector<bake::ImageRequest> images;  ///< from read_images()
     ProgressStyle progress = ProgressStyle::automatic;
     bool ignore_space = false;
 };
@@ -52,17 +52,17 @@ struct VerifyArguments {
 
 enum class SealAction {
     seal,
-    check,        ///< report what is left
-    list,         ///< the items
+    check,        ///< report residue
+    list,         ///< show the items
     at_shutdown,  ///< arm the unit that seals
     disarm,
-    armed,  ///< what that unit runs
+    armed,  ///< run by that unit
 };
 
 struct SealArguments {
     SealAction action = SealAction::seal;
     std::string root = "/";
-    identity::SealScope scope;  ///< of configuration and flags together
+    identity::SealScope scope;  ///< from the configuration and flags
     bool is_dry_run = false;
     bool is_sure = false;
 };
@@ -71,13 +71,13 @@ enum class StatusForm { text, json, brief, prometheus };
 
 struct StatusArguments {
     StatusForm form = StatusForm::text;
-    std::optional<std::chrono::milliseconds> wait;  ///< for readiness; nothing: do not
+    std::optional<std::chrono::milliseconds> wait;  ///< for readiness; nothing: do not wait
 };
 
 struct KubeletConfigArguments {
     std::optional<kubelet::KubernetesVersion> version = {};  ///< nothing: ask the kubelet
     std::filesystem::path kubelet_root = "/var/lib/kubelet";
-    bool is_check = false;  ///< only look for clashing records
+    bool is_check = false;  ///< only find clashing records
 };
 
 struct FirstBootArguments {

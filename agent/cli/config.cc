@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::size_t kMaxConfigFileBytes = 1UL << 20;
 
-/// A value in its file: what a key's reader gets.
+/// A value of a key, passed to the reader of that key.
 struct Value {
     const toml::node& node;
     std::string key;
@@ -53,7 +53,7 @@ struct Value {
             return number / 100;
         }
         throw Error(Errc::usage,
-                    key + " must be bytes (\"20GiB\") or a part of the disk (\"15%\")");
+                    key + " must be a size (\"20GiB\") or a percentage of the disk (\"15%\")");
     }
     std::vector<std::string> addresses() const {
         std::vector<std::string> addresses = texts();
@@ -95,7 +95,7 @@ identity::WhenSealing runtime_of(bool is_stopped) {
 using Reader = std::function<void(Config&, const Value&)>;
 using Table = std::map<std::string, Reader>;
 
-/// Every table and key that there is.
+/// All tables and keys.
 const std::map<std::string, Table>& schema() {
     static const std::map<std::string, Table> kSchema{
         {"containerd",
@@ -265,7 +265,7 @@ std::vector<std::filesystem::path> drop_ins(const std::filesystem::path& directo
     return files;
 }
 
-/// The files of one run, the later ones on top of the earlier ones.
+/// Reads the files in order; later files override earlier ones.
 Config read_files(const std::optional<std::filesystem::path>& file) {
     Config config;
     const std::filesystem::path usual = kDefaultConfigFile;
@@ -290,14 +290,14 @@ std::vector<std::string> config_keys() {
 Config read_config(const std::optional<std::filesystem::path>& file) {
     try {
         Config config = read_files(file);
-        // What first boot makes for a host must not be in the image that is made of it.
+        // A host's own key and certificate must not become part of an image.
         const identity::firstboot::HostCertificateOptions& host = config.first_boot.certificate;
         for (const std::string& path : {host.key_file, host.certificate_file}) {
             if (!path.empty()) config.seal.remove.push_back(path);
         }
         return config;
     } catch (const Error& error) {
-        // Whatever is wrong with a configuration file, it is for its author to mend.
+        // All problems of a configuration file are usage errors: its author can fix them.
         throw Error(Errc::usage, "configuration: " + error.message(), error.next_step());
     }
 }

@@ -16,28 +16,28 @@
 
 namespace prebake::cli {
 
-/// What anybody may be told to wait for readiness.
+/// The upper limit for readiness.deadline and status --wait.
 inline constexpr std::chrono::hours kLongestDeadline{24};
 
-/// Everything that /etc/prebake/prebake.toml can say, with its defaults. Flags and environment
-/// variables override it. packaging/prebake.toml tells users what each key means; a test holds it
-/// against this.
+/// All keys of /etc/prebake/prebake.toml with their defaults. Flags and environment variables
+/// override them. packaging/prebake.toml describes each key for users; a test compares both.
 struct Config {
     // [containerd]
     std::string address = "/run/containerd/containerd.sock";
     std::vector<std::string> namespaces{"k8s.io"};
-    std::string snapshotter;  ///< empty: the one that each namespace's clients use
+    std::string snapshotter;  ///< empty: the default of CRI or the namespace
     std::filesystem::path containerd_config = "/etc/containerd/config.toml";  ///< only read
 
     // [bake]
-    std::filesystem::path image_lists = "/etc/prebake/images.d";  ///< baked when no list is named
-    std::uint64_t memory = 64ULL << 20;                           ///< bytes of download buffers
+    std::filesystem::path image_lists =
+        "/etc/prebake/images.d";         ///< default lists of plan and bake
+    std::uint64_t memory = 64ULL << 20;  ///< bytes of download buffers
     std::uint64_t parallel_images = 3;
     std::uint64_t parallel_downloads = 6;
 
     // [registry]
-    std::filesystem::path
-        docker_config;  ///< empty: $DOCKER_CONFIG/config.json, ~/.docker/config.json
+    /// Empty: $DOCKER_CONFIG/config.json or ~/.docker/config.json.
+    std::filesystem::path docker_config;
     std::chrono::milliseconds connect_timeout{30'000};
     std::chrono::milliseconds stall_timeout{60'000};
     std::uint64_t attempts = 5;
@@ -51,12 +51,12 @@ struct Config {
     identity::firstboot::FirstBootOptions first_boot;
 
     // [guard]
-    guard::PinLimits pin_limits{.min_free_ratio = 0.15};  ///< the kubelet's own default threshold
+    guard::PinLimits pin_limits{.min_free_ratio = 0.15};  ///< the kubelet's default threshold
 
     // [readiness]
     std::vector<std::string> gates{"ContainerdServing", "ImagesPresent",   "ImagesUnpacked",
                                    "CriResolves",       "IdentityClaimed", "SealIntact"};
-    std::chrono::milliseconds deadline{600'000};  ///< of who waits for it without a number
+    std::chrono::milliseconds deadline{600'000};  ///< the default of status --wait
 
     // [report]
     report::EndpointOptions endpoint;
@@ -67,11 +67,10 @@ struct Config {
 
 inline constexpr const char* kDefaultConfigFile = "/etc/prebake/prebake.toml";
 
-/// Reads `file` if given (it must exist), else kDefaultConfigFile and conf.d/*.toml beside it in
-/// the order of their names, all of which may be missing. Later files override single keys of
-/// earlier ones.
-/// @throws Error usage that names file, line and key; an unknown key's message names the nearest
-/// known one.
+/// Reads `file` if given (it must exist). Otherwise reads kDefaultConfigFile, then conf.d/*.toml
+/// next to it in the order of their names; none of them has to exist. Later files override single
+/// keys.
+/// @throws Error usage that names file, line and key, and for an unknown key the nearest known key.
 Config read_config(const std::optional<std::filesystem::path>& file);
 
 /// The names of all keys, as "table.key".

@@ -4,16 +4,14 @@
 
 namespace prebake::cli {
 
-/// What a shell, a pipeline and SSM see. The same table stands in --help and in the README.
+/// Exit statuses of all commands. --help and prebake(1) have the same table.
 enum class ExitCode {
     done = 0,
     failed = 1,
     usage = 2,      ///< command line, configuration or image list
     partial = 3,    ///< some images were baked (items sealed, steps done), others not; degraded
-    not_ready = 4,  ///< the node is not, or nobody knows; verify found something wrong, or the seal
-                    ///< check residue
-    try_again =
-        5,  ///< failed for a reason that may pass by itself: not reachable, busy, rate limited
+    not_ready = 4,  ///< the node is not ready or unknown; verify or the seal check found something
+    try_again = 5,  ///< failed temporarily: not reachable, busy, rate limited
     interrupted = 130,  ///< SIGINT
     terminated = 143,   ///< SIGTERM
 };
@@ -25,10 +23,9 @@ inline constexpr const char* kExitCodeHelp =
     "  2    wrong usage: command line, configuration or image list\n"
     "  3    partial: some images were baked (items sealed, first-boot steps done), others not;\n"
     "       status: ready, but degraded\n"
-    "  4    not ready, or unknown: so says status, or verify found something missing or wrong, or\n"
-    "       the seal check found residue\n"
-    "  5    failed for a reason that may pass by itself (not reachable, busy, rate limited): try "
-    "again\n"
+    "  4    status: not ready or unknown; verify: something is missing or wrong; seal --check:\n"
+    "       residue is left; kubelet-config --check: a record clashes\n"
+    "  5    failed temporarily (not reachable, busy, rate limited): try again\n"
     "  130  interrupted (SIGINT)    143  terminated (SIGTERM)\n";
 
 class StopSignals;
@@ -36,8 +33,8 @@ class StopSignals;
 /// The exit code after a stop signal.
 ExitCode interruption_code(const StopSignals& signals);
 
-/// The exit code of a command that ended with an error of this code. (An interruption's own code
-/// depends on the signal, which the caller knows.)
+/// The exit code for an error. (After an interruption the code depends on the signal; see
+/// interruption_code().)
 ExitCode exit_code_of(Errc code);
 
 }  // namespace prebake::cli

@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::size_t kMaxListBytes = 4UL << 20;
 
-/// What a key of an [[image]] table does to its request.
+/// Reads an [[image]] table into a request.
 class EntryReader {
   public:
     EntryReader(const toml::table& table, const std::string& file, const Lookup& lookup)
@@ -68,7 +68,7 @@ class EntryReader {
                         "keep one of the two");
         }
         request_.reference.digest = digest;
-        // A tag that nobody wrote is not worth a name: the digest says what is meant.
+        // Create no name for an implied tag: the digest identifies the image.
         if (request_.reference.tag_was_implied) {
             request_.reference.tag.reset();
             request_.reference.tag_was_implied = false;
@@ -95,8 +95,8 @@ class EntryReader {
     static oci::Reference alias(const std::string& text) {
         oci::Reference reference = oci::Reference::parse(text);
         if (!reference.digest) return reference;
-        throw Error(Errc::usage, "alias " + text + " has a digest of its own",
-                    "give an alias a tag: its digest is the image's");
+        throw Error(Errc::usage, "alias " + text + " has a digest",
+                    "use a tag: an alias has the digest of the image");
     }
     void read_pin(const toml::node& node, const std::string& key) {
         request_.pin = at(node, [&] { return bool_value(node, key); });
@@ -155,8 +155,8 @@ std::string_view trimmed(std::string_view text) {
     return text.substr(begin, text.find_last_not_of(kBlank) - begin + 1);
 }
 
-/// Calls visit(line number, text without comment and blanks) for each line that has something on
-/// it.
+/// Calls visit(line number, text without comment and blanks) for each line that is not empty. Stops
+/// when visit() returns false.
 template <typename Visit>
 void for_each_line(std::string_view text, Visit visit) {
     for (int number = 1; !text.empty(); ++number) {
@@ -168,8 +168,8 @@ void for_each_line(std::string_view text, Visit visit) {
     }
 }
 
-/// No image reference begins with a bracket followed by a name or holds an equals sign; every TOML
-/// list does.
+/// Every TOML list starts with a table or a key; no image reference starts with "[[" or contains an
+/// equals sign.
 bool looks_like_toml(std::string_view text) {
     bool is_toml = false;
     for_each_line(text, [&](int, std::string_view line) {
@@ -237,7 +237,7 @@ std::string expand_variables(std::string_view text, const Lookup& lookup) {
 
 std::vector<bake::ImageRequest> parse_image_list(std::string_view text, const std::string& name,
                                                  const Lookup& lookup) {
-    // Some editors begin a file with a byte order mark.
+    // Some editors write a byte order mark.
     if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
     return looks_like_toml(text) ? parse_tables(text, name, lookup)
                                  : parse_lines(text, name, lookup);
@@ -264,7 +264,7 @@ std::vector<bake::ImageRequest> read_image_list(const std::string& file, const L
 
 std::string lock_text(const std::vector<bake::ImageRequest>& requests) {
     std::string text =
-        "# Written by prebake plan --lock: each image as it was when the plan was made.\n";
+        "# Written by prebake plan --lock: each image with its digest at that time.\n";
     for (const bake::ImageRequest& request : requests) {
         text += "\n[[image]]\nref = \"" + request.reference.str() + "\"\n";
         if (request.platform) text += "platform = \"" + request.platform->str() + "\"\n";

@@ -14,7 +14,7 @@ namespace {
 constexpr std::chrono::seconds kKubeletTime{5};
 constexpr std::size_t kMaxVersionBytes = 4096;
 
-/// Of the kubelet that this machine would start; nothing if there is none, or it does not say.
+/// The version of the installed kubelet; nothing if there is none, or if its version is unknown.
 std::optional<kubelet::KubernetesVersion> installed_version(const std::stop_token& stop) {
     if (!is_program("kubelet")) return std::nullopt;
     try {
@@ -58,7 +58,7 @@ ExitCode kubelet_config_command(const Invocation& invocation,
         std::fputs(kubelet::to_yaml(advice).c_str(), stdout);
     } else if (!invocation.quiet && advice.clashes().empty()) {
         std::printf("%s%zu records of the kubelet, none clashes with a baked image\n",
-                    warnings.empty() ? "ok: " : "not all could be read: ",
+                    warnings.empty() ? "ok: " : "not all records could be read: ",
                     records.pulled.size() + records.pulling.size());
     }
     if (!arguments.is_check) return ExitCode::done;

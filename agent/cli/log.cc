@@ -24,7 +24,7 @@ void set_log_level(const std::string& level) {
 
 void log_error(const Error& error) {
     const std::string hint = error.next_step().empty() ? "" : "\n  " + error.next_step();
-    // The text is data: it may hold braces of its own.
+    // The text is data: it may contain braces.
     logger().error("{}{}", error.message(), hint);
 }
 

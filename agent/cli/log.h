@@ -4,15 +4,14 @@
 
 #include "agent/base/error.h"
 
-/// The log of the command line, on stderr. (Reports go to stdout.) What the levels mean to the
-/// operator: error, something was not done; warning, it was done but look here; info, what was
-/// done; debug, how.
+/// The log on stderr. (Reports go to stdout.) Levels: error, something failed; warning, it
+/// succeeded but needs attention; info, what was done; debug, how.
 namespace prebake::cli {
 
-/// "error", "warn", "info" or "debug": this level and those before it are shown.
+/// Shows this level ("error", "warn", "info" or "debug") and the levels before it.
 void set_log_level(const std::string& level);
 
-/// The message and, on a line of its own, the next step.
+/// The message and, on a second line, the next step.
 void log_error(const Error& error);
 void log_warning(const std::string& message);
 void log_info(const std::string& message);

@@ -38,7 +38,8 @@ struct GlobalOptions {
         app.add_option("--config", config_file,
                        "Configuration file (default /etc/prebake/prebake.toml and conf.d/*.toml)")
             ->type_name("FILE");
-        app.add_option("--state-dir", state_dir, "Where the bake record and the claim are kept")
+        app.add_option("--state-dir", state_dir,
+                       "Directory of the bake record, the claim and the ledger")
             ->type_name("DIR")
             ->capture_default_str();
         app.add_option("-a,--address", address,
@@ -46,20 +47,22 @@ struct GlobalOptions {
             ->type_name("SOCKET")
             ->envname("CONTAINERD_ADDRESS");
         app.add_option("-n,--namespace", namespaces,
-                       "containerd namespace, repeatable (default k8s.io)")
+                       "containerd namespace; can be repeated (default k8s.io)")
             ->type_name("NS")
             ->envname("CONTAINERD_NAMESPACE")
             ->allow_extra_args(false);
-        app.add_option("--snapshotter", snapshotter,
-                       "Snapshotter to unpack into (default: the one CRI or the namespace uses)")
+        app.add_option(
+               "--snapshotter", snapshotter,
+               "Snapshotter to unpack into (default: the one that CRI or the namespace uses)")
             ->type_name("NAME")
             ->envname("CONTAINERD_SNAPSHOTTER");
-        app.add_option("--log-level", log_level, "error, warn, info or debug; on stderr")
+        app.add_option("--log-level", log_level,
+                       "Level of messages on stderr: error, warn, info or debug")
             ->type_name("LEVEL")
             ->check(CLI::IsMember({"error", "warn", "info", "debug"}).description(""))
             ->capture_default_str();
         app.add_flag("--json", json, "Print the report as one JSON document");
-        app.add_flag("-q,--quiet", quiet, "Print errors only");
+        app.add_flag("-q,--quiet", quiet, "Print only errors");
     }
 
     /// The configuration files, with flags and environment variables applied.
@@ -74,7 +77,7 @@ struct GlobalOptions {
         return config;
     }
 
-    /// Some of these are used by a unit later, or inside of another root.
+    /// Absolute, because a unit may use the path later, or it is used inside another root.
     static std::string absolute(const std::string& path) {
         return std::filesystem::absolute(path).lexically_normal().string();
     }
@@ -92,13 +95,13 @@ struct GlobalOptions {
 };
 
 void add_image_arguments(CLI::App& command, ImageArguments& images, std::string& platform) {
-    command.add_option("REF", images.references, "Images to work on");
-    command.add_option("-f,--file", images.lists, "Image list, repeatable; - is stdin")
+    command.add_option("REF", images.references, "Images");
+    command.add_option("-f,--file", images.lists, "Image list; can be repeated; - is stdin")
         ->type_name("LIST")
         ->allow_extra_args(false);
     command
         .add_option("--platform", platform,
-                    "Platform of the machines to come (default: this one's)")
+                    "Platform of the nodes (default: the platform of this machine)")
         ->type_name("OS/ARCH[/VARIANT]");
 }
 
@@ -113,12 +116,13 @@ const std::map<std::string, StatusForm> kStatusForms{{"text", StatusForm::text},
                                                      {"brief", StatusForm::brief},
                                                      {"prometheus", StatusForm::prometheus}};
 
-/// The whole command line: what may stand there, and what stood there.
+/// The command line: its definition, and the parsed values.
 class CommandLine {
   public:
     CommandLine() {
         app_.set_version_flag("--version", "prebake " PREBAKE_VERSION);
-        app_.require_subcommand(0, 1);  // CLI11's own message for none names no command
+        app_.require_subcommand(
+            0, 1);  // CLI11's message for a missing command does not name the commands
         app_.footer(kExitCodeHelp);
         global_.add_to(app_);
         add_image_arguments(*plan_app_, images_, global_.platform);
@@ -126,23 +130,26 @@ class CommandLine {
             ->add_option("--lock", plan_.lock_file, "Write the list with every digest to a file")
             ->type_name("FILE");
         add_image_arguments(*bake_app_, images_, global_.platform);
-        bake_app_->add_option("--progress", progress_, "auto, tty, plain, json or none; on stderr")
+        bake_app_
+            ->add_option("--progress", progress_,
+                         "Progress on stderr: auto, tty, plain, json or none")
             ->type_name("STYLE")
             ->check(CLI::IsMember(kProgressStyles).description(""));
         bake_app_->add_flag("--no-space-check", bake_.ignore_space,
                             "Start even if the disk is clearly too small");
         verify_app_->add_flag("--deep", verify_.deep, "Read every blob and compare its digest");
         verify_app_->add_flag("--sealed", verify_.sealed,
-                              "Check also that nothing of the builder is left");
+                              "Also check that nothing of the builder is left");
         add_seal_options(*seal_app_);
-        firstboot_app_->add_flag("--online", is_online_,
-                                 "The second half: ask the metadata service, complete the claim");
+        firstboot_app_->add_flag(
+            "--online", is_online_,
+            "The second half: query the metadata service and complete the claim");
         add_status_options(*status_app_);
         kubelet_config_app_->add_flag("--check", kubelet_.is_check,
-                                      "Only look for records that make the kubelet pull again");
+                                      "Only find records that make the kubelet pull again");
         kubelet_config_app_
             ->add_option("--kubernetes", kubernetes_,
-                         "Version of the kubelet (default: of the one in $PATH)")
+                         "Version of the kubelet (default: from the kubelet in $PATH)")
             ->type_name("VERSION");
         kubelet_config_app_
             ->add_option("--kubelet-root", kubelet_.kubelet_root, "The kubelet's directory")
@@ -157,7 +164,7 @@ class CommandLine {
         }
     }
 
-    /// Nothing if a command is to be run, else the exit status: help was printed, or an error.
+    /// Nothing if a command should run, otherwise the exit status after help or a usage error.
     std::optional<int> parse(int argc, char** argv) {
         try {
             app_.parse(argc, argv);
@@ -178,7 +185,7 @@ class CommandLine {
     ExitCode run() {
         set_log_level(global_.quiet ? "error" : global_.log_level);
         const Config config = global_.configuration();
-        // Before signals are handled: a list typed in on a terminal is to be interrupted as usual.
+        // Before signals are handled, so that Ctrl-C interrupts reading a list from a terminal.
         if (plan_app_->parsed() || bake_app_->parsed()) {
             plan_.images = bake_.images = read_images(config, images_);
         }
@@ -247,14 +254,16 @@ class CommandLine {
         add_action("--check", SealAction::check, "Only report what of the builder is left");
         add_action("--list", SealAction::list, "Only show the identity items");
         add_action("--at-shutdown", SealAction::at_shutdown,
-                   "Seal as the last thing before this machine is off");
+                   "Seal as the last step before this machine powers off");
         add_action("--disarm", SealAction::disarm, "Undo --at-shutdown");
-        add_action("--armed", SealAction::armed, "")->group("");  // what the unit runs
-        command.add_option("--root", seal_.root, "Work on a machine image mounted there")
+        add_action("--armed", SealAction::armed, "")->group("");  // run by the unit
+        command
+            .add_option("--root", seal_.root, "Work on the machine image that is mounted at DIR")
             ->type_name("DIR")
             ->capture_default_str();
-        command.add_flag("--dry-run", seal_.is_dry_run, "List every path, change nothing");
-        command.add_flag("-y,--yes", seal_.is_sure, "Do not ask, on a terminal");
+        command.add_flag("--dry-run", seal_.is_dry_run,
+                         "List every path that would change, and change nothing");
+        command.add_flag("-y,--yes", seal_.is_sure, "Do not ask for confirmation");
         const auto add_names = [&](const char* flag, std::vector<std::string>& names,
                                    const char* help) {
             command.add_option(flag, names, help)
@@ -263,7 +272,7 @@ class CommandLine {
                 ->allow_extra_args(false);
         };
         add_names("--only", seal_.scope.only, "Only these items");
-        add_names("--skip", seal_.scope.skip, "Not these items");
+        add_names("--skip", seal_.scope.skip, "All except these items");
         add_names("--also", seal_.scope.also, "Also these items, which are off by default");
     }
 
@@ -272,14 +281,14 @@ class CommandLine {
             ->type_name("FORM")
             ->check(CLI::IsMember(kStatusForms).description(""));
         command.add_flag("--brief", is_brief_,
-                         "One short line; exits with 0, 1 or 2 as node-problem-detector expects");
+                         "One short line; exit status 0, 1 or 2 as node-problem-detector expects");
         command
             .add_option("--wait", wait_,
-                        "Wait until the node is ready, so many seconds at the most (default: "
+                        "Wait until the node is ready, for at most this many seconds (default: "
                         "readiness.deadline, 10 minutes)")
             ->type_name("[=SECONDS]")
             ->expected(0, 1)
-            // CLI11's own check takes "0x10" and "1e3", too.
+            // CLI11's own check also accepts "0x10" and "1e3".
             ->check(
                 [](const std::string& text) {
                     constexpr std::size_t kMaxDigits = 5;  // std::stoul() is safe
@@ -309,11 +318,11 @@ class CommandLine {
         if (kubernetes_.empty()) return arguments;
         arguments.version = kubelet::parse_kubernetes_version(kubernetes_);
         if (arguments.version) return arguments;
-        throw Error(Errc::usage, "\"" + kubernetes_ + "\" is no version of Kubernetes",
-                    "write it like 1.35 or v1.36.2");
+        throw Error(Errc::usage, "\"" + kubernetes_ + "\" is not a version of Kubernetes",
+                    "use a version like 1.35 or v1.36.2");
     }
 
-    /// Flags add to what the configuration says.
+    /// Flags add to the configuration.
     void complete_seal_arguments(const Config& config) {
         identity::SealScope scope = config.seal;
         const auto append = [](std::vector<std::string>& to, const std::vector<std::string>& from) {
@@ -329,15 +338,15 @@ class CommandLine {
         "Bakes container images into machine images: verified, unpacked, named and pinned.",
         "prebake"};
     CLI::App* plan_app_ = app_.add_subcommand(
-        "plan", "Show what would be fetched, how big it is, and what is there already");
+        "plan", "Show what would be fetched, its size, and what is already present");
     CLI::App* bake_app_ = app_.add_subcommand(
         "bake", "Fetch, verify, unpack, name and pin images, and record what was baked");
     CLI::App* verify_app_ =
-        app_.add_subcommand("verify", "Check that everything that was baked is there and usable");
+        app_.add_subcommand("verify", "Check that everything that was baked is present and usable");
     CLI::App* seal_app_ = app_.add_subcommand(
         "seal", "Remove the builder's identity and secrets before the snapshot");
     CLI::App* firstboot_app_ = app_.add_subcommand(
-        "firstboot", "Claim a fresh identity if this is a new instance (systemd runs it)");
+        "firstboot", "Claim a new identity if this is a new instance (systemd runs it)");
     CLI::App* status_app_ =
         app_.add_subcommand("status", "Show whether this node is ready, and what the bake saved");
     CLI::App* daemon_app_ = app_.add_subcommand(
@@ -391,7 +400,7 @@ int run(int argc, char** argv) {
 }  // namespace prebake::cli
 
 int main(int argc, char** argv) {
-    // Freed buffers of ended threads would otherwise stay in up to eight heaps per processor.
+    // Otherwise freed buffers of finished threads stay in up to eight heaps per processor.
     mallopt(M_ARENA_MAX, 2);
     try {
         return prebake::cli::run(argc, argv);

@@ -41,7 +41,7 @@ v1::Plan document_of(const bake::Survey& survey, const std::vector<std::string>&
 
 void print_table(const bake::Survey& survey) {
     std::vector<std::vector<std::string>> rows{
-        {"IMAGE", "DIGEST", "PLATFORM", "LAYERS", "COMPRESSED", "THERE", "STATE"}};
+        {"IMAGE", "DIGEST", "PLATFORM", "LAYERS", "COMPRESSED", "PRESENT", "STATE"}};
     for (const bake::PlannedImage& planned : survey.plan.images) {
         if (!planned.image) {
             rows.push_back({bake::name_of(planned.request), "-", planned.request.platform->str(),
@@ -55,11 +55,11 @@ void print_table(const bake::Survey& survey) {
                         planned.request.platform->str(),
                         std::to_string(planned.image->contents.layers.size()),
                         format_bytes(planned.compressed_bytes), format_bytes(planned.bytes_present),
-                        is_complete ? "there" : "to bake"});
+                        is_complete ? "present" : "to bake"});
     }
     std::fputs(format_table(rows, {3, 4, 5}).c_str(), stdout);
     const bake::Plan& plan = survey.plan;
-    std::printf("to fetch: %s; there already: %s; disk needed: about %s",
+    std::printf("to fetch: %s; already present: %s; disk needed: about %s",
                 format_bytes(plan.bytes_to_fetch).c_str(), format_bytes(plan.bytes_present).c_str(),
                 format_bytes(plan.estimated_disk_bytes).c_str());
     if (survey.free_space) {
@@ -72,8 +72,8 @@ void print_table(const bake::Survey& survey) {
     std::printf("\n");
 }
 
-/// The requests with the digests that they resolved to. Namespaces that are just the default stay
-/// open; the platform does not: one digest may be for one platform only.
+/// The requests with their resolved digests. Namespaces that equal the default stay unset. The
+/// platform is always set, because a digest may be for only one platform.
 std::vector<bake::ImageRequest> locked(const bake::Survey& survey,
                                        const std::vector<std::string>& default_namespaces) {
     std::vector<bake::ImageRequest> requests;

@@ -8,15 +8,15 @@
 namespace prebake::cli {
 
 enum class ProgressStyle {
-    automatic,  ///< terminal if stderr is one, else plain
+    automatic,  ///< terminal if stderr is a terminal, otherwise plain
     terminal,   ///< a line per active layer and a total, redrawn in place
-    plain,      ///< a line per image begun and finished
+    plain,      ///< a line when an image starts and when it is done
     json,       ///< a prebake.v1.ProgressEvent per line
     none,
 };
 
-/// Shows the events of a bake on stderr. Thread-safe; the terminal's live lines are gone when it is
-/// destroyed.
+/// Shows the events of a bake on stderr. Thread-safe. The destructor removes live lines from the
+/// terminal.
 std::unique_ptr<bake::EventSink> make_progress(ProgressStyle style);
 
 }  // namespace prebake::cli

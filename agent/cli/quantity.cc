@@ -17,7 +17,7 @@ struct Unit {
     std::uint64_t factor;
 };
 
-/// A whole number followed by one of `units` (the first one stands for a missing unit).
+/// A whole number followed by one of `units`; the first unit is the default.
 std::uint64_t parse_with_unit(std::string_view text, std::span<const Unit> units,
                               std::string_view what) {
     std::uint64_t number = 0;

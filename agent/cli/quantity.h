@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string_view>
 
-/// Numbers with a unit, as people write them. Pure.
+/// Numbers with a unit. Pure functions.
 namespace prebake::cli {
 
 /// Bytes: a number with an optional unit B, KiB, MiB, GiB, or KB, MB, GB. @throws Error usage.

@@ -19,26 +19,26 @@ namespace {
 using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
-/// Beside what the daemon is asked to wait.
+/// In addition to the time that the daemon is asked to wait.
 constexpr milliseconds kPatience{10'000};
-/// A daemon that is not there yet: systemd starts it late in the boot.
+/// Between attempts to reach a daemon that has not started yet.
 constexpr milliseconds kRetryInterval{250};
-/// The daemon lets so many wait, and answers others at once: they ask again after this.
+/// Between requests, if the daemon answers at once because too many clients are waiting.
 constexpr milliseconds kPauseBetweenAnswers{1000};
-/// The daemon waits so long for one request.
+/// The longest wait that the daemon accepts in one request.
 constexpr std::chrono::seconds kLongestRequest{300};
 constexpr std::size_t kMaxFileBytes = 16UL << 20;
 
 constexpr unsigned kOk = 200;
-constexpr unsigned kServiceUnavailable = 503;  ///< it has too many connections
+constexpr unsigned kServiceUnavailable = 503;  ///< the daemon has too many connections
 
-/// What is known of the node, and from whom.
+/// The known state of the node, and its source.
 struct Finding {
     report::NodeView view;
-    std::string document;  ///< as the daemon sent it; empty: it does not run
+    std::string document;  ///< from the daemon; empty: it does not run
 };
 
-/// Returns what kept a file that is there from being read; else empty.
+/// Returns why an existing file could not be read; empty if it was read or does not exist.
 template <typename Message>
 std::string read_if_possible(const std::filesystem::path& file, Message& message) {
     try {
@@ -59,47 +59,47 @@ Finding from_files(const Invocation& invocation, const std::string& why_no_daemo
     const std::string ledger_problem =
         read_if_possible(ledger::ledger_path(invocation.state_dir), finding.view.ledger);
     v1::NodeStatus& status = finding.view.status;
-    status =
-        report::status_of_files(last, finding.view.ledger, report::kernel_boot_id(), why_no_daemon);
-    // Or else counts of nothing would be taken for counts.
+    status = report::status_of_files(last, finding.view.ledger, report::kernel_boot_id(), why_no_daemon);
+    // Without these warnings, missing counts would look like counts of zero.
     for (const std::string& problem : {status_problem, ledger_problem}) {
         if (!problem.empty()) status.add_warnings(problem);
     }
     return finding;
 }
 
-/// The body of the daemon's answer. @throws Error as report::ask_daemon(); unavailable,
-/// failed_precondition for an answer that is a refusal.
+/// The body of the daemon's answer. @throws Error as report::ask_daemon(); unavailable or
+/// failed_precondition if the status of the answer is not 200.
 std::string ask(const Invocation& invocation, const std::string& target, milliseconds patience) {
     const report::DaemonResponse response = report::ask_daemon(
         invocation.config.endpoint.socket, target, patience, invocation.signals.token());
     if (response.status == kOk) return response.body;
     throw Error(
         response.status == kServiceUnavailable ? Errc::unavailable : Errc::failed_precondition,
-        "prebaked answers " + target + " with status " + std::to_string(response.status),
+        "prebaked answered " + target + " with status " + std::to_string(response.status),
         "see journalctl -u prebaked");
 }
 
-/// @throws Error as ask(); corrupt for an answer that is no status.
+/// @throws Error as ask(); corrupt if the answer is not a status.
 Finding from_daemon(const Invocation& invocation, std::chrono::seconds wait) {
     const std::string target =
         "/v1/status" + (wait.count() > 0 ? "?wait=" + std::to_string(wait.count()) : "");
     Finding finding;
     finding.document = ask(invocation, target, wait + kPatience);
     from_json(finding.document, finding.view.status, "prebaked's status",
-              "is it of another version?");
+              "check that prebake and prebaked have the same version");
     return finding;
 }
 
-/// True of what may be otherwise in a moment: the daemon is being started, or restarted.
+/// Whether a retry may help: the daemon may be starting or restarting.
 bool may_pass(const Error& error) {
     return error.code() == Errc::unavailable || error.code() == Errc::timed_out;
 }
 
-/// Waits for readiness until `deadline`; without one, takes what there is.
+/// Waits until the node is ready or the time in `arguments` has passed; without a time, does not
+/// wait.
 Finding find_out(const Invocation& invocation, const StatusArguments& arguments) {
     if (invocation.config.endpoint.socket.empty()) {
-        return from_files(invocation, "prebaked is not asked: report.socket is switched off");
+        return from_files(invocation, "report.socket is disabled, so prebaked cannot be asked");
     }
     const Clock::time_point deadline = Clock::now() + arguments.wait.value_or(milliseconds(0));
     for (;;) {
@@ -123,7 +123,7 @@ Finding find_out(const Invocation& invocation, const StatusArguments& arguments)
 
 ExitCode exit_code_for(const v1::NodeStatus& status, StatusForm form) {
     if (form == StatusForm::brief) {
-        // As node-problem-detector reads them: 0 no problem, 1 a problem, else unknown.
+        // For node-problem-detector: 0 no problem, 1 a problem, otherwise unknown.
         if (status.ready()) return ExitCode::done;
         return status.verdict() == "unknown" ? ExitCode::usage : ExitCode::failed;
     }
@@ -142,7 +142,8 @@ void print(const std::string& text) {
     if (!text.ends_with('\n')) std::fputc('\n', stdout);
 }
 
-/// For node-problem-detector, that we cannot tell is no problem of the node: a line, not an error.
+/// For node-problem-detector an unknown state is not a problem of the node: it gets a line, not an
+/// error.
 Finding unless_failed(const Invocation& invocation, const StatusArguments& arguments) {
     try {
         return find_out(invocation, arguments);

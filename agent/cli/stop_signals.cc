@@ -12,7 +12,7 @@ sigset_t stop_signals(Hangup hangup) {
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGUSR1);  // our own: ends the thread that waits
+    sigaddset(&signals, SIGUSR1);  // sent by the destructor to end the waiting thread
     if (hangup == Hangup::reloads) sigaddset(&signals, SIGHUP);
     return signals;
 }

@@ -9,13 +9,13 @@
 namespace prebake::cli {
 
 enum class Hangup {
-    ends,    ///< SIGHUP ends the process, as everywhere
-    reloads  ///< it is a request to reload, as of daemons
+    ends,    ///< SIGHUP ends the process, as usual
+    reloads  ///< SIGHUP requests a reload, as for daemons
 };
 
-/// Turns SIGINT and SIGTERM into a stop request; a second signal ends the process at once. Make it
-/// before any other thread is started: they inherit the blocked signals, and only this object's
-/// thread receives them.
+/// Turns SIGINT and SIGTERM into a stop request. A second signal ends the process at once. Create
+/// it before any other thread: other threads inherit the blocked signals, so that only the thread
+/// of this object receives them.
 class StopSignals {
   public:
     explicit StopSignals(Hangup hangup = Hangup::ends);
@@ -24,9 +24,9 @@ class StopSignals {
     StopSignals& operator=(const StopSignals&) = delete;
 
     std::stop_token token() const { return source_.get_token(); }
-    /// SIGINT or SIGTERM; 0 if none came.
+    /// SIGINT or SIGTERM; 0: none was received.
     int received() const { return received_; }
-    /// What to do at a SIGHUP, on the thread of this object, with Hangup::reloads.
+    /// Called on SIGHUP, on the thread of this object, with Hangup::reloads.
     void on_hangup(std::function<void()> call);
 
   private:
@@ -37,7 +37,7 @@ class StopSignals {
     const Hangup hangup_;
     std::mutex mutex_;
     std::function<void()> on_hangup_;
-    std::jthread thread_;  // "signals": waits for a signal, does nothing else
+    std::jthread thread_;  // "signals": only waits for signals
 };
 
 }  // namespace prebake::cli

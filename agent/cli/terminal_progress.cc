@@ -45,10 +45,10 @@ std::string line_for(const Event& event) {
             return {};
         case EventKind::image_begun:
             return event.image + ": baking " + format_bytes(event.total) + ", " +
-                   format_bytes(event.current) + " of it there already";
+                   format_bytes(event.current) + " already present";
         case EventKind::image_done:
             return event.image + ": done, fetched " + format_bytes(event.current);
-        // Why, and what to do, is said once, when everything else has ended.
+        // The error and the next step are printed once, at the end of the bake.
         case EventKind::image_failed:
             return event.image + ": FAILED";
         case EventKind::notice:
@@ -143,8 +143,8 @@ void TerminalProgress::on_event(const Event& event) {
     redraw(lasting);
 }
 
-/// Moves up over the live lines, clears to the end of the screen, and writes everything in one go,
-/// so that nothing flickers.
+/// Moves up over the live lines, clears to the end of the screen, and writes everything at once to
+/// avoid flicker.
 void TerminalProgress::redraw(const std::string& lasting) {
     std::string screen;
     if (drawn_lines_ > 0) screen = "\x1b[" + std::to_string(drawn_lines_) + "A\x1b[J";

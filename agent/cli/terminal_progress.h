@@ -11,10 +11,10 @@
 
 namespace prebake::cli {
 
-/// The lasting line for an event, without a line end; empty for those that only move a bar.
+/// The permanent line for an event, without a line end; empty for events that only move a bar.
 std::string line_for(const bake::Event& event);
 
-/// What the live part of the screen shows. Fed with events; drawing is a pure function of it.
+/// State of the live part of the screen. Events update it; drawing is a pure function of it.
 class LiveState {
   public:
     using Clock = std::chrono::steady_clock;
@@ -22,7 +22,7 @@ class LiveState {
     void apply(const bake::Event& event, Clock::time_point now);
 
     /// One line per active layer, then one for the total; at most `height` lines of at most `width`
-    /// columns. Nothing before the bake has begun.
+    /// columns. Empty before the bake has started.
     std::string draw(std::size_t width, std::size_t height, Clock::time_point now) const;
 
   private:
@@ -41,8 +41,8 @@ class LiveState {
     std::size_t images_ended_ = 0;
 };
 
-/// Lasting lines scroll by, the live ones below them are redrawn in place, ten times a second at
-/// most.
+/// Permanent lines scroll; the live lines below them are redrawn in place, at most ten times per
+/// second.
 class TerminalProgress : public bake::EventSink {
   public:
     TerminalProgress() = default;

@@ -10,7 +10,7 @@
 
 #include "agent/base/error.h"
 
-/// What the readers of our TOML files share.
+/// Shared by the readers of our TOML files.
 namespace prebake::cli {
 
 /// @throws Error usage "file:line: reason".
@@ -19,14 +19,14 @@ toml::table parse_toml(std::string_view text, const std::string& file);
 /// "file:line"
 std::string place_of(const toml::node& node, const std::string& file);
 
-/// The error for a key that is not one of `known`, with the nearest of them.
+/// The error for a key that is not in `known`, with the nearest known key.
 Error unknown_key(const std::string& place, std::string_view key,
                   const std::vector<std::string>& known);
 
 /// The value of a node of the expected type. @throws Error usage that names key and type.
 std::string string_value(const toml::node& node, std::string_view key);
 bool bool_value(const toml::node& node, std::string_view key);
-/// One string counts as a list of one.
+/// A single string is a list of one.
 std::vector<std::string> strings_value(const toml::node& node, std::string_view key);
 
 }  // namespace prebake::cli

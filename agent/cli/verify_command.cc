@@ -48,7 +48,7 @@ void print_text(const store::Verification& result) {
                 result.findings.size());
 }
 
-/// What of the builder is left, printed unless it goes into a document.
+/// Checks what is left of the builder, and prints it unless it goes into a document.
 v1::ResidueReport check_seal(const Invocation& invocation) {
     v1::ResidueReport residue = identity::check(machine::Root("/"),
                                                 {.scope = invocation.config.seal,

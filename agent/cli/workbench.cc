@@ -13,7 +13,7 @@
 namespace prebake::cli {
 namespace {
 
-/// Images are resolved this many at a time: it is the registry's round trips that are waited for.
+/// How many images are resolved at the same time: resolving mostly waits for round trips.
 constexpr std::size_t kParallelResolves = 8;
 
 std::optional<std::string> environment(const std::string& name) {
@@ -24,10 +24,10 @@ std::optional<std::string> environment(const std::string& name) {
 
 std::vector<std::string> configured_lists(const std::filesystem::path& directory) {
     std::vector<std::string> files;
-    std::error_code ignored;  // no directory, no lists: the caller says what to do
+    std::error_code ignored;  // without the directory there are no lists: the caller reports it
     for (const auto& entry : std::filesystem::directory_iterator(directory, ignored)) {
         const std::string name = entry.path().filename().string();
-        // Editors and package managers leave these beside the real ones.
+        // Leftovers of editors and package managers.
         if (name.starts_with('.') || name.ends_with('~') ||
             name.find(".dpkg-") != std::string::npos || name.find(".rpm") != std::string::npos) {
             continue;

@@ -13,20 +13,19 @@
 
 namespace prebake::cli {
 
-/// The images that the arguments name, as they stand there. @throws Error usage when they name
-/// none.
+/// The images in the arguments, without defaults applied. @throws Error usage if there are none.
 std::vector<bake::ImageRequest> read_images(const Config& config, const ImageArguments& arguments);
 
-/// What holds for images that do not say otherwise. @throws Error usage.
+/// Defaults for images that do not set these values. @throws Error usage.
 bake::Defaults defaults_of(const Invocation& invocation);
 
-/// What plan and bake work with.
+/// The connections of plan and bake.
 struct Workbench {
     containerd::Connection connection;
     registry::Remote remote;
 
     Workbench(const Invocation& invocation, std::function<void(const std::string&)> on_retry);
-    /// Completes the requests with the defaults, merges and resolves them.
+    /// Applies the defaults to the requests, merges and resolves them.
     bake::Survey survey(const Invocation& invocation,
                         const std::vector<bake::ImageRequest>& requests);
 };

@@ -5,11 +5,11 @@
 
 namespace prebake::report {
 
-/// Where the daemon leaves its last status for those who come when it does not run: beside its
-/// socket, so gone with the boot.
+/// Where the daemon stores its last status for `prebake status` while it does not run: next to its
+/// socket, so it does not survive a reboot.
 std::filesystem::path last_status_path(const std::filesystem::path& socket);
 
-/// Of the kernel that runs; empty if it does not say.
+/// The boot ID of the running kernel; empty if it is not available.
 std::string kernel_boot_id();
 
 }  // namespace prebake::report
