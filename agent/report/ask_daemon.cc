@@ -15,7 +15,7 @@ constexpr std::size_t kMaxBodyBytes = 4UL << 20;
 /// The kernel accepts connections for the daemon: only a daemon that hangs takes longer.
 constexpr milliseconds kConnectTime{5000};
 
-constexpr const char* kShowStatus = "look at: systemctl status prebaked";
+constexpr const char* kShowStatus = "see systemctl status prebaked";
 
 DaemonResponse exchange(const http::Request& request, const std::stop_token& stop) {
     const milliseconds limit = *request.time_limit;
@@ -37,10 +37,10 @@ Error explained(const Error& error, const std::string& socket) {
                      kShowStatus);
     }
     if (error.code() == Errc::timed_out) {
-        return Error(error.code(), "prebaked does not answer in time on " + socket, kShowStatus);
+        return Error(error.code(), "prebaked did not answer in time on " + socket, kShowStatus);
     }
     if (error.code() == Errc::permission_denied) {
-        return Error(error.code(), "may not use " + socket,
+        return Error(error.code(), "no permission to use " + socket,
                      "run it as root, or join the group prebake");
     }
     if (error.code() == Errc::corrupt) {

@@ -14,7 +14,7 @@ constexpr const char* kPlainText = "text/plain; charset=utf-8";
 
 std::string line_of(std::string name, const std::string& reason, const std::string& message) {
     std::string line = "[-]" + std::move(name) + " failed: " + reason + ": " + message;
-    // One line each, whatever a message brings along.
+    // One line each, even if a message contains line breaks.
     std::ranges::replace_if(
         line, [](char c) { return c == '\n' || c == '\r'; }, ' ');
     return line + '\n';

@@ -10,17 +10,17 @@
 
 namespace prebake::report {
 
-/// `document` as it is in `view`. /readyz has one line for each condition that gates readiness, in
-/// the form of the Kubernetes apiserver's, and 503 while the node is not ready. `rows` as of
-/// metrics_text(); all else is pure.
-/// @throws Error internal for a view that cannot be written as JSON.
+/// Renders `document` from `view`. /readyz has one line for each condition that gates readiness, in
+/// the format of the Kubernetes API server, and 503 while the node is not ready. `rows` is updated
+/// as by metrics_text(); the rest is pure.
+/// @throws Error internal if the view cannot be written as JSON.
 Response render(Document document, const NodeView& view, ImageRows& rows);
 
-/// Puts each document of a view together once for all who read it at the same time, so that many
-/// slow readers hold one copy. Not thread-safe.
+/// Renders each document of a view once for all clients that read it at the same time, so that many
+/// slow clients share one copy. Not thread-safe.
 class RenderCache {
   public:
-    /// Never null; a refusal (500) if it cannot be rendered.
+    /// Never null; an error response (500) if the document cannot be rendered.
     std::shared_ptr<const Response> get(Document document,
                                         const std::shared_ptr<const NodeView>& view);
 

@@ -15,32 +15,33 @@ namespace prebake::report {
 inline constexpr const char* kDefaultSocket = "/run/prebake/prebake.sock";
 
 struct EndpointOptions {
-    std::filesystem::path socket = kDefaultSocket;  ///< empty: none
-    std::string socket_group = "prebake";  ///< 0660 root:GROUP; root's if there is no such group
-    std::vector<std::string> listen = {
-        "localhost:9813"};  ///< loopback addresses only; both families
+    std::filesystem::path socket = kDefaultSocket;  ///< empty: no socket
+    std::string socket_group =
+        "prebake";  ///< 0660 root:GROUP; root:root if the group does not exist
+    /// Only loopback addresses; localhost means both families.
+    std::vector<std::string> listen = {"localhost:9813"};
 
-    // Bounds on what a client can make us hold.
-    std::size_t max_connections = 64;  ///< on the socket, and so many more over TCP
-    /// Of these, so many with ?wait=. Further ones are answered at once, and their places are free.
+    // Limits on the resources that clients can use.
+    std::size_t max_connections = 64;  ///< on the socket, and the same number over TCP
+    /// Of these, how many may wait with ?wait=. Further ones are answered at once and closed.
     std::size_t max_waiting = 16;
     std::size_t max_header_bytes = 8192;
-    /// For a whole request to arrive; for the next one to begin.
+    /// How long a request may take to arrive, and how long a connection may be idle before it.
     std::chrono::milliseconds header_time{5000};
-    std::chrono::milliseconds write_time{10000};  ///< for a response to be taken
-    std::chrono::seconds max_wait{300};           ///< of ?wait=
+    std::chrono::milliseconds write_time{10000};  ///< for the client to read a response
+    std::chrono::seconds max_wait{300};           ///< the upper limit of ?wait=
 
     bool operator==(const EndpointOptions&) const = default;
 };
 
-/// The HTTP/1.1 server of the daemon, on a thread of its own ("http"). Read-only.
+/// The HTTP/1.1 server of the daemon, on its own thread ("http"). Read-only.
 class Endpoint {
   public:
-    /// Binds and serves until destroyed. A listener that cannot be had (the port is taken) is told
-    /// to `on_problem` (later also on the endpoint's thread), and the others serve. A socket file
-    /// that nobody listens on is replaced.
-    /// @throws Error conflict if another daemon answers on the socket, or the path is something
-    /// else than a socket; usage for an address that is not loopback.
+    /// Binds, and serves until destroyed. A listener that fails (the port is in use) is reported to
+    /// `on_problem` (later also from the endpoint's thread), and the others serve. A stale socket
+    /// file is replaced.
+    /// @throws Error conflict if another daemon listens on the socket, or if the path is not a
+    /// socket; usage for an address that is not loopback.
     Endpoint(EndpointOptions options, const StatusHolder& holder,
              std::function<void(const std::string&)> on_problem);
     /// Closes every connection and removes the socket file.
@@ -51,7 +52,7 @@ class Endpoint {
     /// The holder has a new view: those who wait for readiness look again. Thread-safe.
     void status_changed();
 
-    /// What it listens on: "127.0.0.1:9813", "/run/prebake/prebake.sock".
+    /// The addresses that it listens on: "127.0.0.1:9813", "/run/prebake/prebake.sock".
     std::vector<std::string> addresses() const;
 
   private:

@@ -39,13 +39,13 @@ using Acceptor = asio::basic_socket_acceptor<stream_protocol>;
 using Parser = http::request_parser<http::empty_body>;
 
 constexpr std::size_t kReadBytes = 1024;
-/// Of connections that find no room: so many are told, further ones are just closed.
+/// Of connections beyond the limit: this many get an answer, further ones are only closed.
 constexpr std::size_t kMaxTurnedAway = 16;
 constexpr std::chrono::seconds kRetryAfter{1};
-/// After the last answer the client's end is awaited so long: to close while bytes of it are unread
-/// would reset the connection, and the answer could be lost with it.
+/// How long to wait for the client to close after the last answer. Closing with unread bytes would
+/// reset the connection, and the answer could be lost.
 constexpr milliseconds kFarewellTime{1000};
-/// Without descriptors or memory: then it is tried again.
+/// Before a retry after a failed accept, for example without free descriptors.
 constexpr milliseconds kAcceptPause{200};
 
 enum class Part { whole, header_only };
@@ -60,7 +60,7 @@ Response bad_request(const error_code& failure) {
         return refusal(431, Error(Errc::too_large, "the request's header is too large"));
     }
     if (failure == http::error::body_limit || failure == http::error::unexpected_body) {
-        return refusal(413, Error(Errc::too_large, "a request has no body here"));
+        return refusal(413, Error(Errc::too_large, "requests must not have a body"));
     }
     if (failure == asio::error::timed_out) {
         return refusal(408, Error(Errc::timed_out, "the request did not arrive in time"));
@@ -80,18 +80,18 @@ class Connection;
 enum class Admission {
     served,
     turned_away,
-    leaving,  ///< served, and awaited to close: its place is free already
+    leaving,  ///< served, and about to close: its place is already free
 };
 
-/// How many connections there are, by Admission.
+/// Number of connections by Admission.
 using Places = std::array<std::size_t, 3>;
 
-/// What the connections share.
+/// Shared state of the connections.
 struct ServerState {
     const EndpointOptions& options;
     const StatusHolder& holder;
     RenderCache cache = {};
-    // By Transport: one cannot crowd out the other.
+    // By Transport: one cannot use the places of the other.
     std::array<std::set<Connection*>, 2> waiting = {};  ///< for the node to be ready
     std::array<Places, 2> places = {};
 
@@ -133,14 +133,14 @@ class Connection : public std::enable_shared_from_this<Connection> {
         while (co_await self->serve_one()) continue;
     }
 
-    /// Ends the operation that is under way.
+    /// Cancels the current operation.
     void wake() {
         error_code ignored;
         socket_.cancel(ignored);
     }
 
   private:
-    /// One request and its answer. Returns whether there may be a next one.
+    /// One request and its answer. Returns whether another request may follow.
     asio::awaitable<bool> serve_one() {
         Parser parser;
         const error_code failure = co_await read_request(parser);
@@ -176,7 +176,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
                     std::min<milliseconds>(route.wait_until_ready, state_.options.max_wait);
                 if (wait.count() > 0 && !state_.holder.latest()->status.ready()) {
                     if (state_.waiting_on(transport_).size() >= state_.options.max_waiting) {
-                        // Nor may it sit idle in a place where it was not to wait.
+                        // Close it, so that it does not occupy a place while it is idle.
                         after = After::close;
                     } else if (!co_await wait_until_ready(wait)) {
                         co_return false;
@@ -192,7 +192,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
         co_return is_written&& after == After::keep_alive;
     }
 
-    /// The header of a request; one with a body is a failure.
+    /// Reads the header of a request. A request with a body is a failure.
     asio::awaitable<error_code> read_request(Parser& parser) {
         const std::size_t limit = state_.options.max_header_bytes;
         parser.header_limit(static_cast<std::uint32_t>(limit));
@@ -217,14 +217,14 @@ class Connection : public std::enable_shared_from_this<Connection> {
             if (parsed + buffer_.size() >= limit) co_return http::error::header_limit;
             const Transfer got = co_await read_some();
             if (got.failure) co_return got.failure;
-            // What was idle before has all of the time for its request.
+            // A connection that was idle gets the full time for its request.
             if (!is_begun_) set_deadline(state_.options.header_time);
             is_begun_ = true;
         }
     }
 
-    /// Until the node is ready or the time is over; false if the client has gone meanwhile. What it
-    /// sends is kept, up to the size of the buffer.
+    /// Waits until the node is ready or the time has passed; false if the client disconnected. Data
+    /// that the client sends is kept, up to the size of the buffer.
     asio::awaitable<bool> wait_until_ready(milliseconds time) {
         set_deadline(time);
         state_.waiting_on(transport_).insert(this);
@@ -237,7 +237,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
         co_return !got.failure || got.failure == asio::error::timed_out;
     }
 
-    /// Returns whether the client has taken it.
+    /// Returns whether the whole response was sent.
     asio::awaitable<bool> write(const Response& response, Part part, unsigned http_version,
                                 After after) {
         const std::string header = header_of(response, http_version, after);
@@ -259,7 +259,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
         co_return true;
     }
 
-    /// Closing shall not leave unsent bytes with the kernel.
+    /// Makes close() discard unsent bytes.
     bool abandon() {
         error_code ignored;
         socket_.set_option(asio::socket_base::linger(true, 0), ignored);
@@ -306,13 +306,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
         co_return got;
     }
 
-    /// For all operations until it is set anew.
+    /// For all operations until the next call.
     void set_deadline(milliseconds time) {
         is_late_ = false;
         timer_.expires_after(time);
         timer_.async_wait([weak = weak_from_this()](const error_code& failure) {
             const auto self = weak.lock();
-            // It may have been set anew while this call was on its way.
+            // The deadline may have been changed while this call was queued.
             if (failure || !self || self->timer_.expiry() > steady_clock::now()) return;
             self->is_late_ = true;
             self->wake();
@@ -326,7 +326,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     asio::steady_timer timer_;
     beast::flat_buffer buffer_;
     bool is_late_ = false;   ///< the deadline has passed
-    bool is_begun_ = false;  ///< something of the present request has arrived
+    bool is_begun_ = false;  ///< a part of the current request has arrived
 };
 
 }  // namespace
@@ -385,7 +385,7 @@ class Endpoint::Impl {
         const int family = listener.transport == Transport::unix_socket ? AF_UNIX
                            : listener.name.starts_with('[')             ? AF_INET6
                                                                         : AF_INET;
-        // Asio wants to own it.
+        // Asio takes ownership of the descriptor.
         const int fd = ::fcntl(listener.fd.get(), F_DUPFD_CLOEXEC, 0);
         if (fd < 0) throw errno_error("cannot listen on", listener.name);
         listener.fd = FileDescriptor();

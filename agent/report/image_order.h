@@ -4,13 +4,13 @@
 
 namespace prebake::report {
 
-/// True if somebody has to look at it. What was repaired is well again.
+/// Whether the image needs attention. A repaired image does not.
 inline bool has_problem(const v1::ImageState& image) {
     return image.state() != "usable" && image.state() != "repaired";
 }
 
-/// For reports that may have to end early: problems first, then what was repaired. Else as they
-/// are.
+/// Order for reports that may be truncated: problems first, then repaired images, then the others
+/// in their order.
 inline bool comes_first(const v1::ImageState& left, const v1::ImageState& right) {
     const auto rank = [](const v1::ImageState& image) {
         return has_problem(image) ? 0 : image.state() == "repaired" ? 1 : 2;

@@ -19,7 +19,7 @@ void add(ImageCounts& to, const v1::LedgerImage& image) {
     to.bytes_pulled += image.bytes_pulled();
 }
 
-/// What the ledger has under one name.
+/// The ledger's entries for one name.
 struct Entry {
     ImageCounts counts = {};
     bool is_baked = false;
@@ -39,7 +39,7 @@ void add(Entry& entry, const v1::LedgerImage& image) {
 }  // namespace
 
 std::vector<ImageRow> ImageRows::update(const v1::Ledger& ledger) {
-    // Both: without a claim only the time tells one ledger from the next.
+    // Both, because without a claim only the time distinguishes ledgers.
     const std::string claim = ledger.claim() + '\n' + ledger.since().SerializeAsString();
     if (claim != claim_) {
         claim_ = claim;
@@ -54,7 +54,7 @@ std::vector<ImageRow> ImageRows::update(const v1::Ledger& ledger) {
         add(entries[{image.name(), image.namespace_()}], image);
     }
     add(rest, ledger.other());
-    // Their places are theirs before the first start, or it would have to push somebody out.
+    // Baked images get a row before their first start; later there may be no free row.
     for (const auto& image : ledger.never_used()) {
         entries[{image.name(), image.namespace_()}].is_baked = true;
     }
@@ -75,8 +75,8 @@ std::vector<ImageRow> ImageRows::update(const v1::Ledger& ledger) {
     for (auto& [key, shown] : shown_) {
         const auto entry = entries.find(key);
         for (const auto count : kCounts) {
-            // The ledger may have folded an entry of the name: it has less now, and the row keeps
-            // what it has shown. The rest grows in its place, so that the sum of all is right.
+            // The ledger may have merged an entry of this name into "other" and now has less. The
+            // row keeps its value, and the rest shrinks by it, so that the sum stays right.
             if (entry != entries.end()) {
                 shown.*count = std::max(shown.*count, entry->second.counts.*count);
             }

@@ -24,8 +24,8 @@ struct ImageRow {
     ImageCounts counts;
 };
 
-/// Which images have series of their own in the metrics, and what those show. Prometheus takes a
-/// counter that falls for one that was set back to 0, and counts all of it anew: so what has a row
+/// Decides which images have their own series in the metrics, and their values. Prometheus treats a
+/// falling counter as a reset to 0 and counts its whole value again. Therefore an image with a row
 /// keeps it, and no row falls as long as the claim is the same. Not thread-safe.
 class ImageRows {
   public:
@@ -33,14 +33,14 @@ class ImageRows {
 
     explicit ImageRows(std::size_t max_rows = kMaxRows) : max_rows_(max_rows) {}
 
-    /// The rows of `ledger`, which is not older than that of the call before: one for a name in a
-    /// namespace, however many digests it has meant, and behind them "other", the rest of all
-    /// counts, if there is more than the rows. While there is room, the baked images come first,
-    /// used or not, then the others as they were first seen.
+    /// The rows of `ledger`, which must not be older than in the previous call. There is one row
+    /// per name and namespace, even if the name had several digests, and a last row "other" with
+    /// the remaining counts if there are more images than rows. Baked images get rows first, used
+    /// or not, then the others in the order in which they were first seen.
     std::vector<ImageRow> update(const v1::Ledger& ledger);
 
   private:
-    /// Name, namespace.
+    /// Name and namespace.
     using Key = std::pair<std::string, std::string>;
 
     const std::size_t max_rows_;

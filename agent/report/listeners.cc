@@ -20,14 +20,14 @@ namespace prebake::report {
 namespace {
 
 constexpr int kBacklog = 128;
-/// A line of /etc/group; of a larger one the members are not our business, but cannot be left out.
+/// For an entry of /etc/group with its members, which getgrnam_r() always returns.
 constexpr std::size_t kGroupBytes = 64UL << 10;
 
 std::string reason_of(int number) {
     return std::generic_category().message(number);
 }
 
-/// Any errno, as one word for "this machine does not have this address family".
+/// Whether the errno means that this machine does not have the address family.
 bool is_family_missing(int number) {
     return number == EAFNOSUPPORT || number == EADDRNOTAVAIL || number == EPROTONOSUPPORT;
 }
@@ -41,14 +41,14 @@ void enable(const FileDescriptor& socket, int level, int option) {
     ::setsockopt(socket.get(), level, option, &on, sizeof on);
 }
 
-/// A socket at `address` that listens; `port` becomes the real one. Returns errno if that fails.
+/// Creates a socket that listens on `address`; `port` becomes the real port. Returns 0 or errno.
 template <typename Address>
 int listen_at(FileDescriptor& socket, Address& address, in_port_t& port) {
     auto* const generic = reinterpret_cast<sockaddr*>(&address);
     socklen_t size = sizeof address;
     socket = stream_socket(generic->sa_family);
     if (!socket) return errno;
-    // Connections of a daemon that has just ended linger in TIME_WAIT.
+    // Connections of a daemon that has just exited stay in TIME_WAIT.
     enable(socket, SOL_SOCKET, SO_REUSEADDR);
     if (generic->sa_family == AF_INET6) enable(socket, IPPROTO_IPV6, IPV6_V6ONLY);
     if (::bind(socket.get(), generic, size) != 0 || ::listen(socket.get(), kBacklog) != 0 ||
@@ -59,7 +59,7 @@ int listen_at(FileDescriptor& socket, Address& address, in_port_t& port) {
     return 0;
 }
 
-/// Returns errno; 0: the listener is in `listener`, and has a name in any case.
+/// Returns 0 or errno. Sets the name of `listener` in any case.
 int listen_tcp(const ListenAddress& wanted, Listener& listener) {
     int failure = 0;
     in_port_t port = htons(wanted.port);
@@ -87,22 +87,22 @@ void throw_if_in_use(const std::filesystem::path& path) {
     struct stat status {};
     if (::lstat(path.c_str(), &status) != 0) {
         if (errno == ENOENT) return;
-        throw errno_error("cannot look at", path);
+        throw errno_error("cannot stat", path);
     }
     if (!S_ISSOCK(status.st_mode)) {
-        throw Error(Errc::conflict, path.string() + " is there already, and is no socket",
+        throw Error(Errc::conflict, path.string() + " exists and is not a socket",
                     "move it away, or choose another report.socket");
     }
     const FileDescriptor probe = stream_socket(AF_UNIX);
     if (!probe) throw errno_error("cannot make a socket for", path);
     const auto address = unix_address(path.string());
-    // Every other failure, like a full backlog, means that somebody is there.
+    // Every other failure, such as a full backlog, means that another process listens.
     if (::connect(probe.get(), address->get(), address->size) != 0 && errno == ECONNREFUSED) return;
     throw Error(Errc::conflict, "another process listens on " + path.string(),
                 "stop it (systemctl status prebaked), or choose another report.socket");
 }
 
-/// For the time of the lock: a message that is about the socket.
+/// Takes the lock, with an error message about the socket.
 FileLock lock_beside(const std::filesystem::path& path) {
     try {
         return FileLock(path.string() + ".lock");
@@ -151,8 +151,8 @@ std::vector<ListenAddress> parse_listen(const std::string& text) {
         if (host == "[::1]") return {{.family = Family::v6, .port = port}};
     }
     throw Error(Errc::usage, "cannot listen on \"" + text + "\"",
-                "use localhost:PORT, 127.0.0.1:PORT or [::1]:PORT: the report is for this machine "
-                "only");
+                "use localhost:PORT, 127.0.0.1:PORT or [::1]:PORT: the endpoint only serves this "
+                "machine");
 }
 
 std::vector<Listener> listen_on_loopback(const std::vector<std::string>& texts,
@@ -189,8 +189,8 @@ SocketFile::SocketFile(const std::filesystem::path& path, const std::string& gro
     ::unlink(path.c_str());
     listener_ = {
         .fd = stream_socket(AF_UNIX), .transport = Transport::unix_socket, .name = path.string()};
-    // Linux gives the file what the unbound socket has: nobody else comes in before the group is
-    // set.
+    // On Linux the file gets the mode of the unbound socket: no other user can connect before the
+    // group is set.
     if (!listener_.fd || ::fchmod(listener_.fd.get(), 0600) != 0 ||
         ::bind(listener_.fd.get(), address->get(), address->size) != 0) {
         throw errno_error("cannot listen on", path);

@@ -18,17 +18,17 @@ enum class Family { v4, v6 };
 struct ListenAddress {
     Family family = Family::v4;
     std::uint16_t port = 0;  ///< 0: the kernel chooses
-    /// From "localhost", which means both families: it is no problem if this machine has one only.
+    /// From "localhost", which means both families: one of them may be missing on this machine.
     bool is_optional = false;
 
     bool operator==(const ListenAddress&) const = default;
 };
 
-/// Of "localhost:PORT" (both families; no resolver is asked), "127.0.0.1:PORT" or "[::1]:PORT".
-/// @throws Error usage for everything else: what is served is for this machine only.
+/// Parses "localhost:PORT" (both families, without a resolver), "127.0.0.1:PORT" or "[::1]:PORT".
+/// @throws Error usage for everything else: the endpoint only serves this machine.
 std::vector<ListenAddress> parse_listen(const std::string& text);
 
-/// Listening, and not blocking.
+/// A listening, non-blocking socket.
 struct Listener {
     FileDescriptor fd;
     Transport transport = Transport::tcp;
@@ -37,17 +37,17 @@ struct Listener {
 
 using TellProblem = std::function<void(const std::string&)>;
 
-/// All of them that can be had; of the others `tell` learns why not. @throws Error usage.
+/// Listens on all addresses; calls `tell` for each that fails. @throws Error usage.
 std::vector<Listener> listen_on_loopback(const std::vector<std::string>& texts,
                                          const TellProblem& tell);
 
-/// A socket file, with its parent directories; 0660, of `group` if there is one. One that nobody
-/// listens on is replaced. Two processes cannot do this at the same time, or one after the other:
-/// a lock beside the socket is held. Removes the file in the end, if it is still the same.
+/// A socket file with mode 0660, owned by `group` if it exists; parent directories are created. A
+/// stale socket is replaced. A lock next to the socket prevents a second process from replacing it.
+/// The destructor removes the file if it is still the same.
 class SocketFile {
   public:
-    /// @throws Error conflict if somebody answers there, or `path` is something else than a socket
-    /// (which stays as it is); usage if it is too long for a socket; permission_denied, io.
+    /// @throws Error conflict if another process listens there, or if `path` exists and is not a
+    /// socket (it is not changed); usage if it is too long for a socket; permission_denied, io.
     SocketFile(const std::filesystem::path& path, const std::string& group,
                const TellProblem& tell);
     ~SocketFile();

@@ -14,7 +14,7 @@ namespace {
 
 using Labels = std::initializer_list<std::pair<std::string_view, std::string_view>>;
 
-/// A label's value; https://prometheus.io/docs/instrumenting/exposition_formats.
+/// Escapes a label value; https://prometheus.io/docs/instrumenting/exposition_formats.
 std::string escaped(std::string_view value) {
     std::string result;
     for (const char c : value) {
@@ -38,7 +38,7 @@ std::string to_text(double value) {
     return std::string(digits.data(), written.ptr);
 }
 
-/// The series of one family stand together, behind its HELP and TYPE.
+/// Writes each family with its HELP and TYPE, followed by its series.
 class Writer {
   public:
     void family(std::string_view name, std::string_view type, std::string_view help) {
@@ -95,7 +95,7 @@ void write_readiness(Writer& writer, const v1::NodeStatus& status) {
     writer.series(std::uint64_t{is_serving});
 
     const auto seconds = [&](std::string_view name, double value, std::string_view help) {
-        if (value <= 0) return;  // not known, or not yet
+        if (value <= 0) return;  // unknown, or not yet
         writer.gauge(name, help);
         writer.series(value);
     };
@@ -150,15 +150,16 @@ void write_ledger(Writer& writer, const NodeView& view, ImageRows& image_rows) {
     writer.counter("prebake_pulled_bytes_total",
                    "Compressed bytes that were pulled since the claim.");
     writer.series(total.bytes_pulled());
-    writer.counter("prebake_ledger_gaps_total",
-                   "Times without containerd's events: starts that ended in them are not counted.");
+    writer.counter(
+        "prebake_ledger_gaps_total",
+        "Periods without events from containerd; starts that ended in them are not counted.");
     writer.series(std::uint64_t{view.ledger.gaps_total()});
 
     const auto rows = image_rows.update(view.ledger);
     if (rows.empty()) return;
     writer.counter("prebake_image_starts_total",
-                   "Container starts of an image since the claim; those without a series of their "
-                   "own share \"other\".");
+                   "Container starts of an image since the claim; images without a series of "
+                   "their own are counted as \"other\".");
     for (const auto& row : rows) {
         const auto series = [&](std::uint64_t value, std::string_view result) {
             writer.series(value, {{"image", row.name}, {"namespace", row.ns}, {"result", result}});

@@ -8,7 +8,7 @@
 namespace prebake::report {
 namespace {
 
-/// RFC 9110 (15): for people only, and may be empty.
+/// RFC 9110 (15): only for people, and may be empty.
 std::string_view reason_of(unsigned status) {
     switch (status) {
         case 200:

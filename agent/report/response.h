@@ -6,7 +6,7 @@
 
 #include "agent/base/error.h"
 
-/// What the endpoint answers. Pure.
+/// Responses of the endpoint. Pure.
 namespace prebake::report {
 
 struct Response {
@@ -17,12 +17,12 @@ struct Response {
     std::optional<std::chrono::seconds> retry_after = {};
 };
 
-/// A prebake.v1.Failure document.
+/// An error response with a prebake.v1.Failure document.
 Response refusal(unsigned status, const Error& error);
 
 enum class After { keep_alive, close };
 
-/// Everything in front of the body. `http_version` is 10 or 11.
+/// The status line and the headers. `http_version` is 10 or 11.
 std::string header_of(const Response& response, unsigned http_version, After after);
 
 }  // namespace prebake::report

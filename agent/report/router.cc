@@ -14,20 +14,20 @@ namespace {
 struct Resource {
     std::string_view path;
     Document document;
-    std::string_view parameter;  ///< the only one that its query may have
+    std::string_view parameter;  ///< the only allowed query parameter
 };
 
 constexpr std::array<Resource, 6> kResources{{
     {"/v1/status", Document::status, "wait"},
     {"/v1/images", Document::images, {}},
     {"/v1/ledger", Document::ledger, {}},
-    // Probes of Kubernetes' own components send it; ours always tells all.
+    // Probes of Kubernetes components send it; our answer is always verbose.
     {"/readyz", Document::readyz, "verbose"},
     {"/livez", Document::livez, "verbose"},
     {"/metrics", Document::metrics, {}},
 }};
 
-/// As much of a client's text as goes into an answer.
+/// Limit for text of a client in an answer.
 constexpr std::size_t kMaxQuotedBytes = 80;
 
 std::string in_quotes(std::string_view text) {
@@ -46,7 +46,7 @@ std::string lower(std::string_view text) {
     return result;
 }
 
-/// Whatever the port: an SSM session forwards another one to ours.
+/// Any port is allowed, because an SSM session forwards another port.
 bool is_loopback_host(std::string_view host) {
     const std::string name = lower(host);
     for (const std::string_view known : {"localhost", "127.0.0.1", "[::1]"}) {
@@ -63,19 +63,20 @@ Error unknown_path(std::string_view path) {
     for (const auto& resource : kResources) {
         known += (known.empty() ? "" : ", ") + std::string(resource.path);
     }
-    return Error(Errc::not_found, "there is no " + in_quotes(path), "ask for one of " + known);
+    return Error(Errc::not_found, "there is no " + in_quotes(path), "use one of " + known);
 }
 
 Error bad_query(std::string_view query, const Resource& resource) {
-    std::string next_step = "ask without a query";
+    std::string next_step = "send no query";
     if (resource.document == Document::status) {
         next_step = "use wait=SECONDS, 0 to " + std::to_string(kMaxWait.count());
     }
     return Error(Errc::usage,
-                 "cannot do " + in_quotes(query) + " for " + std::string(resource.path), next_step);
+                 "unknown query " + in_quotes(query) + " for " + std::string(resource.path),
+                 next_step);
 }
 
-/// The whole query is one parameter at most. Nothing: it is another one, or has a bad value.
+/// A query has at most one parameter. Returns nothing for an unknown parameter or a bad value.
 std::optional<std::chrono::seconds> parse_query(std::string_view query, const Resource& resource) {
     if (query.empty()) return std::chrono::seconds(0);
     const std::string_view name = query.substr(0, query.find('='));
@@ -102,7 +103,7 @@ Route route(const Request& request) {
         return refused(
             400, Error(Errc::usage, "the request has no Host header", "send Host: localhost"));
     }
-    // The absolute form, which RFC 9112 (3.2.2) has servers accept; its authority is the host.
+    // The absolute form, which servers must accept (RFC 9112, 3.2.2). Its authority is the host.
     constexpr std::string_view kScheme = "http://";
     if (lower(target.substr(0, kScheme.size())) == kScheme) {
         target.remove_prefix(kScheme.size());
@@ -121,7 +122,7 @@ Route route(const Request& request) {
     if (resource == kResources.end()) return refused(404, unknown_path(path));
     if (request.method != "GET" && request.method != "HEAD") {
         Route route = refused(405, Error(Errc::usage, in_quotes(request.method) + " is not allowed",
-                                         "prebake is only read here: use GET or HEAD"));
+                                         "the endpoint is read-only: use GET or HEAD"));
         route.refusal.allow = "GET, HEAD";
         return route;
     }

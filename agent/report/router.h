@@ -6,7 +6,7 @@
 
 #include "agent/report/response.h"
 
-/// What a request asks for, and whether it may. Pure.
+/// Maps a request to a document or an error response. Pure.
 namespace prebake::report {
 
 enum class Transport { unix_socket, tcp };
@@ -18,22 +18,22 @@ struct Request {
     Transport transport = Transport::tcp;
 };
 
-/// What the endpoint can show (documents.h).
+/// The documents of the endpoint (documents.h).
 enum class Document { status, images, ledger, readyz, livez, metrics };
 
-/// Of ?wait=
+/// The upper limit of ?wait=.
 inline constexpr std::chrono::seconds kMaxWait{300};
 
 struct Route {
     std::optional<Document> document = {};
-    /// Before the document is shown: until the node is ready, or so long.
+    /// How long to wait for the node to be ready before the document is sent.
     std::chrono::seconds wait_until_ready{0};
     Response refusal = {};  ///< if there is no document
 };
 
 /// GET and HEAD of /v1/status[?wait=SECONDS], /v1/images, /v1/ledger, /readyz, /livez, /metrics.
-/// Over TCP the Host must be localhost or a loopback address (a web page whose name was rebound to
-/// 127.0.0.1 sends its own name). Never throws.
+/// Over TCP the Host must be localhost or a loopback address: this stops DNS rebinding, where a web
+/// page whose name resolves to 127.0.0.1 sends its own name. Never throws.
 Route route(const Request& request);
 
 }  // namespace prebake::report

@@ -17,7 +17,7 @@ struct UnixAddress {
     const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
 };
 
-/// The kernel wants a NUL behind a path.
+/// The kernel needs a NUL after the path.
 inline constexpr std::size_t kMaxSocketPath = sizeof(sockaddr_un::sun_path) - 1;
 
 /// A path, or an abstract name whose first byte is NUL. Nothing if it is empty or too long.
@@ -26,7 +26,7 @@ inline std::optional<UnixAddress> unix_address(std::string_view name) {
     UnixAddress address;
     address.storage.sun_family = AF_UNIX;
     std::memcpy(address.storage.sun_path, name.data(), name.size());
-    // An abstract name ends where the size says; a path at its NUL.
+    // The size ends an abstract name; a NUL ends a path.
     const std::size_t terminator = name.front() == '\0' ? 0 : 1;
     address.size =
         static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size() + terminator);

@@ -22,12 +22,12 @@ namespace json = boost::json;
 
 /// The agent counts bytes.
 constexpr std::size_t kMaxValueBytes = 4096;
-/// Of one image's texts: hundreds of them must fit.
+/// For the texts of one image: hundreds of images must fit.
 constexpr std::size_t kMaxImageTextBytes = 512;
 constexpr std::size_t kMaxImages = 500;
-/// Of the array of images; the service takes less of one type than the agent does.
+/// For the array of images; the service accepts less data per type than the agent.
 constexpr std::size_t kMaxImagesBytes = 190'000;
-/// With one more *.json in the directory the agent sends none of them.
+/// With more *.json files in the directory the agent sends none of them.
 constexpr std::size_t kMaxFiles = 20;
 constexpr std::size_t kMaxFileBytes = 4UL << 20;
 constexpr std::string_view kAgentDirectory = "var/lib/amazon/ssm";
@@ -41,7 +41,7 @@ std::string yes_or_no(bool value) {
 }
 
 std::string ratio(double value) {
-    // No more digits than have a meaning: each change is sent to the service.
+    // Only significant digits: each change is sent to the service.
     return std::to_string(value).substr(0, 5);
 }
 
@@ -134,10 +134,10 @@ bool has_agent(const fs::path& root) {
            is_there(root / "snap/amazon-ssm-agent");
 }
 
-/// Makes what is missing of the directory, for root alone as the agent has it.
-/// @throws Error permission_denied if a link leads elsewhere; io.
+/// Creates missing parts of the directory, only accessible to root, like the agent.
+/// @throws Error permission_denied if a part is a symbolic link; io.
 fs::path inventory_directory(const fs::path& root, const std::string& instance_id) {
-    // Whoever moved the agent's data to another disk by a link meant it; within, nobody means one.
+    // The agent's directory itself may be a link to another disk. Links inside it are not followed.
     fs::path directory = root / kAgentDirectory;
     std::error_code error;
     fs::create_directories(directory.parent_path(), error);
@@ -150,7 +150,7 @@ fs::path inventory_directory(const fs::path& root, const std::string& instance_i
         }
         const int failed =
             is_inside ? ::lstat(directory.c_str(), &found) : ::stat(directory.c_str(), &found);
-        if (failed != 0) throw errno_error("cannot look at", directory);
+        if (failed != 0) throw errno_error("cannot stat", directory);
         if (!S_ISDIR(found.st_mode)) {
             throw Error(Errc::permission_denied,
                         directory.string() + " is not a directory: nothing is written through it",
@@ -181,7 +181,7 @@ bool is_up_to_date(const fs::path& path, const std::string& contents) {
     try {
         return read_file(path, kMaxFileBytes) == contents;
     } catch (const Error&) {
-        return false;  // whatever it is, it will be replaced
+        return false;  // it will be replaced
     }
 }
 
@@ -201,12 +201,12 @@ std::string write_inventory(const fs::path& root, const std::string& instance_id
     const fs::path directory = inventory_directory(root, instance_id);
     const std::size_t others = count_others(directory, files);
     if (others + files.size() > kMaxFiles) {
-        return directory.string() + " holds " + std::to_string(others) +
-               " inventory files of others: with more than " + std::to_string(kMaxFiles) +
+        return directory.string() + " has " + std::to_string(others) +
+               " inventory files of other programs: with more than " + std::to_string(kMaxFiles) +
                " the SSM agent sends none, so prebake adds none; remove some";
     }
     for (const InventoryFile& file : files) {
-        // Its temporary name does not end in .json: the agent never sees half a file.
+        // The temporary name does not end in .json, so the agent never reads an incomplete file.
         const fs::path path = directory / file.name;
         if (!is_up_to_date(path, file.json)) write_file_durably(path, file.json, 0600);
     }

@@ -14,16 +14,16 @@ struct InventoryFile {
 };
 
 /// Custom:PrebakeNode (one entry) and Custom:PrebakeImage (SSM custom inventory,
-/// SchemaVersion 1.0): strings of at most 4,096 bytes, at most 50 attributes; of the images at most
-/// 500, those with problems first (ImagesTotal and ImagesListed of the node tell how many there
-/// are). No times, but the counts of starts: the agent sends what differs, so write when a
-/// condition changes, and else every few minutes at most. Pure.
+/// SchemaVersion 1.0): strings of at most 4,096 bytes, at most 50 attributes, and at most 500
+/// images, images with problems first (ImagesTotal and ImagesListed of the node have the numbers).
+/// It has counts of starts but no times: the agent sends every difference, so write it when a
+/// condition changes, otherwise at most every few minutes. Pure.
 std::vector<InventoryFile> inventory_of(const NodeView& view);
 
-/// Writes them for the instance below `root` ("/" but in tests), where SSM's agent is installed,
-/// and where they differ from what is there. Returns what had to be left undone, for the log (the
-/// agent refuses all custom inventory when there are more than 20 files); empty: all is well, or
-/// there is no agent. `instance_id` must be i-… or mi-…: for another nothing is written.
+/// Writes the files of the instance below `root` ("/" except in tests) if SSM's agent is installed
+/// and if they changed. Returns a problem for the log (the agent rejects all custom inventory if
+/// there are more than 20 files); empty: no problem, or no agent. Nothing is written unless
+/// `instance_id` is i-… or mi-….
 /// @throws Error no_space, permission_denied, io.
 std::string write_inventory(const std::filesystem::path& root, const std::string& instance_id,
                             const std::vector<InventoryFile>& files);

@@ -14,10 +14,10 @@ namespace {
 
 using google::protobuf::util::TimeUtil;
 
-/// Of one text that others wrote: one long message must not take the place of all the rest.
+/// Limit for a single text, so that a long message leaves space for the rest.
 constexpr std::size_t kMaxMessageBytes = 240;
 constexpr std::size_t kMaxNameBytes = 160;
-/// What is told of everything that did not fit.
+/// Reserved for the line about everything that did not fit.
 constexpr std::size_t kLastLineBytes = 140;
 
 std::string count_of(std::uint64_t number, std::string_view what) {
@@ -36,7 +36,7 @@ std::string text_of(std::string_view text, std::size_t limit = kMaxMessageBytes)
     return shorten(printable(text), limit);
 }
 
-/// Without its fraction, which tells nobody anything.
+/// Without fractions of a second.
 std::string second_of(const google::protobuf::Timestamp& time) {
     return TimeUtil::ToString(TimeUtil::SecondsToTimestamp(time.seconds()));
 }
@@ -69,7 +69,7 @@ std::string first_line(const v1::NodeStatus& status) {
            "\n";
 }
 
-/// Nothing is known of images: neither does the daemon run, nor has it left anything.
+/// False if the daemon does not run and has written no status: then the images are unknown.
 bool knows_images(const v1::NodeStatus& status) {
     return status.source() != "files" || status.counts().baked() > 0;
 }
@@ -132,12 +132,12 @@ std::string age_of(const v1::NodeStatus& status, std::chrono::system_clock::time
     if (!status.has_updated_at()) return {};
     const auto written =
         std::chrono::system_clock::time_point(std::chrono::seconds(status.updated_at().seconds()));
-    // A clock that was set back makes it a time in the future.
+    // If the clock was set back, the time is in the future.
     const auto age = std::max<std::chrono::duration<double>>(now - written, {});
     return format_duration(age) + " ago";
 }
 
-/// What is short, and always there.
+/// The short facts that are always shown.
 std::string facts_of(const v1::NodeStatus& status, std::chrono::system_clock::time_point now) {
     std::vector<std::vector<std::string>> rows;
     const auto add = [&](const char* name, const std::string& value) {
@@ -161,7 +161,7 @@ std::string with_next_step(std::string text, const std::string& next_step) {
     return text;
 }
 
-/// One block of lines each.
+/// One block of lines per condition.
 std::vector<std::string> condition_blocks(const v1::NodeStatus& status) {
     std::size_t width = 0;
     for (const auto& condition : status.conditions()) {
@@ -219,12 +219,12 @@ std::vector<std::string> warning_blocks(const v1::NodeStatus& status) {
     return blocks;
 }
 
-/// Text up to a limit, in whole blocks; counts those that did not fit.
+/// Text up to a limit, in whole blocks. Counts the blocks that did not fit.
 class Page {
   public:
     explicit Page(std::size_t room) : room_(room) {}
 
-    /// `total` of them there are, of which `blocks` are at hand.
+    /// `total`: the number of all blocks, of which `blocks` are given.
     void add_section(const char* title, const char* what, const std::vector<std::string>& blocks,
                      std::uint64_t total) {
         const std::string heading = std::string(title) + "\n";
@@ -243,7 +243,7 @@ class Page {
 
     std::string finish() && {
         if (!left_out_.empty()) {
-            text_ += "Left out: " + left_out_ + "; more: prebake status --json\n";
+            text_ += "Omitted: " + left_out_ + "; see prebake status --json\n";
         }
         return std::move(text_);
     }
@@ -291,8 +291,8 @@ v1::NodeStatus status_of_files(const v1::NodeStatus& last, const v1::Ledger& led
     status.set_ready(false);
     status.set_message(why_no_daemon);
     if (last.has_updated_at()) {
-        // It wrote when something changed: of when it ended that says nothing.
-        status.set_message(why_no_daemon + "; the last that it told is of " +
+        // The daemon writes on changes, so this is not the time at which it stopped.
+        status.set_message(why_no_daemon + "; its last status is from " +
                            second_of(last.updated_at()));
     }
     for (auto& condition : *status.mutable_conditions()) {
@@ -303,7 +303,7 @@ v1::NodeStatus status_of_files(const v1::NodeStatus& last, const v1::Ledger& led
     }
     if (last.boot_id() != boot_id) status.clear_times();
     status.set_boot_id(boot_id);
-    // The ledger is written more often than the status, and outlives a reboot.
+    // The ledger is written more often than the status, and survives a reboot.
     *status.mutable_since_claim() = ledger.since_claim();
     *status.mutable_boot() = ledger.boot_id() == boot_id ? ledger.boot() : v1::Totals();
     if (!status.has_updated_at() && ledger.has_updated_at()) {

@@ -52,8 +52,8 @@ std::size_t size_of(const Message& message) {
     return to_json(message, JsonForm::line).size();
 }
 
-/// Takes elements off the end of `list`, a field of a document that is `size` bytes long, until
-/// that is less than `limit`, or `may_go` refuses.
+/// Removes elements from the end of `list`, a field of a document of `size` bytes, until the size
+/// is below `limit` or `may_go` returns false. Returns the new size.
 template <typename List, typename MayGo>
 std::size_t drop_last(List& list, std::size_t size, std::size_t limit, const MayGo& may_go) {
     while (size >= limit && !list.empty() && may_go(*list.rbegin())) {
@@ -80,8 +80,8 @@ std::string status_json(v1::NodeStatus status, std::size_t limit) {
 
     const auto is_well = [](const v1::ImageState& image) { return !has_problem(image); };
     const auto any = [](const auto&) { return true; };
-    // No single text may drive out the rest. Should the lists not be what takes the room, the texts
-    // are cut further.
+    // No single text may displace the rest. If dropping list entries is not enough, texts are
+    // shortened further.
     for (const std::size_t text_limit : {limit / 12, limit / 60, limit / 240, limit / 1000}) {
         cut_texts(status, std::max<std::size_t>(text_limit, 16));
         std::size_t size = to_json(status, JsonForm::line).size();

@@ -212,7 +212,7 @@ class Status(node.NodeTest):
              self.directory / "prebake.toml", "--state-dir", self.state, "status"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={"PATH": ADMIN_PATH})
         self.assertEqual(done.returncode, harness.FAILED, done)
-        self.assertIn("may not use", done.stderr)
+        self.assertIn("no permission to use", done.stderr)
         self.assertIn("group", done.stderr)
         # For node-problem-detector 1 means a problem of the node.
         done = subprocess.run([*done.args, "--brief"], stdout=subprocess.PIPE, text=True,

@@ -28,7 +28,7 @@ std::string read_conffile() {
     return {std::istreambuf_iterator<char>(file), {}};
 }
 
-/// The same with the comment marks of its keys taken off: "#key = value" is a key, "# text" is a
+/// The same with its keys uncommented: "#key = value" is a key, "# text" is a
 /// comment.
 std::string uncommented_conffile() {
     std::istringstream file(read_conffile());
@@ -40,7 +40,7 @@ std::string uncommented_conffile() {
     return text;
 }
 
-TEST_CASE("the installed file says every key, with its default, and no other") {
+TEST_CASE("the installed file has every key with its default, and no other key") {
     const std::string text = uncommented_conffile();
     std::vector<std::string> named;
     for (const auto& [table, keys] : parse_toml(text, "prebake.toml")) {
@@ -55,7 +55,7 @@ TEST_CASE("the installed file says every key, with its default, and no other") {
     CHECK(read(text) == Config());
 }
 
-TEST_CASE("what is installed sets nothing") {
+TEST_CASE("the installed file sets nothing") {
     for (const auto& [table, keys] : parse_toml(read_conffile(), "prebake.toml")) {
         const std::string name(table.str());
         CAPTURE(name);
@@ -64,7 +64,7 @@ TEST_CASE("what is installed sets nothing") {
 }
 
 TEST_CASE("a configuration that differs in one key differs") {
-    // Else the comparison above would prove nothing.
+    // Otherwise the comparison above would prove nothing.
     for (const char* text : {"[containerd]\naddress = \"/x\"", "[bake]\nparallel_images = 4",
                              "[registry]\nattempts = 4", "[seal]\nmachine_id = \"uninitialized\"",
                              "[seal]\nstop_docker = true", "[seal]\nscan_bytes = \"1GiB\"",
@@ -76,7 +76,7 @@ TEST_CASE("a configuration that differs in one key differs") {
     }
 }
 
-TEST_CASE("every key is read, and what is not said keeps its default") {
+TEST_CASE("every key is read, and unset keys keep their defaults") {
     const Config config = read(R"(
 [containerd]
 address = "/run/other.sock"
@@ -142,7 +142,7 @@ ssm_inventory = false
     using Strings = std::vector<std::string>;
     CHECK(config.seal.skip == Strings{"mail-spool"});
     CHECK(config.seal.also == Strings{"package-caches"});
-    // The host's key goes, too.
+    // The host's key is removed as well.
     CHECK(config.seal.remove == Strings{"/opt/vendor/id", "/etc/tls/key.pem", "/etc/tls/crt.pem"});
     CHECK(config.seal.keep == Strings{"~/.ssh/authorized_keys"});
     CHECK(config.seal.settings.machine_id == identity::MachineIdFormat::uninitialized);
@@ -174,13 +174,13 @@ ssm_inventory = false
     CHECK(read("").attempts == Config().attempts);
 }
 
-TEST_CASE("how much of the disk stays free") {
+TEST_CASE("the minimum of free disk space") {
     struct Row {
         const char* text;
         std::uint64_t bytes;
         double ratio;
     };
-    // Naming one of them is the end of the other's default.
+    // Setting one of them replaces the default of the other.
     for (const Row& row : {Row{"", 0, 0.15}, Row{"min_free = \"20GiB\"", 20ULL << 30, 0},
                            Row{"min_free = \"0\"", 0, 0}, Row{"min_free = \"0%\"", 0, 0},
                            Row{"min_free = \"25%\"", 0, 0.25}}) {
@@ -191,7 +191,7 @@ TEST_CASE("how much of the disk stays free") {
     }
 }
 
-TEST_CASE("mistakes are named with file, line and the nearest key") {
+TEST_CASE("errors name file, line and the nearest key") {
     struct Row {
         const char* text;
         std::vector<std::string> parts;

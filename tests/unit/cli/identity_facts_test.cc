@@ -40,7 +40,7 @@ class Machine {
     v1::Claim claim;
 };
 
-TEST_CASE("a fresh identity") {
+TEST_CASE("a new identity") {
     const report::IdentityFacts facts = Machine().read();
     CHECK(facts.claim.state() == v1::Claim::CLAIMED);
     CHECK(facts.is_this_instance);
@@ -52,7 +52,7 @@ TEST_CASE("the builder's identity is found again") {
     Machine machine;
     machine.tree.put("/etc/machine-id", "old\n");
     CHECK(machine.read().builder_identities == std::vector<std::string>{"/etc/machine-id"});
-    SUBCASE("the sealed machine itself has a right to it") {
+    SUBCASE("the sealed machine itself may have it") {
         machine.claim.set_unsealed_in_place(true);
     }
     SUBCASE("nothing was sealed to compare with") {
@@ -65,13 +65,13 @@ TEST_CASE("another instance's claim") {
     Machine machine;
     machine.claim.mutable_instance()->set_id("i-0aaaaaaaaaaaaaaaa");
     CHECK_FALSE(machine.read().is_this_instance);
-    machine.tree.put("/sys/class/dmi/id/board_asset_tag", "");  // who we are is not known
+    machine.tree.put("/sys/class/dmi/id/board_asset_tag", "");  // the instance is unknown
     CHECK(machine.read().is_this_instance);
 }
 
-TEST_CASE("what cannot be read is the facts' problem") {
+TEST_CASE("unreadable files become a problem of the facts") {
     const Machine machine;
-    SUBCASE("no JSON") {
+    SUBCASE("not JSON") {
         machine.tree.put(kClaim, "{");
     }
     SUBCASE("of a later version") {
@@ -85,7 +85,7 @@ TEST_CASE("what cannot be read is the facts' problem") {
     CHECK(facts.problem.find("claim.json") != std::string::npos);
 }
 
-TEST_CASE("a machine that nobody has claimed") {
+TEST_CASE("an unclaimed machine") {
     const tests::TestTree tree;
     const report::IdentityFacts facts = read_identity_facts(tree.root(), kState);
     CHECK(facts.claim.state() == v1::Claim::UNCLAIMED);

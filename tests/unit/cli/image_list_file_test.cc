@@ -75,7 +75,7 @@ digest = ")" + digest + "\"\n",
     CHECK(requests[1].pin);
 }
 
-TEST_CASE("what is wrong with a list is said with its place") {
+TEST_CASE("errors in a list name their place") {
     struct Row {
         const char* name;
         std::string text;
@@ -109,7 +109,7 @@ TEST_CASE("what is wrong with a list is said with its place") {
     }
 }
 
-TEST_CASE("files that are no lists") {
+TEST_CASE("files that are not lists") {
     const TemporaryDirectory directory;
     CHECK_THROWS_AS(read_image_list(directory.path().string(), lookup), Error);
     CHECK_THROWS_AS(read_image_list((directory.path() / "missing").string(), lookup), Error);

@@ -45,7 +45,7 @@ TEST_CASE("method and headers arrive, status and body come back") {
     CHECK_FALSE(tests::contains(seen, "X-Forwarded-For"));
 }
 
-TEST_CASE("one request is bounded in time and in bytes, however the server behaves") {
+TEST_CASE("a request is limited in time and bytes, however the server behaves") {
     struct Row {
         const char* name;
         LoopbackServer::Handler handler;
@@ -59,7 +59,7 @@ TEST_CASE("one request is bounded in time and in bytes, however the server behav
          [](ServerConnection& connection, int) {
              connection.read_request();
              connection.send("HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n");
-             // Ends when the client has closed: send() then fails, which wait_for_close() sees.
+             // Ends when the client has closed: send() then fails, and wait_for_close() returns.
              timeval pause{.tv_sec = 0, .tv_usec = 10'000};
              ::setsockopt(connection.fd(), SOL_SOCKET, SO_RCVTIMEO, &pause, sizeof pause);
              char byte = 0;
@@ -93,7 +93,7 @@ TEST_CASE("one request is bounded in time and in bytes, however the server behav
     }
 }
 
-TEST_CASE("a stop request is no timeout") {
+TEST_CASE("a stop request is not a timeout") {
     std::stop_source source;
     LoopbackServer server([&](ServerConnection& connection, int) {
         connection.read_request();

@@ -53,7 +53,7 @@ TEST_CASE("a layer is shown while it is fetched and unpacked, the total always")
     CHECK(done.find("images 1 of 1 done") == 0);
 }
 
-TEST_CASE("it never grows over the screen") {
+TEST_CASE("it never grows beyond the screen") {
     Screen screen;
     screen.begin(9);
     for (char digit = 'a'; digit < 'q'; ++digit) {
@@ -73,7 +73,7 @@ TEST_CASE("it never grows over the screen") {
     }
 }
 
-TEST_CASE("a failed image takes its layers off the screen") {
+TEST_CASE("a failed image removes its layers from the screen") {
     Screen screen;
     screen.begin(9);
     screen.apply(
@@ -83,7 +83,7 @@ TEST_CASE("a failed image takes its layers off the screen") {
     CHECK(screen.draw().find("sha256") == std::string::npos);
 }
 
-TEST_CASE("lasting lines") {
+TEST_CASE("permanent lines") {
     CHECK(line_for({.kind = EventKind::image_failed, .image = "a:1", .message = "gone"}) ==
           "a:1: FAILED");
     CHECK(line_for({.kind = EventKind::fetching, .image = "a:1"}).empty());

@@ -23,7 +23,7 @@ bool is_readable(const FileWatch& watch) {
     return ::poll(&wanted, 1, 0) == 1;
 }
 
-TEST_CASE("what is noticed") {
+TEST_CASE("which changes are noticed") {
     struct Row {
         const char* name;
         std::function<void(const fs::path&)> change;
@@ -68,16 +68,16 @@ TEST_CASE("what is noticed") {
         CHECK(watch.take_changed() == row.is_noticed);
         CHECK_FALSE(is_readable(watch));
         CHECK_FALSE(watch.take_changed());
-        // Whatever happened, it goes on.
+        // It continues in any case.
         put(state / "bake.json", "later");
         CHECK(watch.take_changed());
     }
 }
 
-TEST_CASE("the directory that was replaced is not looked at any more") {
+TEST_CASE("a replaced directory is no longer watched") {
     const TemporaryDirectory directory;
     const fs::path state = directory.path() / "state";
-    FileWatch watch(state, {"claim.json"});  // makes it
+    FileWatch watch(state, {"claim.json"});  // creates the directory
     fs::rename(state, directory.path() / "old");
     fs::create_directory(state);
     CHECK(watch.take_changed());
@@ -94,7 +94,7 @@ TEST_CASE("a path that ends with a slash") {
     CHECK(watch.take_changed());
 }
 
-TEST_CASE("a directory that cannot be made is named with the cause") {
+TEST_CASE("a directory that cannot be created is named with the cause") {
     const TemporaryDirectory directory;
     put(directory.path() / "file");
     try {

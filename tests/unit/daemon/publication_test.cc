@@ -31,7 +31,7 @@ std::shared_ptr<const report::NodeView> view_of(const v1::NodeStatus& status) {
         report::NodeView{.status = status, .ledger = {}});
 }
 
-TEST_CASE("what is worth telling") {
+TEST_CASE("what is reported") {
     struct Row {
         const char* name;
         std::function<void(v1::NodeStatus&)> change;
@@ -66,7 +66,7 @@ TEST_CASE("what is worth telling") {
     }
 }
 
-TEST_CASE("the last status is left beside the socket when there is news, and only then") {
+TEST_CASE("the last status is written next to the socket only when it changed") {
     const TemporaryDirectory directory;
     PublicationOptions options;
     options.ssm_inventory = false;
@@ -117,7 +117,7 @@ TEST_CASE("nothing is due as long as nothing changes") {
     CHECK_FALSE(publication.next_due());
 }
 
-TEST_CASE("a runtime directory that cannot be had stops nothing") {
+TEST_CASE("a runtime directory that cannot be created stops nothing") {
     const TemporaryDirectory directory;
     write_file_durably(directory.path() / "file", "", 0600);
     PublicationOptions options;

@@ -16,7 +16,7 @@ namespace {
 
 using std::chrono::microseconds;
 
-/// What systemd has: a datagram socket at `name` (NUL first: abstract).
+/// Like systemd: a datagram socket at `name` (NUL first: abstract).
 class Manager {
   public:
     explicit Manager(const std::string& name) {
@@ -24,7 +24,7 @@ class Manager {
         REQUIRE(::bind(fd_.get(), address->get(), address->size) == 0);
     }
 
-    /// Datagrams are there as soon as they are sent; "" if there is none.
+    /// The next datagram, which is available as soon as it was sent; "" if there is none.
     std::string next() const {
         std::array<char, 4096> text{};
         const ssize_t got = ::recv(fd_.get(), text.data(), text.size(), MSG_DONTWAIT);
@@ -40,7 +40,7 @@ ServiceNotifier notifier_for(const std::string& socket) {
     return {};
 }
 
-TEST_CASE("systemd is told how the service does") {
+TEST_CASE("systemd is notified of the state of the service") {
     const TemporaryDirectory directory;
     const std::string abstract = "prebake-test-" + std::to_string(::getpid());
     struct Row {
@@ -96,7 +96,7 @@ TEST_CASE("a status is one line that systemd accepts") {
     CHECK(manager.next() == "STATUS=" + std::string(509, 'x') + "...");
 }
 
-TEST_CASE("without somebody who listens nothing happens") {
+TEST_CASE("without a notification socket nothing happens") {
     const TemporaryDirectory directory;
     for (const std::string& socket :
          {std::string(), (directory / "nobody").string(), std::string("@"), std::string(200, 'x'),
@@ -112,12 +112,12 @@ TEST_CASE("a manager that does not read does not stop the service") {
     const std::string name = (directory / "notify").string();
     const Manager manager(name);
     const ServiceNotifier notifier = notifier_for(name);
-    // Past net.unix.max_dgram_qlen a blocking send would wait for ever.
+    // Past net.unix.max_dgram_qlen a blocking send would wait forever.
     for (int i = 0; i < 5000; ++i) notifier.watchdog();
     CHECK(manager.next() == "WATCHDOG=1");
 }
 
-TEST_CASE("how often the watchdog wants to hear of us") {
+TEST_CASE("the interval of the watchdog") {
     struct Row {
         const char* name;
         const char* limit;

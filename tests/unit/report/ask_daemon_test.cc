@@ -40,7 +40,7 @@ TEST_CASE("nobody listens on the socket") {
     const auto name = directory / "s";
     const auto error_there = [&] { return thrown_by([&] { ask_daemon(name, "/livez", kAmple); }); };
     SUBCASE("no file") {}
-    SUBCASE("a socket that was left behind") {
+    SUBCASE("a stale socket") {
         const auto address = unix_address(name.string());
         const FileDescriptor dead(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
         REQUIRE(::bind(dead.get(), address->get(), address->size) == 0);

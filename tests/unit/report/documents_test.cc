@@ -27,7 +27,7 @@ Response rendered(Document document, const NodeView& view) {
     return render(document, view, rows);
 }
 
-TEST_CASE("readyz tells what gates readiness, as the Kubernetes apiserver does") {
+TEST_CASE("readyz lists what gates readiness, like the Kubernetes API server") {
     NodeView view;
     view.status.set_ready(true);
     add_condition(view.status, "ContainerdServing", "True", true);
@@ -51,7 +51,7 @@ TEST_CASE("readyz tells what gates readiness, as the Kubernetes apiserver does")
           "readyz check failed\n");
 }
 
-TEST_CASE("readyz of a node that has no condition yet says why it is not ready") {
+TEST_CASE("readyz of a node without conditions has the reason") {
     const Response response = rendered(Document::readyz, *StatusHolder().latest());
     CHECK(response.status == 503);
     CHECK(response.body ==
@@ -74,7 +74,7 @@ TEST_CASE("the other documents") {
     CHECK(rendered(Document::metrics, view).content_type == kMetricsContentType);
 
     const Response status = rendered(Document::status, view);
-    CHECK(status.status == 200);  // also of a node that is not ready: it is the answer
+    CHECK(status.status == 200);  // also for a node that is not ready
     CHECK(status.body == status_json(view.status) + "\n");
 
     v1::NodeImages images;
@@ -89,7 +89,7 @@ TEST_CASE("the other documents") {
     CHECK(rendered(Document::ledger, view).body.ends_with("}\n"));
 }
 
-TEST_CASE("readers of one view share one copy, and only as long as they read") {
+TEST_CASE("readers of a view share one copy while they read") {
     const auto view = std::make_shared<const NodeView>();
     RenderCache cache;
     auto first = cache.get(Document::ledger, view);
@@ -100,7 +100,7 @@ TEST_CASE("readers of one view share one copy, and only as long as they read") {
     CHECK(copy.expired());
 }
 
-TEST_CASE("a view that is no JSON is an internal error, not the end of the daemon") {
+TEST_CASE("a view that cannot be JSON is an internal error and does not end the daemon") {
     auto view = std::make_shared<NodeView>();
     auto& time = *view->ledger.mutable_since();
     time.set_seconds(std::numeric_limits<std::int64_t>::max());

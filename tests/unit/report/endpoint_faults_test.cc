@@ -1,4 +1,4 @@
-// What clients do wrong, by mistake or on purpose.
+// Wrong behavior of clients, by mistake or on purpose.
 
 #include <doctest/doctest.h>
 
@@ -16,7 +16,7 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 using tests::contains;
 
-TEST_CASE("what is no proper request is answered, and the connection closed") {
+TEST_CASE("an invalid request is answered, and the connection is closed") {
     const std::string get = "GET /livez HTTP/1.1\r\nHost: localhost\r\n";
     struct Row {
         const char* name;
@@ -68,7 +68,7 @@ TEST_CASE("what is no proper request is answered, and the connection closed") {
     CHECK(served.answer_now() == 200);
 }
 
-TEST_CASE("a length of nothing is no body") {
+TEST_CASE("a length of zero is no body") {
     Served served;
     StreamClient client(served.tcp());
     client.send("GET /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
@@ -85,7 +85,7 @@ TEST_CASE("a header just below the limit is read, wherever its pieces end") {
     for (int i = 0; i < 3; ++i) CHECK(client.read_reply().status == 200);
 }
 
-TEST_CASE("a name that was rebound to this machine is turned away, on TCP only") {
+TEST_CASE("a rebound host name is rejected, only on TCP") {
     Served served;
     const std::string request = "GET /v1/ledger HTTP/1.1\r\nHost: evil.example\r\n\r\n";
     const std::string two = "GET /livez HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n";
@@ -106,7 +106,7 @@ TEST_CASE("a request that does not end is ended") {
     CHECK(slow.is_closed());
 
     StreamClient steady(served.tcp());
-    // Each byte comes in time, the whole does not.
+    // Each byte arrives in time, the whole request does not.
     const auto deadline = steady_clock::now() + std::chrono::minutes(2);
     std::size_t sent = 0;
     pollfd answer{.fd = steady.fd(), .events = POLLIN, .revents = 0};
@@ -119,13 +119,13 @@ TEST_CASE("a request that does not end is ended") {
 
     StreamClient idle(served.tcp());
     CHECK(idle.get("/livez").read_reply().status == 200);
-    CHECK(idle.read_reply().status == 0);  // closed without a word: nothing was asked
+    CHECK(idle.read_reply().status == 0);  // closed without an answer, because there was no request
 
     StreamClient silent(served.tcp());
     CHECK(silent.read_reply().status == 0);
 }
 
-TEST_CASE("too many connections: further ones are sent away until there is room") {
+TEST_CASE("too many connections: further ones are rejected until one closes") {
     Served served({.max_connections = 2, .max_waiting = 2});
     StreamClient first = served.client();
     CHECK(first.get("/livez").read_reply().status == 200);
@@ -140,10 +140,10 @@ TEST_CASE("too many connections: further ones are sent away until there is room"
     CHECK(contains(refused.body, "too many connections"));
     CHECK(third.is_closed());
 
-    // The other door has its own places.
+    // The other transport has its own places.
     CHECK(StreamClient(served.tcp()).get("/livez").read_reply().status == 200);
 
-    // One that waits goes, and its place is free at once: long before its wait is over.
+    // A waiting client disconnects, and its place is free at once, long before its wait ends.
     second.reset();
     const auto deadline = steady_clock::now() + std::chrono::minutes(2);
     unsigned status = 503;
@@ -153,7 +153,7 @@ TEST_CASE("too many connections: further ones are sent away until there is room"
     CHECK(first.read_reply().status == 200);
 }
 
-TEST_CASE("those who wait leave room for those who do not") {
+TEST_CASE("waiting connections leave room for others") {
     Served served({.max_connections = 8, .max_waiting = 2});
     for (const std::string& address : {served.socket(), served.tcp()}) {
         CAPTURE(address);
@@ -161,7 +161,8 @@ TEST_CASE("those who wait leave room for those who do not") {
         first.get("/v1/status?wait=300");
         std::optional<StreamClient> second(address);
         second->get("/v1/status?wait=300");
-        CHECK(StreamClient(address).get("/livez").read_reply().status == 200);  // they wait by now
+        CHECK(StreamClient(address).get("/livez").read_reply().status ==
+              200);  // they are waiting now
 
         std::vector<StreamClient> more;
         more.reserve(6);
@@ -174,7 +175,7 @@ TEST_CASE("those who wait leave room for those who do not") {
         // Those six have not closed.
         CHECK(StreamClient(address).get("/livez").read_reply().status == 200);
 
-        // One that was to wait gives its right to another one.
+        // A client that waited makes place for another one.
         second.reset();
         const auto deadline = steady_clock::now() + std::chrono::minutes(2);
         bool is_waiting = false;
@@ -192,7 +193,7 @@ TEST_CASE("those who wait leave room for those who do not") {
     }
 }
 
-TEST_CASE("a flood of connections harms nobody who comes later") {
+TEST_CASE("a flood of connections does not affect later ones") {
     Served served({.max_connections = 4, .header_time = milliseconds(500)});
     std::vector<StreamClient> flood;
     for (int i = 0; i < 100; ++i) flood.push_back(served.client());
@@ -200,7 +201,7 @@ TEST_CASE("a flood of connections harms nobody who comes later") {
     CHECK(served.answer_now() == 200);
 }
 
-TEST_CASE("a client that does not read is dropped, and delays nobody") {
+TEST_CASE("a client that does not read is dropped and delays no other") {
     Served served({.write_time = milliseconds(1000)});
     NodeView view = view_of(true);
     for (int i = 0; i < 6000; ++i) {
@@ -217,14 +218,14 @@ TEST_CASE("a client that does not read is dropped, and delays nobody") {
 
     const Reply whole = served.client().get("/v1/ledger").read_reply();
     CHECK(whole.body.size() == std::stoul(whole.field("Content-Length")));
-    CHECK(whole.body.size() > 1'000'000);  // else it would have fitted into the socket's buffers
+    CHECK(whole.body.size() > 1'000'000);  // otherwise it would fit into the socket's buffers
 }
 
 TEST_CASE("requests are not read ahead of their answers") {
     Served served;
     StreamClient client = served.client();
     client.get("/v1/status?wait=300");
-    // More than the buffer for one request while that waits: not a client to wait for.
+    // More than the buffer for one request while it waits: the client is disconnected.
     client.send(std::string(100'000, 'x'));
     CHECK(client.read_reply().status == 0);
     CHECK(served.answer_now() == 200);

@@ -81,14 +81,14 @@ TEST_CASE("a connection serves one request after the other") {
         }
         CHECK(client.read_reply().status == 200);
     }
-    SUBCASE("HEAD: the length of what GET would bring, and nothing of it") {
+    SUBCASE("HEAD: the length of the GET response, without its body") {
         client.send("HEAD /readyz HTTP/1.1\r\nHost: a\r\n\r\n");
         const Reply head = client.read_reply(StreamClient::Body::none);
         CHECK(head.status == 200);
         CHECK(head.field("Content-Length") == "20");
         CHECK(client.get("/livez").read_reply().body == "ok\n");
     }
-    SUBCASE("the client wants the end") {
+    SUBCASE("the client closes") {
         client.send("GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         const Reply reply = client.read_reply();
         CHECK(reply.status == 200);
@@ -123,7 +123,7 @@ TEST_CASE("wait: answered when the node becomes ready") {
     first.get("/v1/status?wait=300").get("/livez");
     second.get("/v1/status?wait=300");
     REQUIRE(served.answer_now() == 200);
-    served.publish(view_of(false));  // is not what they wait for
+    served.publish(view_of(false));  // does not end the wait
     REQUIRE(served.answer_now() == 200);
     second.get("/readyz");  // while it waits
     served.publish(view_of(true));
@@ -135,7 +135,7 @@ TEST_CASE("wait: answered when the node becomes ready") {
     }
 }
 
-TEST_CASE("wait: not at all if the node is ready, and not for ever if it is not") {
+TEST_CASE("wait: not if the node is ready, and only for the given time if it is not") {
     Served served({.max_wait = seconds(1)});
     CHECK_FALSE(is_ready(served.client().get("/v1/status?wait=300").read_reply()));
     served.publish(view_of(true));
@@ -166,12 +166,12 @@ TEST_CASE("an address that is not loopback is refused, a second daemon too") {
     CHECK(error_with({.socket = served.socket(), .listen = {}}).code() == Errc::conflict);
     CHECK(served.answer_now() == 200);
 
-    // Nothing at all is a choice.
+    // No listener at all is allowed.
     const Endpoint silent({.socket = "", .listen = {}}, holder, no_problem);
     CHECK(silent.addresses().empty());
 }
 
-TEST_CASE("what cannot be had is told, and the rest serves") {
+TEST_CASE("a listener that fails is reported, and the others serve") {
     const Served first;
     const TemporaryDirectory directory;
     const StatusHolder holder;

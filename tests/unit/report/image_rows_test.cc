@@ -42,7 +42,7 @@ std::uint64_t hits_of(const std::vector<ImageRow>& rows, const std::string& name
     return 0;
 }
 
-TEST_CASE("who has a row") {
+TEST_CASE("which images have a row") {
     v1::Ledger ledger;
     add(ledger, "often", 9, 50);
     add(ledger, "early", 1, 10);
@@ -72,22 +72,22 @@ TEST_CASE("who has a row") {
     }
 }
 
-TEST_CASE("what has a row keeps it, whoever comes") {
+TEST_CASE("an image keeps its row") {
     v1::Ledger ledger;
     add(ledger, "a", 5, 10);
     add(ledger, "b", 4, 20);
     add(ledger, "c", 3, 30);
     ImageRows image_rows(2);
     CHECK(hits_of(image_rows.update(ledger), "other") == 3);
-    SUBCASE("one that overtakes it") {
+    SUBCASE("another image has more starts") {
         ledger.mutable_images(2)->set_hits(300);
         CHECK(hits_of(image_rows.update(ledger), "other") == 300);
     }
-    SUBCASE("one that was baked, and is used for the first time") {
+    SUBCASE("a baked image is used for the first time") {
         add(ledger, "d", 1, 40).set_baked(true);
         CHECK(hits_of(image_rows.update(ledger), "other") == 4);
     }
-    SUBCASE("one that was used first by a clock that was set back") {
+    SUBCASE("an image was first used by a clock that was set back") {
         add(ledger, "d", 1, 1);
         CHECK(hits_of(image_rows.update(ledger), "other") == 4);
     }
@@ -97,7 +97,7 @@ TEST_CASE("what has a row keeps it, whoever comes") {
     CHECK(hits_of(rows, "b") == 4);
 }
 
-TEST_CASE("what the ledger folds stays in its row, and its further starts are others'") {
+TEST_CASE("a merged image keeps its row, and its later starts count as \"other\"") {
     v1::Ledger ledger;
     add(ledger, "a", 5).set_digest("sha256:1");
     add(ledger, "a", 2).set_digest("sha256:2");
@@ -123,7 +123,7 @@ TEST_CASE("what the ledger folds stays in its row, and its further starts are ot
     CHECK(hits_of(rows, "other") == 2);
 }
 
-TEST_CASE("another claim counts from the beginning") {
+TEST_CASE("another claim starts from zero") {
     v1::Ledger ledger;
     ledger.set_claim("i-1");
     add(ledger, "a", 5);
@@ -135,7 +135,7 @@ TEST_CASE("another claim counts from the beginning") {
     SUBCASE("of another instance") {
         next.set_claim("i-2");
     }
-    SUBCASE("of the same, and later") {
+    SUBCASE("of the same instance, later") {
         next.set_claim("i-1");
         *next.mutable_since() = to_timestamp(at(1));
     }
@@ -144,7 +144,7 @@ TEST_CASE("another claim counts from the beginning") {
     CHECK(hits_of(rows, "b") == 1);
 }
 
-TEST_CASE("no row falls, and together they are all counts, whatever happens on the node") {
+TEST_CASE("no row falls, and all rows add up, whatever happens on the node") {
     std::mt19937 random(20260101);  // NOLINT(cert-msc32-c,cert-msc51-cpp): the same every time
     const auto below = [&](std::size_t end) { return random() % end; };
     ledger::LedgerTotals totals{v1::LedgerState()};
@@ -152,7 +152,7 @@ TEST_CASE("no row falls, and together they are all counts, whatever happens on t
     std::map<std::string, ImageCounts> before;
     for (std::size_t round = 0; round < 150; ++round) {
         for (int i = 0; i < 30; ++i) {
-            // More and more names: most come late, and those of the beginning are used on.
+            // More and more names: most appear late, and the early ones are still used.
             const std::size_t number = below(2) == 0 ? below(30) : below(20 * round + 30);
             auto& entry = totals.entry({.image = "image-" + std::to_string(number), .ns = "k8s.io"},
                                        "sha256:" + std::to_string(below(3)));
@@ -185,7 +185,7 @@ TEST_CASE("no row falls, and together they are all counts, whatever happens on t
         }
         before = std::move(now);
     }
-    CHECK(totals.report().folded() > 0);  // else this test would not reach what it is for
+    CHECK(totals.report().folded() > 0);  // otherwise this test would not cover merging
 }
 
 }  // namespace

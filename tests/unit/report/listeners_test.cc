@@ -41,7 +41,7 @@ TEST_CASE("addresses to listen on") {
     }
 }
 
-TEST_CASE("a port that is taken is told, and the other addresses serve") {
+TEST_CASE("a port that is in use is reported, and the other addresses serve") {
     const auto first = listen_on_loopback({"127.0.0.1:0"}, kNoProblem);
     REQUIRE(first.size() == 1);
     std::vector<std::string> problems;
@@ -53,7 +53,7 @@ TEST_CASE("a port that is taken is told, and the other addresses serve") {
     CHECK(second[0].name != first[0].name);
 }
 
-TEST_CASE("the socket file is for root and the group, and goes with its owner") {
+TEST_CASE("the socket file is for root and the group, and is removed with its owner") {
     const TemporaryDirectory directory;
     const path name = directory / "made/too/prebake.sock";
     {
@@ -68,7 +68,7 @@ TEST_CASE("the socket file is for root and the group, and goes with its owner") 
     CHECK_FALSE(std::filesystem::exists(std::filesystem::symlink_status(name)));
 }
 
-TEST_CASE("without the group the socket is its owner's, and that is told") {
+TEST_CASE("without the group only the owner has access, and that is reported") {
     const TemporaryDirectory directory;
     std::vector<std::string> problems;
     const SocketFile file(directory / "s", "no-such-group-here",
@@ -80,7 +80,7 @@ TEST_CASE("without the group the socket is its owner's, and that is told") {
     CHECK((status.st_mode & 07777) == 0660);
 }
 
-TEST_CASE("a socket that nobody listens on is replaced") {
+TEST_CASE("a stale socket is replaced") {
     const TemporaryDirectory directory;
     const path name = directory / "s";
     const auto address = unix_address(name.string());
@@ -94,7 +94,7 @@ TEST_CASE("a socket that nobody listens on is replaced") {
     const StreamClient client(name.string());  // requires to be connected
 }
 
-TEST_CASE("what is in the way stays as it is") {
+TEST_CASE("anything else at the path is not changed") {
     const TemporaryDirectory directory;
     const path name = directory / "s";
     const auto error_there = [&] {
@@ -104,7 +104,7 @@ TEST_CASE("what is in the way stays as it is") {
         std::ofstream(name) << "precious";
         const Error error = error_there();
         CHECK(error.code() == Errc::conflict);
-        CHECK(contains(error.message(), "is no socket"));
+        CHECK(contains(error.message(), "is not a socket"));
         CHECK(read_file(name, 100) == "precious");
     }
     SUBCASE("a directory") {
@@ -112,7 +112,7 @@ TEST_CASE("what is in the way stays as it is") {
         CHECK(error_there().code() == Errc::conflict);
         CHECK(std::filesystem::is_directory(name));
     }
-    SUBCASE("a symlink, wherever it leads") {
+    SUBCASE("a symlink to anything") {
         std::filesystem::create_symlink("nowhere", name);
         CHECK(error_there().code() == Errc::conflict);
         CHECK(std::filesystem::read_symlink(name) == "nowhere");
@@ -152,7 +152,7 @@ TEST_CASE("what is in the way stays as it is") {
     }
 }
 
-TEST_CASE("a file that somebody else put in the place of the socket is not removed") {
+TEST_CASE("a file that replaced the socket is not removed") {
     const TemporaryDirectory directory;
     const path name = directory / "s";
     {
@@ -163,7 +163,7 @@ TEST_CASE("a file that somebody else put in the place of the socket is not remov
     CHECK(read_file(name, 100) == "precious");
 }
 
-TEST_CASE("a path that no socket can have") {
+TEST_CASE("a path that is too long for a socket") {
     const TemporaryDirectory directory;
     const path name = directory / std::string(120, 'x').c_str();
     const Error error =

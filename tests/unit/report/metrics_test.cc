@@ -22,10 +22,10 @@ class Exposition {
             read_line(text.substr(0, end));
             text.remove_prefix(end + 1);
         }
-        CHECK(expected_ == Expected::series);  // no family ends with its TYPE
+        CHECK(expected_ == Expected::series);  // every family has a series
     }
 
-    /// `series` as it is written; nothing if there is none.
+    /// The value of `series`; nothing if it does not exist.
     std::optional<double> value(const std::string& series) const {
         const auto found = values_.find(series);
         if (found == values_.end()) return std::nullopt;
@@ -164,7 +164,7 @@ NodeView healthy() {
     return view;
 }
 
-/// As the first text of a daemon.
+/// Like the first scrape of a daemon.
 std::string text_of(const NodeView& view, std::size_t max_images = ImageRows::kMaxRows) {
     ImageRows rows(max_images);
     return metrics_text(view, rows);
@@ -219,9 +219,9 @@ TEST_CASE("the values of a node") {
         CAPTURE(row.first);
         CHECK(metrics.value(row.first) == row.second);
     }
-    // Written as the integer that it is.
+    // Written as an integer.
     CHECK(text.find("\nprebake_served_bytes_total 18446744073709551615\n") != std::string::npos);
-    // Not known: absent, not zero.
+    // Unknown values are absent, not zero.
     CHECK_FALSE(metrics.has("prebake_claim_to_ready_seconds"));
 }
 
@@ -243,7 +243,7 @@ TEST_CASE("labels are escaped") {
                         "namespace=\"k8s.io\"}") == 0);
 }
 
-TEST_CASE("one series for a name, however many images it has meant") {
+TEST_CASE("one series for a name, even if it had several images") {
     NodeView view = healthy();
     add_image(view, "a:latest", 3).set_digest("sha256:1");
     add_image(view, "a:latest", 0, 4).set_digest("sha256:2");
@@ -275,14 +275,14 @@ TEST_CASE("images without a series of their own share one") {
     CHECK_FALSE(hits_of(some, "image-3", "k8s.io").has_value());
     CHECK(hits_of(some, "other", "") == 4 + 5 + 6 + 7 + 8 + 9 + 10);
 
-    // One of them overtakes all: nobody's series falls, least of all theirs.
+    // One image overtakes all others: no series falls.
     view.ledger.mutable_images(9)->set_hits(100);
     const Exposition later(metrics_text(view, rows));
     CHECK(hits_of(later, "image-0", "k8s.io") == 1);
     CHECK(hits_of(later, "image-2", "k8s.io") == 3);
     CHECK(hits_of(later, "other", "") == 4 + 5 + 6 + 7 + 8 + 9 + 100);
 
-    // Those that the ledger itself folded belong there too.
+    // Images that the ledger merged belong there as well.
     view.ledger.mutable_other()->set_hits(1000);
     CHECK(hits_of(Exposition(metrics_text(view, rows)), "other", "") == 1139);
     CHECK(hits_of(Exposition(text_of(view, 10)), "other", "") == 1000);

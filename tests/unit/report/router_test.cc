@@ -21,7 +21,7 @@ v1::Problem problem_in(const Response& response) {
     return failure.problem();
 }
 
-TEST_CASE("what is asked for") {
+TEST_CASE("requests for documents") {
     struct Row {
         const char* name;
         Request request;
@@ -67,7 +67,7 @@ TEST_CASE("what is asked for") {
 TEST_CASE("the Host of a request over TCP") {
     struct Row {
         const char* host;
-        unsigned refusal;  ///< 0: welcome
+        unsigned refusal;  ///< 0: accepted
     };
     const Row rows[] = {
         {"localhost", 0},
@@ -99,7 +99,7 @@ TEST_CASE("the Host of a request over TCP") {
     }
 }
 
-TEST_CASE("what is refused") {
+TEST_CASE("rejected requests") {
     struct Row {
         const char* name;
         const char* method;

@@ -45,7 +45,7 @@ class Served {
         holder_.publish(std::move(view));
         endpoint_.status_changed();
     }
-    /// By then the endpoint has seen everything that was sent before: it serves in that order.
+    /// Afterwards the endpoint has processed everything that was sent before.
     unsigned answer_now() const { return client().get("/livez").read_reply().status; }
 
     std::vector<std::string> problems() {

@@ -32,7 +32,7 @@ std::string at(const json::value& entry, const char* key) {
     return std::string(entry.at(key).as_string().c_str());
 }
 
-/// What the agent checks (amazon-ssm-agent, gatherers/custom), of one file.
+/// The checks of the agent (amazon-ssm-agent, gatherers/custom) for one file.
 json::value checked(const InventoryFile& file) {
     CAPTURE(file.name);
     const json::value whole = json::parse(file.json);
@@ -86,7 +86,7 @@ TEST_CASE("the node and its images") {
     CHECK(at(images.at(1), "Problem") == "");
 
     view.status.mutable_updated_at()->set_seconds(1'900'000'000);
-    CHECK(inventory_of(view)[0].json == files[0].json);  // what has no meaning is not sent again
+    CHECK(inventory_of(view)[0].json == files[0].json);  // insignificant changes are not sent
 }
 
 TEST_CASE("inventory is valid after any input, and bounded") {
@@ -141,10 +141,10 @@ class Machine {
 const std::vector<InventoryFile> kFiles{{"prebake-node.json", "one"},
                                         {"prebake-image.json", "two"}};
 
-TEST_CASE("written where an agent is, for an instance") {
+TEST_CASE("written if the agent is installed, for an instance") {
     struct Row {
         const char* name;
-        std::string agent;  // what of it is there
+        std::string agent;  // the existing part
         std::string instance;
         bool is_written;
     };
@@ -174,7 +174,7 @@ TEST_CASE("written where an agent is, for an instance") {
     }
 }
 
-TEST_CASE("what is the same is not written again") {
+TEST_CASE("unchanged files are not written again") {
     const Machine machine;
     machine.install_agent();
     write_inventory(machine.root(), kInstance, kFiles);
@@ -190,7 +190,7 @@ TEST_CASE("what is the same is not written again") {
     CHECK(read_file(machine.custom() / "prebake-image.json", 100) == "two");
 }
 
-TEST_CASE("never the file that makes the agent send none") {
+TEST_CASE("never writes more files than the agent accepts") {
     for (const int others : {18, 19}) {
         CAPTURE(others);
         const Machine machine;
@@ -202,7 +202,7 @@ TEST_CASE("never the file that makes the agent send none") {
         const std::string left_undone = write_inventory(machine.root(), kInstance, kFiles);
         CHECK(left_undone.empty() == (others == 18));
         CHECK(fs::exists(machine.custom() / "prebake-node.json") == (others == 18));
-        // Ours are no others: a second time goes like the first.
+        // Our own files do not count as others: a second run succeeds.
         CHECK(write_inventory(machine.root(), kInstance, kFiles) == left_undone);
     }
 }
@@ -220,7 +220,7 @@ TEST_CASE("nothing is written through a link") {
         CHECK_THROWS_AS(write_inventory(machine.root(), kInstance, kFiles), Error);
         CHECK(machine.count_files() == 0);
     }
-    const Machine machine;  // a link in place of the file is replaced, not followed
+    const Machine machine;  // a link instead of the file is replaced, not followed
     fs::create_directories(machine.custom());
     std::ofstream(machine.root() / "victim") << "precious";
     fs::create_symlink(machine.root() / "victim", machine.custom() / "prebake-node.json");
@@ -229,7 +229,7 @@ TEST_CASE("nothing is written through a link") {
     CHECK(read_file(machine.custom() / "prebake-node.json", 100) == "one");
 }
 
-TEST_CASE("a directory that cannot be made is an error") {
+TEST_CASE("a directory that cannot be created is an error") {
     const Machine machine;
     machine.install_agent();
     std::ofstream(machine.ssm() / kInstance) << "a file";

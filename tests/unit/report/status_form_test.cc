@@ -167,7 +167,7 @@ TEST_CASE("the first line is the verdict") {
     }
 }
 
-TEST_CASE("a healthy node says so in few lines") {
+TEST_CASE("a healthy node needs few lines") {
     CHECK(
         status_text(healthy(), kNow) ==
         "READY  12 of 12 images usable, 96.4% of 56 starts were hits\n"
@@ -184,7 +184,7 @@ TEST_CASE("a healthy node says so in few lines") {
         "IdentityClaimed, SealIntact\n");
 }
 
-TEST_CASE("what is wrong comes with what to do") {
+TEST_CASE("problems have a next step") {
     v1::NodeStatus status = healthy();
     add_condition(status, "Disk", "False", "it is full", "make room");
     v1::ImageState& image = add_image(status, "docker.io/library/bad:1", "unusable");
@@ -198,10 +198,10 @@ TEST_CASE("what is wrong comes with what to do") {
                    "  unusable  docker.io/library/bad:1 (k8s.io): its layers are gone\n"
                    "    -> prebake bake docker.io/library/bad:1\n"));
     CHECK_FALSE(contains(text, "library/i3"));
-    CHECK_FALSE(contains(text, "Left out"));
+    CHECK_FALSE(contains(text, "Omitted"));
 }
 
-TEST_CASE("every form keeps its limit, whatever there is to say") {
+TEST_CASE("every format keeps its limit for any input") {
     for (const int images : {0, 1, 12, 700}) {
         for (const std::size_t bytes : {0UL, 80UL, 3000UL, 65536UL}) {
             CAPTURE(images);
@@ -218,7 +218,7 @@ TEST_CASE("every form keeps its limit, whatever there is to say") {
     }
 }
 
-TEST_CASE("what is left out is counted") {
+TEST_CASE("omitted entries are counted") {
     v1::NodeStatus status = broken(200, 80);
     const std::string text = status_text(status, kNow);
     std::size_t shown = 0;
@@ -229,11 +229,11 @@ TEST_CASE("what is left out is counted") {
     }
     CAPTURE(text);
     CHECK(shown > 0);
-    CHECK(last == "Left out: " + std::to_string(100 - shown) +
-                      " images, 5 warnings, 40 repairs; more: prebake status --json");
+    CHECK(last == "Omitted: " + std::to_string(100 - shown) +
+                      " images, 5 warnings, 40 repairs; see prebake status --json");
 }
 
-TEST_CASE("no form ends within a character") {
+TEST_CASE("no format ends within a character") {
     const std::string wide = "\xf0\x9f\x8d\x9e";
     for (int shift = 0; shift < 4; ++shift) {
         v1::NodeStatus status = healthy();
@@ -296,7 +296,8 @@ TEST_CASE("JSON loses healthy images first") {
         CHECK(read.repairs_total() == 1);
         if (bad < row.bad) CHECK(left == bad);
         if (left > 0 && row.bad > 0) CHECK(is_bad(read.images(0)));
-        if (read.truncated()) CHECK(json.size() > kMaxJsonBytes - 1000);  // no more than must go
+        if (read.truncated())
+            CHECK(json.size() > kMaxJsonBytes - 1000);  // no more than necessary is dropped
     }
 }
 
@@ -308,7 +309,7 @@ TEST_CASE("JSON of what is not text") {
     CHECK(status_json(broken(5000, 65536), 8192).size() < 8192);
 }
 
-TEST_CASE("a status that came truncated stays so") {
+TEST_CASE("a truncated status stays truncated") {
     v1::NodeStatus status = healthy();
     status.set_images_total(900);
     const v1::NodeStatus read = parsed(status_json(status));
@@ -316,7 +317,7 @@ TEST_CASE("a status that came truncated stays so") {
     CHECK(read.images_total() == 900);
 }
 
-TEST_CASE("from the files: what was known, and that it is not now") {
+TEST_CASE("from the files: the last known state, marked as unknown") {
     v1::NodeStatus last = healthy();
     last.set_boot_id("boot-1");
     v1::Ledger ledger;
@@ -328,7 +329,7 @@ TEST_CASE("from the files: what was known, and that it is not now") {
     CHECK(same.verdict() == "unknown");
     CHECK_FALSE(same.ready());
     CHECK(same.source() == "files");
-    CHECK(same.message() == "nobody listens; the last that it told is of 2027-01-15T07:59:48Z");
+    CHECK(same.message() == "nobody listens; its last status is from 2027-01-15T07:59:48Z");
     CHECK(same.boot().starts() == 3);
     CHECK(same.since_claim().starts() == 70);
     CHECK(same.times().kernel_to_ready_seconds() == 12.3);

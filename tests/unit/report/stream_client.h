@@ -18,7 +18,7 @@
 
 namespace prebake::report {
 
-/// Everything that is waited for comes within this, or the test fails.
+/// Time limit for everything that a test waits for.
 inline constexpr timeval kTestPatience{.tv_sec = 20, .tv_usec = 0};
 
 struct Reply {
@@ -35,10 +35,10 @@ struct Reply {
     }
 };
 
-/// A client that sends any bytes, and reads what comes back.
+/// A client that sends any bytes and reads the answers.
 class StreamClient {
   public:
-    /// `address` as Endpoint::addresses() names them.
+    /// `address`: from Endpoint::addresses().
     explicit StreamClient(const std::string& address) {
         if (address.starts_with('/')) {
             const auto to = unix_address(address);
@@ -65,7 +65,7 @@ class StreamClient {
     StreamClient& send(std::string_view bytes) {
         while (!bytes.empty()) {
             const ssize_t sent = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-            if (sent <= 0) break;  // the server has closed: its answer says why
+            if (sent <= 0) break;  // the server has closed; its answer has the reason
             bytes.remove_prefix(static_cast<std::size_t>(sent));
         }
         return *this;
@@ -95,7 +95,8 @@ class StreamClient {
         return reply;
     }
 
-    /// Reads and drops what still comes. Whether the server has closed, with or without a reset.
+    /// Reads and drops remaining data. Returns whether the server has closed, with or without a
+    /// reset.
     bool is_closed() {
         while (receive()) received_.clear();
         return true;
