@@ -16,14 +16,13 @@
 namespace prebake::kubelet {
 namespace {
 
-/// The kubelet reports so many images of a node when nodeStatusMaxImages is not set.
+/// How many images of a node the kubelet reports by default (nodeStatusMaxImages).
 constexpr int kDefaultStatusImages = 50;
-/// Beside the baked ones; what pods pull later is to be seen, too. Not -1 (all of them): the list
-/// is part of the Node object, which is sent to everybody who watches nodes.
+/// For images that pods pull later, in addition to the baked ones. Not -1 (all images): the list is
+/// part of the Node object, which is sent to all watchers of nodes.
 constexpr int kStatusImagesHeadroom = 50;
 constexpr std::size_t kCommentColumns = 98;
-/// KEP-2535 is on by default since then; before, it is off and its settings are refused, or
-/// unknown.
+/// KEP-2535 is enabled by default since this version. Before, its settings are rejected or unknown.
 constexpr KubernetesVersion kVerifiesPulledImages{1, 35};
 
 std::string to_text(const KubernetesVersion& version) {
@@ -37,7 +36,7 @@ const v1::Placement* cri_placement(const v1::BakedImage& image) {
     return nullptr;
 }
 
-/// Nothing for a bare digest, and for what is no reference.
+/// Nothing for a bare digest and for an invalid reference.
 std::optional<oci::Reference> parse(const std::string& name) {
     if (name.starts_with("sha256:")) return std::nullopt;
     try {
@@ -47,8 +46,8 @@ std::optional<oci::Reference> parse(const std::string& name) {
     }
 }
 
-/// Calls `take` with every name that CRI has of each image: the image, the name as it stands in the
-/// record, and what it says.
+/// Calls `take` with the image, the name in the record and the parsed reference, for every name
+/// that CRI has.
 template <typename Take>
 void for_each_cri_name(const v1::BakeRecord& record, const Take& take) {
     for (const v1::BakedImage& image : record.images()) {
@@ -62,7 +61,7 @@ void for_each_cri_name(const v1::BakeRecord& record, const Take& take) {
     }
 }
 
-/// What the kubelet finds, by CRI's id (the digest of the config): repository, and a name in it.
+/// Repositories by CRI's image ID (the digest of the config), each with one name in it.
 using Repositories = std::map<std::string, std::string>;
 std::map<std::string, Repositories> repositories_by_id(const v1::BakeRecord& record) {
     std::map<std::string, Repositories> found;
@@ -73,13 +72,13 @@ std::map<std::string, Repositories> repositories_by_id(const v1::BakeRecord& rec
     return found;
 }
 
-/// By what CRI makes of the names; of a tag and a digest it takes the digest.
+/// The name that CRI resolves: with a tag and a digest it uses only the digest.
 std::string resolved(oci::Reference reference) {
     if (reference.digest) reference.tag.reset();
     return reference.str();
 }
 
-/// CRI's ids by the names that CRI has.
+/// CRI's image IDs by name.
 std::map<std::string, std::string> ids_by_name(const v1::BakeRecord& record) {
     std::map<std::string, std::string> ids;
     for_each_cri_name(record, [&](const v1::BakedImage& image, const std::string& /*name*/,
@@ -115,7 +114,7 @@ void add_setting(v1::KubeletAdvice& advice, std::string key, std::string value, 
     setting.set_why(std::move(why));
 }
 
-/// As add_setting(), of what a kubelet without KEP-2535 does not start with.
+/// Like add_setting(), for a setting with which a kubelet without KEP-2535 does not start.
 void add_if_supported(v1::KubeletAdvice& advice, const std::optional<KubernetesVersion>& kubelet,
                       std::string key, std::string value, std::string why) {
     add_setting(advice, std::move(key), {}, std::move(why));
@@ -126,19 +125,19 @@ void add_if_supported(v1::KubeletAdvice& advice, const std::optional<KubernetesV
     }
     setting.set_held_back(std::move(value));
     const std::string since = to_text(kVerifiesPulledImages);
-    setting.set_why((kubelet ? "Left out, because the kubelet is of " + to_text(*kubelet) +
-                                   ": it would not start with this, which is for " + since +
-                                   " and later. "
-                             : "Left out, because the kubelet's version is not known, and one "
-                               "before " +
+    setting.set_why((kubelet ? "Disabled, because the kubelet has version " + to_text(*kubelet) +
+                                   " and would not start with this setting, which needs " + since +
+                                   " or later. "
+                             : "Disabled, because the version of the kubelet is not known, and a "
+                               "kubelet before " +
                                    since +
-                                   " would not start with this: name it with "
+                                   " would not start with this setting: use "
                                    "--kubernetes VERSION. ") +
                     setting.why());
 }
 
-/// KEP-2535. The kubelet refuses to start with the list and without the policy that reads it, and
-/// with either of them where the feature is off.
+/// KEP-2535. The kubelet does not start with the list but without the policy that uses it, or with
+/// either of them if the feature is disabled.
 void advise_on_verification(v1::KubeletAdvice& advice, const std::set<std::string>& repositories,
                             const std::optional<KubernetesVersion>& kubelet) {
     std::string list;
@@ -149,37 +148,36 @@ void advise_on_verification(v1::KubeletAdvice& advice, const std::set<std::strin
     if (list.empty()) return;
     add_if_supported(
         advice, kubelet, "imagePullCredentialsVerificationPolicy", "NeverVerifyAllowlistedImages",
-        "It needs the feature KubeletEnsureSecretPulledImages, on by default. The default policy, "
-        "NeverVerifyPreloadedImages, lets pods use what was baked, too, "
-        "but only until the kubelet has pulled the same image itself, perhaps by another "
-        "name: then it wants to pull the baked one again. With this policy every other "
-        "image on the node, if somebody else put it there, needs credentials that are "
-        "verified at the registry.");
+        "It needs the feature KubeletEnsureSecretPulledImages, which is enabled by default. The "
+        "default policy, NeverVerifyPreloadedImages, also lets pods use baked images, but only "
+        "until the kubelet pulls the same image itself, perhaps under another name: then it pulls "
+        "the baked image again. With this policy, every other preloaded image on the node needs "
+        "credentials that the registry accepts.");
     add_if_supported(
         advice, kubelet, "preloadedImagesVerificationAllowlist", list,
-        "The baked repositories: any pod of this node may use what it holds of them, of "
-        "whatever tag, without credentials. Take out what not every pod may read.");
+        "The baked repositories: every pod on this node can use their images on this node, with "
+        "any tag and without credentials. Remove repositories that not every pod may read.");
 }
 
 void advise_on_collection(v1::KubeletAdvice& advice, const v1::BakeRecord& record) {
     if (const std::uint64_t bytes = pinned_bytes(record); bytes > 0) {
         const std::string why =
             "Pinned images (" + format_bytes(bytes) +
-            " compressed, some three times that unpacked) count as used space, and are never "
-            "collected. Keep both thresholds above what they fill of the disk, or the kubelet "
-            "removes every other image, again and again.";
+            " compressed, about three times that unpacked) count as used space and are never "
+            "collected. Keep both thresholds above the share of the disk that they use, otherwise "
+            "the kubelet keeps removing all other images.";
         add_setting(advice, "imageGCHighThresholdPercent", "", why);
         add_setting(advice, "imageGCLowThresholdPercent", "",
-                    "As imageGCHighThresholdPercent, and smaller than that.");
+                    "See imageGCHighThresholdPercent; it must be smaller than that.");
     }
     if (has_unpinned(record)) {
         add_setting(advice, "imageMaximumGCAge", "",
-                    "Some baked images are not pinned: leave this at 0s, its default, or they are "
-                    "removed when nobody has used them for so long.");
+                    "Some baked images are not pinned: keep the default of 0s, otherwise they are "
+                    "removed when they were not used for this long.");
     }
 }
 
-/// `text` in lines that begin with "# ".
+/// `text` in lines that start with "# ".
 std::string comment_of(const std::string& text) {
     std::string comment;
     std::string line = "#";
@@ -195,7 +193,7 @@ std::string comment_of(const std::string& text) {
     return comment + line + "\n";
 }
 
-/// Each line as it is, behind "# ".
+/// Each line after "# ".
 std::string commented_out(std::string_view text) {
     std::string comment = "# ";
     for (const char c : text) {
@@ -206,24 +204,24 @@ std::string commented_out(std::string_view text) {
 }
 
 std::string allow(const std::string& repository) {
-    return "put " + repository +
-           " on preloadedImagesVerificationAllowlist (prebake kubelet-config prints it)";
+    return "add " + repository +
+           " to preloadedImagesVerificationAllowlist (prebake kubelet-config prints it)";
 }
 
 void explain(v1::PullRecordClash& clash, PodAccess access, const std::string& repository) {
     if (access == PodAccess::with_credentials) {
         clash.set_cause("restricted");
         clash.set_message("the kubelet will pull " + clash.image() +
-                          " again for every pod that has none of the pull secrets and service "
+                          " again for every pod without one of the pull secrets and service "
                           "accounts in this record");
-        clash.set_next_step("if every pod of this node may use it, " + allow(repository) +
-                            "; else give those that may the same pull secret");
+        clash.set_next_step("if every pod on this node may use it, " + allow(repository) +
+                            "; otherwise give the pods that may use it the same pull secret");
         return;
     }
     clash.set_cause("unverified");
     clash.set_message("the kubelet will pull " + clash.image() +
-                      " again: it has pulled the same image itself, and by this name has verified "
-                      "it for no pod");
+                      " again: it pulled the same image itself, and has verified it for no pod "
+                      "under this name");
     clash.set_next_step(allow(repository) + ", or stop the kubelet and remove the file");
 }
 
@@ -234,11 +232,11 @@ v1::PullRecordClash clash_of(const PullIntent& intent, const oci::Reference& ima
     clash.set_image(resolved(image));
     clash.set_image_id(image_id);
     clash.set_cause("pull_begun");
-    // The kubelet compares with the name as it stands in the pod.
+    // The kubelet compares it with the name in the pod.
     const std::string as_named = intent.image == clash.image() ? "" : " (" + intent.image + ")";
     clash.set_message("the kubelet will pull " + clash.image() + as_named +
-                      " again: it began to pull it, and has not noted that it came to an end");
-    clash.set_next_step("unless it is still being pulled, " + allow(image.name()) +
+                      " again: it started a pull, and has not recorded that the pull ended");
+    clash.set_next_step("unless the pull is still running, " + allow(image.name()) +
                         ", or stop the kubelet and remove the file");
     return clash;
 }
@@ -254,7 +252,7 @@ std::optional<KubernetesVersion> parse_kubernetes_version(std::string_view text)
     const auto [dot, no_major] = std::from_chars(text.data(), end, version.major);
     if (no_major != std::errc() || dot == end || *dot != '.') return std::nullopt;
     const auto [rest, no_minor] = std::from_chars(dot + 1, end, version.minor);
-    // "1.35", "1.35+" of some vendors, "1.35.2-anything"
+    // "1.35", "1.35+" from some vendors, "1.35.2-anything"
     if (no_minor != std::errc() ||
         (rest != end && *rest != '.' && *rest != '+' && *rest != '-' && *rest != '\n')) {
         return std::nullopt;
@@ -278,8 +276,8 @@ v1::KubeletAdvice advise_kubelet(const v1::BakeRecord& record,
         if (names.size() > 1) {
             advice.add_warnings("one image was baked from " + std::to_string(names.size()) +
                                 " repositories (" + list +
-                                "): when the kubelet pulls it from one of them, it verifies the "
-                                "others anew, unless the allowlist is in use");
+                                "): after the kubelet pulls it from one of them, it verifies the "
+                                "others again, unless the allowlist is in use");
         }
     }
     advise_on_verification(advice, repositories, kubelet);
@@ -288,9 +286,9 @@ v1::KubeletAdvice advise_kubelet(const v1::BakeRecord& record,
         advice.set_node_status_max_images(images + kStatusImagesHeadroom);
         add_setting(advice, "nodeStatusMaxImages", std::to_string(advice.node_status_max_images()),
                     std::to_string(images) +
-                        " images are baked, and the kubelet tells the scheduler of the 50 largest "
-                        "only: a pod would not be drawn to a node that has its image. This is all "
-                        "of them and room for 50 more.");
+                        " images are baked, but the kubelet reports only the 50 largest to the "
+                        "scheduler, which prefers nodes that have the image of a pod. This value "
+                        "covers all of them and 50 more.");
     }
     advise_on_collection(advice, record);
     return advice;
@@ -298,7 +296,7 @@ v1::KubeletAdvice advise_kubelet(const v1::BakeRecord& record,
 
 std::string to_yaml(const v1::KubeletAdvice& advice) {
     std::string yaml =
-        "# For the images that prebake baked: merge it into the kubelet's configuration.\n"
+        "# For the images that prebake baked: merge this into the kubelet's configuration.\n"
         "apiVersion: kubelet.config.k8s.io/v1beta1\n"
         "kind: KubeletConfiguration\n";
     for (const v1::KubeletSetting& setting : advice.settings()) {
@@ -341,7 +339,7 @@ std::vector<v1::PullRecordClash> find_clashes(const v1::BakeRecord& record,
     for (const PullIntent& intent : records.pulling) {
         const auto image = parse(intent.image);
         const auto baked = image ? ids.find(resolved(*image)) : ids.end();
-        // The kubelet looks for an intent where it has no record.
+        // The kubelet checks intents only if it has no record.
         if (baked == ids.end() || recorded.contains(baked->second)) continue;
         clashes.push_back(clash_of(intent, *image, baked->second));
     }

@@ -14,9 +14,9 @@ namespace {
 namespace fs = std::filesystem;
 namespace json = boost::json;
 
-/// One record has a hundred credentials of each kind at most.
+/// A record has at most a hundred credentials of each kind.
 constexpr std::size_t kMaxFileBytes = 1UL << 20;
-/// A node holds far fewer images.
+/// A node has far fewer images.
 constexpr std::size_t kMaxFiles = 5000;
 constexpr std::string_view kApiGroup = "kubelet.config.k8s.io/";
 
@@ -35,7 +35,7 @@ bool has_entries(const json::value& of, std::string_view key) {
     return list != nullptr && list->is_array() && !list->get_array().empty();
 }
 
-/// As the kubelet's MustAttemptImagePull() has it; whose credentials they are is nobody's business.
+/// Like the kubelet's MustAttemptImagePull(). It does not matter whose credentials they are.
 PodAccess access_of(const json::value& credentials) {
     const json::value* every_pod = member(credentials, "nodePodsAccessible");
     if (every_pod != nullptr && every_pod->is_bool() && every_pod->get_bool()) {
@@ -47,7 +47,7 @@ PodAccess access_of(const json::value& credentials) {
                : PodAccess::no_pod;
 }
 
-/// Nothing if it is none of this kind.
+/// Nothing if the document has another kind.
 std::optional<json::value> parse(const std::string& text, std::string_view kind) {
     boost::system::error_code error;
     json::value whole = json::parse(text, error);
@@ -81,11 +81,11 @@ std::vector<fs::path> files_in(const fs::path& directory, std::vector<std::strin
     std::error_code error;
     for (fs::directory_iterator entry(directory, error), end; !error && entry != end;
          entry.increment(error)) {
-        // As the kubelet: others are not its own, or were not written to the end.
+        // Like the kubelet: other files are not its own, or are incomplete.
         const std::string name = entry->path().filename().string();
         if (!name.starts_with("sha256-") || name.ends_with(".tmp")) continue;
         if (files.size() == kMaxFiles) {
-            warnings.push_back(printable(directory.string()) + " holds more than " +
+            warnings.push_back(printable(directory.string()) + " has more than " +
                                std::to_string(kMaxFiles) + " records: the rest was not read");
             break;
         }
@@ -116,7 +116,7 @@ std::vector<Record> read_all(const fs::path& directory, const std::string& kind,
             if (!record) throw Error(Errc::corrupt, file.string() + " is not an " + kind);
             records.push_back(std::move(*record));
         } catch (const Error& problem) {
-            // A pull may have ended since the directory was listed.
+            // A pull may have ended after the directory was listed.
             if (problem.code() == Errc::not_found) continue;
             warnings.push_back(printable(problem.message()));
         }

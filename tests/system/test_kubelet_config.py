@@ -57,9 +57,9 @@ class KubeletConfig(harness.SystemTest):
     def test_a_kubelet_on_the_path_is_asked(self):
         for script, is_set, why in (
                 ("[ \"$*\" = --version ] && echo Kubernetes v1.35.0", True, ""),
-                ("echo Kubernetes v1.33.5-eks-ba24e9c", False, "the kubelet is of 1.33"),
-                ("exit 1", False, "version is not known"),
-                ("echo none of it", False, "version is not known")):
+                ("echo Kubernetes v1.33.5-eks-ba24e9c", False, "the kubelet has version 1.33"),
+                ("exit 1", False, "version of the kubelet is not known"),
+                ("echo none of it", False, "version of the kubelet is not known")):
             with self.subTest(script):
                 text = self.advice(environment=self.kubelet(script)).stdout
                 self.assert_set(text, is_set, why)
@@ -67,12 +67,12 @@ class KubeletConfig(harness.SystemTest):
     def test_a_kubelet_that_does_not_answer_is_not_waited_for(self):
         begin = time.monotonic()
         text = self.advice(environment=self.kubelet("exec sleep 600")).stdout
-        self.assert_set(text, False, "version is not known")
+        self.assert_set(text, False, "version of the kubelet is not known")
         self.assertLess(time.monotonic() - begin, 30)
 
     def test_the_option_overrides_the_kubelet_on_the_path(self):
         path = self.kubelet("echo Kubernetes v1.36.0")
-        self.assert_set(self.advice("--kubernetes=1.30", environment=path).stdout, False, "of 1.30")
+        self.assert_set(self.advice("--kubernetes=1.30", environment=path).stdout, False, "version 1.30")
 
     def test_json_has_no_value_that_must_not_be_set(self):
         document = self.advice("--json", "--kubernetes", "1.34").json
@@ -112,7 +112,7 @@ class KubeletConfig(harness.SystemTest):
         secret = {"uid": "u", "namespace": "team-a", "name": "regcred", "credentialHash": "h"}
         record.write_text(pulled_record({repository: {"kubernetesSecrets": [secret]}}))
         result = self.advice(*check, code=harness.NOT_READY)
-        self.assertIn("every pod that has none of the pull secrets", result.stderr)
+        self.assertIn("every pod without one of the pull secrets", result.stderr)
         self.assertIn("give those that may", result.stderr)
         self.assertNotIn("regcred", result.stderr)
         clash, = self.advice(*check, "--json", code=harness.NOT_READY).json["clashes"]

@@ -99,7 +99,7 @@ TEST_CASE("versions of Kubernetes") {
     }
 }
 
-TEST_CASE("what would keep an old kubelet from starting is no setting") {
+TEST_CASE("settings with which an old kubelet would not start are held back") {
     struct Row {
         std::optional<KubernetesVersion> kubelet;
         bool is_set;
@@ -109,8 +109,9 @@ TEST_CASE("what would keep an old kubelet from starting is no setting") {
     bake(record, "docker.io/library/nginx:1.27", digest_of('a'));
     for (const Row& row :
          {Row{{{1, 35}}, true, ""}, Row{{{1, 36}}, true, ""}, Row{{{2, 0}}, true, ""},
-          Row{{{1, 34}}, false, "the kubelet is of 1.34"}, Row{{{1, 9}}, false, "is of 1.9"},
-          Row{{}, false, "version is not known"}}) {
+          Row{{{1, 34}}, false, "the kubelet has version 1.34"},
+          Row{{{1, 9}}, false, "has version 1.9"},
+          Row{{}, false, "version of the kubelet is not known"}}) {
         CAPTURE(row.why);
         const v1::KubeletAdvice advice = advise_kubelet(record, row.kubelet);
         CHECK(advice.kubernetes().empty() == !row.kubelet.has_value());
@@ -134,11 +135,11 @@ TEST_CASE("what would keep an old kubelet from starting is no setting") {
     }
 }
 
-TEST_CASE("nothing baked, nothing to set") {
+TEST_CASE("without baked images there are no settings") {
     const v1::KubeletAdvice advice = advise_kubelet({}, kNew);
     CHECK(advice.settings().empty());
     CHECK(to_yaml(advice) ==
-          "# For the images that prebake baked: merge it into the kubelet's configuration.\n"
+          "# For the images that prebake baked: merge this into the kubelet's configuration.\n"
           "apiVersion: kubelet.config.k8s.io/v1beta1\n"
           "kind: KubeletConfiguration\n");
 }
@@ -163,7 +164,7 @@ TEST_CASE("more images than the kubelet reports") {
     }
 }
 
-TEST_CASE("hints on garbage collection, where they matter") {
+TEST_CASE("hints on garbage collection") {
     v1::BakeRecord record;
     bake(record, "docker.io/library/a:1", digest_of('a'));
     bake(record, "docker.io/library/b:1", digest_of('b')).mutable_placements(0)->set_pinned(false);
@@ -175,7 +176,7 @@ TEST_CASE("hints on garbage collection, where they matter") {
     CHECK(setting(advice, "imageMaximumGCAge") != nullptr);
 }
 
-TEST_CASE("YAML: settings with their reasons, hints as comments alone") {
+TEST_CASE("YAML: settings with their reasons, hints only as comments") {
     v1::KubeletAdvice advice;
     const auto add = [&](const char* key, const char* value, const std::string& why) {
         v1::KubeletSetting& one = *advice.add_settings();
@@ -187,7 +188,7 @@ TEST_CASE("YAML: settings with their reasons, hints as comments alone") {
     add("list", "- \"a\"\n- \"[::1]:5000/b\"", "long " + std::string(92, 'w') + " x");
     add("hint", "", "look at it");
     CHECK(to_yaml(advice) ==
-          "# For the images that prebake baked: merge it into the kubelet's configuration.\n"
+          "# For the images that prebake baked: merge this into the kubelet's configuration.\n"
           "apiVersion: kubelet.config.k8s.io/v1beta1\n"
           "kind: KubeletConfiguration\n"
           "\n# because\nnumber: 7\n"
@@ -261,7 +262,7 @@ TEST_CASE("which records of the kubelet clash") {
 TEST_CASE("which intents of the kubelet clash") {
     struct Row {
         const char* image;
-        const char* clashing;  // null: none
+        const char* clashing;  // null: no clash
     };
     v1::BakeRecord record;
     const std::string digest = "@" + digest_of('d');
@@ -299,7 +300,7 @@ TEST_CASE("which intents of the kubelet clash") {
         CHECK(clashes[0].image_id().starts_with("sha256:"));
         CHECK(clashes[0].cause() == "pull_begun");
         CHECK(clashes[0].message().find(row.image) != std::string::npos);
-        CHECK(clashes[0].next_step().find("put docker.io/library/nginx on preloaded") !=
+        CHECK(clashes[0].next_step().find("add docker.io/library/nginx to preloaded") !=
               std::string::npos);
     }
 }
@@ -326,7 +327,7 @@ std::string record_text(const std::string& version, const std::string& more) {
            R"(","lastUpdatedTime":"2026-01-01T00:00:00Z")" + more + "}";
 }
 
-TEST_CASE("records are read, whatever lies among them") {
+TEST_CASE("records are read, other files are ignored or reported") {
     const Kubelet kubelet;
     kubelet.write("sha256-1",
                   record_text("v1alpha1", R"(,"imageRef":"sha256:1","credentialMapping":{
@@ -372,7 +373,7 @@ TEST_CASE("records are read, whatever lies among them") {
     }
 }
 
-TEST_CASE("intents are read, whatever lies among them") {
+TEST_CASE("intents are read, other files are ignored or reported") {
     const Kubelet kubelet;
     const auto write = [&](const char* name, const char* text) {
         std::ofstream(kubelet.pulling() / name) << text;
