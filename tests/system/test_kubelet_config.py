@@ -72,7 +72,8 @@ class KubeletConfig(harness.SystemTest):
 
     def test_the_option_overrides_the_kubelet_on_the_path(self):
         path = self.kubelet("echo Kubernetes v1.36.0")
-        self.assert_set(self.advice("--kubernetes=1.30", environment=path).stdout, False, "version 1.30")
+        text = self.advice("--kubernetes=1.30", environment=path).stdout
+        self.assert_set(text, False, "version 1.30")
 
     def test_json_has_no_value_that_must_not_be_set(self):
         document = self.advice("--json", "--kubernetes", "1.34").json
@@ -113,7 +114,7 @@ class KubeletConfig(harness.SystemTest):
         record.write_text(pulled_record({repository: {"kubernetesSecrets": [secret]}}))
         result = self.advice(*check, code=harness.NOT_READY)
         self.assertIn("every pod without one of the pull secrets", result.stderr)
-        self.assertIn("give those that may", result.stderr)
+        self.assertIn("give the pods that may use it", result.stderr)
         self.assertNotIn("regcred", result.stderr)
         clash, = self.advice(*check, "--json", code=harness.NOT_READY).json["clashes"]
         self.assertEqual((clash["cause"], clash["image"]), ("restricted", NAME))
