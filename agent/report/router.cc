@@ -67,7 +67,7 @@ Error unknown_path(std::string_view path) {
 }
 
 Error bad_query(std::string_view query, const Resource& resource) {
-    std::string next_step = "send no query";
+    std::string next_step = "send the request without a query";
     if (resource.document == Document::status) {
         next_step = "use wait=SECONDS, 0 to " + std::to_string(kMaxWait.count());
     }

@@ -211,7 +211,7 @@ TEST_CASE("every format keeps its limit for any input") {
             CHECK(text.size() <= kMaxTextBytes);
             CHECK(text.ends_with('\n'));
             CHECK(text.starts_with("NOT READY  ImagesUnpacked: "));
-            CHECK(contains(text, "more: prebake status --json\n"));
+            CHECK(contains(text, "see prebake status --json\n"));
             CHECK(status_brief(status).size() < kMaxBriefBytes);
             CHECK(status_json(status).size() < kMaxJsonBytes);
         }
