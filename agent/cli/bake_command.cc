@@ -5,9 +5,9 @@
 #include "agent/base/format.h"
 #include "agent/base/json.h"
 #include "agent/base/problem.h"
+#include "agent/cli/bake_context.h"
 #include "agent/cli/commands.h"
 #include "agent/cli/log.h"
-#include "agent/cli/workbench.h"
 #include "agent/identity/claim.h"
 #include "agent/machine/instance.h"
 #include "proto/prebake/v1/report.pb.h"
@@ -142,10 +142,10 @@ ExitCode bake_command(const Invocation& invocation, const BakeArguments& argumen
     const std::vector<std::string> warnings = bake::warnings_for(arguments.images);
     for (const std::string& warning : warnings) log_warning(warning);
     auto progress = make_progress(invocation.quiet ? ProgressStyle::none : arguments.progress);
-    Workbench workbench(invocation, [&](const std::string& message) {
+    BakeContext context(invocation, [&](const std::string& message) {
         progress->on_event({.kind = bake::EventKind::notice, .message = message});
     });
-    const bake::Survey survey = workbench.survey(invocation, arguments.images);
+    const bake::Survey survey = context.survey(invocation, arguments.images);
     bake::BakeOptions options{.state_dir = invocation.state_dir,
                               .parallel_images = invocation.config.parallel_images,
                               .prebake_version = PREBAKE_VERSION};
@@ -153,7 +153,7 @@ ExitCode bake_command(const Invocation& invocation, const BakeArguments& argumen
         invocation.config.memory / kBytesPerDownload, 1, invocation.config.parallel_downloads);
     if (arguments.ignore_space) options.space_check = bake::SpaceCheck::ignore;
     const bake::BakeResult result =
-        bake::bake(survey, options, workbench.remote, workbench.connection, *progress);
+        bake::bake(survey, options, context.remote, context.connection, *progress);
     progress.reset();
     if (!result.record_problem) note_builder(invocation);
 

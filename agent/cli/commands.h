@@ -67,10 +67,10 @@ struct SealArguments {
     bool is_sure = false;
 };
 
-enum class StatusForm { text, json, brief, prometheus };
+enum class StatusFormat { text, json, brief, prometheus };
 
 struct StatusArguments {
-    StatusForm form = StatusForm::text;
+    StatusFormat form = StatusFormat::text;
     std::optional<std::chrono::milliseconds> wait;  ///< for readiness; nothing: do not wait
 };
 

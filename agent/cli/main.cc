@@ -11,9 +11,9 @@
 #include "agent/base/json.h"
 #include "agent/base/nearest.h"
 #include "agent/base/problem.h"
+#include "agent/cli/bake_context.h"
 #include "agent/cli/commands.h"
 #include "agent/cli/log.h"
-#include "agent/cli/workbench.h"
 #include "agent/containerd/connection.h"
 #include "proto/prebake/v1/report.pb.h"
 
@@ -111,10 +111,10 @@ const std::map<std::string, ProgressStyle> kProgressStyles{{"auto", ProgressStyl
                                                            {"json", ProgressStyle::json},
                                                            {"none", ProgressStyle::none}};
 
-const std::map<std::string, StatusForm> kStatusForms{{"text", StatusForm::text},
-                                                     {"json", StatusForm::json},
-                                                     {"brief", StatusForm::brief},
-                                                     {"prometheus", StatusForm::prometheus}};
+const std::map<std::string, StatusFormat> kStatusFormats{{"text", StatusFormat::text},
+                                                         {"json", StatusFormat::json},
+                                                         {"brief", StatusFormat::brief},
+                                                         {"prometheus", StatusFormat::prometheus}};
 
 /// The command line: its definition, and the parsed values.
 class CommandLine {
@@ -277,9 +277,9 @@ class CommandLine {
     }
 
     void add_status_options(CLI::App& command) {
-        command.add_option("--format", status_form_, "text, json, brief or prometheus")
+        command.add_option("--format", status_format_, "text, json, brief or prometheus")
             ->type_name("FORM")
-            ->check(CLI::IsMember(kStatusForms).description(""));
+            ->check(CLI::IsMember(kStatusFormats).description(""));
         command.add_flag("--brief", is_brief_,
                          "One short line; exit status 0, 1 or 2 as node-problem-detector expects");
         command
@@ -303,9 +303,9 @@ class CommandLine {
     }
 
     StatusArguments status_arguments(const Config& config) const {
-        StatusArguments arguments{.form = kStatusForms.at(status_form_), .wait = {}};
-        if (is_brief_) arguments.form = StatusForm::brief;
-        if (global_.json) arguments.form = StatusForm::json;
+        StatusArguments arguments{.form = kStatusFormats.at(status_format_), .wait = {}};
+        if (is_brief_) arguments.form = StatusFormat::brief;
+        if (global_.json) arguments.form = StatusFormat::json;
         if (status_app_->count("--wait") > 0) {
             arguments.wait = config.deadline;
             if (!wait_.empty()) arguments.wait = std::chrono::seconds(std::stoul(wait_));
@@ -366,7 +366,7 @@ class CommandLine {
     std::string progress_ = "auto";
     KubeletConfigArguments kubelet_;
     std::string kubernetes_;
-    std::string status_form_ = "text";
+    std::string status_format_ = "text";
     bool is_brief_ = false;
     std::string wait_;
 };

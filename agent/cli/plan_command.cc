@@ -4,10 +4,10 @@
 #include "agent/base/format.h"
 #include "agent/base/json.h"
 #include "agent/base/problem.h"
+#include "agent/cli/bake_context.h"
 #include "agent/cli/commands.h"
 #include "agent/cli/image_list_file.h"
 #include "agent/cli/log.h"
-#include "agent/cli/workbench.h"
 #include "proto/prebake/v1/report.pb.h"
 
 namespace prebake::cli {
@@ -90,8 +90,8 @@ std::vector<bake::ImageRequest> locked(const bake::Survey& survey,
 ExitCode plan_command(const Invocation& invocation, const PlanArguments& arguments) {
     const std::vector<std::string> warnings = bake::warnings_for(arguments.images);
     for (const std::string& warning : warnings) log_warning(warning);
-    Workbench workbench(invocation, log_warning);
-    const bake::Survey survey = workbench.survey(invocation, arguments.images);
+    BakeContext context(invocation, log_warning);
+    const bake::Survey survey = context.survey(invocation, arguments.images);
 
     if (invocation.json) {
         std::puts(to_json(document_of(survey, warnings), JsonForm::indented).c_str());

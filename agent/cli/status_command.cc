@@ -11,7 +11,7 @@
 #include "agent/report/ask_daemon.h"
 #include "agent/report/last_status.h"
 #include "agent/report/metrics.h"
-#include "agent/report/status_form.h"
+#include "agent/report/status_format.h"
 
 namespace prebake::cli {
 namespace {
@@ -59,7 +59,8 @@ Finding from_files(const Invocation& invocation, const std::string& why_no_daemo
     const std::string ledger_problem =
         read_if_possible(ledger::ledger_path(invocation.state_dir), finding.view.ledger);
     v1::NodeStatus& status = finding.view.status;
-    status = report::status_of_files(last, finding.view.ledger, report::kernel_boot_id(), why_no_daemon);
+    status =
+        report::status_of_files(last, finding.view.ledger, report::kernel_boot_id(), why_no_daemon);
     // Without these warnings, missing counts would look like counts of zero.
     for (const std::string& problem : {status_problem, ledger_problem}) {
         if (!problem.empty()) status.add_warnings(problem);
@@ -121,8 +122,8 @@ Finding find_out(const Invocation& invocation, const StatusArguments& arguments)
     }
 }
 
-ExitCode exit_code_for(const v1::NodeStatus& status, StatusForm form) {
-    if (form == StatusForm::brief) {
+ExitCode exit_code_for(const v1::NodeStatus& status, StatusFormat form) {
+    if (form == StatusFormat::brief) {
         // For node-problem-detector: 0 no problem, 1 a problem, otherwise unknown.
         if (status.ready()) return ExitCode::done;
         return status.verdict() == "unknown" ? ExitCode::usage : ExitCode::failed;
@@ -148,7 +149,7 @@ Finding unless_failed(const Invocation& invocation, const StatusArguments& argum
     try {
         return find_out(invocation, arguments);
     } catch (const Error& error) {
-        if (arguments.form != StatusForm::brief || error.code() == Errc::cancelled) throw;
+        if (arguments.form != StatusFormat::brief || error.code() == Errc::cancelled) throw;
         Finding finding;
         finding.view.status = report::status_of_files({}, {}, "", error.what());
         return finding;
@@ -161,18 +162,18 @@ ExitCode status_command(const Invocation& invocation, const StatusArguments& arg
     const Finding finding = unless_failed(invocation, arguments);
     const v1::NodeStatus& status = finding.view.status;
     switch (arguments.form) {
-        case StatusForm::text:
+        case StatusFormat::text:
             if (!invocation.quiet) {
                 print(report::status_text(status, std::chrono::system_clock::now()));
             }
             break;
-        case StatusForm::json:
+        case StatusFormat::json:
             print(report::status_json(status));
             break;
-        case StatusForm::brief:
+        case StatusFormat::brief:
             print(report::status_brief(status));
             break;
-        case StatusForm::prometheus:
+        case StatusFormat::prometheus:
             print(metrics_of(invocation, finding));
             break;
     }

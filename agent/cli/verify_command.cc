@@ -3,9 +3,9 @@
 
 #include "agent/base/format.h"
 #include "agent/base/json.h"
+#include "agent/cli/bake_context.h"
 #include "agent/cli/commands.h"
 #include "agent/cli/residue_report.h"
-#include "agent/cli/workbench.h"
 #include "agent/identity/residue.h"
 #include "agent/store/record.h"
 #include "agent/store/verify.h"

@@ -5,7 +5,7 @@
 #include "agent/base/json.h"
 #include "agent/report/last_status.h"
 #include "agent/report/ssm_inventory.h"
-#include "agent/report/status_form.h"
+#include "agent/report/status_format.h"
 
 namespace prebake::daemon {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "agent/base/json.h"
 #include "agent/report/metrics.h"
-#include "agent/report/status_form.h"
+#include "agent/report/status_format.h"
 
 namespace prebake::report {
 namespace {
@@ -46,33 +46,33 @@ Response images(const NodeView& view) {
 
 }  // namespace
 
-Response render(Document document, const NodeView& view, ImageRows& rows) {
-    switch (document) {
-        case Document::status:
+Response render(Resource resource, const NodeView& view, ImageRows& rows) {
+    switch (resource) {
+        case Resource::status:
             return {.body = status_json(view.status) + "\n"};
-        case Document::images:
+        case Resource::images:
             return images(view);
-        case Document::ledger:
+        case Resource::ledger:
             return {.body = to_json(view.ledger, JsonForm::line) + "\n"};
-        case Document::readyz:
+        case Resource::readyz:
             return readyz(view.status);
-        case Document::livez:
+        case Resource::livez:
             return {.content_type = kPlainText, .body = "ok\n"};
-        case Document::metrics:
+        case Resource::metrics:
             return {.content_type = kMetricsContentType, .body = metrics_text(view, rows)};
     }
     return {};
 }
 
-std::shared_ptr<const Response> RenderCache::get(Document document,
+std::shared_ptr<const Response> RenderCache::get(Resource resource,
                                                  const std::shared_ptr<const NodeView>& view) {
-    Copy& copy = copies_.at(static_cast<std::size_t>(document));
+    Copy& copy = copies_.at(static_cast<std::size_t>(resource));
     auto response = copy.response.lock();
     if (response && copy.view.lock() == view) return response;
     try {
-        response = std::make_shared<const Response>(render(document, *view, rows_));
+        response = std::make_shared<const Response>(render(resource, *view, rows_));
     } catch (const Error& error) {
-        return std::make_shared<const Response>(refusal(500, error));
+        return std::make_shared<const Response>(error_response(500, error));
     }
     copy = {response, view};
     return response;

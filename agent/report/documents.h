@@ -10,18 +10,18 @@
 
 namespace prebake::report {
 
-/// Renders `document` from `view`. /readyz has one line for each condition that gates readiness, in
+/// Renders `resource` from `view`. /readyz has one line for each condition that gates readiness, in
 /// the format of the Kubernetes API server, and 503 while the node is not ready. `rows` is updated
 /// as by metrics_text(); the rest is pure.
 /// @throws Error internal if the view cannot be written as JSON.
-Response render(Document document, const NodeView& view, ImageRows& rows);
+Response render(Resource resource, const NodeView& view, ImageRows& rows);
 
 /// Renders each document of a view once for all clients that read it at the same time, so that many
 /// slow clients share one copy. Not thread-safe.
 class RenderCache {
   public:
     /// Never null; an error response (500) if the document cannot be rendered.
-    std::shared_ptr<const Response> get(Document document,
+    std::shared_ptr<const Response> get(Resource resource,
                                         const std::shared_ptr<const NodeView>& view);
 
   private:

@@ -44,7 +44,7 @@ constexpr std::size_t kMaxTurnedAway = 16;
 constexpr std::chrono::seconds kRetryAfter{1};
 /// How long to wait for the client to close after the last answer. Closing with unread bytes would
 /// reset the connection, and the answer could be lost.
-constexpr milliseconds kFarewellTime{1000};
+constexpr milliseconds kDrainTime{1000};
 /// Before a retry after a failed accept, for example without free descriptors.
 constexpr milliseconds kAcceptPause{200};
 
@@ -57,20 +57,20 @@ struct Transfer {
 
 Response bad_request(const error_code& failure) {
     if (failure == http::error::header_limit || failure == http::error::buffer_overflow) {
-        return refusal(431, Error(Errc::too_large, "the request's header is too large"));
+        return error_response(431, Error(Errc::too_large, "the request's header is too large"));
     }
     if (failure == http::error::body_limit || failure == http::error::unexpected_body) {
-        return refusal(413, Error(Errc::too_large, "requests must not have a body"));
+        return error_response(413, Error(Errc::too_large, "requests must not have a body"));
     }
     if (failure == asio::error::timed_out) {
-        return refusal(408, Error(Errc::timed_out, "the request did not arrive in time"));
+        return error_response(408, Error(Errc::timed_out, "the request did not arrive in time"));
     }
-    return refusal(400, Error(Errc::usage, "this is not HTTP/1.1: " + failure.message()));
+    return error_response(400, Error(Errc::usage, "this is not HTTP/1.1: " + failure.message()));
 }
 
 Response no_room() {
-    Response response =
-        refusal(503, Error(Errc::unavailable, "there are too many connections", "try again later"));
+    Response response = error_response(
+        503, Error(Errc::unavailable, "there are too many connections", "try again later"));
     response.retry_after = kRetryAfter;
     return response;
 }
@@ -91,33 +91,33 @@ struct ServerState {
     const EndpointOptions& options;
     const StatusHolder& holder;
     RenderCache cache = {};
-    // By Transport: one cannot use the places of the other.
+    // By SocketKind: one cannot use the places of the other.
     std::array<std::set<Connection*>, 2> waiting = {};  ///< for the node to be ready
     std::array<Places, 2> places = {};
 
-    std::set<Connection*>& waiting_on(Transport transport) {
-        return waiting[static_cast<std::size_t>(transport)];
+    std::set<Connection*>& waiting_on(SocketKind socket_kind) {
+        return waiting[static_cast<std::size_t>(socket_kind)];
     }
-    std::size_t& place(Transport transport, Admission admission) {
-        return places[static_cast<std::size_t>(transport)][static_cast<std::size_t>(admission)];
+    std::size_t& place(SocketKind socket_kind, Admission admission) {
+        return places[static_cast<std::size_t>(socket_kind)][static_cast<std::size_t>(admission)];
     }
 };
 
 class Connection : public std::enable_shared_from_this<Connection> {
   public:
-    Connection(ServerState& state, Transport transport, Admission admission,
+    Connection(ServerState& state, SocketKind socket_kind, Admission admission,
                stream_protocol::socket socket)
         : state_(state),
-          transport_(transport),
+          socket_kind_(socket_kind),
           admission_(admission),
           socket_(std::move(socket)),
           timer_(socket_.get_executor()),
           buffer_(state.options.max_header_bytes) {
-        ++state_.place(transport_, admission_);
+        ++state_.place(socket_kind_, admission_);
     }
     ~Connection() {
-        state_.waiting_on(transport_).erase(this);
-        --state_.place(transport_, admission_);
+        state_.waiting_on(socket_kind_).erase(this);
+        --state_.place(socket_kind_, admission_);
     }
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
@@ -127,7 +127,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
         if (self->admission_ == Admission::turned_away) {
             const Response response = no_room();
             co_await self->write(response, Part::whole, 11, After::close);
-            co_await self->say_farewell();
+            co_await self->drain_and_close();
             co_return;
         }
         while (co_await self->serve_one()) continue;
@@ -151,7 +151,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
             }
             const Response response = bad_request(failure);
             co_await write(response, Part::whole, 11, After::close);
-            co_await say_farewell();
+            co_await drain_and_close();
             co_return false;
         }
 
@@ -162,33 +162,33 @@ class Connection : public std::enable_shared_from_this<Connection> {
         Request request;
         request.method = std::string(message.method_string());
         request.target = std::string(message.target());
-        request.transport = transport_;
+        request.socket_kind = socket_kind_;
         bool is_written = false;
         if (message.count(http::field::host) > 1) {
-            const Response response =
-                refusal(400, Error(Errc::usage, "the request has more than one Host header"));
+            const Response response = error_response(
+                400, Error(Errc::usage, "the request has more than one Host header"));
             is_written = co_await write(response, part, version, after);
         } else {
             request.host = std::string(message[http::field::host]);
             const Route route = report::route(request);
-            if (route.document) {
+            if (route.resource) {
                 const milliseconds wait =
                     std::min<milliseconds>(route.wait_until_ready, state_.options.max_wait);
                 if (wait.count() > 0 && !state_.holder.latest()->status.ready()) {
-                    if (state_.waiting_on(transport_).size() >= state_.options.max_waiting) {
+                    if (state_.waiting_on(socket_kind_).size() >= state_.options.max_waiting) {
                         // Close it, so that it does not occupy a place while it is idle.
                         after = After::close;
                     } else if (!co_await wait_until_ready(wait)) {
                         co_return false;
                     }
                 }
-                const auto response = state_.cache.get(*route.document, state_.holder.latest());
+                const auto response = state_.cache.get(*route.resource, state_.holder.latest());
                 is_written = co_await write(*response, part, version, after);
             } else {
-                is_written = co_await write(route.refusal, part, version, after);
+                is_written = co_await write(route.error, part, version, after);
             }
         }
-        if (is_written && after == After::close) co_await say_farewell();
+        if (is_written && after == After::close) co_await drain_and_close();
         co_return is_written&& after == After::keep_alive;
     }
 
@@ -227,13 +227,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
     /// that the client sends is kept, up to the size of the buffer.
     asio::awaitable<bool> wait_until_ready(milliseconds time) {
         set_deadline(time);
-        state_.waiting_on(transport_).insert(this);
+        state_.waiting_on(socket_kind_).insert(this);
         Transfer got;
         while (!state_.holder.latest()->status.ready() && !got.failure) {
             got = co_await read_some();
             if (got.failure == asio::error::operation_aborted) got.failure.clear();
         }
-        state_.waiting_on(transport_).erase(this);
+        state_.waiting_on(socket_kind_).erase(this);
         co_return !got.failure || got.failure == asio::error::timed_out;
     }
 
@@ -266,25 +266,25 @@ class Connection : public std::enable_shared_from_this<Connection> {
         return false;
     }
 
-    asio::awaitable<void> say_farewell() {
-        give_up_place();
+    asio::awaitable<void> drain_and_close() {
+        release_place();
         error_code ignored;
         socket_.shutdown(asio::socket_base::shutdown_send, ignored);
-        set_deadline(kFarewellTime);
+        set_deadline(kDrainTime);
         for (Transfer got; !got.failure;) {
             buffer_.consume(buffer_.size());
             got = co_await read_some();
         }
     }
 
-    void give_up_place() {
+    void release_place() {
         if (admission_ != Admission::served ||
-            state_.place(transport_, Admission::leaving) >= state_.options.max_connections) {
+            state_.place(socket_kind_, Admission::leaving) >= state_.options.max_connections) {
             return;
         }
-        --state_.place(transport_, admission_);
+        --state_.place(socket_kind_, admission_);
         admission_ = Admission::leaving;
-        ++state_.place(transport_, admission_);
+        ++state_.place(socket_kind_, admission_);
     }
 
     /// Appends to the buffer. Fails with timed_out after the deadline, with no_buffer_space if the
@@ -320,7 +320,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     }
 
     ServerState& state_;
-    const Transport transport_;
+    const SocketKind socket_kind_;
     Admission admission_;
     stream_protocol::socket socket_;
     asio::steady_timer timer_;
@@ -333,9 +333,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
 class Endpoint::Impl {
   public:
-    Impl(EndpointOptions options, const StatusHolder& holder, TellProblem tell)
-        : options_(std::move(options)), tell_(std::move(tell)), state_{options_, holder} {
-        for (auto& listener : listen_on_loopback(options_.listen, tell_)) {
+    Impl(EndpointOptions options, const StatusHolder& holder, ReportProblem on_problem)
+        : options_(std::move(options)),
+          on_problem_(std::move(on_problem)),
+          state_{options_, holder} {
+        for (auto& listener : listen_on_loopback(options_.listen, on_problem_)) {
             listeners_.push_back(std::move(listener));
         }
         if (!options_.socket.empty()) open_socket_file();
@@ -373,63 +375,63 @@ class Endpoint::Impl {
   private:
     void open_socket_file() {
         try {
-            file_.emplace(options_.socket, options_.socket_group, tell_);
+            file_.emplace(options_.socket, options_.socket_group, on_problem_);
             listeners_.push_back(file_->take_listener());
         } catch (const Error& error) {
             if (error.code() == Errc::conflict || error.code() == Errc::usage) throw;
-            tell_(error.what());
+            on_problem_(error.what());
         }
     }
 
     void start(Listener& listener) {
-        const int family = listener.transport == Transport::unix_socket ? AF_UNIX
-                           : listener.name.starts_with('[')             ? AF_INET6
-                                                                        : AF_INET;
+        const int family = listener.socket_kind == SocketKind::unix_socket ? AF_UNIX
+                           : listener.name.starts_with('[')                ? AF_INET6
+                                                                           : AF_INET;
         // Asio takes ownership of the descriptor.
         const int fd = ::fcntl(listener.fd.get(), F_DUPFD_CLOEXEC, 0);
         if (fd < 0) throw errno_error("cannot listen on", listener.name);
         listener.fd = FileDescriptor();
         Acceptor acceptor(context_, stream_protocol(family, 0), fd);
-        asio::co_spawn(context_, accept(std::move(acceptor), listener.transport), asio::detached);
+        asio::co_spawn(context_, accept(std::move(acceptor), listener.socket_kind), asio::detached);
     }
 
-    asio::awaitable<void> accept(Acceptor acceptor, Transport transport) {
+    asio::awaitable<void> accept(Acceptor acceptor, SocketKind socket_kind) {
         asio::steady_timer pause(context_);
-        bool is_told = false;
+        bool is_reported = false;
         for (;;) {
             stream_protocol::socket socket(context_);
             error_code failure;
             co_await acceptor.async_accept(socket,
                                            asio::redirect_error(asio::use_awaitable, failure));
             if (!failure) {
-                is_told = false;
-                admit(std::move(socket), transport);
+                is_reported = false;
+                admit(std::move(socket), socket_kind);
                 continue;
             }
-            if (!is_told) tell_("cannot accept a connection: " + failure.message());
-            is_told = true;
+            if (!is_reported) on_problem_("cannot accept a connection: " + failure.message());
+            is_reported = true;
             pause.expires_after(kAcceptPause);
             co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, failure));
         }
     }
 
-    void admit(stream_protocol::socket socket, Transport transport) {
+    void admit(stream_protocol::socket socket, SocketKind socket_kind) {
         Admission admission = Admission::served;
-        if (state_.place(transport, admission) >= options_.max_connections) {
+        if (state_.place(socket_kind, admission) >= options_.max_connections) {
             admission = Admission::turned_away;
-            if (state_.place(transport, admission) >= kMaxTurnedAway) return;
+            if (state_.place(socket_kind, admission) >= kMaxTurnedAway) return;
         }
         error_code ignored;
-        if (transport == Transport::tcp) {
+        if (socket_kind == SocketKind::tcp) {
             socket.set_option(asio::ip::tcp::no_delay(true), ignored);
         }
         auto connection =
-            std::make_shared<Connection>(state_, transport, admission, std::move(socket));
+            std::make_shared<Connection>(state_, socket_kind, admission, std::move(socket));
         asio::co_spawn(context_, Connection::serve(std::move(connection)), asio::detached);
     }
 
     const EndpointOptions options_;
-    const TellProblem tell_;
+    const ReportProblem on_problem_;
     std::optional<SocketFile> file_;
     std::vector<Listener> listeners_;
     ServerState state_;  // outlives the connections, which the context holds

@@ -124,12 +124,13 @@ std::optional<gid_t> find_group(const std::string& name) {
 }
 
 void hand_to_group(const std::filesystem::path& path, const std::string& name,
-                   const TellProblem& tell) {
+                   const ReportProblem& on_problem) {
     const auto id = find_group(name);
     if (!id) {
-        tell("there is no group " + name + ": only root can use " + path.string());
+        on_problem("there is no group " + name + ": only root can use " + path.string());
     } else if (::lchown(path.c_str(), static_cast<uid_t>(-1), *id) != 0) {
-        tell("cannot give " + path.string() + " to the group " + name + ": " + reason_of(errno));
+        on_problem("cannot give " + path.string() + " to the group " + name + ": " +
+                   reason_of(errno));
     }
 }
 
@@ -156,7 +157,7 @@ std::vector<ListenAddress> parse_listen(const std::string& text) {
 }
 
 std::vector<Listener> listen_on_loopback(const std::vector<std::string>& texts,
-                                         const TellProblem& tell) {
+                                         const ReportProblem& on_problem) {
     std::vector<ListenAddress> addresses;
     for (const auto& text : texts) {
         const auto more = parse_listen(text);
@@ -169,15 +170,16 @@ std::vector<Listener> listen_on_loopback(const std::vector<std::string>& texts,
         if (failure == 0) {
             listeners.push_back(std::move(listener));
         } else if (!address.is_optional || !is_family_missing(failure)) {
-            tell("cannot listen on " + listener.name + ": " + reason_of(failure));
+            on_problem("cannot listen on " + listener.name + ": " + reason_of(failure));
         }
     }
-    if (listeners.empty() && !addresses.empty()) tell("nothing listens on the loopback interface");
+    if (listeners.empty() && !addresses.empty())
+        on_problem("nothing listens on the loopback interface");
     return listeners;
 }
 
 SocketFile::SocketFile(const std::filesystem::path& path, const std::string& group,
-                       const TellProblem& tell)
+                       const ReportProblem& on_problem)
     : path_(path), lock_(lock_beside(path)) {
     const auto address = unix_address(path.string());
     if (!address) {
@@ -187,8 +189,9 @@ SocketFile::SocketFile(const std::filesystem::path& path, const std::string& gro
     }
     throw_if_in_use(path);
     ::unlink(path.c_str());
-    listener_ = {
-        .fd = stream_socket(AF_UNIX), .transport = Transport::unix_socket, .name = path.string()};
+    listener_ = {.fd = stream_socket(AF_UNIX),
+                 .socket_kind = SocketKind::unix_socket,
+                 .name = path.string()};
     // On Linux the file gets the mode of the unbound socket: no other user can connect before the
     // group is set.
     if (!listener_.fd || ::fchmod(listener_.fd.get(), 0600) != 0 ||
@@ -200,7 +203,7 @@ SocketFile::SocketFile(const std::filesystem::path& path, const std::string& gro
         device_ = status.st_dev;
         inode_ = status.st_ino;
     }
-    if (!group.empty()) hand_to_group(path, group, tell);
+    if (!group.empty()) hand_to_group(path, group, on_problem);
     if (::chmod(path.c_str(), 0660) != 0 || ::listen(listener_.fd.get(), kBacklog) != 0) {
         throw errno_error("cannot listen on", path);
     }

@@ -31,15 +31,15 @@ std::vector<ListenAddress> parse_listen(const std::string& text);
 /// A listening, non-blocking socket.
 struct Listener {
     FileDescriptor fd;
-    Transport transport = Transport::tcp;
+    SocketKind socket_kind = SocketKind::tcp;
     std::string name;  ///< "127.0.0.1:9813", with the real port
 };
 
-using TellProblem = std::function<void(const std::string&)>;
+using ReportProblem = std::function<void(const std::string&)>;
 
-/// Listens on all addresses; calls `tell` for each that fails. @throws Error usage.
+/// Listens on all addresses; calls `on_problem` for each that fails. @throws Error usage.
 std::vector<Listener> listen_on_loopback(const std::vector<std::string>& texts,
-                                         const TellProblem& tell);
+                                         const ReportProblem& on_problem);
 
 /// A socket file with mode 0660, owned by `group` if it exists; parent directories are created. A
 /// stale socket is replaced. A lock next to the socket prevents a second process from replacing it.
@@ -49,7 +49,7 @@ class SocketFile {
     /// @throws Error conflict if another process listens there, or if `path` exists and is not a
     /// socket (it is not changed); usage if it is too long for a socket; permission_denied, io.
     SocketFile(const std::filesystem::path& path, const std::string& group,
-               const TellProblem& tell);
+               const ReportProblem& on_problem);
     ~SocketFile();
     SocketFile(const SocketFile&) = delete;
     SocketFile& operator=(const SocketFile&) = delete;

@@ -38,7 +38,7 @@ std::string_view reason_of(unsigned status) {
 
 }  // namespace
 
-Response refusal(unsigned status, const Error& error) {
+Response error_response(unsigned status, const Error& error) {
     v1::Failure failure;
     failure.set_schema("prebake.v1.Failure");
     *failure.mutable_problem() = problem_of(error);

@@ -18,7 +18,7 @@ struct Response {
 };
 
 /// An error response with a prebake.v1.Failure document.
-Response refusal(unsigned status, const Error& error);
+Response error_response(unsigned status, const Error& error);
 
 enum class After { keep_alive, close };
 

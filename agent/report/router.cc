@@ -11,20 +11,20 @@
 namespace prebake::report {
 namespace {
 
-struct Resource {
+struct ResourcePath {
     std::string_view path;
-    Document document;
+    Resource resource;
     std::string_view parameter;  ///< the only allowed query parameter
 };
 
-constexpr std::array<Resource, 6> kResources{{
-    {"/v1/status", Document::status, "wait"},
-    {"/v1/images", Document::images, {}},
-    {"/v1/ledger", Document::ledger, {}},
+constexpr std::array<ResourcePath, 6> kPaths{{
+    {"/v1/status", Resource::status, "wait"},
+    {"/v1/images", Resource::images, {}},
+    {"/v1/ledger", Resource::ledger, {}},
     // Probes of Kubernetes components send it; our answer is always verbose.
-    {"/readyz", Document::readyz, "verbose"},
-    {"/livez", Document::livez, "verbose"},
-    {"/metrics", Document::metrics, {}},
+    {"/readyz", Resource::readyz, "verbose"},
+    {"/livez", Resource::livez, "verbose"},
+    {"/metrics", Resource::metrics, {}},
 }};
 
 /// Limit for text of a client in an answer.
@@ -60,28 +60,27 @@ bool is_loopback_host(std::string_view host) {
 
 Error unknown_path(std::string_view path) {
     std::string known;
-    for (const auto& resource : kResources) {
-        known += (known.empty() ? "" : ", ") + std::string(resource.path);
+    for (const auto& rule : kPaths) {
+        known += (known.empty() ? "" : ", ") + std::string(rule.path);
     }
     return Error(Errc::not_found, "there is no " + in_quotes(path), "use one of " + known);
 }
 
-Error bad_query(std::string_view query, const Resource& resource) {
+Error bad_query(std::string_view query, const ResourcePath& rule) {
     std::string next_step = "send the request without a query";
-    if (resource.document == Document::status) {
+    if (rule.resource == Resource::status) {
         next_step = "use wait=SECONDS, 0 to " + std::to_string(kMaxWait.count());
     }
     return Error(Errc::usage,
-                 "unknown query " + in_quotes(query) + " for " + std::string(resource.path),
-                 next_step);
+                 "unknown query " + in_quotes(query) + " for " + std::string(rule.path), next_step);
 }
 
 /// A query has at most one parameter. Returns nothing for an unknown parameter or a bad value.
-std::optional<std::chrono::seconds> parse_query(std::string_view query, const Resource& resource) {
+std::optional<std::chrono::seconds> parse_query(std::string_view query, const ResourcePath& rule) {
     if (query.empty()) return std::chrono::seconds(0);
     const std::string_view name = query.substr(0, query.find('='));
-    if (resource.parameter.empty() || name != resource.parameter) return std::nullopt;
-    if (resource.document != Document::status) return std::chrono::seconds(0);
+    if (rule.parameter.empty() || name != rule.parameter) return std::nullopt;
+    if (rule.resource != Resource::status) return std::chrono::seconds(0);
     query.remove_prefix(std::min(query.size(), name.size() + 1));
     unsigned seconds = 0;
     const char* const end = query.data() + query.size();
@@ -90,8 +89,8 @@ std::optional<std::chrono::seconds> parse_query(std::string_view query, const Re
     return std::chrono::seconds(seconds);
 }
 
-Route refused(unsigned status, const Error& error) {
-    return {.refusal = refusal(status, error)};
+Route error_route(unsigned status, const Error& error) {
+    return {.error = error_response(status, error)};
 }
 
 }  // namespace
@@ -99,8 +98,8 @@ Route refused(unsigned status, const Error& error) {
 Route route(const Request& request) {
     std::string_view target = request.target;
     std::string_view host = request.host;
-    if (host.empty() && request.transport == Transport::tcp) {
-        return refused(
+    if (host.empty() && request.socket_kind == SocketKind::tcp) {
+        return error_route(
             400, Error(Errc::usage, "the request has no Host header", "send Host: localhost"));
     }
     // The absolute form, which servers must accept (RFC 9112, 3.2.2). Its authority is the host.
@@ -110,26 +109,28 @@ Route route(const Request& request) {
         host = target.substr(0, target.find_first_of("/?"));
         target.remove_prefix(host.size());
     }
-    if (request.transport == Transport::tcp && !is_loopback_host(host)) {
-        return refused(421, Error(Errc::permission_denied,
-                                  "the host " + in_quotes(host) + " is not this machine's loopback",
-                                  "send Host: localhost"));
+    if (request.socket_kind == SocketKind::tcp && !is_loopback_host(host)) {
+        return error_route(421,
+                           Error(Errc::permission_denied,
+                                 "the host " + in_quotes(host) + " is not this machine's loopback",
+                                 "send Host: localhost"));
     }
 
     const std::string_view path = target.substr(0, target.find('?'));
-    const auto* const resource =
-        std::ranges::find_if(kResources, [&](const Resource& each) { return each.path == path; });
-    if (resource == kResources.end()) return refused(404, unknown_path(path));
+    const auto* const rule =
+        std::ranges::find_if(kPaths, [&](const ResourcePath& each) { return each.path == path; });
+    if (rule == kPaths.end()) return error_route(404, unknown_path(path));
     if (request.method != "GET" && request.method != "HEAD") {
-        Route route = refused(405, Error(Errc::usage, in_quotes(request.method) + " is not allowed",
-                                         "the endpoint is read-only: use GET or HEAD"));
-        route.refusal.allow = "GET, HEAD";
+        Route route =
+            error_route(405, Error(Errc::usage, in_quotes(request.method) + " is not allowed",
+                                   "the endpoint is read-only: use GET or HEAD"));
+        route.error.allow = "GET, HEAD";
         return route;
     }
     const std::string_view query = target.substr(std::min(target.size(), path.size() + 1));
-    const auto wait = parse_query(query, *resource);
-    if (!wait) return refused(400, bad_query(query, *resource));
-    return {.document = resource->document, .wait_until_ready = *wait};
+    const auto wait = parse_query(query, *rule);
+    if (!wait) return error_route(400, bad_query(query, *rule));
+    return {.resource = rule->resource, .wait_until_ready = *wait};
 }
 
 }  // namespace prebake::report

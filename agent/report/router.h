@@ -6,29 +6,29 @@
 
 #include "agent/report/response.h"
 
-/// Maps a request to a document or an error response. Pure.
+/// Maps a request to a resource or an error response. Pure.
 namespace prebake::report {
 
-enum class Transport { unix_socket, tcp };
+enum class SocketKind { unix_socket, tcp };
 
 struct Request {
     std::string method;
     std::string target;  ///< path and query, as received
     std::string host;    ///< the Host header; empty if there is none
-    Transport transport = Transport::tcp;
+    SocketKind socket_kind = SocketKind::tcp;
 };
 
-/// The documents of the endpoint (documents.h).
-enum class Document { status, images, ledger, readyz, livez, metrics };
+/// The documents that the endpoint serves (documents.h).
+enum class Resource { status, images, ledger, readyz, livez, metrics };
 
 /// The upper limit of ?wait=.
 inline constexpr std::chrono::seconds kMaxWait{300};
 
 struct Route {
-    std::optional<Document> document = {};
+    std::optional<Resource> resource = {};
     /// How long to wait for the node to be ready before the document is sent.
     std::chrono::seconds wait_until_ready{0};
-    Response refusal = {};  ///< if there is no document
+    Response error = {};  ///< if there is no resource
 };
 
 /// GET and HEAD of /v1/status[?wait=SECONDS], /v1/images, /v1/ledger, /readyz, /livez, /metrics.

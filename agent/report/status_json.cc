@@ -6,7 +6,7 @@
 #include "agent/base/format.h"
 #include "agent/base/json.h"
 #include "agent/report/image_order.h"
-#include "agent/report/status_form.h"
+#include "agent/report/status_format.h"
 
 namespace prebake::report {
 namespace {

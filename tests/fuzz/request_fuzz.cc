@@ -1,5 +1,5 @@
-// Whatever a client asks for, it gets a document that it may have, or a refusal that is
-// well-formed. The input is four lines: "unix" or not, the method, the target, the Host.
+// Every request gets a resource that it may have, or a well-formed error.
+// The input is four lines: "unix" or not, the method, the target, the Host.
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -17,7 +17,7 @@ namespace {
 using prebake::report::Request;
 using prebake::report::Response;
 using prebake::report::Route;
-using prebake::report::Transport;
+using prebake::report::SocketKind;
 
 void require(bool condition) {
     if (!condition) std::abort();
@@ -51,23 +51,23 @@ void check_shown(const Request& request, const Route& route) {
     require(request.method == "GET" || request.method == "HEAD");
     require(route.wait_until_ready.count() >= 0);
     require(route.wait_until_ready <= prebake::report::kMaxWait);
-    if (request.transport == Transport::unix_socket) return;
+    if (request.socket_kind == SocketKind::unix_socket) return;
     require(!request.host.empty());
     const bool is_absolute = !request.target.starts_with('/');
     require(is_loopback(is_absolute ? authority_of(request.target) : request.host));
 }
 
-void check_refused(const Response& refusal) {
-    require(refusal.status == 400 || refusal.status == 404 || refusal.status == 405 ||
-            refusal.status == 421);
-    require((refusal.status == 405) == !refusal.allow.empty());
-    require(refusal.body.size() < 2048);
-    require(refusal.body.find('\n') == refusal.body.size() - 1);
+void check_refused(const Response& error) {
+    require(error.status == 400 || error.status == 404 || error.status == 405 ||
+            error.status == 421);
+    require((error.status == 405) == !error.allow.empty());
+    require(error.body.size() < 2048);
+    require(error.body.find('\n') == error.body.size() - 1);
     prebake::v1::Failure failure;
-    prebake::from_json(refusal.body, failure, "the refusal", "");
+    prebake::from_json(error.body, failure, "the error", "");
     require(!failure.problem().message().empty());
     require(!failure.problem().next_step().empty());
-    const auto header = prebake::report::header_of(refusal, 11, prebake::report::After::keep_alive);
+    const auto header = prebake::report::header_of(error, 11, prebake::report::After::keep_alive);
     require(header.find("\r\n\r\n") == header.size() - 4);
 }
 
@@ -84,12 +84,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         .method = lines[1],
         .target = lines[2],
         .host = lines[3],
-        .transport = lines[0] == "unix" ? Transport::unix_socket : Transport::tcp};
+        .socket_kind = lines[0] == "unix" ? SocketKind::unix_socket : SocketKind::tcp};
     const Route route = prebake::report::route(request);
-    if (route.document) {
+    if (route.resource) {
         check_shown(request, route);
     } else {
-        check_refused(route.refusal);
+        check_refused(route.error);
     }
     return 0;
 }

@@ -7,7 +7,7 @@
 
 #include "agent/base/json.h"
 #include "agent/report/metrics.h"
-#include "agent/report/status_form.h"
+#include "agent/report/status_format.h"
 
 namespace prebake::report {
 namespace {
@@ -22,9 +22,9 @@ void add_condition(v1::NodeStatus& status, const char* type, const char* value, 
     condition.set_message(message);
 }
 
-Response rendered(Document document, const NodeView& view) {
+Response rendered(Resource resource, const NodeView& view) {
     ImageRows rows;
-    return render(document, view, rows);
+    return render(resource, view, rows);
 }
 
 TEST_CASE("readyz lists what gates readiness, like the Kubernetes API server") {
@@ -33,7 +33,7 @@ TEST_CASE("readyz lists what gates readiness, like the Kubernetes API server") {
     add_condition(view.status, "ContainerdServing", "True", true);
     add_condition(view.status, "ImagesPinned", "False", false, "not important");
     add_condition(view.status, "ImagesPresent", "True", true);
-    const Response ready = rendered(Document::readyz, view);
+    const Response ready = rendered(Resource::readyz, view);
     CHECK(ready.status == 200);
     CHECK(ready.content_type == "text/plain; charset=utf-8");
     CHECK(ready.body == "[+]ContainerdServing ok\n[+]ImagesPresent ok\nreadyz check passed\n");
@@ -42,7 +42,7 @@ TEST_CASE("readyz lists what gates readiness, like the Kubernetes API server") {
     view.status.mutable_conditions(2)->set_status("False");
     view.status.mutable_conditions(2)->set_message("2 of 12 images\r\nare missing");
     add_condition(view.status, "SealIntact", "Unknown", true, "not looked at yet");
-    const Response not_ready = rendered(Document::readyz, view);
+    const Response not_ready = rendered(Resource::readyz, view);
     CHECK(not_ready.status == 503);
     CHECK(not_ready.body ==
           "[+]ContainerdServing ok\n"
@@ -52,7 +52,7 @@ TEST_CASE("readyz lists what gates readiness, like the Kubernetes API server") {
 }
 
 TEST_CASE("readyz of a node without conditions has the reason") {
-    const Response response = rendered(Document::readyz, *StatusHolder().latest());
+    const Response response = rendered(Resource::readyz, *StatusHolder().latest());
     CHECK(response.status == 503);
     CHECK(response.body ==
           "[-]Ready failed: starting: the daemon has just started\nreadyz check failed\n");
@@ -67,36 +67,36 @@ TEST_CASE("the other documents") {
     view.ledger.set_schema("prebake.v1.Ledger");
     view.ledger.set_boot_id("b");
 
-    CHECK(rendered(Document::livez, view).body == "ok\n");
-    CHECK(rendered(Document::livez, view).status == 200);
+    CHECK(rendered(Resource::livez, view).body == "ok\n");
+    CHECK(rendered(Resource::livez, view).status == 200);
     ImageRows rows;
-    CHECK(rendered(Document::metrics, view).body == metrics_text(view, rows));
-    CHECK(rendered(Document::metrics, view).content_type == kMetricsContentType);
+    CHECK(rendered(Resource::metrics, view).body == metrics_text(view, rows));
+    CHECK(rendered(Resource::metrics, view).content_type == kMetricsContentType);
 
-    const Response status = rendered(Document::status, view);
+    const Response status = rendered(Resource::status, view);
     CHECK(status.status == 200);  // also for a node that is not ready
     CHECK(status.body == status_json(view.status) + "\n");
 
     v1::NodeImages images;
-    from_json(rendered(Document::images, view).body, images, "the answer", "");
+    from_json(rendered(Resource::images, view).body, images, "the answer", "");
     CHECK(images.schema() == "prebake.v1.NodeImages");
     REQUIRE(images.images_size() == 2);
     CHECK(images.images(1).name() == "docker.io/library/two:1");
 
     v1::Ledger ledger;
-    from_json(rendered(Document::ledger, view).body, ledger, "the answer", "");
+    from_json(rendered(Resource::ledger, view).body, ledger, "the answer", "");
     CHECK(ledger.SerializeAsString() == view.ledger.SerializeAsString());
-    CHECK(rendered(Document::ledger, view).body.ends_with("}\n"));
+    CHECK(rendered(Resource::ledger, view).body.ends_with("}\n"));
 }
 
 TEST_CASE("readers of a view share one copy while they read") {
     const auto view = std::make_shared<const NodeView>();
     RenderCache cache;
-    auto first = cache.get(Document::ledger, view);
-    CHECK(cache.get(Document::ledger, view) == first);
-    CHECK(cache.get(Document::images, view) != first);
-    CHECK(cache.get(Document::ledger, std::make_shared<const NodeView>()) != first);
-    const std::weak_ptr<const Response> copy = cache.get(Document::livez, view);
+    auto first = cache.get(Resource::ledger, view);
+    CHECK(cache.get(Resource::ledger, view) == first);
+    CHECK(cache.get(Resource::images, view) != first);
+    CHECK(cache.get(Resource::ledger, std::make_shared<const NodeView>()) != first);
+    const std::weak_ptr<const Response> copy = cache.get(Resource::livez, view);
     CHECK(copy.expired());
 }
 
@@ -104,7 +104,7 @@ TEST_CASE("a view that cannot be JSON is an internal error and does not end the 
     auto view = std::make_shared<NodeView>();
     auto& time = *view->ledger.mutable_since();
     time.set_seconds(std::numeric_limits<std::int64_t>::max());
-    const auto response = RenderCache().get(Document::ledger, view);
+    const auto response = RenderCache().get(Resource::ledger, view);
     CHECK(response->status == 500);
     CHECK(response->body.find("prebake.v1.Failure") != std::string::npos);
 }

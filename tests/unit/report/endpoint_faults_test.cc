@@ -140,7 +140,7 @@ TEST_CASE("too many connections: further ones are rejected until one closes") {
     CHECK(contains(refused.body, "too many connections"));
     CHECK(third.is_closed());
 
-    // The other transport has its own places.
+    // The other kind of socket has its own places.
     CHECK(StreamClient(served.tcp()).get("/livez").read_reply().status == 200);
 
     // A waiting client disconnects, and its place is free at once, long before its wait ends.

@@ -17,7 +17,7 @@ using std::filesystem::path;
 using tests::contains;
 using tests::thrown_by;
 
-const TellProblem kNoProblem = [](const std::string& problem) { FAIL(problem); };
+const ReportProblem kNoProblem = [](const std::string& problem) { FAIL(problem); };
 
 TEST_CASE("addresses to listen on") {
     const ListenAddress v4{.family = Family::v4, .port = 9813};
@@ -63,7 +63,7 @@ TEST_CASE("the socket file is for root and the group, and is removed with its ow
         CHECK(S_ISSOCK(status.st_mode));
         CHECK((status.st_mode & 07777) == 0660);
         CHECK(status.st_gid == ::getegid());
-        CHECK(file.take_listener().transport == Transport::unix_socket);
+        CHECK(file.take_listener().socket_kind == SocketKind::unix_socket);
     }
     CHECK_FALSE(std::filesystem::exists(std::filesystem::symlink_status(name)));
 }

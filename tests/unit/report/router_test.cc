@@ -25,41 +25,41 @@ TEST_CASE("requests for documents") {
     struct Row {
         const char* name;
         Request request;
-        Document document;
+        Resource resource;
         seconds wait = seconds(0);
     };
     const Row rows[] = {
-        {"the status", {"GET", "/v1/status", "localhost"}, Document::status},
-        {"only its header", {"HEAD", "/v1/status", "localhost"}, Document::status},
-        {"the images", {"GET", "/v1/images", "localhost"}, Document::images},
-        {"the ledger", {"GET", "/v1/ledger", "localhost"}, Document::ledger},
-        {"readiness", {"GET", "/readyz", "localhost"}, Document::readyz},
-        {"as Kubernetes asks", {"GET", "/readyz?verbose", "localhost"}, Document::readyz},
-        {"liveness", {"GET", "/livez?verbose=1", "localhost"}, Document::livez},
-        {"metrics", {"GET", "/metrics", "localhost"}, Document::metrics},
-        {"an empty query", {"GET", "/metrics?", "localhost"}, Document::metrics},
-        {"no wait", {"GET", "/v1/status?wait=0", "localhost"}, Document::status},
-        {"a wait", {"GET", "/v1/status?wait=30", "localhost"}, Document::status, seconds(30)},
-        {"the longest", {"GET", "/v1/status?wait=300", "localhost"}, Document::status, kMaxWait},
+        {"the status", {"GET", "/v1/status", "localhost"}, Resource::status},
+        {"only its header", {"HEAD", "/v1/status", "localhost"}, Resource::status},
+        {"the images", {"GET", "/v1/images", "localhost"}, Resource::images},
+        {"the ledger", {"GET", "/v1/ledger", "localhost"}, Resource::ledger},
+        {"readiness", {"GET", "/readyz", "localhost"}, Resource::readyz},
+        {"as Kubernetes asks", {"GET", "/readyz?verbose", "localhost"}, Resource::readyz},
+        {"liveness", {"GET", "/livez?verbose=1", "localhost"}, Resource::livez},
+        {"metrics", {"GET", "/metrics", "localhost"}, Resource::metrics},
+        {"an empty query", {"GET", "/metrics?", "localhost"}, Resource::metrics},
+        {"no wait", {"GET", "/v1/status?wait=0", "localhost"}, Resource::status},
+        {"a wait", {"GET", "/v1/status?wait=30", "localhost"}, Resource::status, seconds(30)},
+        {"the longest", {"GET", "/v1/status?wait=300", "localhost"}, Resource::status, kMaxWait},
         {"zeros in front",
          {"GET", "/v1/status?wait=007", "localhost"},
-         Document::status,
+         Resource::status,
          seconds(7)},
-        {"the absolute form", {"GET", "http://localhost:9813/livez", "x"}, Document::livez},
+        {"the absolute form", {"GET", "http://localhost:9813/livez", "x"}, Resource::livez},
         {"of it the query",
          {"GET", "HTTP://[::1]/v1/status?wait=1", "x"},
-         Document::status,
+         Resource::status,
          seconds(1)},
         {"any host on the socket",
-         {"GET", "/livez", "evil.example", Transport::unix_socket},
-         Document::livez},
-        {"no host on the socket", {"GET", "/livez", "", Transport::unix_socket}, Document::livez},
+         {"GET", "/livez", "evil.example", SocketKind::unix_socket},
+         Resource::livez},
+        {"no host on the socket", {"GET", "/livez", "", SocketKind::unix_socket}, Resource::livez},
     };
     for (const auto& row : rows) {
         CAPTURE(row.name);
         const Route found = route(row.request);
-        REQUIRE(found.document.has_value());
-        CHECK(*found.document == row.document);
+        REQUIRE(found.resource.has_value());
+        CHECK(*found.resource == row.resource);
         CHECK(found.wait_until_ready == row.wait);
     }
 }
@@ -67,7 +67,7 @@ TEST_CASE("requests for documents") {
 TEST_CASE("the Host of a request over TCP") {
     struct Row {
         const char* host;
-        unsigned refusal;  ///< 0: accepted
+        unsigned error;  ///< 0: accepted
     };
     const Row rows[] = {
         {"localhost", 0},
@@ -93,9 +93,9 @@ TEST_CASE("the Host of a request over TCP") {
     };
     for (const auto& row : rows) {
         CAPTURE(row.host);
-        const Route found = route({"GET", "/livez", row.host, Transport::tcp});
-        CHECK(found.document.has_value() == (row.refusal == 0));
-        if (row.refusal != 0) CHECK(found.refusal.status == row.refusal);
+        const Route found = route({"GET", "/livez", row.host, SocketKind::tcp});
+        CHECK(found.resource.has_value() == (row.error == 0));
+        if (row.error != 0) CHECK(found.error.status == row.error);
     }
 }
 
@@ -138,13 +138,13 @@ TEST_CASE("rejected requests") {
     };
     for (const auto& row : rows) {
         CAPTURE(row.name);
-        const Route found = route({row.method, row.target, "localhost", Transport::tcp});
-        CHECK_FALSE(found.document.has_value());
-        const Response& refusal = found.refusal;
-        CHECK(refusal.status == row.status);
-        CHECK(refusal.allow == (row.status == 405 ? "GET, HEAD" : ""));
-        CHECK(refusal.body.size() < 1000);
-        const v1::Problem problem = problem_in(refusal);
+        const Route found = route({row.method, row.target, "localhost", SocketKind::tcp});
+        CHECK_FALSE(found.resource.has_value());
+        const Response& error = found.error;
+        CHECK(error.status == row.status);
+        CHECK(error.allow == (row.status == 405 ? "GET, HEAD" : ""));
+        CHECK(error.body.size() < 1000);
+        const v1::Problem problem = problem_in(error);
         CHECK(problem.code() == row.code);
         CHECK(contains(problem.message() + "\n" + problem.next_step(), row.text));
     }

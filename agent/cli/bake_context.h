@@ -20,11 +20,11 @@ std::vector<bake::ImageRequest> read_images(const Config& config, const ImageArg
 bake::Defaults defaults_of(const Invocation& invocation);
 
 /// The connections of plan and bake.
-struct Workbench {
+struct BakeContext {
     containerd::Connection connection;
     registry::Remote remote;
 
-    Workbench(const Invocation& invocation, std::function<void(const std::string&)> on_retry);
+    BakeContext(const Invocation& invocation, std::function<void(const std::string&)> on_retry);
     /// Applies the defaults to the requests, merges and resolves them.
     bake::Survey survey(const Invocation& invocation,
                         const std::vector<bake::ImageRequest>& requests);

@@ -1,4 +1,4 @@
-#include "agent/report/status_form.h"
+#include "agent/report/status_format.h"
 
 #include <doctest/doctest.h>
 

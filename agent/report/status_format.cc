@@ -1,4 +1,4 @@
-#include "agent/report/status_form.h"
+#include "agent/report/status_format.h"
 
 #include <google/protobuf/util/time_util.h>
 

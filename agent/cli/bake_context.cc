@@ -1,4 +1,4 @@
-#include "agent/cli/workbench.h"
+#include "agent/cli/bake_context.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -71,7 +71,8 @@ std::vector<bake::ImageRequest> read_images(const Config& config, const ImageArg
     return requests;
 }
 
-Workbench::Workbench(const Invocation& invocation, std::function<void(const std::string&)> on_retry)
+BakeContext::BakeContext(const Invocation& invocation,
+                         std::function<void(const std::string&)> on_retry)
     : connection(invocation.config.address, invocation.signals.token()),
       remote(http::make_client({.connect = invocation.config.connect_timeout,
                                 .stall = invocation.config.stall_timeout},
@@ -89,8 +90,8 @@ bake::Defaults defaults_of(const Invocation& invocation) {
     return defaults;
 }
 
-bake::Survey Workbench::survey(const Invocation& invocation,
-                               const std::vector<bake::ImageRequest>& requests) {
+bake::Survey BakeContext::survey(const Invocation& invocation,
+                                 const std::vector<bake::ImageRequest>& requests) {
     const bake::Defaults defaults = defaults_of(invocation);
     bake::Survey survey =
         bake::survey(bake::merge_requests(bake::with_defaults(requests, defaults)),
