@@ -32,7 +32,7 @@ void require_space(const Survey& survey) {
                     std::string("the bake needs at least ") + std::to_string(least >> 20) +
                         " MiB of disk for " + what + ", and containerd's disk has " +
                         std::to_string(available >> 20) + " MiB left",
-                    "make the disk larger, shorten the list, or try all the same with "
+                    "make the disk larger, shorten the list, or try anyway with "
                     "--no-space-check");
     };
     const Plan& plan = survey.plan;

@@ -20,7 +20,7 @@ enum class EventKind {
 };
 std::string_view to_string(EventKind kind);
 
-/// Something that happened during a bake, for whoever shows its progress.
+/// Something that happened during a bake. Progress displays use it.
 struct Event {
     EventKind kind;
     std::string image = {};  ///< empty for what concerns no single image

@@ -29,7 +29,7 @@ std::uint64_t BlobFetcher::ensure(const Job& job) {
                               .layer = job.blob.digest.str(),
                               .current = fetched,
                               .total = job.blob.size});
-    // Every image brings its own labels (its repository, its children), whoever stored the blob.
+    // Every image adds its own labels (its repository, its children), even if the blob exists.
     label(job.image, job.ns, job.blob.digest, job.labels);
     return fetched;
 }
@@ -41,8 +41,8 @@ bool BlobFetcher::has_lost_file(const Job& job) const {
     return info && !content.is_readable(*info);
 }
 
-/// True if the namespace has the blob. Forgets one that has lost its file, so that it is stored
-/// anew.
+/// True if the namespace has the blob. Removes a blob that has lost its file, so that it is
+/// stored again.
 bool BlobFetcher::is_there(const Job& job) {
     bool is_whole = false;
     session_.outlast_restart(job.image.name(), [&] {
@@ -51,9 +51,9 @@ bool BlobFetcher::is_there(const Job& job) {
         is_whole = info && content.is_readable(*info);
         if (!info || is_whole) return;
         session_.notice(job.image.name(),
-                        "blob " + job.blob.digest.str() + " has lost its file; it is stored anew");
+                        "blob " + job.blob.digest.str() + " has lost its file; storing it again");
         content.remove(job.blob.digest);
-        // Until what is left of the file is gone, a new blob would be taken for it.
+        // While remains of the file exist, containerd would use them for the new blob.
         containerd::Leases(session_.connection, job.ns).collect_garbage();
     });
     return is_whole;
@@ -112,8 +112,8 @@ bool BlobFetcher::copy(const Job& job, containerd::BlobWriter& writer, Source* s
     std::vector<std::byte> buffer(std::min<std::uint64_t>(kChunkBytes, job.blob.size + 1));
     for (;;) {
         throw_if_stopped(job.stop);
-        // Errors of the registry have had their retries: they leave. Those of containerd are told
-        // apart here.
+        // Errors of the registry were already retried and are passed on. Errors of containerd are
+        // handled here.
         const std::size_t got = source == nullptr ? 0 : source->read(buffer);
         try {
             if (got == 0) {

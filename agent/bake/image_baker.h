@@ -22,7 +22,7 @@ enum class MovedNames {
     leave,
 };
 
-/// What became of one image, as far as it came.
+/// The result of one image, even if it is incomplete.
 struct ImageYield {
     std::uint64_t bytes_fetched = 0;
     bool changed = false;       ///< something was fetched, unpacked or named

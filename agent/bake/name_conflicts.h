@@ -15,7 +15,7 @@ namespace prebake::bake {
 void refuse_contradictions(std::vector<PlannedImage>& images);
 
 /// The names to be pinned: those of the images to bake that want it, and those of recorded images
-/// that are pinned and not baked anew. Images share names (one digest under two tags): the pin of
+/// that are pinned and not baked again. Images share names (one digest under two tags): the pin of
 /// one is not undone by the other.
 store::NameSet pinned_names(const std::vector<PlannedImage>& images, const v1::BakeRecord& record);
 

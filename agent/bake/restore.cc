@@ -98,7 +98,7 @@ class Restorer {
   public:
     Restorer(const v1::BakedImage& image, ImageBaker& baker) : image_(image), baker_(baker) {}
 
-    /// Mends what can be mended. @throws Error the first thing that cannot.
+    /// Repairs what it can. @throws Error for the first part that it cannot repair.
     void run(std::vector<Part>& parts) {
         std::optional<Error> problem;
         for (Part& part : parts) {

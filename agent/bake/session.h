@@ -29,7 +29,7 @@ struct Session {
     containerd::Content content(const std::string& ns) const { return {connection, scope(ns)}; }
     containerd::Images images(const std::string& ns) const { return {connection, scope(ns)}; }
 
-    /// bake::outlast_restart(), with a notice to whoever watches the image; if it is to outlast
+    /// bake::outlast_restart(), with a notice for the display of the image; if it is to outlast
     /// any.
     void outlast_restart(const std::string& image, const std::function<void()>& work) const;
 

@@ -15,8 +15,8 @@
 namespace prebake::cli {
 namespace {
 
-/// Its presence has prebake-firstboot.service start prebake-online.service, for which every other
-/// boot would wait in vain.
+/// If it exists, prebake-firstboot.service starts prebake-online.service. Other boots do not wait
+/// for the network.
 constexpr const char* kOnlineNeeded = "/run/prebake/online-needed";
 
 /// A claim that is complete may be another instance's: who this is, only the network can tell then.

@@ -22,7 +22,7 @@ struct StreamEnded {   ///< containerd is gone, or we were stopped
 struct EventsLost {  ///< more than the queue holds: list everything again
     std::chrono::system_clock::time_point since = {};  ///< the first that is lost
 };
-/// To read the record and the claim again, and whether to check the images then, come what may.
+/// A request to read the record and the claim again, and to check all images if `checks` says so.
 struct ReloadAsked {
     bool is_check_wanted = false;
 };

@@ -24,7 +24,7 @@ FileWatch::FileWatch(const std::filesystem::path& directory, std::set<std::strin
         errno = failure.value();
         throw errno_error("cannot create directory", directory_);
     }
-    // A watch follows the directory, not its path: whoever puts another one there is noticed here.
+    // A watch follows the directory, not its path. This notices a replaced directory.
     parent_watch_ = inotify_add_watch(fd_.get(), directory_.parent_path().c_str(),
                                       IN_CREATE | IN_MOVED_TO | IN_ONLYDIR);
     watch_directory();

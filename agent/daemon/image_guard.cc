@@ -21,8 +21,8 @@ namespace {
 
 using containerd::EventKind;
 
-/// For what kept a repair from being made: a bake that runs, a full disk, somebody who undoes each
-/// repair. Unpacking a large image in vain is work, so it is done less and less often.
+/// Delay after a failed repair: a bake is running, the disk is full, or another client undoes each
+/// repair. Unpacking a large image without success is expensive, so the delay grows.
 constexpr std::chrono::seconds kRetryLater{30};
 constexpr std::chrono::minutes kRetryLatest{8};
 
@@ -36,7 +36,7 @@ bool has_label(const containerd::Labels& labels, std::string_view key) {
     return found != labels.end() && !found->second.empty();
 }
 
-/// True if the event tells of a label that is gone by now: of that, another event tells.
+/// Whether the event reports a label that is gone by now: another event follows for that.
 bool is_outdated(const containerd::Event& event, const containerd::Image& held) {
     return std::ranges::any_of(
         std::array{store::kPinnedLabel, store::kManagedLabel}, [&](std::string_view key) {
@@ -153,8 +153,8 @@ std::optional<v1::BakedImage> ImageGuard::describe_sandbox(const containerd::Ima
         return image;
     } catch (const Error& error) {
         if (containerd::ends_session(error)) throw;
-        with_.log.warn("sandbox", "the sandbox image " + held.name +
-                                      " cannot be looked after: " + error.message());
+        with_.log.warn("sandbox",
+                       "the sandbox image " + held.name + " cannot be guarded: " + error.message());
         return {};
     }
 }
@@ -228,7 +228,7 @@ void ImageGuard::on_same_target(const containerd::Event& event, containerd::Imag
         images_.set_evicted(key, false);
     }
     if (event.kind == EventKind::image_created || was_evicted) {
-        return suspect(keys, "created anew by somebody else");
+        return suspect(keys, "created again by another client");
     }
     if (is_moved(keys)) return suspect(keys, "its tag was moved back");
     if (event.ns != kCri || !images_.wants_pin(event.ns, event.object)) return;
@@ -258,9 +258,9 @@ void ImageGuard::pin_again(const containerd::Event& event, const containerd::Ima
     const guard::SteadyTime now = std::chrono::steady_clock::now();
     if (!allowance_.take(key, now)) {
         if (suspicions_.add_later(key, why, now + guard::RepairAllowance::kWithin)) {
-            with_.log.note(guard::Severity::warning,
-                           key.image + " in " + key.ns +
-                               " loses its pin again and again; it is left so for a while");
+            with_.log.note(
+                guard::Severity::warning,
+                key.image + " in " + key.ns + " keeps losing its pin; not re-pinning for 60 s");
         }
         return;
     }
@@ -278,7 +278,7 @@ void ImageGuard::pin_again(const containerd::Event& event, const containerd::Ima
     decorate();
 }
 
-/// A pull writes the labels of the image's documents, too; who takes off a label does not.
+/// A pull also writes the labels of the image's documents; removing a label does not.
 bool ImageGuard::was_pulled(const std::string& ns, const containerd::Image& held) {
     const containerd::Content content(with_.connection, {.ns = ns, .lease = {}});
     const auto touched_at = content.touched_at(held.target.digest);
@@ -376,7 +376,7 @@ void ImageGuard::take_in(guard::Reconciled reconciled,
             repaired_.insert(key);
             to_settle_.insert(key);
         }
-        // What is tried again and again is told once it has an end.
+        // A repair that is retried is logged once, when it ends.
         if (!open.contains(key)) with_.log.add(std::move(repair));
     }
     checked_at_ = std::chrono::system_clock::now();

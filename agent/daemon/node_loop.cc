@@ -31,7 +31,7 @@ using WallClock = std::chrono::system_clock;
 
 /// About 2 MB of events, or half a second of ten thousand a second.
 constexpr std::size_t kMaxWaitingEvents = 4096;
-/// The longest sleep: the watchdog wants to see that we live.
+/// The longest sleep, because the watchdog needs signs of life.
 constexpr seconds kMaxSleep{20};
 /// How long a repair may be silent: containerd applies a large layer on a slow disk in one call.
 constexpr std::chrono::minutes kRepairPatience{30};
@@ -135,7 +135,7 @@ void NodeLoop::Impl::run(const std::stop_token& stop) {
     const FileLock lock(options_.state_dir / "daemon.lock");
     open(stop);
     const std::stop_callback wake_up(stop, [this] {
-        queue_.push(StreamEnded{Error(Errc::cancelled, "the daemon is told to stop")});
+        queue_.push(StreamEnded{Error(Errc::cancelled, "the daemon is stopping")});
     });
     publish();
     while (!stop.stop_requested()) {
@@ -272,8 +272,8 @@ void NodeLoop::Impl::follow_session(const std::stop_token& stop) {
     if (!stop.stop_requested()) pause(session_backoff_.next());
 }
 
-/// A containerd that is stopped, or waits for a disk for ever, ends no stream: after a long silence
-/// it is asked for something that it always answers.
+/// A containerd that is stopped, or that waits for a disk forever, does not end the stream. After a
+/// long silence it gets a request that it always answers.
 void NodeLoop::Impl::look_whether_frozen() {
     if (Clock::now() - asked_at_ < kMaxSleep) return;
     bool is_serving = true;
@@ -334,8 +334,7 @@ bool NodeLoop::Impl::take(const Wakeup& wakeup) {
     auto when = Clock::now();
     if (const auto* loss = std::get_if<EventsLost>(&wakeup)) {
         work_->ledger.expect_gap("events_overflowed", loss->since);
-        log_.note(guard::Severity::warning,
-                  "containerd sends more events than can be followed; all is listed anew");
+        log_.note(guard::Severity::warning, "event queue overflowed; relisting everything");
         when += kLossDelay;
     } else {
         session_backoff_.reset();
@@ -351,7 +350,7 @@ void NodeLoop::Impl::miss_event(const containerd::Event& event, const Error& err
     if (error.code() == Errc::cancelled) return;
     log_.note(guard::Severity::debug, "an event about " + event.object + " in " + event.ns +
                                           " is left out: " + error.message());
-    // If containerd is gone, the stream ends next. If not, nothing else tells of it again.
+    // If containerd is gone, the stream ends next. Otherwise no other event follows for this.
     if (!is_retryable(error.code())) return;
     timers_.check.set(Clock::now() + kMissedDelay);
     timers_.list.set(Clock::now() + kMissedDelay);
@@ -393,7 +392,7 @@ void NodeLoop::Impl::do_what_is_due() {
         const bool was_checked = is_checked_;
         const bool is_done = attempt("checking the images", timers_.check, check_backoff_,
                                      [&] { check_everything(); });
-        // What an earlier containerd held says nothing of this one.
+        // The contents of an earlier containerd are not those of this one.
         if (!is_done && !was_checked) facts_.is_reconciled = false;
     }
     // The starts are counted when the images are known, and readiness does not wait for it.
@@ -431,7 +430,7 @@ void NodeLoop::Impl::check_everything() {
 }
 
 void NodeLoop::Impl::list_everything() {
-    // What was repaired before is not to be taken for pulled.
+    // Earlier repairs must not count as pulls.
     work_->images->settle_accounts();
     const auto now = WallClock::now();
     const std::size_t found = work_->ledger_feed->list_everything(work_->images->snapshotters(),

@@ -29,8 +29,8 @@ struct NodeLoopOptions {
     std::function<void(guard::Severity, const std::string&)> note;
 };
 
-/// The node's use case, run by the daemon: waits for containerd, follows its events, sees that what
-/// was baked is usable and stays so, keeps the ledger, and publishes what it knows. Changes nothing
+/// The node's use case, run by the daemon: waits for containerd, follows its events, keeps what
+/// was baked usable, keeps the ledger, and publishes what it knows. Changes nothing
 /// of containerd but baked names, labels and snapshots; never starts or configures it.
 class NodeLoop {
   public:
@@ -41,7 +41,7 @@ class NodeLoop {
 
     /// Returns when `stop` is requested, with the ledger written. Survives whatever containerd
     /// does.
-    /// @throws Error only for what no waiting mends: permission_denied or io on the state
+    /// @throws Error only for what does not pass: permission_denied or io on the state
     /// directory, conflict when another daemon uses it.
     void run(const std::stop_token& stop);
 

@@ -10,7 +10,7 @@
 namespace prebake::daemon {
 namespace {
 
-/// Counts alone are not worth more: the agent collects every half hour at the most.
+/// For changes of counts only: the agent collects at most every half hour.
 constexpr std::chrono::minutes kInventoryInterval{5};
 
 }  // namespace

@@ -80,7 +80,7 @@ void StatusEvaluator::note_ready(const report::Verdict& verdict) {
     const v1::Claim& claim = from_.facts.identity.claim;
     if (claim.state() != v1::Claim::CLAIMED || !claim.has_claimed_at()) return;
     const std::chrono::duration<double> since_claim = now - to_time(claim.claimed_at());
-    // Of an earlier boot, it says nothing of this one.
+    // The claim is from an earlier boot, so the time is not about this one.
     if (since_claim > uptime()) return;
     times_.set_claim_to_ready_seconds(std::max(since_claim.count(), 0.0));
 }

@@ -7,7 +7,7 @@ namespace prebake::daemon {
 Timer::Time Timers::wake_up(Timer::Time latest, bool is_checked,
                             std::optional<Timer::Time> suspects) const {
     const Timer::Time next = check.or_else(publish.or_else(save.or_else(latest)));
-    // What cannot be done yet would wake the keeper again and again.
+    // Otherwise work that cannot be done yet would wake the loop repeatedly.
     if (!is_checked) return next;
     return list.or_else(budget.or_else(suspects ? std::min(*suspects, next) : next));
 }

@@ -244,9 +244,9 @@ std::vector<Finding> repairable_of(const v1::BakeRecord& record,
     return repairable;
 }
 
-std::string repair_of(const std::vector<Finding>& mended, const std::string& snapshotter) {
+std::string repair_of(const std::vector<Finding>& repaired, const std::string& snapshotter) {
     std::set<FindingKind> kinds;
-    for (const Finding& finding : mended) kinds.insert(finding.kind);
+    for (const Finding& finding : repaired) kinds.insert(finding.kind);
     std::string words;
     for (const FindingKind kind : kByWeight) {
         // What CRI knows follows from the names, unless it was all there was.

@@ -24,7 +24,7 @@ struct ImageHealth {
     bool is_unpacked = true;  ///< in the effective snapshotter
     bool is_pinned = true;    ///< and its content is kept from garbage collection
     bool is_resolved = true;  ///< CRI knows it under every name that it must
-    bool is_moved = false;    ///< a tag of it was pulled anew, and means another image now
+    bool is_moved = false;    ///< a tag of it was pulled again and now points at another image
     bool is_unpinned_by_budget = false;
     bool is_evicted = false;  ///< unpinned by the budget, and deleted by the kubelet since
     bool is_repaired = false;
@@ -35,12 +35,12 @@ struct ImageHealth {
 };
 
 /// The health of every image and namespace of the record, in its order. An image all of whose tags
-/// were moved is not wanted any more: what else is amiss with it does no harm.
+/// were moved is no longer needed: its other problems do no harm.
 std::vector<ImageHealth> health_of(const v1::BakeRecord& record,
                                    const std::vector<store::Finding>& findings);
 
-/// True if bake::restore() can do something about one of the findings. (It cannot about a tag that
-/// was moved: the one who pulled it anew meant it.)
+/// True if bake::restore() can do something about one of the findings. (It leaves a moved
+/// tag alone: the pull was intended.)
 bool is_repairable(const store::Finding& finding);
 
 /// Those findings that call for a repair: repairable, not about a name that was moved, and not of
@@ -49,6 +49,6 @@ std::vector<store::Finding> repairable_of(const v1::BakeRecord& record,
                                           const std::vector<store::Finding>& findings);
 
 /// What a repair that made these findings vanish has done: "recreated the name, pinned again".
-std::string repair_of(const std::vector<store::Finding>& mended, const std::string& snapshotter);
+std::string repair_of(const std::vector<store::Finding>& repaired, const std::string& snapshotter);
 
 }  // namespace prebake::guard

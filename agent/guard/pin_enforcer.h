@@ -36,7 +36,7 @@ class PinEnforcer {
         : limits_(limits), connection_(connection) {}
 
     bool has_limits() const;
-    /// Where containerd may be another one now, its directories are to be looked up anew.
+    /// After containerd may have changed, its directories are looked up again.
     void forget_disk() { disk_.reset(); }
 
     /// Which pins have to go, or may come back. Cheap while there is room and nothing is unpinned.

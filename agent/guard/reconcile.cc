@@ -49,20 +49,20 @@ class Repair {
                 result_.to_retry.push_back(key_of(finding));
             }
         }
-        Findings to_mend;
+        Findings to_repair;
         for (Finding& finding : repairable_of(job_.wanted, before)) {
-            if (is_allowed(key_of(finding))) to_mend.push_back(std::move(finding));
+            if (is_allowed(key_of(finding))) to_repair.push_back(std::move(finding));
         }
-        if (to_mend.empty()) {
+        if (to_repair.empty()) {
             result_.images = health_of(job_.wanted, before);
             return std::move(result_);
         }
-        for (const Finding& finding : to_mend) broken_.insert(key_of(finding));
+        for (const Finding& finding : to_repair) broken_.insert(key_of(finding));
         const v1::BakeRecord broken = broken_part();
-        mend(broken, before, to_mend);
+        repair_parts(broken, before, to_repair);
 
         Findings after = find(broken);
-        report(to_mend, after);
+        report(to_repair, after);
         std::copy_if(before.begin(), before.end(), std::back_inserter(after),
                      [&](const Finding& finding) { return !broken_.contains(key_of(finding)); });
         result_.images = health_of(job_.wanted, after);
@@ -100,15 +100,16 @@ class Repair {
         return part;
     }
 
-    void mend(const v1::BakeRecord& broken, const Findings& before, const Findings& to_mend) {
+    void repair_parts(const v1::BakeRecord& broken, const Findings& before,
+                      const Findings& to_repair) {
         RepairProgress progress{.total = static_cast<std::size_t>(broken.images_size()),
                                 .snapshotter = {},
                                 .images = health_of(job_.wanted, before)};
         const auto unpacking =
-            std::find_if(to_mend.begin(), to_mend.end(), [](const Finding& finding) {
+            std::find_if(to_repair.begin(), to_repair.end(), [](const Finding& finding) {
                 return finding.kind == store::FindingKind::snapshot_missing;
             });
-        if (unpacking != to_mend.end()) {
+        if (unpacking != to_repair.end()) {
             progress.is_unpacking = true;
             progress.snapshotter = snapshotter_of(unpacking->ns);
         }
@@ -144,9 +145,9 @@ class Repair {
     /// A Repair for each image in each namespace that was tried.
     void report(const Findings& before, const Findings& after) {
         for (const ImageKey& key : broken_) {
-            Findings mended;
+            Findings repaired;
             std::copy_if(
-                before.begin(), before.end(), std::back_inserter(mended),
+                before.begin(), before.end(), std::back_inserter(repaired),
                 [&](const Finding& finding) {
                     return key_of(finding) == key &&
                            std::none_of(after.begin(), after.end(), [&](const Finding& left) {
@@ -158,7 +159,7 @@ class Repair {
             *repair.mutable_at() = to_timestamp(std::chrono::system_clock::now());
             repair.set_image(key.image);
             repair.set_namespace_(key.ns);
-            repair.set_what(repair_of(mended, snapshotter_of(key.ns)));
+            repair.set_what(repair_of(repaired, snapshotter_of(key.ns)));
             repair.set_why(job_.why(key));
             if (const auto problem = problem_of_attempt(key, after)) {
                 *repair.mutable_problem() = problem_of(*problem);

@@ -34,7 +34,7 @@ struct Reconciliation {
     bake::EventSink& events;
     /// False: leave it as it is, somebody else insists.
     std::function<bool(const ImageKey&)> may_repair;
-    /// Why a repair is necessary, as far as it is known.
+    /// Why a repair is necessary, if known.
     std::function<std::string(const ImageKey&)> why;
     std::function<void(const RepairProgress&)> on_progress;  ///< before each image
 };

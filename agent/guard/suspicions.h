@@ -8,13 +8,12 @@
 
 #include "agent/guard/protected_images.h"
 
-/// Which images have to be looked at again, and when. Pure.
+/// Which images to check again, and when. Pure.
 namespace prebake::guard {
 
 using SteadyTime = std::chrono::steady_clock::time_point;
 
-/// Bounds how often one image is repaired: who undoes each repair at once insists, and would be
-/// fought for ever.
+/// Limits how often one image is repaired, so that prebake does not fight another client forever.
 class RepairAllowance {
   public:
     static constexpr std::size_t kMost = 5;
@@ -32,12 +31,12 @@ class Suspicions {
   public:
     /// After the last event about any of them.
     static constexpr std::chrono::milliseconds kCalm{50};
-    /// After the first, come what may.
+    /// After the first suspicion, the longest delay.
     static constexpr std::chrono::milliseconds kMostDelay{500};
 
     /// The first reason stays: later events follow from it.
     void add(const ImageKey& key, const std::string& why, SteadyTime now);
-    /// To be looked at again at `when`, whatever happens until then. False if that is known.
+    /// Checks the image again at `when` in any case. False if that is already planned.
     bool add_later(const ImageKey& key, const std::string& why, SteadyTime when);
 
     std::optional<SteadyTime> due() const;

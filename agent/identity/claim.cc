@@ -26,14 +26,14 @@ v1::Claim unclaimed() {
 
 v1::Claim parse_claim(const std::string& json, const std::string& origin) {
     refuse_later_schema(schema_in(json), origin,
-                        "install that version, or remove the file to claim this machine anew");
+                        "install that version, or remove the file to claim this machine again");
     v1::Claim claim;
     from_json(json, claim, origin, "");
     if (claim.schema() != kSchema) throw Error(Errc::corrupt, origin + " is not a claim");
     return claim;
 }
 
-/// Under a name that is no claim's, for whoever wants to know what happened.
+/// Renames the file, so that the cause can be examined.
 void set_aside(const machine::Root& root, const std::string& path) {
     const std::filesystem::path place = root.outside(root.resolved(path, machine::LastLink::keep));
     const std::filesystem::path aside = place.string() + ".corrupt";

@@ -36,7 +36,7 @@ enum class Decision {
 };
 std::string_view to_string(Decision decision);
 
-/// Whether more can be learnt about the instance later (a metadata service may answer).
+/// Whether more can be learned about the instance later (a metadata service may answer).
 enum class Knowledge { preliminary, final };
 
 /// Pure. `current` is this machine. The claim of an unknown instance is kept rather than renewed: a

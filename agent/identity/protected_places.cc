@@ -40,7 +40,7 @@ constexpr std::array<std::string_view, 24> kImagePlaces{
     "/var/lib/prebake",
 };
 
-/// What the machine cannot do without: neither these nor what contains them may be removed; single
+/// What the machine needs: neither these nor what contains them may be removed; single
 /// files in them may.
 constexpr std::array<std::string_view, 22> kMachinePlaces{
     "/etc/fstab",      "/etc/group",     "/etc/pam.d", "/etc/passwd", "/etc/shadow",

@@ -111,7 +111,7 @@ class Checking {
              survey_paths(root_, scope.remove, keep_));
     }
 
-    /// What is skipped or only reported is there on purpose: it is told, and does not count.
+    /// Skipped and only reported items exist on purpose: they are reported and do not count.
     void take(std::string_view item, Treatment treatment, const Pending& pending) {
         ResidueList found;
         for (const Change& change : pending.changes)

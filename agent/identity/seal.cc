@@ -173,9 +173,9 @@ class Sealing {
         }
     }
 
-    /// Nobody's, for it is being taken apart: left as it was, a seal that breaks off would leave a
-    /// machine that believes to be itself, and boots without the keys that are gone already. Whose
-    /// it was is kept where a clone looks for it.
+    /// Nobody's, for it is being taken apart: left as it was, a seal that is interrupted would
+    /// leave a machine that believes to be itself, and boots without the keys that are gone
+    /// already. Whose it was is kept where a clone looks for it.
     v1::Claim claim_while_sealing() const {
         v1::Claim claim;
         claim.set_schema("prebake.v1.Claim");
@@ -322,7 +322,7 @@ class Sealing {
         try {
             return root_.info(path).has_value();
         } catch (const Error&) {
-            return true;  // as far as can be told
+            return true;  // unknown: assume so
         }
     }
 
@@ -381,7 +381,7 @@ class Sealing {
     void record() {
         if (report_.failed() > 0) return;
         if (!was_sealed_ && !options_.scope.only.empty()) return;
-        // Sealed once more after a reboot: the new seal is one of this run of the kernel.
+        // Sealed again after a reboot: the new seal is one of this run of the kernel.
         const bool is_same_run = !root_.is_running_machine() || boot_id_ == previous_boot_id_;
         if (was_sealed_ && report_.changes() == 0 && is_same_run) return;
         v1::Claim sealed;

@@ -229,7 +229,7 @@ class Surveyor {
     }
 
     const machine::Root& root_;
-    uid_t owner_ = 0;  // of the tree: root, but for a test's
+    uid_t owner_ = 0;  // of the tree: root, except in tests
     std::set<std::string> kept_;
     std::vector<std::string> images_;
     std::set<std::string> cleaned_;  // directories that a target names: they may be mount points

@@ -13,7 +13,7 @@
 namespace prebake::machine {
 namespace {
 
-/// What every boot mounts anew.
+/// Mounted again at every boot.
 constexpr std::array<std::string_view, 4> kVolatile{"/dev", "/proc", "/run", "/sys"};
 
 std::string directory_of(const std::string& path) {

@@ -17,7 +17,7 @@ bool is_on_network(long type);
 enum class Belonging {
     machine,         ///< of the machine in the root: its own disks, wherever they are mounted
     nobody,          ///< of an image's /dev, /proc, /run and /sys while they are mounted
-    network,         ///< of whoever serves it
+    network,         ///< of the server
     running_machine  ///< bind-mounted from the machine that we run on into the image
 };
 

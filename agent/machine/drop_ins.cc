@@ -31,7 +31,7 @@ bool is_name_of_drop_in(std::string_view name) {
            });
 }
 
-/// Whether only root (or whoever runs us, in a test) can change it.
+/// Whether only root (in tests, the user of this process) can change it.
 bool is_ours_alone(const FileInfo& info) {
     const bool is_owned = info.uid == 0 || info.uid == ::geteuid();
     return is_owned && (info.mode & (S_IWGRP | S_IWOTH)) == 0;

@@ -18,7 +18,7 @@ struct FileInfo {
     bool is_mount = false;         ///< something is mounted right here (a bind mount of a file too)
 };
 
-/// What becomes of symbolic links among the directories of a path.
+/// How symbolic links among the directories of a path are handled.
 enum class LinksOnTheWay { follow, refuse };
 
 }  // namespace prebake::machine

@@ -26,7 +26,7 @@ struct HostFacts {
 /// is missing.
 HostFacts read_host_facts(const Root& root);
 
-/// Who this machine is, as far as can be known without a network. EC2 on Nitro names the instance
+/// The identity of this machine that is known without a network. EC2 on Nitro names the instance
 /// in board_asset_tag; elsewhere the hardware UUID must do. UUIDs that firmware fills in for want
 /// of a better one (all zeros, all ones, the well-known samples) count as none. Pure.
 v1::Instance identify(const HostFacts& facts);

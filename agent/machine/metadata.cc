@@ -38,7 +38,7 @@ Error status_error(const std::string& url, int status) {
     return Error(Errc::corrupt, message);
 }
 
-/// One call of fetch_metadata(): its time, and what it has learnt about the way.
+/// One call of fetch_metadata(): its time, and what it has found out about the way.
 class Exchange {
   public:
     Exchange(MetadataTransport& transport, const MetadataLimits& limits, bool is_platform_known,
@@ -283,8 +283,8 @@ int weight(Errc code) {
     return 4;  // it answers, but not sense
 }
 
-/// Asks each service once. `telling` is the failure that says most, of this round; of an earlier
-/// one if the time was up before this one could say anything.
+/// Asks each service once. `telling` is the most informative failure of this round, or of an
+/// earlier round if the deadline passed before this one had any.
 std::optional<Metadata> ask_each(Exchange& exchange, const std::string& platform,
                                  std::optional<Error>& telling) {
     std::optional<Error> failure;

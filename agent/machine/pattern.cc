@@ -62,8 +62,7 @@ std::vector<std::string> Root::match(std::string_view pattern, std::vector<Error
         throw Error(Errc::usage, "\"" + std::string(pattern) + "\" is neither absolute nor below ~",
                     "let it begin with / or with ~/");
     }
-    // A file that cannot be looked at hides no more than itself: its siblings are found all the
-    // same.
+    // A file that cannot be examined hides only itself: its siblings are still found.
     const auto attempt = [&problems](const auto& work) {
         try {
             work();

@@ -344,7 +344,7 @@ FileDescriptor Root::make_directory(const std::string& path) const {
     if (name == ".") throw refusal("cannot open the directory", outside(path));
     const FileDescriptor above = make_directory(parent);
     if (::mkdirat(above.get(), name.c_str(), 0755) == 0) {
-        // The umask of whoever runs us has no say in what a machine image looks like.
+        // The umask of the caller must not affect a machine image.
         if (::fchmodat(above.get(), name.c_str(), 0755, 0) != 0)
             throw refusal("cannot set the mode of", outside(path));
         sync(above.get(), outside(parent));

@@ -24,7 +24,7 @@ struct FileAttributes {
     std::optional<gid_t> gid;
 };
 
-/// What becomes of a path's last component if it is a symbolic link.
+/// How the last component of a path is handled if it is a symbolic link.
 enum class LastLink { follow, keep };
 
 /// Patterns as Root::match() takes them.
@@ -57,7 +57,7 @@ class Root {
     /// glob(7) (a leading dot is matched by a dot only); a leading `~` is every home directory.
     /// @throws Error permission_denied, io for a directory that could not be read.
     std::vector<std::string> match(std::string_view pattern) const;
-    /// The same as far as it can be told: what could not be read goes to `problems`.
+    /// The same, but what cannot be read goes to `problems`.
     std::vector<std::string> match(std::string_view pattern, std::vector<Error>& problems) const;
 
     /// `path` with every link on the way replaced by what it means in the tree, so that two names
@@ -65,8 +65,8 @@ class Root {
     /// @throws Error permission_denied, io (links that go in circles).
     std::string resolved(std::string_view path, LastLink last) const;
 
-    /// resolved() without the last component's link, for what is to be changed: whoever may put a
-    /// link into a directory must not decide what of other people's goes.
+    /// resolved() without the last component's link, for what is to be changed: a user who can put
+    /// a link into a directory must not decide which files of others are removed.
     /// @throws Error permission_denied if a link on the way belongs neither to root nor to the
     /// owner of the tree, and as resolved().
     std::string resolved_for_change(std::string_view path) const;

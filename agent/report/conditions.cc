@@ -44,9 +44,9 @@ Images those(const NodeFacts& facts, const std::function<bool(const guard::Image
     return images;
 }
 
-/// The first image that is wrong stands for all of them.
-Judgement amiss(const Images& images, std::string reason, const std::string& what,
-                const std::string& else_next_step) {
+/// The message names the first image with a problem, and the number of the others.
+Judgement first_problem(const Images& images, std::string reason, const std::string& what,
+                        const std::string& else_next_step) {
     const guard::ImageHealth& first = *images.front();
     const std::string why = first.problem.empty() ? "" : ": " + first.problem;
     return {.status = kFalse,
@@ -83,8 +83,8 @@ Judgement no_record(const NodeFacts& facts, const char* status) {
             .next_step = "restore /var/lib/prebake/bake.json, or bake the images again"};
 }
 
-/// On a machine that nothing was baked for, CRI pulls its sandbox image as it always did: that is
-/// to be known, but nobody who waits for baked images should wait for this one.
+/// On a machine without baked images, CRI pulls its sandbox image as usual. This is reported, but
+/// units that wait for baked images must not wait for it.
 Judgement nothing_baked(const NodeFacts& facts) {
     const std::string sandbox = facts.is_sandbox_missing
                                     ? ", and CRI will pull its sandbox image " + facts.sandbox_image
@@ -135,7 +135,8 @@ Judgement present(const NodeFacts& facts) {
                            " is not there" + (missing.empty() ? "" : ", nor are all baked images"),
                 .next_step = "prebake bake " + name};
     }
-    if (!missing.empty()) return amiss(missing, "ImagesMissing", "is not whole", "prebake verify");
+    if (!missing.empty())
+        return first_problem(missing, "ImagesMissing", "is not complete", "prebake verify");
     return {.status = kTrue,
             .reason = "AllPresent",
             .message = counted(facts.images.size(), "image") + " with their names and content"};
@@ -155,7 +156,7 @@ Judgement unpacked(const NodeFacts& facts) {
     const std::string where =
         facts.snapshotter.empty() ? "" : " in the snapshotter " + facts.snapshotter;
     if (!packed.empty()) {
-        return amiss(packed, "NotUnpacked", "is not unpacked" + where, "prebake verify");
+        return first_problem(packed, "NotUnpacked", "is not unpacked" + where, "prebake verify");
     }
     return {.status = kTrue, .reason = "Unpacked", .message = "every image is unpacked" + where};
 }
@@ -165,7 +166,7 @@ Judgement pinned(const NodeFacts& facts) {
     const Images lost = those(facts, [](const guard::ImageHealth& image) {
         return image.wants_pin && !image.is_pinned && !image.is_unpinned_by_budget;
     });
-    if (!lost.empty()) return amiss(lost, "PinLost", "is not pinned", "prebake verify");
+    if (!lost.empty()) return first_problem(lost, "PinLost", "is not pinned", "prebake verify");
     const auto by_budget =
         std::count_if(facts.images.begin(), facts.images.end(),
                       [](const guard::ImageHealth& image) { return image.is_unpinned_by_budget; });
@@ -189,7 +190,7 @@ Judgement resolves(const NodeFacts& facts) {
         return image.wants_cri && image.is_present && !image.is_resolved;
     });
     if (!lost.empty())
-        return amiss(lost, "NotResolved", "would be pulled by CRI", "prebake verify");
+        return first_problem(lost, "NotResolved", "would be pulled by CRI", "prebake verify");
     return {.status = kTrue, .reason = "Resolves", .message = "CRI finds every image by its names"};
 }
 
@@ -270,7 +271,7 @@ Judgement sealed(const NodeFacts& facts) {
         return {.status = kFalse,
                 .reason = "UnsealedInPlace",
                 .message = "the sealed machine itself was booted again",
-                .next_step = "seal it once more before it becomes an image: prebake seal"};
+                .next_step = "seal it again before it becomes an image: prebake seal"};
     }
     if (claim.state() != v1::Claim::CLAIMED) {
         return {.status = kUnknown,

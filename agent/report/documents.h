@@ -16,8 +16,8 @@ namespace prebake::report {
 /// @throws Error internal if the view cannot be written as JSON.
 Response render(Resource resource, const NodeView& view, ImageRows& rows);
 
-/// Renders each document of a view once for all clients that read it at the same time, so that many
-/// slow clients share one copy. Not thread-safe.
+/// Renders each document of a view once. Clients that read it at the same time share one copy.
+/// Not thread-safe.
 class RenderCache {
   public:
     /// Never null; an error response (500) if the document cannot be rendered.

@@ -33,7 +33,7 @@ enum class Pin { no, yes };
 /// The labels of a name in `ns`. An empty value deletes a label that is there.
 Labels name_labels(std::string_view ns, Pin pin);
 
-/// Every spelling by which a pod may ask for the image: the names in k8s.io but for `except`, tag
+/// Every spelling by which a pod may ask for the image: the names in k8s.io without `except`, tag
 /// and digest together, and Docker Hub's short forms.
 std::vector<std::string> pod_spellings(const std::vector<oci::Reference>& references,
                                        const oci::Digest& target, const oci::Digest& config,

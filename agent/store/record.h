@@ -14,7 +14,7 @@ std::filesystem::path record_path(const std::filesystem::path& state_dir);
 /// too_large.
 v1::BakeRecord read_record(const std::filesystem::path& state_dir);
 
-/// The same for those who have nothing to do without: not_found says what to do.
+/// The same for callers that need a record: not_found has the next step.
 v1::BakeRecord read_required_record(const std::filesystem::path& state_dir);
 
 /// The same, with an empty record in place of a missing one.

@@ -18,8 +18,7 @@ struct FreeSpace {
     bool on_one_disk = false;          ///< the two are the same
 };
 
-/// Where this containerd keeps its things, as far as its plugins say and as far as it is visible
-/// from here.
+/// Where this containerd stores its data, if its plugins report it and it is visible from here.
 class Storage {
   public:
     explicit Storage(std::vector<containerd::Plugin> plugins) : plugins_(std::move(plugins)) {}

@@ -20,7 +20,7 @@ const Holdings& StoreView::holdings(const std::string& ns, const std::string& sn
 }
 
 bool StoreView::is_readable(const std::string& ns, const containerd::BlobInfo& blob) const {
-    // Looking at the file saves a call. What is not seen there, containerd may have all the same.
+    // Checking the file saves a call. containerd may still have a blob whose file is not visible.
     return storage_.sees_blob(blob.digest, blob.size) ||
            containerd::Content(connection_, {.ns = ns, .lease = {}}).is_readable(blob);
 }

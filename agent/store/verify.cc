@@ -153,7 +153,7 @@ class PlacementCheck {
         if (held.target.digest.str() != target.digest()) {
             report(FindingKind::name_moved, "name", held.name, "target " + target.digest(),
                    "target " + held.target.digest.str(),
-                   "something pulled or tagged it anew: bake its list again to record the new "
+                   "it was pulled or tagged again: bake its list again to record the new "
                    "one, or go back: " +
                        how_to_bake_again(image_, ns_));
         } else if (held.target.media_type != target.media_type() ||

@@ -10,7 +10,7 @@
 
 namespace prebake::store {
 
-/// What is wrong, for those who mend it.
+/// The kind of a problem, for repairs.
 enum class FindingKind {
     name_missing,
     name_moved,  ///< it points at another image

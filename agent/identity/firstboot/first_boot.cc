@@ -81,7 +81,7 @@ class FirstBoot {
         return claim_.state() == v1::Claim::CLAIMED && !machine::is_known(claim_.instance());
     }
 
-    /// From now on a clone of this machine can be told from it.
+    /// From now on a clone of this machine can be distinguished from it.
     void note_who_this_is() {
         if (!machine::is_known(current_)) return;
         *claim_.mutable_instance() = current_;

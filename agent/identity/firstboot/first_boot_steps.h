@@ -14,11 +14,11 @@ struct NamedStep {
 /// What needs no network, in the order of work.
 const std::vector<NamedStep>& local_steps();
 
-/// What follows when the network is up, but for drop-ins and the proof. Steps that the
+/// The steps when the network is up, without drop-ins and the proof. Steps that the
 /// configuration does not ask for are left out.
 std::vector<NamedStep> online_steps(const FirstBootOptions& options);
 
-/// What drop-ins are told about the instance.
+/// The environment of drop-ins: facts of the instance.
 std::vector<std::pair<std::string, std::string>> drop_in_environment(const StepContext& context);
 
 }  // namespace prebake::identity::firstboot

@@ -23,7 +23,7 @@ struct Removal {
 
 /// Removes everything that identifies the machine which this one was cloned from, and comes back
 /// (OnClone::renew), and the host's TLS key and certificate. If the journal says that this was done
-/// but for some, then only those: the others have been made anew since.
+/// except for some, then only those: the others have been created again since.
 /// @throws Error cancelled.
 Removal remove_foreign_identity(const StepContext& context);
 

@@ -19,7 +19,7 @@ StepResult prove_identity_changed(const StepContext& context) {
         return done("this is the sealed machine; it kept " + list);
     throw Error(Errc::failed_precondition,
                 "still as on the machine that this one comes from: " + list,
-                "remove these files and run prebake firstboot again, or seal the image anew");
+                "remove these files and run prebake firstboot again, or seal the image again");
 }
 
 }  // namespace prebake::identity::firstboot

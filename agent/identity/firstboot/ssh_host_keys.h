@@ -10,7 +10,7 @@ struct SshHostKeyFacts {
 
 enum class SshHostKeyOwner { nobody, cloud_init, sshd_keygen, prebake };
 
-/// Who makes the host keys of this machine. cloud-init first: unless it is told otherwise it throws
+/// Who makes the host keys of this machine. cloud-init first: by default it throws
 /// away what others made; its package switches sshd-keygen@.service off. Pure.
 SshHostKeyOwner owner_of_ssh_host_keys(const SshHostKeyFacts& facts);
 

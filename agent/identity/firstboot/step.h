@@ -43,7 +43,7 @@ inline bool is_in_place(const v1::Claim& claim) {
     return !claim.has_seal() && !claim.has_cloned_from();
 }
 
-/// Of root (of us), whoever owned what is replaced.
+/// Owned by root (by us), even if another user owned the replaced file.
 inline machine::FileAttributes our_file(mode_t mode) {
     return {.mode = mode, .uid = ::geteuid(), .gid = ::getegid()};
 }
@@ -64,7 +64,7 @@ inline bool has_unit(const machine::Root& root, const std::string& name) {
 
 StepResult ensure_machine_id(const StepContext& context);
 StepResult ensure_ssh_host_keys(const StepContext& context);
-/// Online: whoever was to make them has done so.
+/// Online: their creator has created them.
 StepResult check_ssh_host_keys(const StepContext& context);
 StepResult ensure_random_seed(const StepContext& context);
 StepResult ensure_nvme_ids(const StepContext& context);

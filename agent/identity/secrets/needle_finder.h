@@ -11,7 +11,7 @@
 namespace prebake::identity::secrets {
 
 /// Finds all of a fixed set of strings in one pass over a text; ASCII case is ignored. A bitmap of
-/// their first three characters passes over nearly all of the text at a few cycles a byte. What
+/// their first three characters skips nearly all of the text at a few cycles a byte. What
 /// looks like a beginning is compared: the time is bounded by the text times the needles that begin
 /// alike, whatever is in it.
 class NeedleFinder {

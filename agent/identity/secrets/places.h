@@ -11,10 +11,10 @@
 
 namespace prebake::identity::secrets {
 
-/// Where secrets are looked for. Names of real directories: links are resolved.
+/// Where secrets are searched. Names of real directories: links are resolved.
 struct SearchArea {
     std::set<std::string> places;    ///< that exist; each is searched with all below it ...
-    std::set<std::string> left_out;  ///< ... but for these
+    std::set<std::string> left_out;  ///< ... except these
     std::vector<Error> problems;     ///< what could not be found out
 
     bool is_left_out(const std::string& path) const;

@@ -29,7 +29,7 @@ struct Candidate {
 
 /// How one kind of secret is recognised: by a string that is rare elsewhere, and a judge who looks
 /// at what surrounds it. No rule looks for password hashes (/etc/shadow): the accounts of an image
-/// are meant to be there, and who builds it decides on their passwords.
+/// are meant to be there, and its builder decides on their passwords.
 struct SecretRule {
     /// The kind that was found; empty if it is none.
     using Judge = std::string_view (*)(const SecretRule&, const Candidate&);

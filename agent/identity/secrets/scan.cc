@@ -25,7 +25,7 @@ namespace {
 constexpr std::size_t kPiece = 1UL << 20;
 /// Of one file; further ones would tell nothing more.
 constexpr std::size_t kMaxSecretsOfFile = 100;
-/// Of all files. The scan ends there: whoever finds so many does not read them.
+/// Of all files. The scan ends there: nobody reads more findings.
 constexpr std::size_t kMaxFindings = 100'000;
 
 class Scanner {
@@ -95,8 +95,8 @@ class Scanner {
         }
     }
 
-    /// Another file system is not entered. One on a disk becomes part of an image of the machine
-    /// all the same: it must not pass for clean.
+    /// Another file system is not entered. One on a disk still becomes part of an image of the
+    /// machine: it must not count as clean.
     void look_at_mount(const std::string& path) {
         const std::string outside = root_.outside(path);
         struct stat status {};

@@ -25,7 +25,8 @@ size_t skip_blanks(string_view text, size_t offset) {
     return offset;
 }
 
-/// Behind a quotation mark at `offset`, be it escaped for JSON in JSON; `offset` if there is none.
+/// Behind a quotation mark at `offset`, even if it is escaped for JSON in JSON; `offset` if there
+/// is none.
 size_t skip_quote(string_view text, size_t offset) {
     size_t mark = offset;
     while (byte_at(text, mark) == '\\' && mark < offset + 3) ++mark;

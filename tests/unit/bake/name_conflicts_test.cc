@@ -13,7 +13,7 @@ oci::Descriptor descriptor(const std::string& name) {
             .platform = {}};
 }
 
-/// An image whose contents are told by `contents`: equal contents, equal digests.
+/// An image with the contents `contents`: equal contents, equal digests.
 PlannedImage image(const std::string& name, const std::string& contents) {
     PlannedImage planned;
     planned.request = {.reference = oci::Reference::parse(name),
@@ -83,7 +83,7 @@ TEST_CASE("an image that wants no pin leaves the names that it shares with one t
     CHECK_FALSE(pinned.contains({"k8s.io", "docker.io/library/a:1"}));
 }
 
-TEST_CASE("so does one that was pinned by an earlier bake, unless it is baked anew") {
+TEST_CASE("so does one that was pinned by an earlier bake, unless it is baked again") {
     v1::BakeRecord record;
     v1::BakedImage& baked = *record.add_images();
     baked.set_name("docker.io/library/b:1");

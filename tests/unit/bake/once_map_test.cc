@@ -29,7 +29,7 @@ TEST_CASE("after a failure the next caller tries for himself") {
     CHECK(ran);
 }
 
-TEST_CASE("whoever comes while the work is in progress waits for it") {
+TEST_CASE("a caller waits while the work is in progress") {
     OnceMap<std::string> map;
     std::promise<void> begun;
     std::promise<void> go_on;

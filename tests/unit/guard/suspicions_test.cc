@@ -26,7 +26,7 @@ TEST_CASE("an image is repaired five times a minute, and each image for itself")
     CHECK_FALSE(allowance.take(kA, kStart + 60s));
 }
 
-TEST_CASE("suspicions wait for calm, but not for ever") {
+TEST_CASE("suspicions wait for calm, but not forever") {
     Suspicions suspicions;
     CHECK_FALSE(suspicions.due().has_value());
     suspicions.add(kA, "deleted", kStart);

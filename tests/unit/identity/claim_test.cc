@@ -198,7 +198,7 @@ TEST_CASE("note_builder: noted once, completed by itself, and never over a claim
     CHECK(machine.read().builder().id() == kUuid);
     note_builder(machine.root, kState, ec2(kOne, kUuid));
     CHECK(machine.read().builder().id() == kOne);
-    // Its clones carry the first builder's keys, whoever bakes on them.
+    // Its clones have the first builder's keys, even if another builder bakes on them.
     note_builder(machine.root, kState, ec2(kTwo, kOtherUuid));
     CHECK(machine.read().builder().id() == kOne);
     CHECK(decide(machine.read(), ec2(kTwo), Knowledge::final) == Decision::clone_of_unsealed);

@@ -16,7 +16,7 @@ struct FixtureFile {
     std::string contents;
     mode_t mode = 0644;
     std::string link_to = {};
-    /// What becomes of it when its item is sealed.
+    /// The expected result after its item is sealed.
     enum class After { gone, as_before, says } after = After::gone;
     std::string says = {};  ///< of After::says
 };

@@ -449,7 +449,7 @@ TEST_CASE("logs: a file system of their own is cleaned where logs are known to b
             apply(root, change);
         }
         told += std::to_string(survey(root, *item, {}, {}).changes.size()) + " left\n";
-        // Whatever else is mounted there may be anything.
+        // Other mounts there may be anything.
         for (const Error& problem : pending.problems) {
             const std::string_view text = problem.what();
             told += text.find("/var/log/backup") != std::string_view::npos ? "backup\n" : text;
@@ -459,7 +459,7 @@ TEST_CASE("logs: a file system of their own is cleaned where logs are known to b
     CHECK(found == "/var/log/audit/audit.log\n/var/log/audit/audit.log.1\n0 left\nbackup\n");
 }
 
-TEST_CASE("logs: what nobody writes any more is told by its name") {
+TEST_CASE("logs: files that nothing writes any more are found by name") {
     for (const char* const name :
          {"syslog.1", "audit.log.12", "syslog.2.gz", "messages-20240131", "secure-20240131.xz",
           "app-2024-01-31.log", "app.20240131.log", "access.log-20240131-1706659200", "x.old",

@@ -51,7 +51,7 @@ void seal_tree(const TestTree& tree) {
     REQUIRE(report.failed() == 0);
 }
 
-TEST_CASE("a sealed image has no residue, a dirty one is told file by file") {
+TEST_CASE("a sealed image has no residue, a dirty one is reported file by file") {
     const Image tree;
     tree.put("/etc/machine-id", noise(32, "0123456789abcdef") + "\n");
     tree.put("/etc/ssh/ssh_host_ed25519_key", pem(private_key_of("OPENSSH")), 0600);
@@ -242,7 +242,7 @@ TEST_CASE("a claim is fit for a snapshot only if it was sealed, and lately") {
     }
 }
 
-TEST_CASE("the claim of another version is not taken for a seal") {
+TEST_CASE("the claim of another version does not count as a seal") {
     const Image tree;
     tree.put("/var/lib/prebake/claim.json", R"({"schema": "prebake.v2.Claim", "state": "SEALED"})");
     const Lines claim = lines_of(check_tree(tree).residue(), "claim");

@@ -78,7 +78,7 @@ int depth_below(std::string_view pattern, const std::string& path) {
     return wanted.size() == names.size() ? 0 : 1;
 }
 
-/// Said once more and differently than in survey(): whether an item may touch the path.
+/// Implemented again, differently than in survey(): whether an item may touch the path.
 bool is_target(const Target& target, const std::string& path) {
     const int depth = depth_below(target.pattern, path);
     switch (target.what) {

@@ -27,7 +27,7 @@ constexpr const char* kStateDir = "/var/lib/prebake";
 constexpr const char* kMachineId = "0123456789abcdef0123456789abcdef\n";
 constexpr const char* kHostKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 root@builder\n";
 
-/// A builder, as far as these tests are concerned.
+/// A builder for these tests.
 void furnish(const tests::TestTree& tree) {
     tree.put("/usr/lib/systemd/systemd", "", 0755);
     tree.put("/etc/passwd", "root:x:0:0:root:/root:/bin/bash\n");
@@ -325,7 +325,7 @@ TEST_CASE("one item that fails keeps the claim from being sealed, and no other f
     CHECK(claim.seal().fingerprints_size() >= 2);
 }
 
-TEST_CASE("a request to stop is heeded between items") {
+TEST_CASE("a stop request takes effect between items") {
     const tests::TestTree tree;
     furnish(tree);
     v1::Claim claimed;

@@ -1,4 +1,4 @@
-// The traps A to G that other tools fell into, each held against the real items.
+// The traps A to G that other tools fell into, each tested with the real items.
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 

@@ -226,7 +226,7 @@ TEST_CASE("which records of the kubelet clash") {
               {{mirror, kSome}, {hub, kAll}},
               {mirror + ":1.27"},
               "restricted"},
-          Row{"whoever has a secret",
+          Row{"pods that have a secret",
               digest_of('a'),
               {{mirror, kSome}, {hub, kSome}},
               both,

@@ -227,11 +227,11 @@ TEST_CASE("merged: the platform's own id replaces a derived one, and nothing els
     const v1::Instance derived = instance("other", kUuid, kUuid, "product_uuid");
     const v1::Instance told = instance("ec2", "i-0123456789abcdef0", "", "metadata");
 
-    const v1::Instance learnt = merged(derived, told);
-    CHECK(learnt.platform() == "ec2");
-    CHECK(learnt.id() == "i-0123456789abcdef0");
-    CHECK(learnt.source() == "metadata");
-    CHECK(learnt.hardware_uuid() == kUuid);
+    const v1::Instance learned = merged(derived, told);
+    CHECK(learned.platform() == "ec2");
+    CHECK(learned.id() == "i-0123456789abcdef0");
+    CHECK(learned.source() == "metadata");
+    CHECK(learned.hardware_uuid() == kUuid);
 
     const v1::Instance kept = merged(told, derived);
     CHECK(kept.platform() == "ec2");

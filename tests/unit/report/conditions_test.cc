@@ -89,7 +89,7 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
              facts.images[1].is_present = false;
              facts.images[1].problem = "blob x: no such blob";
          },
-         "False ImagesMissing", "b in k8s.io is not whole: blob x: no such blob"},
+         "False ImagesMissing", "b in k8s.io is not complete: blob x: no such blob"},
         {"two missing", "ImagesPresent",
          [](NodeFacts& facts) {
              for (ImageHealth& each : facts.images) each.is_present = false;
@@ -110,7 +110,7 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
              facts.images.resize(1);
              facts.images[0].is_present = false;
          },
-         "False ImagesMissing", "a in k8s.io is not whole"},
+         "False ImagesMissing", "a in k8s.io is not complete"},
         {"evicted is not missing", "ImagesPresent",
          [](NodeFacts& facts) {
              facts.images[1].is_present = false;

@@ -164,7 +164,7 @@ int boot_unprivileged(Machine& machine) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-TEST_CASE("first boot of a clone: what cannot be removed is told, and the rest stays as renewed") {
+TEST_CASE("first boot of a clone: what cannot be removed is reported, and the rest stays renewed") {
     Machine original(kOne);
     original.boot();
     Machine clone(original, kTwo);

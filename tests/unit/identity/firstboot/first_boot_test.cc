@@ -256,7 +256,7 @@ TEST_CASE("first boot: only the network tells that the builder was booted again"
     CHECK(machine.claim().instance().id() == kBuilder);
 }
 
-TEST_CASE("first boot: a machine-id that comes back on another machine is made anew") {
+TEST_CASE("first boot: a machine-id that comes back on another machine is created again") {
     Machine machine(kOne);
     machine.put("etc/machine-id", "0123456789abcdef0123456789abcdef\n", 0444);
     seal_claim(machine, kBuilder);  // as if /var/lib/dbus/machine-id had brought it back
@@ -368,7 +368,7 @@ TEST_CASE("first boot: no firmware and no metadata: cloud-init's id, else unknow
         CHECK(unknown.boot(stage).decision() == "already_claimed");
     CHECK(unknown.service.calls.empty());
 
-    // Known at last: kept, and noted so that a clone is found from now on.
+    // Known now: kept, and noted so that a clone is found from now on.
     const auto kept = unknown.identity();
     unknown.become(kOne);
     CHECK(unknown.boot(Stage::local).decision() == "already_claimed");
@@ -443,7 +443,7 @@ TEST_CASE("first boot: a drop-in that fails stops no other, and is tried again a
     CHECK(machine.identity() == identity);
 }
 
-TEST_CASE("first boot: a failing drop-in that is taken away does not hold the claim up") {
+TEST_CASE("first boot: a failing drop-in that is removed does not delay the claim") {
     Machine machine(kOne);
     machine.drop_in("15-bad", "exit 1");
     machine.boot();
@@ -453,7 +453,7 @@ TEST_CASE("first boot: a failing drop-in that is taken away does not hold the cl
     CHECK(machine.claim().state() == v1::Claim::CLAIMED);
 }
 
-TEST_CASE("first boot: drop-ins are told what the instance is") {
+TEST_CASE("first boot: drop-ins get the facts of the instance") {
     Machine machine(kOne);
     machine.drop_in("10-one",
                     "env | grep ^PREBAKE_ | sort > '" + machine.path("env").string() + "'");

@@ -8,7 +8,7 @@
 
 namespace prebake::tests {
 
-// Texts that look like secrets and are none. They are made of pieces, so that whoever scans our own
+// Texts that look like secrets and are none. They are made of pieces, so that a scan of our own
 // sources finds nothing.
 
 inline constexpr std::string_view kAlphanumeric =

@@ -261,7 +261,7 @@ TEST_CASE("pipes, sockets and devices do not block") {
     CHECK(result.files == 1);
 }
 
-TEST_CASE("what cannot be read is said to be so") {
+TEST_CASE("what cannot be read is reported") {
     const TestTree tree;
     tree.put("/opt/file", kKey, 0);
     tree.put("/srv/directory/file", kKey);
@@ -278,7 +278,7 @@ TEST_CASE("what cannot be read is said to be so") {
     ::chmod(tree.at("/srv/directory").c_str(), 0700);
 }
 
-TEST_CASE("other file systems are not entered, but one on a disk is told") {
+TEST_CASE("other file systems are not entered, but one on a disk is reported") {
     const TestTree tree;
     tree.put("/data/key", kKey);
     tree.put("/etc/hosts.real", kKey);
