@@ -26,8 +26,8 @@ constexpr std::string_view kPrebakeKey = "-prebake";
 constexpr std::string_view kDockerInitKey = "-init-key";
 constexpr std::string_view kDockerInit = "-init";
 constexpr std::size_t kKeySuffix = kDockerInitKey.size() - kDockerInit.size();
-/// Limit of the layers used in one boot, which the file lists. The boot's totals do not have the
-/// bytes of other layers.
+/// Limit of the layers that were used in one boot; the file lists them. Beyond this limit the bytes
+/// of a layer are missing in the boot's totals.
 constexpr std::size_t kMaxBootLayers = 16384;
 
 }  // namespace
@@ -65,7 +65,7 @@ void Accounts::open(const std::string& claim, const std::string& boot_id, Time b
 }
 
 void Accounts::set_baked(std::shared_ptr<const store::BakedImages> baked) {
-    // While CRI does not answer, its sandbox image is the one that it was.
+    // While CRI does not answer, the last known sandbox image stays.
     if (!baked->sandbox().name.empty()) sandbox_ = baked->sandbox().name;
     origins_.set_baked(*baked);
     catalog_.set_baked(std::move(baked));

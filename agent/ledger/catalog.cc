@@ -184,7 +184,7 @@ Catalog::ImagePtr Catalog::owner_of(const std::string& ns, const Space& space,
         if (image->contents->target != contents.target || is_alias_name(own_name)) continue;
         if (is_bare_id(name) || repository_of(name) == repository_of(own_name)) return image;
     }
-    // Of an image that was pulled by digest, the name with the digest comes before the id.
+    // An image that was pulled by digest has no tag: its id belongs to the name with the digest.
     for (const auto& [other, image] : space.names) {
         if (is_bare_id(name) && image->contents->target == contents.target) return image;
     }

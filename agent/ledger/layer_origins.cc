@@ -163,8 +163,8 @@ void LayerOrigins::learn_blob(const std::string& ns, const oci::Digest& digest, 
     const bool is_settled = was_settled(digest, stored_at);
     const bool is_new = is_base_known || (stored_at >= uncounted_since_ && !is_settled &&
                                           !is_of_bake(digest, stored_at));
-    if (known != space.blobs.end() &&
-        !is_elsewhere) {  // deleted and stored again, and no event reported it
+    const bool is_stored_again = known != space.blobs.end() && !is_elsewhere;
+    if (is_stored_again) {  // and no event reported the deletion
         const auto counted = counted_pulls_.find(digest);
         if (counted != counted_pulls_.end()) counted->second.has_lost_blob = true;
     }
