@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <set>
 
+#include "agent/bake/blob_repositories.h"
 #include "agent/bake/fetch.h"
 #include "agent/bake/image_baker.h"
+#include "agent/bake/layer_source.h"
 #include "agent/bake/lease.h"
+#include "agent/bake/leased_store.h"
 #include "agent/bake/name_conflicts.h"
-#include "agent/bake/session.h"
 #include "agent/bake/unpack.h"
 #include "agent/base/file.h"
 #include "agent/base/wait.h"
@@ -32,8 +34,7 @@ void require_space(const Survey& survey) {
                     std::string("the bake needs at least ") + std::to_string(least >> 20) +
                         " MiB of disk for " + what + ", and containerd's disk has " +
                         std::to_string(available >> 20) + " MiB left",
-                    "make the disk larger, shorten the list, or try anyway with "
-                    "--no-space-check");
+                    "make the disk larger, shorten the list, or try anyway with --no-space-check");
     };
     const Plan& plan = survey.plan;
     if (free.on_one_disk) {
@@ -53,9 +54,17 @@ std::vector<std::string> namespaces_of(const Plan& plan) {
     return {namespaces.begin(), namespaces.end()};
 }
 
+BlobRepositories repositories_of(const Plan& plan) {
+    BlobRepositories repositories;
+    for (const PlannedImage& planned : plan.images) {
+        if (planned.image) add_repository(repositories, *planned.image);
+    }
+    return repositories;
+}
+
 google::protobuf::Timestamp now() {
-    // To the nanosecond (TimeUtil::GetCurrentTime() has whole seconds): the node tells by it what
-    // was stored after the bake.
+    // In nanoseconds (TimeUtil::GetCurrentTime() has seconds): the node compares it with the times
+    // of blobs to find what was stored after the bake.
     const auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
     return google::protobuf::util::TimeUtil::NanosecondsToTimestamp(
         std::chrono::duration_cast<std::chrono::nanoseconds>(since_epoch).count());
@@ -98,46 +107,47 @@ v1::BakedImage record_entry(const ResolvedImage& image, const ImageResult& resul
     return entry;
 }
 
-/// Bakes one image and turns whatever happens into its result.
+/// Bakes one image; an error becomes part of its result.
 ImageResult bake_one(const PlannedImage& planned, const Survey& survey, ImageBaker& baker,
-                     const Session& session) {
+                     const std::stop_token& stop, EventSink& events) {
     ImageResult result;
     result.name = name_of(planned.request);
     result.platform = planned.request.platform->str();
     const Clock::time_point begin = Clock::now();
-    ImageYield yield;
+    ImageChanges changes;
     try {
-        throw_if_stopped(session.connection.stop());
+        throw_if_stopped(stop);
         if (planned.problem) throw Error(*planned.problem);
-        session.events.on_event({.kind = EventKind::image_begun,
-                                 .image = result.name,
-                                 .current = planned.bytes_present,
-                                 .total = planned.compressed_bytes});
+        events.on_event({.kind = EventKind::image_begun,
+                         .image = result.name,
+                         .current = planned.bytes_present,
+                         .total = planned.compressed_bytes});
         result.digest = planned.image->target.digest;
-        baker.bake(*planned.image, yield);
-        result.outcome = yield.changed ? Outcome::baked : Outcome::already_there;
-        result.placements = placements_of(*planned.image, survey, yield.cri_resolves);
+        baker.bake(*planned.image, changes);
+        result.outcome = changes.changed ? ImageOutcome::baked : ImageOutcome::already_there;
+        result.placements = placements_of(*planned.image, survey, changes.cri_resolves);
         result.bytes_reused =
-            planned.compressed_bytes - std::min(planned.compressed_bytes, yield.bytes_fetched);
+            planned.compressed_bytes - std::min(planned.compressed_bytes, changes.bytes_fetched);
     } catch (const Error& error) {
-        result.outcome = error.code() == Errc::cancelled ? Outcome::interrupted : Outcome::failed;
+        result.outcome =
+            error.code() == Errc::cancelled ? ImageOutcome::interrupted : ImageOutcome::failed;
         result.problem = error;
     } catch (const std::exception& error) {
         result.problem = Error(Errc::internal, error.what());
     }
-    result.bytes_fetched = yield.bytes_fetched;
+    result.bytes_fetched = changes.bytes_fetched;
     result.seconds = Clock::now() - begin;
-    if (result.outcome == Outcome::interrupted) return result;
-    const bool is_good = result.outcome != Outcome::failed;
-    session.events.on_event({.kind = is_good ? EventKind::image_done : EventKind::image_failed,
-                             .image = result.name,
-                             .current = result.bytes_fetched,
-                             .total = planned.compressed_bytes,
-                             .message = result.problem ? result.problem->what() : ""});
+    if (result.outcome == ImageOutcome::interrupted) return result;
+    const bool is_good = result.outcome != ImageOutcome::failed;
+    events.on_event({.kind = is_good ? EventKind::image_done : EventKind::image_failed,
+                     .image = result.name,
+                     .current = result.bytes_fetched,
+                     .total = planned.compressed_bytes,
+                     .message = result.problem ? result.problem->what() : ""});
     return result;
 }
 
-/// The image that a tag named before stays, under its digest, and pinned: somebody may run it.
+/// The image that a tag named before keeps its digest names and its pin: it may be in use.
 void notice_moved_tag(const PlannedImage& planned, const v1::BakeRecord& record,
                       EventSink& events) {
     if (!planned.image) return;
@@ -149,10 +159,10 @@ void notice_moved_tag(const PlannedImage& planned, const v1::BakeRecord& record,
         {.kind = EventKind::notice,
          .image = name,
          .message = "the tag has moved from " + before->target().digest() + " to " + target +
-                    "; the names by the old digest stay until you remove them (ctr images rm)"});
+                    "; the names with the old digest stay until you remove them (ctr images rm)"});
 }
 
-/// Merges what is usable into the record and replaces the file.
+/// Adds the usable images to the record and replaces its file.
 void record_results(const Survey& survey, const BakeOptions& options,
                     const std::vector<ImageResult>& results, v1::BakeRecord record) {
     bool is_changed = false;
@@ -162,7 +172,7 @@ void record_results(const Survey& survey, const BakeOptions& options,
         v1::BakedImage entry = record_entry(*survey.plan.images[i].image, result,
                                             survey.containerd_version, options.prebake_version);
         const v1::BakedImage* before = store::find_image(record, result.name, result.platform);
-        const bool is_same = before != nullptr && result.outcome == Outcome::already_there &&
+        const bool is_same = before != nullptr && result.outcome == ImageOutcome::already_there &&
                              before->target().digest() == entry.target().digest();
         if (is_same) store::copy_cost(*before, entry);
         store::merge_image(record, entry);
@@ -176,10 +186,10 @@ void record_results(const Survey& survey, const BakeOptions& options,
     store::write_record(options.state_dir, record);
 }
 
-/// True if what is stored of unfinished images is worth keeping for another attempt.
+/// True if the next bake can resume what is stored of unfinished images.
 bool worth_resuming(const std::vector<ImageResult>& results) {
     return std::any_of(results.begin(), results.end(), [](const ImageResult& result) {
-        return result.outcome == Outcome::interrupted ||
+        return result.outcome == ImageOutcome::interrupted ||
                (result.problem && is_retryable(result.problem->code()));
     });
 }
@@ -196,13 +206,20 @@ BakeResult bake(const Survey& survey, const BakeOptions& options, registry::Remo
     const std::vector<PlannedImage>& planned = survey.plan.images;
     const BakeLease lease(connection, namespaces_of(survey.plan),
                           std::filesystem::weakly_canonical(options.state_dir).string());
-    const Session session{connection, remote, events, survey.storage, lease.id()};
-    DiffServiceApplier applier(session);
-    Unpacker unpacker(session, applier);
-    BlobFetcher fetcher(session);
+    const LeasedStore store(connection, survey.storage, events, lease.id(), OnRestart::resume);
+    DiffServiceApplier applier(store);
+    Unpacker unpacker(store, applier);
+    RegistryLayers layers(remote);
+    const BlobRepositories repositories = repositories_of(survey.plan);
+    BlobFetcher fetcher(store, layers, events, repositories);
     WorkerPool downloads(options.parallel_downloads);
     const store::NameSet pinned = pinned_names(planned, record);
-    ImageBaker baker(session, survey, pinned, MovedNames::point_here, downloads, fetcher, unpacker);
+    ImageBaker baker(store,
+                     {.snapshotters = survey.snapshotters,
+                      .present = survey.present,
+                      .pinned = pinned,
+                      .moved_names = MovedNames::point_here},
+                     downloads, fetcher, unpacker);
 
     events.on_event({.kind = EventKind::bake_begun,
                      .total = survey.plan.bytes_to_fetch,
@@ -211,7 +228,7 @@ BakeResult bake(const Survey& survey, const BakeOptions& options, registry::Remo
     BakeResult result;
     result.images.resize(planned.size());
     for_each_parallel(planned.size(), options.parallel_images, [&](std::size_t i) {
-        result.images[i] = bake_one(planned[i], survey, baker, session);
+        result.images[i] = bake_one(planned[i], survey, baker, connection.stop(), events);
     });
     try {
         record_results(survey, options, result.images, record);
@@ -225,8 +242,9 @@ BakeResult bake(const Survey& survey, const BakeOptions& options, registry::Remo
         try {
             lease.release();
         } catch (const Error& error) {
-            session.notice(
-                "", "the bake's lease is left to expire by itself in 24 hours: " + error.message());
+            notice(
+                events, "",
+                "cannot remove the lease of the bake; it expires in 24 hours: " + error.message());
         }
     }
     result.seconds = Clock::now() - begin;

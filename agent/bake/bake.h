@@ -23,16 +23,16 @@ struct BakeOptions {
     std::string prebake_version;
 };
 
-/// The worst outcome last.
-enum class Outcome { already_there, baked, interrupted, failed };
+/// From best to worst.
+enum class ImageOutcome { already_there, baked, interrupted, failed };
 
 struct ImageResult {
     std::string name;
     std::string platform;
-    Outcome outcome = Outcome::failed;
-    std::optional<Error> problem;  ///< of a failed image
+    ImageOutcome outcome = ImageOutcome::failed;
+    std::optional<Error> problem;  ///< if the image failed
     std::optional<oci::Digest> digest;
-    std::vector<v1::Placement> placements;  ///< of an image that is usable now
+    std::vector<v1::Placement> placements;  ///< if the image is usable now
     std::uint64_t bytes_fetched = 0;
     std::uint64_t bytes_reused = 0;
     std::chrono::duration<double> seconds{0};
@@ -41,14 +41,14 @@ struct ImageResult {
 struct BakeResult {
     std::vector<ImageResult> images;  ///< in the order of the requests
     std::chrono::duration<double> seconds{0};
-    std::optional<Error> record_problem;  ///< the images are there, but not recorded
+    std::optional<Error> record_problem;  ///< why the images are not in the record
 };
 
-/// Bakes every image of the survey and writes the bake record. One image's failure is its result;
-/// the others go on. When connection.stop() is requested, returns soon, with what was begun marked
-/// interrupted; what is stored is kept for a day for the next bake to resume.
-/// @throws Error before anything is changed: conflict when another bake uses the state directory,
-/// no_space when the disk clearly cannot hold it, corrupt when there is a record that is none.
+/// Bakes every image of the survey and writes the bake record. An image that fails does not stop
+/// the others. After a stop request to the connection, returns soon, with unfinished images marked
+/// interrupted; what is stored of them is kept for a day, for the next bake to resume.
+/// @throws Error before anything is changed: conflict if another bake uses the state directory,
+/// no_space if the disk is clearly too small, corrupt if the bake record cannot be read.
 BakeResult bake(const Survey& survey, const BakeOptions& options, registry::Remote& remote,
                 const containerd::Connection& connection, EventSink& events);
 

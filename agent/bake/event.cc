@@ -1,5 +1,7 @@
 #include "agent/bake/event.h"
 
+#include <utility>
+
 namespace prebake::bake {
 
 std::string_view to_string(EventKind kind) {
@@ -24,6 +26,10 @@ std::string_view to_string(EventKind kind) {
             return "notice";
     }
     return "";
+}
+
+void notice(EventSink& events, const std::string& image, std::string message) {
+    events.on_event({.kind = EventKind::notice, .image = image, .message = std::move(message)});
 }
 
 }  // namespace prebake::bake

@@ -2,58 +2,79 @@
 
 #include <atomic>
 #include <cstdint>
-#include <mutex>
+#include <memory>
 #include <stop_token>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "agent/bake/blob_repositories.h"
+#include "agent/bake/blob_store.h"
+#include "agent/bake/event.h"
+#include "agent/bake/layer_source.h"
 #include "agent/bake/once_map.h"
 #include "agent/bake/resolve.h"
-#include "agent/bake/session.h"
 #include "agent/store/labels.h"
 
 namespace prebake::bake {
 
-/// Gets blobs into the content store, each at most once per namespace and bake. Thread-safe.
+/// Gets blobs into the content store, each at most once per namespace and bake. Thread-safe. The
+/// referenced objects must live longer.
 class BlobFetcher {
   public:
-    explicit BlobFetcher(const Session& session) : session_(session) {}
+    /// `repositories` has every blob that will be asked for. Before `layers` is asked for a blob,
+    /// the other namespaces of its image and then `other_namespaces` are searched.
+    BlobFetcher(const BlobStore& store, LayerSource& layers, EventSink& events,
+                const BlobRepositories& repositories,
+                std::vector<std::string> other_namespaces = {})
+        : store_(store),
+          layers_(layers),
+          events_(events),
+          repositories_(repositories),
+          other_namespaces_(std::move(other_namespaces)) {}
 
     struct Job {
         const ResolvedImage& image;
         const std::string& ns;
         const oci::Descriptor& blob;
-        const store::Labels& labels;  ///< beside distribution.source, which is always set
-        const std::string* bytes;  ///< of a document that we hold already; null: from the registry
-        std::stop_token stop;      ///< gives up this image alone
+        const store::Labels& labels;  ///< distribution.source is added to these
+        const std::string* bytes;     ///< of a document; null for a layer, which has to be fetched
+        std::stop_token stop;         ///< stops this image alone
     };
 
-    /// Makes the blob present in the namespace, under the session's lease and with its labels.
-    /// Takes it from there, from another namespace (no byte is moved under containerd's shared
-    /// policy), or from the registry. Resumes an ingest that an earlier bake left. Returns the
-    /// bytes that came over the network on behalf of this call.
+    /// Makes the blob present in the namespace, under the bake's lease and with its labels. Takes
+    /// it from there, from another namespace (containerd adopts it without copying if its sharing
+    /// policy is "shared"), or from the layer source. Resumes an ingest that an earlier bake left.
+    /// Returns the bytes that this call fetched over the network.
+    /// @throws Error corrupt if containerd has lost the blob's file and cannot forget it.
     std::uint64_t ensure(const Job& job);
 
-    /// True once something was stored or labelled.
-    bool has_changed() const { return has_changed_; }
-
-    /// Gives a stored blob those of the labels that it does not have yet.
+    /// Sets those of `labels` that a stored blob does not have yet.
     void label(const ResolvedImage& image, const std::string& ns, const oci::Digest& digest,
                const store::Labels& labels);
 
+    /// True if anything was stored or labelled.
+    bool has_changed() const { return has_changed_; }
+
   private:
-    bool has_lost_file(const Job& job) const;
+    enum class Stored { with_labels, already_there };
+
+    store::Labels with_sources(store::Labels labels, const store::Labels& held,
+                               const std::string& ns, const oci::Digest& digest) const;
     bool is_there(const Job& job);
     void require_readable(const Job& job);
-    std::uint64_t store(const Job& job);
-    std::uint64_t transfer(const Job& job);
+    Stored store(const Job& job, std::uint64_t& fetched);
+    Stored transfer(const Job& job, std::uint64_t& fetched);
     bool copy(const Job& job, containerd::BlobWriter& writer, Source* source, std::uint64_t& moved);
     std::unique_ptr<Source> open_source(const Job& job, std::uint64_t offset, bool& from_network);
 
-    const Session& session_;
+    const BlobStore& store_;
+    LayerSource& layers_;
+    EventSink& events_;
+    const BlobRepositories& repositories_;
+    std::vector<std::string> other_namespaces_;
     std::atomic<bool> has_changed_{false};
     OnceMap<std::pair<std::string, oci::Digest>> once_;
-    std::mutex labelling_;  // distribution.source is read, changed and written back
 };
 
 }  // namespace prebake::bake

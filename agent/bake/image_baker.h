@@ -3,58 +3,61 @@
 #include <cstdint>
 #include <set>
 #include <string>
-#include <vector>
 
 #include "agent/bake/fetch.h"
-#include "agent/bake/name_conflicts.h"
-#include "agent/bake/session.h"
-#include "agent/bake/survey.h"
+#include "agent/bake/leased_store.h"
+#include "agent/bake/present_content.h"
 #include "agent/bake/unpack.h"
 #include "agent/base/worker_pool.h"
+#include "agent/store/names.h"
+#include "agent/store/snapshotter.h"
 
 namespace prebake::bake {
 
 class LayerDownloads;
 
-/// What to do with a name that is there and points at another image.
+/// What to do with a name that exists and points at another image.
 enum class MovedNames {
     point_here,
     leave,
 };
 
-/// The result of one image, even if it is incomplete.
-struct ImageYield {
-    std::uint64_t bytes_fetched = 0;
-    bool changed = false;       ///< something was fetched, unpacked or named
-    bool cri_resolves = false;  ///< CRI was asked for every spelling, and knew it
+/// What is the same for all images of a bake. The referenced objects must live longer.
+struct BakeTarget {
+    const store::Snapshotters& snapshotters;  ///< of each namespace to unpack in
+    const PresentContent& present;            ///< what need not be fetched or unpacked
+    const store::NameSet& pinned;             ///< the names to pin
+    MovedNames moved_names;
 };
 
-/// Bakes one resolved image: content, snapshots, then names; whatever fails, no name points at
-/// something that is not whole. Thread-safe: the images of a bake share one of these.
+/// What baking one image has done so far.
+struct ImageChanges {
+    std::uint64_t bytes_fetched = 0;
+    bool changed = false;       ///< something was fetched, unpacked or named
+    bool cri_resolves = false;  ///< CRI resolves every spelling of the image
+};
+
+/// Bakes one resolved image: content, snapshots, then names. If anything fails, no name points at
+/// an incomplete image. Thread-safe: the images of a bake share one of these.
 class ImageBaker {
   public:
-    /// `pinned` are the names to pin.
-    ImageBaker(const Session& session, const Survey& survey, const store::NameSet& pinned,
-               MovedNames moved_names, WorkerPool& downloads, BlobFetcher& fetcher,
-               Unpacker& unpacker);
+    ImageBaker(const LeasedStore& store, const BakeTarget& target, WorkerPool& downloads,
+               BlobFetcher& fetcher, Unpacker& unpacker);
 
-    /// Adds to `yield` as it goes. @throws Error; what was finished stays under the session's
-    /// lease.
-    void bake(const ResolvedImage& image, ImageYield& yield);
+    /// Updates `changes` as it proceeds. @throws Error; what was finished stays under the lease.
+    void bake(const ResolvedImage& image, ImageChanges& changes);
 
   private:
     void store_documents(const ResolvedImage& image, const std::string& ns);
-    void store_layers(const ResolvedImage& image, const std::string& ns, ImageYield& yield);
+    void store_layers(const ResolvedImage& image, const std::string& ns, ImageChanges& changes);
     void unpack_layers(const ResolvedImage& image, const std::string& ns, LayerDownloads& downloads,
-                       ImageYield& yield);
-    void write_names(const ResolvedImage& image, const std::string& ns, ImageYield& yield);
+                       ImageChanges& changes);
+    void write_names(const ResolvedImage& image, const std::string& ns, ImageChanges& changes);
     void check_cri(const ResolvedImage& image, const std::set<std::string>& left,
-                   ImageYield& yield);
+                   ImageChanges& changes);
 
-    const Session& session_;
-    const Survey& survey_;
-    const store::NameSet& pinned_;
-    MovedNames moved_names_;
+    const LeasedStore& store_;
+    BakeTarget target_;
     WorkerPool& downloads_;
     BlobFetcher& fetcher_;
     Unpacker& unpacker_;

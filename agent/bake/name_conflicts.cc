@@ -9,35 +9,35 @@
 namespace prebake::bake {
 namespace {
 
-std::vector<std::string> claimed_names(const ResolvedImage& image, const std::string& ns) {
+std::vector<std::string> names_of(const ResolvedImage& image, const std::string& ns) {
     return store::names_in(ns, image.request.references(), image.target.digest,
                            image.config.descriptor.digest);
 }
 
-Error contradiction(const std::string& name, const PlannedImage& other) {
+Error conflict(const std::string& name, const PlannedImage& other) {
     return Error(Errc::usage,
-                 "its name " + name + " is claimed for another image too: " +
+                 "its name " + name + " is also a name of another image: " +
                      name_of(other.request) + " (" + other.request.origin + ")",
                  "remove the alias or the image from the list: a name has one target");
 }
 
 }  // namespace
 
-void refuse_contradictions(std::vector<PlannedImage>& images) {
-    std::map<std::pair<std::string, std::string>, PlannedImage*> owners;
-    std::map<PlannedImage*, Error> refused;
+void mark_name_conflicts(std::vector<PlannedImage>& images) {
+    std::map<std::pair<std::string, std::string>, PlannedImage*> first_with;
+    std::map<PlannedImage*, Error> conflicts;
     for (PlannedImage& planned : images) {
         if (!planned.image) continue;
         for (const std::string& ns : planned.request.namespaces) {
-            for (const std::string& name : claimed_names(*planned.image, ns)) {
-                PlannedImage* owner = owners.try_emplace({ns, name}, &planned).first->second;
-                if (owner->image->target.digest == planned.image->target.digest) continue;
-                refused.emplace(owner, contradiction(name, planned));
-                refused.emplace(&planned, contradiction(name, *owner));
+            for (const std::string& name : names_of(*planned.image, ns)) {
+                PlannedImage* first = first_with.try_emplace({ns, name}, &planned).first->second;
+                if (first->image->target.digest == planned.image->target.digest) continue;
+                conflicts.emplace(first, conflict(name, planned));
+                conflicts.emplace(&planned, conflict(name, *first));
             }
         }
     }
-    for (auto& [planned, problem] : refused) {
+    for (auto& [planned, problem] : conflicts) {
         planned->image.reset();
         planned->problem = std::move(problem);
     }
@@ -45,18 +45,18 @@ void refuse_contradictions(std::vector<PlannedImage>& images) {
 
 store::NameSet pinned_names(const std::vector<PlannedImage>& images, const v1::BakeRecord& record) {
     store::NameSet pinned;
-    std::set<std::pair<std::string, std::string>> baked_anew;  // (name, platform)
+    std::set<std::pair<std::string, std::string>> baked_now;  // (name, platform)
     for (const PlannedImage& planned : images) {
-        baked_anew.emplace(name_of(planned.request), planned.request.platform->str());
+        baked_now.emplace(name_of(planned.request), planned.request.platform->str());
         if (!planned.image || !planned.request.pin) continue;
         for (const std::string& ns : planned.request.namespaces) {
-            for (const std::string& name : claimed_names(*planned.image, ns)) {
+            for (const std::string& name : names_of(*planned.image, ns)) {
                 pinned.emplace(ns, name);
             }
         }
     }
     for (const v1::BakedImage& image : record.images()) {
-        if (baked_anew.contains({image.name(), image.platform()})) continue;
+        if (baked_now.contains({image.name(), image.platform()})) continue;
         for (const v1::Placement& placement : image.placements()) {
             if (!placement.pinned()) continue;
             for (const std::string& name : placement.names()) {

@@ -6,17 +6,17 @@
 #include "agent/store/names.h"
 #include "proto/prebake/v1/bake_record.pb.h"
 
-/// Which image a containerd name belongs to, when several images of one bake want it. Pure.
+/// Names that several images of one bake would give to different targets, and names that several
+/// images share. Pure.
 namespace prebake::bake {
 
-/// A name has one target: of images that claim one name for different targets, none can be baked
-/// without breaking the other. Each of them gets a problem that names the other's place in the
-/// lists.
-void refuse_contradictions(std::vector<PlannedImage>& images);
+/// A containerd name has one target. If images have a name in common and different targets, each of
+/// them gets a problem that says where the other is listed.
+void mark_name_conflicts(std::vector<PlannedImage>& images);
 
-/// The names to be pinned: those of the images to bake that want it, and those of recorded images
-/// that are pinned and not baked again. Images share names (one digest under two tags): the pin of
-/// one is not undone by the other.
+/// The names to pin: those of the images to bake that are to be pinned, and those of pinned images
+/// in the record that are not baked now. Images may share names (one digest under two tags): an
+/// image that is not pinned leaves the pin of another one.
 store::NameSet pinned_names(const std::vector<PlannedImage>& images, const v1::BakeRecord& record);
 
 }  // namespace prebake::bake

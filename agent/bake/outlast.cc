@@ -14,23 +14,22 @@ constexpr std::chrono::seconds kRestartPatience{60};
 constexpr std::chrono::milliseconds kRestartPoll{200};
 constexpr int kMaxRestarts = 5;
 
-void wait_until_it_answers(const containerd::Connection& connection) {
+void wait_until_it_answers(const std::function<void()>& ask, const std::stop_token& stop) {
     const Clock::time_point deadline = Clock::now() + kRestartPatience;
     for (;;) {
         try {
-            static_cast<void>(connection.version());
-            return;
+            return ask();
         } catch (const Error& error) {
             if (!is_retryable(error.code()) || Clock::now() >= deadline) throw;
         }
-        sleep_for(kRestartPoll, connection.stop());
+        sleep_for(kRestartPoll, stop);
     }
 }
 
 }  // namespace
 
-void outlast_restart(const containerd::Connection& connection, const std::function<void()>& on_wait,
-                     const std::function<void()>& work) {
+void outlast_restart(const std::function<void()>& ask, const std::stop_token& stop,
+                     const std::function<void()>& on_wait, const std::function<void()>& work) {
     for (int restart = 0;; ++restart) {
         try {
             return work();
@@ -38,7 +37,7 @@ void outlast_restart(const containerd::Connection& connection, const std::functi
             if (error.code() != Errc::unavailable || restart == kMaxRestarts) throw;
         }
         on_wait();
-        wait_until_it_answers(connection);
+        wait_until_it_answers(ask, stop);
     }
 }
 

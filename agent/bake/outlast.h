@@ -1,16 +1,16 @@
 #pragma once
 
 #include <functional>
-
-#include "agent/containerd/connection.h"
+#include <stop_token>
 
 namespace prebake::bake {
 
-/// Runs `work`, calls to containerd that may be repeated. When containerd goes away in the middle,
-/// waits until its socket answers again and runs it again, so that a bake outlives a restart of
-/// the daemon. `on_wait` is called when the waiting begins.
-/// @throws Error unavailable when containerd stays away for a minute, or leaves time after time.
-void outlast_restart(const containerd::Connection& connection, const std::function<void()>& on_wait,
-                     const std::function<void()>& work);
+/// Runs `work`, calls to containerd that may be repeated. If containerd goes away during them
+/// (Error unavailable), waits until it answers again and runs `work` again, so that a bake survives
+/// a restart of containerd. `ask` is a call that throws while containerd does not answer; `on_wait`
+/// is called when the waiting begins.
+/// @throws Error unavailable if containerd does not return within a minute, or goes away too often.
+void outlast_restart(const std::function<void()>& ask, const std::stop_token& stop,
+                     const std::function<void()>& on_wait, const std::function<void()>& work);
 
 }  // namespace prebake::bake

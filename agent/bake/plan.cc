@@ -1,6 +1,9 @@
 #include "agent/bake/plan.h"
 
 #include <algorithm>
+#include <set>
+#include <string>
+#include <utility>
 
 namespace prebake::bake {
 namespace {
@@ -16,26 +19,26 @@ double expansion_of(const oci::Descriptor& layer) {
 /// Sums over the images, each blob and each snapshot counted once.
 class Totals {
   public:
-    Totals(Plan& plan, const StoreContents& store) : plan_(plan), store_(store) {}
+    Totals(Plan& plan, const PresentContent& present) : plan_(plan), present_(present) {}
 
     void add(PlannedImage& planned) {
         const ResolvedImage& image = *planned.image;
         for (const oci::Document& index : image.indexes) add_blob(planned, index.descriptor, true);
         add_blob(planned, image.manifest.descriptor, true);
         add_blob(planned, image.config.descriptor, true);
-        const std::vector<std::size_t> needed = layers_needed(image, store_);
+        const std::vector<std::size_t> needed = layers_needed(image, present_);
         for (std::size_t i = 0; i < image.contents.layers.size(); ++i) {
             const bool is_needed = std::find(needed.begin(), needed.end(), i) != needed.end();
             add_blob(planned, image.contents.layers[i], is_needed);
         }
         planned.unpacked =
-            image.chain_ids.empty() || store_.has_snapshot(image.request, image.chain_ids.back());
+            image.chain_ids.empty() || present_.has_snapshot(image.request, image.chain_ids.back());
         add_snapshots(image);
     }
 
   private:
     void add_blob(PlannedImage& planned, const oci::Descriptor& blob, bool is_needed) {
-        const bool is_there = !is_needed || store_.has_blob(planned.request, blob.digest);
+        const bool is_there = !is_needed || present_.has_blob(planned.request, blob.digest);
         planned.compressed_bytes += blob.size;
         if (is_there) planned.bytes_present += blob.size;
         if (!counted_blobs_.insert(blob.digest).second) return;
@@ -51,7 +54,7 @@ class Totals {
         for (const std::string& ns : image.request.namespaces) {
             for (std::size_t i = 0; i < image.chain_ids.size(); ++i) {
                 const std::pair snapshot{ns, image.chain_ids[i]};
-                if (store_.snapshots.contains(snapshot)) continue;
+                if (present_.snapshots.contains(snapshot)) continue;
                 if (!counted_snapshots_.insert(snapshot).second) continue;
                 const oci::Descriptor& layer = image.contents.layers[i];
                 plan_.estimated_disk_bytes += static_cast<std::uint64_t>(
@@ -63,43 +66,27 @@ class Totals {
     }
 
     Plan& plan_;
-    const StoreContents& store_;
+    const PresentContent& present_;
     std::set<oci::Digest> counted_blobs_;
     std::set<std::pair<std::string, oci::Digest>> counted_snapshots_;
 };
 
 }  // namespace
 
-bool StoreContents::has_blob(const ImageRequest& request, const oci::Digest& digest) const {
-    // One namespace is enough: the others adopt the blob without a byte.
-    return std::any_of(request.namespaces.begin(), request.namespaces.end(),
-                       [&](const std::string& ns) {
-                           return blobs.contains({ns, digest});
-                       });
-}
-
-bool StoreContents::has_snapshot(const ImageRequest& request, const oci::Digest& chain_id) const {
-    // Snapshots are not shared between namespaces: each has to have its own.
-    return std::all_of(request.namespaces.begin(), request.namespaces.end(),
-                       [&](const std::string& ns) {
-                           return snapshots.contains({ns, chain_id});
-                       });
-}
-
-std::vector<std::size_t> layers_needed(const ResolvedImage& image, const StoreContents& store) {
+std::vector<std::size_t> layers_needed(const ResolvedImage& image, const PresentContent& present) {
     std::vector<std::size_t> needed;
     for (std::size_t i = 0; i < image.contents.layers.size(); ++i) {
         const bool only_for_unpacking = image.request.unpack && !image.request.keep_layers;
-        if (only_for_unpacking && store.has_snapshot(image.request, image.chain_ids[i])) continue;
+        if (only_for_unpacking && present.has_snapshot(image.request, image.chain_ids[i])) continue;
         needed.push_back(i);
     }
     return needed;
 }
 
-Plan make_plan(std::vector<PlannedImage> images, const StoreContents& store) {
+Plan make_plan(std::vector<PlannedImage> images, const PresentContent& present) {
     Plan plan;
     plan.images = std::move(images);
-    Totals totals(plan, store);
+    Totals totals(plan, present);
     for (PlannedImage& planned : plan.images) {
         if (planned.image) totals.add(planned);
     }

@@ -8,7 +8,7 @@
 namespace prebake::bake {
 namespace {
 
-/// Documents of the registry, unless a namespace of the request has them.
+/// Documents from the request's namespaces, else from the registry.
 class RegistryDocuments final : public oci::DocumentSource {
   public:
     RegistryDocuments(const ImageRequest& request, registry::Remote& remote,
@@ -55,6 +55,15 @@ std::string name_of(const ImageRequest& request) {
 
 std::string ResolvedImage::name() const {
     return name_of(request);
+}
+
+std::vector<oci::Digest> blobs_of(const ResolvedImage& image) {
+    std::vector<oci::Digest> blobs;
+    for (const oci::Document& index : image.indexes) blobs.push_back(index.descriptor.digest);
+    blobs.push_back(image.manifest.descriptor.digest);
+    blobs.push_back(image.config.descriptor.digest);
+    for (const oci::Descriptor& layer : image.contents.layers) blobs.push_back(layer.digest);
+    return blobs;
 }
 
 ResolvedImage resolve_from(const ImageRequest& request, const oci::Descriptor& target,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "agent/bake/document_cache.h"
 #include "agent/bake/image_list.h"
@@ -10,25 +11,27 @@
 
 namespace prebake::bake {
 
-/// An image with the request that it was resolved for (platform and namespaces filled in).
+/// An image, and the request that it was resolved for, with platform and namespaces filled in.
 struct ResolvedImage : oci::Image {
     ImageRequest request;
 
-    /// "docker.io/library/nginx:1.27": how reports call the image.
+    /// The image's name in reports: "docker.io/library/nginx:1.27".
     std::string name() const;
 };
 std::string name_of(const ImageRequest& request);
 
-/// Asks the registry what `request` means now. Documents that one of the request's namespaces holds
-/// already are read from there; a registry is never asked for them (Docker Hub counts each GET of a
-/// manifest).
-/// @throws Error as registry::Remote; unsupported when the image does not exist for the platform,
-/// has a layer of a type that nothing here can unpack, or is schema 1; corrupt when its documents
-/// contradict one another.
+/// Indexes, manifest, config and layers of the image.
+std::vector<oci::Digest> blobs_of(const ResolvedImage& image);
+
+/// Asks the registry what the request's reference names now. Documents that one of the request's
+/// namespaces has are read from there, not fetched: Docker Hub counts each GET of a manifest.
+/// @throws Error as registry::Remote; unsupported if the image does not exist for the platform, has
+/// a layer of a type that cannot be unpacked, or is schema 1; corrupt if its documents contradict
+/// each other.
 ResolvedImage resolve(const ImageRequest& request, registry::Remote& remote,
                       const containerd::Connection& connection, DocumentCache& cache);
 
-/// oci::resolve_image() for what `request` asks for; its platform must be filled in.
+/// oci::resolve_image() for the request, whose platform must be filled in.
 ResolvedImage resolve_from(const ImageRequest& request, const oci::Descriptor& target,
                            oci::DocumentSource& source);
 

@@ -4,23 +4,23 @@
 #include <string>
 
 #include "agent/bake/event.h"
-#include "agent/bake/name_conflicts.h"
-#include "agent/bake/survey.h"
 #include "agent/containerd/connection.h"
+#include "agent/store/names.h"
+#include "agent/store/snapshotter.h"
 #include "proto/prebake/v1/bake_record.pb.h"
 
 namespace prebake::bake {
 
 enum class Restoration { was_whole, restored };
 
-/// Makes one recorded image whole again in all its namespaces, from what is on this disk alone:
-/// adopts blobs from other namespaces, sets the labels that keep them, unpacks what is missing into
-/// `snapshotters` (per namespace; also where it was baked for another one), creates and pins names,
-/// and asks CRI. A bake whose registry is the disk; it can be repeated, and interrupted. Names that
-/// point at another image by now are left as they are. `pinned` are the names to pin.
+/// Restores one recorded image in all its namespaces from this disk alone: adopts blobs from other
+/// namespaces, sets the labels that protect them, unpacks what is missing into `snapshotters` (one
+/// for each namespace, also if it was baked for another one), creates and pins names, and asks CRI.
+/// It may be repeated, and interrupted. A name that now points at another image is left alone.
+/// `pinned` are the names to pin.
 /// @throws Error not_found naming what is not on the disk; conflict while a bake is running;
-/// unavailable as soon as containerd goes away: it may come back with another configuration; as
-/// bake().
+/// unavailable as soon as containerd goes away, because it may return with another configuration;
+/// otherwise as bake().
 Restoration restore(const v1::BakedImage& image, const store::Snapshotters& snapshotters,
                     const store::NameSet& pinned, const std::filesystem::path& state_dir,
                     const containerd::Connection& connection, EventSink& events);

@@ -1,16 +1,13 @@
 #include "agent/bake/survey.h"
 
+#include <functional>
 #include <set>
 #include <utility>
 
 #include "agent/bake/name_conflicts.h"
 #include "agent/base/wait.h"
 #include "agent/base/worker_pool.h"
-#include "agent/containerd/content.h"
-#include "agent/containerd/cri.h"
-#include "agent/containerd/introspection.h"
-#include "agent/containerd/snapshots.h"
-#include "agent/store/names.h"
+#include "agent/store/store_view.h"
 
 namespace prebake::bake {
 namespace {
@@ -39,69 +36,50 @@ store::Snapshotters choose_snapshotters(const std::vector<ImageRequest>& request
     return chosen;
 }
 
-}  // namespace
-
-StoreContents look_up(const ResolvedImage& image, const store::Snapshotters& snapshotters,
-                      const containerd::Connection& connection) {
-    StoreContents held;
-    std::vector<oci::Digest> blobs{image.manifest.descriptor.digest,
-                                   image.config.descriptor.digest};
-    for (const oci::Document& index : image.indexes) blobs.push_back(index.descriptor.digest);
-    for (const oci::Descriptor& layer : image.contents.layers) blobs.push_back(layer.digest);
-    for (const std::string& ns : image.request.namespaces) {
-        const containerd::Scope scope{.ns = ns, .lease = {}};
-        const containerd::Content content(connection, scope);
-        for (const oci::Digest& digest : blobs) {
-            const auto info = content.info(digest);
-            if (info && content.is_readable(*info)) held.blobs.emplace(ns, digest);
-        }
-        if (image.chain_ids.empty()) continue;
-        const containerd::Snapshots snapshots(connection, scope, snapshotters.at(ns));
-        for (const oci::Digest& chain_id : image.chain_ids) {
-            if (snapshots.stat(chain_id.str())) held.snapshots.emplace(ns, chain_id);
-        }
+/// Runs `work` for one image; an error becomes the image's problem.
+void attempt(PlannedImage& planned, const std::function<void()>& work) {
+    try {
+        return work();
+    } catch (const Error& error) {
+        planned.problem = error;
+    } catch (const std::exception& error) {
+        planned.problem = Error(Errc::internal, error.what());
     }
-    return held;
+    planned.image.reset();
 }
+
+}  // namespace
 
 Survey survey(const std::vector<ImageRequest>& requests, const std::string& snapshotter,
               registry::Remote& remote, const containerd::Connection& connection,
               std::size_t width) {
     const std::string version = connection.version().version;
-    store::Storage storage(containerd::plugins(connection));
+    store::StoreView store(connection);
     store::Snapshotters snapshotters =
-        choose_snapshotters(requests, snapshotter, connection, storage);
+        choose_snapshotters(requests, snapshotter, connection, store.storage());
 
     std::vector<PlannedImage> images(requests.size());
-    std::vector<StoreContents> held(requests.size());
     DocumentCache cache;
     for_each_parallel(requests.size(), width, [&](std::size_t i) {
-        PlannedImage& planned = images[i];
-        planned.request = requests[i];
-        try {
-            planned.image = resolve(requests[i], remote, connection, cache);
-            held[i] = look_up(*planned.image, snapshotters, connection);
-            return;
-        } catch (const Error& error) {
-            planned.problem = error;
-        } catch (const std::exception& error) {
-            planned.problem = Error(Errc::internal, error.what());
-        }
-        planned.image.reset();
+        images[i].request = requests[i];
+        attempt(images[i],
+                [&] { images[i].image = resolve(requests[i], remote, connection, cache); });
     });
     throw_if_stopped(connection.stop());
-    refuse_contradictions(images);
 
-    StoreContents store;
-    for (StoreContents& part : held) {
-        store.blobs.merge(part.blobs);
-        store.snapshots.merge(part.snapshots);
+    PresentContent present;
+    for (PlannedImage& planned : images) {
+        if (!planned.image) continue;
+        attempt(planned, [&] { look_up(*planned.image, snapshotters, store, present); });
     }
-    Plan plan = make_plan(std::move(images), store);
-    const auto free_space = storage.free_space(names_of(snapshotters));
+    throw_if_stopped(connection.stop());
+    mark_name_conflicts(images);
+
+    Plan plan = make_plan(std::move(images), present);
+    const auto free_space = store.storage().free_space(names_of(snapshotters));
     return Survey{.plan = std::move(plan),
-                  .store = std::move(store),
-                  .storage = std::move(storage),
+                  .present = std::move(present),
+                  .storage = store.storage(),
                   .snapshotters = std::move(snapshotters),
                   .free_space = free_space,
                   .containerd_version = version};

@@ -9,8 +9,8 @@
 namespace prebake::bake {
 namespace {
 
-/// The key of a snapshot while it is filled. Clients and the ledger know unpacking by the prefix
-/// "extract-"; the rest only has to be unique.
+/// The key of a snapshot while it is filled. Clients and the ledger recognise unpacking by the
+/// prefix "extract-"; the rest only has to be unique.
 std::string active_key(const oci::Digest& chain_id) {
     static std::atomic<unsigned> counter{0};
     const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -18,7 +18,7 @@ std::string active_key(const oci::Digest& chain_id) {
            std::to_string(counter++) + " " + chain_id.str();
 }
 
-/// Removes an active snapshot unless it was committed. A failure to remove is left to the lease.
+/// Removes an active snapshot unless it was committed. If that fails, it goes with the lease.
 class ActiveSnapshot {
   public:
     ActiveSnapshot(const containerd::Snapshots& snapshots, std::string key)
@@ -36,7 +36,7 @@ class ActiveSnapshot {
 
     const std::string& key() const { return key_; }
     void commit(const std::string& name, const containerd::Labels& labels) {
-        // already_there: another client was faster; the active one is then still ours to remove.
+        // already_there: another client was faster. The active one is then ours to remove.
         committed_ = snapshots_.commit(name, key_, labels) == containerd::CommitOutcome::committed;
     }
 
@@ -50,22 +50,21 @@ class ActiveSnapshot {
 
 oci::Digest DiffServiceApplier::apply(const std::string& ns, const oci::Descriptor& layer,
                                       const std::vector<containerd::Mount>& mounts) {
-    return containerd::Diff(session_.connection, session_.scope(ns)).apply(layer, mounts);
+    return containerd::Diff(store_.connection(), store_.scope(ns)).apply(layer, mounts);
 }
 
-Unpacker::Outcome Unpacker::ensure(const ResolvedImage& image, std::size_t layer,
-                                   const std::string& ns, const std::string& snapshotter) {
-    Outcome outcome = Outcome::already_there;
+UnpackOutcome Unpacker::ensure(const ResolvedImage& image, std::size_t layer, const std::string& ns,
+                               const std::string& snapshotter) {
+    UnpackOutcome outcome = UnpackOutcome::already_there;
     once_.run({ns, snapshotter, image.chain_ids[layer]}, [&] {
-        const containerd::Snapshots snapshots(session_.connection, session_.scope(ns), snapshotter);
-        session_.outlast_restart(image.name(),
-                                 [&] { outcome = build(image, layer, snapshots, ns); });
+        const containerd::Snapshots snapshots(store_.connection(), store_.scope(ns), snapshotter);
+        store_.outlast_restart(image.name(), [&] { outcome = build(image, layer, snapshots, ns); });
     });
     return outcome;
 }
 
-Unpacker::Outcome Unpacker::build(const ResolvedImage& image, std::size_t layer,
-                                  const containerd::Snapshots& snapshots, const std::string& ns) {
+UnpackOutcome Unpacker::build(const ResolvedImage& image, std::size_t layer,
+                              const containerd::Snapshots& snapshots, const std::string& ns) {
     const oci::Descriptor& blob = image.contents.layers[layer];
     const std::string chain_id = image.chain_ids[layer].str();
     const std::string parent = layer == 0 ? "" : image.chain_ids[layer - 1].str();
@@ -73,10 +72,10 @@ Unpacker::Outcome Unpacker::build(const ResolvedImage& image, std::size_t layer,
 
     const std::string key = active_key(image.chain_ids[layer]);
     const auto mounts = snapshots.prepare(key, parent, labels);
-    if (!mounts) return Outcome::already_there;
+    if (!mounts) return UnpackOutcome::already_there;
     ActiveSnapshot active(snapshots, key);
 
-    session_.events.on_event({.kind = EventKind::unpacking,
+    store_.events().on_event({.kind = EventKind::unpacking,
                               .image = image.name(),
                               .layer = blob.digest.str(),
                               .total = blob.size});
@@ -84,18 +83,18 @@ Unpacker::Outcome Unpacker::build(const ResolvedImage& image, std::size_t layer,
     if (diff_id != image.diff_ids[layer]) {
         throw Error(Errc::corrupt,
                     "layer " + blob.digest.str() + " unpacks to diffID " + diff_id.str() +
-                        ", but the image's config promises " + image.diff_ids[layer].str(),
+                        ", but the image's config says " + image.diff_ids[layer].str(),
                     "the image is broken where it was built: build and push it again");
     }
-    // Durable before visible: a committed snapshot is never unpacked again, whatever the disk lost.
-    session_.storage.sync_snapshotter(snapshots.snapshotter());
+    // Synced first: a committed snapshot is never unpacked again, even if the disk lost its files.
+    store_.storage().sync_snapshotter(snapshots.snapshotter());
     active.commit(chain_id, labels);
-    session_.events.on_event({.kind = EventKind::unpacked,
+    store_.events().on_event({.kind = EventKind::unpacked,
                               .image = image.name(),
                               .layer = blob.digest.str(),
                               .current = blob.size,
                               .total = blob.size});
-    return Outcome::unpacked;
+    return UnpackOutcome::unpacked;
 }
 
 }  // namespace prebake::bake

@@ -4,54 +4,52 @@
 #include <string>
 #include <tuple>
 
+#include "agent/bake/leased_store.h"
 #include "agent/bake/once_map.h"
 #include "agent/bake/resolve.h"
-#include "agent/bake/session.h"
 #include "agent/containerd/diff.h"
 
 namespace prebake::bake {
 
-/// Turns one stored layer into the tree of a prepared snapshot. The seam between having containerd
-/// do it and writing the tree ourselves.
+/// Writes the tree of one stored layer into a prepared snapshot. Whether containerd does that or we
+/// do is up to the implementation.
 class LayerApplier {
   public:
     virtual ~LayerApplier() = default;
-    /// Applies `layer` to the snapshot that `mounts` describe; returns the diffID of what was
-    /// applied.
+    /// Applies `layer` to the snapshot with these mounts. Returns the diffID of what was applied.
     virtual oci::Digest apply(const std::string& ns, const oci::Descriptor& layer,
                               const std::vector<containerd::Mount>& mounts) = 0;
 };
 
-/// The applier on containerd's Diff service: works with every snapshotter.
+/// Uses containerd's Diff service, which works with every snapshotter.
 class DiffServiceApplier : public LayerApplier {
   public:
-    explicit DiffServiceApplier(const Session& session) : session_(session) {}
+    explicit DiffServiceApplier(const LeasedStore& store) : store_(store) {}
     oci::Digest apply(const std::string& ns, const oci::Descriptor& layer,
                       const std::vector<containerd::Mount>& mounts) override;
 
   private:
-    const Session& session_;
+    const LeasedStore& store_;
 };
+
+enum class UnpackOutcome { unpacked, already_there };
 
 /// Builds chains of committed snapshots, each at most once per bake. Thread-safe.
 class Unpacker {
   public:
-    Unpacker(const Session& session, LayerApplier& applier)
-        : session_(session), applier_(applier) {}
-
-    enum class Outcome { unpacked, already_there };
+    Unpacker(const LeasedStore& store, LayerApplier& applier) : store_(store), applier_(applier) {}
 
     /// Makes the committed snapshot of layer `layer` of the image, in one namespace and
-    /// snapshotter; the layers below must be done. @throws Error corrupt when the layer does not
-    /// have the diffID that the image's config promises; nothing of it is then left.
-    Outcome ensure(const ResolvedImage& image, std::size_t layer, const std::string& ns,
-                   const std::string& snapshotter);
+    /// snapshotter; the layers below must be done. @throws Error corrupt if the layer does not have
+    /// the diffID that the image's config names; nothing of it is then left.
+    UnpackOutcome ensure(const ResolvedImage& image, std::size_t layer, const std::string& ns,
+                         const std::string& snapshotter);
 
   private:
-    Outcome build(const ResolvedImage& image, std::size_t layer,
-                  const containerd::Snapshots& snapshots, const std::string& ns);
+    UnpackOutcome build(const ResolvedImage& image, std::size_t layer,
+                        const containerd::Snapshots& snapshots, const std::string& ns);
 
-    const Session& session_;
+    const LeasedStore& store_;
     LayerApplier& applier_;
     OnceMap<std::tuple<std::string, std::string, oci::Digest>> once_;
 };

@@ -18,29 +18,29 @@ namespace {
 /// Memory of one download: its buffer, the copy in the message to containerd, and gRPC's buffer.
 constexpr std::uint64_t kBytesPerDownload = 4ULL << 20;
 
-std::string_view word_for(bake::Outcome outcome) {
+std::string_view word_for(bake::ImageOutcome outcome) {
     switch (outcome) {
-        case bake::Outcome::already_there:
+        case bake::ImageOutcome::already_there:
             return "already present";
-        case bake::Outcome::baked:
+        case bake::ImageOutcome::baked:
             return "baked";
-        case bake::Outcome::interrupted:
+        case bake::ImageOutcome::interrupted:
             return "interrupted";
-        case bake::Outcome::failed:
+        case bake::ImageOutcome::failed:
             return "FAILED";
     }
     return "";
 }
 
-v1::BakeResult::Outcome document_outcome(bake::Outcome outcome) {
+v1::BakeResult::Outcome document_outcome(bake::ImageOutcome outcome) {
     switch (outcome) {
-        case bake::Outcome::already_there:
+        case bake::ImageOutcome::already_there:
             return v1::BakeResult::ALREADY_THERE;
-        case bake::Outcome::baked:
+        case bake::ImageOutcome::baked:
             return v1::BakeResult::BAKED;
-        case bake::Outcome::interrupted:
+        case bake::ImageOutcome::interrupted:
             return v1::BakeResult::INTERRUPTED;
-        case bake::Outcome::failed:
+        case bake::ImageOutcome::failed:
             return v1::BakeResult::FAILED;
     }
     return v1::BakeResult::OUTCOME_UNSPECIFIED;
@@ -57,7 +57,7 @@ Sums sums_of(const bake::BakeResult& result) {
     for (const bake::ImageResult& image : result.images) {
         sums.fetched += image.bytes_fetched;
         sums.reused += image.bytes_reused;
-        if (image.outcome <= bake::Outcome::baked) ++sums.good;
+        if (image.outcome <= bake::ImageOutcome::baked) ++sums.good;
     }
     return sums;
 }
@@ -117,15 +117,15 @@ void note_builder(const Invocation& invocation) {
 }
 
 ExitCode exit_code_of_result(const bake::BakeResult& result, const StopSignals& signals) {
-    const auto has = [&](bake::Outcome outcome) {
+    const auto has = [&](bake::ImageOutcome outcome) {
         return std::any_of(result.images.begin(), result.images.end(),
                            [&](const auto& image) { return image.outcome == outcome; });
     };
-    if (has(bake::Outcome::interrupted)) {
+    if (has(bake::ImageOutcome::interrupted)) {
         return interruption_code(signals);
     }
     if (result.record_problem) return ExitCode::failed;
-    if (!has(bake::Outcome::failed)) return ExitCode::done;
+    if (!has(bake::ImageOutcome::failed)) return ExitCode::done;
     if (sums_of(result).good > 0) return ExitCode::partial;
     // A permanent failure takes precedence over a temporary one.
     ExitCode code = ExitCode::try_again;
@@ -164,9 +164,9 @@ ExitCode bake_command(const Invocation& invocation, const BakeArguments& argumen
     }
     bool is_interrupted = false;
     for (const bake::ImageResult& image : result.images) {
-        if (image.outcome == bake::Outcome::failed)
+        if (image.outcome == bake::ImageOutcome::failed)
             log_error(image.problem->within("image " + image.name));
-        is_interrupted = is_interrupted || image.outcome == bake::Outcome::interrupted;
+        is_interrupted = is_interrupted || image.outcome == bake::ImageOutcome::interrupted;
     }
     if (result.record_problem) log_error(*result.record_problem);
     if (is_interrupted) {

@@ -8,7 +8,7 @@ namespace {
 constexpr std::size_t kMaxLabelBytes = 4096;
 constexpr std::string_view kContentPrefix = "containerd.io/gc.ref.content.";
 
-/// The part of the label key behind "gc.ref.content.": children are counted per kind, from 0.
+/// The part of the label key after "gc.ref.content.". Children are numbered from 0 in each kind.
 std::string_view kind_prefix(oci::MediaKind kind) {
     switch (kind) {
         case oci::MediaKind::manifest:
@@ -45,6 +45,11 @@ class ChildLabels {
     std::map<std::string_view, std::size_t> counts_;
     Labels labels_;
 };
+
+std::string value_of(const Labels& labels, const std::string& key) {
+    const auto found = labels.find(key);
+    return found == labels.end() ? std::string() : found->second;
+}
 
 }  // namespace
 
@@ -86,6 +91,25 @@ std::string source_value(std::string_view existing, const oci::Reference& reposi
     if (source_label(repository).size() + value.size() > kMaxLabelBytes)
         return std::string(existing);
     return value;
+}
+
+Labels source_labels(const Labels& held, const std::vector<oci::Reference>& repositories) {
+    Labels labels;
+    for (const oci::Reference& repository : repositories) {
+        const std::string key = source_label(repository);
+        const auto entry = labels.try_emplace(key, value_of(held, key)).first;
+        entry->second = source_value(entry->second, repository);
+    }
+    std::erase_if(labels, [](const auto& label) { return label.second.empty(); });
+    return labels;
+}
+
+Labels missing_labels(const Labels& held, const Labels& wanted) {
+    Labels missing;
+    for (const auto& [key, value] : wanted) {
+        if (value_of(held, key) != value) missing.emplace(key, value);
+    }
+    return missing;
 }
 
 }  // namespace prebake::store

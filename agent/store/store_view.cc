@@ -20,7 +20,7 @@ const Holdings& StoreView::holdings(const std::string& ns, const std::string& sn
 }
 
 bool StoreView::is_readable(const std::string& ns, const containerd::BlobInfo& blob) const {
-    // Checking the file saves a call. containerd may still have a blob whose file is not visible.
+    // Checking the file saves a call. containerd may have a file that is not visible from here.
     return storage_.sees_blob(blob.digest, blob.size) ||
            containerd::Content(connection_, {.ns = ns, .lease = {}}).is_readable(blob);
 }

@@ -12,20 +12,21 @@
 
 namespace prebake::store {
 
-/// What containerd holds, for a look at many images: each kind of thing is read once, when it is
-/// first asked for. Every method may throw Error: unavailable, timed_out, cancelled. Not
-/// thread-safe.
+/// What containerd holds, for a check of many images: each kind of object is listed once, on first
+/// use. Every method may throw Error: unavailable, timed_out, cancelled. Not thread-safe.
 class StoreView {
   public:
     explicit StoreView(const containerd::Connection& connection);
 
-    /// Valid as long as this object.
+    /// Where containerd keeps its content. Valid as long as this object.
+    const Storage& storage() const { return storage_; }
+    /// Valid as long as this object. `snapshotter` may be empty: no snapshots.
     const Holdings& holdings(const std::string& ns, const std::string& snapshotter);
-    /// True if the blob's file is there to its last byte.
+    /// True if the blob's file is complete.
     bool is_readable(const std::string& ns, const containerd::BlobInfo& blob) const;
 
     bool has_cri() const { return cri_.has_value(); }
-    /// The image that a pod gets by this name, by its ID; empty if CRI would pull. Needs has_cri().
+    /// The ID of the image that a pod gets by this name; empty if CRI would pull. Needs has_cri().
     std::string cri_image(const std::string& name);
 
   private:

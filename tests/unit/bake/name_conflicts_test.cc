@@ -13,7 +13,7 @@ oci::Descriptor descriptor(const std::string& name) {
             .platform = {}};
 }
 
-/// An image with the contents `contents`: equal contents, equal digests.
+/// An image with digests made from `contents`.
 PlannedImage image(const std::string& name, const std::string& contents) {
     PlannedImage planned;
     planned.request = {.reference = oci::Reference::parse(name),
@@ -46,10 +46,10 @@ PlannedImage unpinned(PlannedImage planned) {
     return planned;
 }
 
-TEST_CASE("an alias that is another image's name refuses both, and no third") {
+TEST_CASE("an alias that is the name of another image is a problem of both, and of no third") {
     std::vector<PlannedImage> images{with_alias(image("a:1", "A"), "b:1"), image("b:1", "B"),
                                      image("c:1", "C")};
-    refuse_contradictions(images);
+    mark_name_conflicts(images);
     REQUIRE(images[0].problem);
     REQUIRE(images[1].problem);
     CHECK(images[0].problem->message().find("b:1 in the list") != std::string::npos);
@@ -59,23 +59,23 @@ TEST_CASE("an alias that is another image's name refuses both, and no third") {
     CHECK(images[2].image);
 }
 
-TEST_CASE("the same image may be named twice") {
+TEST_CASE("the same image may have a name twice") {
     std::vector<PlannedImage> images{with_alias(image("a:1", "A"), "b:1"), image("b:1", "A")};
-    refuse_contradictions(images);
+    mark_name_conflicts(images);
     CHECK_FALSE(images[0].problem);
     CHECK_FALSE(images[1].problem);
 }
 
-TEST_CASE("namespaces are apart") {
+TEST_CASE("names in different namespaces do not conflict") {
     PlannedImage elsewhere = image("b:1", "B");
     elsewhere.request.namespaces = {"moby"};
     elsewhere.image->request = elsewhere.request;
     std::vector<PlannedImage> images{with_alias(image("a:1", "A"), "b:1"), elsewhere};
-    refuse_contradictions(images);
+    mark_name_conflicts(images);
     CHECK_FALSE(images[0].problem);
 }
 
-TEST_CASE("an image that wants no pin leaves the names that it shares with one that does") {
+TEST_CASE("names that an unpinned image shares with a pinned one are pinned") {
     const std::string config = oci::Digest::of("A config").str();
     const auto pinned = pinned_names({unpinned(image("a:1", "A")), image("b:1", "A")}, {});
     CHECK(pinned.contains({"k8s.io", config}));
@@ -83,7 +83,7 @@ TEST_CASE("an image that wants no pin leaves the names that it shares with one t
     CHECK_FALSE(pinned.contains({"k8s.io", "docker.io/library/a:1"}));
 }
 
-TEST_CASE("so does one that was pinned by an earlier bake, unless it is baked again") {
+TEST_CASE("names that an earlier bake pinned stay pinned, unless their image is baked now") {
     v1::BakeRecord record;
     v1::BakedImage& baked = *record.add_images();
     baked.set_name("docker.io/library/b:1");

@@ -50,7 +50,7 @@ PlannedImage image(const std::string& name,
     return planned;
 }
 
-TEST_CASE("an empty store: everything is to be fetched, shared layers once") {
+TEST_CASE("with an empty store everything is fetched, shared layers once") {
     const Plan plan = make_plan(
         {image("a:1", {{"base", 1000}, {"a", 100}}), image("b:1", {{"base", 1000}, {"b", 200}})},
         {});
@@ -62,14 +62,14 @@ TEST_CASE("an empty store: everything is to be fetched, shared layers once") {
     CHECK(plan.estimated_disk_bytes == plan.bytes_to_fetch + 3250);
 }
 
-TEST_CASE("what is there is not fetched, and what is unpacked takes no more disk") {
-    StoreContents store;
+TEST_CASE("present blobs are not fetched, and present snapshots take no more disk") {
+    PresentContent present;
     for (const char* blob : {"base", "a", "a:1 manifest", "a:1 config"}) {
-        store.blobs.emplace("k8s.io", digest(blob));
+        present.blobs.emplace("k8s.io", digest(blob));
     }
-    store.snapshots.emplace("k8s.io", digest("chain base"));
-    store.snapshots.emplace("k8s.io", digest("chain a"));
-    const Plan plan = make_plan({image("a:1", {{"base", 1000}, {"a", 100}})}, store);
+    present.snapshots.emplace("k8s.io", digest("chain base"));
+    present.snapshots.emplace("k8s.io", digest("chain a"));
+    const Plan plan = make_plan({image("a:1", {{"base", 1000}, {"a", 100}})}, present);
     CHECK(plan.bytes_to_fetch == 0);
     CHECK(plan.bytes_present == 1130);
     CHECK(plan.estimated_disk_bytes == 0);
@@ -80,24 +80,24 @@ TEST_CASE("a blob in one namespace serves the others, a snapshot does not") {
     PlannedImage both = image("a:1", {{"base", 1000}});
     both.request.namespaces = {"k8s.io", "moby"};
     both.image->request = both.request;
-    StoreContents store;
-    store.blobs.emplace("moby", digest("base"));
-    store.snapshots.emplace("moby", digest("chain base"));
-    const Plan plan = make_plan({both}, store);
+    PresentContent present;
+    present.blobs.emplace("moby", digest("base"));
+    present.snapshots.emplace("moby", digest("chain base"));
+    const Plan plan = make_plan({both}, present);
     CHECK(plan.bytes_to_fetch == kManifestBytes + kConfigBytes);
     CHECK_FALSE(plan.images[0].unpacked);
     CHECK(plan.least_snapshot_bytes == 1000);
 }
 
-TEST_CASE("layers that would be dropped after unpacking are needed only until they are unpacked") {
+TEST_CASE("layers that are not kept are needed only until they are unpacked") {
     PlannedImage dropping = image("a:1", {{"base", 1000}, {"a", 100}});
     dropping.request.keep_layers = false;
     dropping.image->request = dropping.request;
-    StoreContents store;
-    store.snapshots.emplace("k8s.io", digest("chain base"));
-    CHECK(layers_needed(*dropping.image, store) == std::vector<std::size_t>{1});
+    PresentContent present;
+    present.snapshots.emplace("k8s.io", digest("chain base"));
+    CHECK(layers_needed(*dropping.image, present) == std::vector<std::size_t>{1});
     dropping.image->request.keep_layers = true;
-    CHECK(layers_needed(*dropping.image, store) == std::vector<std::size_t>{0, 1});
+    CHECK(layers_needed(*dropping.image, present) == std::vector<std::size_t>{0, 1});
 }
 
 TEST_CASE("an image with a problem adds nothing") {

@@ -60,5 +60,23 @@ TEST_CASE("the snapshot label carries the snapshotter") {
     CHECK(snapshot_gc_label("overlayfs") == "containerd.io/gc.ref.snapshot.overlayfs");
 }
 
+TEST_CASE("the repositories of a blob are one label for each registry host") {
+    const auto reference = [](const char* text) { return oci::Reference::parse(text); };
+    const std::string hub = "containerd.io/distribution.source.docker.io";
+    const std::string other = "containerd.io/distribution.source.example.org";
+    CHECK(source_labels({}, {}) == Labels{});
+    CHECK(source_labels({}, {reference("b:1"), reference("a:1"), reference("example.org/c:1")}) ==
+          Labels{{hub, "library/a,library/b"}, {other, "c"}});
+    CHECK(source_labels({{hub, "library/x"}, {"of", "others"}}, {reference("b:1")}) ==
+          Labels{{hub, "library/b,library/x"}});
+}
+
+TEST_CASE("missing labels") {
+    const Labels held{{"a", "1"}, {"b", "2"}};
+    CHECK(missing_labels(held, {{"a", "1"}}) == Labels{});
+    CHECK(missing_labels(held, {{"a", "2"}, {"c", "3"}}) == Labels{{"a", "2"}, {"c", "3"}});
+    CHECK(missing_labels(held, {{"b", ""}, {"c", ""}}) == Labels{{"b", ""}});
+}
+
 }  // namespace
 }  // namespace prebake::store
