@@ -9,14 +9,14 @@
 
 namespace prebake::bake {
 
-/// True if the CRI of this machine would pick this very manifest from the image's index. It reads
-/// images for its own machine only: one for another machine is none to it.
+/// True if the CRI of this machine would select this manifest from the image's index. It only finds
+/// images for the platform of its own machine.
 bool cri_selects(const ResolvedImage& image);
 
-/// Asks CRI for the image under every spelling. CRI learns of new images from containerd's events,
-/// so an answer may take a moment; after ten seconds it counts as no.
-/// @throws Error failed_precondition that names the spelling which CRI does not resolve, or
-/// resolves to another image than `config`.
+/// Asks CRI for the image under every spelling. CRI learns about new images from containerd's
+/// events, so it may take a moment until it knows them; the limit is ten seconds for all.
+/// @throws Error failed_precondition naming the spelling that CRI does not resolve to the image
+/// with this config.
 void require_cri_resolves(const containerd::Connection& connection,
                           const std::vector<std::string>& spellings, const oci::Digest& config);
 

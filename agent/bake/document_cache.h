@@ -10,11 +10,11 @@
 
 namespace prebake::bake {
 
-/// The documents that were fetched already: a list often names one image by several tags, and
-/// registries count each GET of a manifest. Thread-safe.
+/// The documents that were fetched. A list often has one image under several tags, and registries
+/// count each GET of a manifest. Thread-safe.
 class DocumentCache {
   public:
-    /// The document, from `fetch` if nobody fetched it before. Sets `fetched` if this call did.
+    /// The document; calls `fetch` if it was not fetched before, and then sets `fetched`.
     std::string get(const oci::Digest& digest, const std::function<std::string()>& fetch,
                     bool& fetched) {
         once_.run(digest, [&] {

@@ -16,13 +16,13 @@ void unite(std::vector<T>& into, const std::vector<T>& from) {
     }
 }
 
-/// Equal for two references that would claim the same containerd name.
+/// Equal for two references that lead to the same containerd name.
 std::string identity_of(const oci::Reference& reference) {
     if (const auto tag_name = reference.tag_name()) return *tag_name;
     return reference.str();
 }
 
-/// A containerd name has one target, so a name has one digest, for all platforms together.
+/// A containerd name has one target, so a name has one digest for all platforms.
 void require_one_digest(const ImageRequest& one, const ImageRequest& other) {
     const auto& digest = one.reference.digest;
     const auto& other_digest = other.reference.digest;

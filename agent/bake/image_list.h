@@ -18,32 +18,31 @@ struct ImageRequest {
     bool pin = true;                        ///< keep the kubelet's image garbage collection away
     bool unpack = true;
     bool keep_layers = true;  ///< keep the compressed layers after unpacking
-    std::string origin;       ///< "images.toml:3", "command line": where to look when it is wrong
+    std::string origin;       ///< where it is listed: "images.toml:3", "command line"
 
     /// The reference, then the aliases.
     std::vector<oci::Reference> references() const;
 };
 
-/// What holds for every image that does not say otherwise.
+/// The settings of images that do not set them.
 struct Defaults {
     std::vector<std::string> namespaces{"k8s.io"};
     oci::Platform platform = oci::Platform::host();
     std::string snapshotter = {};  ///< empty: the one that each namespace's clients use
 };
 
-/// Fills in the defaults. Before merging: what is left open here means the default and nothing
-/// else.
+/// Fills in the defaults. To be called before merge_requests(), which would otherwise merge an
+/// unset key with a set one.
 std::vector<ImageRequest> with_defaults(std::vector<ImageRequest> requests,
                                         const Defaults& defaults);
 
-/// Merges entries that name the same image for the same platform: namespaces and aliases are
-/// united, a digest given once holds for all, and of two values of a switch the one that keeps more
-/// wins. Order of first mention. @throws Error usage when one name is given two digests, naming
-/// both places.
+/// Merges entries that name the same image for the same platform: the result has the namespaces and
+/// aliases of all, the digest if one of them has it, and of a switch the value that keeps more.
+/// Sorted by first mention. @throws Error usage if one name has two digests, naming both places.
 std::vector<ImageRequest> merge_requests(const std::vector<ImageRequest>& requests);
 
-/// Warnings that an experienced colleague would give: references that the kubelet pulls again on
-/// every start (`:latest`, or no tag and no digest).
+/// Warnings about references that the kubelet pulls again on every start: `:latest`, or neither tag
+/// nor digest.
 std::vector<std::string> warnings_for(const std::vector<ImageRequest>& requests);
 
 }  // namespace prebake::bake

@@ -27,7 +27,7 @@ void BakeLease::release() const {
         const containerd::Leases leases(connection_, ns);
         for (const containerd::Lease& lease : leases.list()) {
             const auto owner = lease.labels.find(kOwnerLabel);
-            // The lock on the state directory says that no other bake of this owner is alive.
+            // We hold the lock on the state directory, so no other bake of this owner is running.
             if (owner != lease.labels.end() && owner->second == owner_) leases.remove(lease.id);
         }
     }

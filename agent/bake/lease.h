@@ -7,20 +7,19 @@
 
 namespace prebake::bake {
 
-/// The lease that keeps a bake's blobs, ingests and snapshots from garbage collection until images
-/// refer to them: one id, created in each namespace (leases are namespaced). It expires by itself
-/// after a day. A bake that dies leaves it, and with it everything to resume from; the next one
-/// that completes removes it.
+/// The lease that protects the blobs, ingests and snapshots of a bake from garbage collection until
+/// images refer to them: one id, created in each namespace, because a lease belongs to a namespace.
+/// It expires after a day. A bake that dies leaves it, and so everything that can be resumed; the
+/// next bake that completes removes it.
 class BakeLease {
   public:
-    /// `owner` tells the leases of this state directory from those of other bakes at the same
-    /// containerd.
+    /// `owner` identifies the state directory: other bakes may use the same containerd.
     BakeLease(const containerd::Connection& connection, std::vector<std::string> namespaces,
               std::string owner);
 
     const std::string& id() const { return id_; }
 
-    /// Removes this lease and those that earlier bakes of the same owner left behind.
+    /// Removes this lease and those that earlier bakes of the same owner left.
     void release() const;
 
   private:

@@ -7,14 +7,14 @@
 
 namespace prebake::bake {
 
-/// Work that several images share (a blob, a snapshot) is done by the first caller; the others
-/// wait.
+/// Work that several images share (a blob, a snapshot) is done once: by the first caller, while the
+/// others wait.
 template <typename Key>
 class OnceMap {
   public:
-    /// Returns when the work for `key` is done, by any caller. A caller that finds it undone and
-    /// not in progress runs `work`; if that throws, the error is the caller's own, and the next
-    /// caller tries for himself (his image may come from a repository where the blob is whole).
+    /// Returns when the work for `key` is done. Runs `work` if it is neither done nor in progress.
+    /// If `work` throws, only this caller gets the error, and the next one runs its own `work`: its
+    /// image may come from a repository that has the blob complete.
     void run(const Key& key, const std::function<void()>& work) {
         std::unique_lock lock(mutex_);
         State& state = states_[key];  // stable: nodes of a map do not move

@@ -20,7 +20,8 @@ oci::Descriptor descriptor_of(const v1::Document& document) {
             .platform = {}};
 }
 
-/// What the image was named beside `reference`. Names by digest come with those by tag.
+/// The names of the image besides `reference`. A name by digest is left out if a name by tag of the
+/// same repository implies it.
 std::vector<oci::Reference> aliases_in(const v1::Placement& placement,
                                        const oci::Reference& reference) {
     std::vector<oci::Reference> tagged;
@@ -42,7 +43,7 @@ std::vector<oci::Reference> aliases_in(const v1::Placement& placement,
     return aliases;
 }
 
-/// All placements in one.
+/// One request for all placements.
 ImageRequest merged_request(const v1::BakedImage& image) {
     std::vector<ImageRequest> requests;
     for (const v1::Placement& placement : image.placements()) {

@@ -10,17 +10,17 @@
 
 namespace prebake::store {
 
-/// What one namespace of containerd holds, read in a few calls however much it is.
+/// What one namespace of containerd holds. Reading it takes three calls.
 struct Holdings {
     std::string ns;
-    std::string snapshotter;                                    ///< that `snapshots` are of
+    std::string snapshotter;                                    ///< the one of `snapshots`
     std::map<std::string, containerd::Image> images;            ///< by name
     std::map<std::string, containerd::BlobInfo> blobs;          ///< by digest
     std::map<std::string, containerd::SnapshotInfo> snapshots;  ///< by name or key
 };
 
-/// A snapshotter that containerd does not have gives no snapshots. @throws Error unavailable,
-/// cancelled.
+/// `snapshots` is empty if `snapshotter` is empty or containerd does not have it. @throws Error
+/// unavailable, timed_out, cancelled.
 Holdings read_holdings(const containerd::Connection& connection, const std::string& ns,
                        const std::string& snapshotter);
 

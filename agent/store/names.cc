@@ -49,7 +49,7 @@ std::vector<std::string> pod_spellings(const std::vector<oci::Reference>& refere
     }
     for (const oci::Reference& reference : references) {
         const auto tag_name = reference.tag_name();
-        // CRI looks such a spelling up by its digest alone.
+        // CRI looks up such a spelling by its digest only.
         if (tag_name && !except.contains(digest_name(reference, target))) {
             add_once(spellings, *tag_name + "@" + target.str());
         }

@@ -15,7 +15,7 @@ constexpr std::size_t kMaxRecordBytes = 64UL << 20;
 constexpr const char* kSchema = "prebake.v1.BakeRecord";
 constexpr const char* kUnusableRecord = "restore it, or remove it and bake again";
 
-/// -1 if there is none.
+/// -1 if there is no such image.
 int index_of(const v1::BakeRecord& record, const std::string& name, const std::string& platform) {
     for (int i = 0; i < record.images_size(); ++i) {
         const v1::BakedImage& image = record.images(i);

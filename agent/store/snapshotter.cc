@@ -7,7 +7,7 @@
 namespace prebake::store {
 namespace {
 
-/// What containerd's clients fall back to.
+/// The one that containerd's clients use by default.
 constexpr const char* kUsualSnapshotter = "overlayfs";
 
 }  // namespace

@@ -7,11 +7,11 @@
 
 namespace prebake::store {
 
-/// The snapshotter to unpack into, per namespace.
+/// The snapshotter to unpack into, by namespace.
 using Snapshotters = std::map<std::string, std::string>;
 
-/// The snapshotter that the clients of `ns` use: CRI's own for k8s.io, else the namespace's
-/// default, else overlayfs.
+/// The snapshotter that the clients of `ns` use: for k8s.io that of CRI, else the default of the
+/// namespace, else overlayfs.
 std::string snapshotter_of(const std::string& ns, const containerd::Connection& connection);
 
 }  // namespace prebake::store

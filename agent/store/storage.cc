@@ -48,8 +48,7 @@ std::optional<FreeSpace> Storage::free_space(const std::vector<std::string>& sna
                               std::string_view id) -> std::optional<DiskSpace> {
         auto root = root_of(type, id);
         if (!root) return std::nullopt;
-        // A fresh containerd makes the directory when it needs it; its own root is there from the
-        // start.
+        // A new containerd creates the directory on first use, but its own root at the start.
         if (!std::filesystem::exists(*root)) root = root->parent_path();
         if (!std::filesystem::exists(*root)) return std::nullopt;
         return disk_space(*root);

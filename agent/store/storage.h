@@ -11,35 +11,37 @@
 
 namespace prebake::store {
 
-/// What is left on containerd's disk, or disks.
+/// Free space on the disks of containerd.
 struct FreeSpace {
     std::uint64_t content_bytes = 0;   ///< where the content store is
-    std::uint64_t snapshot_bytes = 0;  ///< where the snapshots are; the least, if on several disks
-    bool on_one_disk = false;          ///< the two are the same
+    std::uint64_t snapshot_bytes = 0;  ///< where the snapshots are; the minimum of several disks
+    bool on_one_disk = false;          ///< content and snapshots share the disk
 };
 
-/// Where this containerd stores its data, if its plugins report it and it is visible from here.
+/// The directories of containerd, as its plugins report them. They may not be visible from here.
 class Storage {
   public:
     explicit Storage(std::vector<containerd::Plugin> plugins) : plugins_(std::move(plugins)) {}
 
-    /// @throws Error usage naming those that work, if `snapshotter` is none of them.
+    /// @throws Error usage if `snapshotter` does not work, naming those that do.
     void require_snapshotter(const std::string& snapshotter) const;
 
-    /// Writes back what was unpacked. Where the directory is not visible to us, containerd's own
-    /// sync_fs (1.7.14 and later) is all there is. @throws Error no_space, io.
+    /// Syncs the file system of the snapshots. Does nothing if the directory is not visible from
+    /// here; containerd 1.7.14 and later sync it themselves. @throws Error no_space, io.
     void sync_snapshotter(const std::string& snapshotter) const;
-    /// Writes back the content store: up to 2.1 containerd does not sync its directory entries.
+    /// Syncs the file system of the content store: containerd up to 2.1 does not sync its directory
+    /// entries.
     void sync_content() const;
 
-    /// The directory of the content store, as containerd names it; nothing if it does not.
+    /// The directory of the content store; nothing if containerd does not report it.
     std::optional<std::filesystem::path> content_directory() const;
 
-    /// True if the blob's file is seen in the content store, of this size. False also where the
-    /// store is not visible to us.
+    /// True if the blob's file is in the content store and has this size. False if the store is not
+    /// visible from here.
     bool sees_blob(const oci::Digest& digest, std::uint64_t size) const;
 
-    /// Free space where blobs and the snapshots of `snapshotters` go; nothing if not visible.
+    /// Free space for blobs and for the snapshots of `snapshotters`; nothing if the directories are
+    /// not visible from here.
     std::optional<FreeSpace> free_space(const std::vector<std::string>& snapshotters) const;
 
   private:

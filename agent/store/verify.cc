@@ -31,10 +31,10 @@ std::string label_text(const Labels& labels, const std::string& key) {
     return found == labels.end() ? "no such label" : "\"" + found->second + "\"";
 }
 
-/// True of what is no finding about one object: we were told to stop, or containerd does not
-/// answer.
+/// True if the error is not about one object. Includes timeouts: each further check would wait as
+/// long.
 bool concerns_everything(const Error& error) {
-    return error.code() == Errc::cancelled || is_retryable(error.code());
+    return containerd::ends_session(error) || is_retryable(error.code());
 }
 
 /// What the object of a finding says when the whole check failed.
@@ -56,7 +56,7 @@ std::string object_of(Check check) {
     return "";
 }
 
-/// The blobs that have to be there, with their sizes.
+/// The blobs that must be there, with their sizes.
 std::map<std::string, std::uint64_t> blobs_of(const v1::BakedImage& image,
                                               const v1::Placement& placement) {
     std::map<std::string, std::uint64_t> blobs;
@@ -74,7 +74,7 @@ const std::string& snapshotter_for(const v1::Placement& placement, const VerifyO
     return options.snapshotter.empty() ? placement.snapshotter() : options.snapshotter;
 }
 
-/// Holds one image in one namespace against the store.
+/// Compares one image in one namespace with the store.
 class PlacementCheck {
   public:
     PlacementCheck(const v1::BakedImage& image, const v1::Placement& placement, StoreView& store,
@@ -114,7 +114,7 @@ class PlacementCheck {
         }
     }
 
-    /// The object of the finding is its kind in words and `subject`.
+    /// The object of the finding is `what` and `subject`.
     void report(FindingKind kind, const std::string& what, const std::string& subject,
                 std::string expected, std::string found, std::string next_step = {}) {
         if (next_step.empty()) next_step = how_to_bake_again(image_, ns_);
@@ -153,8 +153,8 @@ class PlacementCheck {
         if (held.target.digest.str() != target.digest()) {
             report(FindingKind::name_moved, "name", held.name, "target " + target.digest(),
                    "target " + held.target.digest.str(),
-                   "it was pulled or tagged again: bake its list again to record the new "
-                   "one, or go back: " +
+                   "it was pulled or tagged since: bake its list again to record the new image, "
+                   "or return to the old one: " +
                        how_to_bake_again(image_, ns_));
         } else if (held.target.media_type != target.media_type() ||
                    held.target.size != target.size()) {
@@ -171,7 +171,7 @@ class PlacementCheck {
         report(kind, what, subject, "label " + key + "=" + value, label_text(labels, key));
     }
 
-    /// Null if there is no such blob. @throws Error usage for what is no digest.
+    /// Null if there is no such blob. @throws Error usage if `digest` is malformed.
     const containerd::BlobInfo* find_blob(const std::string& digest) const {
         const auto found = held_->blobs.find(oci::Digest::parse(digest).str());
         return found == held_->blobs.end() ? nullptr : &found->second;
@@ -188,7 +188,7 @@ class PlacementCheck {
                        bytes_text(blob->size));
             } else if (!store_.is_readable(ns_, *blob)) {
                 report(FindingKind::blob_missing, "blob", digest, bytes_text(size),
-                       "its file is gone or cut short");
+                       "its file is missing or incomplete");
             }
         }
     }
@@ -221,7 +221,7 @@ class PlacementCheck {
         result_.findings.back().object += " (" + snapshotter_ + ")";
     }
 
-    /// The labels that keep the garbage collector from what the names do not point at themselves.
+    /// The labels that protect from garbage collection what the names do not point at directly.
     void check_references() {
         std::string above;
         for (const v1::Document& index : image_.indexes()) {
@@ -263,7 +263,7 @@ class PlacementCheck {
             if (id == config) continue;
             report(FindingKind::cri_unresolved, "CRI", name, "image " + config,
                    id.empty() ? "no such image" : "image " + id,
-                   "a pod that asks for it would pull; see containerd's log, then " +
+                   "a pod with this name would pull; see containerd's log, then " +
                        how_to_bake_again(image_, ns_));
         }
     }
@@ -278,7 +278,7 @@ class PlacementCheck {
     Check check_ = Check::holdings;  ///< the one that is running
 };
 
-/// Reads a blob to its end; what is wrong with it, or an empty string.
+/// Reads the whole blob. Returns what is wrong with it, or an empty string.
 std::string damage_of(const containerd::Content& content, const std::string& digest,
                       Verification& result, const std::stop_token& stop) {
     try {
@@ -298,7 +298,7 @@ std::string damage_of(const containerd::Content& content, const std::string& dig
     }
 }
 
-/// Reads each blob once, however many images and namespaces share it.
+/// Reads each blob once, even if several images and namespaces share it.
 class ContentCheck {
   public:
     ContentCheck(const containerd::Connection& connection, Verification& result)
@@ -326,7 +326,7 @@ class ContentCheck {
     }
 
   private:
-    /// What is missing, or is no digest, was reported already.
+    /// A missing blob or a malformed digest was reported already.
     static bool is_there(const containerd::Content& content, const std::string& digest) {
         try {
             const auto info = content.info(oci::Digest::parse(digest));

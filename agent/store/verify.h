@@ -10,17 +10,17 @@
 
 namespace prebake::store {
 
-/// The kind of a problem, for repairs.
+/// What is wrong.
 enum class FindingKind {
     name_missing,
     name_moved,  ///< it points at another image
-    unmanaged,   ///< CRI does not know the name for its own
+    unmanaged,   ///< the name lacks the label of CRI
     unpinned,
     blob_missing,       ///< or damaged
-    reference_missing,  ///< nothing keeps it from garbage collection
-    snapshot_missing,   ///< or not as it must be
-    cri_unresolved,     ///< a pod that asks for the name would pull
-    unreadable,         ///< it could not be checked
+    reference_missing,  ///< nothing protects it from garbage collection
+    snapshot_missing,   ///< or not committed, or with another parent
+    cri_unresolved,     ///< a pod with this name would pull
+    unreadable,         ///< the check failed
 };
 
 /// The check that led to a finding.
@@ -33,7 +33,7 @@ enum class Check {
     cri,
 };
 
-/// Something that is not as the bake record says.
+/// A difference between the bake record and the store.
 struct Finding {
     FindingKind kind = FindingKind::unreadable;
     Check check = Check::holdings;  ///< with FindingKind::unreadable: the one that failed
@@ -47,16 +47,16 @@ struct Finding {
 };
 
 enum class Depth {
-    metadata,  ///< what containerd says it has, and that each file is there to its last byte
-    content,   ///< every blob read and hashed too
+    metadata,  ///< what containerd lists, and that each blob's file is complete
+    content,   ///< every blob is read and hashed too
 };
 
 struct VerifyOptions {
     Depth depth = Depth::metadata;
-    std::vector<std::string> namespaces = {};  ///< empty: all that the record names
-    /// Empty: the recorded one; else is it unpacked there?
+    std::vector<std::string> namespaces = {};  ///< empty: all of the record
+    /// Where images must be unpacked. Empty: into the recorded snapshotter.
     std::string snapshotter = {};
-    /// The same for single namespaces; goes before `snapshotter`.
+    /// The same for single namespaces. Overrides `snapshotter`.
     std::map<std::string, std::string> snapshotters = {};
 };
 
@@ -65,13 +65,13 @@ struct Verification {
     std::uint64_t blobs = 0;
     std::uint64_t snapshots = 0;
     std::uint64_t bytes_read = 0;
-    std::vector<Finding> findings;  ///< none: everything that was baked is usable
+    std::vector<Finding> findings;  ///< empty if everything that was baked is usable
 };
 
-/// A few calls for each namespace, however many images there are (with Depth::metadata).
-/// Holds the record against the store: names, their targets and labels, blobs with their sizes and
-/// the references that keep them from garbage collection, snapshots, and CRI's view of each name.
-/// Changes nothing. @throws Error when containerd does not answer, or cancelled.
+/// Compares the record with the store: names, their targets and labels, blobs with their sizes and
+/// the references that protect them from garbage collection, snapshots, and what CRI resolves each
+/// name to. Changes nothing. With Depth::metadata, takes a few calls for each namespace, not for
+/// each image. @throws Error if containerd does not answer; cancelled.
 Verification verify(const v1::BakeRecord& record, const containerd::Connection& connection,
                     const VerifyOptions& options);
 

@@ -21,7 +21,7 @@ TEST_CASE("work is done once for each key") {
     CHECK(b == 1);
 }
 
-TEST_CASE("after a failure the next caller tries for himself") {
+TEST_CASE("after a failure the next caller does the work") {
     OnceMap<std::string> map;
     CHECK_THROWS_AS(map.run("a", [] { throw std::runtime_error("first"); }), std::runtime_error);
     bool ran = false;
@@ -29,7 +29,7 @@ TEST_CASE("after a failure the next caller tries for himself") {
     CHECK(ran);
 }
 
-TEST_CASE("a caller waits while the work is in progress") {
+TEST_CASE("callers that come while the work is in progress wait for it") {
     OnceMap<std::string> map;
     std::promise<void> begun;
     std::promise<void> go_on;
