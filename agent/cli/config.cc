@@ -172,8 +172,8 @@ const std::map<std::string, Table>& schema() {
            }},
           {"tls_form",
            [](Config& config, const Value& value) {
-               using Form = identity::firstboot::CertificateForm;
-               config.first_boot.certificate.form = value.one_of<Form>(
+               using Form = identity::firstboot::CertificateKind;
+               config.first_boot.certificate.kind = value.one_of<Form>(
                    {{"self-signed", Form::self_signed}, {"request", Form::request}});
            }},
           {"tls_common_name",

@@ -15,11 +15,11 @@
 namespace prebake::cli {
 namespace {
 
-/// If it exists, prebake-firstboot.service starts prebake-online.service. Other boots do not wait
-/// for the network.
+/// If it exists, prebake-firstboot.service starts prebake-online.service. Other boots must not wait
+/// for that unit.
 constexpr const char* kOnlineNeeded = "/run/prebake/online-needed";
 
-/// A claim that is complete may be another instance's: who this is, only the network can tell then.
+/// A complete claim may belong to another instance: then only the network can identify this one.
 bool is_online_needed(const v1::FirstBootReport& report) {
     return report.claim().state() != v1::Claim::CLAIMED || report.decision() == "deferred";
 }
@@ -28,13 +28,12 @@ void announce(const v1::FirstBootReport& report) {
     if (is_online_needed(report)) {
         write_file_durably(kOnlineNeeded, "", 0644);
     } else {
-        std::error_code ignored;  // none is there at most boots
+        std::error_code ignored;  // at most boots there is none
         std::filesystem::remove(kOnlineNeeded, ignored);
     }
 }
 
-/// So that SSM's agent, which starts behind us, finds something about this very instance. The
-/// daemon fills it in later.
+/// The SSM agent starts after us and must find data of this instance. The daemon updates it later.
 void write_first_inventory(const v1::Claim& claim) {
     report::NodeView view = *report::StatusHolder().latest();
     *view.status.mutable_instance() = claim.instance();
@@ -70,15 +69,15 @@ std::string name_of(const v1::Instance& instance) {
     return "an unknown instance";
 }
 
-/// One line that says all, and a line for every step of this claim: the journal keeps them.
+/// One summary line, and a line for each step of this claim, for the journal.
 void print_text(const v1::FirstBootReport& report) {
     const v1::Claim& claim = report.claim();
     if (report.decision() == "already_claimed") {
-        std::printf("claimed by %s already; nothing to do\n", name_of(claim.instance()).c_str());
+        std::printf("already claimed by %s; nothing to do\n", name_of(claim.instance()).c_str());
         return;
     }
     if (report.decision() == "deferred") {
-        std::puts("which instance this is will be known when the network is up; nothing done yet");
+        std::puts("the instance is not known before the network is up; nothing done yet");
         return;
     }
     for (const v1::Step& step : claim.steps()) {
@@ -91,7 +90,7 @@ void print_text(const v1::FirstBootReport& report) {
             "snapshot");
     }
     if (claim.has_cloned_from()) {
-        std::printf("cloned from %s, which had not been sealed: its identity was removed\n",
+        std::printf("cloned from %s, which was not sealed: its identity was removed\n",
                     name_of(claim.cloned_from()).c_str());
     }
     std::printf("%s by %s (%s)\n",
@@ -108,9 +107,9 @@ ExitCode firstboot_command(const Invocation& invocation, const FirstBootArgument
     options.state_dir = invocation.state_dir.string();
     options.prebake_version = PREBAKE_VERSION;
     options.scope = invocation.config.seal;
-    const auto transport = make_metadata_transport();
+    const auto metadata = make_metadata_client();
     const v1::FirstBootReport report = identity::firstboot::first_boot(
-        root, arguments.stage, options, transport.get(), {}, invocation.signals.token());
+        root, arguments.stage, options, metadata.get(), {}, invocation.signals.token());
     for (const std::string& warning : report.warnings()) log_warning(warning);
     announce(report);
     if (invocation.config.ssm_inventory && report.claim().state() == v1::Claim::CLAIMED) {

@@ -14,7 +14,7 @@ report::IdentityFacts read_identity_facts(const machine::Root& root, const std::
         facts.claim = identity::read_claim(root, state_dir, facts.problem);
         if (facts.claim.state() != v1::Claim::CLAIMED) return facts;
         const v1::Instance here = machine::identify(machine::read_host_facts(root));
-        // What cannot be compared counts as the same instance, as in first boot.
+        // If the instances cannot be compared, they count as the same, as in first boot.
         facts.is_this_instance =
             machine::compare(facts.claim.instance(), here) != machine::Sameness::different;
         if (!facts.claim.has_seal() || facts.claim.unsealed_in_place()) return facts;

@@ -8,7 +8,7 @@
 namespace prebake::cli {
 
 /// Whose identity this machine has, for the node's conditions. Never throws: what cannot be read is
-/// the facts' problem.
+/// in the facts' `problem`.
 report::IdentityFacts read_identity_facts(const machine::Root& root, const std::string& state_dir);
 
 }  // namespace prebake::cli

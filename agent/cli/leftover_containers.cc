@@ -15,7 +15,7 @@
 namespace prebake::cli {
 namespace {
 
-/// Does all of several things, and remembers the first that failed.
+/// Runs several actions, and keeps the first error.
 class Attempts {
   public:
     void attempt(const std::function<void()>& work) {
@@ -33,7 +33,7 @@ class Attempts {
     std::optional<Error> first_;
 };
 
-/// Docker's own client, because its daemon remembers containers that containerd forgot.
+/// With Docker's own client, because its daemon knows containers that containerd no longer has.
 void remove_docker_containers(const std::stop_token& stop) {
     if (!std::filesystem::exists("/run/docker.sock") || !is_program("docker")) return;
     Command remove{.arguments = {"docker", "rm", "--force"}};

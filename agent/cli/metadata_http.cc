@@ -9,7 +9,7 @@ namespace {
 
 using machine::MetadataRequest;
 
-class HttpTransport : public machine::MetadataTransport {
+class HttpMetadataClient : public machine::MetadataClient {
   public:
     machine::MetadataResponse send(const MetadataRequest& request, std::chrono::milliseconds limit,
                                    const std::stop_token& stop) override {
@@ -37,8 +37,8 @@ class HttpTransport : public machine::MetadataTransport {
 
 }  // namespace
 
-std::unique_ptr<machine::MetadataTransport> make_metadata_transport() {
-    return std::make_unique<HttpTransport>();
+std::unique_ptr<machine::MetadataClient> make_metadata_client() {
+    return std::make_unique<HttpMetadataClient>();
 }
 
 }  // namespace prebake::cli

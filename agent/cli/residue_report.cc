@@ -23,7 +23,7 @@ void print_residue(const v1::ResidueReport& report, bool quiet) {
     for (const v1::Residue& residue : report.residue()) rows.push_back(row_of(residue));
     if (!report.residue().empty()) std::fputs(format_table(rows).c_str(), stdout);
     if (quiet) return;
-    // A package cache that is kept on purpose has hundreds of files: one line says it.
+    // A package cache that is kept on purpose has hundreds of files: one line for all.
     std::map<std::pair<std::string, std::string>, std::vector<std::string>> noted;
     for (const v1::Residue& residue : report.noted()) {
         noted[{residue.item(), residue.kind()}].push_back(row_of(residue)[1]);

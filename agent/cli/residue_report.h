@@ -4,7 +4,7 @@
 
 namespace prebake::cli {
 
-/// The residue as a table and a last line with the verdict; only what is wrong if `quiet`.
+/// Prints the residue as a table, and a last line with the verdict. If `quiet`, only residue.
 void print_residue(const v1::ResidueReport& report, bool quiet);
 
 }  // namespace prebake::cli

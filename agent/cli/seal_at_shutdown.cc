@@ -21,7 +21,7 @@ constexpr std::size_t kMaxArmedBytes = 1UL << 20;
 void require_systemd() {
     if (identity::is_managed_by_systemd()) return;
     throw Error(Errc::failed_precondition,
-                "systemd is not the init system of this machine, so nothing can be armed",
+                "cannot arm the seal: systemd is not the init system of this machine",
                 "run prebake seal as the last step of the build instead");
 }
 
@@ -31,7 +31,7 @@ std::vector<std::string> strings_of(const List& list) {
 }
 
 bool is_going_down(const std::stop_token& stop) {
-    // Its exit status is 0 only for "running".
+    // Its exit status is 0 only if the state is "running".
     const CommandResult state =
         run_command({.arguments = {"systemctl", "is-system-running"}}, stop);
     return state.output.starts_with("stopping");
@@ -57,7 +57,7 @@ void arm_seal(const Invocation& invocation, const SealArguments& arguments) {
     write_file_durably(kArmedFile, to_json(armed, JsonForm::indented) + "\n", 0600);
 
     const std::stop_token stop = invocation.signals.token();
-    // Before anything ends: a machine that cannot be armed is left as it is.
+    // First, so that a machine that cannot be armed is not changed.
     run_or_throw({.arguments = {"systemctl", "start", kUnit}}, stop);
     for (const v1::Step& step : identity::stop_services(identity::StopPhase::orchestrators,
                                                         invocation.config.services, stop)) {
@@ -72,18 +72,19 @@ void arm_seal(const Invocation& invocation, const SealArguments& arguments) {
     }
     if (!invocation.quiet) {
         std::puts(
-            "armed: this machine seals itself when it shuts down (prebake seal --disarm: not)");
+            "armed: this machine seals itself when it shuts down (undo with prebake seal "
+            "--disarm)");
     }
 }
 
 void disarm_seal(const Invocation& invocation) {
-    std::error_code ignored;  // its absence is what is wanted
+    std::error_code ignored;  // it may be absent
     std::filesystem::remove(kArmedFile, ignored);
     if (std::filesystem::exists(kArmedFile)) {
         throw Error(Errc::permission_denied, std::string("cannot remove ") + kArmedFile,
                     "run prebake seal --disarm as root");
     }
-    if (!invocation.quiet) std::puts("disarmed: nothing is sealed at the shutdown");
+    if (!invocation.quiet) std::puts("disarmed: nothing is sealed at shutdown");
 }
 
 ExitCode carry_out_armed_seal(const Invocation& invocation, const SealArguments& arguments) {

@@ -72,12 +72,12 @@ void print_items(const v1::IdentityItems& list) {
     }
 }
 
-/// A human at a terminal is asked once: this cannot be undone. A pipeline is not.
+/// Asks a human at a terminal, because a seal cannot be undone. Does not ask a pipeline.
 /// @throws Error cancelled.
 void require_confirmation(const SealArguments& arguments) {
     if (arguments.is_sure || isatty(STDIN_FILENO) == 0) return;
     std::fprintf(stderr,
-                 "This removes the identity, the credentials and the logs of %s. Go on? [y/N] ",
+                 "This removes the identity, the credentials and the logs of %s. Continue? [y/N] ",
                  arguments.root == "/" ? "this machine" : arguments.root.c_str());
     std::string answer;
     std::getline(std::cin, answer);

@@ -8,11 +8,11 @@
 
 namespace prebake::identity {
 
-/// problem_of() for a report in JSON: the file names in it are bytes that others chose.
+/// problem_of() for a report in JSON. File names in it may contain any bytes.
 v1::Problem printable_problem(const Error& error);
 
-/// Does one thing and tells how it went: DONE, or FAILED with the problem; `next_step` stands in
-/// for an Error that has none. @throws Error cancelled.
+/// Runs `work` and returns its outcome: DONE, or FAILED with the problem. `next_step` is for an
+/// Error that has none. @throws Error cancelled.
 v1::Step attempt_step(const std::string& name, const std::string& next_step,
                       const std::function<void()>& work);
 

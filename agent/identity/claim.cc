@@ -11,7 +11,7 @@ namespace prebake::identity {
 namespace {
 
 constexpr const char* kSchema = "prebake.v1.Claim";
-/// Some hundred steps; what is larger was not written by us.
+/// Enough for hundreds of steps. A larger file was not written by us.
 constexpr std::size_t kMaxClaimBytes = 1UL << 20;
 
 std::string path_in(std::string_view state_dir, std::string_view name) {
@@ -33,15 +33,15 @@ v1::Claim parse_claim(const std::string& json, const std::string& origin) {
     return claim;
 }
 
-/// Renames the file, so that the cause can be examined.
+/// Under another name, for a later investigation.
 void set_aside(const machine::Root& root, const std::string& path) {
     const std::filesystem::path place = root.outside(root.resolved(path, machine::LastLink::keep));
     const std::filesystem::path aside = place.string() + ".corrupt";
     if (::rename(place.c_str(), aside.c_str()) != 0) throw errno_error("cannot rename", place);
 }
 
-/// What is known so far does not settle it where more may come: EC2 promises that the instance id
-/// stays, not that the hardware UUID does when the instance is stopped and started.
+/// Not settled while the metadata service may still add an ID: on EC2 the instance ID is stable,
+/// but the hardware UUID may change when the instance is stopped and started.
 bool is_settled(const v1::Instance& before, const v1::Instance& current, Knowledge knowledge) {
     const bool by_uuid_alone = current.source() == "product_uuid" && !before.id().empty() &&
                                before.source() != "product_uuid";
@@ -81,23 +81,28 @@ Decision decide_unclaimed(const v1::Instance& builder, const v1::Instance& curre
         case machine::Sameness::unknown:
             break;
     }
-    // To claim now would forget the builder, and leave its keys to a clone for good.
+    // Claiming now would forget the builder, and a clone would keep its keys.
     return knowledge == Knowledge::final ? Decision::claim : Decision::deferred;
 }
 
 }  // namespace
 
-v1::Claim read_claim(const machine::Root& root, std::string_view state_dir, std::string& warning) {
+std::optional<v1::Claim> find_claim(const machine::Root& root, std::string_view state_dir) {
     const std::string path = path_in(state_dir, "claim.json");
+    const std::optional<std::string> json = root.read(path, kMaxClaimBytes);
+    if (!json) return std::nullopt;
+    return parse_claim(*json, root.outside(path).string());
+}
+
+v1::Claim read_claim(const machine::Root& root, std::string_view state_dir, std::string& warning) {
     try {
-        const std::optional<std::string> json = root.read(path, kMaxClaimBytes);
-        return json ? parse_claim(*json, root.outside(path).string()) : unclaimed();
+        return find_claim(root, state_dir).value_or(unclaimed());
     } catch (const Error& error) {
         if (error.code() != Errc::corrupt && error.code() != Errc::too_large) throw;
         warning = error.message() +
-                  "; it is kept as claim.json.corrupt, and the machine counts as never claimed";
+                  "; it is kept as claim.json.corrupt, and the machine counts as unclaimed";
     }
-    set_aside(root, path);
+    set_aside(root, path_in(state_dir, "claim.json"));
     return unclaimed();
 }
 
@@ -155,7 +160,7 @@ void note_builder(const machine::Root& root, std::string_view state_dir,
     if (claim.state() != v1::Claim::UNCLAIMED) return;
     v1::Instance noted = builder;
     if (machine::is_known(claim.builder())) {
-        // The first builder stays: its identity is what the clones of its clones still carry.
+        // The first builder stays: clones of its clones still have its identity.
         if (machine::compare(claim.builder(), builder) != machine::Sameness::same) return;
         noted = machine::merged(claim.builder(), builder);
     }

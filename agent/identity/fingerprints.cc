@@ -14,7 +14,7 @@ namespace prebake::identity {
 namespace {
 
 constexpr std::size_t kSaltBytes = 16;
-/// Host certificates are the largest; what is longer is no identity.
+/// Host certificates are the largest. A longer file is not an identity.
 constexpr std::size_t kMaxIdentityBytes = 64UL << 10;
 constexpr std::size_t kMaxFingerprints = 256;
 constexpr std::string_view kBlanks = " \t\r\n";
@@ -27,7 +27,7 @@ std::string_view without_comment(std::string_view key) {
     return key.substr(0, key.find_first_of(kBlanks, begin));
 }
 
-/// iscsid generates a name where the file asks for one: that request is everybody's.
+/// iscsid generates a name if the file requests one. That request is not an identity.
 std::string_view initiator_name(std::string_view file) {
     constexpr std::string_view kKey = "InitiatorName=";
     for (const std::string_view line : lines_of(file)) {
@@ -69,7 +69,7 @@ std::vector<v1::Fingerprint> take_fingerprints(const machine::Root& root,
             try {
                 identity = identity_in(path, root.read(path, kMaxIdentityBytes).value_or(""));
             } catch (const Error&) {
-                continue;  // the survey of the item tells what cannot be read
+                continue;  // the survey of the item reports what cannot be read
             }
             if (identity.empty()) continue;
             v1::Fingerprint fingerprint;

@@ -11,8 +11,8 @@
 namespace prebake::identity {
 namespace {
 
-/// Nothing that is, contains or lies in one of these is ever removed. Components may hold wildcards
-/// at their end.
+/// These, what contains them and what is in them are never removed. Components may end in
+/// wildcards.
 constexpr std::array<std::string_view, 24> kImagePlaces{
     "/var/lib/containerd/io.containerd.content.*",
     "/var/lib/containerd/io.containerd.metadata.*",
@@ -40,8 +40,8 @@ constexpr std::array<std::string_view, 24> kImagePlaces{
     "/var/lib/prebake",
 };
 
-/// What the machine needs: neither these nor what contains them may be removed; single
-/// files in them may.
+/// What the machine needs: neither these nor what contains them may be removed. Single files in
+/// them may be.
 constexpr std::array<std::string_view, 22> kMachinePlaces{
     "/etc/fstab",      "/etc/group",     "/etc/pam.d", "/etc/passwd", "/etc/shadow",
     "/etc/ssl",        "/etc/systemd",   "/usr/bin",   "/usr/lib",    "/usr/lib64",
@@ -50,10 +50,10 @@ constexpr std::array<std::string_view, 22> kMachinePlaces{
     "/lib/systemd",    "/run/systemd",
 };
 
-/// Trees of the kernel and of the boot loader: there is nothing to be sealed in them.
+/// The kernel's and the boot loader's directories: nothing in them needs to be sealed.
 constexpr std::array<std::string_view, 4> kSystemTrees{"/boot", "/dev", "/proc", "/sys"};
 
-/// containerd's images wherever its root directory was moved to.
+/// containerd's images, also below another root directory.
 constexpr std::array<std::string_view, 3> kImageDirectoryNames{
     "io.containerd.content.", "io.containerd.metadata.", "io.containerd.snapshotter."};
 
@@ -71,8 +71,8 @@ std::string_view literal_start(const std::string& component) {
     return std::string_view(component).substr(0, component.find_first_of("*?[\\"));
 }
 
-/// Whether some name may be meant by both. Two wildcards: if what stands before them agrees, which
-/// errs on the side of the images.
+/// Whether a name may match both. With two wildcards: if the text before them agrees, which rather
+/// protects too much.
 bool may_agree(const std::string& a, const std::string& b) {
     if (a == b || ::fnmatch(a.c_str(), b.c_str(), FNM_PERIOD) == 0 ||
         ::fnmatch(b.c_str(), a.c_str(), FNM_PERIOD) == 0) {
@@ -86,7 +86,7 @@ bool may_agree(const std::string& a, const std::string& b) {
 
 enum class Relation { apart, at_or_above, inside };
 
-/// Where the pattern is, seen from the place.
+/// The pattern's position relative to the place.
 Relation relation(const std::vector<std::string>& pattern, const std::vector<std::string>& place) {
     const std::size_t common = std::min(pattern.size(), place.size());
     for (std::size_t i = 0; i < common; ++i) {
@@ -104,7 +104,7 @@ bool has_image_directory_name(const std::vector<std::string>& components) {
 
 [[noreturn]] void refuse(const std::string& pattern, const std::string& reason) {
     throw Error(Errc::usage, "\"" + pattern + "\" cannot be removed: " + reason,
-                "name exactly what is to go: an absolute path, or one below ~/");
+                "name exactly what to remove: an absolute path, or one below ~/");
 }
 
 }  // namespace
@@ -134,10 +134,10 @@ void validate_pattern(const std::string& pattern) {
     if (pattern.size() >= PATH_MAX) refuse(pattern.substr(0, 80) + "...", "it is too long");
     if (std::any_of(pattern.begin(), pattern.end(),
                     [](unsigned char c) { return c < 0x20 || c == 0x7f; }))
-        refuse(pattern, "it holds control characters");
+        refuse(pattern, "it contains control characters");
     const std::vector<std::string> components = components_of(pattern);
     if (std::count(components.begin(), components.end(), "..") != 0)
-        refuse(pattern, "it holds \"..\"");
+        refuse(pattern, "it contains \"..\"");
     if (components.size() < 2) refuse(pattern, "it is a whole top-level directory");
     if (has_image_directory_name(components)) refuse(pattern, "container images are stored there");
     if (is_below_homes) return;

@@ -8,16 +8,17 @@
 
 namespace prebake::identity {
 
-/// Directories of container images, and of prebake itself, as they are called in `root`: under
-/// their usual names, and under those that links lead to.
+/// The directories of container images and of prebake in `root`: their usual paths, and the targets
+/// of links there.
 std::vector<std::string> image_places(const machine::Root& root);
 
 /// True if `path` is, contains or lies in one of them. Pure.
 bool touches(const std::string& path, const std::vector<std::string>& places);
 
-/// Refuses a pattern that could hit the machine itself or what was baked: it must be absolute or
-/// begin with "~/", have two components at least, no "..", and must not name, contain or lie in a
-/// directory of containerd's or Docker's images or prebake's own state.
+/// Checks a pattern that the administrator wants to remove, so that it cannot match what the
+/// machine needs or what was baked. It must be absolute or start with "~/", have at least two
+/// components and no "..", and must not be, contain or be in a directory of containerd's or
+/// Docker's images or of prebake's state.
 /// @throws Error usage.
 void validate_pattern(const std::string& pattern);
 

@@ -10,7 +10,6 @@
 
 #include "agent/base/error.h"
 #include "agent/base/format.h"
-#include "agent/base/json.h"
 #include "agent/base/wait.h"
 #include "agent/identity/claim.h"
 #include "agent/identity/residue_text.h"
@@ -20,9 +19,8 @@
 namespace prebake::identity {
 namespace {
 
-/// Of one list of a report. One more line says how many are left out.
+/// Limit of one list in a report. Another line has the number of omitted entries.
 constexpr std::size_t kMaxListed = 10'000;
-constexpr std::size_t kMaxClaimFileBytes = 1UL << 20;
 
 using ResidueList = std::vector<v1::Residue>;
 
@@ -52,7 +50,7 @@ class Checking {
   public:
     Checking(const machine::Root& root, const CheckOptions& options, const std::stop_token& stop)
         : root_(root), options_(options), stop_(stop), keep_(options.scope.keep) {
-        keep_.push_back(options.state_dir);  // as in seal(): an item must not ask for what we keep
+        keep_.push_back(options.state_dir);  // as in seal(): an item must not remove what we keep
     }
 
     v1::ResidueReport run() {
@@ -78,17 +76,11 @@ class Checking {
         }
     }
 
-    /// Reads the claim by itself: read_claim() puts a broken one out of the way, and a check
-    /// changes nothing.
+    /// Does not use read_claim(), which renames a corrupt file: a check changes nothing.
     void check_claim() {
         const std::string path = options_.state_dir + "/claim.json";
         try {
-            v1::Claim claim;
-            if (const auto json = root_.read(path, kMaxClaimFileBytes)) {
-                from_json(*json, claim, root_.outside(path).string(), "");
-                if (claim.schema() != "prebake.v1.Claim")
-                    throw Error(Errc::unsupported, "it is of another version of prebake");
-            }
+            const v1::Claim claim = find_claim(root_, options_.state_dir).value_or(v1::Claim());
             const bool is_running = root_.is_running_machine();
             const std::string why =
                 is_running ? why_not_sealed(claim, Machine::running,
@@ -111,7 +103,7 @@ class Checking {
              survey_paths(root_, scope.remove, keep_));
     }
 
-    /// Skipped and only reported items exist on purpose: they are reported and do not count.
+    /// What is skipped or only reported is there on purpose: it is listed, but does not count.
     void take(std::string_view item, Treatment treatment, const Pending& pending) {
         ResidueList found;
         for (const Change& change : pending.changes)

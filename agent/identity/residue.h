@@ -16,8 +16,8 @@ struct CheckOptions {
     std::string state_dir = "/var/lib/prebake";
 };
 
-/// Whatever of the builder is still found. Changes nothing. Fails closed: what cannot be looked at
-/// is residue, and so is a claim that is not SEALED, or was sealed before this kernel booted.
+/// Reports what is left of the builder. Changes nothing. Fails closed: what cannot be read is
+/// residue, and so is a claim that is not SEALED or was sealed before this kernel booted.
 /// @throws Error usage, cancelled.
 v1::ResidueReport check(const machine::Root& root, const CheckOptions& options,
                         const std::stop_token& stop);

@@ -7,13 +7,13 @@ constexpr std::string_view kSealIt = "; run prebake seal";
 
 std::string why_seal_is_stale(const v1::Claim& claim, std::string_view boot_id) {
     if (boot_id.empty() || claim.seal().boot_id().empty())
-        return "not checked: it cannot be told whether it was sealed since it booted";
+        return "not checked: prebake cannot determine whether it was sealed since it booted";
     if (claim.seal().boot_id() == boot_id) return {};
-    return "sealed before this boot, and written to since" + std::string(kSealIt) + " again";
+    return "sealed before this boot, and changed since" + std::string(kSealIt) + " again";
 }
 
 std::string name_of(const v1::Instance& instance) {
-    return instance.id().empty() ? "an instance that is not known" : instance.id();
+    return instance.id().empty() ? "an unknown instance" : instance.id();
 }
 
 }  // namespace

@@ -9,30 +9,31 @@
 
 namespace prebake::identity {
 
-/// Which items are worked on, and what the administrator adds. Shared by seal and check.
+/// The selected items, and the administrator's own paths. For seal and check.
 struct SealScope {
     ItemSettings settings;
     std::vector<std::string> only;    ///< names; empty: all that are on by default
     std::vector<std::string> skip;    ///< names
     std::vector<std::string> also;    ///< names of items that are off by default
-    std::vector<std::string> remove;  ///< patterns of the administrator's own
+    std::vector<std::string> remove;  ///< the administrator's own patterns
     machine::Patterns keep;
 
     bool operator==(const SealScope&) const = default;
 };
 
-/// What `scope.remove` is called among the items of a report.
+/// The name of `scope.remove` among the items of a report.
 inline constexpr std::string_view kConfiguredPaths = "configured-paths";
 
 /// @throws Error usage for an unknown name (with the nearest known one), an item that is never
 /// removed, or a pattern that validate_pattern() refuses.
 void validate(const SealScope& scope);
 
-/// Refuses an empty or wrong directory, in which nothing is found and everything seems clean. The
-/// running machine is always one. @throws Error usage; permission_denied, io.
+/// Checks that `root` holds an operating system. In an empty or wrong directory nothing would be
+/// found and everything would seem clean. The running machine always passes. @throws Error usage;
+/// permission_denied, io.
 void require_machine(const machine::Root& root);
 
-/// What `scope` makes of an item.
+/// What to do with an item in this scope.
 enum class Treatment { seal, skip, report };
 Treatment treatment_of(const Item& item, const SealScope& scope);
 

@@ -27,10 +27,10 @@
 namespace prebake::identity {
 namespace {
 
-/// Kept of all seals of one image together.
+/// Limit for all seals of one image together.
 constexpr int kMaxOldFingerprints = 256;
 
-/// What is a file system of its own on machines that have more than one.
+/// Directories that are often file systems of their own.
 constexpr std::array<std::string_view, 14> kMountPoints{
     "/",    "/boot", "/boot/efi", "/etc",     "/home",    "/opt",           "/root",
     "/srv", "/tmp",  "/var",      "/var/lib", "/var/log", "/var/log/audit", "/var/tmp"};
@@ -53,7 +53,7 @@ void add_change(v1::SealedItem& item, const Change& change) {
     added.set_path(printable(change.path));
 }
 
-/// Removals must be on the disk before the claim says that they were made.
+/// Removals must be on the disk before the claim records them.
 void sync_file_systems(const machine::Root& root) {
     std::set<dev_t> synced;
     for (const std::string_view path : kMountPoints) {
@@ -62,9 +62,9 @@ void sync_file_systems(const machine::Root& root) {
         const FileDescriptor fd = root.open(path);
         struct stat status {};
         if (::fstat(fd.get(), &status) != 0)
-            throw machine::refusal("cannot look at", root.outside(path));
+            throw machine::file_error("cannot read the status of", root.outside(path));
         if (synced.insert(status.st_dev).second && ::syncfs(fd.get()) != 0)
-            throw machine::refusal("cannot sync the file system of", root.outside(path));
+            throw machine::file_error("cannot sync the file system of", root.outside(path));
     }
 }
 
@@ -87,7 +87,7 @@ class Sealing {
         const bool is_to_quiesce = root_.is_running_machine() && options_.occasion == Occasion::now;
         if (is_to_quiesce) refuse_to_stop_ourselves(options_.services);
         const FileLock lock(in_state_dir("bake.lock"));
-        // A first boot under way ends with its unit, and gives up its lock.
+        // A running first boot ends with its unit, and releases its lock.
         if (is_to_quiesce)
             add_steps(stop_services(StopPhase::orchestrators, options_.services, stop_));
         const FileLock first_boot = lock_out_first_boot();
@@ -111,7 +111,7 @@ class Sealing {
         return root_.outside(root_.resolved(options_.state_dir, machine::LastLink::follow)) / name;
     }
 
-    /// It writes the same claim, under a lock of its own: a bake needs not wait for it.
+    /// First boot writes the same claim, under its own lock, so that a bake need not wait for it.
     FileLock lock_out_first_boot() const {
         try {
             return FileLock(in_state_dir("firstboot.lock"));
@@ -128,7 +128,7 @@ class Sealing {
         }
     }
 
-    /// A step that is worth a line in the report only if it fails.
+    /// Runs a step that is reported only if it fails.
     void try_to(const std::string& name, const std::string& next_step,
                 const std::function<void()>& work) {
         const v1::Step step = attempt_step(name, next_step, work);
@@ -142,8 +142,8 @@ class Sealing {
         }
     }
 
-    /// Reads the claim and takes the fingerprints of what is about to go. They are written down at
-    /// once: a seal that is killed or fails has removed some of what it would find the next time.
+    /// Reads the claim and takes the fingerprints of what will be removed. They are stored at once:
+    /// a seal that is killed or fails has already removed some of them.
     void begin() {
         std::string warning;
         claim_ = read_claim(root_, options_.state_dir, warning);
@@ -156,7 +156,7 @@ class Sealing {
         was_sealed_ = claim_.state() == v1::Claim::SEALED;
         boot_id_ = machine::read_host_facts(machine::Root("/")).kernel_boot_id;
         previous_boot_id_ = claim_.seal().boot_id();
-        // Of the same run of the kernel: an attempt before this one, which did not come to its end.
+        // From the same boot: an earlier attempt that was not completed.
         const bool goes_on = !boot_id_.empty() && boot_id_ == previous_boot_id_;
         if (was_sealed_ || goes_on) seal_ = claim_.seal();
         if (seal_.salt().empty()) seal_.set_salt(make_salt());
@@ -169,13 +169,13 @@ class Sealing {
         try {
             write_claim(root_, options_.state_dir, claim_while_sealing());
         } catch (const Error&) {
-            // On a full disk sealing makes the room for it: record() tells if it did not.
+            // On a full disk the seal itself frees the space. If it does not, record() reports it.
         }
     }
 
-    /// Nobody's, for it is being taken apart: left as it was, a seal that is interrupted would
-    /// leave a machine that believes to be itself, and boots without the keys that are gone
-    /// already. Whose it was is kept where a clone looks for it.
+    /// The claim while the seal runs: UNCLAIMED. With the old claim, a seal that is interrupted
+    /// would leave a machine that counts as claimed but has lost keys. The owner is kept as the
+    /// builder, where a clone finds it.
     v1::Claim claim_while_sealing() const {
         v1::Claim claim;
         claim.set_schema("prebake.v1.Claim");
@@ -204,14 +204,14 @@ class Sealing {
         }
     }
 
-    /// Where the firmware names the instance, its UUID is not needed to know it again, and on EC2
-    /// it is the machine-id that is being removed (systemd derives the one from the other).
+    /// If the firmware names the instance, its UUID is not needed to recognize it. On EC2 it is
+    /// even the machine-id that is being removed: systemd derives the ID from the UUID.
     static v1::Instance without_needless_uuid(v1::Instance instance) {
         if (instance.source() == "board_asset_tag") instance.clear_hardware_uuid();
         return instance;
     }
 
-    /// The machine that is sealed; for an image, what its claim knows of the one it was made on.
+    /// The machine that is sealed; for an image, the machine in its claim.
     v1::Instance sealer() const {
         const v1::Instance& known = claim_.has_instance() ? claim_.instance()
                                     : was_sealed_         ? claim_.seal().by()
@@ -228,10 +228,11 @@ class Sealing {
             add_steps(stop_services(part, options_.services, stop_));
         };
         if (options_.occasion == Occasion::now) {
-            // In a chroot they would be somebody else's.
+            // In a chroot the containers would be another machine's.
             if (options_.remove_containers && is_managed_by_systemd()) {
-                add_steps({attempt_step("remove containers", "remove them by hand, then seal again",
-                                        options_.remove_containers)});
+                add_steps(
+                    {attempt_step("remove containers", "remove them manually, then seal again",
+                                  options_.remove_containers)});
             }
             do_part(StopPhase::writers);
         }
@@ -246,9 +247,10 @@ class Sealing {
                [&] { drop_ins = machine::drop_ins_in(root_, directory); });
         for (const std::string& name : drop_ins.refused) {
             try_to("seal.d/" + name, "", [&] {
-                throw Error(Errc::permission_denied,
-                            directory + "/" + name + " was not run: others than root may change it",
-                            "chown root and chmod go-w it and its directory");
+                throw Error(
+                    Errc::permission_denied,
+                    directory + "/" + name + " was not run: users other than root can change it",
+                    "run chown root and chmod go-w on it and its directory");
             });
         }
         const machine::DropInRun run{.environment = {{"PREBAKE_ROOT", root_.outside("/").string()},
@@ -307,8 +309,8 @@ class Sealing {
                                                     : v1::SealedItem::CLEAN);
     }
 
-    /// A part of a seal leaves the machine to its claim, unless it takes what first boot makes for
-    /// none but a machine without one: the next boot would come up without keys.
+    /// A partial seal leaves the claim as it is, unless it removes what first boot creates only on
+    /// an unclaimed machine. Otherwise the next boot would have no keys.
     void give_up_claim_for(const Pending& pending, OnClone on_clone) {
         const bool is_claimed =
             claim_.state() == v1::Claim::CLAIMED || claim_.state() == v1::Claim::CLAIMING;
@@ -322,12 +324,13 @@ class Sealing {
         try {
             return root_.info(path).has_value();
         } catch (const Error&) {
-            return true;  // unknown: assume so
+            return true;  // if in doubt
         }
     }
 
-    /// What decides is whether anything is left. The survey alone cannot tell: what an item removes
-    /// it may know from a file that it changes as well (a swap file, from fstab).
+    /// Surveys again at the end: what counts is what is left. The second survey does not see
+    /// everything, because an item may change the file that names what it removes (fstab, for a
+    /// swap file).
     void carry_out(v1::SealedItem& item, OnClone on_clone, const std::function<Pending()>& look) {
         std::map<std::string, Error> failures;
         const Pending pending = look();
@@ -366,11 +369,11 @@ class Sealing {
         for (const Change& change : left.changes) {
             const auto failure = failures.find(change.path);
             *item.add_problems() = printable_problem(
-                failure != failures.end() ? failure->second
-                                          : Error(Errc::conflict,
-                                                  root_.outside(change.path).string() +
-                                                      " is there again after it was sealed",
-                                                  "stop what writes it, then seal again"));
+                failure != failures.end()
+                    ? failure->second
+                    : Error(Errc::conflict,
+                            root_.outside(change.path).string() + " came back after it was sealed",
+                            "stop what writes it, then seal again"));
         }
         item.set_outcome(item.problems_size() > 0  ? v1::SealedItem::FAILED
                          : item.changes_size() > 0 ? v1::SealedItem::CHANGED
@@ -381,7 +384,7 @@ class Sealing {
     void record() {
         if (report_.failed() > 0) return;
         if (!was_sealed_ && !options_.scope.only.empty()) return;
-        // Sealed again after a reboot: the new seal is one of this run of the kernel.
+        // Sealed again after a reboot: the new seal belongs to this boot.
         const bool is_same_run = !root_.is_running_machine() || boot_id_ == previous_boot_id_;
         if (was_sealed_ && report_.changes() == 0 && is_same_run) return;
         v1::Claim sealed;

@@ -16,8 +16,8 @@ namespace prebake::identity {
 
 enum class SealMode { seal, dry_run };
 
-/// At the shutdown of the running machine its services have stopped already, and stopping any would
-/// contradict the shutdown itself: only swap files are switched off, and journald leaves /var.
+/// At shutdown the services have stopped already, and stopping any would conflict with the
+/// shutdown: only swap files are switched off, and journald stops writing to /var.
 enum class Occasion { now, shutdown };
 
 struct SealOptions {
@@ -28,23 +28,22 @@ struct SealOptions {
     std::string state_dir = "/var/lib/prebake";       ///< inside the root
     std::string drop_in_dir = "/etc/prebake/seal.d";  ///< inside the root; not run for another root
     std::string prebake_version = {};
-    /// Ends and removes every container before containerd's files are looked at; may be empty. Not
-    /// called unless is_managed_by_systemd(). What it throws is reported and stops nothing.
+    /// Stops and removes all containers before containerd's files are sealed; may be empty. Called
+    /// only if is_managed_by_systemd(). An Error is reported and does not stop the seal.
     std::function<void()> remove_containers = {};
-    /// Told of each item when it is done; may be empty.
+    /// Called after each item; may be empty.
     std::function<void(const v1::SealedItem&)> on_item = {};
 };
 
-/// Seals the machine in `root`: stops what would write again (the running machine only), runs the
-/// drop-ins, works on every item, records the seal (claim.json: SEALED, with fingerprints of what
-/// was there before) and syncs. What fails is reported, and does not stop the rest; the claim
-/// becomes SEALED (until then it is UNCLAIMED) only if nothing failed, and if `only` did not leave
-/// most of it out. A part that takes what first boot must make again ends the claim, too. Sealing
-/// twice changes nothing more. Never touched: containerd's and Docker's
-/// images, the bake record.
-/// @throws Error conflict (another seal, bake or first boot holds the state directory), usage (the
-/// scope, or no operating system in `root`), failed_precondition (run in a unit that it stops),
-/// cancelled.
+/// Seals the machine in `root`: stops what would write again (only on the running machine), runs
+/// the drop-ins, seals each item, records the seal (claim.json: SEALED, with fingerprints of what
+/// was there) and syncs. A failure is reported and does not stop the rest. While the seal runs, the
+/// claim is UNCLAIMED. It becomes SEALED only if nothing failed and `only` is empty. A partial seal
+/// that removes what first boot must create again also ends the claim. A second seal changes
+/// nothing. containerd's and Docker's images and the bake record are never changed.
+/// @throws Error conflict (another seal, bake or first boot has locked the state directory), usage
+/// (the scope, or no operating system in `root`), failed_precondition (it runs in a unit that it
+/// would stop), cancelled.
 v1::SealReport seal(const machine::Root& root, const SealOptions& options,
                     const std::stop_token& stop);
 

@@ -12,19 +12,20 @@
 namespace prebake::identity {
 namespace {
 
-/// Of one item. More do not fit into a report, and mean that a directory should go as a whole.
+/// Limit of changes for one item. More do not fit into a report; a whole directory should be
+/// removed instead.
 constexpr std::size_t kMaxChanges = 1'000'000;
 
 class Surveyor {
   public:
     explicit Surveyor(const machine::Root& root) : root_(root), attached_(root) {}
 
-    /// Comes first. A keep that cannot be told for sure forbids every change.
+    /// Call this first. If a pattern of `keep` cannot be resolved, nothing may be changed.
     bool prepare(const machine::Patterns& keep) {
         attempt([&] {
             owner_ = root_.info("/").value_or(machine::FileInfo{}).uid;
             for (const std::string& pattern : keep) {
-                // Of a link both: itself, and what it stands for.
+                // For a link, both the link and its target.
                 for (const std::string& path : root_.match(pattern)) {
                     kept_.insert(root_.resolved(path, machine::LastLink::keep));
                     kept_.insert(root_.resolved(path, machine::LastLink::follow));
@@ -79,7 +80,7 @@ class Surveyor {
             if (change.kind == Change::Kind::write || !is_below_a_removed_one(path))
                 pending_.changes.push_back(std::move(change));
         }
-        // What is written may lie in a directory that goes first.
+        // Writes come last: their directory may be among the removals.
         std::stable_partition(
             pending_.changes.begin(), pending_.changes.end(),
             [](const Change& change) { return change.kind != Change::Kind::write; });
@@ -104,8 +105,8 @@ class Surveyor {
         }
     }
 
-    /// Links of the machine's owner mean what they point to (/var/mail); what anybody else points
-    /// somewhere with a link of his own is not his to have removed.
+    /// A link of the machine's owner stands for its target (/var/mail). The target of another
+    /// user's link is not removed.
     std::string followed(const std::string& path) const {
         const std::optional<machine::FileInfo> info = root_.info(path);
         if (!info || info->type != machine::FileType::symlink || info->uid != owner_) return path;
@@ -151,13 +152,13 @@ class Surveyor {
         }
     }
 
-    /// Once: many files may have one problem, of a link or a mount above them.
+    /// Once: many files may have the same problem, such as a link or a mount above them.
     void report(const Error& error) {
         if (reported_.insert(error.what()).second) pending_.problems.push_back(error);
     }
 
     void report_mount(const std::string& path) {
-        // An image's /run and its like are empty when it boots.
+        // An image's /run and the like are empty when it boots.
         if (attached_.place_of(path + "/x").belonging == machine::Belonging::nobody) return;
         report(Error(Errc::failed_precondition,
                      "cannot seal " + root_.outside(path).string() + ": something is mounted there",
@@ -173,9 +174,9 @@ class Surveyor {
         if (images_.empty()) images_ = image_places(root_);  // few items find anything
         if (touches(change.path, images_)) {
             return report(Error(Errc::failed_precondition,
-                                "will not touch " + root_.outside(change.path).string() +
-                                    ": what was baked is stored there",
-                                "see which link leads there, and take it out of the way"));
+                                "will not change " + root_.outside(change.path).string() +
+                                    ": baked images are stored there",
+                                "find the link that leads there, and remove it"));
         }
         if (changes_.size() == kMaxChanges) {
             throw Error(Errc::too_large,
@@ -187,7 +188,7 @@ class Surveyor {
             there->second = std::move(change);
     }
 
-    /// Of two changes to one file the one with more effect is made.
+    /// If a file has two changes, the one with more effect wins.
     static int strength(Change::Kind kind) {
         switch (kind) {
             case Change::Kind::truncate:

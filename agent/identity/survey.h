@@ -5,23 +5,24 @@
 
 #include "agent/base/error.h"
 #include "agent/identity/item.h"
+#include "agent/machine/root.h"
 
 namespace prebake::identity {
 
-/// What is still to be done for an item. Empty in both: nothing of it is left.
+/// What an item still needs. If both are empty, nothing of it is left.
 struct Pending {
     Changes changes;
-    std::vector<Error> problems;  ///< what could not be looked at
+    std::vector<Error> problems;  ///< what could not be read
 };
 
-/// Finds what an item still needs. This one function is what `seal` carries out, `seal --dry-run`
-/// prints and `seal --check` counts as residue. Never throws for what it finds: that goes to
-/// `problems`. `keep` is what neither seal nor check may touch or count; a directory that holds a
-/// kept path is not removed whole: what is beside the kept path is.
+/// Finds what an item still needs: `seal` carries it out, `seal --dry-run` prints it, and `seal
+/// --check` counts it as residue. Problems with files go to `problems` and are not thrown. `keep`
+/// is what neither seal nor check may touch or count; a directory that holds a kept path is not
+/// removed whole: what is beside the kept path is.
 Pending survey(const machine::Root& root, const Item& item, const ItemSettings& settings,
                const machine::Patterns& keep);
 
-/// The same for paths of the administrator's own (`[seal] remove`).
+/// The same for the administrator's own paths (`[seal] remove`).
 Pending survey_paths(const machine::Root& root, const std::vector<std::string>& patterns,
                      const machine::Patterns& keep);
 

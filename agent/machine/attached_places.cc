@@ -13,7 +13,7 @@
 namespace prebake::machine {
 namespace {
 
-/// Mounted again at every boot.
+/// What every boot mounts again.
 constexpr std::array<std::string_view, 4> kVolatile{"/dev", "/proc", "/run", "/sys"};
 
 std::string directory_of(const std::string& path) {
@@ -27,18 +27,18 @@ bool is_volatile(const std::string& path) {
     });
 }
 
-/// The same directory under the same name is there twice only if it was bound there.
+/// A directory is found twice, under one name, only if it is a bind mount.
 bool is_running_machines(const Root& root, const std::string& mount) {
     const std::string there = root.outside(mount);
-    const std::optional<Status> status = status_at(AT_FDCWD, there, there);
-    const std::optional<Status> own = status_at(AT_FDCWD, mount, mount);
+    const std::optional<FileStatus> status = status_at(AT_FDCWD, there, there);
+    const std::optional<FileStatus> own = status_at(AT_FDCWD, mount, mount);
     return status && own && status->id == own->id;
 }
 
 }  // namespace
 
 bool is_on_network(long type) {
-    // Those that linux/magic.h lacks: Lustre, GPFS, OCFS2, BeeGFS and PanFS.
+    // Not in linux/magic.h: Lustre, GPFS, OCFS2, BeeGFS and PanFS.
     constexpr std::array<long, 14> kTypes{
         NFS_SUPER_MAGIC,  SMB_SUPER_MAGIC, CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC, V9FS_MAGIC,
         CEPH_SUPER_MAGIC, AFS_SUPER_MAGIC, AFS_FS_MAGIC,     CODA_SUPER_MAGIC, 0x0bd00bd0,
@@ -46,7 +46,7 @@ bool is_on_network(long type) {
     return std::find(kTypes.begin(), kTypes.end(), type) != kTypes.end();
 }
 
-AttachedPlaces::Place AttachedPlaces::look_at(const std::string& directory) const {
+AttachedPlaces::Place AttachedPlaces::find_place(const std::string& directory) const {
     Place place{.belonging = Belonging::machine, .mount = directory};
     while (place.mount != "/") {
         const std::optional<FileInfo> info = root_.info(place.mount);
@@ -57,7 +57,7 @@ AttachedPlaces::Place AttachedPlaces::look_at(const std::string& directory) cons
     const std::string outside = root_.outside(place.mount);
     struct statfs file_system {};
     if (::statfs(outside.c_str(), &file_system) != 0)
-        throw refusal("cannot look at the file system of", outside);
+        throw file_error("cannot look at the file system of", outside);
     if (!root_.is_running_machine() && is_volatile(place.mount)) {
         place.belonging = Belonging::nobody;
     } else if (is_on_network_(static_cast<long>(file_system.f_type))) {
@@ -72,7 +72,7 @@ const AttachedPlaces::Place& AttachedPlaces::place_of(const std::string& path) {
     const std::string directory = directory_of(path);
     const auto there = known_.find(directory);
     if (there != known_.end()) return there->second;
-    return known_.emplace(directory, look_at(directory)).first->second;
+    return known_.emplace(directory, find_place(directory)).first->second;
 }
 
 std::optional<Error> why_not_to_change(const Root& root, const AttachedPlaces::Place& place) {

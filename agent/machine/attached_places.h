@@ -9,21 +9,21 @@
 
 namespace prebake::machine {
 
-/// Whether a file system is on another machine, by statfs(2)'s f_type. FUSE is not: it may be
+/// Whether a file system is on another machine, by statfs(2)'s f_type. False for FUSE, which may be
 /// anything. Pure.
 bool is_on_network(long type);
 
-/// Whose a path is, by the mount that it lies on.
+/// Who a path belongs to, by the mount that it is on.
 enum class Belonging {
-    machine,         ///< of the machine in the root: its own disks, wherever they are mounted
-    nobody,          ///< of an image's /dev, /proc, /run and /sys while they are mounted
-    network,         ///< of the server
-    running_machine  ///< bind-mounted from the machine that we run on into the image
+    machine,         ///< the machine in the root: its own disks, wherever they are mounted
+    nobody,          ///< /dev, /proc, /run and /sys that are mounted into an image
+    network,         ///< a file server
+    running_machine  ///< the machine that we run on, bind-mounted into the image
 };
 
-/// Tells what is in a tree and yet no part of its machine: what is removed there is lost to others.
-/// What lies on the file system of the root itself is the machine's, network or not (an image on an
-/// NFS share).
+/// Finds what is mounted in a tree but does not belong to its machine: removing it would take it
+/// from others. The file system of the root itself belongs to the machine, also on a network (an
+/// image on an NFS share).
 class AttachedPlaces {
   public:
     using IsOnNetwork = bool (*)(long type);
@@ -34,19 +34,19 @@ class AttachedPlaces {
         Belonging belonging = Belonging::machine;
         std::string mount;  ///< inside the root; "/" for what lies on no other mount
     };
-    /// Of the directory that `path`, a resolved one, is in; it need not exist.
+    /// The place of the directory of `path`. The path is resolved; the directory need not exist.
     /// @throws Error permission_denied, io.
     const Place& place_of(const std::string& path);
 
   private:
-    Place look_at(const std::string& directory) const;
+    Place find_place(const std::string& directory) const;
 
     const Root& root_;
     IsOnNetwork is_on_network_;
     std::map<std::string, Place> known_;  // by directory
 };
 
-/// Why the place must not be changed. Nothing for what is the machine's, or nobody's.
+/// Why a place must not be changed; nothing if it belongs to the machine or to nobody.
 std::optional<Error> why_not_to_change(const Root& root, const AttachedPlaces::Place& place);
 
 }  // namespace prebake::machine

@@ -30,12 +30,12 @@ bool cloud_init_is_active(const Root& root) {
 }
 
 std::string cloud_init_instance_id(const Root& root) {
-    // The first is of this boot; the second may be of the machine that this one was cloned from, if
-    // cloud-init has not come that far yet.
+    // The first is this boot's. The second may be from the machine that this one was cloned from,
+    // if cloud-init has not written it yet.
     constexpr std::array kPlaces{"/run/cloud-init/.instance-id", "/var/lib/cloud/data/instance-id"};
     for (const char* place : kPlaces) {
         std::string id = visible_text(root, place);
-        // What it calls every machine for which no data source, or no id, was given.
+        // Its names for all machines without a data source or without an ID.
         if (id == "iid-datasource-none" || id == "nocloud") continue;
         if (is_word(id, 256, "-._:")) return id;
     }

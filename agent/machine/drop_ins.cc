@@ -14,7 +14,7 @@
 namespace prebake::machine {
 namespace {
 
-/// Nobody has more; a directory with more is not one of drop-ins.
+/// A directory with more files is not a drop-in directory.
 constexpr std::size_t kMaxDropIns = 1000;
 
 bool is_name_of_drop_in(std::string_view name) {
@@ -31,7 +31,7 @@ bool is_name_of_drop_in(std::string_view name) {
            });
 }
 
-/// Whether only root (in tests, the user of this process) can change it.
+/// Whether only root (in a test: our user) can change it.
 bool is_ours_alone(const FileInfo& info) {
     const bool is_owned = info.uid == 0 || info.uid == ::geteuid();
     return is_owned && (info.mode & (S_IWGRP | S_IWOTH)) == 0;
@@ -42,7 +42,7 @@ std::string parent_of(const std::string& path) {
     return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-/// A file is as safe as the directory that it can be replaced in.
+/// The directory counts too, because the file can be replaced in it.
 bool is_trustworthy(const Root& root, const std::string& path, const FileInfo& file) {
     const std::optional<FileInfo> directory = root.info(parent_of(path));
     return directory && is_ours_alone(*directory) && is_ours_alone(file);
@@ -78,7 +78,8 @@ void run_drop_in(const Root& root, std::string_view directory, const std::string
     command.arguments = {root.outside(root.resolved(path, LastLink::keep)).string()};
     command.environment = run.environment;
     command.time_limit = run.time_limit;
-    // What it says stays out of errors: those end up in reports and in claim.json, for all to read.
+    // Its output does not go into errors: these end up in reports and in claim.json, which all
+    // users can read.
     in_context(path, [&] {
         const CommandResult result = run_command(command, stop);
         if (result.status == 0) return;

@@ -10,10 +10,10 @@
 
 namespace prebake::machine {
 
-/// The executables of a directory in the order of their names, as run-parts(8) picks them: regular
-/// files (or links to them) that may be executed, names of letters, digits, '_', '-' and '.'; no
-/// backups (*~, *.bak, *.dpkg-*, *.rpm*). Writable by others than root: left out, and named in
-/// `refused`.
+/// The executables in a directory, sorted by name, chosen as run-parts(8) does: executable regular
+/// files (or links to them) whose names consist of letters, digits, '_', '-' and '.'; no backups
+/// (*~, *.bak, *.dpkg-*, *.rpm*). Those that users other than root can write are in `refused`
+/// instead.
 struct DropIns {
     std::vector<std::string> names;
     std::vector<std::string> refused;
@@ -25,8 +25,8 @@ struct DropInRun {
     std::chrono::milliseconds time_limit{300'000};
 };
 
-/// Runs one executable of the running machine. @throws Error that names it and says how it ended;
-/// what it printed is then in /run/prebake/NAME.log, for root alone.
+/// Runs one executable of the running machine. @throws Error with its name and how it ended; its
+/// output is then in /run/prebake/NAME.log, readable only by root.
 void run_drop_in(const Root& root, std::string_view directory, const std::string& name,
                  const DropInRun& run, const std::stop_token& stop);
 

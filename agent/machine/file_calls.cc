@@ -14,7 +14,7 @@
 namespace prebake::machine {
 namespace {
 
-/// A rename elsewhere makes openat2(2) give up with EAGAIN; so often is no coincidence any more.
+/// A concurrent rename makes openat2(2) fail with EAGAIN. This many in a row are no coincidence.
 constexpr int kOpenAttempts = 128;
 
 FileType type_of(mode_t mode) {
@@ -47,7 +47,7 @@ const char* next_step_for(int number) {
 
 }  // namespace
 
-Error refusal(std::string_view what, const std::string& path) {
+Error file_error(std::string_view what, const std::string& path) {
     const int number = errno;
     const Error error = errno_error(what, path);
     return Error(error.code(), error.message(), next_step_for(number));
@@ -57,15 +57,16 @@ bool is_absent() {
     return errno == ENOENT || errno == ENOTDIR || errno == ELOOP;
 }
 
-std::optional<Status> status_at(int directory, const std::string& name, const std::string& path) {
+std::optional<FileStatus> status_at(int directory, const std::string& name,
+                                    const std::string& path) {
     struct statx raw {};
-    // An automount point is a mount point to be: looking at it must not mount it.
+    // An automount point must not be mounted by looking at it.
     const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH;
     if (::statx(directory, name.c_str(), flags, STATX_BASIC_STATS, &raw) != 0) {
         if (is_absent()) return std::nullopt;
-        throw refusal("cannot look at", path);
+        throw file_error("cannot read the status of", path);
     }
-    Status status;
+    FileStatus status;
     status.info.type = type_of(raw.stx_mode);
     status.info.size = raw.stx_size;
     status.info.mode = raw.stx_mode & 07777;
@@ -94,7 +95,7 @@ FileDescriptor without_mounts(int directory, const std::string& path) {
     const long fd = ::syscall(SYS_open_tree, directory, "",
                               static_cast<unsigned>(AT_EMPTY_PATH | OPEN_TREE_CLONE | O_CLOEXEC));
     if (fd >= 0) return FileDescriptor(static_cast<int>(fd));
-    const Error error = refusal("cannot look beneath what is mounted in", path);
+    const Error error = file_error("cannot look beneath what is mounted in", path);
     if (error.code() != Errc::permission_denied) throw Error(error);
     throw Error(error.code(), error.message(),
                 "run it as root with CAP_SYS_ADMIN, or unmount what is mounted in that directory");
@@ -102,12 +103,12 @@ FileDescriptor without_mounts(int directory, const std::string& path) {
 
 void for_each_name(int directory, const std::string& path,
                    const std::function<void(const std::string& name)>& entry) {
-    // A descriptor of its own, because closedir() closes it, and a position of its own.
+    // A new descriptor: closedir() closes it, and it has its own position.
     const int own = ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (own < 0) throw refusal("cannot read the directory", path);
+    if (own < 0) throw file_error("cannot read the directory", path);
     const std::unique_ptr<DIR, int (*)(DIR*)> names(::fdopendir(own), ::closedir);
     if (!names) {
-        const Error error = refusal("cannot read the directory", path);
+        const Error error = file_error("cannot read the directory", path);
         ::close(own);
         throw Error(error);
     }
@@ -118,7 +119,7 @@ void for_each_name(int directory, const std::string& path,
         const std::string name = next->d_name;
         if (name != "." && name != "..") entry(name);
     }
-    if (errno != 0) throw refusal("cannot read the directory", path);
+    if (errno != 0) throw file_error("cannot read the directory", path);
 }
 
 }  // namespace prebake::machine

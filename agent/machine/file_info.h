@@ -15,10 +15,10 @@ struct FileInfo {
     uid_t uid = 0;
     gid_t gid = 0;
     std::int64_t modified_at = 0;  ///< seconds since the epoch
-    bool is_mount = false;         ///< something is mounted right here (a bind mount of a file too)
+    bool is_mount = false;         ///< this is a mount point (also of a file)
 };
 
-/// How symbolic links among the directories of a path are handled.
+/// What happens at a symbolic link among the directories of a path.
 enum class LinksOnTheWay { follow, refuse };
 
 }  // namespace prebake::machine

@@ -13,7 +13,7 @@ namespace {
 constexpr const char* kFromUuid = "product_uuid";
 constexpr const char* kAzureChassis = "7783-7084-3265-9085-8269-3286-77";
 
-/// Samples of the SMBIOS specification and of board vendors that were never replaced: thousands of
+/// Samples from the SMBIOS specification and from board vendors, never replaced: thousands of
 /// machines share each.
 constexpr std::array<std::string_view, 6> kSharedUuids{
     "03000200-0400-0500-0006-000700080009", "00020003-0004-0005-0006-000700080009",
@@ -31,7 +31,7 @@ std::string swapped(const std::string& uuid) {
     return other;
 }
 
-/// Lower case; empty if it is no UUID, or one that does not tell machines apart.
+/// In lower case; empty if it is not a UUID, or one that many machines share.
 std::string usable_uuid(std::string_view text) {
     const std::string uuid = lower_case(text);
     if (!is_uuid(uuid)) return {};
@@ -47,7 +47,7 @@ bool names_ec2(const std::string& uuid) {
     return !uuid.empty() && (uuid.starts_with("ec2") || swapped(uuid).starts_with("ec2"));
 }
 
-/// A UUID that begins with ec2 is not enough: one random UUID of 4096 does.
+/// A UUID that starts with ec2 is not enough: so does one of 4096 random UUIDs.
 bool is_ec2(const HostFacts& facts, const std::string& uuid) {
     const std::string hypervisor_uuid = usable_uuid(facts.hypervisor_uuid);
     return facts.sys_vendor == "Amazon EC2" || facts.product_version.ends_with(".amazon") ||
@@ -66,7 +66,7 @@ std::string platform_of(const HostFacts& facts, const std::string& uuid) {
     return facts.sys_vendor.empty() && facts.product_name.empty() && uuid.empty() ? "" : "other";
 }
 
-/// An id that the platform gave, not one that we derived.
+/// An ID from the platform, not one that we derived.
 bool has_own_id(const v1::Instance& instance) {
     return !instance.id().empty() && instance.source() != kFromUuid;
 }
@@ -113,7 +113,7 @@ Sameness compare(const v1::Instance& a, const v1::Instance& b) {
     if (has_own_id(a) && has_own_id(b) && a.platform() == b.platform()) {
         return a.id() == b.id() ? Sameness::same : Sameness::different;
     }
-    // Out of a file that anybody may have edited: checked again.
+    // Checked again: it comes from a file that anyone may have edited.
     const std::string uuid = usable_uuid(a.hardware_uuid());
     const std::string other = usable_uuid(b.hardware_uuid());
     if (uuid.empty() || other.empty()) return Sameness::unknown;
@@ -123,7 +123,7 @@ Sameness compare(const v1::Instance& a, const v1::Instance& b) {
 v1::Instance merged(const v1::Instance& base, const v1::Instance& more) {
     v1::Instance result = base;
     if (!has_own_id(base) && has_own_id(more)) {
-        // Who knows the id knows the platform: DMI may have said no more than "other".
+        // The source of the ID knows the platform. DMI may only know "other".
         if (!more.platform().empty()) result.set_platform(more.platform());
         result.set_id(more.id());
         result.set_source(more.source());

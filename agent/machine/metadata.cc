@@ -15,9 +15,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Headers = std::vector<std::pair<std::string, std::string>>;
 
-/// Where nothing says that there is a cloud, two rounds of silence are the answer.
+/// If nothing points to a cloud, two rounds without a response mean that there is none.
 constexpr int kSilentRounds = 2;
-/// Rubbish may be a service that is starting, or never get better.
+/// Garbage may come from a service that is starting, or may be permanent.
 constexpr int kNonsenseRounds = 3;
 constexpr std::size_t kMaxTagBytes = 256;
 constexpr const char* kTokenSeconds = "900";
@@ -38,12 +38,12 @@ Error status_error(const std::string& url, int status) {
     return Error(Errc::corrupt, message);
 }
 
-/// One call of fetch_metadata(): its time, and what it has found out about the way.
+/// One call of fetch_metadata(): its time limit, and what it has learned about the service.
 class Exchange {
   public:
-    Exchange(MetadataTransport& transport, const MetadataLimits& limits, bool is_platform_known,
+    Exchange(MetadataClient& client, const MetadataLimits& limits, bool is_platform_known,
              const std::stop_token& stop)
-        : transport_(transport),
+        : client_(client),
           limits_(limits),
           stop_(stop),
           deadline_(Clock::now() + limits.total),
@@ -59,17 +59,17 @@ class Exchange {
             std::chrono::duration_cast<std::chrono::milliseconds>(deadline_ - Clock::now());
         if (left.count() <= 0) {
             is_out_of_time_ = true;
-            throw Error(Errc::timed_out, "the time for the metadata service is used up");
+            throw Error(Errc::timed_out, "the time limit for the metadata service has passed");
         }
-        return transport_.send({.method = method, .url = url, .headers = headers},
-                               std::min(limits_.attempt, left), stop_);
+        return client_.send({.method = method, .url = url, .headers = headers},
+                            std::min(limits_.attempt, left), stop_);
     }
 
     MetadataResponse get(const std::string& url, const Headers& headers) {
         return send(MetadataRequest::Method::get, url, headers);
     }
 
-    /// False if the time will be up before the delay is over.
+    /// False if the time limit passes before the delay ends.
     bool wait_after(int failures) {
         const auto delay = next_delay(limits_, failures);
         if (Clock::now() + delay >= deadline_) return false;
@@ -77,8 +77,8 @@ class Exchange {
         return true;
     }
 
-    /// The answer to a token request travels with a hop limit, all others without: if only the
-    /// token does not arrive, there is a router (a container's bridge) in between. Asked once.
+    /// Responses to token requests have a hop limit, others do not. If only the token does not
+    /// arrive, there is a router in between (a container's bridge). Checked once.
     bool answers_without_token(const std::string& base) {
         if (has_probed_) return hops_are_short_;
         has_probed_ = true;
@@ -92,7 +92,7 @@ class Exchange {
     }
 
   private:
-    MetadataTransport& transport_;
+    MetadataClient& client_;
     const MetadataLimits& limits_;
     const std::stop_token& stop_;
     Clock::time_point deadline_;
@@ -127,7 +127,7 @@ class Ec2Session {
     void renew_token() {
         const std::string url = base_ + "/latest/api/token";
         const MetadataResponse response = request_token(url);
-        // Not EC2, or one that knows no tokens: we do not speak its first version.
+        // Not EC2, or a service without tokens: we do not use IMDSv1.
         if (response.status == 405) throw status_error(url, 404);
         if (!is_success(response)) throw status_error(url, response.status);
         token_ = parse_token(response.body);
@@ -151,8 +151,7 @@ class Ec2Session {
     std::string token_;
 };
 
-/// Values that are nice to have: the first that fails for another reason than that it is not there
-/// ends the asking.
+/// Optional values. The first failure other than not_found ends the queries.
 class Optionals {
   public:
     std::string get(const std::function<std::string()>& ask) {
@@ -210,7 +209,7 @@ Metadata ask_ec2(Exchange& exchange, const std::string& base) {
     Optionals optionals;
     const std::string names =
         optionals.get([&] { return session.get("/latest/meta-data/local-hostname"); });
-    // One name for every domain of the DHCP options, between spaces.
+    // One name for each domain in the DHCP options, separated by spaces.
     const std::string_view name = trimmed(names);
     const std::string_view first = name.substr(0, name.find(' '));
     if (is_dns_name(first)) metadata.hostname = first;
@@ -230,8 +229,7 @@ Metadata ask_gce(Exchange& exchange, const std::string& base) {
     try {
         return parse_gce_instance(get_or_throw(exchange, instance + "?recursive=true", headers));
     } catch (const Error& error) {
-        // Startup scripts and other attributes of the user's are in it: it may be larger than our
-        // limit.
+        // It contains startup scripts and other user attributes, so it may exceed our limit.
         if (error.code() != Errc::too_large) throw;
     }
     const std::string id = get_or_throw(exchange, instance + "id", headers);
@@ -273,7 +271,7 @@ bool is_known_platform(const std::string& platform) {
     });
 }
 
-/// How much a failure says about what to do next, of several in one round.
+/// How useful a failure is for deciding what to do next, compared with others of one round.
 int weight(Errc code) {
     if (code == Errc::rate_limited) return 5;
     if (code == Errc::timed_out) return 3;
@@ -283,8 +281,8 @@ int weight(Errc code) {
     return 4;  // it answers, but not sense
 }
 
-/// Asks each service once. `telling` is the most informative failure of this round, or of an
-/// earlier round if the deadline passed before this one had any.
+/// Queries each service once. `telling` is the most useful failure of this round; of an earlier one
+/// if the time limit passed before this round got any response.
 std::optional<Metadata> ask_each(Exchange& exchange, const std::string& platform,
                                  std::optional<Error>& telling) {
     std::optional<Error> failure;
@@ -294,7 +292,7 @@ std::optional<Metadata> ask_each(Exchange& exchange, const std::string& platform
             return service.ask(exchange, service.base);
         } catch (const Error& error) {
             if (error.code() == Errc::cancelled) throw;
-            // Of another cloud's service a 403 means only that it was asked in the wrong language.
+            // A 403 from another cloud's service only means that it does not know this request.
             if (error.code() == Errc::permission_denied && exchange.is_platform_known()) throw;
             const bool says_nothing = exchange.is_out_of_time() && (failure || telling);
             if (says_nothing) continue;
@@ -307,7 +305,7 @@ std::optional<Metadata> ask_each(Exchange& exchange, const std::string& platform
 
 Error out_of_time(const Error& last, int rounds) {
     const Errc code = last.code() == Errc::rate_limited ? Errc::unavailable : last.code();
-    return Error(code, last.message() + " (asked " + std::to_string(rounds) + " times)",
+    return Error(code, last.message() + " (after " + std::to_string(rounds) + " attempts)",
                  last.next_step());
 }
 
@@ -319,9 +317,9 @@ std::chrono::milliseconds next_delay(const MetadataLimits& limits, int failures)
     return std::min(delay, limits.max_delay);
 }
 
-Metadata fetch_metadata(const v1::Instance& known, MetadataTransport& transport,
+Metadata fetch_metadata(const v1::Instance& known, MetadataClient& client,
                         const MetadataLimits& limits, const std::stop_token& stop) {
-    Exchange exchange(transport, limits, is_known_platform(known.platform()), stop);
+    Exchange exchange(client, limits, is_known_platform(known.platform()), stop);
     std::optional<Error> telling;
     int silent = 0;
     int nonsense = 0;

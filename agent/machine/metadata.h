@@ -27,17 +27,17 @@ struct MetadataResponse {
 
 inline constexpr std::size_t kMaxMetadataBytes = 64UL << 10;
 
-/// How a request reaches the metadata service: one attempt, never through a proxy, no redirects.
-class MetadataTransport {
+/// Sends a request to the metadata service: one attempt, never through a proxy, no redirects.
+class MetadataClient {
   public:
-    virtual ~MetadataTransport() = default;
+    virtual ~MetadataClient() = default;
     /// @throws Error unavailable, timed_out, not_found, corrupt, too_large, cancelled.
     virtual MetadataResponse send(const MetadataRequest& request, std::chrono::milliseconds limit,
                                   const std::stop_token& stop) = 0;
 };
 
-/// What a cloud says about its instance. Every text is checked: printable, bounded, of the form
-/// that its use requires; what is not is left empty.
+/// What a cloud reports about its instance. Every text is checked: printable, limited in length,
+/// and in the format that its use requires. A text that fails the check is empty.
 struct Metadata {
     v1::Instance instance;
     std::string account;
@@ -62,24 +62,23 @@ struct MetadataLimits {
 /// How long to wait after the given number of failures in a row (from 1). Pure.
 std::chrono::milliseconds next_delay(const MetadataLimits& limits, int failures);
 
-/// Asks the metadata service of the platform that `known` names (all three in turn if unknown, one
-/// attempt each before any is retried). Throttling (429, 503), other 5xx and silence are tried
-/// again with growing delays until `total` is used up. IMDSv2 only: token by PUT, a 401 fetches a
-/// new one, 403 (switched off) is final. The optional values are not waited for once the instance
-/// id is there.
+/// Queries the metadata service of the platform of `known`; if that is unknown, all three in turn,
+/// one attempt each before any retry. Throttling (429, 503), other 5xx and timeouts are retried
+/// with growing delays until `total` has passed. IMDSv2 only: the token comes from a PUT, a 401
+/// fetches a new one, a 403 (switched off) is final. Once the instance ID is known, optional values
+/// are not waited for.
 /// @throws Error not_found (no metadata service), permission_denied (switched off), unavailable,
-/// timed_out, corrupt (it answers, but not sense), cancelled.
-Metadata fetch_metadata(const v1::Instance& known, MetadataTransport& transport,
+/// timed_out, corrupt (the response makes no sense), cancelled.
+Metadata fetch_metadata(const v1::Instance& known, MetadataClient& client,
                         const MetadataLimits& limits, const std::stop_token& stop);
 
-/// Parsers of what comes from outside; pure, and total: any bytes give a result or an Error
-/// corrupt.
+/// Parsers of responses. Any bytes give a result or an Error corrupt. Pure.
 Metadata parse_ec2_identity_document(std::string_view json);
 Metadata parse_gce_instance(std::string_view json);
 Metadata parse_azure_instance(std::string_view json);
 /// A token is one line of printable ASCII, at most 4 KiB.
 std::string parse_token(std::string_view body);
-/// One tag key a line, of the characters that IMDS allows.
+/// One tag key on each line, in the characters that IMDS allows.
 std::vector<std::string> parse_tag_keys(std::string_view body);
 
 }  // namespace prebake::machine

@@ -11,7 +11,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::size_t kMaxTokenBytes = 4096;
-constexpr std::size_t kMaxTags = 256;  // EC2 allows 50, Azure as many
+constexpr std::size_t kMaxTags = 256;  // EC2 and Azure allow 50
 constexpr std::size_t kMaxTagKeyBytes = 512;
 constexpr std::size_t kMaxTagValueBytes = 256;
 
@@ -45,7 +45,7 @@ const json::object* first_object_at(const json::object* object, std::string_view
     return array == nullptr || array->empty() ? nullptr : array->front().if_object();
 }
 
-/// Empty if it is not there or not a text.
+/// Empty if it is missing or not a string.
 std::string text_at(const json::object* object, std::string_view name) {
     const json::value* value =
         object == nullptr ? nullptr : object->if_contains({name.data(), name.size()});
@@ -53,7 +53,7 @@ std::string text_at(const json::object* object, std::string_view name) {
     return std::string(value->get_string());
 }
 
-/// A positive whole number, or a text of digits: as digits. Empty if it is neither.
+/// The digits of a positive integer or of a string of digits. Empty if it is neither.
 std::string number_at(const json::object& object, std::string_view name) {
     const json::value* value = object.if_contains({name.data(), name.size()});
     if (value == nullptr) return {};
@@ -148,7 +148,7 @@ Metadata parse_gce_instance(std::string_view body) {
     const std::string zone = text_at(&document, "zone");
     metadata.account = project_in(zone);
     metadata.zone = if_well_formed(std::string(after_last_slash(zone)), is_place);
-    // A zone is its region and a letter: "europe-west1-b".
+    // A zone is a region and a letter: "europe-west1-b".
     const std::size_t hyphen = metadata.zone.rfind('-');
     if (hyphen != std::string::npos) metadata.region = metadata.zone.substr(0, hyphen);
     metadata.instance_type =
@@ -189,7 +189,7 @@ Metadata parse_azure_instance(std::string_view body) {
 
 std::string parse_token(std::string_view body) {
     if (body.ends_with('\n')) body.remove_suffix(1);
-    // A space or a line break in it would be a header of somebody else's making.
+    // A space or a line break in it could inject a header.
     if (!is_printable(body, kMaxTokenBytes) || body.find(' ') != std::string_view::npos) {
         throw_corrupt("the session token of the metadata service", "is not one printable word");
     }

@@ -13,12 +13,12 @@
 namespace prebake::machine {
 namespace {
 
-/// Paths that one pattern may name, at any of its components. A pattern that names more is a
-/// mistake, and would take the memory of the machine that is sealed.
+/// Limit of paths that a pattern matches, at each of its components. A pattern that matches more is
+/// a mistake, and would use up the machine's memory.
 constexpr std::size_t kMaxMatches = 1'000'000;
 constexpr std::size_t kMaxPasswdBytes = 16UL << 20;
 
-/// Homes of the system's own accounts: what lies there belongs to packages, not to people.
+/// Homes of system accounts: files there belong to packages, not to people.
 constexpr std::array<std::string_view, 11> kNoHomesIn{
     "bin", "boot", "dev", "lib", "lib32", "lib64", "libx32", "proc", "sbin", "sys", "usr"};
 
@@ -28,8 +28,8 @@ std::vector<std::string> components_of(std::string_view pattern) {
         const std::string_view component = pattern.substr(0, pattern.find('/'));
         pattern.remove_prefix(std::min(pattern.size(), component.size() + 1));
         if (component == "..") {
-            throw Error(Errc::usage, "a pattern must not hold \"..\"",
-                        "write down the directory that is meant");
+            throw Error(Errc::usage, "a pattern must not contain \"..\"",
+                        "name the directory without it");
         }
         if (!component.empty() && component != ".") components.emplace_back(component);
     }
@@ -42,9 +42,10 @@ bool is_literal(const std::string& component) {
 
 void check_count(std::size_t count, std::string_view pattern) {
     if (count <= kMaxMatches) return;
-    throw Error(Errc::too_large,
-                std::string(pattern) + " names more than " + std::to_string(kMaxMatches) + " files",
-                "name the directory that holds them instead");
+    throw Error(
+        Errc::too_large,
+        std::string(pattern) + " matches more than " + std::to_string(kMaxMatches) + " files",
+        "name the directory that contains them instead");
 }
 
 }  // namespace
@@ -60,9 +61,9 @@ std::vector<std::string> Root::match(std::string_view pattern, std::vector<Error
     const bool is_below_homes = pattern == "~" || pattern.starts_with("~/");
     if (!is_below_homes && !pattern.starts_with('/')) {
         throw Error(Errc::usage, "\"" + std::string(pattern) + "\" is neither absolute nor below ~",
-                    "let it begin with / or with ~/");
+                    "start it with / or ~/");
     }
-    // A file that cannot be examined hides only itself: its siblings are still found.
+    // A file that cannot be read does not hide its siblings.
     const auto attempt = [&problems](const auto& work) {
         try {
             work();

@@ -19,16 +19,16 @@
 namespace prebake::machine {
 namespace {
 
-/// Names in one directory. More are no directory that a machine image should hold.
+/// Limit of names in one directory. No directory of a machine image should have more.
 constexpr std::size_t kMaxNames = 1'000'000;
-/// As many links as the kernel follows, path_resolution(7).
+/// The kernel follows as many links, path_resolution(7).
 constexpr int kMaxLinks = 40;
 
-/// `path` without what changes nothing ("//", "/./", a slash at the end); "/" for the root.
+/// `path` without "//", "/./" and a slash at the end; "/" for the root.
 std::string plain(std::string_view path) {
     if (path.empty() || path.front() != '/' || path.find('\0') != std::string_view::npos) {
-        throw Error(Errc::usage, "\"" + std::string(path) + "\" is no absolute path",
-                    "write it with a slash at the front");
+        throw Error(Errc::usage, "\"" + std::string(path) + "\" is not an absolute path",
+                    "start it with a slash");
     }
     std::string result;
     while (!path.empty()) {
@@ -60,17 +60,17 @@ void write_all(int fd, std::string_view contents, const std::string& path) {
     while (!contents.empty()) {
         const ssize_t written = ::write(fd, contents.data(), contents.size());
         if (written < 0 && errno == EINTR) continue;
-        if (written < 0) throw refusal("cannot write", path);
+        if (written < 0) throw file_error("cannot write", path);
         contents.remove_prefix(static_cast<std::size_t>(written));
     }
 }
 
 void sync(int fd, const std::string& path) {
-    if (::fsync(fd) != 0) throw refusal("cannot sync", path);
+    if (::fsync(fd) != 0) throw file_error("cannot sync", path);
 }
 
-/// The SELinux label of the file that is replaced: a new file has the one of its directory, which
-/// is wrong for machine-id and many others. No label, or no SELinux, is no error.
+/// Copies the SELinux label of the replaced file. A new file has the label of its directory, which
+/// is wrong for machine-id and many others. It is no error if there is no label or no SELinux.
 void copy_label(int directory, const std::string& from, int to) {
     constexpr const char* kLabel = "security.selinux";
     const FileDescriptor old(::openat(directory, from.c_str(),
@@ -81,28 +81,29 @@ void copy_label(int directory, const std::string& from, int to) {
     if (size > 0) (void)::fsetxattr(to, kLabel, label.data(), static_cast<std::size_t>(size), 0);
 }
 
-struct Appearance {
+struct OwnerAndMode {
     mode_t mode = 0644;
     uid_t uid = ::geteuid();
     gid_t gid = ::getegid();
 };
 
-Appearance appearance_of(const FileAttributes& form, const std::optional<Status>& replaced) {
-    Appearance result;
+OwnerAndMode owner_and_mode_of(const FileAttributes& attributes,
+                               const std::optional<FileStatus>& replaced) {
+    OwnerAndMode result;
     if (replaced && replaced->info.type == FileType::regular)
         result = {replaced->info.mode, replaced->info.uid, replaced->info.gid};
-    return {form.mode.value_or(result.mode), form.uid.value_or(result.uid),
-            form.gid.value_or(result.gid)};
+    return {attributes.mode.value_or(result.mode), attributes.uid.value_or(result.uid),
+            attributes.gid.value_or(result.gid)};
 }
 
-void dress(int fd, const Appearance& appearance, const std::string& path) {
+void set_owner_and_mode(int fd, const OwnerAndMode& wanted, const std::string& path) {
     struct stat now {};
-    if (::fstat(fd, &now) != 0) throw refusal("cannot look at", path);
-    const bool is_owned = now.st_uid == appearance.uid && now.st_gid == appearance.gid;
-    if (!is_owned && ::fchown(fd, appearance.uid, appearance.gid) != 0)
-        throw refusal("cannot set the owner of", path);
-    // After the owner: a change of owner clears the set-id bits.
-    if (::fchmod(fd, appearance.mode) != 0) throw refusal("cannot set the mode of", path);
+    if (::fstat(fd, &now) != 0) throw file_error("cannot read the status of", path);
+    const bool is_owned = now.st_uid == wanted.uid && now.st_gid == wanted.gid;
+    if (!is_owned && ::fchown(fd, wanted.uid, wanted.gid) != 0)
+        throw file_error("cannot set the owner of", path);
+    // After the owner, because changing the owner clears the set-ID bits.
+    if (::fchmod(fd, wanted.mode) != 0) throw file_error("cannot set the mode of", path);
 }
 
 std::string temporary_name_for(const std::string& name) {
@@ -110,7 +111,7 @@ std::string temporary_name_for(const std::string& name) {
     return "." + name.substr(0, NAME_MAX - 1 - suffix.size()) + suffix;
 }
 
-/// A file under a name of its own, removed unless it was renamed into place.
+/// A new file with a temporary name; removed unless it is renamed into place.
 class NewFile {
   public:
     NewFile(int directory, const std::string& name, const std::string& path)
@@ -118,7 +119,7 @@ class NewFile {
           name_(temporary_name_for(name)),
           fd_(::openat(directory, name_.c_str(),
                        O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600)) {
-        if (!fd_) throw refusal("cannot create a temporary file beside", path);
+        if (!fd_) throw file_error("cannot create a temporary file beside", path);
     }
     ~NewFile() {
         if (!name_.empty()) ::unlinkat(directory_, name_.c_str(), 0);
@@ -129,7 +130,7 @@ class NewFile {
     int fd() const { return fd_.get(); }
     void rename_to(const std::string& name, const std::string& path) {
         if (::renameat(directory_, name_.c_str(), directory_, name.c_str()) != 0)
-            throw refusal("cannot replace", path);
+            throw file_error("cannot replace", path);
         name_.clear();
     }
 
@@ -144,7 +145,7 @@ class NewFile {
 struct Root::Place {
     FileDescriptor directory;  ///< O_PATH; without mounts if a file is mounted at `name`
     std::string name;
-    std::optional<Status> status;
+    std::optional<FileStatus> status;
     std::string path;  ///< outside, for errors
 
     bool is_mounted_file() const {
@@ -153,7 +154,7 @@ struct Root::Place {
     FileDescriptor open(int flags) const {
         FileDescriptor fd(::openat(directory.get(), name.c_str(),
                                    flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
-        if (!fd) throw refusal("cannot open", path);
+        if (!fd) throw file_error("cannot open", path);
         return fd;
     }
 };
@@ -163,13 +164,13 @@ Root::Root(const std::filesystem::path& directory) {
     directory_ = std::filesystem::canonical(directory, error);
     if (error) {
         errno = error.value();
-        throw refusal("cannot open the root", directory);
+        throw file_error("cannot open the root", directory);
     }
     fd_ = FileDescriptor(::open(directory_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!fd_ && errno == ENOTDIR)
         throw Error(Errc::usage, directory.string() + " is not a directory",
                     "name the directory where the image is mounted");
-    if (!fd_) throw refusal("cannot open the root", directory);
+    if (!fd_) throw file_error("cannot open the root", directory);
     is_running_machine_ = directory_ == "/";
 }
 
@@ -182,7 +183,7 @@ std::optional<FileDescriptor> Root::open_below(std::string_view path, int flags,
     FileDescriptor fd(open_in_root(fd_.get(), std::string(path), flags, links));
     if (fd) return fd;
     if (is_absent()) return std::nullopt;
-    throw refusal("cannot open", outside(path));
+    throw file_error("cannot open", outside(path));
 }
 
 std::optional<Root::Place> Root::find(std::string_view path, LinksOnTheWay links) const {
@@ -217,7 +218,7 @@ std::vector<std::string> Root::names_at(std::string_view directory, LastLink las
             throw Error(Errc::too_large,
                         outside(directory).string() + " holds more than " +
                             std::to_string(kMaxNames) + " files",
-                        "remove them by hand");
+                        "remove them manually");
         }
         names.push_back(name);
     });
@@ -234,20 +235,20 @@ std::string Root::resolved(std::string_view path, LastLink last) const {
 }
 
 std::string Root::resolved_for_change(std::string_view path) const {
-    const uid_t owner = status_at(fd_.get(), "", directory_).value_or(Status{}).info.uid;
+    const uid_t owner = status_at(fd_.get(), "", directory_).value_or(FileStatus{}).info.uid;
     return walk(path, LastLink::keep, [&](const std::string& link, int fd) {
         const std::string name = outside(link).string();
-        const std::optional<Status> status = status_at(fd, "", name);
+        const std::optional<FileStatus> status = status_at(fd, "", name);
         if (status && (status->info.uid == 0 || status->info.uid == owner)) return;
         throw Error(Errc::permission_denied,
-                    "will not follow the link " + name + ": it is not root's, and leads elsewhere",
-                    "remove the link, or chown -h root it if it is to be followed");
+                    "will not follow the link " + name + ": it does not belong to root",
+                    "remove the link, or change its owner to root (chown -h) if it is right");
     });
 }
 
 std::string Root::walk(std::string_view path, LastLink last,
                        const std::function<void(const std::string&, int)>& on_link) const {
-    std::vector<std::string> ahead;  // components still to be walked, the next one at the back
+    std::vector<std::string> ahead;  // remaining components, the next one at the back
     const auto push = [&](std::string_view text) {
         std::vector<std::string> components;
         while (!text.empty()) {
@@ -282,7 +283,7 @@ std::string Root::walk(std::string_view path, LastLink last,
         }
         if (++links > kMaxLinks) {
             errno = ELOOP;
-            throw refusal("cannot resolve", outside(path));
+            throw file_error("cannot resolve", outside(path));
         }
         on_link(here, link->get());
         const std::string_view meant(target.data(), static_cast<std::size_t>(size));
@@ -295,10 +296,11 @@ std::string Root::walk(std::string_view path, LastLink last,
 std::optional<std::string> Root::read(std::string_view path, std::size_t limit) const {
     const std::optional<FileDescriptor> there = open_below(plain(path), O_PATH);
     if (!there) return std::nullopt;
-    // Looked at before it is opened: the opening alone of some devices does something.
-    const std::optional<Status> status = status_at(there->get(), "", outside(path));
+    // Checked before it is opened: opening some devices has side effects.
+    const std::optional<FileStatus> status = status_at(there->get(), "", outside(path));
     if (!status || (status->info.type != FileType::regular && !status->info.is_mount))
-        throw Error(Errc::io, "cannot read " + outside(path).string() + ": it is no regular file");
+        throw Error(Errc::io,
+                    "cannot read " + outside(path).string() + ": it is not a regular file");
     const FileDescriptor fd = open(resolved(path, LastLink::follow));
     return read_descriptor(fd.get(), outside(path), limit);
 }
@@ -307,16 +309,17 @@ FileDescriptor Root::open(std::string_view path) const {
     const std::optional<Place> place = find(path);
     if (!place) {
         errno = ENOENT;
-        throw refusal("cannot open", outside(path));
+        throw file_error("cannot open", outside(path));
     }
     return place->open(O_RDONLY);
 }
 
 void Root::remove(std::string_view path) const {
-    if (split(plain(path)).name == ".")
-        throw Error(Errc::usage, "the root itself cannot be removed", "name what is in it");
-    if (!open_below(split(plain(path)).parent, O_PATH | O_DIRECTORY)) return;
-    // What turns into a link after it was looked at is not followed.
+    const ParentAndName asked = split(plain(path));
+    if (asked.name == ".")
+        throw Error(Errc::usage, "the root itself cannot be removed", "name a file in it");
+    if (!open_below(asked.parent, O_PATH | O_DIRECTORY)) return;
+    // A component that became a link after it was checked is not followed.
     const auto [parent, name] = split(resolved_for_change(path));
     const std::optional<FileDescriptor> directory =
         open_below(parent, O_PATH | O_DIRECTORY, LinksOnTheWay::refuse);
@@ -327,37 +330,37 @@ void Root::truncate(std::string_view path) const {
     const std::optional<Place> place = find(resolved_for_change(path), LinksOnTheWay::refuse);
     if (!place || !place->status) {
         errno = ENOENT;
-        throw refusal("cannot empty", outside(path));
+        throw file_error("cannot empty", outside(path));
     }
     if (place->status->info.type != FileType::regular) {
-        throw Error(Errc::unsupported, "cannot empty " + place->path + ": it is no regular file",
+        throw Error(Errc::unsupported, "cannot empty " + place->path + ": it is not a regular file",
                     "remove it if it is not needed");
     }
     const FileDescriptor fd = place->open(O_WRONLY);
-    if (::ftruncate(fd.get(), 0) != 0) throw refusal("cannot empty", place->path);
+    if (::ftruncate(fd.get(), 0) != 0) throw file_error("cannot empty", place->path);
 }
 
 FileDescriptor Root::make_directory(const std::string& path) const {
     if (std::optional<FileDescriptor> fd = open_below(path, O_RDONLY | O_DIRECTORY))
         return std::move(*fd);
     const auto [parent, name] = split(path);
-    if (name == ".") throw refusal("cannot open the directory", outside(path));
+    if (name == ".") throw file_error("cannot open the directory", outside(path));
     const FileDescriptor above = make_directory(parent);
     if (::mkdirat(above.get(), name.c_str(), 0755) == 0) {
-        // The umask of the caller must not affect a machine image.
+        // The caller's umask must not affect the image.
         if (::fchmodat(above.get(), name.c_str(), 0755, 0) != 0)
-            throw refusal("cannot set the mode of", outside(path));
+            throw file_error("cannot set the mode of", outside(path));
         sync(above.get(), outside(parent));
     } else if (errno != EEXIST) {
-        throw refusal("cannot create the directory", outside(path));
+        throw file_error("cannot create the directory", outside(path));
     }
     std::optional<FileDescriptor> made = open_below(path, O_RDONLY | O_DIRECTORY);
-    if (!made) throw refusal("cannot open the directory", outside(path));
+    if (!made) throw file_error("cannot open the directory", outside(path));
     return std::move(*made);
 }
 
 void Root::write(std::string_view path, std::string_view contents,
-                 const FileAttributes& form) const {
+                 const FileAttributes& attributes) const {
     const std::string real = resolved_for_change(path);
     make_directory(split(plain(path)).parent);
     const std::string directory = split(real).parent;
@@ -366,18 +369,19 @@ void Root::write(std::string_view path, std::string_view contents,
     const std::optional<Place> place = find(real, LinksOnTheWay::refuse);
     if (!parent || !place)
         throw Error(Errc::io, "cannot write " + outside(path).string() + ": it was moved");
-    const Appearance appearance = appearance_of(form, place->status);
+    const OwnerAndMode appearance = owner_and_mode_of(attributes, place->status);
     if (place->is_mounted_file()) {
-        // rename(2) over a mount point fails, and over the mount it would be lost at the next boot.
+        // rename(2) over a mount point fails, and a file on the mount would be lost at the next
+        // boot.
         const FileDescriptor fd = place->open(O_WRONLY);
-        dress(fd.get(), appearance, place->path);
+        set_owner_and_mode(fd.get(), appearance, place->path);
         write_all(fd.get(), contents, place->path);
         if (::ftruncate(fd.get(), static_cast<off_t>(contents.size())) != 0)
-            throw refusal("cannot write", place->path);
+            throw file_error("cannot write", place->path);
         return sync(fd.get(), place->path);
     }
     NewFile file(parent->get(), place->name, place->path);
-    dress(file.fd(), appearance, place->path);
+    set_owner_and_mode(file.fd(), appearance, place->path);
     if (place->status && place->status->info.type == FileType::regular)
         copy_label(parent->get(), place->name, file.fd());
     write_all(file.fd(), contents, place->path);

@@ -17,23 +17,24 @@
 
 namespace prebake::machine {
 
-/// How a written file is to look. Nothing: as the file that is replaced, or 0644 root.
+/// Mode and owner of a written file. Without a value: those of the replaced file, or 0644 and our
+/// own.
 struct FileAttributes {
     std::optional<mode_t> mode;
     std::optional<uid_t> uid;
     std::optional<gid_t> gid;
 };
 
-/// How the last component of a path is handled if it is a symbolic link.
+/// What happens if the last component of a path is a symbolic link.
 enum class LastLink { follow, keep };
 
 /// Patterns as Root::match() takes them.
 using Patterns = std::vector<std::string>;
 
 /// The tree of a machine: the running one ("/") or an image mounted somewhere. Paths given and
-/// returned are absolute *inside* the tree. Symbolic links on the way are followed as that machine
-/// would follow them, never out of the tree (openat2(2) with RESOLVE_IN_ROOT); the last component
-/// is never followed, unless the function says so.
+/// returned are absolute *inside* the tree. Symbolic links among the directories are followed as
+/// that machine follows them, never out of the tree (openat2(2) with RESOLVE_IN_ROOT). A link in
+/// the last component is not followed, unless the function says so.
 class Root {
   public:
     /// @throws Error not_found, permission_denied, usage (not a directory).
@@ -41,11 +42,11 @@ class Root {
 
     /// True for "/": the machine that we run on.
     bool is_running_machine() const { return is_running_machine_; }
-    /// Where `path` is for a program outside of the tree, and in messages.
+    /// The path outside the tree, for other programs and for messages.
     std::filesystem::path outside(std::string_view path) const;
 
-    /// Nothing if there is no such file. A file below a mount point of its own is described as it
-    /// is in the tree, beneath the mount, with is_mount set.
+    /// Nothing if there is no such file. If the file is a mount point, is_mount is set and the rest
+    /// describes the file beneath the mount.
     /// @throws Error permission_denied, io.
     std::optional<FileInfo> info(std::string_view path) const;
 
@@ -53,55 +54,56 @@ class Root {
     /// @throws Error permission_denied, io.
     std::vector<std::string> names_in(std::string_view directory) const;
 
-    /// The files that a pattern names, sorted. A component may hold `*`, `?` and `[...]` as in
-    /// glob(7) (a leading dot is matched by a dot only); a leading `~` is every home directory.
-    /// @throws Error permission_denied, io for a directory that could not be read.
+    /// The files that match a pattern, sorted. A component may contain `*`, `?` and `[...]` as in
+    /// glob(7) (only a dot matches a leading dot). A leading `~` means each home directory.
+    /// @throws Error permission_denied, io for a directory that cannot be read.
     std::vector<std::string> match(std::string_view pattern) const;
     /// The same, but what cannot be read goes to `problems`.
     std::vector<std::string> match(std::string_view pattern, std::vector<Error>& problems) const;
 
-    /// `path` with every link on the way replaced by what it means in the tree, so that two names
-    /// of one file can be compared. Components that do not exist are kept as they are.
-    /// @throws Error permission_denied, io (links that go in circles).
+    /// `path` with every link replaced by its target in the tree, so that two names of one file can
+    /// be compared. Components that do not exist are kept.
+    /// @throws Error permission_denied, io (a loop of links).
     std::string resolved(std::string_view path, LastLink last) const;
 
-    /// resolved() without the last component's link, for what is to be changed: a user who can put
-    /// a link into a directory must not decide which files of others are removed.
-    /// @throws Error permission_denied if a link on the way belongs neither to root nor to the
-    /// owner of the tree, and as resolved().
+    /// resolved() with LastLink::keep, for a file that will be changed: a user who can create a
+    /// link must not choose which files of others are changed.
+    /// @throws Error permission_denied if a link belongs neither to root nor to the owner of the
+    /// tree; the errors of resolved().
     std::string resolved_for_change(std::string_view path) const;
 
-    /// Those that etc/passwd names, /root and what is in /home: existing directories, each once,
-    /// without "/" and those of the system's own programs (/bin, /usr/..., /dev, /proc).
+    /// The homes in /etc/passwd, /root and the directories in /home: existing ones, each once,
+    /// without "/" and the directories of system programs (/bin, /usr/..., /dev, /proc).
     std::vector<std::string> home_directories() const;
 
-    /// The contents of a regular file; a link is followed, inside the tree. Nothing if it is not
-    /// there. A mounted file is read beneath its mount.
+    /// The contents of a regular file; a link is followed, inside the tree. Nothing if there is no
+    /// such file. If the file is a mount point, the file beneath the mount is read.
     /// @throws Error too_large, permission_denied, io.
     std::optional<std::string> read(std::string_view path, std::size_t limit) const;
 
-    /// A descriptor for reading (O_NOFOLLOW, O_NONBLOCK: a pipe does not block us); beneath the
-    /// mount if a file is mounted there.
+    /// A descriptor for reading (O_NOFOLLOW; O_NONBLOCK, so that a pipe does not block us); beneath
+    /// the mount if the file is a mount point.
     /// @throws Error not_found, permission_denied, io.
     FileDescriptor open(std::string_view path) const;
 
-    // The three that follow go only through links that resolved_for_change() accepts.
+    // These three follow only the links that resolved_for_change() accepts.
 
-    /// Removes a file, a link or a whole directory. What is mounted below is not entered: that is
-    /// an error, after all else is removed. No such file: nothing to do.
+    /// Removes a file, a link or a whole directory, if it exists. Mounts below it are not entered:
+    /// everything else is removed, then an error is thrown.
     /// @throws Error failed_precondition (something is mounted there), permission_denied, io.
     void remove(std::string_view path) const;
 
-    /// Makes a regular file empty and keeps the inode, its owner and its mode; beneath a mount if
-    /// one is there. Follows no link.
+    /// Empties a regular file and keeps its inode, owner and mode; beneath the mount if the file is
+    /// a mount point. Follows no link.
     /// @throws Error not_found, permission_denied, io, unsupported if it is not a regular file.
     void truncate(std::string_view path) const;
 
-    /// Replaces a file whole, as write_file_durably() does, with mode and owner right from the
-    /// first byte; a mounted file is rewritten beneath its mount instead. A link is replaced, not
-    /// followed. Missing directories are made (0755).
+    /// Replaces a file atomically, as write_file_durably() does; mode and owner are set before the
+    /// first byte is written. If the file is a mount point, the file beneath the mount is
+    /// rewritten. A link is replaced, not followed. Missing directories are created (0755).
     /// @throws Error no_space, permission_denied, io.
-    void write(std::string_view path, std::string_view contents, const FileAttributes& form) const;
+    void write(std::string_view path, std::string_view contents,
+               const FileAttributes& attributes) const;
 
   private:
     struct Place;  // a file's directory, opened, and its name there

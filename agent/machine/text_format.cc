@@ -55,7 +55,7 @@ bool is_dns_name(std::string_view text) {
 
 bool is_ipv4(std::string_view text) {
     in_addr address{};
-    // A NUL inside would end the text for inet_pton(3) only.
+    // inet_pton(3) would ignore what is after a NUL.
     return text.find('\0') == std::string_view::npos &&
            ::inet_pton(AF_INET, std::string(text).c_str(), &address) == 1;
 }

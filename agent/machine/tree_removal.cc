@@ -16,8 +16,8 @@
 namespace prebake::machine {
 namespace {
 
-/// What could not be removed: the first of it, and how much more. A mount goes before everything
-/// else, because it is the one thing that the operator must undo himself.
+/// What could not be removed: the first failure and the number of all. A mount comes before other
+/// failures, because only the operator can unmount it.
 class Failures {
   public:
     void add(Error error) {
@@ -45,24 +45,24 @@ Error mounted(const std::string& path) {
                  "unmount it, then seal again");
 }
 
-/// The error for a file that unlinkat(2) refused to remove, by `errno`.
+/// The error for a file that unlinkat(2) did not remove, by `errno`.
 Error not_removed(int directory, const std::string& name, const std::string& path) {
     const int number = errno;
     if (number == EBUSY) {
-        const std::optional<Status> status = status_at(directory, name, path);
+        const std::optional<FileStatus> status = status_at(directory, name, path);
         if (status && status->info.is_mount) return mounted(path);
     }
     errno = number;
-    return refusal("cannot remove", path);
+    return file_error("cannot remove", path);
 }
 
-/// A directory on the way down. Only the lowest one is open: the way back is "..", and `id` proves
-/// that nobody moved the tree meanwhile.
+/// A directory between the top and the current one. Only the current one is open. The way up is
+/// "..", and `id` shows that the tree was not moved in the meantime.
 struct Level {
     std::string name;
     FileId id;
-    bool emptied = true;                   ///< nothing in it was refused
-    std::vector<std::string> directories;  ///< below it, still to be removed
+    bool emptied = true;                   ///< everything in it could be removed
+    std::vector<std::string> directories;  ///< subdirectories that are not removed yet
 };
 
 class TreeRemoval {
@@ -95,7 +95,7 @@ class TreeRemoval {
 
     void finish() const { failures_.throw_if_any(); }
 
-    /// `below` is what makes path_ the path of `name`.
+    /// `below` completes path_ to the path of `name`.
     Outcome remove_at(int directory, const std::string& name, const std::string& below) {
         if (::unlinkat(directory, name.c_str(), 0) == 0) return Outcome::removed;
         if (errno == EISDIR) {
@@ -107,15 +107,15 @@ class TreeRemoval {
         return Outcome::refused;
     }
 
-    /// Goes down into a directory and removes all in it that is none.
+    /// Enters a directory and removes everything in it except directories.
     bool enter(int parent, const std::string& name) {
         FileDescriptor fd(
             ::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
         if (!fd) {
-            failures_.add(refusal("cannot open the directory", path_));
+            failures_.add(file_error("cannot open the directory", path_));
             return false;
         }
-        const std::optional<Status> status = status_at(fd.get(), "", path_);
+        const std::optional<FileStatus> status = status_at(fd.get(), "", path_);
         if (!status || status->info.is_mount) {
             failures_.add(mounted(path_));
             return false;
@@ -136,7 +136,7 @@ class TreeRemoval {
         return true;
     }
 
-    /// Goes back up, and removes the directory that is empty now.
+    /// Returns to the parent and removes the directory, which is empty now.
     void leave() {
         const Level done = std::move(levels_.back());
         levels_.pop_back();
@@ -144,7 +144,8 @@ class TreeRemoval {
         if (!levels_.empty()) {
             FileDescriptor up(
                 ::openat(lowest_.get(), "..", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-            const std::optional<Status> status = up ? status_at(up.get(), "", path_) : std::nullopt;
+            const std::optional<FileStatus> status =
+                up ? status_at(up.get(), "", path_) : std::nullopt;
             if (!status || !(status->id == levels_.back().id)) {
                 failures_.add(
                     Error(Errc::io,
@@ -167,7 +168,7 @@ class TreeRemoval {
 
     int directory_;
     std::string name_;
-    std::string path_;  // of the lowest level
+    std::string path_;  // the current directory
     FileDescriptor lowest_;
     std::vector<Level> levels_;
     Failures failures_;

@@ -16,7 +16,7 @@ std::string visible_text(const Root& root, std::string_view path) {
         const std::string place = root.resolved(path, LastLink::follow);
         return std::string(trimmed(read_file(root.outside(place), kMaxBytes)));
     } catch (const Error&) {
-        return {};  // readable by root only, or of another kernel: then it tells nothing
+        return {};  // readable only by root, or missing on this kernel
     }
 }
 

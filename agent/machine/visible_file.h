@@ -7,8 +7,8 @@
 
 namespace prebake::machine {
 
-/// The trimmed text of a small file as programs see it: what is mounted over it counts, where Root
-/// reads beneath (a container's firmware facts, a transient machine-id). Empty if it is not there,
+/// The trimmed text of a small file as programs see it. Unlike Root, it reads what is mounted over
+/// the file (a container's firmware facts, a transient machine-id). Empty if the file is missing,
 /// cannot be read, or is longer than 4 KiB.
 std::string visible_text(const Root& root, std::string_view path);
 

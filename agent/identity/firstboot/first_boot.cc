@@ -31,12 +31,12 @@ google::protobuf::Timestamp now() {
 class FirstBoot {
   public:
     FirstBoot(const machine::Root& root, Stage stage, const FirstBootOptions& options,
-              machine::MetadataTransport* transport, const CrashPoint& crash,
+              machine::MetadataClient* metadata, const CrashPoint& crash,
               const std::stop_token& stop)
         : root_(root),
           stage_(stage),
           options_(options),
-          transport_(transport),
+          metadata_client_(metadata),
           crash_(crash ? crash : [](std::string_view) {}),
           stop_(stop),
           context_{root_, stage_, options_, claim_, metadata_, crash_, stop_} {}
@@ -76,12 +76,12 @@ class FirstBoot {
         return decision;
     }
 
-    /// The claim of an instance that could not be known: nothing can be compared with it.
+    /// The claim of an unknown instance, which cannot be compared.
     bool is_claimed_by_nobody_known() const {
         return claim_.state() == v1::Claim::CLAIMED && !machine::is_known(claim_.instance());
     }
 
-    /// From now on a clone of this machine can be distinguished from it.
+    /// From now on a clone of this machine can be detected.
     void note_who_this_is() {
         if (!machine::is_known(current_)) return;
         *claim_.mutable_instance() = current_;
@@ -114,9 +114,10 @@ class FirstBoot {
     }
 
     void ask_metadata_service() {
-        if (transport_ == nullptr) return;
+        if (metadata_client_ == nullptr) return;
         try {
-            metadata_ = machine::fetch_metadata(current_, *transport_, options_.metadata, stop_);
+            metadata_ =
+                machine::fetch_metadata(current_, *metadata_client_, options_.metadata, stop_);
             current_ = machine::merged(current_, metadata_.instance);
         } catch (const Error& error) {
             if (error.code() == Errc::cancelled) throw;
@@ -144,7 +145,7 @@ class FirstBoot {
             *claim_.mutable_cloned_from() = cloned_from;
             note_foreign_identity(root_, options_.scope, claim_);
         }
-        // Also when only the network told that this is the machine which was sealed.
+        // Also if only the network showed that this is the sealed machine.
         if (claim_.has_seal() && !claim_.has_cloned_from() &&
             machine::compare(claim_.seal().by(), claim_.instance()) == machine::Sameness::same) {
             claim_.set_unsealed_in_place(true);
@@ -162,7 +163,7 @@ class FirstBoot {
         }
     }
 
-    /// Temporary files of a run that was killed in the middle of a write; some are private keys.
+    /// Temporary files of a run that was killed during a write. Some are private keys.
     void remove_abandoned_files() {
         std::vector<std::string> names{"/etc/ssh/.ssh_host_*_key*",
                                        options_.state_dir + "/.claim.json*"};
@@ -174,7 +175,7 @@ class FirstBoot {
             try {
                 for (const std::string& path : root_.match(name + ".prebake-*")) root_.remove(path);
             } catch (const Error& error) {
-                warn(error.message());  // a step that needs the place will tell more
+                warn(error.message());  // a step that needs the directory will report more
             }
         }
     }
@@ -191,7 +192,7 @@ class FirstBoot {
         crash_(std::string(kRemoveForeign) + ":done");
         if (!has_failed(step)) {
             step.set_message(removal.message);
-            // What went only now may have kept a step from making its own.
+            // What was removed only now may have prevented a step from creating its own.
             forget_steps([&](const v1::Step& other) {
                 return is_left_over(other) || (removal.removed > 0 && is_local(other.name()));
             });
@@ -203,8 +204,8 @@ class FirstBoot {
     }
 
     void finish() {
-        // What fails again comes back, what is not asked for any more does not. The proof counts
-        // only at the very end: what was put back after the last one must not pass.
+        // Steps that fail again are added again; steps that are no longer configured are not. The
+        // proof runs at the end each time: what was restored after the last proof must not pass.
         forget_steps([](const v1::Step& step) {
             const bool may_be_gone =
                 has_failed(step) && !is_left_over(step) && !is_local(step.name());
@@ -229,7 +230,7 @@ class FirstBoot {
         if (has_failed(search)) put(std::move(search));
         for (const std::string& name : found.refused) {
             warn(options_.drop_in_dir + "/" + name +
-                 " is not run: others than root may write it or its directory");
+                 " is not run: users other than root can write to it or its directory");
         }
         machine::DropInRun run{.environment = drop_in_environment(context_),
                                .time_limit = options_.drop_in_limit};
@@ -303,7 +304,7 @@ class FirstBoot {
     const machine::Root& root_;
     Stage stage_;
     const FirstBootOptions& options_;
-    machine::MetadataTransport* transport_;
+    machine::MetadataClient* metadata_client_;
     CrashPoint crash_;
     const std::stop_token& stop_;
     v1::Claim claim_;
@@ -316,10 +317,9 @@ class FirstBoot {
 }  // namespace
 
 v1::FirstBootReport first_boot(const machine::Root& root, Stage stage,
-                               const FirstBootOptions& options,
-                               machine::MetadataTransport* transport, const CrashPoint& crash_point,
-                               const std::stop_token& stop) {
-    return FirstBoot(root, stage, options, transport, crash_point, stop).run();
+                               const FirstBootOptions& options, machine::MetadataClient* metadata,
+                               const CrashPoint& crash_point, const std::stop_token& stop) {
+    return FirstBoot(root, stage, options, metadata, crash_point, stop).run();
 }
 
 }  // namespace prebake::identity::firstboot

@@ -3,7 +3,7 @@
 namespace prebake::identity::firstboot {
 namespace {
 
-/// How this claim came about: in the online stage of a boot every decision is "resume".
+/// How this claim started. In the online stage of a boot the decision is always "resume".
 std::string origin_of(const v1::Claim& claim) {
     if (claim.has_cloned_from()) return "clone_of_unsealed";
     return claim.unsealed_in_place() ? "unsealed_in_place" : "claim";

@@ -16,7 +16,7 @@
 namespace prebake::identity::firstboot {
 namespace {
 
-/// Above, the journal names the item only: it has to stay readable.
+/// With more paths the journal names only the item, to stay readable.
 constexpr std::size_t kMaxPathsNamed = 32;
 
 std::vector<Item> items_to_renew(const SealScope& scope) {
@@ -28,14 +28,14 @@ std::vector<Item> items_to_renew(const SealScope& scope) {
     return renewed;
 }
 
-/// cloud-init finds out by itself that it is on another instance. When it has run in this boot its
-/// state is this machine's own, and without it, it would make another identity at the next boot.
+/// cloud-init detects another instance itself. If it has run in this boot, its state belongs to
+/// this machine; without it, cloud-init would create another identity at the next boot.
 bool is_renewed_already(const StepContext& context, const Item& item) {
     return item.name == "cloud-init" && context.stage == Stage::online &&
            context.root.info("/run/cloud-init/.instance-id");
 }
 
-/// Of earlier machines in the line of clones.
+/// From earlier machines, if this is a clone of a clone.
 constexpr int kMaxFingerprints = 512;
 
 class Remover {
@@ -88,7 +88,7 @@ class Remover {
     }
 
   private:
-    /// The next boot must find it again by what the journal says.
+    /// The next boot must find it by its name in the journal.
     bool can_be_named(const std::string& path) const {
         const std::string name = kForeignLeftPrefix + path;
         return left_.size() < kMaxPathsNamed && machine::plain_text(name) == name;
@@ -105,7 +105,7 @@ class Remover {
 
 void note_foreign_identity(const machine::Root& root, const SealScope& scope, v1::Claim& claim) {
     v1::Seal& seal = *claim.mutable_seal();
-    // A clone of a clone of a clone: the latest count.
+    // In a line of many clones, the latest are kept.
     if (const int many = seal.fingerprints_size() - kMaxFingerprints; many > 0) {
         seal.mutable_fingerprints()->DeleteSubrange(0, many);
     }

@@ -6,13 +6,13 @@
 
 namespace prebake::identity::firstboot {
 
-/// Names in the journal. What could not be removed has an entry of its own: the prefix, and the
-/// path or the item.
+/// Names in the journal. Each path or item that could not be removed has its own entry, with the
+/// prefix.
 inline constexpr const char* kRemoveForeign = "remove-foreign-identity";
 inline constexpr const char* kForeignLeftPrefix = "remove-foreign-identity ";
 
-/// Hashes of the identities that are here now and are to be removed, added to the seal of the
-/// claim: the end of the first boot proves with them that the machine has others.
+/// Adds hashes of the identities that will be removed to the claim's seal. At its end, first boot
+/// proves with them that the identities changed.
 void note_foreign_identity(const machine::Root& root, const SealScope& scope, v1::Claim& claim);
 
 struct Removal {
@@ -21,9 +21,9 @@ struct Removal {
     int removed = 0;
 };
 
-/// Removes everything that identifies the machine which this one was cloned from, and comes back
-/// (OnClone::renew), and the host's TLS key and certificate. If the journal says that this was done
-/// except for some, then only those: the others have been created again since.
+/// Removes what identifies the machine that this one was cloned from (OnClone::renew), and the
+/// host's TLS key and certificate. If the journal has paths that could not be removed, removes only
+/// those: the others have been created again since.
 /// @throws Error cancelled.
 Removal remove_foreign_identity(const StepContext& context);
 

@@ -71,12 +71,12 @@ std::string text_of(BIO* memory) {
     return {data, static_cast<std::size_t>(size)};
 }
 
-/// Nobody is to be asked for a passphrase in the middle of a boot.
+/// Nobody can answer a passphrase prompt during boot.
 int no_passphrase(char*, int, int, void*) {
     return 0;
 }
 
-/// What cannot be read is null, and leaves no entry in OpenSSL's queue of errors behind.
+/// Returns null for text that cannot be read, and leaves no entry in OpenSSL's error queue.
 template <typename Pointer, typename Reader>
 Pointer read_pem(const std::string& pem, Reader reader) {
     const Memory memory = bytes_of(pem);
@@ -105,7 +105,7 @@ std::string to_pem(const Key& key) {
 
 Name subject_name(const std::string& common_name) {
     std::string text = common_name;
-    // Too long for the field; the whole name is among the alternative names, which are what counts.
+    // Too long for the field. The full name is among the alternative names, which clients check.
     if (text.size() > kMaxCommonName) text.resize(std::min(text.find('.'), kMaxCommonName));
     Name name(X509_NAME_new());
     require(name && X509_NAME_add_entry_by_NID(name.get(), NID_commonName, MBSTRING_UTF8,
@@ -130,7 +130,7 @@ AlternativeName alternative_name(const std::string& name) {
     return entry;
 }
 
-/// Built by hand, not by OpenSSL's configuration syntax: there a comma in a name begins another.
+/// Not with OpenSSL's configuration syntax, where a comma in a name starts another entry.
 Extension alternative_names(const std::vector<std::string>& names) {
     const AlternativeNames list(sk_GENERAL_NAME_new_null());
     require(list != nullptr, "allocate memory");
@@ -164,7 +164,7 @@ Extensions make_extensions(const std::vector<std::string>& names) {
     return list;
 }
 
-/// Edwards curves bring their own digest, and refuse to be given one.
+/// Edwards curves have their own digest and reject another one.
 const EVP_MD* digest_for(const Key& key) {
     const bool has_own =
         EVP_PKEY_is_a(key.get(), "ED25519") == 1 || EVP_PKEY_is_a(key.get(), "ED448") == 1;
@@ -241,20 +241,20 @@ std::string der_of(Object* object, Encoder encoder) {
 }  // namespace
 
 std::string make_certificate(const std::string& key, const CertificateSubject& subject,
-                             CertificateForm form, std::chrono::hours valid_for,
+                             CertificateKind kind, std::chrono::hours valid_for,
                              std::chrono::system_clock::time_point now) {
     const Key parsed = read_key(key);
     if (!parsed) throw Error(Errc::corrupt, "this is not an unencrypted private key in PEM");
-    return form == CertificateForm::request ? make_request(parsed, subject)
+    return kind == CertificateKind::request ? make_request(parsed, subject)
                                             : make_self_signed(parsed, subject, valid_for, now);
 }
 
-KeyAndCertificate make_key_and_certificate(const CertificateSubject& subject, CertificateForm form,
+KeyAndCertificate make_key_and_certificate(const CertificateSubject& subject, CertificateKind kind,
                                            std::chrono::hours valid_for,
                                            std::chrono::system_clock::time_point now) {
     KeyAndCertificate made;
     made.key = to_pem(generate_key());
-    made.certificate = make_certificate(made.key, subject, form, valid_for, now);
+    made.certificate = make_certificate(made.key, subject, kind, valid_for, now);
     return made;
 }
 

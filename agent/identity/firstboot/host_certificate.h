@@ -8,13 +8,13 @@
 
 namespace prebake::identity::firstboot {
 
-enum class CertificateForm { self_signed, request };
+enum class CertificateKind { self_signed, request };
 
 /// A TLS key for the host, and a certificate or a certificate signing request (PKCS #10) for it.
 struct HostCertificateOptions {
-    std::string key_file;          ///< inside the root; empty: none is made
-    std::string certificate_file;  ///< of the certificate or of the request
-    CertificateForm form = CertificateForm::self_signed;
+    std::string key_file;          ///< inside the root; empty: no key is created
+    std::string certificate_file;  ///< for the certificate or the request
+    CertificateKind kind = CertificateKind::self_signed;
     /// Templates, as for the host name.
     std::string common_name = "{hostname}";
     std::vector<std::string> names{"{hostname}", "{instance_id}", "{local_ipv4}"};
@@ -23,7 +23,7 @@ struct HostCertificateOptions {
     bool operator==(const HostCertificateOptions&) const = default;
 };
 
-/// What is to stand in it, templates resolved. Addresses become IP entries, other names DNS
+/// The names in a certificate, without templates. Addresses become IP entries, other names DNS
 /// entries.
 struct CertificateSubject {
     std::string common_name;
@@ -35,15 +35,15 @@ struct KeyAndCertificate {
     std::string certificate;  ///< X.509 or PKCS #10 in PEM
 };
 
-/// Valid from one hour before `now` on: clocks differ. @throws Error internal.
+/// Valid from one hour before `now`, because clocks differ. @throws Error internal.
 KeyAndCertificate make_key_and_certificate(
-    const CertificateSubject& subject, CertificateForm form, std::chrono::hours valid_for,
+    const CertificateSubject& subject, CertificateKind kind, std::chrono::hours valid_for,
     std::chrono::system_clock::time_point now = std::chrono::system_clock::now());
 
-/// The same for a private key that is there already, of any algorithm.
+/// The same for an existing private key of any algorithm.
 /// @throws Error corrupt if `key` is not an unencrypted private key; internal.
 std::string make_certificate(
-    const std::string& key, const CertificateSubject& subject, CertificateForm form,
+    const std::string& key, const CertificateSubject& subject, CertificateKind kind,
     std::chrono::hours valid_for,
     std::chrono::system_clock::time_point now = std::chrono::system_clock::now());
 

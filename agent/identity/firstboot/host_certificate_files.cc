@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::size_t kMaxPemBytes = 1UL << 20;
 
-/// Names that nothing is known for are left out; a certificate for "localhost" is better than none.
+/// Names without a value are left out. A certificate for "localhost" is better than none.
 CertificateSubject subject_for(const StepContext& context) {
     const HostCertificateOptions& options = context.options.certificate;
     CertificateSubject subject;
@@ -37,8 +37,8 @@ CertificateSubject subject_for(const StepContext& context) {
     return subject;
 }
 
-/// The clock; or, on a machine whose clock has not been set yet, when the image got its last
-/// program: a certificate that ends before the time is right would be of no use.
+/// The clock, or, if it has not been set yet, the time of the image's newest program. Otherwise the
+/// certificate could expire before the clock is right.
 std::chrono::system_clock::time_point plausible_time(const machine::Root& root) {
     using std::chrono::system_clock;
     const auto programs = root.info("/usr/bin");
@@ -58,18 +58,18 @@ StepResult ensure_host_certificate(const StepContext& context) {
     }
     const std::string key = root.read(options.key_file, kMaxPemBytes).value_or("");
     const std::string present = root.read(options.certificate_file, kMaxPemBytes).value_or("");
-    if (!key.empty() && belongs_to(present, key)) return done("there already");
+    if (!key.empty() && belongs_to(present, key)) return done("already there");
     const CertificateSubject subject = subject_for(context);
     const auto now = plausible_time(root);
     KeyAndCertificate made;
     if (key.empty()) {
-        made = make_key_and_certificate(subject, options.form, options.valid_for, now);
+        made = make_key_and_certificate(subject, options.kind, options.valid_for, now);
         root.write(options.key_file, made.key, our_file(0600));
         context.crash("host-certificate:key");
     } else {
-        // A crash came in between, or the key is the administrator's own: it stays.
+        // After a crash, or if the key is the administrator's: it stays.
         made.certificate = in_context(options.key_file, [&] {
-            return make_certificate(key, subject, options.form, options.valid_for, now);
+            return make_certificate(key, subject, options.kind, options.valid_for, now);
         });
     }
     root.write(options.certificate_file, made.certificate, our_file(0644));

@@ -16,9 +16,9 @@ namespace {
 
 constexpr const char* kPath = "/etc/hostname";
 constexpr std::size_t kMaxBytes = 4096;
-constexpr std::size_t kMaxHostName = 64;  // of Linux: sethostname(2), HOST_NAME_MAX
+constexpr std::size_t kMaxHostName = 64;  // Linux: sethostname(2), HOST_NAME_MAX
 
-/// The name as the kernel can hold it: a full name that is too long without its domain.
+/// The name for the kernel: without its domain if the full name is too long.
 std::string fitting(const std::string& name) {
     return name.size() <= kMaxHostName ? name : name.substr(0, name.find('.'));
 }
@@ -26,7 +26,7 @@ std::string fitting(const std::string& name) {
 std::string set_in_kernel(const std::string& name) {
     if (::sethostname(name.data(), name.size()) == 0) return {};
     return "the host name " + name +
-           " is written, but the running kernel keeps its own until the " +
+           " is written, but the running kernel keeps its current name until the " +
            "next boot: " + std::system_category().message(errno);
 }
 
@@ -37,16 +37,16 @@ StepResult set_host_name(const StepContext& context) {
     if (context.options.hostname.empty()) return done("left alone, as configured");
     if (machine::cloud_init_is_active(root)) return delegated_to("cloud-init");
     const std::string present(trimmed(root.read(kPath, kMaxBytes).value_or("")));
-    if (is_in_place(context.claim) && !present.empty()) return done("there already");
+    if (is_in_place(context.claim) && !present.empty()) return done("already there");
     const ResolvedTemplate resolved = resolve_template(context.options.hostname, context.metadata);
     if (!resolved.missing.empty()) {
-        return done("left alone: nothing is known for " + list_of(resolved.missing));
+        return done("left alone: no value for " + list_of(resolved.missing));
     }
     const std::string name = fitting(resolved.text);
     if (!machine::is_dns_name(name)) {
         throw Error(
             Errc::usage,
-            "the configured host name becomes \"" + name + "\", which is no valid host name",
+            "the configured host name becomes \"" + name + "\", which is not a valid host name",
             "change [firstboot] hostname");
     }
     if (name != present) {

@@ -11,7 +11,8 @@ namespace {
 
 constexpr const char* kHostsPath = "/etc/hosts";
 constexpr std::size_t kMaxHostsBytes = 1UL << 20;
-/// Where there is no file: "localhost" must have an address, SSM's port forwarding dials it.
+/// If there is no file: "localhost" must have an address, because SSM's port forwarding connects to
+/// it.
 constexpr const char* kLocalHost = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n";
 
 void append(std::string& text, std::string_view line) {
@@ -35,7 +36,7 @@ StepResult write_hosts(const StepContext& context) {
         restore_contexts(context.root, {kHostsPath}, context.stop);
     }
     if (missing.empty()) return done("written");
-    return done("written, without the lines that need " + list_of(missing));
+    return done("written, without lines that need " + list_of(missing));
 }
 
 }  // namespace prebake::identity::firstboot

@@ -14,11 +14,11 @@ StepResult prove_identity_changed(const StepContext& context) {
         list += (list.empty() ? "" : ", ") + fingerprint.item() + " (" + fingerprint.path() + ")";
     }
     if (list.empty()) return done(std::to_string(sealed.size()) + " identities are gone");
-    // The same machine derives the same machine-id from the same hardware UUID.
+    // On the same machine systemd derives the same machine-id from the hardware UUID.
     if (context.claim.unsealed_in_place())
         return done("this is the sealed machine; it kept " + list);
     throw Error(Errc::failed_precondition,
-                "still as on the machine that this one comes from: " + list,
+                "unchanged since the machine that this one comes from: " + list,
                 "remove these files and run prebake firstboot again, or seal the image again");
 }
 

@@ -18,7 +18,7 @@ constexpr const char* kSetup = "systemd-machine-id-setup";
 
 /// machine-id(5): 32 lower-case hex digits, not all zero. "uninitialized" is none.
 bool is_machine_id(const std::string& id) {
-    return id.size() == 32 && machine::is_uuid(machine::uuid_form(id)) &&
+    return id.size() == 32 && machine::is_uuid(machine::format_uuid(id)) &&
            id.find_first_not_of('0') != std::string::npos;
 }
 
@@ -38,7 +38,7 @@ void set_up_by_systemd(const StepContext& context) {
         run_or_throw(command, context.stop);
     } catch (const Error& error) {
         if (error.code() == Errc::cancelled) throw;
-        // Then we write one ourselves: a machine without an id does not boot again everywhere.
+        // Then we write it ourselves: some machines do not boot again without one.
     }
 }
 
@@ -53,19 +53,19 @@ StepResult ensure_machine_id(const StepContext& context) {
     };
     if (is_usable()) {
         const auto info = root.info(kMachineIdPath);
-        // PID 1 found a read-only root file system, and put it in memory.
+        // PID 1 found a read-only root file system and keeps the ID in memory.
         if (info && info->is_mount) return delegated_to("systemd-machine-id-commit.service");
-        return done("there already");
+        return done("already there");
     }
-    // On a virtual machine systemd derives the id from the hardware UUID: the same machine gets the
-    // same one again.
+    // On a virtual machine systemd derives the ID from the hardware UUID, so the same machine gets
+    // the same ID.
     if (!is_machine_id(machine::visible_text(root, kMachineIdPath))) set_up_by_systemd(context);
-    std::string how = "made by systemd";
+    std::string how = "created by systemd";
     if (!is_usable()) {
-        // Also when what systemd derives is what the sealed machine had: clones that share a
-        // hardware UUID, or a container manager that hands on the old one.
-        root.write(kMachineIdPath, machine::make_random_id() + "\n", our_file(0444));
-        how = "made at random";
+        // Also if systemd derives the sealed machine's ID: clones may share a hardware UUID, and a
+        // container manager may pass on the old ID.
+        root.write(kMachineIdPath, machine::random_id() + "\n", our_file(0444));
+        how = "generated randomly";
     }
     restore_contexts(root, {kMachineIdPath}, context.stop);
     return done(how);

@@ -12,7 +12,7 @@
 namespace prebake::identity::firstboot {
 
 enum class Stage {
-    local,   ///< prebake-firstboot.service: before almost everything, no network
+    local,   ///< prebake-firstboot.service: before most other units, without network
     online,  ///< prebake-online.service: the network is up; completes the claim
 };
 
@@ -20,12 +20,13 @@ struct FirstBootOptions {
     std::string state_dir = "/var/lib/prebake";            ///< inside the root
     std::string drop_in_dir = "/etc/prebake/firstboot.d";  ///< inside the root
     /// Templates over the metadata: {hostname}, {short_hostname}, {instance_id}, {local_ipv4},
-    /// {region}, {zone}, {account}, {instance_type}, {tag:NAME}. Empty: leave the host name alone.
+    /// {region}, {zone}, {account}, {instance_type}, {tag:NAME}. Empty: the host name is not
+    /// changed.
     std::string hostname = "{hostname}";
-    /// Lines for /etc/hosts, same templates; "" keeps the file as it is.
+    /// Lines for /etc/hosts, with the same templates. Empty: the file is not changed.
     std::string hosts;
-    HostCertificateOptions certificate;  ///< off unless a path is given
-    /// What the administrator has seal keep or skip is kept on a clone, too.
+    HostCertificateOptions certificate;  ///< off unless it has a path
+    /// What a seal keeps or skips is also kept on a clone.
     SealScope scope;
     machine::MetadataLimits metadata;
     std::chrono::milliseconds drop_in_limit{300'000};
@@ -34,8 +35,8 @@ struct FirstBootOptions {
     bool operator==(const FirstBootOptions&) const = default;
 };
 
-/// Called at every point where a power cut would leave a different state behind, by name
-/// ("begun", "ssh-host-keys:done", "ssh-host-keys:journalled", ...). For tests; may be empty.
+/// Called, with a name, at each point where a power cut would leave a different state ("begun",
+/// "ssh-host-keys:done", "ssh-host-keys:journalled", ...). For tests; may be empty.
 using CrashPoint = std::function<void(std::string_view)>;
 
 }  // namespace prebake::identity::firstboot

@@ -8,8 +8,8 @@
 
 namespace prebake::identity::firstboot {
 
-/// Gives files that were written the labels of the policy, where SELinux is on: on the running
-/// machine, if restorecon(8) is there. Those that do not exist are left out.
+/// Gives written files the labels of the SELinux policy: on the running machine, if SELinux is on
+/// and restorecon(8) is installed. Files that do not exist are skipped.
 /// @throws Error failed_precondition, timed_out, cancelled.
 void restore_contexts(const machine::Root& root, const std::vector<std::string>& paths,
                       const std::stop_token& stop);

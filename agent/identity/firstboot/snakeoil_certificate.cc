@@ -13,13 +13,14 @@ constexpr const char* kProgram = "make-ssl-cert";
 
 StepResult ensure_snakeoil_certificate(const StepContext& context) {
     const machine::Root& root = context.root;
-    if (const auto info = root.info(kKey); info && info->size > 0) return done("there already");
-    if (!root.is_running_machine() || !is_program(kProgram)) return done("no ssl-cert here");
+    if (const auto info = root.info(kKey); info && info->size > 0) return done("already there");
+    if (!root.is_running_machine() || !is_program(kProgram))
+        return done("ssl-cert is not installed");
     run_or_throw({.arguments = {kProgram, "generate-default-snakeoil", "--force-overwrite"},
                   .environment = {}},
                  context.stop);
     restore_contexts(root, {kKey, kCertificate}, context.stop);
-    return done("made by make-ssl-cert");
+    return done("created by make-ssl-cert");
 }
 
 }  // namespace prebake::identity::firstboot

@@ -19,14 +19,14 @@ namespace {
 
 constexpr std::array kTypes{"rsa", "ecdsa", "ed25519"};
 constexpr std::size_t kMaxKeyBytes = 64UL << 10;
-/// In memory: the bytes of an abandoned key never reach the disk.
+/// In memory: an abandoned key never reaches the disk.
 constexpr const char* kWorkDirectory = "/run/prebake/ssh-host-keys";
 
 std::string key_path(const std::string& type) {
     return "/etc/ssh/ssh_host_" + type + "_key";
 }
 
-/// An empty file is what a crash of somebody less careful left.
+/// An empty file is left by a crash of a less careful program.
 bool has_contents(const machine::Root& root, const std::string& path) {
     const auto info = root.info(path);
     return info && (info->type != machine::FileType::regular || info->size > 0);
@@ -38,7 +38,8 @@ SshHostKeyFacts read_facts(const machine::Root& root) {
             .has_keygen_unit = has_unit(root, "sshd-keygen@.service")};
 }
 
-/// A directory that only we can enter, gone at the end. One of a killed run is replaced.
+/// A directory that only we can enter; removed at the end. The directory of a killed run is
+/// replaced.
 class WorkDirectory {
   public:
     explicit WorkDirectory(const machine::Root& root)
@@ -64,12 +65,12 @@ class WorkDirectory {
 
 void generate(const StepContext& context, const WorkDirectory& directory, const std::string& type) {
     const std::filesystem::path made = directory.path() / type;
-    // No comment: it would name the host that the image was built on.
+    // No comment: it would name the build host.
     run_or_throw({.arguments = {"ssh-keygen", "-q", "-t", type, "-N", "", "-C", "", "-f", made},
                   .environment = {}},
                  context.stop);
     const std::string path = key_path(type);
-    // The private key last: where it is, the pair is whole.
+    // The private key last: if it exists, the pair is complete.
     context.root.write(path + ".pub", read_file(made.string() + ".pub", kMaxKeyBytes),
                        our_file(0644));
     context.crash("ssh-host-keys:" + type + ".pub");
@@ -84,13 +85,13 @@ bool has_any_key(const machine::Root& root) {
     return false;
 }
 
-/// There from the first key made to the last.
+/// Exists while the keys are being created.
 std::string unfinished_mark(const StepContext& context) {
     return context.options.state_dir + "/ssh-host-keys.unfinished";
 }
 
-/// An administrator may have chosen to have one type only. Empty files are nobody's choice, nor is
-/// what an interrupted run of ours left.
+/// An administrator may want only one type of key. Empty files, and what our interrupted run left,
+/// do not count.
 bool is_chosen(const StepContext& context) {
     if (!is_in_place(context.claim) || context.root.info(unfinished_mark(context))) return false;
     for (const std::string& path : context.root.match("/etc/ssh/ssh_host_*_key")) {
@@ -100,7 +101,7 @@ bool is_chosen(const StepContext& context) {
 }
 
 StepResult generate_missing(const StepContext& context) {
-    if (is_chosen(context)) return done("there already");
+    if (is_chosen(context)) return done("already there");
     context.root.write(unfinished_mark(context), "", our_file(0600));
     const WorkDirectory directory(context.root);
     std::vector<std::string> made;
@@ -116,7 +117,7 @@ StepResult generate_missing(const StepContext& context) {
             made.push_back(type);
         } catch (const Error& error) {
             if (error.code() == Errc::cancelled) throw;
-            failure = error;  // ed25519 in FIPS mode: no error if there is another key
+            failure = error;  // ed25519 fails in FIPS mode: no error if there is another key
         }
     }
     if (made.empty() && present == 0 && failure) throw Error(*failure);
@@ -129,10 +130,10 @@ StepResult generate_missing(const StepContext& context) {
     }
     restore_contexts(context.root, paths, context.stop);
     context.root.remove(unfinished_mark(context));
-    return done(made.empty() ? "there already" : "made by ssh-keygen:" + list);
+    return done(made.empty() ? "already there" : "created by ssh-keygen:" + list);
 }
 
-/// Debian's sshd tests its configuration before it starts and fails for good without a key.
+/// Debian's sshd tests its configuration before it starts, and fails permanently without a key.
 void start_server_that_had_none(const StepContext& context) {
     if (!context.root.is_running_machine() || !is_program("systemctl")) return;
     for (const char* const unit : {"ssh.service", "sshd.service"}) {
@@ -154,7 +155,7 @@ SshHostKeyOwner owner_of_ssh_host_keys(const SshHostKeyFacts& facts) {
 StepResult ensure_ssh_host_keys(const StepContext& context) {
     switch (owner_of_ssh_host_keys(read_facts(context.root))) {
         case SshHostKeyOwner::nobody:
-            return done("no SSH server here");
+            return done("no SSH server is installed");
         case SshHostKeyOwner::cloud_init:
             return delegated_to("cloud-init");
         case SshHostKeyOwner::sshd_keygen:
@@ -167,9 +168,9 @@ StepResult ensure_ssh_host_keys(const StepContext& context) {
 
 StepResult check_ssh_host_keys(const StepContext& context) {
     const SshHostKeyOwner owner = owner_of_ssh_host_keys(read_facts(context.root));
-    if (owner == SshHostKeyOwner::nobody) return done("no SSH server here");
+    if (owner == SshHostKeyOwner::nobody) return done("no SSH server is installed");
     if (has_any_key(context.root)) return done("there");
-    // It runs whenever sshd starts, perhaps after us: two generators would race.
+    // It runs when sshd starts, perhaps after us: two generators would race.
     if (owner == SshHostKeyOwner::sshd_keygen) return delegated_to("sshd-keygen@.service");
     StepResult result = generate_missing(context);
     start_server_that_had_none(context);

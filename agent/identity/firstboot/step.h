@@ -14,13 +14,13 @@
 
 namespace prebake::identity::firstboot {
 
-/// What the steps of a first boot work on. All of it outlives the step.
+/// What the steps of a first boot use. Everything in it outlives the step.
 struct StepContext {
     const machine::Root& root;
     Stage stage;
     const FirstBootOptions& options;
     const v1::Claim& claim;             ///< CLAIMING
-    const machine::Metadata& metadata;  ///< no more than `instance` where no service told more
+    const machine::Metadata& metadata;  ///< only `instance` if there is no metadata service
     const CrashPoint& crash;            ///< never empty
     const std::stop_token& stop;
 };
@@ -38,18 +38,18 @@ inline StepResult delegated_to(std::string whom) {
     return {.outcome = v1::Step::DELEGATED, .message = std::move(whom), .warning = {}};
 }
 
-/// The machine was installed and is running: nothing of it comes from a builder.
+/// The machine was installed in place: it comes from no builder.
 inline bool is_in_place(const v1::Claim& claim) {
     return !claim.has_seal() && !claim.has_cloned_from();
 }
 
-/// Owned by root (by us), even if another user owned the replaced file.
+/// Owned by us (root), also if the replaced file had another owner.
 inline machine::FileAttributes our_file(mode_t mode) {
     return {.mode = mode, .uid = ::geteuid(), .gid = ::getegid()};
 }
 
-/// systemd has a unit of that name on this machine. The first place decides: a link to /dev/null
-/// there masks it (systemd.unit(5)).
+/// Whether systemd has a unit of that name. The first directory that has it decides: a link to
+/// /dev/null there masks the unit (systemd.unit(5)).
 inline bool has_unit(const machine::Root& root, const std::string& name) {
     for (const char* const place :
          {"/etc/systemd/system/", "/usr/lib/systemd/system/", "/lib/systemd/system/"}) {
@@ -59,12 +59,12 @@ inline bool has_unit(const machine::Root& root, const std::string& name) {
     return false;
 }
 
-// Each step makes what is missing and keeps what is there, so that it can be repeated after a crash
-// at any moment. Each throws Error when it could not do its work.
+// Each step creates what is missing and keeps what is there, so that it can be repeated after a
+// crash at any point. Each throws Error if it fails.
 
 StepResult ensure_machine_id(const StepContext& context);
 StepResult ensure_ssh_host_keys(const StepContext& context);
-/// Online: their creator has created them.
+/// Online: checks that the owner of the keys has created them.
 StepResult check_ssh_host_keys(const StepContext& context);
 StepResult ensure_random_seed(const StepContext& context);
 StepResult ensure_nvme_ids(const StepContext& context);
@@ -73,7 +73,7 @@ StepResult ensure_snakeoil_certificate(const StepContext& context);
 StepResult set_host_name(const StepContext& context);
 StepResult write_hosts(const StepContext& context);
 StepResult ensure_host_certificate(const StepContext& context);
-/// No public identity of the sealed, or cloned, machine is here any more.
+/// Checks that no public identity of the sealed or cloned machine is left.
 StepResult prove_identity_changed(const StepContext& context);
 
 }  // namespace prebake::identity::firstboot

@@ -4,6 +4,7 @@
 
 #include "agent/base/text.h"
 #include "agent/identity/items/lines.h"
+#include "agent/machine/root.h"
 #include "agent/machine/text_format.h"
 
 namespace prebake::identity {

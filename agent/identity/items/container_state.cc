@@ -3,6 +3,7 @@
 
 #include "agent/identity/items/extra_changes.h"
 #include "agent/identity/items/storage_roots.h"
+#include "agent/machine/root.h"
 
 // What Docker and containerd keep below a root directory that is configured. The targets of these
 // items name the usual directories, so that they are found even if the configuration is gone.

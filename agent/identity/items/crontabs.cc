@@ -1,5 +1,7 @@
 #include "agent/identity/items/extra_changes.h"
 
+#include "agent/machine/root.h"
+
 namespace prebake::identity {
 
 // Red Hat has them beside the directories of at(1).

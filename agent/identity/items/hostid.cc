@@ -1,5 +1,7 @@
 #include "agent/identity/items/extra_changes.h"
 
+#include "agent/machine/root.h"
+
 namespace prebake::identity {
 
 Changes hostid_changes(const machine::Root& root, const ItemSettings&) {

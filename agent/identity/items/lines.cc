@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "agent/base/text.h"
+#include "agent/machine/root.h"
 
 namespace prebake::identity {
 

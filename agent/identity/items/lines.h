@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "agent/identity/item.h"
+#include "agent/machine/root.h"
 
 namespace prebake::identity {
 

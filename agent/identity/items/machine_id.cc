@@ -2,6 +2,7 @@
 #include <array>
 
 #include "agent/identity/items/extra_changes.h"
+#include "agent/machine/root.h"
 
 namespace prebake::identity {
 namespace {

@@ -1,6 +1,7 @@
 #include "agent/identity/items/builder_names.h"
 #include "agent/identity/items/extra_changes.h"
 #include "agent/identity/items/lines.h"
+#include "agent/machine/root.h"
 
 namespace prebake::identity {
 namespace {

@@ -7,6 +7,7 @@
 #include "agent/base/ascii.h"
 #include "agent/identity/items/extra_changes.h"
 #include "agent/identity/items/tables.h"
+#include "agent/machine/root.h"
 
 namespace prebake::identity {
 namespace {

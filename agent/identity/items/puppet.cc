@@ -1,6 +1,7 @@
 #include <utility>
 
 #include "agent/identity/items/extra_changes.h"
+#include "agent/machine/root.h"
 
 namespace prebake::identity {
 

@@ -4,6 +4,7 @@
 #include "agent/identity/items/extra_changes.h"
 #include "agent/identity/items/lines.h"
 #include "agent/identity/items/registry_config.h"
+#include "agent/machine/root.h"
 
 namespace prebake::identity {
 namespace {

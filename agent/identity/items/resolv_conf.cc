@@ -5,6 +5,7 @@
 #include "agent/base/text.h"
 #include "agent/identity/items/extra_changes.h"
 #include "agent/identity/items/lines.h"
+#include "agent/machine/root.h"
 
 namespace prebake::identity {
 namespace {

@@ -9,10 +9,10 @@ namespace {
 using std::size_t;
 using std::string_view;
 
-/// The judges' answer if it is no secret.
+/// What judges return if it is not a secret.
 constexpr string_view kNothing{};
 
-/// Longer tokens are judged by their beginning.
+/// Longer tokens are judged by their first characters.
 constexpr size_t kMaxToken = 512;
 
 bool is_as_written(const SecretRule& rule, const Candidate& c) {
@@ -24,7 +24,7 @@ bool begins_word(const Candidate& c) {
     return c.begin == 0 || !is_of(Alphabet::word, c.text[c.begin - 1]);
 }
 
-/// A secret access key soon after an id: as in a list or the password file of a mounted bucket.
+/// A secret access key soon after an ID, as in a list or in the password file of a mounted bucket.
 bool is_aws_secret_near(string_view text, size_t offset) {
     constexpr size_t kNear = 256;
     constexpr size_t kLength = 40;
@@ -43,8 +43,8 @@ bool is_aws_secret_near(string_view text, size_t offset) {
     return false;
 }
 
-/// Behind white space, comment signs, quotation marks and the escapes of line ends, as they stand
-/// between the lines of a key in JSON, YAML, a program or one line of an environment file.
+/// Skips white space, comment signs, quotation marks and escaped line ends: they separate the lines
+/// of a key in JSON, YAML, programs and environment files.
 size_t skip_between_lines(string_view text, size_t offset) {
     constexpr size_t kMost = 512;
     const size_t end = std::min(text.size(), offset + kMost);
@@ -62,8 +62,8 @@ size_t skip_between_lines(string_view text, size_t offset) {
     return offset;
 }
 
-/// Whether a key's own bytes come at `offset`, after headers (RFC 1421; OpenPGP: RFC 4880 6.2).
-/// Code and documentation name the first line of a key, but do not go on like this.
+/// Whether a key's bytes start at `offset`, after headers (RFC 1421; OpenPGP: RFC 4880 6.2). Code
+/// and documentation contain the first line of a key, but not what follows it.
 bool is_key_body(string_view text, size_t offset) {
     constexpr size_t kMaxHeaders = 8;
     constexpr size_t kMaxHeader = 256;
@@ -139,7 +139,7 @@ std::string_view judge_jwt(const SecretRule& rule, const Candidate& c) {
     if (decode_base64(c.text.substr(c.begin, header)).find("\"alg\"") == std::string::npos) {
         return kNothing;
     }
-    // The token that every introduction to the subject prints.
+    // The token in every introduction to JWT.
     const std::string claims = decode_base64(c.text.substr(payload_at, payload));
     return claims.find("\"1234567890\"") == std::string::npos ? rule.kind : kNothing;
 }

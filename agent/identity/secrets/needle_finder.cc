@@ -49,8 +49,8 @@ std::size_t NeedleFinder::longest() const {
 
 std::size_t NeedleFinder::next_candidate(std::string_view text, std::size_t at,
                                          std::uint32_t& beginning) const {
-    // Through local names, so that the compiler keeps them in registers: nearly all the time of a
-    // scan is spent here.
+    // Local variables, so that the compiler keeps them in registers: a scan spends nearly all its
+    // time here.
     const std::uint8_t* const classes = class_of_.data();
     const std::uint64_t* const begins_one = begins_one_.data();
     const char* const bytes = text.data();

@@ -10,13 +10,13 @@
 
 namespace prebake::identity::secrets {
 
-/// Finds all of a fixed set of strings in one pass over a text; ASCII case is ignored. A bitmap of
-/// their first three characters skips nearly all of the text at a few cycles a byte. What
-/// looks like a beginning is compared: the time is bounded by the text times the needles that begin
-/// alike, whatever is in it.
+/// Finds a fixed set of strings in one pass over a text, ignoring ASCII case. A bitmap of their
+/// first three characters skips nearly all of the text at a few cycles per byte; only possible
+/// beginnings are compared. For any text, the time is bounded by its size times the number of
+/// needles with the same beginning.
 class NeedleFinder {
   public:
-    /// Needles have three characters or more.
+    /// Needles have at least three characters.
     explicit NeedleFinder(const std::vector<std::string_view>& needles);
 
     /// Calls on_found(index of the needle, offset of its first byte), in the order of offsets.
@@ -36,14 +36,15 @@ class NeedleFinder {
     std::size_t longest() const;
 
   private:
-    // Bytes that begin no needle are all alike: three classes are 18 bits, and a bitmap for all
-    // that these can be stays in the processor's nearest cache.
+    // All bytes that begin no needle share one class. Three classes are 18 bits, and a bitmap of
+    // that size fits into the fastest processor cache.
     static constexpr std::uint32_t kClassBits = 6;
     static constexpr std::uint32_t kMask = (1U << 3 * kClassBits) - 1;
 
     std::uint32_t class_of(char c) const { return class_of_[static_cast<unsigned char>(c)]; }
-    /// The first offset from `at` on where three characters end that begin a needle, or the end;
-    /// `beginning` are these, and was the classes of those before `at`.
+    /// The first offset, from `at` on, at which three characters that begin a needle end; or the
+    /// end of the text. `beginning` holds the classes of the last three characters, before and
+    /// after the call.
     std::size_t next_candidate(std::string_view text, std::size_t at,
                                std::uint32_t& beginning) const;
     static bool is_at(std::string_view text, std::size_t offset, const std::string& needle);

@@ -17,8 +17,8 @@ std::vector<std::string_view> needles_of(const std::vector<SecretRule>& rules) {
     return needles;
 }
 
-/// Removes settings from lines in which something has a form.
-void prefer_forms(std::string_view text, std::vector<LocatedSecret>& located) {
+/// Removes settings from lines in which something has a format.
+void prefer_formats(std::string_view text, std::vector<LocatedSecret>& located) {
     std::vector<LocatedSecret> preferred;
     for (auto line = located.begin(); line != located.end();) {
         const std::size_t line_end = std::min(text.find('\n', line->offset), text.size());
@@ -26,7 +26,7 @@ void prefer_forms(std::string_view text, std::vector<LocatedSecret>& located) {
             return secret.offset > line_end;
         });
         const auto is_form = [](const LocatedSecret& secret) {
-            return secret.evidence == Evidence::form;
+            return secret.evidence == Evidence::format;
         };
         if (std::any_of(line, next, is_form))
             std::copy_if(line, next, std::back_inserter(preferred), is_form);
@@ -45,7 +45,7 @@ std::vector<LocatedSecret> locate_secrets(std::string_view path, std::string_vie
     static const NeedleFinder finder(needles_of(rules));
     const FileTraits traits = traits_of(path);
     std::vector<LocatedSecret> located;
-    // One finding for a line is enough, and keeps a file full of them from costing anything.
+    // One finding per line is enough, and limits the cost of a file full of them.
     std::vector<std::size_t> quiet_until(rules.size(), 0);
     const std::string_view looked_at =
         text.substr(from, to - from + std::min(text.size() - to, finder.longest()));
@@ -57,7 +57,7 @@ std::vector<LocatedSecret> locate_secrets(std::string_view path, std::string_vie
             rule.judge(rule, {text, begin, begin + rule.needle.size(), traits});
         if (kind.empty()) return;
         const bool is_setting = rule.judge == judge_setting;
-        located.push_back({kind, begin, is_setting ? Evidence::setting : Evidence::form});
+        located.push_back({kind, begin, is_setting ? Evidence::setting : Evidence::format});
         quiet_until[index] = std::min(text.find('\n', begin), text.size());
     });
     if (traits.pgpass) {
@@ -66,7 +66,7 @@ std::vector<LocatedSecret> locate_secrets(std::string_view path, std::string_vie
         std::stable_sort(located.begin(), located.end(),
                          [](const auto& a, const auto& b) { return a.offset < b.offset; });
     }
-    prefer_forms(text, located);
+    prefer_formats(text, located);
     return located;
 }
 

@@ -8,19 +8,19 @@
 namespace prebake::identity::secrets {
 
 enum class Evidence {
-    form,    ///< the secret has a form that nothing else has
-    setting  ///< a value has a secret's name
+    format,  ///< the secret has a format that nothing else has
+    setting  ///< the name of a value says that it is a secret
 };
 
 struct LocatedSecret {
-    std::string_view kind;  ///< lives as long as the program
+    std::string_view kind;  ///< static storage
     std::size_t offset = 0;
-    Evidence evidence = Evidence::form;
+    Evidence evidence = Evidence::format;
 };
 
-/// The secrets whose first bytes are at [from, to) of `text`; what is around that range is looked
-/// at, too. In the order of their offsets. In each line at most one of a rule, and
-/// settings only if nothing in it has a form: `GITHUB_TOKEN=ghp_...` is one secret.
+/// The secrets that start in [from, to) of `text`, in the order of their offsets. Text around that
+/// range is considered, too. Each line has at most one secret of a rule, and settings only if
+/// nothing in it has a format: `GITHUB_TOKEN=ghp_...` is one secret.
 std::vector<LocatedSecret> locate_secrets(std::string_view path, std::string_view text,
                                           std::size_t from, std::size_t to);
 
@@ -31,9 +31,9 @@ struct SecretInText {
     std::uint64_t line = 1;  ///< from 1
 };
 
-/// Every secret that is recognised in `text`. Pure. A kind is meant to hit the real thing and not
-/// its documentation: a key needs its body, an access key its form, an assignment a value that is
-/// neither empty nor a placeholder (`${VAR}`, `<...>`, `changeme`, `****`).
+/// All secrets that are recognized in `text`. Real secrets should match, and documentation should
+/// not: a key needs its body, an access key its format, and an assignment a value that is neither
+/// empty nor a placeholder (`${VAR}`, `<...>`, `changeme`, `****`). Pure.
 std::vector<SecretInText> secrets_in(std::string_view path, std::string_view text);
 
 }  // namespace prebake::identity::secrets

@@ -40,11 +40,11 @@ constexpr std::array<std::string_view, 35> kLeftOut{
     "~/.local/share/containers/storage/overlay*",
     "~/.local/share/containers/storage/vfs*",
     "~/.local/share/docker",
-    // Snaps are read-only images, too.
+    // Snaps are read-only images.
     "/var/lib/snapd/seed",
     "/var/lib/snapd/snap",
     "/var/lib/snapd/snaps",
-    // What package managers know and ship.
+    // Files and databases of package managers.
     "/usr/local/share/doc",
     "/usr/local/share/man",
     "/var/lib/apt/lists",
@@ -65,8 +65,8 @@ void attempt(SearchArea& area, const Work& work) {
     }
 }
 
-/// Where the link `path` leads, if it may speak for the machine: it is its owner's, as in survey(),
-/// and does not lead to a whole place, which would go unsearched with all else that is in it.
+/// The target of the link `path`, if the link belongs to the machine's owner, as in survey(), and
+/// the target is not a whole place, which would then not be searched.
 std::optional<std::string> followed(const machine::Root& root, const std::string& path,
                                     const SearchArea& area) {
     const auto link = root.info(path);
@@ -97,7 +97,7 @@ void leave_out(const machine::Root& root, std::string_view pattern, machine::Las
 
 bool SearchArea::is_left_out(const std::string& path) const {
     if (left_out.count(path) != 0) return true;
-    // containerd's images, wherever its root directory was moved to.
+    // containerd's images, also below another root directory.
     const std::string_view name = std::string_view(path).substr(path.rfind('/') + 1);
     static constexpr std::array<std::string_view, 3> kImages{
         "io.containerd.content.", "io.containerd.metadata.", "io.containerd.snapshotter."};
@@ -121,7 +121,7 @@ SearchArea search_area(const machine::Root& root, const machine::Patterns& keep)
     for (const std::string_view pattern : kLeftOut)
         leave_out(root, pattern, machine::LastLink::follow, area);
     for (const std::string& pattern : keep) leave_out(root, pattern, machine::LastLink::keep, area);
-    // The home of a system's user may lie in what is left out (rpm's is /var/lib/rpm).
+    // The home of a system account may be in a directory that is left out (rpm's is /var/lib/rpm).
     std::erase_if(area.places, [&](std::string above) {
         while (!above.empty()) {
             if (area.is_left_out(above)) return true;
@@ -133,7 +133,7 @@ SearchArea search_area(const machine::Root& root, const machine::Patterns& keep)
 }
 
 bool is_on_disk(dev_t device, long type) {
-    // Their devices have numbers without a driver, as those of file systems in memory.
+    // Their device numbers belong to no driver, as those of file systems in memory.
     constexpr long kZfs = 0x2fc12fc1;
     constexpr long kBcachefs = 0xca451a4e;
     return ::major(device) != 0 || type == BTRFS_SUPER_MAGIC || type == kZfs || type == kBcachefs;

@@ -22,9 +22,9 @@ const std::vector<SecretRule>& secret_rules() {
         {"ASIA", "AWS access key id", judge_aws_id, Alphabet::upper_digits},
         {"secret_access_key", "AWS secret access key", judge_aws_secret, Alphabet::base64, 40},
         {"secretaccesskey", "AWS secret access key", judge_aws_secret, Alphabet::base64, 40},
-        {"session_token", "AWS session token", judge_named_form, Alphabet::base64, 100},
-        {"sessiontoken", "AWS session token", judge_named_form, Alphabet::base64, 100},
-        {"security_token", "AWS session token", judge_named_form, Alphabet::base64, 100},
+        {"session_token", "AWS session token", judge_named_format, Alphabet::base64, 100},
+        {"sessiontoken", "AWS session token", judge_named_format, Alphabet::base64, 100},
+        {"security_token", "AWS session token", judge_named_format, Alphabet::base64, 100},
         {"IQoJb3JpZ2lu", "AWS session token", judge_token, Alphabet::url_encoded, 100},
         {"FwoGZXIvYXdz", "AWS session token", judge_token, Alphabet::url_encoded, 100},
 

@@ -23,9 +23,9 @@ namespace {
 
 /// How much of a file is in memory.
 constexpr std::size_t kPiece = 1UL << 20;
-/// Of one file; further ones would tell nothing more.
+/// Limit for one file. More findings would add nothing.
 constexpr std::size_t kMaxSecretsOfFile = 100;
-/// Of all files. The scan ends there: nobody reads more findings.
+/// Limit for all files. The scan ends there: nobody reads more.
 constexpr std::size_t kMaxFindings = 100'000;
 
 class Scanner {
@@ -58,7 +58,7 @@ class Scanner {
             for (const std::string& name : names_in(directory)) {
                 if (is_over()) return;
                 const std::string path = directory + "/" + name;
-                // Other places have their own turn.
+                // Other places are searched on their own.
                 if (area.is_left_out(path) || area.places.count(path) != 0) continue;
                 look_at(path, directories);
             }
@@ -77,14 +77,14 @@ class Scanner {
     void look_at(const std::string& path, std::vector<std::string>& directories) {
         try {
             const std::optional<machine::FileInfo> info = root_.info(path);
-            if (!info) return;  // gone meanwhile
+            if (!info) return;  // removed in the meantime
             switch (info->type) {
                 case machine::FileType::directory:
                     if (!info->is_mount) return directories.push_back(path);
                     return look_at_mount(path);
                 case machine::FileType::regular:
                     return scan_file(path);
-                case machine::FileType::symlink:  // what it leads to is searched if it lies in a
+                case machine::FileType::symlink:  // its target is searched if it is in a
                                                   // place
                 case machine::FileType::other:
                     return;
@@ -95,8 +95,8 @@ class Scanner {
         }
     }
 
-    /// Another file system is not entered. One on a disk still becomes part of an image of the
-    /// machine: it must not count as clean.
+    /// Another file system is not entered. If it is on a disk, it becomes part of the machine
+    /// image, so it must not count as clean.
     void look_at_mount(const std::string& path) {
         const std::string outside = root_.outside(path);
         struct stat status {};
@@ -112,15 +112,15 @@ class Scanner {
         struct stat status {};
         if (::fstat(fd.get(), &status) != 0)
             return not_scanned(path, std::system_category().message(errno));
-        if (!S_ISREG(status.st_mode)) return;  // exchanged meanwhile
+        if (!S_ISREG(status.st_mode)) return;  // replaced in the meantime
         ++result_.files;
         if (static_cast<std::uint64_t>(status.st_size) > limits_.file_bytes)
             return not_scanned(path, too_large());
         scan_pieces(path, fd.get());
     }
 
-    /// A secret on the border of two pieces is whole in one of them: pieces overlap by more than
-    /// the judges look at. Each place in the file belongs to one piece only.
+    /// Pieces overlap by more than the judges read, so each secret is complete in one of them. Each
+    /// offset in the file belongs to only one piece.
     void scan_pieces(const std::string& path, int fd) {
         static_assert(kMaxLookBehind + kMaxLookAhead < kPiece / 2);
         buffer_.resize(kPiece);
@@ -155,7 +155,7 @@ class Scanner {
         }
     }
 
-    /// Up to the end of the buffer; less only at the end of the file.
+    /// Fills the buffer, except at the end of the file.
     std::size_t fill(const std::string& path, int fd, std::size_t filled) {
         std::size_t total = 0;
         while (filled + total < kPiece) {
@@ -173,7 +173,7 @@ class Scanner {
         return static_cast<std::uint64_t>(std::count(text.begin(), text.end(), '\n'));
     }
 
-    /// False if no more of this file are wanted. One kind in a line is found once.
+    /// False if this file has enough findings. Each kind counts once in a line.
     bool add(FoundSecret secret, std::size_t& found_in_file) {
         for (std::size_t i = 0; i < found_in_file; ++i) {
             const FoundSecret& other = result_.secrets[result_.secrets.size() - 1 - i];
@@ -198,8 +198,8 @@ class Scanner {
         return "larger than " + std::to_string(limits_.file_bytes) + " bytes";
     }
 
-    /// Whether a limit was reached. It stays so: the scan ends, and the places that it did not
-    /// finish are named.
+    /// Whether a limit was reached. Then the scan ends, and the places that it did not finish are
+    /// reported.
     bool is_over() {
         throw_if_stopped(stop_);
         if (!limit_.empty()) return true;
@@ -208,7 +208,7 @@ class Scanner {
         else if (result_.bytes >= limits_.bytes)
             limit_ = "the limit of " + std::to_string(limits_.bytes) + " bytes was reached";
         else if (result_.secrets.size() + result_.not_scanned.size() >= kMaxFindings)
-            limit_ = "too much was found before";
+            limit_ = "the limit of findings was reached before";
         return !limit_.empty();
     }
 

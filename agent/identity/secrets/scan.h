@@ -13,8 +13,8 @@ namespace prebake::identity::secrets {
 
 struct ScanLimits {
     std::chrono::milliseconds time{120'000};
-    std::uint64_t bytes = 8ULL << 30;         ///< of all files together
-    std::uint64_t file_bytes = 256ULL << 20;  ///< of one file; larger ones count as not scanned
+    std::uint64_t bytes = 8ULL << 30;         ///< in total
+    std::uint64_t file_bytes = 256ULL << 20;  ///< of one file; larger files count as not scanned
 
     bool operator==(const ScanLimits&) const = default;
 };
@@ -38,11 +38,11 @@ struct SecretScan {
 };
 
 /// Searches home directories, /etc, /root, /var/lib, /var/spool, /opt, /srv and /usr/local for
-/// secrets. Not entered: container images (containerd, Docker, podman, snaps: their contents are
-/// the images' own), package databases, other file systems, `keep`. Memory is bounded: a file is
-/// read in overlapping pieces. What is compressed or encoded in whole (archives, keystores) is not
-/// unpacked, and does not count. Limits that are reached are findings (`not_scanned`), not silence;
-/// so are files that cannot be read, and other file systems on a disk.
+/// secrets. Skipped are container images (containerd, Docker, podman, snaps), package databases,
+/// other file systems and `keep`. Files are read in overlapping pieces, so memory is bounded.
+/// Compressed or encoded files (archives, keystores) are not unpacked and do not count. Limits that
+/// are reached are findings (`not_scanned`), as are files that cannot be read and other file
+/// systems on a disk.
 /// @throws Error cancelled only.
 SecretScan scan_for_secrets(const machine::Root& root, const machine::Patterns& keep,
                             const ScanLimits& limits, const std::stop_token& stop);

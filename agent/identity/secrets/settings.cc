@@ -11,7 +11,7 @@ namespace {
 using std::size_t;
 using std::string_view;
 
-/// The judges' answer if it is no secret.
+/// What judges return if it is not a secret.
 constexpr string_view kNoSecret{};
 
 bool is_blank(char c) {
@@ -25,8 +25,8 @@ size_t skip_blanks(string_view text, size_t offset) {
     return offset;
 }
 
-/// Behind a quotation mark at `offset`, even if it is escaped for JSON in JSON; `offset` if there
-/// is none.
+/// The offset after a quotation mark at `offset`, also if it is escaped for JSON in JSON; `offset`
+/// if there is none.
 size_t skip_quote(string_view text, size_t offset) {
     size_t mark = offset;
     while (byte_at(text, mark) == '\\' && mark < offset + 3) ++mark;
@@ -41,17 +41,17 @@ bool is_in_comment(const Candidate& c) {
     const string_view line = before.substr(newline == string_view::npos ? 0 : newline + 1);
     const size_t first = line.find_first_not_of(" \t");
     if (first == string_view::npos) return false;
-    // Not "//" alone: so begin the lines of .npmrc.
+    // Not "//" alone: lines of .npmrc start with it.
     return line[first] == '#' || line[first] == ';' || line.substr(first).starts_with("// ");
 }
 
-/// Longer values are judged by their beginning.
+/// Longer values are judged by their first characters.
 constexpr size_t kMaxValue = 256;
 
 constexpr string_view kEndsOfWord(" \t\r\n\"',;\\\0", 9);
 constexpr string_view kEndsOfQuotation("\r\n\"'\\\0", 6);
 
-/// Like substr(0, find_first_of(ends)), which takes time for each of `ends`.
+/// Like substr(0, find_first_of(ends)), whose time grows with `ends`.
 string_view until(string_view text, string_view ends) {
     std::bitset<256> is_end;
     for (const char c : ends) is_end.set(static_cast<unsigned char>(c));
@@ -62,7 +62,7 @@ string_view until(string_view text, string_view ends) {
 
 struct Assigned {
     bool name_is_quoted = false;
-    char separator = '\0';  ///< '=' or ':'; NUL: it is no assignment
+    char separator = '\0';  ///< '=' or ':'; NUL if it is not an assignment
     bool value_is_quoted = false;
     string_view value;  ///< at most kMaxValue bytes of it
 };
@@ -108,7 +108,7 @@ std::string_view judge_setting(const SecretRule& rule, const Candidate& c) {
     if (assigned.separator == ':') {
         const bool is_json = assigned.name_is_quoted && assigned.value_is_quoted;
         if (!(c.traits.colons || is_json) || assigned.value.empty()) return kNoSecret;
-        // Tags, anchors, aliases and block scalars of YAML.
+        // YAML's tags, anchors, aliases and block scalars.
         if (string_view("!&*|>").find(assigned.value.front()) != string_view::npos)
             return kNoSecret;
     }
@@ -124,7 +124,7 @@ std::string_view judge_json_member(const SecretRule& rule, const Candidate& c) {
     return is_secret ? rule.kind : kNoSecret;
 }
 
-std::string_view judge_named_form(const SecretRule& rule, const Candidate& c) {
+std::string_view judge_named_format(const SecretRule& rule, const Candidate& c) {
     const Assigned assigned = assigned_behind(c.text, c.end);
     const size_t length = run_length(assigned.value, 0, rule.alphabet, kMaxValue);
     const string_view value = assigned.value.substr(0, length);
@@ -136,7 +136,7 @@ std::string_view judge_named_form(const SecretRule& rule, const Candidate& c) {
 std::string_view judge_aws_secret(const SecretRule& rule, const Candidate& c) {
     const Assigned assigned = assigned_behind(c.text, c.end);
     if (run_length(assigned.value, 0, rule.alphabet, kMaxValue) != rule.at_least) return kNoSecret;
-    return judge_named_form(rule, c);
+    return judge_named_format(rule, c);
 }
 
 std::string_view judge_registry_auth(const SecretRule& rule, const Candidate& c) {

@@ -14,7 +14,7 @@ bool is_among(const Words& words, std::string_view word) {
     return std::find(words.begin(), words.end(), word) != words.end();
 }
 
-/// Programs and documents that lie among settings.
+/// Programs and documents among settings.
 const Words& source_extensions() {
     static const Words words{"c",  "cc", "go", "h",   "html", "js", "md",  "php", "pl",
                              "pm", "py", "rb", "rst", "svg",  "ts", "xsd", "xslt"};

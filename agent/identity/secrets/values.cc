@@ -38,10 +38,10 @@ bool is_number(std::string_view value) {
                        [](char c) { return is_digit(c) || c == '.' || c == ',' || c == '-'; });
 }
 
-/// Longer values are judged by their beginning.
+/// Longer values are judged by their first characters.
 constexpr std::size_t kJudgedBytes = 128;
 
-/// A file of the machine. Base64 may begin with a slash, too: then it is one long word.
+/// A file name. Base64 may also start with a slash, but then it is one long word.
 bool is_path(std::string_view value) {
     for (const std::string_view start : {"./", "../", "~/", "file:"}) {
         if (value.starts_with(start)) return true;

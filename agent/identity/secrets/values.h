@@ -6,8 +6,8 @@
 
 namespace prebake::identity::secrets {
 
-// What distinguishes the value of a secret from a sample, a reference to it, or prose. All pure;
-// all look at a bounded number of bytes.
+// What distinguishes the value of a secret from a sample, a reference or prose. All pure; all read
+// a bounded number of bytes.
 
 enum class Alphabet {
     alphanumeric,
@@ -20,7 +20,7 @@ enum class Alphabet {
 };
 bool is_of(Alphabet alphabet, char c);
 
-/// NUL behind the end.
+/// NUL after the end.
 inline char byte_at(std::string_view text, std::size_t offset) {
     return offset < text.size() ? text[offset] : '\0';
 }
@@ -28,13 +28,13 @@ inline char byte_at(std::string_view text, std::size_t offset) {
 /// How many characters of `text` from `at` on are of `alphabet`, at most `limit`.
 std::size_t run_length(std::string_view text, std::size_t at, Alphabet alphabet, std::size_t limit);
 
-/// A key or a token has many different characters; "xxxxxxxx" and "00000000" have not.
+/// A key or a token has many different characters, unlike "xxxxxxxx" and "00000000".
 bool is_varied(std::string_view value);
 
-/// Not a word that stands for a value: "changeme", "<your token>", "********".
+/// A word that stands for a value: "changeme", "<your token>", "********".
 bool is_placeholder(std::string_view value);
 
-/// A sample that so many manuals and packages print that it is nobody's secret.
+/// A sample from well-known manuals or packages.
 bool is_published(std::string_view value);
 
 /// Something that could be a password: no placeholder, and neither a reference to a value elsewhere

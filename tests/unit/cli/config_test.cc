@@ -158,7 +158,7 @@ ssm_inventory = false
     CHECK(first_boot.drop_in_limit == std::chrono::seconds(8));
     CHECK(first_boot.certificate.key_file == "/etc/tls/key.pem");
     CHECK(first_boot.certificate.certificate_file == "/etc/tls/crt.pem");
-    CHECK(first_boot.certificate.form == identity::firstboot::CertificateForm::request);
+    CHECK(first_boot.certificate.kind == identity::firstboot::CertificateKind::request);
     CHECK(first_boot.certificate.common_name == "{instance_id}");
     CHECK(first_boot.certificate.names == Strings{"{hostname}"});
     CHECK(first_boot.certificate.valid_for == std::chrono::hours(48));

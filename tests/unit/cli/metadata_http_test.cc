@@ -31,11 +31,11 @@ TEST_CASE("method and headers arrive, status and body come back") {
         connection.send(
             "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\nConnection: close\r\n\r\nnone");
     });
-    const auto transport = make_metadata_transport();
-    const auto response = transport->send({.method = MetadataRequest::Method::put,
-                                           .url = server.url("/latest/api/token"),
-                                           .headers = {{"X-Ttl", "60"}}},
-                                          kAmple, {});
+    const auto client = make_metadata_client();
+    const auto response = client->send({.method = MetadataRequest::Method::put,
+                                        .url = server.url("/latest/api/token"),
+                                        .headers = {{"X-Ttl", "60"}}},
+                                       kAmple, {});
     CHECK(response.status == 404);
     CHECK(response.body == "none");
     const std::lock_guard lock(mutex);
@@ -83,10 +83,10 @@ TEST_CASE("a request is limited in time and bytes, however the server behaves") 
     for (const Row& row : rows) {
         CAPTURE(row.name);
         LoopbackServer server(row.handler);
-        const auto transport = make_metadata_transport();
+        const auto client = make_metadata_client();
         const auto began = steady_clock::now();
         const Error error = tests::thrown_by([&] {
-            transport->send({.method = {}, .url = server.url("/"), .headers = {}}, row.limit, {});
+            client->send({.method = {}, .url = server.url("/"), .headers = {}}, row.limit, {});
         });
         CHECK(error.code() == row.code);
         CHECK(steady_clock::now() - began < kAmple);
@@ -100,10 +100,10 @@ TEST_CASE("a stop request is not a timeout") {
         source.request_stop();
         connection.wait_for_close();
     });
-    const auto transport = make_metadata_transport();
+    const auto client = make_metadata_client();
     const Error error = tests::thrown_by([&] {
-        transport->send({.method = {}, .url = server.url("/"), .headers = {}}, kAmple,
-                        source.get_token());
+        client->send({.method = {}, .url = server.url("/"), .headers = {}}, kAmple,
+                     source.get_token());
     });
     CHECK(error.code() == Errc::cancelled);
 }

@@ -126,7 +126,7 @@ TEST_CASE("decide: every state against every machine") {
     }
 }
 
-TEST_CASE("claim: none is UNCLAIMED, and what is written is read again") {
+TEST_CASE("claim: none is UNCLAIMED, and a written one can be read") {
     Machine machine;
     CHECK(machine.read().state() == v1::Claim::UNCLAIMED);
     CHECK(machine.warning.empty());
@@ -176,7 +176,7 @@ TEST_CASE("claim: what cannot be read is set aside, and the machine boots") {
     }
 }
 
-TEST_CASE("claim: a later version's is neither read nor touched") {
+TEST_CASE("claim: a later version's is neither read nor changed") {
     for (const char* const schema : {"prebake.v2.Claim", "prebake.v10.Claim"}) {
         Machine machine;
         const std::string json =
@@ -189,7 +189,7 @@ TEST_CASE("claim: a later version's is neither read nor touched") {
     }
 }
 
-TEST_CASE("note_builder: noted once, completed by itself, and never over a claim") {
+TEST_CASE("note_builder: recorded once, completed by the same machine, never over a claim") {
     Machine machine;
     note_builder(machine.root, kState, v1::Instance());
     CHECK(!std::filesystem::exists(machine.path("claim.json")));
@@ -198,7 +198,7 @@ TEST_CASE("note_builder: noted once, completed by itself, and never over a claim
     CHECK(machine.read().builder().id() == kUuid);
     note_builder(machine.root, kState, ec2(kOne, kUuid));
     CHECK(machine.read().builder().id() == kOne);
-    // Its clones have the first builder's keys, even if another builder bakes on them.
+    // Its clones have the first builder's keys, also if another machine bakes on them.
     note_builder(machine.root, kState, ec2(kTwo, kOtherUuid));
     CHECK(machine.read().builder().id() == kOne);
     CHECK(decide(machine.read(), ec2(kTwo), Knowledge::final) == Decision::clone_of_unsealed);

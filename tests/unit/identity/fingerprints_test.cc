@@ -53,7 +53,7 @@ std::vector<Item> some_items() {
     return {ids, keys};
 }
 
-TEST_CASE("fingerprints are taken, and recognised again") {
+TEST_CASE("fingerprints are taken and recognized") {
     const tests::TestTree tree;
     tree.put("/etc/machine-id", "0123\n");
     tree.put("/etc/ssh/a.pub", "ssh-rsa AAAA root@builder\n");

@@ -16,7 +16,7 @@ struct FixtureFile {
     std::string contents;
     mode_t mode = 0644;
     std::string link_to = {};
-    /// The expected result after its item is sealed.
+    /// What happens to it when its item is sealed.
     enum class After { gone, as_before, says } after = After::gone;
     std::string says = {};  ///< of After::says
 };

@@ -43,7 +43,7 @@ using Changed = std::vector<std::string>;
 
 }  // namespace
 
-TEST_CASE("machine-id: every state, in both forms") {
+TEST_CASE("machine-id: every state, in both formats") {
     const std::string id = "4c2b7f0e9d1a4b6f8c3e5d7a9b1c2d3e\n";
     const FixtureFile systemd = stays("/usr/lib/systemd/systemd", "ELF", 0755);
     const Changed none;
@@ -100,7 +100,7 @@ TEST_CASE("machine-id: every state, in both forms") {
     }
 }
 
-TEST_CASE("machine-id: a link is replaced, what it leads to is not touched") {
+TEST_CASE("machine-id: a link is replaced, its target is not changed") {
     const TemporaryDirectory directory;
     make(directory.path(),
          {gone_link("/etc/machine-id", "/srv/machine-id"), stays("/srv/machine-id", "ours\n")});
@@ -115,7 +115,7 @@ TEST_CASE("machine-id: a link is replaced, what it leads to is not touched") {
     CHECK(root.info("/etc/machine-id")->size == 0);
 }
 
-TEST_CASE("hosts: the builder's names go, all else stays") {
+TEST_CASE("hosts: the builder's names are removed, all else stays") {
     const std::vector<std::string> names{"builder"};
     const std::string local = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n";
     struct Row {
@@ -156,7 +156,7 @@ TEST_CASE("hosts: the builder's names go, all else stays") {
     }
 }
 
-TEST_CASE("hosts: two full names have to agree") {
+TEST_CASE("hosts: two full names must be equal") {
     CHECK(names_builder("db.a.example", {"db.a.example"}));
     CHECK(names_builder("db", {"db.a.example"}));
     CHECK_FALSE(names_builder("db.b.example", {"db.a.example"}));
@@ -165,7 +165,7 @@ TEST_CASE("hosts: two full names have to agree") {
     CHECK_FALSE(names_builder("i-love", {}));
 }
 
-TEST_CASE("resolv-conf: only a generated file goes") {
+TEST_CASE("resolv-conf: only a generated file is removed") {
     struct Row {
         const char* name;
         FixtureFile file;
@@ -200,14 +200,14 @@ TEST_CASE("resolv-conf: only a generated file goes") {
     }
 }
 
-TEST_CASE("resolv-conf: a link stays even if what it leads to was generated") {
+TEST_CASE("resolv-conf: a link stays even if its target was generated") {
     CHECK(pending("resolv-conf",
                   {gone_link("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"),
                    gone("/run/systemd/resolve/resolv.conf", "# managed by systemd-resolved\n")})
               .empty());
 }
 
-TEST_CASE("iscsi-initiator: a request for a name where it is understood, else nothing") {
+TEST_CASE("iscsi-initiator: a request for a name where it is supported, else no file") {
     const std::string path = "/etc/iscsi/initiatorname.iscsi";
     const FixtureFile named = gone(path, "InitiatorName=iqn.1994-05.com.redhat:a1b2\n", 0600);
     const FixtureFile asking = gone(path, "GenerateName=yes\n", 0600);
@@ -233,7 +233,7 @@ TEST_CASE("cloud-init-sshd: what only forbids passwords stays") {
             .size() == 1);
 }
 
-TEST_CASE("cloud-init-network: nobody else would bring the network back") {
+TEST_CASE("cloud-init-network: nothing else would restore the network") {
     const FixtureFile rendered = gone("/etc/netplan/50-cloud-init.yaml", "network: {}\n", 0600);
     const FixtureFile program = stays("/usr/bin/cloud-init");
     const auto configured = [](const std::string& text) {
@@ -255,7 +255,7 @@ TEST_CASE("cloud-init-network: nobody else would bring the network back") {
               .size() == 1);
 }
 
-TEST_CASE("cloud-init-users: the file stays where nobody writes it again") {
+TEST_CASE("cloud-init-users: the file stays if nothing writes it again") {
     const FixtureFile sudoers = gone("/etc/sudoers.d/90-cloud-init-users", "a ALL=(ALL) ALL\n");
     const FixtureFile program = stays("/usr/bin/cloud-init");
     const auto config = [](const std::string& text) { return stays("/etc/cloud/cloud.cfg", text); };
@@ -291,7 +291,7 @@ TEST_CASE("cloud-init-users: the file stays where nobody writes it again") {
     }
 }
 
-TEST_CASE("a clone that was a server keeps its data, and what the data is bound to") {
+TEST_CASE("a clone of a server keeps its data, and what the data is bound to") {
     struct Row {
         const char* item;
         std::vector<FixtureFile> files;
@@ -322,13 +322,13 @@ TEST_CASE("a clone that was a server keeps its data, and what the data is bound 
     }
 }
 
-TEST_CASE("hostid: stays where ZFS pools carry it") {
+TEST_CASE("hostid: stays if ZFS pools have it") {
     const FixtureFile id = gone("/etc/hostid", "abcd");
     CHECK(pending("hostid", {id}) == Changed{"remove /etc/hostid"});
     CHECK(pending("hostid", {id, stays("/etc/zfs/zpool.cache")}).empty());
 }
 
-TEST_CASE("docker and containerd: state that was moved is found") {
+TEST_CASE("docker and containerd: state below another root is found") {
     const FixtureFile docker = stays("/etc/docker/daemon.json", R"({"data-root": "/data/docker"})");
     CHECK(pending("docker", {docker, gone("/data/docker/engine-id")}) ==
           Changed{"remove /data/docker/engine-id"});
@@ -361,7 +361,7 @@ TEST_CASE("docker and containerd: state that was moved is found") {
           Changed{"remove /data/containerd/io.containerd.runtime.v2.task/k8s.io/9f2a"});
 }
 
-TEST_CASE("registry-credentials: credentials go, helpers stay") {
+TEST_CASE("registry-credentials: credentials are removed, helpers stay") {
     using Verdict = RegistryConfig::Verdict;
     struct Row {
         const char* name;
@@ -431,7 +431,7 @@ TEST_CASE("network-profiles: ifcfg files refer to each other, and to keyfiles") 
     CHECK(pending("network-profiles", {bond, gone(path + "eth0", "UUID=AA-BB\n")}).size() == 2);
 }
 
-TEST_CASE("logs: a file system of their own is cleaned where logs are known to be") {
+TEST_CASE("logs: a file system of their own is cleaned if it is known to hold logs") {
     const TemporaryDirectory directory;
     make(directory.path(),
          {stays("/var/log/audit/"), stays("/var/log/backup/"), gone("/disk/audit.log"),
@@ -449,7 +449,7 @@ TEST_CASE("logs: a file system of their own is cleaned where logs are known to b
             apply(root, change);
         }
         told += std::to_string(survey(root, *item, {}, {}).changes.size()) + " left\n";
-        // Other mounts there may be anything.
+        // Other problems come from mounts of this machine.
         for (const Error& problem : pending.problems) {
             const std::string_view text = problem.what();
             told += text.find("/var/log/backup") != std::string_view::npos ? "backup\n" : text;
@@ -459,7 +459,7 @@ TEST_CASE("logs: a file system of their own is cleaned where logs are known to b
     CHECK(found == "/var/log/audit/audit.log\n/var/log/audit/audit.log.1\n0 left\nbackup\n");
 }
 
-TEST_CASE("logs: files that nothing writes any more are found by name") {
+TEST_CASE("logs: names of logs that are no longer written") {
     for (const char* const name :
          {"syslog.1", "audit.log.12", "syslog.2.gz", "messages-20240131", "secure-20240131.xz",
           "app-2024-01-31.log", "app.20240131.log", "access.log-20240131-1706659200", "x.old",

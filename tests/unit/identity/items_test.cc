@@ -87,7 +87,7 @@ bool holds_wildcard(std::string_view pattern) {
 
 }  // namespace
 
-TEST_CASE("items: every one describes itself") {
+TEST_CASE("items: each one describes itself") {
     std::set<std::string_view> names;
     for (const Item& item : items()) {
         CAPTURE(item.name);
@@ -131,7 +131,7 @@ TEST_CASE("items: the order of work that their rules need") {
     CHECK(std::equal(last.rbegin(), last.rend(), order.rbegin()));
 }
 
-TEST_CASE("items: every one has a fixture, and every fixture an item") {
+TEST_CASE("items: each one has a fixture, and each fixture an item") {
     std::set<std::string_view> with_fixture;
     for (const Fixture& fixture : all_fixtures()) {
         CAPTURE(fixture.item);
@@ -149,7 +149,7 @@ TEST_CASE("items: every one has a fixture, and every fixture an item") {
     }
 }
 
-TEST_CASE("items: what is there is found, sealed, and nothing beside it touched") {
+TEST_CASE("items: each one is found and sealed, and other files are not changed") {
     for (const Fixture& fixture : all_fixtures()) {
         const Item* const item = find_item(fixture.item);
         REQUIRE(item != nullptr);
@@ -180,7 +180,7 @@ TEST_CASE("items: what is there is found, sealed, and nothing beside it touched"
     }
 }
 
-TEST_CASE("items: proofs name what a machine has before it is sealed, and not after") {
+TEST_CASE("items: proofs match before the seal, and not after") {
     for (const Fixture& fixture : all_fixtures()) {
         const Item* const item = find_item(fixture.item);
         REQUIRE(item != nullptr);
@@ -204,7 +204,7 @@ TEST_CASE("items: proofs name what a machine has before it is sealed, and not af
     }
 }
 
-TEST_CASE("items: a machine that has everything is sealed in one pass") {
+TEST_CASE("items: a machine with all items is sealed in one pass") {
     const TemporaryDirectory directory;
     std::set<std::string> made;
     for (const Fixture& fixture : all_fixtures()) {

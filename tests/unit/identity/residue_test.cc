@@ -76,7 +76,7 @@ TEST_CASE("a sealed image has no residue, a dirty one is reported file by file")
     CHECK(sealed.files_scanned() > 0);
 }
 
-TEST_CASE("a check changes nothing, and tells the same again") {
+TEST_CASE("a check changes nothing, and reports the same again") {
     const Image tree;
     tree.put("/etc/ssh/ssh_host_rsa_key", pem(private_key_of("OPENSSH")), 0600);
     tree.put("/opt/z", pem(private_key_of()));
@@ -137,7 +137,7 @@ TEST_CASE("what is skipped or only reported is noted, and does not count") {
     CHECK(!lines_of(report.noted(), "snapd-device").empty());
 }
 
-TEST_CASE("paths of the administrator's own count, unless only some items are asked for") {
+TEST_CASE("the administrator's own paths count, unless only some items are selected") {
     const Image tree;
     tree.put("/srv/scratch/b", "1");
     tree.put("/srv/scratch/a", "1");
@@ -200,7 +200,7 @@ TEST_CASE("names of files cannot break the report") {
     CHECK(contains(to_json(report, JsonForm::line), "a?b?[2J"));
 }
 
-TEST_CASE("a claim is fit for a snapshot only if it was sealed, and lately") {
+TEST_CASE("a claim is ready for a snapshot only if it was sealed in this boot") {
     struct Row {
         std::string name;
         v1::Claim::State state;
@@ -242,7 +242,7 @@ TEST_CASE("a claim is fit for a snapshot only if it was sealed, and lately") {
     }
 }
 
-TEST_CASE("the claim of another version does not count as a seal") {
+TEST_CASE("the claim of another version is not a seal") {
     const Image tree;
     tree.put("/var/lib/prebake/claim.json", R"({"schema": "prebake.v2.Claim", "state": "SEALED"})");
     const Lines claim = lines_of(check_tree(tree).residue(), "claim");

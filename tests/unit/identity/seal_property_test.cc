@@ -78,7 +78,7 @@ int depth_below(std::string_view pattern, const std::string& path) {
     return wanted.size() == names.size() ? 0 : 1;
 }
 
-/// Implemented again, differently than in survey(): whether an item may touch the path.
+/// Whether an item may change the path; written independently of survey().
 bool is_target(const Target& target, const std::string& path) {
     const int depth = depth_below(target.pattern, path);
     switch (target.what) {
@@ -144,7 +144,7 @@ SealScope scope_of(Dice& dice) {
     return scope;
 }
 
-TEST_CASE("seal twice = seal once, and what is not targeted is not touched") {
+TEST_CASE("sealing twice is sealing once, and other files are not changed") {
     std::uint32_t changes = 0;
     for (int round = 0; round < kRounds; ++round) {
         CAPTURE(round);

@@ -27,7 +27,7 @@ constexpr const char* kStateDir = "/var/lib/prebake";
 constexpr const char* kMachineId = "0123456789abcdef0123456789abcdef\n";
 constexpr const char* kHostKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 root@builder\n";
 
-/// A builder for these tests.
+/// A builder with what these tests need.
 void furnish(const tests::TestTree& tree) {
     tree.put("/usr/lib/systemd/systemd", "", 0755);
     tree.put("/etc/passwd", "root:x:0:0:root:/root:/bin/bash\n");
@@ -73,7 +73,7 @@ Item item_with(std::string_view name, Default by_default) {
     return item;
 }
 
-TEST_CASE("what a scope makes of an item") {
+TEST_CASE("what a scope does with an item") {
     struct Row {
         const char* name;
         Default by_default;
@@ -178,7 +178,7 @@ TEST_CASE("sealing a builder") {
     CHECK(unchanged_fingerprints(tree.root(), items(), claim.seal()).size() == 1);
 }
 
-TEST_CASE("the builder's counts go, the bake record stays") {
+TEST_CASE("the builder's counts are removed, the bake record stays") {
     const tests::TestTree tree;
     furnish(tree);
     tree.put("/var/lib/prebake/ledger.json", R"({"claim": "i-0123456789abcdef0"})");
@@ -200,7 +200,7 @@ TEST_CASE("the builder's counts go, the bake record stays") {
     CHECK(ledgers_left() == 0);
 }
 
-TEST_CASE("a dry run tells what would be done, and does nothing") {
+TEST_CASE("a dry run lists what would be done, and does nothing") {
     const tests::TestTree tree;
     furnish(tree);
     tree.put("/var/lib/prebake/claim.json", "not a claim");
@@ -217,7 +217,7 @@ TEST_CASE("a dry run tells what would be done, and does nothing") {
         CHECK(to_json(foretold.items(i), JsonForm::line) == to_json(done.items(i), JsonForm::line));
 }
 
-TEST_CASE("sealing twice leaves everything as the first time left it") {
+TEST_CASE("a second seal changes nothing") {
     const tests::TestTree tree;
     furnish(tree);
     seal_tree(tree);
@@ -243,7 +243,7 @@ TEST_CASE("what a later seal finds is added to the first one's fingerprints") {
         CHECK(second.fingerprints(i).hash() == first.fingerprints(i).hash());
 }
 
-TEST_CASE("the seal of a claimed machine ends its claim, and remembers its builder") {
+TEST_CASE("the seal of a claimed machine ends its claim and keeps its builder") {
     const tests::TestTree tree;
     furnish(tree);
     v1::Claim claimed;
@@ -272,7 +272,7 @@ TEST_CASE("the seal of a claimed machine ends its claim, and remembers its build
     CHECK(tree.text("/var/lib/prebake/claim.json") == bytes);
 }
 
-TEST_CASE("a part is no seal") {
+TEST_CASE("a partial seal is not a seal") {
     const tests::TestTree tree;
     furnish(tree);
     SealScope scope;
@@ -296,7 +296,7 @@ TEST_CASE("a part is no seal") {
         CHECK(fingerprint.item() != "machine-id");
 }
 
-TEST_CASE("one item that fails keeps the claim from being sealed, and no other from its work") {
+TEST_CASE("one item that fails prevents the claim from being sealed, but stops no other item") {
     const tests::TestTree tree;
     furnish(tree);
     tree.put("/elsewhere/file", "");
@@ -325,7 +325,7 @@ TEST_CASE("one item that fails keeps the claim from being sealed, and no other f
     CHECK(claim.seal().fingerprints_size() >= 2);
 }
 
-TEST_CASE("a stop request takes effect between items") {
+TEST_CASE("a stop request is honored between items") {
     const tests::TestTree tree;
     furnish(tree);
     v1::Claim claimed;
@@ -350,7 +350,7 @@ TEST_CASE("a stop request takes effect between items") {
     CHECK(claim_of(tree).builder().id() == "i-00000000000000001");
 }
 
-TEST_CASE("no two seals, and no seal and bake, at a time") {
+TEST_CASE("no two seals, and no seal and bake, at the same time") {
     const tests::TestTree tree;
     furnish(tree);
     const FileLock lock(tree.at("/var/lib/prebake/bake.lock"));
@@ -361,7 +361,7 @@ TEST_CASE("no two seals, and no seal and bake, at a time") {
     CHECK_NOTHROW(seal(tree.root(), options, {}));
 }
 
-TEST_CASE("the state directory is an image's own, wherever its links lead") {
+TEST_CASE("the state directory is inside the image, wherever its links lead") {
     const tests::TestTree tree;
     furnish(tree);
     std::filesystem::rename(tree.at("/var/lib/prebake"), tree.at("/opt/state"));
@@ -376,7 +376,7 @@ TEST_CASE("the state directory is an image's own, wherever its links lead") {
     CHECK(claim_of(tree).state() == v1::Claim::SEALED);
 }
 
-TEST_CASE("file names that are no text do not spoil the report") {
+TEST_CASE("file names that are not text do not break the report") {
     const tests::TestTree tree;
     furnish(tree);
     tree.put("/etc/ssh/ssh_host_\xff_key.pub", "ssh-rsa AAAA\n");
@@ -387,7 +387,7 @@ TEST_CASE("file names that are no text do not spoil the report") {
     CHECK(claim_of(tree).state() == v1::Claim::SEALED);
 }
 
-TEST_CASE("a claim that is none is put aside, and said") {
+TEST_CASE("a file that is not a claim is set aside and reported") {
     const tests::TestTree tree;
     furnish(tree);
     tree.put("/var/lib/prebake/claim.json", "not a claim");
@@ -416,7 +416,7 @@ TEST_CASE("a directory without an operating system is neither sealed nor clean")
     CHECK_NOTHROW(require_machine(tree.root()));
 }
 
-TEST_CASE("no seal while a first boot is under way") {
+TEST_CASE("no seal while a first boot runs") {
     const tests::TestTree tree;
     furnish(tree);
     const FileLock lock(tree.at("/var/lib/prebake/firstboot.lock"));
@@ -449,7 +449,7 @@ TEST_CASE("a swap file that stays keeps its line in fstab, and fails its item") 
     CHECK(claim_of(tree).state() == v1::Claim::UNCLAIMED);
 }
 
-TEST_CASE("a part that takes what first boot must make again ends the claim") {
+TEST_CASE("a partial seal that removes what first boot must create again ends the claim") {
     struct Row {
         const char* only;
         v1::Claim::State state;

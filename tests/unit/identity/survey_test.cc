@@ -171,7 +171,7 @@ TEST_CASE("extra changes") {
           Lines{"remove /etc/machine-id", "odd file"});
 }
 
-TEST_CASE("somebody's link does not lead to other people's files") {
+TEST_CASE("another user's link does not reach other files") {
     if (::geteuid() != 0) {
         MESSAGE("not run: only root can give a link to somebody");
         return;
@@ -187,7 +187,7 @@ TEST_CASE("somebody's link does not lead to other people's files") {
     CHECK(lines_of(survey(tree.root(), item, {}, {})).empty());
 }
 
-TEST_CASE("what somebody's link on the way leads to is one problem, and stays") {
+TEST_CASE("the target of another user's link is one problem, and stays") {
     if (::geteuid() != 0) {
         MESSAGE("not run: only root can give a link to somebody");
         return;
@@ -202,7 +202,7 @@ TEST_CASE("what somebody's link on the way leads to is one problem, and stays") 
         lines_of(survey(tree.root(), item_of({{What::file, "~/.ssh/*.pem"}}), {}, {}));
     REQUIRE(lines.size() == 2);
     CHECK(lines[0] == "remove /home/bob/.ssh/key.pem");
-    CHECK(contains(lines[1], "/home/eve/.ssh: it is not root's"));
+    CHECK(contains(lines[1], "/home/eve/.ssh: it does not belong to root"));
 }
 
 TEST_CASE("which file systems are on the network") {
@@ -218,7 +218,7 @@ TEST_CASE("which file systems are on the network") {
     CHECK(!machine::is_on_network(0x65735546));  // FUSE
 }
 
-TEST_CASE("mounts that are no part of the machine") {
+TEST_CASE("mounts that do not belong to the machine") {
     const tests::TestTree tree;
     for (const char* path : {"/mnt", "/run", "/usr", "/var/log", "/home"})
         tree.make_directory(path);
@@ -264,7 +264,7 @@ TEST_CASE("mounts that are no part of the machine") {
     CHECK(found == "");
 }
 
-TEST_CASE("what was baked is not touched, whatever leads there") {
+TEST_CASE("baked images are not changed, whatever link leads there") {
     const tests::TestTree tree;
     const std::string content = "/io.containerd.content.v1.content/blobs/sha256/1";
     tree.put("/data/containerd" + content, "blob");
@@ -285,7 +285,7 @@ TEST_CASE("what was baked is not touched, whatever leads there") {
     CHECK(tree.everything() == before);
 }
 
-TEST_CASE("mounts are cleaned where they are named, and are problems elsewhere") {
+TEST_CASE("mounts are cleaned if a target names them, and are problems elsewhere") {
     const tests::TestTree tree;
     tree.put("/tmp/file", "1");
     tree.put("/disk/x", "1");

@@ -1,4 +1,4 @@
-// The traps A to G that other tools fell into, each tested with the real items.
+// The traps A to G that other tools fell into, each checked with the real items.
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 
@@ -88,7 +88,8 @@ const Builder kBuilders[] = {
      }},
 };
 
-TEST_CASE("trap A: uninitialized or missing lets systemd preset every unit, so the id is empty") {
+TEST_CASE("trap A: with " uninitialized
+          " or no file systemd presets all units, so the file is empty") {
     for (const Builder& builder : kBuilders) {
         CAPTURE(builder.name);
         const tests::TestTree tree;
@@ -123,7 +124,7 @@ TEST_CASE("trap B: cloud-init clean --machine-id before the seal does not undo i
     CHECK(claim_of(tree).seal().fingerprints_size() == 0);
 }
 
-TEST_CASE("trap C: an instance that makes its id from its UUID gets the same one again") {
+TEST_CASE("trap C: an instance that derives its ID from its UUID gets the same one again") {
     const tests::TestTree tree;
     furnish(tree);
     const auto boot = [&] {
@@ -139,7 +140,7 @@ TEST_CASE("trap C: an instance that makes its id from its UUID gets the same one
     CHECK(claim_of(tree).seal().fingerprints_size() == 1);
 }
 
-TEST_CASE("trap D: an id that is there is reset, and not only touched; beneath a mount too") {
+TEST_CASE("trap D: an existing ID is reset, not only touched; also beneath a mount") {
     const tests::TestTree tree;
     furnish(tree);
     tree.put("/etc/machine-id", std::string(kOldId) + "\n", tests::machine_id_mode());
@@ -226,7 +227,7 @@ std::set<std::string> units_after(const std::string& unit) {
     return units;
 }
 
-TEST_CASE("trap G: an SSM agent that is too early backs off for minutes") {
+TEST_CASE("trap G: an SSM agent that starts too early backs off for minutes") {
     for (const char* unit : {"prebake-firstboot.service", "prebake-online.service"}) {
         CAPTURE(unit);
         const std::set<std::string> after = units_after(unit);

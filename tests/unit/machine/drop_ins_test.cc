@@ -39,7 +39,7 @@ TEST_CASE("which executables are drop-ins") {
     CHECK(found.refused == Names{"40-linked-unsafely", "of-all", "of-the-group"});
 }
 
-TEST_CASE("a directory that anybody may write to holds nothing to be run") {
+TEST_CASE("nothing is run from a directory that everyone can write to") {
     const tests::TestTree tree;
     tree.put(std::string(kDirectory) + "/10-a", "", 0755);
     ::chmod(tree.at(kDirectory).c_str(), 0777);
@@ -49,7 +49,7 @@ TEST_CASE("a directory that anybody may write to holds nothing to be run") {
     CHECK(drop_ins_in(tests::TestTree().root(), kDirectory).names.empty());
 }
 
-TEST_CASE("somebody's executable is not run as root") {
+TEST_CASE("another user's executable is not run as root") {
     if (::geteuid() != 0) {
         MESSAGE("not run: only root can give a file to somebody");
         return;
@@ -60,7 +60,7 @@ TEST_CASE("somebody's executable is not run as root") {
     CHECK(drop_ins_in(tree.root(), kDirectory).refused == Names{"10-a"});
 }
 
-TEST_CASE("running one") {
+TEST_CASE("running a drop-in") {
     const tests::TestTree tree;
     const std::string directory = std::string(kDirectory) + "/";
     tree.put(directory + "good", "#!/bin/sh\necho \"$PREBAKE_ROOT\" > \"$OUT\"\n", 0755);

@@ -41,7 +41,7 @@ struct Identified {
     const char* source;
 };
 
-TEST_CASE("identify: what firmware says") {
+TEST_CASE("identify: what firmware reports") {
     const Identified rows[] = {
         {"EC2 Nitro",
          facts({{&HostFacts::sys_vendor, "Amazon EC2"},
@@ -223,7 +223,7 @@ TEST_CASE("compare: ids, then UUIDs in either byte order, else unknown") {
     }
 }
 
-TEST_CASE("merged: the platform's own id replaces a derived one, and nothing else is lost") {
+TEST_CASE("merged: the platform's own ID replaces a derived one, and nothing else is lost") {
     const v1::Instance derived = instance("other", kUuid, kUuid, "product_uuid");
     const v1::Instance told = instance("ec2", "i-0123456789abcdef0", "", "metadata");
 
@@ -246,7 +246,7 @@ TEST_CASE("merged: the platform's own id replaces a derived one, and nothing els
               .platform() == "azure");
 }
 
-TEST_CASE("read_host_facts: trimmed, and empty for what is not there") {
+TEST_CASE("read_host_facts: trimmed, and empty for missing files") {
     const TemporaryDirectory directory;
     const auto write = [&](const char* path, std::string_view text) {
         write_file_durably(directory.path() / path, text, 0444);

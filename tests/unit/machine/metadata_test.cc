@@ -49,7 +49,7 @@ const std::string kTags = std::string("GET ") + tests::kEc2 + "/meta-data/tags/i
 const std::string kGce = "GET http://169.254.169.254/computeMetadata/v1/instance/";
 const std::string kAzure = "GET http://169.254.169.254/metadata/instance?api-version=2021-08-01";
 
-TEST_CASE("parsers: what each cloud says") {
+TEST_CASE("parsers: what each cloud reports") {
     const Metadata ec2 = parse_ec2_identity_document(tests::kEc2Document);
     CHECK(ec2.instance.platform() == "ec2");
     CHECK(ec2.instance.id() == "i-0123456789abcdef0");
@@ -88,7 +88,7 @@ TEST_CASE("parsers: what each cloud says") {
     CHECK(azure.tags == std::map<std::string, std::string>{{"Name", "blue"}});
 }
 
-TEST_CASE("parsers: a value of the wrong form is left out, the rest counts") {
+TEST_CASE("parsers: a value in the wrong format is left out, the rest counts") {
     const std::string id = R"("instanceId":"i-0123456789abcdef0")";
     const char* const rows[] = {
         R"("accountId":"12 3")",           R"("accountId":123)",
@@ -113,7 +113,7 @@ TEST_CASE("parsers: a value of the wrong form is left out, the rest counts") {
     }
 }
 
-TEST_CASE("parsers: rubbish is corrupt, never a crash") {
+TEST_CASE("parsers: garbage is corrupt, never a crash") {
     const std::string rows[] = {
         "",
         " ",
@@ -167,7 +167,7 @@ TEST_CASE("parse_token: one printable word") {
     }
 }
 
-TEST_CASE("parse_tag_keys: one a line, of the characters that IMDS allows") {
+TEST_CASE("parse_tag_keys: one per line, in the characters that IMDS allows") {
     CHECK(parse_tag_keys("") == std::vector<std::string>{});
     CHECK(parse_tag_keys("Name\naws:autoscaling:groupName\na+b-c=d.e,f_g@h\n").size() == 3);
     CHECK(parse_tag_keys(std::string(128, 'k')).size() == 1);
@@ -252,7 +252,7 @@ TEST_CASE("fetch: an expired token is renewed once") {
           Errc::corrupt);
 }
 
-TEST_CASE("fetch: over IPv6 where IPv4 does not lead there") {
+TEST_CASE("fetch: over IPv6 where IPv4 does not work") {
     ScriptedMetadata service;
     const std::string base = tests::kEc2Ipv6;
     service.on("PUT " + base + "/api/token", 200, "T");
@@ -261,7 +261,7 @@ TEST_CASE("fetch: over IPv6 where IPv4 does not lead there") {
     CHECK(service.calls.front() == kToken);
 }
 
-TEST_CASE("fetch: throttling and silence are tried again") {
+TEST_CASE("fetch: throttling and timeouts are retried") {
     const std::pair<const char*, ScriptedMetadata::Answer> rows[] = {
         {"503", ScriptedMetadata::says(503)},
         {"429", ScriptedMetadata::says(429)},
@@ -290,14 +290,14 @@ struct Failing {
     std::size_t most_tokens;
 };
 
-TEST_CASE("fetch: what does not get better ends, in time") {
+TEST_CASE("fetch: permanent failures end in time") {
     const Failing rows[] = {
         {"switched off", "ec2", ScriptedMetadata::says(403), kPatient, Errc::permission_denied, 1},
         {"hangs", "ec2", ScriptedMetadata::fails(Errc::timed_out), kQuick, Errc::timed_out, 1000},
         {"unreachable", "ec2", ScriptedMetadata::fails(Errc::unavailable), kQuick,
          Errc::unavailable, 1000},
         {"throttles forever", "ec2", ScriptedMetadata::says(503), kQuick, Errc::unavailable, 1000},
-        {"rubbish forever", "ec2", ScriptedMetadata::says(200, "<html> </html>"), kPatient,
+        {"garbage forever", "ec2", ScriptedMetadata::says(200, "<html> </html>"), kPatient,
          Errc::corrupt, 3},
         {"redirects", "ec2", ScriptedMetadata::says(302), kPatient, Errc::corrupt, 3},
         {"10 MB of token", "ec2", ScriptedMetadata::says(200, std::string(10'000'000, 'x')),
@@ -323,7 +323,7 @@ TEST_CASE("fetch: what does not get better ends, in time") {
     }
 }
 
-TEST_CASE("fetch: a token that does not arrive where other answers do is the hop limit") {
+TEST_CASE("fetch: a token that does not arrive while other responses do means the hop limit") {
     ScriptedMetadata service;
     service.on(kToken, {ScriptedMetadata::fails(Errc::timed_out)});
     service.on(std::string("GET ") + tests::kEc2 + "/meta-data/", 401, "");
@@ -338,7 +338,7 @@ TEST_CASE("fetch: a token that does not arrive where other answers do is the hop
                     "hop"));
 }
 
-TEST_CASE("fetch: GCE with its header; a document of the user's making may be too large") {
+TEST_CASE("fetch: GCE with its header; a document with user data may be too large") {
     const ScriptedMetadata::Answer document = [](const MetadataRequest& request) {
         const bool is_right = tests::header_of(request, "Metadata-Flavor") == "Google";
         return MetadataResponse{.status = is_right ? 200 : 403, .body = kGceDocument};
@@ -372,7 +372,7 @@ TEST_CASE("fetch: Azure is not ready with 404, 410, 429 and 500") {
     }
 }
 
-TEST_CASE("fetch: on an unknown platform each service is asked before any is asked again") {
+TEST_CASE("fetch: on an unknown platform each service is queried before any is retried") {
     ScriptedMetadata service;
     service.on(kToken, 403, "");  // what GCE says to a request without its header
     service.on(kGce + "?recursive=true",
@@ -386,7 +386,7 @@ TEST_CASE("fetch: on an unknown platform each service is asked before any is ask
     CHECK(service.calls[4] == kToken);
 }
 
-TEST_CASE("fetch: ends at once when told to stop") {
+TEST_CASE("fetch: ends at once on a stop request") {
     ScriptedMetadata service;
     std::stop_source source;
     service.on(kToken, {[&](const MetadataRequest&) -> MetadataResponse {

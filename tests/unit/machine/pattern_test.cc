@@ -13,7 +13,7 @@ namespace {
 using tests::thrown_by;
 using Names = std::vector<std::string>;
 
-TEST_CASE("what a pattern names") {
+TEST_CASE("what a pattern matches") {
     const tests::TestTree tree;
     tree.put("/etc/ssh/ssh_host_rsa_key", "");
     tree.put("/etc/ssh/ssh_host_rsa_key.pub", "");

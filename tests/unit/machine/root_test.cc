@@ -21,7 +21,7 @@ using tests::contains;
 using tests::thrown_by;
 using Names = std::vector<std::string>;
 
-TEST_CASE("what is a root and what is none") {
+TEST_CASE("what is a root and what is not") {
     const tests::TestTree tree;
     tree.put("/file", "");
     CHECK_FALSE(tree.root().is_running_machine());
@@ -32,7 +32,7 @@ TEST_CASE("what is a root and what is none") {
     CHECK(tree.root().outside("/etc/x") == std::filesystem::canonical(tree.path()) / "etc/x");
 }
 
-TEST_CASE("links are followed inside the tree only") {
+TEST_CASE("links are followed only inside the tree") {
     const tests::TestTree tree;
     const tests::TestTree other;
     other.put("/secret", "outside");
@@ -149,7 +149,7 @@ TEST_CASE("removing") {
     CHECK(root.names_in("/") == Names{"beside"});
 }
 
-TEST_CASE("a tree deeper than any path is long, and wider than a few descriptors") {
+TEST_CASE("a tree deeper than the longest path, and wider than a few descriptors") {
     const tests::TestTree tree;
     tree.make_directory("/top");
     constexpr int kDepth = 3000;
@@ -166,7 +166,7 @@ TEST_CASE("a tree deeper than any path is long, and wider than a few descriptors
     CHECK_FALSE(tree.has("/top"));
 }
 
-TEST_CASE("what cannot be removed does not save what can") {
+TEST_CASE("a file that cannot be removed does not stop the others") {
     const tests::TestTree tree;
     tree.put("/a/locked/x", "1");
     tree.put("/a/z", "2");
@@ -220,7 +220,7 @@ TEST_CASE("writing") {
     CHECK(root.names_in("/etc") == Names{"key", "new", "old"});
 }
 
-TEST_CASE("a write that fails leaves the old file, and nothing beside it") {
+TEST_CASE("a write that fails leaves the old file and no other") {
     const tests::TestTree tree;
     const Root root = tree.root();
     tree.make_directory("/etc/name/below");
@@ -237,7 +237,7 @@ TEST_CASE("a write that fails leaves the old file, and nothing beside it") {
     CHECK(root.names_in("/") == Names{"dangling", "etc", "file", std::string(255, 'n')});
 }
 
-TEST_CASE("a file that something is mounted on is worked on beneath the mount") {
+TEST_CASE("a file that is a mount point is changed beneath the mount") {
     const tests::TestTree tree;
     tree.put("/etc/machine-id", "0123456789abcdef\n", 0444);
     tree.put("/etc/log", "line\n");
@@ -285,7 +285,7 @@ TEST_CASE("beneath a mount on a file system that is read-only") {
     CHECK(tree.text("/etc/machine-id") == "old\n");
 }
 
-TEST_CASE("removal stops at a mount, and at nothing else") {
+TEST_CASE("removal stops only at a mount") {
     const tests::TestTree tree;
     tree.put("/a/1/x", "");
     tree.put("/a/mounted/x", "");
@@ -308,7 +308,7 @@ TEST_CASE("removal stops at a mount, and at nothing else") {
     CHECK_FALSE(tree.has("/a/z"));
 }
 
-TEST_CASE("a change goes through no link of an unprivileged user") {
+TEST_CASE("a change follows no link of an unprivileged user") {
     if (::geteuid() != 0) {
         MESSAGE("not run: only root can give a link to somebody");
         return;

@@ -21,7 +21,7 @@ inline constexpr const char* kEc2Document = R"({
 })";
 
 /// A metadata service that behaves as told. What it was not told about cannot be reached.
-class ScriptedMetadata : public MetadataTransport {
+class ScriptedMetadata : public MetadataClient {
   public:
     using Answer = std::function<MetadataResponse(const MetadataRequest&)>;
 

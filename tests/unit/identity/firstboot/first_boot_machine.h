@@ -17,8 +17,8 @@
 namespace prebake::identity::firstboot::tests {
 
 /// An EC2 machine in a temporary directory: an installed system with an SSH server, NVMe over
-/// Fabrics and two drop-ins. ssh-keygen and systemd-machine-id-setup run for real, except for the
-/// size of RSA keys.
+/// Fabrics and two drop-ins. ssh-keygen and systemd-machine-id-setup run for real, with smaller RSA
+/// keys.
 class Machine {
   public:
     explicit Machine(const std::string& id = "i-0123456789abcdef0") {
@@ -43,7 +43,7 @@ class Machine {
         std::filesystem::copy(other.directory_.path(), directory_.path(),
                               std::filesystem::copy_options::recursive |
                                   std::filesystem::copy_options::copy_symlinks);
-        // Root may write what is read-only; other users that run the tests may not.
+        // Only root may write a read-only file, and tests may run as another user.
         std::filesystem::permissions(path("etc/machine-id"), std::filesystem::perms::owner_write,
                                      std::filesystem::perm_options::add);
         // Memory does not come along.

@@ -27,15 +27,15 @@ std::string message_of(const v1::Claim& claim, const std::string& name) {
 }
 
 TEST_CASE("random id: a machine-id and a UUID of version 4") {
-    const std::string id = machine::make_random_id();
+    const std::string id = machine::random_id();
     CHECK(id.size() == 32);
-    CHECK(machine::is_uuid(machine::uuid_form(id)));
+    CHECK(machine::is_uuid(machine::format_uuid(id)));
     CHECK(id[12] == '4');
     CHECK(std::string("89ab").find(id[16]) != std::string::npos);
-    CHECK(id != machine::make_random_id());
+    CHECK(id != machine::random_id());
 }
 
-TEST_CASE("ssh host keys: whose they are") {
+TEST_CASE("ssh host keys: what creates them") {
     struct Row {
         const char* name;
         SshHostKeyFacts facts;
@@ -62,7 +62,7 @@ struct CloudInit {
     bool is_active;
 };
 
-TEST_CASE("ssh host keys: left to cloud-init where it is active, and made if it made none") {
+TEST_CASE("ssh host keys: left to cloud-init if it is active, and created if it created none") {
     const std::string program = "usr/bin/cloud-init";
     const CloudInit rows[] = {
         {"installed", {{program, ""}}, true},
@@ -93,7 +93,7 @@ TEST_CASE("ssh host keys: left to cloud-init where it is active, and made if it 
     }
 }
 
-TEST_CASE("ssh host keys: those that cloud-init made stay") {
+TEST_CASE("ssh host keys: cloud-init's stay") {
     Machine machine;
     machine.put("usr/bin/cloud-init", "");
     machine.boot(Stage::local);
@@ -103,7 +103,7 @@ TEST_CASE("ssh host keys: those that cloud-init made stay") {
     CHECK(!machine.exists("etc/ssh/ssh_host_rsa_key"));
 }
 
-TEST_CASE("ssh host keys: where sshd-keygen@.service is, and where no server is, none are made") {
+TEST_CASE("ssh host keys: none are created with sshd-keygen@.service or without a server") {
     Machine fedora;
     fedora.put("usr/lib/systemd/system/sshd-keygen@.service", "");
     CHECK(message_of(fedora.boot().claim(), "ssh-host-keys") == "sshd-keygen@.service");
@@ -117,7 +117,7 @@ TEST_CASE("ssh host keys: where sshd-keygen@.service is, and where no server is,
     CHECK(client.claim().state() == v1::Claim::CLAIMED);
 }
 
-TEST_CASE("ssh host keys: empty ones of a crash are replaced, and what is made can be used") {
+TEST_CASE("ssh host keys: empty ones after a crash are replaced, and the new ones are valid") {
     Machine machine;
     machine.put("etc/ssh/ssh_host_rsa_key", "", 0644);
     machine.put("etc/ssh/ssh_host_rsa_key.pub", "");
@@ -154,11 +154,11 @@ TEST_CASE("machine-id: what counts as one") {
         const std::string id = machine.get("etc/machine-id");
         CHECK((id == row.first) == row.second);
         CHECK(id.size() >= 32);
-        CHECK(machine::is_uuid(machine::uuid_form(id.substr(0, 32))));
+        CHECK(machine::is_uuid(machine::format_uuid(id.substr(0, 32))));
     }
 }
 
-TEST_CASE("random seed: its owner's, or made") {
+TEST_CASE("random seed: its owner's, or created") {
     Machine debian;
     debian.put("lib/systemd/system/systemd-random-seed.service", "");
     CHECK(outcome_of(debian.boot(Stage::local).claim(), "random-seed") == v1::Step::DELEGATED);
@@ -175,7 +175,7 @@ TEST_CASE("random seed: its owner's, or made") {
     CHECK(there.get("var/lib/systemd/random-seed") == "seed");
 }
 
-TEST_CASE("NVMe ids: both name one UUID, and one that is there decides") {
+TEST_CASE("NVMe IDs: both have one UUID, and an existing one decides") {
     const char* const uuid = "4f1c9d1a-7a36-4f5c-9b0e-2f6f3f1d8a11";
     const std::string nqn = std::string("nqn.2014-08.org.nvmexpress:uuid:") + uuid + "\n";
     Machine by_id;
@@ -201,7 +201,7 @@ TEST_CASE("NVMe ids: both name one UUID, and one that is there decides") {
     CHECK(!none.exists("etc/nvme"));
 }
 
-TEST_CASE("iSCSI name: whose it is") {
+TEST_CASE("iSCSI name: what creates it") {
     struct Row {
         const char* name;
         std::map<std::string, std::string> files;
@@ -210,7 +210,7 @@ TEST_CASE("iSCSI name: whose it is") {
     };
     const std::string file = "etc/iscsi/initiatorname.iscsi";
     const Row rows[] = {
-        {"none here", {}, v1::Step::DONE, "no iSCSI initiator here"},
+        {"none here", {}, v1::Step::DONE, "no iSCSI initiator is installed"},
         {"Debian, sealed",
          {{file, "## comment\nGenerateName=yes\n"}},
          v1::Step::DELEGATED,
@@ -218,7 +218,7 @@ TEST_CASE("iSCSI name: whose it is") {
         {"there",
          {{file, "InitiatorName=iqn.2024-01.example:1\n"}},
          v1::Step::DONE,
-         "there already"},
+         "already there"},
         {"Fedora",
          {{"etc/iscsi/iscsid.conf", ""}, {"usr/lib/systemd/system/iscsi-init.service", ""}},
          v1::Step::DELEGATED,
@@ -324,9 +324,9 @@ TEST_CASE("hosts: lines without a value are left out; localhost is never lost") 
 
 TEST_CASE("host certificate: a pair that belongs together stays, a half is completed") {
     const auto pair = make_key_and_certificate(
-        {.common_name = "a", .names = {"a"}}, CertificateForm::self_signed, std::chrono::hours(24));
+        {.common_name = "a", .names = {"a"}}, CertificateKind::self_signed, std::chrono::hours(24));
     const auto other = make_key_and_certificate(
-        {.common_name = "b", .names = {"b"}}, CertificateForm::self_signed, std::chrono::hours(24));
+        {.common_name = "b", .names = {"b"}}, CertificateKind::self_signed, std::chrono::hours(24));
     struct Row {
         const char* name;
         std::string key;
@@ -357,7 +357,7 @@ TEST_CASE("host certificate: a pair that belongs together stays, a half is compl
     }
 }
 
-TEST_CASE("host certificate: a clock that was not set yet does not make it end too soon") {
+TEST_CASE("host certificate: a clock that is not set yet does not make it expire too soon") {
     Machine machine;
     machine.options.certificate.key_file = "/etc/prebake/host.key";
     machine.options.certificate.certificate_file = "/etc/prebake/host.crt";
@@ -374,11 +374,11 @@ TEST_CASE("host certificate: a clock that was not set yet does not make it end t
               .status == 0);
 }
 
-TEST_CASE("host certificate: names from metadata, less those that are unknown") {
+TEST_CASE("host certificate: names from metadata, without unknown ones") {
     Machine machine;
     machine.options.certificate.key_file = "/etc/prebake/host.key";
     machine.options.certificate.certificate_file = "/etc/prebake/host.csr";
-    machine.options.certificate.form = CertificateForm::request;
+    machine.options.certificate.kind = CertificateKind::request;
     machine.options.certificate.names = {"{hostname}", "{tag:Name}", "{local_ipv4}", "{hostname}"};
     machine.boot();
     const std::string text = run_or_throw({.arguments = {"openssl", "req", "-noout", "-text", "-in",

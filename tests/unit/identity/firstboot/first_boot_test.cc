@@ -63,7 +63,7 @@ void add_certificate(Machine& machine) {
     machine.options.certificate.certificate_file = "/etc/prebake/host.crt";
 }
 
-TEST_CASE("first boot: a sealed image becomes itself, once") {
+TEST_CASE("first boot: a sealed image gets its identity once") {
     Machine machine(kOne);
     add_certificate(machine);
     machine.options.hosts = "{local_ipv4} {hostname} {short_hostname}";
@@ -159,7 +159,7 @@ TEST_CASE("first boot: a clone of a booted, unsealed machine gets an identity of
     check_differ(original.identity(), third.identity());
 }
 
-TEST_CASE("first boot: a clone of a builder that nobody sealed, or of an interrupted first boot") {
+TEST_CASE("first boot: a clone of an unsealed builder, or of an interrupted first boot") {
     for (const v1::Claim::State state : {v1::Claim::UNCLAIMED, v1::Claim::CLAIMING}) {
         Machine original(kOne);
         original.boot();
@@ -216,7 +216,7 @@ TEST_CASE("first boot: what the administrator keeps or skips stays on a clone") 
           original.get("etc/ssh/ssh_host_ed25519_key"));
 }
 
-TEST_CASE("first boot: a masked key generator makes no keys") {
+TEST_CASE("first boot: a masked key generator creates no keys") {
     for (const bool is_masked : {false, true}) {
         CAPTURE(is_masked);
         Machine machine(kOne);
@@ -245,7 +245,7 @@ TEST_CASE(
     CHECK(contains(machine.get("log"), "unsealed_in_place"));
 }
 
-TEST_CASE("first boot: only the network tells that the builder was booted again") {
+TEST_CASE("first boot: only the network shows that the builder was booted again") {
     Machine machine(kBuilder);
     seal_claim(machine, kBuilder);
     std::filesystem::remove_all(machine.path("sys"));
@@ -256,7 +256,7 @@ TEST_CASE("first boot: only the network tells that the builder was booted again"
     CHECK(machine.claim().instance().id() == kBuilder);
 }
 
-TEST_CASE("first boot: a machine-id that comes back on another machine is created again") {
+TEST_CASE("first boot: a machine-id that comes back on another machine is generated again") {
     Machine machine(kOne);
     machine.put("etc/machine-id", "0123456789abcdef0123456789abcdef\n", 0444);
     seal_claim(machine, kBuilder);  // as if /var/lib/dbus/machine-id had brought it back
@@ -287,7 +287,7 @@ TEST_CASE("first boot: an identity that did not change is a failure that names i
     CHECK(machine.runs_of("10-one") == 1);
 }
 
-TEST_CASE("first boot: the proof is made again when something ran after it") {
+TEST_CASE("first boot: the proof runs again when something ran after it") {
     Machine machine(kOne);
     const std::string sealed = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 root@builder";
     machine.put("etc/ssh/ssh_host_ed25519_key.pub", sealed + "\n");
@@ -335,7 +335,7 @@ TEST_CASE("first boot: a metadata service that misbehaves does not keep the mach
     }
 }
 
-TEST_CASE("first boot: no firmware and no metadata: cloud-init's id, else unknown, and said") {
+TEST_CASE("first boot: no firmware and no metadata: cloud-init's ID, else unknown and reported") {
     Machine machine("");
     machine.put("run/cloud-init/enabled", "");
     machine.put("var/lib/cloud/data/instance-id", "iid-of-the-original\n");
@@ -368,7 +368,7 @@ TEST_CASE("first boot: no firmware and no metadata: cloud-init's id, else unknow
         CHECK(unknown.boot(stage).decision() == "already_claimed");
     CHECK(unknown.service.calls.empty());
 
-    // Known now: kept, and noted so that a clone is found from now on.
+    // Known now: kept, and recorded so that a clone is detected from now on.
     const auto kept = unknown.identity();
     unknown.become(kOne);
     CHECK(unknown.boot(Stage::local).decision() == "already_claimed");
@@ -412,7 +412,7 @@ TEST_CASE("first boot: the online stage alone does everything") {
     CHECK(machine.identity().size() == 9);
 }
 
-TEST_CASE("first boot: a drop-in that fails stops no other, and is tried again at the next boot") {
+TEST_CASE("first boot: a drop-in that fails stops no other, and is retried at the next boot") {
     Machine machine(kOne);
     machine.drop_in("15-bad", "echo 'no \xff luck' >&2; exit 3");
     machine.drop_in("30-writable");
@@ -443,7 +443,7 @@ TEST_CASE("first boot: a drop-in that fails stops no other, and is tried again a
     CHECK(machine.identity() == identity);
 }
 
-TEST_CASE("first boot: a failing drop-in that is removed does not delay the claim") {
+TEST_CASE("first boot: a failing drop-in that is removed does not block the claim") {
     Machine machine(kOne);
     machine.drop_in("15-bad", "exit 1");
     machine.boot();
@@ -471,7 +471,7 @@ TEST_CASE("first boot: drop-ins get the facts of the instance") {
     }
 }
 
-TEST_CASE("first boot: a claim that cannot be read is set aside, and said") {
+TEST_CASE("first boot: a claim that cannot be read is set aside and reported") {
     Machine machine(kOne);
     machine.put("var/lib/prebake/claim.json", "{");
     const auto report = machine.boot(Stage::local);
@@ -480,7 +480,7 @@ TEST_CASE("first boot: a claim that cannot be read is set aside, and said") {
     CHECK(machine.get("var/lib/prebake/claim.json.corrupt") == "{");
 }
 
-TEST_CASE("first boot: one at a time, and it ends when told to") {
+TEST_CASE("first boot: one at a time, and it ends on a stop request") {
     Machine machine(kOne);
     {
         const FileLock lock(machine.path("var/lib/prebake/firstboot.lock"));

@@ -29,9 +29,9 @@ std::string shown(const std::string& kind, const std::string& pem) {
         {.arguments = {"openssl", kind, "-in", file, "-noout", "-text"}, .environment = {}}, {});
 }
 
-TEST_CASE("certificate: an independent reader sees what was meant") {
+TEST_CASE("certificate: an independent reader sees the same") {
     const KeyAndCertificate made =
-        make_key_and_certificate(kSubject, CertificateForm::self_signed, 24h * 365);
+        make_key_and_certificate(kSubject, CertificateKind::self_signed, 24h * 365);
     CHECK(made.key.starts_with("-----BEGIN PRIVATE KEY-----\n"));
     const std::string text = shown("x509", made.certificate);
     for (const char* const expected :
@@ -45,11 +45,11 @@ TEST_CASE("certificate: an independent reader sees what was meant") {
     }
 }
 
-TEST_CASE("certificate: valid from an hour ago, for as long as asked") {
+TEST_CASE("certificate: valid from an hour ago, for the requested time") {
     const TemporaryDirectory directory;
     const std::filesystem::path file = directory.path() / "pem";
     write_file_durably(
-        file, make_key_and_certificate(kSubject, CertificateForm::self_signed, 36h).certificate,
+        file, make_key_and_certificate(kSubject, CertificateKind::self_signed, 36h).certificate,
         0600);
     // 0: still valid then; 1: expired.
     const std::pair<const char*, int> rows[] = {{"0", 0}, {"129000", 0}, {"130200", 1}};
@@ -65,7 +65,7 @@ TEST_CASE("certificate: valid from an hour ago, for as long as asked") {
 
 TEST_CASE("request: PKCS #10 with its names, signed by its key") {
     const KeyAndCertificate made =
-        make_key_and_certificate(kSubject, CertificateForm::request, 24h);
+        make_key_and_certificate(kSubject, CertificateKind::request, 24h);
     CHECK(made.certificate.starts_with("-----BEGIN CERTIFICATE REQUEST-----\n"));
     const std::string text = shown("req", made.certificate);
     CHECK(contains(text, "Subject: CN = node-1.example"));
@@ -74,33 +74,33 @@ TEST_CASE("request: PKCS #10 with its names, signed by its key") {
 }
 
 TEST_CASE("certificate: no two are alike") {
-    const auto one = make_key_and_certificate(kSubject, CertificateForm::self_signed, 24h);
-    const auto two = make_key_and_certificate(kSubject, CertificateForm::self_signed, 24h);
+    const auto one = make_key_and_certificate(kSubject, CertificateKind::self_signed, 24h);
+    const auto two = make_key_and_certificate(kSubject, CertificateKind::self_signed, 24h);
     CHECK(one.key != two.key);
     CHECK(certificate_fingerprint(one.certificate) != certificate_fingerprint(two.certificate));
     const std::string again =
-        make_certificate(one.key, kSubject, CertificateForm::self_signed, 24h);
+        make_certificate(one.key, kSubject, CertificateKind::self_signed, 24h);
     CHECK(belongs_to(again, one.key));
     CHECK(certificate_fingerprint(again) != certificate_fingerprint(one.certificate));  // serial
 }
 
-TEST_CASE("certificate: a name too long for the common name stays whole among the names") {
+TEST_CASE("certificate: a name too long for the common name is complete among the names") {
     const std::string long_name = "ip-10-24-34-0." + std::string(60, 'x') + ".example";
     const auto made = make_key_and_certificate({.common_name = long_name, .names = {long_name}},
-                                               CertificateForm::self_signed, 24h);
+                                               CertificateKind::self_signed, 24h);
     const std::string text = shown("x509", made.certificate);
     CHECK(contains(text, "Subject: CN = ip-10-24-34-0\n"));
     CHECK(contains(text, "DNS:" + long_name));
     const std::string label(100, 'y');
     CHECK(contains(shown("x509", make_key_and_certificate({.common_name = label, .names = {}},
-                                                          CertificateForm::self_signed, 24h)
+                                                          CertificateKind::self_signed, 24h)
                                      .certificate),
                    "Subject: CN = " + label.substr(0, 64) + "\n"));
 }
 
 TEST_CASE("belongs_to and certificate_fingerprint: any bytes") {
-    const auto one = make_key_and_certificate(kSubject, CertificateForm::self_signed, 24h);
-    const auto two = make_key_and_certificate(kSubject, CertificateForm::self_signed, 24h);
+    const auto one = make_key_and_certificate(kSubject, CertificateKind::self_signed, 24h);
+    const auto two = make_key_and_certificate(kSubject, CertificateKind::self_signed, 24h);
     CHECK(belongs_to(one.certificate, one.key));
     CHECK(!belongs_to(one.certificate, two.key));
     CHECK(!belongs_to(one.key, one.key));
@@ -113,15 +113,15 @@ TEST_CASE("belongs_to and certificate_fingerprint: any bytes") {
         CHECK(!belongs_to(one.certificate, row));
         CHECK(certificate_fingerprint(row).empty());
         CHECK(thrown_by([&] {
-                  make_certificate(row, kSubject, CertificateForm::self_signed, 24h);
+                  make_certificate(row, kSubject, CertificateKind::self_signed, 24h);
               }).code() == Errc::corrupt);
     }
 }
 
-TEST_CASE("the time of a certificate is the one that is given") {
+TEST_CASE("a certificate has the given time") {
     const auto then = std::chrono::sys_days{std::chrono::year{2031} / 5 / 6};
     const auto made =
-        make_key_and_certificate(kSubject, CertificateForm::self_signed, 24h, then).certificate;
+        make_key_and_certificate(kSubject, CertificateKind::self_signed, 24h, then).certificate;
     CHECK(contains(shown("x509", made), "Not Before: May  5 23:00:00 2031 GMT"));
     CHECK(contains(shown("x509", made), "Not After : May  7 00:00:00 2031 GMT"));
 }
@@ -135,8 +135,8 @@ TEST_CASE("make_certificate: keys of other algorithms, and one with a passphrase
                       .environment = {}},
                      {});
         const std::string key = read_file(file, 1UL << 20);
-        for (const CertificateForm form : {CertificateForm::self_signed, CertificateForm::request})
-            CHECK(belongs_to(make_certificate(key, kSubject, form, 24h), key));
+        for (const CertificateKind kind : {CertificateKind::self_signed, CertificateKind::request})
+            CHECK(belongs_to(make_certificate(key, kSubject, kind, 24h), key));
     }
     run_or_throw({.arguments = {"openssl", "genpkey", "-algorithm", "ED25519", "-aes-256-cbc",
                                 "-pass", "pass:x", "-out", file},
@@ -146,7 +146,7 @@ TEST_CASE("make_certificate: keys of other algorithms, and one with a passphrase
     CHECK(contains(locked, "ENCRYPTED"));
     CHECK(!belongs_to(locked, locked));
     CHECK(thrown_by([&] {
-              make_certificate(locked, kSubject, CertificateForm::self_signed, 24h);
+              make_certificate(locked, kSubject, CertificateKind::self_signed, 24h);
           }).code() == Errc::corrupt);
 }
 

@@ -54,7 +54,7 @@ TEST_CASE("template: values are not templates") {
     CHECK(resolve_template("{tag:Name}", known).text == "{hostname}");
 }
 
-TEST_CASE("template: what is no placeholder is refused, and the known ones are named") {
+TEST_CASE("template: an unknown placeholder is an error that names the known ones") {
     for (const char* const text :
          {"{}", "{host}", "{Hostname}", "{tag:}", "{ hostname}", "{{hostname}"}) {
         CAPTURE(text);

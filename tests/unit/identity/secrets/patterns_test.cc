@@ -58,7 +58,7 @@ struct Row {
     std::string expected;
 };
 
-TEST_CASE("secrets are recognised") {
+TEST_CASE("secrets are recognized") {
     const std::vector<Row> rows{
         // Private keys.
         {"RSA", "/root/a.pem", pem(private_key_of("RSA")), "1 private key (PEM)"},
@@ -328,7 +328,7 @@ TEST_CASE("secrets are recognised") {
     }
 }
 
-TEST_CASE("what only looks like a secret is none") {
+TEST_CASE("what only looks like a secret is not one") {
     const std::string header = armour("BEGIN", kKey);
     const std::vector<Row> rows{
         {"certificate", "/etc/ssl/certs/a.pem", pem("CERTIFICATE"), ""},
@@ -466,7 +466,7 @@ TEST_CASE("lines are counted, and one kind in a line is one finding") {
           "3 GitHub token, 5 GitHub token");
 }
 
-TEST_CASE("no bytes make a judge look outside of the text") {
+TEST_CASE("no bytes make a judge read outside the text") {
     // Every rule's needle, followed by every beginning of what could come; ASan watches.
     for (const SecretRule& rule : secret_rules()) {
         for (const std::string& tail :
@@ -484,7 +484,7 @@ TEST_CASE("no bytes make a judge look outside of the text") {
     }
 }
 
-TEST_CASE("any text takes a time that is linear in its length") {
+TEST_CASE("the time is linear in the length of any text") {
     struct Hostile {
         std::string name;
         std::string path;
@@ -532,7 +532,7 @@ TEST_CASE("any text takes a time that is linear in its length") {
     }
 }
 
-TEST_CASE("all needles are found, wherever they are and however they overlap") {
+TEST_CASE("all needles are found, also if they overlap") {
     const NeedleFinder finder({"abc", "BCD", "abcdef", "://"});
     std::string found;
     finder.find_all("xabcdefABC://BcD", [&](std::size_t index, std::size_t offset) {

@@ -106,7 +106,7 @@ TEST_CASE("secrets are found in the places where they hide, and only there") {
     CHECK(result.bytes == expected.size() * kKey.size() + tree.text("/etc/passwd").size());
 }
 
-TEST_CASE("a clean tree has nothing") {
+TEST_CASE("a clean tree has no findings") {
     const TestTree tree;
     tree.put("/etc/hostname", "builder\n");
     const SecretScan result = scan(tree);
@@ -115,7 +115,7 @@ TEST_CASE("a clean tree has nothing") {
     CHECK(result.files == 1);
 }
 
-TEST_CASE("places may be links, files are not followed, and nothing is looked at twice") {
+TEST_CASE("places may be links, linked files are not followed, and nothing is searched twice") {
     const TestTree tree;
     tree.put("/data/homes/alice/key", kKey);
     tree.link("/home", "/data/homes");
@@ -137,7 +137,7 @@ TEST_CASE("places may be links, files are not followed, and nothing is looked at
     CHECK(contains(not_scanned_in(result)[0], "/opt"));
 }
 
-TEST_CASE("a link cannot take a whole place out of the search") {
+TEST_CASE("a link cannot exclude a whole place from the search") {
     const TestTree tree;
     tree.put("/opt/key", kKey);
     tree.put("/home/alice/key", kKey);
@@ -161,7 +161,7 @@ TEST_CASE("what is kept is not searched") {
           Lines{"/etc/application/key:1 private key (PEM)", "/srv/linked/key:1 private key (PEM)"});
 }
 
-TEST_CASE("secrets on the borders of pieces are found once, in their lines") {
+TEST_CASE("secrets on the borders of pieces are found once, with their lines") {
     constexpr std::size_t kPiece = 1UL << 20;
     constexpr std::size_t kStep = kPiece - kMaxLookAhead - kMaxLookBehind;
     const std::string line = std::string(63, '.') + "\n";
