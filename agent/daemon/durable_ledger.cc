@@ -1,9 +1,9 @@
 #include "agent/daemon/durable_ledger.h"
 
 #include <google/protobuf/util/time_util.h>
+
 #include <algorithm>
 #include <chrono>
-
 #include <utility>
 
 #include "agent/base/boot.h"
@@ -13,7 +13,7 @@
 namespace prebake::daemon {
 namespace {
 
-/// Whose counts a ledger has: the instance and when it claimed; "unclaimed" before.
+/// Identifies whose counts a ledger has: the instance and the time of its claim, or "unclaimed".
 std::string ledger_claim(const v1::Claim& claim) {
     if (claim.state() != v1::Claim::CLAIMED) return "unclaimed";
     const v1::Instance& instance = claim.instance();
@@ -24,8 +24,13 @@ std::string ledger_claim(const v1::Claim& claim) {
 
 }  // namespace
 
-DurableLedger::DurableLedger(std::filesystem::path state_dir, guard::ActivityLog& log)
-    : state_dir_(std::move(state_dir)), log_(log), boot_id_(read_boot_id()), accounts_(load()) {}
+DurableLedger::DurableLedger(std::filesystem::path state_dir, guard::ActivityLog& log,
+                             TimeSource clock)
+    : state_dir_(std::move(state_dir)),
+      log_(log),
+      clock_(std::move(clock)),
+      boot_id_(read_boot_id()),
+      accounts_(load()) {}
 
 v1::LedgerState DurableLedger::load() {
     std::string warning;
@@ -35,10 +40,10 @@ v1::LedgerState DurableLedger::load() {
     unpinned_.Swap(stored.mutable_unpinned());
     if (stored.boot_id() == boot_id_) {
         times_.Swap(stored.mutable_times());
-        // Of a clock that has been set back since, no more is known than that there is a gap.
-        const Time now = std::chrono::system_clock::now();
+        // If the clock was set back since, all that is known is that there is a gap.
+        const Time now = clock_().wall;
         if (stored.has_updated_at()) {
-            expect_gap("daemon_stopped", std::min(to_time(stored.updated_at()), now));
+            begin_gap("daemon_stopped", std::min(to_time(stored.updated_at()), now));
         }
     }
     return stored;
@@ -50,21 +55,21 @@ bool DurableLedger::open(const v1::Claim& claim) {
     if (!is_other && is_open_) return false;
     is_open_ = true;
     claim_ = std::move(own);
-    // On another machine with this disk, what is missing is missing.
+    // On another machine with this disk, a missing image was not evicted: it is missing.
     if (is_other) unpinned_.Clear();
-    const Time now = std::chrono::system_clock::now();
-    accounts_.open(claim_, boot_id_, now - std::chrono::duration_cast<Time::duration>(uptime()),
-                   now);
+    const Moment now = clock_();
+    accounts_.open(claim_, boot_id_,
+                   now.wall - std::chrono::duration_cast<Time::duration>(now.uptime), now.wall);
     return is_other;
 }
 
-void DurableLedger::note_times(const v1::Times& times) {
+void DurableLedger::set_times(const v1::Times& times) {
     if (times_.has_ready_at() || !times.has_ready_at()) return;
     times_ = times;
-    has_news_ = true;
+    has_new_times_ = true;
 }
 
-void DurableLedger::expect_gap(const std::string& cause, Time from) {
+void DurableLedger::begin_gap(const std::string& cause, Time from) {
     if (!gap_) gap_ = PendingGap{.cause = cause, .from = from};
 }
 
@@ -77,7 +82,7 @@ bool DurableLedger::take_changed(guard::ProtectedImages& images) {
     const bool have_images_changed = images.take_changed();
     const bool have_counts_changed = accounts_.take_changed();
     const bool has_changed =
-        std::exchange(has_news_, false) || have_images_changed || have_counts_changed;
+        std::exchange(has_new_times_, false) || have_images_changed || have_counts_changed;
     is_unsaved_ |= has_changed;
     return has_changed;
 }
@@ -90,9 +95,9 @@ bool DurableLedger::save(const guard::ProtectedImages& images) {
         *ledger.mutable_times() = times_;
         ledger::write_ledger(state_dir_, std::move(ledger));
         is_unsaved_ = false;
-        log_.take_back("saving");
+        log_.clear("saving");
     } catch (const Error& error) {
-        log_.warn("saving", "the ledger cannot be saved: " + error.message());
+        log_.warn("saving", "cannot save the ledger: " + error.message());
     }
     return !is_unsaved_;
 }

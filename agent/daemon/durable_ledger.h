@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "agent/base/clock.h"
 #include "agent/base/timestamp.h"
 #include "agent/guard/activity_log.h"
 #include "agent/guard/protected_images.h"
@@ -13,35 +14,35 @@
 
 namespace prebake::daemon {
 
-/// The ledger from its file back to its file: the accounts, the gaps in them, and what else has to
-/// outlive the daemon.
+/// The ledger with its file: the accounts, the gaps in them, and what else must survive a restart
+/// of the daemon (which images the pin budget unpinned, when this boot was first ready).
 class DurableLedger {
   public:
     /// Reads the file. @throws Error as ledger::read_ledger() and read_boot_id().
-    DurableLedger(std::filesystem::path state_dir, guard::ActivityLog& log);
+    DurableLedger(std::filesystem::path state_dir, guard::ActivityLog& log, TimeSource clock);
 
     ledger::Accounts& accounts() { return accounts_; }
     const std::string& boot_id() const { return boot_id_; }
 
-    /// Says whose counts these are. True if they were another's until now: what was counted is
-    /// gone, and what runs is to be listed.
+    /// Sets whose counts these are. True if they belonged to another claim until now: those counts
+    /// are dropped, and what runs has to be listed.
     bool open(const v1::Claim& claim);
-    /// What an earlier run of the daemon had unpinned, for this claim.
+    /// Which images an earlier run of the daemon unpinned, for the same claim.
     void load_unpinned(guard::ProtectedImages& images) const { images.load(unpinned_); }
 
-    /// When this boot was ready first.
+    /// When this boot was first ready.
     const v1::Times& times() const { return times_; }
-    /// Kept if they are the first of this boot.
-    void note_times(const v1::Times& times);
+    /// Kept if this boot has none so far.
+    void set_times(const v1::Times& times);
 
-    /// From then on starts may have gone unseen. Of several times the first counts.
-    void expect_gap(const std::string& cause, Time from);
-    /// All is listed, and so many starts were found.
+    /// Starts may be missed from then on. If called again before end_gap(), the first call counts.
+    void begin_gap(const std::string& cause, Time from);
+    /// Everything is listed, and `found` starts that no event reported were counted.
     void end_gap(Time now, std::size_t found);
 
-    /// True once after each change that is to be saved and published.
+    /// True once after each change that has to be saved and published.
     bool take_changed(guard::ProtectedImages& images);
-    /// Writes what changed. False if it could not: it is to be tried again.
+    /// Writes the file if something changed. False if that failed: call it again later.
     bool save(const guard::ProtectedImages& images);
 
   private:
@@ -54,15 +55,16 @@ class DurableLedger {
 
     std::filesystem::path state_dir_;
     guard::ActivityLog& log_;
+    TimeSource clock_;
     std::string boot_id_;
     std::optional<PendingGap> gap_;
-    std::string claim_;  ///< of what is stored, then of what is open
+    std::string claim_;  ///< of the file, then of open()
     google::protobuf::RepeatedPtrField<v1::UnpinnedImage> unpinned_;
     v1::Times times_;
-    bool has_news_ = false;
+    bool has_new_times_ = false;
     bool is_open_ = false;
     bool is_unsaved_ = false;
-    ledger::Accounts accounts_;  // last: made of what load() returns
+    ledger::Accounts accounts_;  // last: it is made of what load() returns
 };
 
 }  // namespace prebake::daemon

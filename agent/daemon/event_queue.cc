@@ -18,9 +18,9 @@ std::chrono::system_clock::time_point time_of(const Wakeup& wakeup) {
     return std::get<containerd::Event>(wakeup).at;
 }
 
-/// Events and earlier losses become one loss with `last`, at the place of the first of them; what
-/// says how the stream stands must not be dropped.
-void forget_events(std::deque<Wakeup>& waiting, const Wakeup& last) {
+/// Replaces all events and earlier losses, and `last`, by one loss at the place of the first of
+/// them. Everything else must not be dropped.
+void drop_events(std::deque<Wakeup>& waiting, const Wakeup& last) {
     const auto first = std::find_if(waiting.begin(), waiting.end(), [](const Wakeup& wakeup) {
         return is_event(wakeup) || is_loss(wakeup);
     });
@@ -41,7 +41,7 @@ void EventQueue::push(Wakeup wakeup) {
     {
         const std::scoped_lock lock(mutex_);
         if (is_event(wakeup) && waiting_.size() >= limit_) {
-            forget_events(waiting_, wakeup);
+            drop_events(waiting_, wakeup);
         } else {
             waiting_.push_back(std::move(wakeup));
         }

@@ -13,30 +13,31 @@
 
 namespace prebake::daemon {
 
-/// What the keeper wakes up for.
+/// What the NodeLoop wakes up for, besides its timers: an event of containerd, or one of these.
 struct Subscribed {};  ///< from here on no event is missed
-struct StreamEnded {   ///< containerd is gone, or we were stopped
+struct StreamEnded {   ///< containerd is gone
     Error error;
     std::chrono::system_clock::time_point at = std::chrono::system_clock::now();
 };
-struct EventsLost {  ///< more than the queue holds: list everything again
-    std::chrono::system_clock::time_point since = {};  ///< the first that is lost
+struct EventsLost {  ///< they did not fit into the queue: everything has to be listed again
+    std::chrono::system_clock::time_point since = {};  ///< when the first lost event happened
 };
-/// A request to read the record and the claim again, and to check all images if `checks` says so.
-struct ReloadAsked {
-    bool is_check_wanted = false;
+struct ReloadRequested {           ///< of the bake record and the claim
+    bool is_check_wanted = false;  ///< check the images even if the record is the same
 };
-using Wakeup = std::variant<containerd::Event, Subscribed, StreamEnded, EventsLost, ReloadAsked>;
+struct StopRequested {};
+using Wakeup = std::variant<containerd::Event, Subscribed, StreamEnded, EventsLost, ReloadRequested,
+                            StopRequested>;
 
-/// Between the thread that reads containerd's events and the keeper. Bounded: containerd queues for
-/// a slow reader without bound, so the reader never waits; what does not fit is dropped, all of
-/// what waits with it, and EventsLost stands in its place. Thread-safe.
+/// Between the thread that reads containerd's events and the NodeLoop. containerd queues for a slow
+/// reader without bound, so the reader must never wait: if the queue is full, all events in it are
+/// dropped, and EventsLost takes their place. Thread-safe.
 class EventQueue {
   public:
     explicit EventQueue(std::size_t limit) : limit_(limit) {}
 
     void push(Wakeup wakeup);
-    /// The next one; nothing at the deadline.
+    /// Waits for the next one; nothing if none comes until the deadline.
     std::optional<Wakeup> pop(std::chrono::steady_clock::time_point deadline);
 
   private:

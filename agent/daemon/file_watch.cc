@@ -24,7 +24,7 @@ FileWatch::FileWatch(const std::filesystem::path& directory, std::set<std::strin
         errno = failure.value();
         throw errno_error("cannot create directory", directory_);
     }
-    // A watch follows the directory, not its path. This notices a replaced directory.
+    // A watch follows the directory, not its path. This one notices when the directory is replaced.
     parent_watch_ = inotify_add_watch(fd_.get(), directory_.parent_path().c_str(),
                                       IN_CREATE | IN_MOVED_TO | IN_ONLYDIR);
     watch_directory();
@@ -32,9 +32,8 @@ FileWatch::FileWatch(const std::filesystem::path& directory, std::set<std::strin
 }
 
 void FileWatch::watch_directory() {
-    // What we write ourselves is renamed into its place; an editor may write in place. Not
-    // IN_MOVED_FROM: a file that cannot be read is set aside, and that shall not be forgotten at
-    // once because it is gone.
+    // We rename files into place; an editor may write in place. Not IN_MOVED_FROM: an unreadable
+    // file is renamed, and its problem must not disappear from the status at once.
     constexpr std::uint32_t kChanges = IN_MOVED_TO | IN_CLOSE_WRITE | IN_DELETE | IN_ONLYDIR;
     const int before =
         std::exchange(watch_, inotify_add_watch(fd_.get(), directory_.c_str(), kChanges));
@@ -51,7 +50,7 @@ bool FileWatch::take_changed() {
             inotify_event event{};
             std::memcpy(&event, buffer.data() + at, sizeof(event));
             const char* name = buffer.data() + at + sizeof(event);
-            // More than the kernel queues: anything may have happened.
+            // The kernel's queue overflowed: any file may have changed.
             const bool is_overflow = (event.mask & IN_Q_OVERFLOW) != 0;
             const bool is_named = event.len > 0;
             const bool is_directory =

@@ -8,15 +8,15 @@
 
 namespace prebake::daemon {
 
-/// Notices that files of one directory were replaced, created or removed (inotify(7)), or the
-/// directory itself.
+/// Notices when files of one directory, or the directory itself, are replaced, created or removed
+/// (inotify(7)).
 class FileWatch {
   public:
-    /// The directory is made if it is missing; it has an absolute path.
+    /// `directory` is an absolute path. It is created if it is missing.
     /// @throws Error permission_denied, io.
     FileWatch(const std::filesystem::path& directory, std::set<std::string> names);
 
-    /// Readable when there may be something to take.
+    /// Readable when take_changed() may return true.
     int fd() const { return fd_.get(); }
     /// True if one of the files changed since the last call. Does not wait.
     bool take_changed();

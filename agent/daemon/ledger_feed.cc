@@ -14,7 +14,7 @@ namespace {
 
 using containerd::EventKind;
 
-/// Starts on chains of which nothing is known make us list their namespace no oftener.
+/// A start on an unknown chain makes us list its namespace, but not more often than this.
 constexpr std::chrono::seconds kListInterval{10};
 /// The subject of the standing warning about namespaces.
 constexpr const char* kUnreadable = "namespaces";
@@ -36,15 +36,15 @@ std::size_t LedgerFeed::list_everything(const store::Snapshotters& known, Time n
             found += accounts_.relist(holdings, now);
         } catch (const Error& error) {
             if (error.code() == Errc::cancelled || is_retryable(error.code())) throw;
-            // Somebody else's snapshotter is broken: that must not keep all others from counting.
+            // A broken snapshotter of one namespace must not keep the others from being counted.
             unreadable += (unreadable.empty() ? "" : "; ") + ns + ": " + error.message();
         }
     }
     accounts_.all_listed();
     if (unreadable.empty()) {
-        log_.take_back(kUnreadable);
+        log_.clear(kUnreadable);
     } else {
-        log_.warn(kUnreadable, "not every start is counted in namespace " + unreadable);
+        log_.warn(kUnreadable, "some starts are not counted in namespace " + unreadable);
     }
     return found;
 }
@@ -115,7 +115,7 @@ void LedgerFeed::restored(const v1::BakeRecord& images, const store::Snapshotter
         const auto snapshotter = snapshotters.find(ns);
         store::Holdings holdings = store::read_holdings(
             connection_, ns, snapshotter == snapshotters.end() ? "" : snapshotter->second);
-        // Of everything else it is not for us to say where it came from.
+        // We restored these parts only: where the others came from is not known here.
         const auto is_other = [&own = own](const auto& entry) {
             return !own.contains(entry.first);
         };
@@ -126,8 +126,17 @@ void LedgerFeed::restored(const v1::BakeRecord& images, const store::Snapshotter
     }
 }
 
-void LedgerFeed::on_event(const containerd::Event& event) {
+void LedgerFeed::on_event(const containerd::Event& event,
+                          const std::optional<containerd::Image>& held) {
     switch (event.kind) {
+        case EventKind::image_created:
+        case EventKind::image_updated:
+            if (held && accounts_.is_news(event.ns, event.object, held->target.digest.str())) {
+                image_named(event.ns, *held, event.at);
+            }
+            return;
+        case EventKind::image_deleted:
+            return accounts_.image_gone(event.ns, event.object);
         case EventKind::snapshot_prepared:
             return snapshot_prepared(event);
         case EventKind::snapshot_committed:
@@ -136,11 +145,6 @@ void LedgerFeed::on_event(const containerd::Event& event) {
             return accounts_.snapshot_removed(event.ns, event.object, event.at);
         case EventKind::blob_deleted:
             return accounts_.blob_deleted(event.ns, event.object, event.at);
-        case EventKind::image_deleted:
-            return accounts_.image_gone(event.ns, event.object);
-        case EventKind::image_created:
-        case EventKind::image_updated:
-            return;
     }
 }
 
@@ -149,12 +153,13 @@ void LedgerFeed::snapshot_prepared(const containerd::Event& event) {
         return accounts_.snapshot_prepared(event.ns, event.object, event.parent, event.at);
     };
     if (count() != ledger::StartOutcome::unknown_image) return;
-    const auto now = std::chrono::steady_clock::now();
+    const auto now = clock_().steady;
     const auto listed = listed_.find(event.ns);
     if (listed != listed_.end() && now - listed->second < kListInterval) return;
     listed_[event.ns] = now;
     describe_news(store::read_holdings(connection_, event.ns, {}));
-    // Still unknown: a builder's step, say. A listing counts it no more than this does.
+    // It may still be unknown: a step of a builder, for example. A listing does not count it
+    // either.
     count();
 }
 

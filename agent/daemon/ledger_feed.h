@@ -6,35 +6,40 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 
-#include "agent/bake/survey.h"
+#include "agent/base/clock.h"
 #include "agent/containerd/events.h"
 #include "agent/containerd/images.h"
 #include "agent/guard/activity_log.h"
 #include "agent/ledger/accounts.h"
 #include "agent/store/holdings.h"
+#include "agent/store/snapshotter.h"
 
 namespace prebake::daemon {
 
-/// Tells the accounts what happens in containerd, and finds out there what they need to know.
+/// Passes on to the accounts what happens in containerd, and reads from containerd what they need
+/// to count it.
 class LedgerFeed {
   public:
     LedgerFeed(ledger::Accounts& accounts, const containerd::Connection& connection,
-               guard::ActivityLog& log)
-        : accounts_(accounts), connection_(connection), log_(log) {}
+               guard::ActivityLog& log, TimeSource clock)
+        : accounts_(accounts), connection_(connection), log_(log), clock_(std::move(clock)) {}
 
-    /// Makes known every image of every namespace, then counts the starts that were missed; returns
-    /// how many. `known` are the snapshotters that are known already. @throws Error unavailable,
-    /// cancelled.
+    /// Describes every image of every namespace to the accounts, then has them count the starts
+    /// that no event reported; returns how many. `known` has the snapshotters of some namespaces.
+    /// Calls `on_step` before each namespace. @throws Error unavailable, cancelled.
     std::size_t list_everything(const store::Snapshotters& known, Time now,
                                 const std::function<void()>& on_step);
 
-    /// An event about a snapshot, a blob, or the end of an image's name.
-    void on_event(const containerd::Event& event);
-    /// A name that somebody created or updated. @throws Error unavailable, cancelled; what cannot
-    /// be described (not an image, partly pulled) is left out.
+    /// Any event. `held` is the image of an image_created or image_updated event as it is now;
+    /// nothing if it is gone. @throws Error unavailable, cancelled.
+    void on_event(const containerd::Event& event, const std::optional<containerd::Image>& held);
+    /// A pull, or a client that named the image by hand. An image that cannot be described (it is
+    /// partly pulled, or no image at all) is skipped. @throws Error unavailable, cancelled.
     void image_named(const std::string& ns, const containerd::Image& image, std::optional<Time> at);
-    /// These images were made whole again by ourselves, in these namespaces.
+    /// We repaired these images, in these namespaces: that is no pull. @throws Error unavailable,
+    /// cancelled.
     void restored(const v1::BakeRecord& images, const store::Snapshotters& snapshotters);
 
   private:
@@ -45,7 +50,8 @@ class LedgerFeed {
     ledger::Accounts& accounts_;
     const containerd::Connection& connection_;
     guard::ActivityLog& log_;
-    // A pull names one image three times.
+    TimeSource clock_;
+    // The last description: a pull names one image three times.
     std::string described_;  ///< "namespace target"
     std::optional<v1::BakedImage> description_;
     std::map<std::string, std::chrono::steady_clock::time_point> listed_;  ///< namespace -> when

@@ -5,20 +5,27 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <memory>
 #include <optional>
+#include <set>
 #include <thread>
 #include <utility>
 
+#include "agent/base/backoff.h"
 #include "agent/base/file.h"
 #include "agent/base/memory.h"
 #include "agent/containerd/connection.h"
 #include "agent/daemon/durable_ledger.h"
 #include "agent/daemon/event_queue.h"
-#include "agent/daemon/image_guard.h"
 #include "agent/daemon/ledger_feed.h"
+#include "agent/daemon/loop_states.h"
 #include "agent/daemon/status_evaluator.h"
 #include "agent/daemon/timers.h"
-#include "agent/guard/activity_log.h"
+#include "agent/guard/disk_usage.h"
+#include "agent/guard/image_guard.h"
+#include "agent/guard/image_names.h"
+#include "agent/guard/image_repairer.h"
+#include "agent/store/baked_images.h"
 #include "agent/store/record.h"
 
 namespace prebake::daemon {
@@ -26,31 +33,40 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-using Clock = std::chrono::steady_clock;
-using WallClock = std::chrono::system_clock;
+using SteadyTime = std::chrono::steady_clock::time_point;
 
 /// About 2 MB of events, or half a second of ten thousand a second.
 constexpr std::size_t kMaxWaitingEvents = 4096;
-/// The longest sleep, because the watchdog needs signs of life.
+/// The longest sleep: the watchdog wants signs of life. Also the silence after which containerd is
+/// probed.
 constexpr seconds kMaxSleep{20};
 /// How long a repair may be silent: containerd applies a large layer on a slow disk in one call.
 constexpr std::chrono::minutes kRepairPatience{30};
 
-/// containerd is asked often while a machine boots, then now and then.
+/// containerd is asked often while a machine boots, later less often.
 constexpr milliseconds kFirstRetry{100};
 constexpr milliseconds kLaterRetry{1000};
 constexpr std::chrono::minutes kBootTime{2};
-constexpr const char* kCheckingSuspects = "checking images that changed";
 constexpr milliseconds kPublishDelay{200};
 constexpr seconds kSaveDelay{2};
 constexpr seconds kSaveRetry{30};
 constexpr seconds kBudgetDelay{10};
 constexpr seconds kBudgetInterval{60};
-/// Who sends more events than we can follow goes on sending: listing everything must not be all
-/// that we do then.
-constexpr seconds kLossDelay{2};
-/// After an event that could not be followed up, though containerd is there.
-constexpr seconds kMissedDelay{5};
+/// After an overflow: a client that sends too many events keeps sending them, and we must not spend
+/// all time on listing everything.
+constexpr seconds kOverflowDelay{2};
+/// After an event that could not be processed.
+constexpr seconds kFailureDelay{5};
+
+constexpr const char* kChecking = "checking the images";
+constexpr const char* kCheckingSuspects = "checking images that changed";
+constexpr const char* kListing = "listing what runs";
+constexpr const char* kKeepingBudget = "keeping pins within their budget";
+
+bool names_an_image(const containerd::Event& event) {
+    return event.kind == containerd::EventKind::image_created ||
+           event.kind == containerd::EventKind::image_updated;
+}
 
 }  // namespace
 
@@ -62,176 +78,347 @@ class NodeLoop::Impl final : private bake::EventSink {
     }
 
     void run(const std::stop_token& stop);
-    void reload(bool is_check_wanted) { queue_.push(ReloadAsked{is_check_wanted}); }
-    Clock::time_point last_sign_of_life() const {
-        return std::min(Clock::time_point(Clock::duration(alive_until_.load())), Clock::now());
+    void reload(bool is_check_wanted) { queue_.push(ReloadRequested{is_check_wanted}); }
+    SteadyTime last_sign_of_life() const {
+        return std::min(SteadyTime(SteadyTime::duration(alive_until_.load())), now());
     }
 
   private:
     /// What lives as long as run().
     struct Work {
-        Work(const NodeLoopOptions& options, const std::stop_token& stop, guard::ActivityLog& log)
-            : connection(options.address, stop), ledger(options.state_dir, log) {}
+        Work(Impl& loop, const std::stop_token& stop);
+
         containerd::Connection connection;
+        guard::ContainerdImageNames names;
+        guard::ContainerdDiskUsage disk;
+        guard::ContainerdImageRepairer repairer;
         DurableLedger ledger;
-        std::optional<LedgerFeed> ledger_feed;
-        std::optional<ImageGuard> images;
-        std::optional<StatusEvaluator> evaluator;
+        LedgerFeed feed;
+        guard::ImageGuard guard;
+        StatusEvaluator evaluator;
     };
 
-    void open(const std::stop_token& stop);
+    SteadyTime now() const { return options_.clock().steady; }
+
     void read_identity();
     bool read_record();
-    void reload_now(const ReloadAsked& asked = {});
+    void use_record();
+    void share_images();
+    void reload_now(const ReloadRequested& request);
 
-    void wait_for_containerd(const std::stop_token& stop);
-    void follow_session(const std::stop_token& stop);
+    // Wakeups.
+    void handle(const Wakeup& wakeup);
+    void handle_event(const containerd::Event& event);
+    void process(const containerd::Event& event);
+    void record_guard_actions();
+
+    // The table of states.
+    void dispatch(LoopEvent event);
+    void perform(LoopAction action);
+    void open_stream();
     void follow_events(const std::stop_token& end);
-    void require_session() const;
-    void look_whether_frozen();
-    void forget_session();
-    void pause(milliseconds duration);
-    bool take(const Wakeup& wakeup);
-    void on_event(const containerd::Event& event);
-    void miss_event(const containerd::Event& event, const Error& error);
+    void close_stream();
+    void require_stream() const;
 
-    void do_what_is_due();
-    /// Runs `work`; an Error makes `timer` due again later.
-    template <typename DoWork>
-    bool attempt(const std::string& what, Timer& timer, Backoff& backoff, DoWork work);
+    // Work that is due.
+    bool is_due(const Timer& timer, LoopWork work) const {
+        return is_possible(state_, work) && timer.is_due(now());
+    }
+    void do_due_work();
+    void ask_containerd();
     void check_everything();
     void list_everything();
+    void check_suspects();
+    void keep_budget();
     void save_ledger();
     void note_changes();
+    /// Runs `work`. False if it threw an Error, which then is a standing warning.
+    template <typename DoWork>
+    bool attempt(const std::string& what, DoWork work);
+    void settle_repairs();
 
+    report::NodeFacts facts() const;
     void publish();
     void show_progress(const guard::RepairProgress& progress);
 
     void on_event(const bake::Event& event) override;
-    void show_life(Clock::duration credit = {}) {
-        alive_until_ = (Clock::now() + credit).time_since_epoch().count();
+    void show_life(SteadyTime::duration credit = {}) {
+        alive_until_ = (now() + credit).time_since_epoch().count();
     }
 
-    NodeLoopOptions options_;
+    const NodeLoopOptions options_;
     report::StatusHolder& holder_;
     guard::ActivityLog log_;
     EventQueue queue_{kMaxWaitingEvents};
-    std::atomic<Clock::rep> alive_until_{0};
-    std::atomic<bool> has_stream_ended_ = false;  // in this session, though it may not be known yet
+    std::atomic<SteadyTime::rep> alive_until_{0};
 
-    std::optional<Work> work_;
-    report::NodeFacts facts_;
-    v1::BakeRecord record_;
-    bool is_checked_ = false;  // in this session
-    Clock::time_point asked_at_ = Clock::now();
+    LoopState state_ = LoopState::waiting_for_containerd;
+    SteadyTime waiting_since_{};
     Timers timers_;
     Backoff check_backoff_;
     Backoff list_backoff_;
     Backoff budget_backoff_;
     Backoff session_backoff_;
+
+    // Facts of the loop; the guard has its own.
+    bool is_serving_ = false;
+    std::string serving_problem_;
+    bool has_serving_changed_ = false;  ///< since it was published
+    bool is_reconciled_ = false;
+    std::string record_problem_;
+    report::IdentityFacts identity_;
+    v1::BakeRecord record_;
+    std::shared_ptr<const store::BakedImages> shared_images_;  ///< what the ledger uses
+
+    // About the last StreamEnded or EventsLost, and the last question to containerd.
+    Time gap_since_{};
+    std::string problem_;
+
+    std::set<guard::ImageKey> unsettled_;  ///< repaired, and the ledger does not know so far
+    std::optional<Work> work_;
+    std::atomic<bool> has_stream_ended_ = false;  ///< in this session; its wakeup may still wait
+    std::optional<std::jthread> stream_;          // last: it uses the queue
 };
+
+NodeLoop::Impl::Work::Work(Impl& loop, const std::stop_token& stop)
+    : connection(loop.options_.address, stop),
+      names(connection),
+      disk(connection),
+      repairer(loop.options_.state_dir, connection, loop),
+      ledger(loop.options_.state_dir, loop.log_, loop.options_.clock),
+      feed(ledger.accounts(), connection, loop.log_, loop.options_.clock),
+      guard({.pin_limits = loop.options_.pin_limits,
+             .snapshotter = loop.options_.snapshotter,
+             .configured_runtime = loop.options_.configured_runtime},
+            {.connection = connection,
+             .names = names,
+             .repairer = repairer,
+             .disk = disk,
+             .log = loop.log_,
+             .clock = loop.options_.clock,
+             .on_progress =
+                 [&loop](const guard::RepairProgress& progress) { loop.show_progress(progress); }}),
+      evaluator({.holder = loop.holder_,
+                 .log = loop.log_,
+                 .accounts = ledger.accounts(),
+                 .images = guard.images(),
+                 .clock = loop.options_.clock,
+                 .gates = loop.options_.gates,
+                 .boot_id = ledger.boot_id(),
+                 .prebake_version = loop.options_.prebake_version},
+                ledger.times()) {}
 
 void NodeLoop::Impl::run(const std::stop_token& stop) {
     const FileLock lock(options_.state_dir / "daemon.lock");
-    open(stop);
-    const std::stop_callback wake_up(stop, [this] {
-        queue_.push(StreamEnded{Error(Errc::cancelled, "the daemon is stopping")});
-    });
-    publish();
-    while (!stop.stop_requested()) {
-        wait_for_containerd(stop);
-        if (!stop.stop_requested()) follow_session(stop);
-    }
-    save_ledger();
-}
-
-void NodeLoop::Impl::open(const std::stop_token& stop) {
-    work_.emplace(options_, stop, log_);
-    ledger::Accounts& accounts = work_->ledger.accounts();
-    work_->ledger_feed.emplace(accounts, work_->connection, log_);
-    work_->images.emplace(ImageGuard::Surroundings{
-        .options = options_,
-        .connection = work_->connection,
-        .accounts = accounts,
-        .ledger_feed = *work_->ledger_feed,
-        .log = log_,
-        .events = *this,
-        .facts = facts_,
-        .on_progress = [this](const guard::RepairProgress& progress) { show_progress(progress); }});
-    work_->evaluator.emplace(StatusEvaluator::Sources{.holder = holder_,
-                                                      .log = log_,
-                                                      .accounts = accounts,
-                                                      .images = work_->images->images(),
-                                                      .facts = facts_,
-                                                      .gates = options_.gates,
-                                                      .boot_id = work_->ledger.boot_id(),
-                                                      .prebake_version = options_.prebake_version});
-    work_->evaluator->set_times(work_->ledger.times());
+    work_.emplace(*this, stop);
     read_identity();
-    work_->ledger.open(facts_.identity.claim);
+    work_->ledger.open(identity_.claim);
     read_record();
-    work_->images->set_record(record_);
-    // Without a budget, nobody may have unpinned anything.
-    if (work_->images->has_pin_limits()) work_->ledger.load_unpinned(work_->images->images());
+    use_record();
+    // Without a budget nothing was unpinned.
+    if (work_->guard.has_pin_limits()) work_->ledger.load_unpinned(work_->guard.images());
+
+    const std::stop_callback wake_up(stop, [this] { queue_.push(StopRequested{}); });
+    publish();
+    waiting_since_ = now();
+    timers_.ask.set(waiting_since_);
+    while (state_ != LoopState::stopping) {
+        const auto wakeup =
+            queue_.pop(timers_.wake_up(now() + kMaxSleep, state_, work_->guard.suspects_due()));
+        show_life();
+        if (wakeup && !stop.stop_requested()) handle(*wakeup);
+        if (!stop.stop_requested()) do_due_work();
+        if (stop.stop_requested()) dispatch(LoopEvent::stop_requested);
+    }
 }
 
 void NodeLoop::Impl::read_identity() {
     try {
-        facts_.identity = options_.identity ? options_.identity() : report::IdentityFacts();
+        identity_ = options_.identity ? options_.identity() : report::IdentityFacts();
     } catch (const Error& error) {
-        facts_.identity.problem = error.message();
+        identity_.problem = error.message();
     }
 }
 
-/// True if the record is another one than before. One that cannot be read leaves what is known.
+/// True if the record has changed. If it cannot be read, the last one stays in use.
 bool NodeLoop::Impl::read_record() {
     try {
         v1::BakeRecord record = store::read_record_or_empty(options_.state_dir);
-        facts_.record_problem.clear();
-        log_.take_back("record");
+        record_problem_.clear();
+        log_.clear("record");
         if (google::protobuf::util::MessageDifferencer::Equals(record, record_)) return false;
         record_ = std::move(record);
         return true;
     } catch (const Error& error) {
-        facts_.record_problem = error.message();
+        record_problem_ = error.message();
         log_.warn("record", error.message());
         return false;
     }
 }
 
-void NodeLoop::Impl::reload_now(const ReloadAsked& asked) {
+void NodeLoop::Impl::use_record() {
+    work_->guard.set_record(record_);
+    share_images();
+}
+
+/// The ledger and the guard use the same index of images.
+void NodeLoop::Impl::share_images() {
+    const auto& baked = work_->guard.images().shared_baked();
+    if (shared_images_ == baked) return;
+    shared_images_ = baked;
+    work_->ledger.accounts().set_baked(shared_images_);
+}
+
+void NodeLoop::Impl::reload_now(const ReloadRequested& request) {
     read_identity();
-    const bool is_other_claim = work_->ledger.open(facts_.identity.claim);
+    const bool is_other_claim = work_->ledger.open(identity_.claim);
     const bool is_other_record = read_record();
-    if (is_other_record) work_->images->set_record(record_);
-    if (is_checked_ && (is_other_record || asked.is_check_wanted)) {
-        timers_.check.set(Clock::now());
-    }
-    if (is_other_record || is_other_claim) timers_.list.set(Clock::now());
+    if (is_other_record) use_record();
+    if (is_other_record || request.is_check_wanted) dispatch(LoopEvent::check_requested);
+    if (is_other_record || is_other_claim) dispatch(LoopEvent::list_requested);
     publish();
 }
 
-void NodeLoop::Impl::wait_for_containerd(const std::stop_token& stop) {
-    const auto begin = Clock::now();
-    while (!stop.stop_requested()) {
-        show_life();
-        try {
-            work_->evaluator->containerd_answered(work_->connection.version().version);
-            return;
-        } catch (const Error& error) {
-            const bool is_news = facts_.is_serving || facts_.serving_problem != error.message();
-            facts_.is_serving = false;
-            facts_.serving_problem = error.message();
-            if (is_news && !stop.stop_requested()) publish();
-        }
-        const bool is_booting = Clock::now() - begin < kBootTime;
-        pause(is_booting ? kFirstRetry : kLaterRetry);
+void NodeLoop::Impl::handle(const Wakeup& wakeup) {
+    if (const auto* request = std::get_if<ReloadRequested>(&wakeup)) return reload_now(*request);
+    // Anything that comes from containerd shows that it is not frozen.
+    timers_.probe.move(now() + kMaxSleep);
+    if (const auto* event = std::get_if<containerd::Event>(&wakeup)) return handle_event(*event);
+    if (std::holds_alternative<Subscribed>(wakeup)) return dispatch(LoopEvent::subscribed);
+    if (const auto* ended = std::get_if<StreamEnded>(&wakeup)) {
+        gap_since_ = ended->at;
+        problem_ = ended->error.message();
+        return dispatch(LoopEvent::stream_ended);
     }
+    if (const auto* loss = std::get_if<EventsLost>(&wakeup)) {
+        gap_since_ = loss->since;
+        return dispatch(LoopEvent::events_lost);
+    }
+}
+
+void NodeLoop::Impl::handle_event(const containerd::Event& event) {
+    try {
+        process(event);
+    } catch (const Error& error) {
+        if (error.code() == Errc::cancelled) return;
+        log_.note(guard::Severity::debug, "skipping an event about " + event.object + " in " +
+                                              event.ns + ": " + error.message());
+        // If containerd is gone, the stream ends next. If not, no other event reports this again.
+        if (is_retryable(error.code())) dispatch(LoopEvent::event_failed);
+    }
+}
+
+/// The ledger and the guard get each event side by side; neither knows the other.
+void NodeLoop::Impl::process(const containerd::Event& event) {
+    std::optional<containerd::Image> held;
+    if (names_an_image(event)) held = work_->names.get(event.ns, event.object);
+    work_->feed.on_event(event, held);
+    guard::FollowUp follow_up = guard::FollowUp::none;
+    std::optional<Error> failure;
+    try {
+        follow_up = work_->guard.on_event(event, held);
+    } catch (const Error& error) {
+        failure = error;
+    }
+    record_guard_actions();
+    if (failure) throw Error(*failure);
+    if (follow_up == guard::FollowUp::check_everything) dispatch(LoopEvent::check_requested);
+    if (work_->guard.has_pin_limits()) timers_.budget.set(now() + kBudgetDelay);
+    note_changes();
+}
+
+/// Gives to the ledger what the guard did.
+void NodeLoop::Impl::record_guard_actions() {
+    guard::GuardActions actions = work_->guard.take_actions();
+    unsettled_.merge(actions.repaired);
+    for (const guard::GuardActions::Pull& pull : actions.pulled_again) {
+        work_->feed.image_named(pull.ns, pull.image, pull.at);
+    }
+    for (const guard::GuardActions::Name& name : actions.repinned) {
+        work_->ledger.accounts().repinned(name.ns, name.name);
+    }
+}
+
+void NodeLoop::Impl::dispatch(LoopEvent event) {
+    const Transition* const transition = find_transition(state_, event);
+    if (transition == nullptr) return;
+    state_ = transition->to;
+    for (const LoopAction action : transition->actions) perform(action);
+}
+
+void NodeLoop::Impl::perform(LoopAction action) {
+    switch (action) {
+        case LoopAction::open_stream:
+            return open_stream();
+        case LoopAction::close_stream:
+            return close_stream();
+        case LoopAction::ask_again: {
+            const bool is_booting = now() - waiting_since_ < kBootTime;
+            return timers_.ask.move(now() + (is_booting ? kFirstRetry : kLaterRetry));
+        }
+        case LoopAction::back_off:
+            waiting_since_ = now() + session_backoff_.next();
+            return timers_.ask.move(waiting_since_);
+        case LoopAction::reset_backoff:
+            return session_backoff_.reset();
+        case LoopAction::set_serving:
+            has_serving_changed_ |= !is_serving_;
+            is_serving_ = true;
+            return serving_problem_.clear();
+        case LoopAction::set_not_serving:
+            has_serving_changed_ |= is_serving_ || serving_problem_ != problem_;
+            is_serving_ = false;
+            serving_problem_ = problem_;
+            return;
+        case LoopAction::record_restart:
+            work_->ledger.begin_gap("containerd_restarted", gap_since_);
+            return log_.note(guard::Severity::info, "containerd went away: " + problem_);
+        case LoopAction::record_overflow:
+            work_->ledger.begin_gap("events_overflowed", gap_since_);
+            return log_.note(guard::Severity::warning,
+                             "event queue overflowed; relisting everything");
+        case LoopAction::check_now:
+            return timers_.check.set(now());
+        case LoopAction::check_after_overflow:
+            return timers_.check.set(now() + kOverflowDelay);
+        case LoopAction::check_after_failure:
+            return timers_.check.set(now() + kFailureDelay);
+        case LoopAction::list_now:
+            return timers_.list.set(now());
+        case LoopAction::list_after_overflow:
+            return timers_.list.set(now() + kOverflowDelay);
+        case LoopAction::list_after_failure:
+            return timers_.list.set(now() + kFailureDelay);
+        case LoopAction::retry_check:
+            return timers_.check.set(now() + check_backoff_.next());
+        case LoopAction::budget_now:
+            if (work_->guard.has_pin_limits()) timers_.budget.set(now());
+            return;
+        case LoopAction::accept_images:
+            is_reconciled_ = true;
+            return check_backoff_.reset();
+        case LoopAction::forget_images:
+            is_reconciled_ = false;
+            return;
+        case LoopAction::publish:
+            return publish();
+        case LoopAction::publish_changes:
+            if (has_serving_changed_) publish();
+            return;
+        case LoopAction::save_ledger:
+            return save_ledger();
+    }
+}
+
+void NodeLoop::Impl::open_stream() {
+    has_stream_ended_ = false;
+    stream_.emplace([this](const std::stop_token& end) { follow_events(end); });
+    timers_.probe.move(now() + kMaxSleep);
 }
 
 void NodeLoop::Impl::follow_events(const std::stop_token& end) {
     try {
-        // A socket of its own: however busy events make it, calls are not held up.
+        // A socket of its own, so that many events do not delay calls.
         const containerd::Connection connection(options_.address, end);
         containerd::follow_events(
             connection, [this] { queue_.push(Subscribed{}); },
@@ -244,221 +431,171 @@ void NodeLoop::Impl::follow_events(const std::stop_token& end) {
     has_stream_ended_ = true;
 }
 
-/// What is found out of one containerd must not be said of the next one, which may have another
-/// configuration.
-void NodeLoop::Impl::require_session() const {
-    if (has_stream_ended_) throw Error(Errc::unavailable, "containerd went away in the middle");
-}
-
-void NodeLoop::Impl::follow_session(const std::stop_token& stop) {
-    has_stream_ended_ = false;
-    std::jthread events([this](const std::stop_token& end) { follow_events(end); });
-    bool goes_on = true;
-    while (goes_on && !stop.stop_requested()) {
-        const auto wakeup = queue_.pop(
-            timers_.wake_up(Clock::now() + kMaxSleep, is_checked_, work_->images->suspects_due()));
-        show_life();
-        if (wakeup) {
-            goes_on = take(*wakeup);
-        } else {
-            look_whether_frozen();
-        }
-        if (goes_on && !stop.stop_requested()) do_what_is_due();
+void NodeLoop::Impl::close_stream() {
+    if (stream_) {
+        stream_->request_stop();
+        stream_->join();
+        stream_.reset();
     }
-    events.request_stop();
-    events.join();
-    forget_session();
-    // A containerd that answers and has no events for us must not keep us busy.
-    if (!stop.stop_requested()) pause(session_backoff_.next());
-}
-
-/// A containerd that is stopped, or that waits for a disk forever, does not end the stream. After a
-/// long silence it gets a request that it always answers.
-void NodeLoop::Impl::look_whether_frozen() {
-    if (Clock::now() - asked_at_ < kMaxSleep) return;
-    bool is_serving = true;
-    try {
-        static_cast<void>(work_->connection.version());
-    } catch (const Error& error) {
-        if (error.code() == Errc::cancelled) return;
-        is_serving = false;
-        facts_.serving_problem = error.message();
-    }
-    asked_at_ = Clock::now();
-    if (std::exchange(facts_.is_serving, is_serving) != is_serving) publish();
-}
-
-/// What the ended stream left in the queue is nothing to the next one.
-void NodeLoop::Impl::forget_session() {
-    bool is_reload_asked = false;
-    while (const auto left = queue_.pop(Clock::time_point::min())) {
-        is_reload_asked |= std::holds_alternative<ReloadAsked>(*left);
+    // The next session does not need what this one left in the queue.
+    bool is_reload_requested = false;
+    while (const auto left = queue_.pop(SteadyTime::min())) {
+        is_reload_requested |= std::holds_alternative<ReloadRequested>(*left);
     }
     timers_.end_session();
-    is_checked_ = false;
-    if (is_reload_asked) reload_now();
+    if (is_reload_requested) reload_now({});
 }
 
-/// Between sessions: until then, or until something else is to be done.
-void NodeLoop::Impl::pause(milliseconds duration) {
-    const auto wakeup = queue_.pop(timers_.wake_up(Clock::now() + duration, false, {}));
-    if (wakeup && std::holds_alternative<ReloadAsked>(*wakeup)) reload_now();
-    note_changes();
-    if (timers_.save.is_due(Clock::now())) save_ledger();
-    if (timers_.publish.is_due(Clock::now())) publish();
-}
-
-/// False when the session has ended.
-bool NodeLoop::Impl::take(const Wakeup& wakeup) {
-    if (const auto* event = std::get_if<containerd::Event>(&wakeup)) {
-        try {
-            on_event(*event);
-        } catch (const Error& error) {
-            miss_event(*event, error);
-        }
-        return true;
-    }
-    if (const auto* ended = std::get_if<StreamEnded>(&wakeup)) {
-        if (ended->error.code() == Errc::cancelled) return false;
-        work_->ledger.expect_gap("containerd_restarted", ended->at);
-        facts_.is_serving = false;
-        facts_.serving_problem = ended->error.message();
-        log_.note(guard::Severity::info, "containerd went away: " + ended->error.message());
-        publish();
-        return false;
-    }
-    if (const auto* asked = std::get_if<ReloadAsked>(&wakeup)) {
-        reload_now(*asked);
-        return true;
-    }
-    auto when = Clock::now();
-    if (const auto* loss = std::get_if<EventsLost>(&wakeup)) {
-        work_->ledger.expect_gap("events_overflowed", loss->since);
-        log_.note(guard::Severity::warning, "event queue overflowed; relisting everything");
-        when += kLossDelay;
-    } else {
-        session_backoff_.reset();
-        facts_.is_serving = true;
-        facts_.serving_problem.clear();
-    }
-    timers_.check.set(when);
-    timers_.list.set(when);
-    return true;
-}
-
-void NodeLoop::Impl::miss_event(const containerd::Event& event, const Error& error) {
-    if (error.code() == Errc::cancelled) return;
-    log_.note(guard::Severity::debug, "an event about " + event.object + " in " + event.ns +
-                                          " is left out: " + error.message());
-    // If containerd is gone, the stream ends next. Otherwise no other event follows for this.
-    if (!is_retryable(error.code())) return;
-    timers_.check.set(Clock::now() + kMissedDelay);
-    timers_.list.set(Clock::now() + kMissedDelay);
-}
-
-void NodeLoop::Impl::on_event(const containerd::Event& event) {
-    const FollowUp follow_up = work_->images->on_event(event);
-    if (follow_up == FollowUp::check_everything) timers_.check.set(Clock::now());
-    if (work_->images->has_pin_limits()) timers_.budget.set(Clock::now() + kBudgetDelay);
-    note_changes();
-}
-
-void NodeLoop::Impl::note_changes() {
-    if (!work_->ledger.take_changed(work_->images->images())) return;
-    timers_.save.set(Clock::now() + kSaveDelay);
-    timers_.publish.set(Clock::now() + kPublishDelay);
+/// The findings of a check must not mix two containerds: the next one may have another
+/// configuration.
+void NodeLoop::Impl::require_stream() const {
+    if (has_stream_ended_) throw Error(Errc::unavailable, "containerd went away during the check");
 }
 
 template <typename DoWork>
-bool NodeLoop::Impl::attempt(const std::string& what, Timer& timer, Backoff& backoff, DoWork work) {
-    timer.clear();
+bool NodeLoop::Impl::attempt(const std::string& what, DoWork work) {
     try {
         work();
-        backoff.reset();
-        log_.take_back(what);
+        log_.clear(what);
         return true;
     } catch (const Error& error) {
-        timer.set(Clock::now() + backoff.next());
         if (error.code() == Errc::cancelled) return false;
-        log_.warn(what, what + " will be tried again: " + error.message());
-        timers_.publish.set(Clock::now() + kPublishDelay);
+        log_.warn(what, what + " failed and will be retried: " + error.message());
+        timers_.publish.set(now() + kPublishDelay);
         return false;
     }
 }
 
-void NodeLoop::Impl::do_what_is_due() {
-    ImageGuard& images = *work_->images;
-    if (timers_.check.is_due(Clock::now())) {
-        const bool was_checked = is_checked_;
-        const bool is_done = attempt("checking the images", timers_.check, check_backoff_,
-                                     [&] { check_everything(); });
-        // The contents of an earlier containerd are not those of this one.
-        if (!is_done && !was_checked) facts_.is_reconciled = false;
+void NodeLoop::Impl::do_due_work() {
+    if (is_due(timers_.ask, LoopWork::ask) || is_due(timers_.probe, LoopWork::probe)) {
+        ask_containerd();
     }
-    // The starts are counted when the images are known, and readiness does not wait for it.
-    if (timers_.list.is_due(Clock::now()) && is_checked_) {
-        attempt("listing what runs", timers_.list, list_backoff_, [&] { list_everything(); });
+    if (is_due(timers_.check, LoopWork::check)) check_everything();
+    if (is_due(timers_.list, LoopWork::list)) list_everything();
+    const auto suspects = work_->guard.suspects_due();
+    if (suspects && *suspects <= now() && is_possible(state_, LoopWork::suspects)) {
+        check_suspects();
     }
-    if (const auto due = images.suspects_due(); due && *due <= Clock::now() && is_checked_) {
-        Timer unused;  // what fails is suspected again
-        Backoff none;
-        attempt(kCheckingSuspects, unused, none, [&] {
-            images.check_suspects(Clock::now());
-            images.settle_accounts();
-        });
-        publish();
-    }
-    if (timers_.budget.is_due(Clock::now()) && is_checked_) {
-        const bool is_done = attempt("keeping pins within their budget", timers_.budget,
-                                     budget_backoff_, [&] { images.keep_budget(); });
-        if (is_done) timers_.budget.set(Clock::now() + kBudgetInterval);
-        timers_.publish.set(Clock::now() + kPublishDelay);
-    }
+    if (is_due(timers_.budget, LoopWork::budget)) keep_budget();
     note_changes();
-    if (timers_.save.is_due(Clock::now())) save_ledger();
-    if (timers_.publish.is_due(Clock::now())) publish();
+    if (is_due(timers_.save, LoopWork::save)) save_ledger();
+    if (is_due(timers_.publish, LoopWork::publish)) publish();
+}
+
+/// In a session this finds a containerd that is stopped, or that waits for its disk without end:
+/// neither ends the stream.
+void NodeLoop::Impl::ask_containerd() {
+    timers_.ask.clear();
+    timers_.probe.move(now() + kMaxSleep);
+    LoopEvent event = LoopEvent::containerd_answered;
+    try {
+        work_->evaluator.containerd_answered(work_->connection.version().version);
+    } catch (const Error& error) {
+        if (error.code() == Errc::cancelled) return;
+        problem_ = error.message();
+        event = LoopEvent::containerd_silent;
+    }
+    dispatch(event);
 }
 
 void NodeLoop::Impl::check_everything() {
-    is_checked_ = false;
-    work_->images->check_everything();
-    require_session();
-    log_.take_back(kCheckingSuspects);
-    is_checked_ = true;
-    publish();
-    if (work_->images->has_pin_limits()) timers_.budget.set(Clock::now());
+    timers_.check.clear();
+    const bool is_done = attempt(kChecking, [&] {
+        work_->guard.read_settings();
+        share_images();
+        work_->guard.check_everything();
+        require_stream();
+    });
+    if (is_done) log_.clear(kCheckingSuspects);
+    dispatch(is_done ? LoopEvent::checked : LoopEvent::check_failed);
 }
 
 void NodeLoop::Impl::list_everything() {
-    // Earlier repairs must not count as pulls.
-    work_->images->settle_accounts();
-    const auto now = WallClock::now();
-    const std::size_t found = work_->ledger_feed->list_everything(work_->images->snapshotters(),
-                                                                  now, [this] { show_life(); });
-    work_->ledger.end_gap(now, found);
-    note_changes();
-    // What whole namespaces took is free now, and would stay with us until the next listing.
-    give_back_memory();
+    timers_.list.clear();
+    const bool is_done = attempt(kListing, [&] {
+        // First, or the ledger would count what was repaired as pulled.
+        settle_repairs();
+        const Time at = options_.clock().wall;
+        const std::size_t found =
+            work_->feed.list_everything(work_->guard.snapshotters(), at, [this] { show_life(); });
+        work_->ledger.end_gap(at, found);
+        note_changes();
+        // The lists of whole namespaces were large, and are not needed until the next listing.
+        give_back_memory();
+    });
+    if (is_done) return list_backoff_.reset();
+    timers_.list.set(now() + list_backoff_.next());
+}
+
+void NodeLoop::Impl::check_suspects() {
+    attempt(kCheckingSuspects, [&] {
+        work_->guard.check_suspects();
+        settle_repairs();
+    });
+    publish();
+}
+
+void NodeLoop::Impl::settle_repairs() {
+    record_guard_actions();
+    if (unsettled_.empty()) return;
+    work_->feed.restored(work_->guard.images().wanted(unsettled_), work_->guard.snapshotters());
+    unsettled_.clear();
+}
+
+void NodeLoop::Impl::keep_budget() {
+    timers_.budget.clear();
+    const bool is_done = attempt(kKeepingBudget, [&] {
+        work_->guard.keep_budget([&](const guard::ImageKey& key) {
+            const ledger::ImageUsage used = work_->ledger.accounts().usage(key);
+            return guard::Usage{.starts = used.starts, .last_used = used.last_used};
+        });
+    });
+    if (is_done) budget_backoff_.reset();
+    timers_.budget.set(now() + (is_done ? kBudgetInterval : budget_backoff_.next()));
+    timers_.publish.set(now() + kPublishDelay);
+}
+
+void NodeLoop::Impl::note_changes() {
+    if (!work_->ledger.take_changed(work_->guard.images())) return;
+    timers_.save.set(now() + kSaveDelay);
+    timers_.publish.set(now() + kPublishDelay);
 }
 
 void NodeLoop::Impl::save_ledger() {
     timers_.save.clear();
-    work_->ledger.take_changed(work_->images->images());
-    if (work_->ledger.save(work_->images->images())) return;
-    timers_.save.set(Clock::now() + kSaveRetry);
-    timers_.publish.set(Clock::now());
+    work_->ledger.take_changed(work_->guard.images());
+    if (work_->ledger.save(work_->guard.images())) return;
+    timers_.save.set(now() + kSaveRetry);
+    timers_.publish.set(now());
+}
+
+/// The only place that makes NodeFacts: from what the loop and the guard know.
+report::NodeFacts NodeLoop::Impl::facts() const {
+    const guard::GuardState& guard = work_->guard.state();
+    return {.is_serving = is_serving_,
+            .serving_problem = serving_problem_,
+            .is_reconciled = is_reconciled_,
+            .record_problem = record_problem_,
+            .has_cri = guard.has_cri,
+            .snapshotter = guard.snapshotter,
+            .content_directory = guard.content_directory,
+            .sandbox_image = guard.sandbox_image,
+            .is_sandbox_missing = guard.is_sandbox_missing,
+            .images = guard.images,
+            .identity = identity_};
 }
 
 void NodeLoop::Impl::publish() {
     timers_.publish.clear();
-    work_->evaluator->publish();
-    work_->ledger.note_times(work_->evaluator->times());
+    has_serving_changed_ = false;
+    work_->evaluator.publish(facts());
+    work_->ledger.set_times(work_->evaluator.times());
 }
 
 void NodeLoop::Impl::show_progress(const guard::RepairProgress& progress) {
-    require_session();
+    require_stream();
     show_life(kRepairPatience);
-    work_->evaluator->publish_progress(progress);
+    work_->evaluator.publish_progress(facts(), progress);
 }
 
 void NodeLoop::Impl::on_event(const bake::Event& event) {
@@ -477,7 +614,7 @@ void NodeLoop::run(const std::stop_token& stop) {
 void NodeLoop::reload(bool is_check_wanted) {
     impl_->reload(is_check_wanted);
 }
-Clock::time_point NodeLoop::last_sign_of_life() const {
+std::chrono::steady_clock::time_point NodeLoop::last_sign_of_life() const {
     return impl_->last_sign_of_life();
 }
 

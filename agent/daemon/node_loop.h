@@ -8,8 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "agent/base/clock.h"
+#include "agent/containerd/config_file.h"
 #include "agent/guard/activity_log.h"
-#include "agent/guard/cri_settings.h"
 #include "agent/guard/pin_budget.h"
 #include "agent/report/conditions.h"
 #include "agent/report/status_holder.h"
@@ -25,13 +26,15 @@ struct NodeLoopOptions {
     std::string prebake_version;
     std::function<report::IdentityFacts()> identity;
     std::function<containerd::ConfiguredRuntime()> configured_runtime;
-    /// For the log: each thing once.
+    /// Writes one line to the log.
     std::function<void(guard::Severity, const std::string&)> note;
+    TimeSource clock = current_moment;
 };
 
-/// The node's use case, run by the daemon: waits for containerd, follows its events, keeps what
-/// was baked usable, keeps the ledger, and publishes what it knows. Changes nothing
-/// of containerd but baked names, labels and snapshots; never starts or configures it.
+/// The daemon's work, on one thread. It waits for containerd, follows its events, hands each event
+/// to the ledger and to the guard, does what is due, and publishes the status. Which state it is in
+/// and what it does there is the table in loop_states.h. Changes nothing of containerd except baked
+/// names, labels and snapshots; never starts or configures it.
 class NodeLoop {
   public:
     NodeLoop(NodeLoopOptions options, report::StatusHolder& holder);
@@ -39,17 +42,17 @@ class NodeLoop {
     NodeLoop(const NodeLoop&) = delete;
     NodeLoop& operator=(const NodeLoop&) = delete;
 
-    /// Returns when `stop` is requested, with the ledger written. Survives whatever containerd
-    /// does.
-    /// @throws Error only for what does not pass: permission_denied or io on the state
-    /// directory, conflict when another daemon uses it.
+    /// Returns when `stop` is requested, with the ledger written. containerd may fail or restart at
+    /// any time.
+    /// @throws Error if retrying does not help: permission_denied or io on the state directory,
+    /// conflict when another daemon uses it.
     void run(const std::stop_token& stop);
 
-    /// The bake record or the claim may have changed. With `is_check_wanted` every image is checked
-    /// even if the record has not. Thread-safe.
+    /// Reads the bake record and the claim again. With `is_check_wanted` every image is checked
+    /// even if the record is the same. Thread-safe.
     void reload(bool is_check_wanted);
 
-    /// When the keeper last showed that it goes on; for the watchdog. Thread-safe.
+    /// When the loop last showed that it is alive; for the watchdog. Thread-safe.
     std::chrono::steady_clock::time_point last_sign_of_life() const;
 
   private:

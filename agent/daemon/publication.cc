@@ -10,7 +10,7 @@
 namespace prebake::daemon {
 namespace {
 
-/// For changes of counts only: the agent collects at most every half hour.
+/// For changes of counts only. The SSM agent collects every 30 minutes or less often.
 constexpr std::chrono::minutes kInventoryInterval{5};
 
 }  // namespace
@@ -25,7 +25,7 @@ std::string essence_of(const v1::NodeStatus& status) {
     return essence;
 }
 
-void Publication::complain(std::string& last, const std::string& problem) {
+void Publication::warn_once(std::string& last, const std::string& problem) {
     if (!problem.empty() && problem != last) warn_(problem);
     last = problem;
 }
@@ -41,8 +41,8 @@ void Publication::update(const std::shared_ptr<const report::NodeView>& view,
     status_line_ = line;
 
     std::string essence = essence_of(view->status);
-    const bool is_news = essence != told_;
-    told_ = std::move(essence);
+    const bool is_news = essence != essence_;
+    essence_ = std::move(essence);
     if (is_news) write_last_status(view->status);
     if (!options_.ssm_inventory) return;
     if (is_news || is_due) {
@@ -57,9 +57,9 @@ void Publication::write_last_status(const v1::NodeStatus& status) {
     try {
         write_file_durably(report::last_status_path(options_.socket),
                            to_json(status, JsonForm::indented) + "\n", 0644);
-        complain(status_problem_, "");
+        warn_once(status_problem_, "");
     } catch (const Error& error) {
-        complain(status_problem_, error.what());
+        warn_once(status_problem_, error.what());
     }
 }
 
@@ -67,10 +67,10 @@ void Publication::write_inventory(const report::NodeView& view, Clock::time_poin
     inventory_due_.reset();
     inventory_written_ = now;
     try {
-        complain(inventory_problem_, report::write_inventory("/", view.status.instance().id(),
-                                                             report::inventory_of(view)));
+        warn_once(inventory_problem_, report::write_inventory("/", view.status.instance().id(),
+                                                           report::inventory_of(view)));
     } catch (const Error& error) {
-        complain(inventory_problem_, error.what());
+        warn_once(inventory_problem_, error.what());
     }
 }
 

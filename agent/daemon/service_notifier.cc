@@ -36,7 +36,7 @@ std::optional<std::uint64_t> parse_number(const std::string& text) {
 }  // namespace
 
 ServiceNotifier::ServiceNotifier() : socket_(take_from_environment("NOTIFY_SOCKET")) {
-    // '@' stands for the NUL of an abstract name.
+    // '@' means the NUL of an abstract name.
     if (socket_.starts_with('@')) socket_.front() = '\0';
     const auto limit = parse_number(take_from_environment("WATCHDOG_USEC"));
     const std::string process = take_from_environment("WATCHDOG_PID");
@@ -51,7 +51,7 @@ void ServiceNotifier::ready() const {
 }
 
 void ServiceNotifier::reloading() const {
-    // On Linux it is CLOCK_MONOTONIC, which systemd compares with its own.
+    // systemd expects CLOCK_MONOTONIC, which steady_clock is on Linux.
     const auto now = std::chrono::duration_cast<std::chrono::microseconds>(
         std::chrono::steady_clock::now().time_since_epoch());
     send("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(now.count()));
@@ -62,7 +62,7 @@ void ServiceNotifier::stopping() const {
 }
 
 void ServiceNotifier::status(std::string_view line) const {
-    // A line break would begin another assignment; systemd ignores what is not UTF-8.
+    // A line break would start another assignment, and systemd ignores a line that is not UTF-8.
     send("STATUS=" + shorten(printable(line), kMaxStatusBytes));
 }
 

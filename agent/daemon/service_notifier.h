@@ -7,13 +7,12 @@
 
 namespace prebake::daemon {
 
-/// Tells systemd how the service does (sd_notify(3)): datagrams to $NOTIFY_SOCKET. Without one,
-/// does nothing. Never throws, never blocks: a service manager that does not listen must not harm
-/// us.
+/// Reports the state of the service to systemd (sd_notify(3)): datagrams to $NOTIFY_SOCKET. Does
+/// nothing without that variable. Never throws and never blocks, also if systemd does not listen.
 class ServiceNotifier {
   public:
-    /// Takes $NOTIFY_SOCKET, $WATCHDOG_USEC and $WATCHDOG_PID out of the environment, so that no
-    /// child inherits them.
+    /// Reads $NOTIFY_SOCKET, $WATCHDOG_USEC and $WATCHDOG_PID and removes them from the
+    /// environment, so that no child inherits them.
     ServiceNotifier();
 
     void ready() const;
@@ -23,8 +22,8 @@ class ServiceNotifier {
     void watchdog() const;
     void extend_timeout(std::chrono::microseconds by) const;
 
-    /// How often watchdog() must be called at least: half the time after which systemd would end
-    /// us. Nothing if the unit has no watchdog.
+    /// The longest time between two calls of watchdog(): half the time after which systemd kills
+    /// the service. Nothing if the unit has no watchdog.
     std::optional<std::chrono::microseconds> watchdog_interval() const { return watchdog_; }
 
   private:

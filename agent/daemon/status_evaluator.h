@@ -3,8 +3,10 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "agent/base/clock.h"
 #include "agent/guard/activity_log.h"
 #include "agent/guard/protected_images.h"
 #include "agent/guard/reconcile.h"
@@ -14,7 +16,7 @@
 
 namespace prebake::daemon {
 
-/// Judges what is known, and puts it on the holder.
+/// Turns facts into conditions, a verdict and the status, and puts them into the StatusHolder.
 class StatusEvaluator {
   public:
     struct Sources {
@@ -22,29 +24,30 @@ class StatusEvaluator {
         guard::ActivityLog& log;
         const ledger::Accounts& accounts;
         const guard::ProtectedImages& images;
-        const report::NodeFacts& facts;
+        TimeSource clock;
         std::vector<std::string> gates;
         std::string boot_id;
         std::string prebake_version;
     };
 
-    explicit StatusEvaluator(Sources sources) : from_(std::move(sources)) {}
+    /// `times` are those of this boot, if an earlier run of the daemon saw it ready.
+    StatusEvaluator(Sources sources, v1::Times times)
+        : from_(std::move(sources)), times_(std::move(times)) {}
 
-    /// containerd answers; the time to ready counts from the first time.
+    /// containerd answers. The time to ready counts from the first call.
     void containerd_answered(const std::string& version);
-    /// When this boot was ready first; set if an earlier run of the daemon saw it.
+    /// When this boot was first ready.
     const v1::Times& times() const { return times_; }
-    void set_times(const v1::Times& times) { times_ = times; }
 
-    void publish();
-    /// While images are being repaired there is no verdict on them.
-    void publish_progress(const guard::RepairProgress& progress);
+    void publish(const report::NodeFacts& facts);
+    /// While images are being repaired, they have no verdict: the status shows the progress.
+    void publish_progress(const report::NodeFacts& facts, const guard::RepairProgress& progress);
 
   private:
-    void evaluate_conditions();
-    void put_into_holder(const report::Verdict& verdict) const;
-    void note_ready(const report::Verdict& verdict);
-    void note_verdict(const report::Verdict& verdict);
+    void evaluate_conditions(const report::NodeFacts& facts);
+    void put_into_holder(const report::NodeFacts& facts, const report::Verdict& verdict) const;
+    void record_ready(const report::NodeFacts& facts, const report::Verdict& verdict);
+    void log_verdict(const report::Verdict& verdict);
 
     Sources from_;
     std::vector<v1::Condition> conditions_;

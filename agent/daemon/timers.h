@@ -1,30 +1,46 @@
 #pragma once
 
+#include <algorithm>
+#include <chrono>
 #include <optional>
 
-#include "agent/daemon/timer.h"
+#include "agent/daemon/loop_states.h"
 
 namespace prebake::daemon {
 
-/// What the keeper has to do, and when. Pure.
+/// When something is due. If it is set several times, the earliest time counts.
+class Timer {
+  public:
+    using Time = std::chrono::steady_clock::time_point;
+
+    void set(Time when) { when_ = when_ ? std::min(*when_, when) : when; }
+    /// Also if that is later than before.
+    void move(Time when) { when_ = when; }
+    void clear() { when_.reset(); }
+    bool is_due(Time now) const { return when_ && *when_ <= now; }
+    std::optional<Time> when() const { return when_; }
+
+  private:
+    std::optional<Time> when_;
+};
+
+/// What the loop has to do, and when. Pure.
 struct Timers {
+    Timer ask;      ///< containerd whether it answers
+    Timer probe;    ///< the same in a session, after a long silence
     Timer check;    ///< all images
-    Timer list;     ///< what runs; needs checked images
-    Timer budget;   ///< of the pins; likewise
-    Timer publish;  ///< what is known
+    Timer list;     ///< what runs
+    Timer budget;   ///< of the pins
+    Timer publish;  ///< the status
     Timer save;     ///< the ledger
 
-    /// When to wake up: for whatever comes first, of those things that can be done then, and at
-    /// `latest`. `suspects` is when single images are to be checked, which needs checked ones too.
-    Timer::Time wake_up(Timer::Time latest, bool is_checked,
+    /// When the loop has to wake up: at the first work that is possible in `state`, and at
+    /// `latest`. `suspects` is when single images have to be checked.
+    Timer::Time wake_up(Timer::Time latest, LoopState state,
                         std::optional<Timer::Time> suspects) const;
 
-    /// The session with containerd is over; what is not about it stays.
-    void end_session() {
-        check.clear();
-        list.clear();
-        budget.clear();
-    }
+    /// The session with containerd has ended. Other work stays planned.
+    void end_session();
 };
 
 }  // namespace prebake::daemon

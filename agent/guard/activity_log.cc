@@ -11,7 +11,7 @@ void ActivityLog::warn(const std::string& subject, const std::string& text) {
     note(Severity::warning, text);
 }
 
-void ActivityLog::take_back(const std::string& subject) {
+void ActivityLog::clear(const std::string& subject) {
     warnings_.erase(subject);
 }
 

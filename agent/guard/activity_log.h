@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "proto/prebake/v1/node.pb.h"
@@ -13,32 +14,35 @@ namespace prebake::guard {
 
 enum class Severity { error, warning, info, debug };
 
-/// What the keeper tells people: the log, each thing once; warnings that stand until they are
-/// taken back; and the last repairs.
+/// What the daemon reports about its work: lines of the log, warnings that stand until they are
+/// cleared, and the last repairs. Warnings and repairs are also shown by the status.
 class ActivityLog {
   public:
     using Note = std::function<void(Severity, const std::string&)>;
     static constexpr std::size_t kMaxRepairs = 16;
 
+    /// `note` writes one line; it may be empty.
     explicit ActivityLog(Note note) : note_(std::move(note)) {}
 
     void note(Severity severity, const std::string& text) const {
         if (note_) note_(severity, text);
     }
-    /// Notes `text`, and lets it stand as the warning about `subject`. Nothing when it stands
-    /// already.
+    /// Sets the standing warning about `subject`, and logs it if it is not standing already.
     void warn(const std::string& subject, const std::string& text);
-    void take_back(const std::string& subject);
+    /// Clears the standing warning about `subject`.
+    void clear(const std::string& subject);
     std::vector<std::string> warnings() const;
 
+    /// Logs a repair and keeps it.
     void add(v1::Repair repair);
-    /// The latest first.
+    /// The last kMaxRepairs, the latest first.
     const std::deque<v1::Repair>& repairs() const { return repairs_; }
+    /// All repairs since the daemon started.
     std::size_t repairs_total() const { return repairs_total_; }
 
   private:
     Note note_;
-    std::map<std::string, std::string> warnings_;
+    std::map<std::string, std::string> warnings_;  ///< by subject
     std::deque<v1::Repair> repairs_;
     std::size_t repairs_total_ = 0;
 };

@@ -59,7 +59,7 @@ void CriSettingsReader::ask_cri(CriSettings& settings) {
             settings.sandbox_image = cri.sandbox_image();
         }
         failures_ = 0;
-        log_.take_back("CRI");
+        log_.clear("CRI");
     } catch (const Error& error) {
         if (containerd::ends_session(error) || ++failures_ < kMaxFailures) throw;
         log_.warn("CRI",

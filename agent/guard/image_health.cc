@@ -13,7 +13,7 @@ namespace {
 using store::Finding;
 using store::FindingKind;
 
-/// The kinds that explain the others in front: what is named to people when there are several.
+/// The order in which findings are reported: those that explain others come first.
 constexpr std::array kByWeight{
     FindingKind::blob_missing, FindingKind::snapshot_missing,  FindingKind::name_missing,
     FindingKind::unmanaged,    FindingKind::cri_unresolved,    FindingKind::unreadable,
@@ -40,8 +40,8 @@ bool has_kind(const std::vector<const Finding*>& findings, FindingKind kind) {
                        [&](const Finding* finding) { return finding->kind == kind; });
 }
 
-/// True if each tag of the image means another image now.
-bool is_given_up(const v1::Placement& placement, const std::set<std::string>& moved) {
+/// True if every tag points to another image now.
+bool is_abandoned(const v1::Placement& placement, const std::set<std::string>& moved) {
     if (moved.empty()) return false;
     const auto& names = placement.names();
     return std::all_of(names.begin(), names.end(), [&](const std::string& name) {
@@ -49,7 +49,7 @@ bool is_given_up(const v1::Placement& placement, const std::set<std::string>& mo
     });
 }
 
-/// One image in one namespace, judged by what was found about it.
+/// Judges one image in one namespace by its findings.
 class Judge {
   public:
     Judge(const v1::BakedImage& image, const v1::Placement& placement,
@@ -73,7 +73,7 @@ class Judge {
         for (const v1::Layer& layer : image_.layers()) health.bytes += layer.size();
         const std::set<std::string> moved = subjects(findings_, FindingKind::name_moved);
         health.is_moved = !moved.empty();
-        if (is_given_up(placement_, moved)) {
+        if (is_abandoned(placement_, moved)) {
             explain(health,
                     **std::find_if(findings_.begin(), findings_.end(), [](const Finding* f) {
                         return f->kind == FindingKind::name_moved;
@@ -142,7 +142,7 @@ class Judge {
         }
     }
 
-    /// Containers start from the snapshots: a layer that is unpacked is not read again.
+    /// Containers start from snapshots: the blob of an unpacked layer is not read again.
     bool is_needed(const std::string& blob) const {
         if (!placement_.unpacked() || has_kind(findings_, FindingKind::snapshot_missing)) {
             return true;
@@ -224,12 +224,12 @@ std::vector<Finding> repairable_of(const v1::BakeRecord& record,
         if (finding.kind != FindingKind::name_moved) continue;
         moved[{finding.image, finding.ns}].insert(finding.subject);
     }
-    std::set<Key> given_up;
+    std::set<Key> abandoned;
     for (const v1::BakedImage& image : record.images()) {
         for (const v1::Placement& placement : image.placements()) {
             const Key key(image.name(), placement.namespace_());
             const auto own = moved.find(key);
-            if (own != moved.end() && is_given_up(placement, own->second)) given_up.insert(key);
+            if (own != moved.end() && is_abandoned(placement, own->second)) abandoned.insert(key);
         }
     }
     std::vector<Finding> repairable;
@@ -239,7 +239,7 @@ std::vector<Finding> repairable_of(const v1::BakeRecord& record,
                      const auto own = moved.find(key);
                      const bool is_moved =
                          own != moved.end() && own->second.contains(finding.subject);
-                     return is_repairable(finding) && !is_moved && !given_up.contains(key);
+                     return is_repairable(finding) && !is_moved && !abandoned.contains(key);
                  });
     return repairable;
 }
@@ -249,7 +249,7 @@ std::string repair_of(const std::vector<Finding>& repaired, const std::string& s
     for (const Finding& finding : repaired) kinds.insert(finding.kind);
     std::string words;
     for (const FindingKind kind : kByWeight) {
-        // What CRI knows follows from the names, unless it was all there was.
+        // CRI finds an image by its names, so this is only worth saying alone.
         if (kind == FindingKind::cri_unresolved && kinds.size() > 1) continue;
         if (!kinds.contains(kind)) continue;
         const std::string more = words_for(kind, snapshotter);

@@ -10,7 +10,7 @@
 namespace prebake::guard {
 namespace {
 
-/// What a lost pin needs to come back, beyond the floor itself.
+/// The part of the floor that must be free in addition before a pin comes back.
 constexpr double kSpare = 0.1;
 
 std::uint64_t part_of(std::uint64_t bytes, double ratio) {
@@ -33,7 +33,7 @@ std::uint64_t size_of(const PinCandidate& candidate) {
     return bytes;
 }
 
-/// Indexes into `candidates`: the first to lose its pin in front. The sandbox's is not among them.
+/// Indexes into `candidates`, without the sandbox image; the first one loses its pin first.
 std::vector<std::size_t> order_of_loss(const std::vector<PinCandidate>& candidates) {
     std::vector<std::size_t> order(candidates.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
@@ -49,9 +49,9 @@ std::vector<std::size_t> order_of_loss(const std::vector<PinCandidate>& candidat
     return order;
 }
 
-/// Of each candidate the bytes that are gained when it loses its pin after all that go before it,
-/// or taken when it gets one after all that come before it: what several share is charged to the
-/// last of them to go.
+/// The bytes of each candidate that are freed if it loses its pin after all candidates before it in
+/// `order`, or used if it gets its pin back after all candidates behind it. Shared parts are
+/// charged to the last candidate that loses its pin.
 std::vector<std::uint64_t> charges_of(const std::vector<PinCandidate>& candidates,
                                       const std::vector<std::size_t>& order) {
     std::vector<std::uint64_t> charges(candidates.size());
@@ -88,7 +88,7 @@ std::vector<bool> decide_pins(const std::vector<PinCandidate>& candidates, const
 
     const std::uint64_t most = limits.max_pinned_bytes == 0 ? UINT64_MAX : limits.max_pinned_bytes;
     const std::uint64_t least_free = floor_of(limits, room);
-    // What has no pin can be reclaimed by the kubelet when it needs room: it counts as free.
+    // The kubelet can reclaim unpinned images: they count as free.
     std::uint64_t reclaimable = room ? room->free_bytes + unpinned_bytes : UINT64_MAX;
 
     bool has_lost = false;
@@ -103,7 +103,7 @@ std::vector<bool> decide_pins(const std::vector<PinCandidate>& candidates, const
     if (has_lost) return pinned;
 
     const std::uint64_t least_again = least_free + part_of(least_free, kSpare);
-    // The most used first: a smaller one that is used less does not overtake it.
+    // The most used image first: a smaller, less used one does not overtake it.
     std::ranges::reverse(order);
     for (const std::size_t i : order) {
         if (pinned[i]) continue;

@@ -2,17 +2,14 @@
 
 #include <chrono>
 #include <cstdint>
-#include <filesystem>
 #include <functional>
-#include <map>
-#include <optional>
-#include <string>
 #include <vector>
 
-#include "agent/bake/survey.h"
-#include "agent/containerd/connection.h"
+#include "agent/guard/disk_usage.h"
+#include "agent/guard/image_names.h"
 #include "agent/guard/pin_budget.h"
 #include "agent/guard/protected_images.h"
+#include "agent/store/snapshotter.h"
 
 namespace prebake::guard {
 
@@ -21,41 +18,37 @@ struct Usage {
     std::uint64_t starts = 0;
     std::chrono::system_clock::time_point last_used{};
 };
+using UsageOf = std::function<Usage(const ImageKey&)>;
 
 struct PinChange {
     ImageKey key;
     bool is_pinned = false;
+
+    bool operator==(const PinChange&) const = default;
 };
 
-/// Measures the pinned images and the disk they are on, and holds them to the limits.
+/// Keeps the pinned images within the limits of the disk.
 class PinEnforcer {
   public:
-    using UsageOf = std::function<Usage(const ImageKey&)>;
-
-    PinEnforcer(PinLimits limits, const containerd::Connection& connection)
-        : limits_(limits), connection_(connection) {}
+    PinEnforcer(PinLimits limits, DiskUsage& disk, ImageNames& names)
+        : limits_(limits), disk_(disk), names_(names) {}
 
     bool has_limits() const;
-    /// After containerd may have changed, its directories are looked up again.
-    void forget_disk() { disk_.reset(); }
 
-    /// Which pins have to go, or may come back. Cheap while there is room and nothing is unpinned.
+    /// Which images lose their pin, and which get it back. Makes few calls while there is room and
+    /// nothing is unpinned.
     /// @throws Error unavailable, cancelled.
     std::vector<PinChange> decide(const ProtectedImages& images,
                                   const store::Snapshotters& snapshotters, const UsageOf& usage);
-    /// Sets or removes the pins of the image's names, which `images` knows about already. Names
-    /// that other pinned images share stay pinned.
-    void apply(const PinChange& change, const ProtectedImages& images) const;
+    /// Sets or removes the pins of the image's names, after `images` has recorded the change. A
+    /// name that another pinned image shares stays pinned; a name that was moved to another image
+    /// is left alone. @throws Error unavailable, cancelled.
+    void apply(const PinChange& change, const ProtectedImages& images);
 
   private:
-    std::optional<DiskRoom> disk_room(const std::string& snapshotter);
-    std::uint64_t layer_bytes(const std::string& ns, const std::string& snapshotter,
-                              const std::string& chain_id);
-
     PinLimits limits_;
-    const containerd::Connection& connection_;
-    std::optional<std::filesystem::path> disk_;  ///< a directory of containerd; empty: not visible
-    std::map<std::string, std::uint64_t> layer_bytes_;  ///< measured once: snapshots do not change
+    DiskUsage& disk_;
+    ImageNames& names_;
 };
 
 }  // namespace prebake::guard

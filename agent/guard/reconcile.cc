@@ -1,14 +1,12 @@
 #include "agent/guard/reconcile.h"
 
 #include <algorithm>
-#include <chrono>
 #include <iterator>
 #include <map>
 #include <optional>
 #include <set>
 #include <utility>
 
-#include "agent/bake/restore.h"
 #include "agent/base/error.h"
 #include "agent/base/problem.h"
 #include "agent/base/timestamp.h"
@@ -25,22 +23,22 @@ ImageKey key_of(const Finding& finding) {
     return {.image = finding.image, .ns = finding.ns};
 }
 
-/// What could not be repaired, and perhaps why.
+/// How the repair of an image ended.
 struct Attempt {
-    std::optional<Error> problem;
-    bool may_pass = false;
+    std::optional<Error> problem;  ///< nothing: it succeeded
+    bool may_succeed_later = false;
 };
 
-/// True if the same repair may succeed later: nobody tells us when a disk has room again, or a
-/// bake has ended.
-bool may_pass(Errc code) {
+/// True if the same repair may succeed later: no event reports that a disk has room again, or that
+/// a bake has ended.
+bool may_succeed_later(Errc code) {
     return is_retryable(code) || code == Errc::conflict || code == Errc::no_space ||
            code == Errc::io;
 }
 
-class Repair {
+class Reconciler {
   public:
-    explicit Repair(const Reconciliation& job) : job_(job) {}
+    explicit Reconciler(const Reconciliation& job) : job_(job) {}
 
     Reconciled run() {
         const Findings before = find(job_.wanted);
@@ -59,7 +57,7 @@ class Repair {
         }
         for (const Finding& finding : to_repair) broken_.insert(key_of(finding));
         const v1::BakeRecord broken = broken_part();
-        repair_parts(broken, before, to_repair);
+        repair(broken, before, to_repair);
 
         Findings after = find(broken);
         report(to_repair, after);
@@ -72,7 +70,7 @@ class Repair {
 
   private:
     Findings find(const v1::BakeRecord& record) const {
-        return store::verify(record, job_.connection, {.snapshotters = job_.snapshotters}).findings;
+        return job_.repairer.verify(record, job_.snapshotters);
     }
 
     bool is_allowed(const ImageKey& key) {
@@ -100,8 +98,7 @@ class Repair {
         return part;
     }
 
-    void repair_parts(const v1::BakeRecord& broken, const Findings& before,
-                      const Findings& to_repair) {
+    void repair(const v1::BakeRecord& broken, const Findings& before, const Findings& to_repair) {
         RepairProgress progress{.total = static_cast<std::size_t>(broken.images_size()),
                                 .snapshotter = {},
                                 .images = health_of(job_.wanted, before)};
@@ -119,7 +116,7 @@ class Repair {
             for (const v1::Placement& placement : image.placements()) {
                 const ImageKey key{.image = image.name(), .ns = placement.namespace_()};
                 attempts_[key] = attempt;
-                if (attempt.may_pass) result_.to_retry.push_back(key);
+                if (attempt.may_succeed_later) result_.to_retry.push_back(key);
             }
             ++progress.done;
         }
@@ -127,13 +124,12 @@ class Repair {
 
     Attempt restore(const v1::BakedImage& image) const {
         try {
-            bake::restore(image, job_.snapshotters, job_.pinned, job_.state_dir, job_.connection,
-                          job_.events);
+            job_.repairer.restore(image, job_.snapshotters, job_.pinned);
             return {.problem = {}};
         } catch (const Error& error) {
-            // Without containerd, nothing more can be said about any image.
+            // The other images would fail for the same reason.
             if (containerd::ends_session(error)) throw;
-            return {.problem = error, .may_pass = may_pass(error.code())};
+            return {.problem = error, .may_succeed_later = may_succeed_later(error.code())};
         }
     }
 
@@ -142,7 +138,7 @@ class Repair {
         return found == job_.snapshotters.end() ? "its snapshotter" : found->second;
     }
 
-    /// A Repair for each image in each namespace that was tried.
+    /// Adds a v1::Repair for each image and namespace that was tried.
     void report(const Findings& before, const Findings& after) {
         for (const ImageKey& key : broken_) {
             Findings repaired;
@@ -156,7 +152,7 @@ class Repair {
                            });
                 });
             v1::Repair& repair = result_.repairs.emplace_back();
-            *repair.mutable_at() = to_timestamp(std::chrono::system_clock::now());
+            *repair.mutable_at() = to_timestamp(job_.clock().wall);
             repair.set_image(key.image);
             repair.set_namespace_(key.ns);
             repair.set_what(repair_of(repaired, snapshotter_of(key.ns)));
@@ -180,7 +176,7 @@ class Repair {
         return {};
     }
 
-    /// The attempt's own words tell more than the finding that it left.
+    /// The error of the attempt explains more than the finding that is left.
     void explain(ImageHealth& image) const {
         const auto attempt = attempts_.find({.image = image.name, .ns = image.ns});
         if (attempt == attempts_.end() || !attempt->second.problem || image.problem.empty()) return;
@@ -200,7 +196,7 @@ class Repair {
 }  // namespace
 
 Reconciled reconcile(const Reconciliation& job) {
-    return Repair(job).run();
+    return Reconciler(job).run();
 }
 
 }  // namespace prebake::guard

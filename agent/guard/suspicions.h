@@ -8,12 +8,13 @@
 
 #include "agent/guard/protected_images.h"
 
-/// Which images to check again, and when. Pure.
+/// Decides which images have to be checked again, and when. Pure.
 namespace prebake::guard {
 
 using SteadyTime = std::chrono::steady_clock::time_point;
 
-/// Limits how often one image is repaired, so that prebake does not fight another client forever.
+/// Limits how often one image is repaired: if another program undoes each repair at once, we must
+/// not fight it without end.
 class RepairAllowance {
   public:
     static constexpr std::size_t kMost = 5;
@@ -26,21 +27,22 @@ class RepairAllowance {
     std::map<ImageKey, std::deque<SteadyTime>> taken_;
 };
 
-/// Gathers what events say against images, so that one prune of three names is one repair.
+/// Collects the images that events were about, so that a prune of three names is one repair.
 class Suspicions {
   public:
-    /// After the last event about any of them.
+    /// The delay after the last event about any image.
     static constexpr std::chrono::milliseconds kCalm{50};
-    /// After the first suspicion, the longest delay.
+    /// The longest delay after the first event.
     static constexpr std::chrono::milliseconds kMostDelay{500};
 
-    /// The first reason stays: later events follow from it.
+    /// If the image is already suspected, the first reason is kept: later events follow from it.
     void add(const ImageKey& key, const std::string& why, SteadyTime now);
-    /// Checks the image again at `when` in any case. False if that is already planned.
+    /// Checks the image at `when`, also if nothing happens until then. False if that was planned
+    /// already.
     bool add_later(const ImageKey& key, const std::string& why, SteadyTime when);
 
     std::optional<SteadyTime> due() const;
-    /// Those that are due, with the reason of each; forgets them.
+    /// Removes and returns the images that are due, with their reasons.
     std::map<ImageKey, std::string> take(SteadyTime now);
     void clear();
 

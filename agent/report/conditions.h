@@ -9,7 +9,7 @@
 #include "proto/prebake/v1/identity.pb.h"
 #include "proto/prebake/v1/node.pb.h"
 
-/// What the node says of itself, from what is known. Pure.
+/// Derives the node's conditions and its verdict from facts. Pure.
 namespace prebake::report {
 
 inline constexpr std::string_view kContainerdServing = "ContainerdServing";
@@ -23,14 +23,15 @@ inline constexpr std::string_view kSealIntact = "SealIntact";
 /// In the order of reports.
 const std::vector<std::string_view>& condition_types();
 
-/// Who this machine is, as `identity` knows it (which this room does not).
+/// Who this machine is. cli/ provides it, because this room does not depend on identity/.
 struct IdentityFacts {
     v1::Claim claim;
-    bool is_this_instance = true;                 ///< the claim is of the machine that runs
-    std::vector<std::string> builder_identities;  ///< of the sealed machine, and here still: paths
-    std::string problem;  ///< why the claim could not be read; empty: it was
+    bool is_this_instance = true;                 ///< the claim belongs to this machine
+    std::vector<std::string> builder_identities;  ///< paths that still identify the builder
+    std::string problem;  ///< why the claim could not be read; empty: it was read
 };
 
+/// What the conditions are derived from. The daemon's loop is the only writer.
 struct NodeFacts {
     bool is_serving = false;      ///< containerd answers
     std::string serving_problem;  ///< why not
@@ -38,15 +39,15 @@ struct NodeFacts {
     std::string record_problem;   ///< the bake record cannot be read
     bool has_cri = false;         ///< containerd's CRI plugin answers
     std::string snapshotter;
-    std::string content_directory;  ///< containerd's content store; empty: it does not say
+    std::string content_directory;  ///< containerd's content store; empty: unknown
     std::string sandbox_image;
     bool is_sandbox_missing = false;  ///< CRI names one, and containerd has no such image
     std::vector<guard::ImageHealth> images;
     IdentityFacts identity;
 };
 
-/// The conditions of now. `before` are those of last time: where the status is the same, so is its
-/// last_transition_time. `gates` are the types that gate readiness.
+/// The conditions at `now`. `before` are the previous ones: a condition whose status is the same
+/// keeps its last_transition_time. `gates` are the types that gate readiness.
 std::vector<v1::Condition> evaluate(const NodeFacts& facts,
                                     const std::vector<v1::Condition>& before,
                                     const std::vector<std::string>& gates,
@@ -54,10 +55,10 @@ std::vector<v1::Condition> evaluate(const NodeFacts& facts,
 
 struct Verdict {
     std::string word;     ///< ready, degraded, not_ready, starting
-    std::string message;  ///< one sentence: the first thing that is wrong, and how many more
+    std::string message;  ///< one sentence: the first problem, and how many more there are
     bool is_ready = false;
 };
-/// `starting` until the first reconciliation has ended.
+/// The word is `starting` until is_reconciled.
 Verdict verdict_of(const std::vector<v1::Condition>& conditions, bool is_reconciled);
 
 }  // namespace prebake::report

@@ -49,7 +49,7 @@ class Endpoint {
     Endpoint(const Endpoint&) = delete;
     Endpoint& operator=(const Endpoint&) = delete;
 
-    /// The holder has a new view: those who wait for readiness look again. Thread-safe.
+    /// The status has changed: answers the clients that wait, if the node is ready. Thread-safe.
     void status_changed();
 
     /// The addresses that it listens on: "127.0.0.1:9813", "/run/prebake/prebake.sock".

@@ -11,7 +11,7 @@
 namespace prebake::report {
 namespace {
 
-/// What all the placements of one image come to.
+/// All placements of one image together.
 struct Summary {
     bool is_usable = true;
     bool is_pinned = true;
@@ -23,10 +23,10 @@ struct Summary {
 std::map<std::string, Summary> summaries_of(const StatusFacts& facts) {
     std::map<std::string, Summary> summaries;
     for (const guard::ImageHealth& image : facts.node.images) {
-        if (!facts.images.baked().is_recorded(image.name)) continue;  // the sandbox image alone
+        if (!facts.images.baked().is_recorded(image.name)) continue;  // the sandbox image
         Summary& summary = summaries[image.name];
         summary.is_usable = summary.is_usable && image.is_usable() && !image.is_evicted;
-        // In namespaces without the kubelet there is nothing to pin against.
+        // Only the kubelet deletes images by itself, so other namespaces have no pins.
         if (image.wants_pin) summary.is_pinned = summary.is_pinned && image.is_pinned;
         summary.is_unpinned_by_budget |= image.is_unpinned_by_budget;
         summary.is_repaired |= image.is_repaired;
@@ -37,7 +37,8 @@ std::map<std::string, Summary> summaries_of(const StatusFacts& facts) {
 
 using Names = std::set<std::string_view>;
 
-/// Of the record's layers, each once, without those that only the images of `left_out` have.
+/// The bytes of the record's layers, each counted once, without layers that only images of
+/// `left_out` have.
 std::uint64_t bytes_of(const v1::BakeRecord& record, const Names& left_out) {
     std::set<std::string_view> counted;
     std::uint64_t bytes = 0;
@@ -73,7 +74,7 @@ v1::ImageCounts counts_of(const StatusFacts& facts) {
     counts.set_baked_bytes(bytes_of(record, {}));
     Names unused;
     for (const v1::LedgerImage& image : facts.ledger.never_used()) unused.insert(image.name());
-    // What not baking them would save.
+    // The bytes that would be saved if they were not baked.
     counts.set_never_used_bytes(counts.baked_bytes() - bytes_of(record, unused));
     return counts;
 }
@@ -93,7 +94,7 @@ v1::ImageState state_document(const guard::ImageHealth& image, std::uint64_t sta
     state.set_next_step(image.next_step);
     if (!image.problem.empty()) return state;
     if (image.is_evicted) {
-        state.set_message("unpinned to leave room on the disk, and deleted since");
+        state.set_message("unpinned to leave room on the disk, then deleted");
     } else if (image.is_unpinned_by_budget) {
         state.set_message("unpinned to leave room on the disk");
     }
@@ -111,14 +112,13 @@ std::string claim_word(v1::Claim::State state) {
 void add_images(const StatusFacts& facts, v1::NodeStatus& status) {
     std::vector<const guard::ImageHealth*> images;
     for (const guard::ImageHealth& image : facts.node.images) images.push_back(&image);
-    const auto has_much_to_say = [](const guard::ImageHealth* image) {
+    const auto rank_of = [](const guard::ImageHealth* image) {
         if (!image->is_usable() || image->is_evicted) return 0;
         return image->problem.empty() && !image->is_unpinned_by_budget && !image->is_repaired ? 2
                                                                                               : 1;
     };
-    std::stable_sort(images.begin(), images.end(), [&](const auto* a, const auto* b) {
-        return has_much_to_say(a) < has_much_to_say(b);
-    });
+    std::stable_sort(images.begin(), images.end(),
+                     [&](const auto* a, const auto* b) { return rank_of(a) < rank_of(b); });
     for (const guard::ImageHealth* image : images) {
         *status.add_images() = state_document(*image, facts.starts(*image));
     }

@@ -12,7 +12,7 @@
 
 namespace prebake::report {
 
-/// Everything that the status is made of.
+/// What the status is made of.
 struct StatusFacts {
     const NodeFacts& node;
     const std::vector<v1::Condition>& conditions;
@@ -28,7 +28,7 @@ struct StatusFacts {
     std::chrono::system_clock::time_point now = {};
 };
 
-/// The status with all images: those with something to say first. Pure.
+/// The status with all images, those with problems first. Pure.
 v1::NodeStatus status_document(const StatusFacts& facts);
 
 /// usable, repaired, moved, evicted or unusable.

@@ -8,13 +8,13 @@
 
 namespace prebake::report {
 
-/// Everything that the node has to say at one moment.
+/// Everything that the node reports at one moment.
 struct NodeView {
-    v1::NodeStatus status;  ///< with all images; who prints it bounds it
+    v1::NodeStatus status;  ///< with all images; printing limits them
     v1::Ledger ledger;      ///< ledger::Accounts::report()
 };
 
-/// Where the keeper leaves the latest view, and everybody else finds it. Thread-safe.
+/// Holds the latest view: the daemon's loop publishes it, all others read it. Thread-safe.
 class StatusHolder {
   public:
     StatusHolder();
@@ -22,8 +22,8 @@ class StatusHolder {
     void publish(NodeView view);
     /// Never null.
     std::shared_ptr<const NodeView> latest() const;
-    /// Called after each publish(), on the evaluator's thread; must return at once. Set before the
-    /// first publish().
+    /// `call` is called after each publish(), on its thread, and must return at once. Set it before
+    /// the first publish().
     void on_publish(std::function<void()> call) { on_publish_ = std::move(call); }
 
   private:

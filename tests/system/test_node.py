@@ -213,7 +213,7 @@ class Guard(node.NodeTest):
         self.until_as_before()
         self.node.until(lambda: self.repairs(), "the repair is reported")
         self.assertEqual({repair["why"] for repair in self.node.status()["repairs"]},
-                         {"somebody took its label off"})
+                         {"its label was removed"})
         entry = self.in_ledger(self.node, self.reference)
         self.assertEqual((entry["pulls"], entry["repins"]), ("0", "3"), "nobody pulled it")
 

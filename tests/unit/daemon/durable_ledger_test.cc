@@ -40,23 +40,23 @@ v1::Times ready_after(double seconds) {
     return times;
 }
 
-/// One run of the daemon in which the budget took an image that was deleted then.
+/// One run of the daemon: the budget unpins an image, which is then deleted.
 void run_once(const std::filesystem::path& state_dir, guard::ActivityLog& log) {
-    DurableLedger ledger(state_dir, log);
+    DurableLedger ledger(state_dir, log, current_moment);
     ledger.open(claim_of("i-1"));
     guard::ProtectedImages own = images();
     own.set_unpinned(kKey, true);
     own.set_evicted(kKey, true);
-    ledger.note_times(ready_after(8));
+    ledger.set_times(ready_after(8));
     REQUIRE(ledger.take_changed(own));
     REQUIRE(ledger.save(own));
 }
 
-TEST_CASE("what the budget evicted is not forgotten when the daemon is restarted") {
+TEST_CASE("evicted images are known after a restart of the daemon") {
     const TemporaryDirectory directory;
     guard::ActivityLog log({});
     run_once(directory.path(), log);
-    DurableLedger again(directory.path(), log);
+    DurableLedger again(directory.path(), log, current_moment);
     CHECK_FALSE(again.open(claim_of("i-1")));
     guard::ProtectedImages own = images();
     again.load_unpinned(own);
@@ -65,34 +65,34 @@ TEST_CASE("what the budget evicted is not forgotten when the daemon is restarted
     CHECK_FALSE_MESSAGE(own.take_changed(), "it is in the file");
 }
 
-TEST_CASE("what another machine with this disk evicted is missing on this one") {
+TEST_CASE("an image that was evicted on another machine with this disk is missing on this one") {
     const TemporaryDirectory directory;
     guard::ActivityLog log({});
     run_once(directory.path(), log);
-    DurableLedger again(directory.path(), log);
+    DurableLedger again(directory.path(), log, current_moment);
     CHECK(again.open(claim_of("i-2")));
     guard::ProtectedImages own = images();
     again.load_unpinned(own);
     CHECK(own.unpinned().empty());
 }
 
-TEST_CASE("the time to ready is the boot's, not that of the daemon's last restart") {
+TEST_CASE("the time to ready belongs to the boot, not to the last restart of the daemon") {
     const TemporaryDirectory directory;
     guard::ActivityLog log({});
     run_once(directory.path(), log);
-    DurableLedger again(directory.path(), log);
-    again.note_times(ready_after(5000));
+    DurableLedger again(directory.path(), log, current_moment);
+    again.set_times(ready_after(5000));
     CHECK(again.times().kernel_to_ready_seconds() == 8);
 
     std::string warning;
     v1::LedgerState of_another_boot = ledger::read_ledger(directory.path(), warning);
     of_another_boot.set_boot_id("another");
     ledger::write_ledger(directory.path(), of_another_boot);
-    DurableLedger later(directory.path(), log);
+    DurableLedger later(directory.path(), log, current_moment);
     CHECK_FALSE(later.times().has_ready_at());
 }
 
-TEST_CASE("a clock that was ahead marks no gap in the future") {
+TEST_CASE("a clock that was ahead creates no gap in the future") {
     const TemporaryDirectory directory;
     guard::ActivityLog log({});
     run_once(directory.path(), log);
@@ -101,7 +101,7 @@ TEST_CASE("a clock that was ahead marks no gap in the future") {
     const Time now = std::chrono::system_clock::now();
     *ahead.mutable_updated_at() = to_timestamp(now + std::chrono::hours(9));
     ledger::write_ledger(directory.path(), ahead);
-    DurableLedger again(directory.path(), log);
+    DurableLedger again(directory.path(), log, current_moment);
     again.open(claim_of("i-1"));
     again.end_gap(std::chrono::system_clock::now(), 0);
     const v1::Ledger ledger = again.accounts().report();
@@ -110,10 +110,10 @@ TEST_CASE("a clock that was ahead marks no gap in the future") {
     CHECK(to_time(ledger.updated_at()) < now + std::chrono::hours(1));
 }
 
-TEST_CASE("a claim that changes says that what runs is to be listed") {
+TEST_CASE("open() returns true if the claim changes") {
     const TemporaryDirectory directory;
     guard::ActivityLog log({});
-    DurableLedger ledger(directory.path(), log);
+    DurableLedger ledger(directory.path(), log, current_moment);
     ledger.open({});
     CHECK(ledger.open(claim_of("i-1")));
     CHECK_FALSE(ledger.open(claim_of("i-1")));

@@ -13,7 +13,7 @@ using prebake::Error;
 using prebake::containerd::Event;
 using prebake::daemon::EventQueue;
 using prebake::daemon::EventsLost;
-using prebake::daemon::ReloadAsked;
+using prebake::daemon::ReloadRequested;
 using prebake::daemon::StreamEnded;
 using prebake::daemon::Subscribed;
 using prebake::daemon::Wakeup;
@@ -41,7 +41,7 @@ std::string drained(EventQueue& queue) {
 
 }  // namespace
 
-TEST_CASE("what does not fit is dropped with all that waits, and nothing else is") {
+TEST_CASE("if the queue is full, all events are dropped, and nothing else") {
     const StreamEnded ended{Error(Errc::unavailable, "gone")};
     struct Row {
         const char* name;
@@ -51,26 +51,26 @@ TEST_CASE("what does not fit is dropped with all that waits, and nothing else is
     const std::vector<Row> rows{
         {"nothing", {}, ""},
         {"as many as fit", {event("a"), event("b"), event("c")}, "a b c"},
-        {"one more", {event("a"), event("b"), event("c"), event("d")}, "lost"},
-        {"what comes after the loss is kept",
+        {"one too many", {event("a"), event("b"), event("c"), event("d")}, "lost"},
+        {"later events are kept",
          {event("a"), event("b"), event("c"), event("d"), event("e")},
          "lost e"},
         {"a second overflow is one loss",
          {event("a"), event("b"), event("c"), event("d"), event("e"), event("f"), event("g"),
           event("h")},
          "lost h"},
-        {"the loss stands where the events were, after the subscription",
+        {"the loss replaces the events, after the subscription",
          {Subscribed{}, event("a"), event("b"), event("c")},
          "subscribed lost"},
         {"a reload between events survives",
-         {event("a"), ReloadAsked{}, event("b"), event("c")},
+         {event("a"), ReloadRequested{}, event("b"), event("c")},
          "lost reload"},
         {"the end always fits", {event("a"), event("b"), event("c"), ended}, "a b c ended"},
         {"the end survives an overflow",
          {event("a"), event("b"), ended, event("c"), event("d")},
          "lost ended d"},
-        {"nothing but orders, and an event too many",
-         {Subscribed{}, ReloadAsked{}, ReloadAsked{}, event("a")},
+        {"no other event, and one that does not fit",
+         {Subscribed{}, ReloadRequested{}, ReloadRequested{}, event("a")},
          "subscribed reload reload lost"},
     };
     for (const Row& row : rows) {
@@ -81,7 +81,7 @@ TEST_CASE("what does not fit is dropped with all that waits, and nothing else is
     }
 }
 
-TEST_CASE("a loss says since when") {
+TEST_CASE("a loss has the time of the first lost event") {
     using Time = std::chrono::system_clock::time_point;
     const auto at = [](int second) {
         return Event{.at = Time(std::chrono::seconds(second)), .object = "x"};
@@ -101,7 +101,7 @@ TEST_CASE("a loss says since when") {
     CHECK(lost_since(of_orders) == 7);
 }
 
-TEST_CASE("pop() returns nothing at the deadline, and at once what another thread pushes") {
+TEST_CASE("pop() returns nothing at the deadline, and returns at once what another thread pushes") {
     EventQueue queue(3);
     CHECK_FALSE(queue.pop(std::chrono::steady_clock::now() + 1ms).has_value());
     auto popped = std::async(std::launch::async, [&] {

@@ -33,12 +33,12 @@ TEST_CASE("which changes are noticed") {
              Row{"nothing", [](const fs::path&) {}, false},
              Row{"written in place", [](const fs::path& state) { put(state / "claim.json", "y"); }},
              Row{"created", [](const fs::path& state) { put(state / "bake.json"); }},
-             Row{"replaced as we do it",
+             Row{"replaced by a rename",
                  [](const fs::path& state) {
                      write_file_durably(state / "claim.json", "y", 0600);
                  }},
              Row{"removed", [](const fs::path& state) { fs::remove(state / "claim.json"); }},
-             Row{"set aside",
+             Row{"renamed to another name",
                  [](const fs::path& state) {
                      fs::rename(state / "claim.json", state / "claim.json.corrupt");
                  },
@@ -68,16 +68,16 @@ TEST_CASE("which changes are noticed") {
         CHECK(watch.take_changed() == row.is_noticed);
         CHECK_FALSE(is_readable(watch));
         CHECK_FALSE(watch.take_changed());
-        // It continues in any case.
+        // The watch continues in each case.
         put(state / "bake.json", "later");
         CHECK(watch.take_changed());
     }
 }
 
-TEST_CASE("a replaced directory is no longer watched") {
+TEST_CASE("a directory that was replaced is no longer watched") {
     const TemporaryDirectory directory;
     const fs::path state = directory.path() / "state";
-    FileWatch watch(state, {"claim.json"});  // creates the directory
+    FileWatch watch(state, {"claim.json"});  // creates it
     fs::rename(state, directory.path() / "old");
     fs::create_directory(state);
     CHECK(watch.take_changed());
@@ -94,7 +94,7 @@ TEST_CASE("a path that ends with a slash") {
     CHECK(watch.take_changed());
 }
 
-TEST_CASE("a directory that cannot be created is named with the cause") {
+TEST_CASE("the error names the directory that cannot be created, and the cause") {
     const TemporaryDirectory directory;
     put(directory.path() / "file");
     try {

@@ -31,7 +31,7 @@ std::shared_ptr<const report::NodeView> view_of(const v1::NodeStatus& status) {
         report::NodeView{.status = status, .ledger = {}});
 }
 
-TEST_CASE("what is reported") {
+TEST_CASE("which changes are published at once") {
     struct Row {
         const char* name;
         std::function<void(v1::NodeStatus&)> change;
@@ -49,7 +49,7 @@ TEST_CASE("what is reported") {
                  true},
              Row{"its message",
                  [](auto& status) { status.mutable_conditions(0)->set_message("m"); }, true},
-             Row{"one condition more", [](auto& status) { status.add_conditions(); }, true},
+             Row{"a new condition", [](auto& status) { status.add_conditions(); }, true},
              Row{"times",
                  [](auto& status) {
                      status.mutable_updated_at()->set_seconds(5);
@@ -66,7 +66,7 @@ TEST_CASE("what is reported") {
     }
 }
 
-TEST_CASE("the last status is written next to the socket only when it changed") {
+TEST_CASE("the last status is written beside the socket when it changes, and only then") {
     const TemporaryDirectory directory;
     PublicationOptions options;
     options.ssm_inventory = false;
@@ -92,13 +92,13 @@ TEST_CASE("the last status is written next to the socket only when it changed") 
     CHECK_FALSE(publication.next_due());
 }
 
-TEST_CASE("nothing is due as long as nothing changes") {
+TEST_CASE("nothing is due while nothing changes") {
     const TemporaryDirectory directory;
     PublicationOptions options;
     options.socket = directory.path() / "prebake.sock";
     const ServiceNotifier notifier;
-    Publication publication(options, notifier,
-                            [](const std::string&) {});  // no instance has no inventory
+    Publication publication(
+        options, notifier, [](const std::string&) {});  // without an instance there is no inventory
     const Publication::Clock::time_point begin;
     v1::NodeStatus status = ready_status();
     const auto first = view_of(status);
@@ -117,7 +117,7 @@ TEST_CASE("nothing is due as long as nothing changes") {
     CHECK_FALSE(publication.next_due());
 }
 
-TEST_CASE("a runtime directory that cannot be created stops nothing") {
+TEST_CASE("a runtime directory that cannot be created is no failure") {
     const TemporaryDirectory directory;
     write_file_durably(directory.path() / "file", "", 0600);
     PublicationOptions options;

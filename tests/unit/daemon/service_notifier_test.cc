@@ -16,7 +16,7 @@ namespace {
 
 using std::chrono::microseconds;
 
-/// Like systemd: a datagram socket at `name` (NUL first: abstract).
+/// The side of systemd: a datagram socket at `name` (abstract if it starts with NUL).
 class Manager {
   public:
     explicit Manager(const std::string& name) {
@@ -24,7 +24,7 @@ class Manager {
         REQUIRE(::bind(fd_.get(), address->get(), address->size) == 0);
     }
 
-    /// The next datagram, which is available as soon as it was sent; "" if there is none.
+    /// The next datagram, which arrives at once; "" if there is none.
     std::string next() const {
         std::array<char, 4096> text{};
         const ssize_t got = ::recv(fd_.get(), text.data(), text.size(), MSG_DONTWAIT);
@@ -40,7 +40,7 @@ ServiceNotifier notifier_for(const std::string& socket) {
     return {};
 }
 
-TEST_CASE("systemd is notified of the state of the service") {
+TEST_CASE("the state of the service is sent to systemd") {
     const TemporaryDirectory directory;
     const std::string abstract = "prebake-test-" + std::to_string(::getpid());
     struct Row {
@@ -96,7 +96,7 @@ TEST_CASE("a status is one line that systemd accepts") {
     CHECK(manager.next() == "STATUS=" + std::string(509, 'x') + "...");
 }
 
-TEST_CASE("without a notification socket nothing happens") {
+TEST_CASE("without a listener nothing happens") {
     const TemporaryDirectory directory;
     for (const std::string& socket :
          {std::string(), (directory / "nobody").string(), std::string("@"), std::string(200, 'x'),
@@ -107,12 +107,12 @@ TEST_CASE("without a notification socket nothing happens") {
     }
 }
 
-TEST_CASE("a manager that does not read does not stop the service") {
+TEST_CASE("a manager that does not read does not block the service") {
     const TemporaryDirectory directory;
     const std::string name = (directory / "notify").string();
     const Manager manager(name);
     const ServiceNotifier notifier = notifier_for(name);
-    // Past net.unix.max_dgram_qlen a blocking send would wait forever.
+    // Past net.unix.max_dgram_qlen a blocking send would wait without end.
     for (int i = 0; i < 5000; ++i) notifier.watchdog();
     CHECK(manager.next() == "WATCHDOG=1");
 }
@@ -129,7 +129,7 @@ TEST_CASE("the interval of the watchdog") {
         {"half of the limit", "30000000", own, microseconds(15'000'000)},
         {"for any process", "30000000", "", microseconds(15'000'000)},
         {"for another process", "30000000", "1", {}},
-        {"none", "", "", {}},
+        {"not set", "", "", {}},
         {"nothing", "0", own, {}},
         {"words", "soon", own, {}},
         {"a number and more", "30s", own, {}},

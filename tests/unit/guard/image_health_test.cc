@@ -57,7 +57,7 @@ Finding found(FindingKind kind, const std::string& subject, const std::string& n
             .next_step = "do this"};
 }
 
-/// What is wrong with it, a letter each: present, unpacked, pinned, resolved; moved.
+/// One letter for each problem: not Present, not Unpacked, not piNned, not Resolved; Moved.
 std::string letters(const ImageHealth& image) {
     std::string text;
     if (!image.is_present) text += 'p';
@@ -70,7 +70,7 @@ std::string letters(const ImageHealth& image) {
 
 }  // namespace
 
-TEST_CASE("health_of() says what the findings mean for the image") {
+TEST_CASE("health_of() derives the health from the findings") {
     struct Row {
         const char* name;
         std::vector<Finding> findings;
@@ -80,32 +80,32 @@ TEST_CASE("health_of() says what the findings mean for the image") {
         {"none", {}, ""},
         {"name gone", {found(FindingKind::name_missing, kTag)}, "p"},
         {"config gone", {found(FindingKind::blob_missing, kId)}, "p"},
-        {"a layer that is unpacked is not needed",
+        {"the blob of an unpacked layer is not needed",
          {found(FindingKind::blob_missing, "sha256:l1")},
          ""},
-        {"but it is when it has to be unpacked again",
+        {"the blob is needed if the layer must be unpacked again",
          {found(FindingKind::blob_missing, "sha256:l1"),
           found(FindingKind::snapshot_missing, "sha256:chain")},
          "pu"},
         {"snapshot gone", {found(FindingKind::snapshot_missing, "sha256:chain")}, "u"},
         {"unpinned", {found(FindingKind::unpinned, kTag)}, "n"},
-        {"not kept from garbage collection",
+        {"not protected from garbage collection",
          {found(FindingKind::reference_missing, "sha256:m")},
          "n"},
         {"unmanaged", {found(FindingKind::unmanaged, kTag)}, "r"},
         {"CRI would pull", {found(FindingKind::cri_unresolved, kTag)}, "r"},
-        {"the tag was moved, and CRI knows it for another image",
+        {"the tag was moved, and CRI finds another image by it",
          {found(FindingKind::name_moved, kTag), found(FindingKind::cri_unresolved, kTag),
           found(FindingKind::unpinned, kTag)},
          "m"},
-        {"the tag was moved, and nobody wants the old image any more",
+        {"the tag was moved: the old image is no longer wanted",
          {found(FindingKind::name_moved, kTag), found(FindingKind::name_missing, kId),
           found(FindingKind::blob_missing, kId), found(FindingKind::snapshot_missing, "x")},
          "m"},
-        {"another name than the tag was moved",
+        {"another name was moved, not the tag",
          {found(FindingKind::name_moved, kId), found(FindingKind::name_missing, kTag)},
          "pm"},
-        {"another namespace's", {found(FindingKind::name_missing, kTag, "default")}, ""},
+        {"of another namespace", {found(FindingKind::name_missing, kTag, "default")}, ""},
     };
     for (const Row& row : rows) {
         CAPTURE(row.name);
@@ -115,7 +115,7 @@ TEST_CASE("health_of() says what the findings mean for the image") {
     }
 }
 
-TEST_CASE("a check that failed counts against what it was about") {
+TEST_CASE("a check that failed counts as a problem of what it checked") {
     struct Row {
         const char* name;
         Check check;
@@ -133,7 +133,9 @@ TEST_CASE("a check that failed counts against what it was about") {
     }
 }
 
-TEST_CASE("health_of() knows what the record wants, and names the finding that explains the rest") {
+TEST_CASE(
+    "health_of() takes what is wanted from the record, and reports the finding that explains "
+    "others") {
     const std::vector<ImageHealth> images = health_of(
         record(),
         {found(FindingKind::cri_unresolved, kTag), found(FindingKind::blob_missing, kId)});
@@ -151,7 +153,7 @@ TEST_CASE("health_of() knows what the record wants, and names the finding that e
     CHECK(images[1].problem.empty());
 }
 
-TEST_CASE("a moved name is not repaired, nor what follows from its having been moved") {
+TEST_CASE("neither a moved name nor its consequences are repaired") {
     const std::string other_tag = "docker.io/library/a:2";
     v1::BakeRecord two_tags = record();
     two_tags.mutable_images(0)->mutable_placements(0)->add_names(other_tag);
@@ -166,7 +168,7 @@ TEST_CASE("a moved name is not repaired, nor what follows from its having been m
     CHECK(left[2].ns == "default");
 }
 
-TEST_CASE("what is left of an image whose tags were all moved may be deleted") {
+TEST_CASE("if all tags of an image were moved, the rest of it may be deleted") {
     const std::vector<Finding> left = repairable_of(
         record(),
         {found(FindingKind::name_moved, kTag), found(FindingKind::name_missing, kId),
@@ -176,7 +178,7 @@ TEST_CASE("what is left of an image whose tags were all moved may be deleted") {
     CHECK(left[0].ns == "default");
 }
 
-TEST_CASE("repair_of() says once what was done") {
+TEST_CASE("repair_of() reports each kind of repair once") {
     CHECK(repair_of({}, "native") == "");
     CHECK(repair_of({found(FindingKind::unpinned, kTag), found(FindingKind::unpinned, kId)},
                     "native") == "pinned again");

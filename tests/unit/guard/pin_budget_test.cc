@@ -17,7 +17,7 @@ namespace {
 
 using Used = std::chrono::system_clock::time_point;
 
-/// Of one part, that is its own.
+/// An image with one part, which it does not share.
 PinCandidate image(std::uint64_t bytes, std::uint64_t starts, int used = 0) {
     static int images = 0;
     return {.ns = "k8s.io",
@@ -26,7 +26,7 @@ PinCandidate image(std::uint64_t bytes, std::uint64_t starts, int used = 0) {
             .starts = starts,
             .last_used = Used(std::chrono::seconds(used))};
 }
-/// The same with a part that others have, too.
+/// The same, with a part that other images share.
 PinCandidate sharing(const std::string& part, std::uint64_t part_bytes, PinCandidate candidate) {
     candidate.parts.push_back({.id = part, .bytes = part_bytes});
     return candidate;
@@ -43,7 +43,8 @@ PinCandidate sandbox(std::uint64_t bytes) {
 
 }  // namespace
 
-TEST_CASE("decide_pins() unpins the least used first, and pins again when there is room to spare") {
+TEST_CASE(
+    "decide_pins() unpins the least used images first, and pins them again when there is room") {
     const PinLimits none;
     const PinLimits most_100{.max_pinned_bytes = 100};
     const PinLimits free_100{.min_free_bytes = 100};
@@ -56,72 +57,80 @@ TEST_CASE("decide_pins() unpins the least used first, and pins again when there 
         std::string expected;  // P pinned, - not
     };
     const std::vector<Row> rows{
-        {"nothing there", {}, most_100, {}, ""},
+        {"no images", {}, most_100, {}, ""},
         {"no limits", {image(500, 0), image(500, 9)}, none, DiskRoom{0, 1000}, "PP"},
-        {"no limits: what was unpinned comes back", {unpinned(image(5, 0))}, none, {}, "P"},
+        {"no limits: the pin comes back", {unpinned(image(5, 0))}, none, {}, "P"},
         {"exactly full", {image(60, 0), image(40, 1)}, most_100, {}, "PP"},
-        {"the one without starts goes", {image(60, 1), image(41, 0)}, most_100, {}, "P-"},
-        {"of equal starts the longest unused goes",
+        {"the image without starts loses its pin",
+         {image(60, 1), image(41, 0)},
+         most_100,
+         {},
+         "P-"},
+        {"of equal starts, the image that is unused longest loses its pin",
          {image(60, 3, 200), image(60, 3, 100)},
          most_100,
          {},
          "P-"},
-        {"of the same use the larger goes", {image(30, 0), image(90, 0)}, most_100, {}, "P-"},
-        {"as many as it takes", {image(60, 2), image(60, 1), image(60, 0)}, most_100, {}, "P--"},
-        {"all of them, if they are all too large", {image(101, 5)}, most_100, {}, "-"},
-        {"never the sandbox's", {sandbox(150), image(10, 9)}, most_100, {}, "P-"},
-        {"a sandbox without a pin gets it", {unpinned(sandbox(150))}, most_100, {}, "P"},
+        {"of equal use, the larger image loses its pin",
+         {image(30, 0), image(90, 0)},
+         most_100,
+         {},
+         "P-"},
+        {"as many as necessary", {image(60, 2), image(60, 1), image(60, 0)}, most_100, {}, "P--"},
+        {"all, if each is too large", {image(101, 5)}, most_100, {}, "-"},
+        {"never the sandbox image", {sandbox(150), image(10, 9)}, most_100, {}, "P-"},
+        {"a sandbox image without a pin gets one", {unpinned(sandbox(150))}, most_100, {}, "P"},
         {"free space above the floor", {image(60, 0)}, free_100, DiskRoom{100, 1000}, "P"},
         {"below the floor", {image(60, 1), image(60, 0)}, free_100, DiskRoom{99, 1000}, "P-"},
-        {"what is unpinned already counts as free",
+        {"unpinned images count as free",
          {image(60, 1), unpinned(image(60, 0))},
          free_100,
          DiskRoom{50, 1000},
          "P-"},
         {"the disk is not visible: no floor", {image(60, 0)}, free_100, {}, "P"},
-        {"the floor as a part of the disk", {image(60, 0)}, a_tenth, DiskRoom{99, 1000}, "-"},
+        {"the floor is a ratio of the disk", {image(60, 0)}, a_tenth, DiskRoom{99, 1000}, "-"},
         {"the larger floor counts",
          {image(60, 0)},
          PinLimits{.min_free_bytes = 50, .min_free_ratio = 0.1},
          DiskRoom{99, 1000},
          "-"},
-        {"just at the floor again: the pin stays away",
+        {"at the floor: the pin does not come back",
          {unpinned(image(60, 0))},
          free_100,
          DiskRoom{100, 1000},
          "-"},
-        {"a tenth above it: the pin comes back",
+        {"a tenth above the floor: the pin comes back",
          {unpinned(image(60, 0))},
          free_100,
          DiskRoom{110, 1000},
          "P"},
-        {"the most used comes back first",
+        {"the most used image gets its pin back first",
          {unpinned(image(60, 1)), unpinned(image(60, 2))},
          most_100,
          {},
          "-P"},
-        {"what is shared counts once",
+        {"a shared part counts once",
          {sharing("base", 40, image(30, 0)), sharing("base", 40, image(30, 1))},
          most_100,
          {},
          "PP"},
-        {"what is shared is not gained while another pin is on it",
+        {"a shared part is not freed while another image pins it",
          {sharing("base", 50, image(20, 0)), sharing("base", 50, image(20, 1)),
           sharing("base", 50, image(20, 2))},
          PinLimits{.max_pinned_bytes = 80},
          {},
          "--P"},
-        {"nor is it free then",
+        {"and does not count as free then",
          {sharing("base", 50, image(20, 0)), sharing("base", 50, image(20, 1))},
          free_100,
          DiskRoom{70, 1000},
          "--"},
-        {"a pin that comes back takes only what nobody has pinned",
+        {"a pin that comes back adds only parts that no image pins",
          {sharing("base", 90, image(5, 0)), unpinned(sharing("base", 90, image(5, 1)))},
          most_100,
          {},
          "PP"},
-        {"both limits hold",
+        {"both limits apply",
          {image(60, 2), image(60, 1), image(60, 0)},
          PinLimits{.max_pinned_bytes = 130, .min_free_bytes = 100},
          DiskRoom{30, 1000},
@@ -137,7 +146,7 @@ TEST_CASE("decide_pins() unpins the least used first, and pins again when there 
     }
 }
 
-TEST_CASE("decide_pins() is stable: deciding again about what it decided changes nothing") {
+TEST_CASE("decide_pins() is stable: its own result is not changed by a second call") {
     const PinLimits limits{.max_pinned_bytes = 150, .min_free_bytes = 100};
     for (std::uint64_t free = 0; free <= 200; ++free) {
         CAPTURE(free);
@@ -149,7 +158,7 @@ TEST_CASE("decide_pins() is stable: deciding again about what it decided changes
     }
 }
 
-TEST_CASE("decide_pins() keeps what is pinned within the limit, whatever is shared") {
+TEST_CASE("decide_pins() keeps the pinned bytes within the limit for any shared parts") {
     std::mt19937 random(1);
     const auto below = [&](unsigned bound) { return static_cast<std::uint64_t>(random() % bound); };
     const auto bytes_of_pinned = [](const std::vector<PinCandidate>& candidates) {

@@ -16,7 +16,7 @@ const SteadyTime kStart{1h};
 
 }  // namespace
 
-TEST_CASE("an image is repaired five times a minute, and each image for itself") {
+TEST_CASE("an image is repaired at most five times a minute, independently of other images") {
     RepairAllowance allowance;
     for (int i = 0; i < 5; ++i) CHECK(allowance.take(kA, kStart + i * 1s));
     CHECK_FALSE(allowance.take(kA, kStart + 5s));
@@ -26,7 +26,7 @@ TEST_CASE("an image is repaired five times a minute, and each image for itself")
     CHECK_FALSE(allowance.take(kA, kStart + 60s));
 }
 
-TEST_CASE("suspicions wait for calm, but not forever") {
+TEST_CASE("a check waits until events stop, but not longer than the limit") {
     Suspicions suspicions;
     CHECK_FALSE(suspicions.due().has_value());
     suspicions.add(kA, "deleted", kStart);
@@ -42,7 +42,7 @@ TEST_CASE("suspicions wait for calm, but not forever") {
     CHECK_FALSE(suspicions.due().has_value());
 }
 
-TEST_CASE("what is to be looked at later is not brought forward by other suspicions") {
+TEST_CASE("other suspicions do not bring a later check forward") {
     Suspicions suspicions;
     suspicions.add_later(kA, "a bake runs", kStart + 30s);
     suspicions.add_later(kA, "a bake runs", kStart + 60s);

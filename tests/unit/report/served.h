@@ -24,7 +24,7 @@ inline NodeView view_of(bool is_ready) {
     return view;
 }
 
-/// An endpoint on a socket and on ports of the kernel's choice, and its holder.
+/// An endpoint on a socket and on ports of the kernel's choice, and its StatusHolder.
 class Served {
   public:
     /// `options` without addresses.

@@ -2,26 +2,12 @@
 
 #include <algorithm>
 #include <chrono>
-#include <optional>
 #include <utility>
 
-namespace prebake::daemon {
+namespace prebake {
 
-/// A moment at which something is to be done; of several wishes the earliest counts.
-class Timer {
-  public:
-    using Time = std::chrono::steady_clock::time_point;
-
-    void set(Time when) { when_ = when_ ? std::min(*when_, when) : when; }
-    void clear() { when_.reset(); }
-    bool is_due(Time now) const { return when_ && *when_ <= now; }
-    Time or_else(Time other) const { return when_ ? std::min(*when_, other) : other; }
-
-  private:
-    std::optional<Time> when_;
-};
-
-/// How long to wait before what has failed is tried again: twice as long each time in a row.
+/// The delays between the attempts of work that keeps failing: each is twice as long as the one
+/// before, up to a limit.
 class Backoff {
   public:
     static constexpr std::chrono::milliseconds kFirst{100};
@@ -31,7 +17,9 @@ class Backoff {
                      std::chrono::milliseconds most = kMost)
         : first_(first), most_(most), delay_(first) {}
 
+    /// The delay before the next attempt.
     std::chrono::milliseconds next() { return std::exchange(delay_, std::min(delay_ * 2, most_)); }
+    /// After a success: next() starts with the first delay again.
     void reset() { delay_ = first_; }
 
   private:
@@ -40,4 +28,4 @@ class Backoff {
     std::chrono::milliseconds delay_;
 };
 
-}  // namespace prebake::daemon
+}  // namespace prebake

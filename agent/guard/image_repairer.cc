@@ -1,0 +1,18 @@
+#include "agent/guard/image_repairer.h"
+
+#include "agent/bake/restore.h"
+
+namespace prebake::guard {
+
+std::vector<store::Finding> ContainerdImageRepairer::verify(
+    const v1::BakeRecord& record, const store::Snapshotters& snapshotters) {
+    return store::verify(record, connection_, {.snapshotters = snapshotters}).findings;
+}
+
+void ContainerdImageRepairer::restore(const v1::BakedImage& image,
+                                      const store::Snapshotters& snapshotters,
+                                      const store::NameSet& pinned) {
+    bake::restore(image, snapshotters, pinned, state_dir_, connection_, events_);
+}
+
+}  // namespace prebake::guard
