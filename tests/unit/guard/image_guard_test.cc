@@ -1,0 +1,243 @@
+#include "agent/guard/image_guard.h"
+
+#include <doctest/doctest.h>
+
+#include <set>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "tests/unit/guard/fakes.h"
+
+using namespace std::chrono_literals;
+
+namespace prebake::guard {
+namespace {
+
+using containerd::EventKind;
+using store::FindingKind;
+
+const ImageKey kA{.image = "a", .ns = "k8s.io"};
+
+/// A guard of the images a and b, without containerd.
+struct Scene {
+    Scene()
+        : connection("/nonexistent/containerd.sock", std::stop_token()),
+          log([this](Severity severity, const std::string& text) {
+              if (severity == Severity::warning) warnings.push_back(text);
+          }),
+          guard({.pin_limits = {}, .snapshotter = {}, .configured_runtime = {}},
+                {.connection = connection,
+                 .names = names,
+                 .repairer = repairer,
+                 .disk = disk,
+                 .log = log,
+                 .clock = clock.source(),
+                 .on_progress = [](const RepairProgress&) {}}) {
+        v1::BakeRecord record;
+        *record.add_images() = baked_image("a", 'a');
+        *record.add_images() = baked_image("b", 'b');
+        guard.set_record(std::move(record));
+        for (const auto& [name, letter] : {std::pair("a", 'a'), std::pair("b", 'b')}) {
+            names.names[{"k8s.io", name}] = {
+                .labels = store::name_labels("k8s.io", store::Pin::yes),
+                .target = digest_of(letter)};
+        }
+        guard.check_everything();
+        repairer.verified.clear();
+    }
+
+    FollowUp on_event(EventKind kind, const std::string& object) {
+        return guard.on_event(
+            {.kind = kind, .at = clock.moment.wall, .ns = "k8s.io", .object = object},
+            names.get("k8s.io", object));
+    }
+    /// A client removes the pin of a: by hand, or as a pull does.
+    void unpin_a(bool is_pull) {
+        clock.advance(1s);
+        names.names[{"k8s.io", "a"}].labels.clear();
+        if (is_pull) names.touched[digest_of('a')] = clock.moment.wall;
+        on_event(EventKind::image_updated, "a");
+    }
+    void check_suspects() {
+        clock.advance(Suspicions::kMostDelay);
+        guard.check_suspects();
+    }
+
+    containerd::Connection connection;
+    FakeNames names;
+    FakeDisk disk;
+    FakeRepairer repairer;
+    FakeClock clock;
+    std::vector<std::string> warnings;
+    ActivityLog log;
+    ImageGuard guard;
+};
+
+using Names = std::vector<std::string>;
+
+TEST_CASE("an event about a protected image has that image checked, and no other") {
+    struct Row {
+        const char* name;
+        EventKind kind;
+        const char* object;
+        const char* checked;  ///< empty: nothing
+    };
+    const Row rows[] = {
+        {"a name is deleted", EventKind::image_deleted, "a", "a"},
+        {"an unknown name is deleted", EventKind::image_deleted, "x", ""},
+        {"a name is created", EventKind::image_created, "b", "b"},
+        {"a blob is deleted", EventKind::blob_deleted, "blob-b", "b"},
+        {"an unknown blob is deleted", EventKind::blob_deleted, "blob-x", ""},
+        {"a snapshot is removed", EventKind::snapshot_removed, "chain-a", "a"},
+        {"a container starts", EventKind::snapshot_prepared, "chain-a", ""},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        Scene scene;
+        CHECK(scene.on_event(row.kind, row.object) == FollowUp::none);
+        CHECK(scene.guard.suspects_due().has_value() == (*row.checked != '\0'));
+        scene.check_suspects();
+        CHECK(scene.repairer.verified == (*row.checked == '\0' ? Names{} : Names{row.checked}));
+    }
+}
+
+TEST_CASE("a name that is gone when its event arrives is left to its deletion event") {
+    Scene scene;
+    scene.names.names.erase({"k8s.io", "a"});
+    scene.on_event(EventKind::image_updated, "a");
+    CHECK_FALSE(scene.guard.suspects_due().has_value());
+}
+
+TEST_CASE("a moved tag is checked, not pinned") {
+    Scene scene;
+    scene.names.names[{"k8s.io", "a"}] = {.labels = {}, .target = digest_of('d')};
+    scene.on_event(EventKind::image_updated, "a");
+    CHECK(scene.guard.suspects_due().has_value());
+    CHECK_FALSE(scene.names.is_pinned("k8s.io", "a"));
+}
+
+TEST_CASE("a pin that a pull replaced is restored, and the pull is reported") {
+    Scene scene;
+    scene.unpin_a(true);
+    CHECK(scene.names.is_pinned("k8s.io", "a"));
+    const GuardActions actions = scene.guard.take_actions();
+    REQUIRE(actions.pulled_again.size() == 1);
+    CHECK(actions.pulled_again[0].image.name == "a");
+    REQUIRE(actions.repinned.size() == 1);
+    CHECK(actions.repinned[0].name == "a");
+    CHECK_MESSAGE(actions.repaired.empty(), "no content was restored");
+    REQUIRE(scene.log.repairs().size() == 1);
+    CHECK(scene.log.repairs()[0].why().starts_with("pulled again"));
+    CHECK(scene.guard.state().images[0].is_repaired);
+    CHECK_MESSAGE(scene.guard.take_actions().repinned.empty(), "each action is reported once");
+}
+
+TEST_CASE("a pin that was removed by hand is restored, and no pull is reported") {
+    Scene scene;
+    scene.unpin_a(false);
+    CHECK(scene.names.is_pinned("k8s.io", "a"));
+    const GuardActions actions = scene.guard.take_actions();
+    CHECK(actions.pulled_again.empty());
+    CHECK(actions.repinned.size() == 1);
+    CHECK(scene.log.repairs()[0].why() == "its label was removed");
+}
+
+TEST_CASE("an image that keeps losing its pin is left alone for a minute, with one warning") {
+    Scene scene;
+    for (std::size_t i = 0; i < RepairAllowance::kMost + 2; ++i) scene.unpin_a(false);
+    CHECK_FALSE(scene.names.is_pinned("k8s.io", "a"));
+    CHECK(scene.guard.take_actions().repinned.size() == RepairAllowance::kMost);
+    CHECK(scene.warnings == Names{"a in k8s.io keeps losing its pin; not re-pinning for 60 s"});
+    REQUIRE(scene.guard.suspects_due().has_value());
+    CHECK(*scene.guard.suspects_due() <= scene.clock.moment.steady + RepairAllowance::kWithin);
+}
+
+TEST_CASE("a pull is reported even if the pin could not be restored") {
+    Scene scene;
+    scene.names.failure = Error(Errc::unavailable, "gone");
+    CHECK_THROWS_AS(scene.unpin_a(true), Error);
+    const GuardActions actions = scene.guard.take_actions();
+    CHECK(actions.pulled_again.size() == 1);
+    CHECK(actions.repinned.empty());
+}
+
+TEST_CASE("an update that leaves the pin in place changes nothing") {
+    Scene scene;
+    scene.on_event(EventKind::image_updated, "a");
+    CHECK(scene.guard.take_actions().repinned.empty());
+    CHECK_FALSE(scene.guard.suspects_due().has_value());
+}
+
+TEST_CASE("what a check of suspects repaired is reported for the ledger") {
+    Scene scene;
+    scene.on_event(EventKind::image_deleted, "a");
+    scene.repairer.findings = {{{.kind = FindingKind::name_missing,
+                                 .image = "a",
+                                 .ns = "k8s.io",
+                                 .object = "name a",
+                                 .subject = "a",
+                                 .expected = {},
+                                 .found = "missing",
+                                 .next_step = {}}},
+                               {}};
+    scene.check_suspects();
+    CHECK(scene.repairer.restored == Names{"a"});
+    CHECK(scene.guard.take_actions().repaired == std::set{kA});
+    CHECK(scene.log.repairs()[0].why() == "deleted");
+}
+
+TEST_CASE("if containerd goes away during the check, the images stay suspected") {
+    Scene scene;
+    scene.on_event(EventKind::image_deleted, "a");
+    scene.repairer.verify_failure = Error(Errc::unavailable, "gone");
+    CHECK_THROWS_AS(scene.check_suspects(), Error);
+    CHECK(scene.guard.suspects_due() == scene.clock.moment.steady + 30s);
+}
+
+TEST_CASE("a failed repair is retried with growing delays, and reported when it has ended") {
+    Scene scene;
+    const store::Finding missing{.kind = FindingKind::name_missing,
+                                 .image = "a",
+                                 .ns = "k8s.io",
+                                 .object = "name a",
+                                 .subject = "a",
+                                 .expected = {},
+                                 .found = "missing",
+                                 .next_step = {}};
+    scene.repairer.failures.emplace("a", Error(Errc::conflict, "a bake is running"));
+    scene.on_event(EventKind::image_deleted, "a");
+    scene.clock.advance(1s);
+    for (const auto delay : {30s, 60s, 120s, 240s, 480s, 480s}) {
+        scene.repairer.findings = {{missing}, {missing}};
+        scene.guard.check_suspects();
+        CHECK(scene.guard.suspects_due() == scene.clock.moment.steady + delay);
+        CHECK(scene.log.repairs().empty());
+        scene.clock.advance(delay);
+    }
+    scene.repairer.failures.clear();
+    scene.repairer.findings = {{missing}, {}};
+    scene.guard.check_suspects();
+    CHECK_FALSE(scene.guard.suspects_due().has_value());
+    CHECK(scene.log.repairs().size() == 1);
+}
+
+TEST_CASE("a deleted image that the budget had unpinned is evicted, not repaired") {
+    Scene scene;
+    scene.guard.images().set_unpinned(kA, true);
+    scene.names.names.erase({"k8s.io", "a"});
+    scene.guard.check_everything();
+    CHECK(scene.repairer.verified == Names{"b"});
+    const auto& images = scene.guard.state().images;
+    REQUIRE(images.size() == 2);
+    CHECK(images[0].is_evicted);
+    scene.on_event(EventKind::blob_deleted, "blob-a");
+    CHECK_FALSE(scene.guard.suspects_due().has_value());
+
+    scene.names.names[{"k8s.io", "a"}] = {.labels = {}, .target = digest_of('a')};
+    scene.on_event(EventKind::image_created, "a");
+    CHECK_MESSAGE(scene.guard.suspects_due().has_value(), "it exists again");
+}
+
+}  // namespace
+}  // namespace prebake::guard
