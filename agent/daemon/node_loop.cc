@@ -4,11 +4,9 @@
 
 #include <algorithm>
 #include <atomic>
-#include <exception>
 #include <memory>
 #include <optional>
 #include <set>
-#include <thread>
 #include <utility>
 
 #include "agent/base/backoff.h"
@@ -17,6 +15,7 @@
 #include "agent/containerd/connection.h"
 #include "agent/daemon/durable_ledger.h"
 #include "agent/daemon/event_queue.h"
+#include "agent/daemon/event_stream.h"
 #include "agent/daemon/ledger_feed.h"
 #include "agent/daemon/loop_states.h"
 #include "agent/daemon/status_evaluator.h"
@@ -106,7 +105,6 @@ class NodeLoop::Impl final : private bake::EventSink {
     void share_images();
     void reload_now(const ReloadRequested& request);
 
-    // Wakeups.
     void handle(const Wakeup& wakeup);
     void handle_event(const containerd::Event& event);
     void process(const containerd::Event& event);
@@ -116,11 +114,9 @@ class NodeLoop::Impl final : private bake::EventSink {
     void dispatch(LoopEvent event);
     void perform(LoopAction action);
     void open_stream();
-    void follow_events(const std::stop_token& end);
     void close_stream();
     void require_stream() const;
 
-    // Work that is due.
     bool is_due(const Timer& timer, LoopWork work) const {
         return is_possible(state_, work) && timer.is_due(now());
     }
@@ -176,8 +172,7 @@ class NodeLoop::Impl final : private bake::EventSink {
 
     std::set<guard::ImageKey> unsettled_;  ///< repaired, and the ledger does not know so far
     std::optional<Work> work_;
-    std::atomic<bool> has_stream_ended_ = false;  ///< in this session; its wakeup may still wait
-    std::optional<std::jthread> stream_;          // last: it uses the queue
+    std::optional<EventStream> stream_;  // of this session
 };
 
 NodeLoop::Impl::Work::Work(Impl& loop, const std::stop_token& stop)
@@ -411,32 +406,12 @@ void NodeLoop::Impl::perform(LoopAction action) {
 }
 
 void NodeLoop::Impl::open_stream() {
-    has_stream_ended_ = false;
-    stream_.emplace([this](const std::stop_token& end) { follow_events(end); });
+    stream_.emplace(options_.address, queue_);
     timers_.probe.move(now() + kMaxSleep);
 }
 
-void NodeLoop::Impl::follow_events(const std::stop_token& end) {
-    try {
-        // A socket of its own, so that many events do not delay calls.
-        const containerd::Connection connection(options_.address, end);
-        containerd::follow_events(
-            connection, [this] { queue_.push(Subscribed{}); },
-            [this](containerd::Event event) { queue_.push(std::move(event)); });
-    } catch (const Error& error) {
-        queue_.push(StreamEnded{error});
-    } catch (const std::exception& error) {
-        queue_.push(StreamEnded{Error(Errc::internal, error.what())});
-    }
-    has_stream_ended_ = true;
-}
-
 void NodeLoop::Impl::close_stream() {
-    if (stream_) {
-        stream_->request_stop();
-        stream_->join();
-        stream_.reset();
-    }
+    stream_.reset();
     // The next session does not need what this one left in the queue.
     bool is_reload_requested = false;
     while (const auto left = queue_.pop(SteadyTime::min())) {
@@ -449,7 +424,9 @@ void NodeLoop::Impl::close_stream() {
 /// The findings of a check must not mix two containerds: the next one may have another
 /// configuration.
 void NodeLoop::Impl::require_stream() const {
-    if (has_stream_ended_) throw Error(Errc::unavailable, "containerd went away during the check");
+    if (stream_ && stream_->has_ended()) {
+        throw Error(Errc::unavailable, "containerd went away during the check");
+    }
 }
 
 template <typename DoWork>
@@ -569,7 +546,7 @@ void NodeLoop::Impl::save_ledger() {
     timers_.publish.set(now());
 }
 
-/// The only place that makes NodeFacts: from what the loop and the guard know.
+/// The only place that makes NodeFacts.
 report::NodeFacts NodeLoop::Impl::facts() const {
     const guard::GuardState& guard = work_->guard.state();
     return {.is_serving = is_serving_,

@@ -68,7 +68,7 @@ void Publication::write_inventory(const report::NodeView& view, Clock::time_poin
     inventory_written_ = now;
     try {
         warn_once(inventory_problem_, report::write_inventory("/", view.status.instance().id(),
-                                                           report::inventory_of(view)));
+                                                              report::inventory_of(view)));
     } catch (const Error& error) {
         warn_once(inventory_problem_, error.what());
     }

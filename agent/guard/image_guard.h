@@ -45,7 +45,7 @@ struct GuardState {
     std::vector<ImageHealth> images;  ///< as of the last check
 };
 
-/// What the guard did and noticed: for those who count it.
+/// What the guard did and noticed, for the ledger.
 struct GuardActions {
     struct Name {
         std::string ns;

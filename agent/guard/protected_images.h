@@ -23,7 +23,7 @@ class ProtectedImages {
     void set_baked(std::shared_ptr<const store::BakedImages> baked);
     /// Valid until the next set_baked().
     const store::BakedImages& baked() const { return *baked_; }
-    /// The same, for those who keep it.
+    /// The same, for callers that keep it.
     const std::shared_ptr<const store::BakedImages>& shared_baked() const { return baked_; }
 
     /// What containerd should have: all images but the evicted ones, pinned as the record asks for,

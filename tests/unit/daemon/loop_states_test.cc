@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
-using namespace prebake::daemon;
-
+namespace prebake::daemon {
 namespace {
 
 using State = LoopState;
@@ -89,8 +89,6 @@ bool has(const Transition& transition, Action action) {
 bool is_session(State state) {
     return state == State::subscribing || state == State::checking || state == State::following;
 }
-
-}  // namespace
 
 TEST_CASE("every event in every state") {
     const std::string lost =
@@ -208,3 +206,6 @@ TEST_CASE("a node boots, containerd restarts, and the node stops") {
         CHECK(to_string(state) == to_string(expected));
     }
 }
+
+}  // namespace
+}  // namespace prebake::daemon
