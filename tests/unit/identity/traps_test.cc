@@ -88,8 +88,7 @@ const Builder kBuilders[] = {
      }},
 };
 
-TEST_CASE("trap A: with " uninitialized
-          " or no file systemd presets all units, so the file is empty") {
+TEST_CASE("trap A: with 'uninitialized' or no file systemd presets all units, so it is emptied") {
     for (const Builder& builder : kBuilders) {
         CAPTURE(builder.name);
         const tests::TestTree tree;
