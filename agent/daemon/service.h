@@ -31,6 +31,7 @@ class Service {
   public:
     /// @throws Error permission_denied, io: the state directory cannot be watched.
     explicit Service(ServiceOptions options);
+    ~Service() = default;
     Service(const Service&) = delete;
     Service& operator=(const Service&) = delete;
 

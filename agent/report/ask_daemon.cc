@@ -17,16 +17,19 @@ constexpr milliseconds kConnectTime{5000};
 
 constexpr const char* kShowStatus = "see systemctl status prebaked";
 
+Error too_large() {
+    return Error(Errc::too_large, "prebaked sends more than 4 MiB");
+}
+
 DaemonResponse exchange(const http::Request& request, const std::stop_token& stop) {
     const milliseconds limit = *request.time_limit;
     const auto client =
         http::make_client({.connect = std::min(limit, kConnectTime), .stall = limit}, "prebake");
     const auto response = client->send(request, stop);
-    const Error too_large(Errc::too_large, "prebaked sends more than 4 MiB");
     if (!response->content_length) throw Error(Errc::corrupt, "it sends no Content-Length");
-    if (*response->content_length > kMaxBodyBytes) throw too_large;
+    if (*response->content_length > kMaxBodyBytes) throw too_large();
     auto body = read_up_to(*response, kMaxBodyBytes);
-    if (!body) throw too_large;
+    if (!body) throw too_large();
     return {.status = response->status, .body = *std::move(body)};
 }
 

@@ -45,6 +45,7 @@ struct PlacedImage {
 class BakedImages {
   public:
     explicit BakedImages(v1::BakeRecord record = {}, SandboxImage sandbox = {});
+    ~BakedImages() = default;
     // The index consists of references into the record.
     BakedImages(const BakedImages&) = delete;
     BakedImages& operator=(const BakedImages&) = delete;
