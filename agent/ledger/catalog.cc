@@ -176,7 +176,7 @@ CatalogImage* Catalog::find_or_recorded(const std::string& ns, const std::string
 
 Catalog::ImagePtr Catalog::owner_of(const std::string& ns, const Space& space,
                                     const std::string& name, const ImageContents& contents) const {
-    const ImagePtr recorded = recorded_of(ns, name);
+    ImagePtr recorded = recorded_of(ns, name);
     if (recorded != nullptr && recorded->contents->target == contents.target) return recorded;
     if (!is_alias_name(name)) return nullptr;
     for (const auto& [other, image] : space.names) {

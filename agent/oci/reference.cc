@@ -157,10 +157,10 @@ std::string without_credentials(std::string_view text) {
 
 [[noreturn]] void throw_invalid(
     std::string_view text, const std::string& reason,
-    std::string next_step = "write [REGISTRY/]REPOSITORY[:TAG][@sha256:DIGEST]",
+    const std::string& next_step = "write [REGISTRY/]REPOSITORY[:TAG][@sha256:DIGEST]",
     Errc code = Errc::usage) {
     throw Error(code, "invalid image reference " + without_credentials(text) + ": " + reason,
-                std::move(next_step));
+                next_step);
 }
 
 /// Refuses the typical mistakes of people and templates, before the text is parsed.
