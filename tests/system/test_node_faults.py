@@ -156,8 +156,10 @@ class Faults(node.NodeTest):
         with open(stored, "rb") as stdin:
             self.containerd.ctr("content", "ingest", "--expected-digest", layer.digest, "again",
                                 stdin=stdin)
-        self.containerd.ctr("snapshots", "--snapshotter", "native", "unpack",
+        # Before "unpack", the option has no effect: ctr unpacks into overlayfs.
+        self.containerd.ctr("snapshots", "unpack", "--snapshotter", "native",
                             self.image.manifest.digest)
+        self.assertIn(self.image.chain_id, self.containerd.snapshots(snapshotter="native"))
         daemon.until_ready()
 
     def test_a_storm_of_events(self):
