@@ -117,9 +117,9 @@ TEST_CASE("a blob is written in messages and committed") {
     CHECK(first.ref() == "ref");
     CHECK(first.expected() == oci::Digest::of(kBytes).str());
     CHECK(first.total() == static_cast<std::int64_t>(kBytes.size()));
-    for (int i = 1; i <= 3; ++i) {
+    for (std::size_t i = 1; i <= 3; ++i) {
         CHECK(at.ingest.requests[i].action() == WRITE);
-        CHECK(at.ingest.requests[i].offset() == (i - 1) * static_cast<std::int64_t>(kMiB));
+        CHECK(at.ingest.requests[i].offset() == static_cast<std::int64_t>((i - 1) * kMiB));
     }
     const WriteContentRequest& last = at.ingest.requests[4];
     CHECK(last.action() == COMMIT);
