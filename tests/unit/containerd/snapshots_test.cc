@@ -30,7 +30,7 @@ struct Fixture {
 
     Fixture() {
         server.snapshots.prepare = [this](auto&, const auto& request, auto& response) {
-            const auto at = std::min<std::size_t>(calls++, prepare.size() - 1);
+            const auto at = std::min(static_cast<std::size_t>(calls++), prepare.size() - 1);
             if (!prepare[at].ok()) return prepare[at];
             auto& mount = *response.add_mounts();
             mount.set_type("bind");
