@@ -218,8 +218,10 @@ void NodeLoop::Impl::run(const std::stop_token& stop) {
     waiting_since_ = now();
     timers_.ask.set(waiting_since_);
     while (state_ != LoopState::stopping) {
-        const auto wakeup =
-            queue_.pop(timers_.wake_up(now() + kMaxSleep, state_, work_->guard.suspects_due()));
+        const SteadyTime from = now();
+        const auto to = timers_.wake_up(from + kMaxSleep, state_, work_->guard.suspects_due());
+        // The queue sleeps by the real clock, which may not be the loop's.
+        const auto wakeup = queue_.pop(std::chrono::steady_clock::now() + (to - from));
         show_life();
         if (wakeup && !stop.stop_requested()) handle(*wakeup);
         if (!stop.stop_requested()) do_due_work();
