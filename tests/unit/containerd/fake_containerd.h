@@ -16,6 +16,7 @@
 #include "proto/containerd/images.grpc.pb.h"
 #include "proto/containerd/introspection.grpc.pb.h"
 #include "proto/containerd/leases.grpc.pb.h"
+#include "proto/containerd/namespaces.grpc.pb.h"
 #include "proto/containerd/snapshots.grpc.pb.h"
 #include "proto/containerd/version.grpc.pb.h"
 #include "tests/unit/temporary_directory.h"
@@ -29,6 +30,7 @@ namespace events = ::containerd::services::events::v1;
 namespace images = ::containerd::services::images::v1;
 namespace introspection = ::containerd::services::introspection::v1;
 namespace leases = ::containerd::services::leases::v1;
+namespace namespaces = ::containerd::services::namespaces::v1;
 namespace snapshots = ::containerd::services::snapshots::v1;
 namespace version = ::containerd::services::version::v1;
 using google::protobuf::Empty;
@@ -105,6 +107,12 @@ struct LeasesService final : leases::Leases::Service {
     PREBAKE_FAKE_METHOD(AddResource, add_resource, leases::AddResourceRequest, Empty)
 };
 
+struct NamespacesService final : namespaces::Namespaces::Service {
+    PREBAKE_FAKE_METHOD(Get, get, namespaces::GetNamespaceRequest, namespaces::GetNamespaceResponse)
+    PREBAKE_FAKE_METHOD(List, list, namespaces::ListNamespacesRequest,
+                        namespaces::ListNamespacesResponse)
+};
+
 struct IntrospectionService final : introspection::Introspection::Service {
     PREBAKE_FAKE_METHOD(Plugins, plugins, introspection::PluginsRequest,
                         introspection::PluginsResponse)
@@ -127,6 +135,7 @@ struct RuntimeService final : cri::RuntimeService::Service {
 };
 
 struct ImageService final : cri::ImageService::Service {
+    PREBAKE_FAKE_METHOD(ListImages, list_images, cri::ListImagesRequest, cri::ListImagesResponse)
     PREBAKE_FAKE_METHOD(ImageStatus, image_status, cri::ImageStatusRequest,
                         cri::ImageStatusResponse)
     PREBAKE_FAKE_METHOD(ImageFsInfo, image_fs_info, cri::ImageFsInfoRequest,
@@ -152,6 +161,7 @@ class Containerd {
         builder.RegisterService(&images);
         builder.RegisterService(&snapshots);
         builder.RegisterService(&leases);
+        builder.RegisterService(&namespaces);
         builder.RegisterService(&introspection);
         builder.RegisterService(&events);
         builder.RegisterService(&runtime);
@@ -172,6 +182,7 @@ class Containerd {
     ImagesService images;
     SnapshotsService snapshots;
     LeasesService leases;
+    NamespacesService namespaces;
     IntrospectionService introspection;
     EventsService events;
     RuntimeService runtime;
