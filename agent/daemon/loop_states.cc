@@ -23,8 +23,9 @@ std::span<const Transition> loop_transitions() {
 
         {State::subscribing, Event::subscribed, State::checking,
             {Action::reset_backoff, Action::set_serving, Action::check_now, Action::list_now}},
+        // What an earlier containerd had says nothing about this one.
         {State::subscribing, Event::containerd_answered, State::subscribing,
-            {Action::set_serving, Action::publish_changes}},
+            {Action::forget_images, Action::set_serving, Action::publish_changes}},
         {State::subscribing, Event::containerd_silent, State::subscribing,
             {Action::set_not_serving, Action::publish_changes}},
         {State::subscribing, Event::stream_ended, State::waiting_for_containerd,
@@ -35,7 +36,7 @@ std::span<const Transition> loop_transitions() {
 
         {State::checking, Event::checked, State::following,
             {Action::accept_images, Action::publish, Action::budget_now}},
-        // What an earlier containerd had says nothing about this one.
+        // The same.
         {State::checking, Event::check_failed, State::checking,
             {Action::forget_images, Action::retry_check}},
         {State::checking, Event::check_requested, State::checking,

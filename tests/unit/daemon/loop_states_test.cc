@@ -105,7 +105,7 @@ TEST_CASE("every event in every state") {
           "waiting for containerd: not_serving publish_changes ask_again", "", "", "", "", "", "",
           "", "", "stopping: save"}},
         {State::subscribing,
-         {"subscribing: serving publish_changes", "subscribing: not_serving publish_changes",
+         {"subscribing: forget serving publish_changes", "subscribing: not_serving publish_changes",
           "checking: reset_backoff serving check_now list_now", lost, "", "", "", "", "", "",
           stopped}},
         {State::checking,
