@@ -119,9 +119,10 @@ void ImageBaker::write_names(const ResolvedImage& image, const std::string& ns,
                 return;
             }
             if (is_up_to_date(held, wanted)) return;
-            images.put(wanted);
+            // Before the call: containerd may go away after it wrote the name.
             changes.changed = true;
             if (!held) created.push_back(name);
+            images.put(wanted);
         });
     }
     if (ns != store::kCriNamespace) return;

@@ -1,0 +1,214 @@
+#include "agent/bake/image_baker.h"
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "tests/unit/bake/fake_store.h"
+#include "tests/unit/bake/test_image.h"
+#include "tests/unit/base/thrown.h"
+#include "tests/unit/containerd/memory_containerd.h"
+
+namespace prebake::bake {
+namespace {
+
+using containerd::fake::MemoryContainerd;
+using grpc::ServerContext;
+using grpc::Status;
+using grpc::StatusCode;
+using test::FakeLayers;
+using test::FakeStore;
+using test::Notices;
+using tests::thrown_by;
+
+using Names = std::set<std::string>;
+
+const std::string kCri(store::kCriNamespace);
+const std::string kName = "docker.io/library/app:1";
+
+/// An image without layers: what it is made of is not the subject.
+ResolvedImage image_in(const std::vector<std::string>& namespaces) {
+    return test::image_of(kName, {}, namespaces);
+}
+
+/// Bakes into a containerd with CRI. The content store is not containerd's, but another fake.
+struct Fixture {
+    MemoryContainerd containerd;
+    containerd::Connection connection{containerd.socket(), {}};
+    Notices notices;
+    store::Storage storage{{}};
+    LeasedStore store{connection, storage, notices, "lease", OnRestart::resume};
+    store::Snapshotters snapshotters;
+    PresentContent present;
+    store::NameSet pinned;
+    FakeStore content;
+    FakeLayers layers;
+    WorkerPool downloads{1};
+    DiffServiceApplier applier{store};
+    Unpacker unpacker{store, applier};
+
+    const ResolvedImage image = image_in({kCri});
+    const std::string config = image.config.descriptor.digest.str();
+    const std::string by_digest = "docker.io/library/app@" + image.target.digest.str();
+
+    std::mutex mutex;
+    Names asked;                    ///< of CRI
+    std::optional<Status> refusal;  ///< of CRI
+
+    Fixture() {
+        containerd.server().runtime.version = [](auto&, const auto&, auto&) { return Status::OK; };
+        containerd.server().image_service.image_status = [this](auto&, const auto& request,
+                                                                auto& response) {
+            const std::scoped_lock lock(mutex);
+            asked.insert(request.image().image());
+            if (refusal) return *refusal;
+            response.mutable_image()->set_id(config);
+            return Status::OK;
+        };
+    }
+
+    ImageChanges bake(const ResolvedImage& what, MovedNames moved = MovedNames::point_here) {
+        BlobRepositories repositories;
+        add_repository(repositories, what);
+        BlobFetcher fetcher(content, layers, notices, repositories);
+        ImageBaker baker(store,
+                         {.snapshotters = snapshotters,
+                          .present = present,
+                          .pinned = pinned,
+                          .moved_names = moved},
+                         downloads, fetcher, unpacker);
+        ImageChanges changes;
+        baker.bake(what, changes);
+        return changes;
+    }
+    /// Another client named another image so.
+    std::string name_other(const std::string& name) {
+        const oci::Descriptor other = test::blob_of("another manifest", "type");
+        containerd.add_image(kCri, {.name = name, .labels = {}, .target = other});
+        return other.digest.str();
+    }
+};
+
+TEST_CASE("an image in k8s.io gets CRI's names, and CRI is asked for every spelling") {
+    Fixture at;
+    at.pinned = {{kCri, kName}};
+    const ImageChanges changes = at.bake(at.image);
+    CHECK(changes.changed);
+    CHECK(changes.cri_resolves);
+    CHECK(at.containerd.names(kCri) == Names{at.config, at.by_digest, kName});
+    for (const std::string& name : at.containerd.names(kCri)) {
+        CAPTURE(name);
+        const store::Pin pin = name == kName ? store::Pin::yes : store::Pin::no;
+        CHECK(at.containerd.target(kCri, name) == at.image.target.digest.str());
+        // A label to delete is not created.
+        CHECK(store::missing_labels(at.containerd.labels(kCri, name), store::name_labels(kCri, pin))
+                  .empty());
+        CHECK(at.containerd.labels(kCri, name).contains(std::string(store::kPinnedLabel)) ==
+              (pin == store::Pin::yes));
+    }
+    CHECK(at.asked.contains("app:1"));
+    CHECK(at.asked.contains(kName + "@" + at.image.target.digest.str()));
+}
+
+TEST_CASE("an image that has its names and labels is left as it is") {
+    Fixture at;
+    at.bake(at.image);
+    const ImageChanges again = at.bake(at.image);
+    CHECK_FALSE(again.changed);
+    CHECK_MESSAGE(again.cri_resolves, "CRI is asked again");
+    CHECK(at.containerd.calls("Images.Create") == 3);
+    CHECK(at.containerd.calls("Images.Update") == 0);
+    at.pinned = {{kCri, kName}};
+    CHECK(at.bake(at.image).changed);
+    CHECK(at.containerd.calls("Images.Update") == 1);
+    CHECK(at.containerd.labels(kCri, kName) == store::name_labels(kCri, store::Pin::yes));
+}
+
+TEST_CASE("an image in another namespace gets its tag only, and CRI is not asked") {
+    Fixture at;
+    const ImageChanges changes = at.bake(image_in({"moby"}));
+    CHECK(changes.changed);
+    CHECK_FALSE(changes.cri_resolves);
+    CHECK(at.containerd.names("moby") == Names{kName});
+    CHECK(at.containerd.labels("moby", kName).empty());
+    CHECK(at.containerd.names(kCri).empty());
+    CHECK(at.asked.empty());
+}
+
+TEST_CASE("a bake moves a name that points at another image") {
+    Fixture at;
+    at.name_other(kName);
+    CHECK(at.bake(at.image).changed);
+    CHECK(at.containerd.target(kCri, kName) == at.image.target.digest.str());
+}
+
+TEST_CASE("a repair leaves a name that points at another image") {
+    Fixture at;
+    const std::string other = at.name_other(kName);
+    const ImageChanges changes = at.bake(at.image, MovedNames::leave);
+    CHECK(changes.cri_resolves);
+    CHECK(at.containerd.target(kCri, kName) == other);
+    CHECK(at.containerd.names(kCri) == Names{at.config, at.by_digest, kName});
+    CHECK_FALSE_MESSAGE(at.asked.contains(kName), "CRI has the other image");
+    CHECK(at.asked.contains(at.by_digest));
+}
+
+TEST_CASE("new names that CRI does not resolve are removed, and old ones stay") {
+    Fixture at;
+    at.name_other(kName);
+    at.refusal = Status(StatusCode::FAILED_PRECONDITION, "not in this CRI");
+    CHECK(thrown_by([&] { at.bake(at.image); }).code() == Errc::failed_precondition);
+    CHECK(at.containerd.names(kCri) == Names{kName});
+}
+
+TEST_CASE("after another failure of CRI the names stay, for a retry") {
+    Fixture at;
+    at.refusal = Status(StatusCode::DEADLINE_EXCEEDED, "slow");
+    CHECK(thrown_by([&] { at.bake(at.image); }).code() == Errc::timed_out);
+    CHECK(at.containerd.names(kCri).size() == 3);
+}
+
+TEST_CASE("without CRI the names are written") {
+    Fixture at;
+    at.containerd.server().runtime.version = {};
+    const ImageChanges changes = at.bake(at.image);
+    CHECK(changes.changed);
+    CHECK_FALSE(changes.cri_resolves);
+    CHECK(at.containerd.names(kCri).size() == 3);
+    CHECK(at.asked.empty());
+}
+
+TEST_CASE("containerd that goes away between two names does not fail the bake") {
+    std::atomic<int> creations = 0;
+    Fixture at;
+    at.containerd.intercept([&](ServerContext&, const std::string& method) {
+        const bool fails = method == "Images.Create" && ++creations == 2;
+        return fails ? Status(StatusCode::UNAVAILABLE, "restarting") : Status::OK;
+    });
+    CHECK(at.bake(at.image).changed);
+    CHECK(at.containerd.names(kCri).size() == 3);
+    CHECK(at.notices.texts ==
+          std::vector<std::string>{"containerd stopped answering; waiting for it to return"});
+}
+
+TEST_CASE("a name that was written by a call without a response is still a new name") {
+    std::atomic<int> creations = 0;
+    Fixture at;
+    auto& create = at.containerd.server().images.create;
+    create = [&, original = create](auto& context, const auto& request, auto& response) {
+        const Status status = original(context, request, response);
+        return ++creations == 3 ? Status(StatusCode::UNAVAILABLE, "restarting") : status;
+    };
+    at.refusal = Status(StatusCode::FAILED_PRECONDITION, "not in this CRI");
+    CHECK(thrown_by([&] { at.bake(at.image); }).code() == Errc::failed_precondition);
+    CHECK(at.containerd.calls("Images.Create") == 3);
+    CHECK(at.containerd.names(kCri).empty());
+}
+
+}  // namespace
+}  // namespace prebake::bake
