@@ -1,0 +1,157 @@
+#include "agent/bake/survey.h"
+
+#include <doctest/doctest.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/unit/base/thrown.h"
+#include "tests/unit/containerd/memory_containerd.h"
+#include "tests/unit/registry/fixed_credentials.h"
+#include "tests/unit/registry/scripted_http.h"
+#include "tests/unit/store/baked_into.h"
+
+namespace prebake::bake {
+namespace {
+
+using containerd::fake::MemoryContainerd;
+using grpc::ServerContext;
+using grpc::Status;
+using grpc::StatusCode;
+using registry::Step;
+using tests::contains;
+using tests::thrown_by;
+
+const std::string kCri(store::kCriNamespace);
+const std::string kName = "reg.example/app:1";
+
+ImageRequest request_for(const std::string& name) {
+    return {.reference = oci::Reference::parse(name),
+            .platform = oci::Platform::host(),
+            .namespaces = {kCri},
+            .aliases = {},
+            .origin = "test"};
+}
+
+/// The registry's response about a tag of reg.example/app.
+Step is(const v1::BakedImage& image, const std::string& tag) {
+    return {.method = http::Method::head,
+            .url = "https://reg.example/v2/app/manifests/" + tag,
+            .headers = {{"Content-Type", image.target().media_type()},
+                        {"Docker-Content-Digest", image.target().digest()}},
+            .length = image.target().size()};
+}
+Step is_not_there(const std::string& tag) {
+    return {.method = http::Method::head,
+            .url = "https://reg.example/v2/app/manifests/" + tag,
+            .status = 404};
+}
+
+/// A containerd that has kName in k8s.io, baked, and a registry.
+struct Fixture {
+    MemoryContainerd containerd;
+    containerd::Connection connection{containerd.socket(), {}};
+    const v1::BakedImage baked = store::test::bake_into(containerd, kName);
+    const oci::Digest target = oci::Digest::parse(baked.target().digest());
+
+    /// One image after the other, in the order of the script.
+    Survey run(const std::vector<ImageRequest>& requests, std::vector<Step> script,
+               const std::string& snapshotter = {}) const {
+        registry::Remote remote(std::make_shared<registry::ScriptedHttp>(std::move(script)),
+                                registry::FixedCredentials::none(), registry::RetryOptions{});
+        return survey(requests, snapshotter, remote, connection, 1);
+    }
+};
+
+TEST_CASE("of an image that is baked nothing has to be fetched") {
+    const Fixture at;
+    const Survey found = at.run({request_for(kName)}, {is(at.baked, "1")});
+    REQUIRE(found.plan.images.size() == 1);
+    const PlannedImage& planned = found.plan.images[0];
+    REQUIRE(planned.image);
+    CHECK(planned.image->target.digest == at.target);
+    CHECK(planned.unpacked);
+    CHECK(planned.bytes_present == planned.compressed_bytes);
+    CHECK(found.plan.bytes_to_fetch == 0);
+    CHECK(found.plan.least_snapshot_bytes == 0);
+    CHECK(found.present.has_blob(planned.request, at.target));
+    CHECK(found.snapshotters == store::Snapshotters{{kCri, "overlayfs"}});
+    CHECK(found.containerd_version == "2.0.0");
+    CHECK_MESSAGE(!found.free_space, "containerd's directories are not visible");
+}
+
+TEST_CASE("a survey changes nothing, and lists a namespace once") {
+    const Fixture at;
+    const std::size_t lists = at.containerd.calls("Images.List");
+    at.run({request_for(kName), request_for("reg.example/app:2")},
+           {is(at.baked, "1"), is(at.baked, "2")});
+    CHECK(at.containerd.calls("Images.List") == lists + 1);
+    CHECK(at.containerd.calls("Images.Create") + at.containerd.calls("Images.Update") == 0);
+}
+
+TEST_CASE("an image that the registry does not have is a problem of this image only") {
+    const Fixture at;
+    const Survey found = at.run({request_for("reg.example/app:2"), request_for(kName)},
+                                {is_not_there("2"), is(at.baked, "1")});
+    REQUIRE(found.plan.images.size() == 2);
+    const PlannedImage& missing = found.plan.images[0];
+    CHECK_FALSE(missing.image);
+    REQUIRE(missing.problem);
+    CHECK(missing.problem->code() == Errc::not_found);
+    CHECK(missing.request.reference.tag == "2");
+    CHECK(found.plan.images[1].image);
+    CHECK_FALSE(found.plan.images[1].problem);
+}
+
+TEST_CASE("an image whose namespace cannot be listed is a problem, not the end") {
+    Fixture at;
+    at.containerd.intercept([](ServerContext&, const std::string& method) {
+        return method == "Snapshots.List" ? Status(StatusCode::INTERNAL, "broken") : Status::OK;
+    });
+    const Survey found = at.run({request_for(kName)}, {is(at.baked, "1")});
+    REQUIRE(found.plan.images[0].problem);
+    CHECK(contains(found.plan.images[0].problem->message(), "broken"));
+    CHECK_FALSE(found.plan.images[0].image);
+}
+
+TEST_CASE("two images that want one name are problems, and two names of one image are not") {
+    Fixture at;
+    ImageRequest second = request_for("reg.example/app:2");
+    second.aliases = {oci::Reference::parse(kName)};
+    const Survey same =
+        at.run({request_for(kName), second}, {is(at.baked, "1"), is(at.baked, "2")});
+    CHECK_FALSE(same.plan.images[0].problem);
+    CHECK_FALSE(same.plan.images[1].problem);
+
+    const v1::BakedImage other = store::test::bake_into(at.containerd, "reg.example/app:2");
+    const Survey found = at.run({request_for(kName), second}, {is(at.baked, "1"), is(other, "2")});
+    for (const PlannedImage& planned : found.plan.images) {
+        REQUIRE(planned.problem);
+        CHECK(planned.problem->code() == Errc::usage);
+        CHECK(contains(planned.problem->message(), "its name " + kName));
+    }
+}
+
+TEST_CASE("the snapshotter of the command counts, and must work") {
+    const Fixture at;
+    const Error unknown = thrown_by([&] { at.run({request_for(kName)}, {}, "zfs"); });
+    CHECK(unknown.code() == Errc::usage);
+    CHECK(contains(unknown.message(), "zfs"));
+    CHECK(contains(unknown.next_step(), "overlayfs"));
+
+    ImageRequest packed = request_for(kName);
+    packed.unpack = false;
+    const Survey found = at.run({packed}, {is(at.baked, "1")}, "zfs");
+    CHECK_MESSAGE(found.snapshotters.empty(), "nothing is unpacked");
+}
+
+TEST_CASE("without containerd there is no survey") {
+    Fixture at;
+    at.containerd.stop();
+    CHECK(thrown_by([&] { at.run({request_for(kName)}, {}); }).code() == Errc::unavailable);
+}
+
+}  // namespace
+}  // namespace prebake::bake
