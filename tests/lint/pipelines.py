@@ -8,6 +8,7 @@ machine at its next boot.
 --self-test breaks the examples and expects each fault to be found."""
 
 import contextlib
+import functools
 import os
 import pathlib
 import re
@@ -171,6 +172,11 @@ def misfits(value, form, where):
                 yield f"{where}: {key} is missing"
 
 
+def listed_once(faults_of):
+    """The self-test checks a hundred times what it changed in one place."""
+    return functools.cache(lambda *texts: list(faults_of(*texts)))
+
+
 class UniqueKeys(yaml.SafeLoader):
     """YAML silently uses the last of two equal keys."""
 
@@ -193,6 +199,7 @@ def shell_faults(script, where):
         yield f"{where}: {ended.stderr.strip()}"
 
 
+@listed_once
 def faults_of_component(text):
     path = IMAGE_BUILDER
     [document] = documents_in(text)
@@ -241,6 +248,7 @@ def tags_of(template):
             for key, literal, variable in TAG.findall(tags[1] if tags else "") if key != "Name"}
 
 
+@listed_once
 def faults_of_karpenter(text, template):
     documents = documents_in(text)
     kinds = [document.get("kind") for document in documents]
@@ -262,6 +270,7 @@ def faults_of_karpenter(text, template):
                 yield f"{KARPENTER}: does not select the images of {EKS}, and no others"
 
 
+@listed_once
 def faults_of_nodeadm(text, page):
     [document] = documents_in(text)
     found = list(misfits(document, NODE_CONFIG, NODEADM))
@@ -290,6 +299,7 @@ def faults_of_nodeadm(text, page):
             yield from misfits(fragment, {"spec": NODE_CONFIG_SPEC}, NODEADM_PAGE)
 
 
+@listed_once
 def faults_of_user_data(text):
     if not text.startswith("#cloud-config\n"):
         yield f"{CLOUD_INIT}: cloud-init knows it by its first line, #cloud-config"
@@ -340,6 +350,7 @@ def faults_of_versions(texts):
         yield f"CHANGELOG.md: begins with {newest and newest[1]}, this is {version}"
 
 
+@listed_once
 def faults_of_template(path, text):
     plugins = PLUGINS.search(text)
     if not plugins or 'source  = "github.com/hashicorp/amazon"' not in plugins[0]:
@@ -388,6 +399,7 @@ def faults_of_packer(packer, path, text):
                 yield f"{path}: packer validate, source_ami {source!r}: {said}"
 
 
+@listed_once
 def faults_of_words(said, path, text):
     """Commands, options, units and keys that do not exist."""
     commands = "|".join(map(re.escape, said.commands))

@@ -100,7 +100,7 @@ TEST_CASE("inventory is valid after any input, and bounded") {
         condition.set_status("False");
         condition.set_message(nasty);
     }
-    for (int i = 0; i < 4000; ++i) add_image(view, nasty, "usable");
+    for (int i = 0; i < 1000; ++i) add_image(view, nasty, "usable");
     add_image(view, "docker.io/library/bad:1", "unusable", nasty);
     const std::vector<InventoryFile> files = inventory_of(view);
     const json::value node = checked(files[0]);
@@ -108,7 +108,7 @@ TEST_CASE("inventory is valid after any input, and bounded") {
     CHECK(images.as_array().size() > 100);
     CHECK(images.as_array().size() <= 500);
     CHECK(at(images.at(0), "Name") == "docker.io/library/bad:1");
-    CHECK(at(node, "ImagesTotal") == "4001");
+    CHECK(at(node, "ImagesTotal") == "1001");
     CHECK(at(node, "ImagesListed") == std::to_string(images.as_array().size()));
     CHECK(files[1].json.size() < 200'000);
 }
