@@ -98,7 +98,7 @@ def tar_of(entries):
 
 def compressed(data, compression):
     if compression == "gzip":
-        return gzip.compress(data, compresslevel=6, mtime=0)
+        return gzip.compress(data, compresslevel=1, mtime=0)
     if compression == "zstd":
         return subprocess.run(["zstd", "-q", "-c"], input=data, stdout=subprocess.PIPE,
                               check=True).stdout

@@ -80,7 +80,7 @@ class Faults(node.NodeTest):
 
     def with_much_to_unpack(self):
         """CRI uses another snapshotter than the bake did, so the daemon unpacks."""
-        large = self.runnable("large", layers=6, size=20_000_000)
+        large = self.runnable("large", layers=6, size=8_000_000)
         reference = self.registry.serve(f"{self.repository}/large", large)
         self.bake_node((self.reference, {}), (reference, {}))
         self.containerd.stop()
@@ -164,10 +164,10 @@ class Faults(node.NodeTest):
 
     def test_a_storm_of_events(self):
         """More events than the queue can hold: memory does not grow, and starts are counted."""
-        self.weather_a_storm("200000")
+        self.weather_a_storm("60000")
 
     def test_a_storm_of_events_that_take_a_call_each(self):
-        daemon = self.weather_a_storm("60000", self.reference)
+        daemon = self.weather_a_storm("40000", self.reference)
         daemon.until(lambda: daemon.ledger().get("gaps"), "it has listed what runs")
         self.assertEqual({gap["cause"] for gap in daemon.ledger()["gaps"]}, {"events_overflowed"})
 
