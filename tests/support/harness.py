@@ -272,11 +272,24 @@ def image_config(image, architecture=None):
     raise AssertionError(f"the index has no child for {wanted}")
 
 
+class TimedResult(unittest.TextTestResult):
+    """Shows how long each test took."""
+
+    def startTest(self, test):
+        super().startTest(test)
+        self._started_at = time.monotonic()
+
+    def addSuccess(self, test):
+        self.stream.write(f"{time.monotonic() - self._started_at:.1f} s ")
+        super().addSuccess(test)
+
+
 def main(allowed_skips=()):
     """Runs the file's tests. Fails if no test ran, or if a test was skipped unexpectedly."""
     # The clean-ups run only on an exception.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
-    program = unittest.main(module="__main__", exit=False, verbosity=2)
+    runner = unittest.TextTestRunner(verbosity=2, resultclass=TimedResult)
+    program = unittest.main(module="__main__", exit=False, testRunner=runner)
     result = program.result
     skipped = [test.id() for test, _ in result.skipped
                if test.id().rpartition(".")[2] not in allowed_skips]

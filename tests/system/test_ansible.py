@@ -69,7 +69,7 @@ class Ansible(PackagedTest):
             list(map(str, command)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, timeout=machine.BOOT_DEADLINE,
             env={"PATH": ADMIN_PATH, "HOME": str(self.home), "LC_ALL": "C.UTF-8",
-                 "ANSIBLE_NOCOLOR": "1", "ANSIBLE_SSH_ARGS": ssh})
+                 "ANSIBLE_NOCOLOR": "1", "ANSIBLE_PIPELINING": "1", "ANSIBLE_SSH_ARGS": ssh})
         result = Play(done)
         self.assertEqual(result.code, code, result.output)
         return result

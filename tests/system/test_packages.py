@@ -54,7 +54,7 @@ def other_version(version, directory, change=lambda tree: None):
     control.write_text(re.sub(r"(?m)^Version: .*$", f"Version: {version}", control.read_text()))
     change(tree)
     made = directory / f"{version}.deb"
-    run("dpkg-deb", "--root-owner-group", "-b", tree, made)
+    run("dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "-b", tree, made)
     return made
 
 

@@ -13,7 +13,7 @@ namespace prebake::identity {
 namespace {
 
 constexpr unsigned kSeed = 20240229;
-constexpr int kRounds = 200;
+constexpr int kRounds = 50;
 constexpr const char* kHome = "/home/builder";
 
 class Dice {
