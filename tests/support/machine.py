@@ -414,12 +414,6 @@ class Machine:
     def _stamp(self, unit, name):
         return int(self.properties(unit, name)[name])
 
-    def seconds_of(self, unit):
-        """How long the last ExecStart= of a unit ran, by PID 1's clock."""
-        begin, end = "ExecMainStartTimestampMonotonic", "ExecMainExitTimestampMonotonic"
-        found = self.properties(unit, begin, end)
-        return (int(found[end]) - int(found[begin])) / 1e6
-
     def journal(self, unit):
         return self.run("journalctl", "-b", "-o", "cat", "-u", unit)
 
