@@ -8,5 +8,3 @@ prebake_unit_tests(identity
     LINK prebake_identity_firstboot)
 # The traps look into the unit files of the source tree.
 target_compile_definitions(unit_identity PRIVATE PROJECT_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
-# The crash tests start some hundred programs; under a sanitizer that takes a minute.
-set_tests_properties(unit.identity PROPERTIES TIMEOUT 400)
