@@ -36,7 +36,7 @@ std::span<const Transition> loop_transitions() {
 
         {State::checking, Event::checked, State::following,
             {Action::accept_images, Action::publish, Action::budget_now}},
-        // The same.
+        // Nor does it after a check that failed.
         {State::checking, Event::check_failed, State::checking,
             {Action::forget_images, Action::retry_check}},
         {State::checking, Event::check_requested, State::checking,

@@ -4,16 +4,11 @@
 #include <vector>
 
 #include "agent/bake/resolve.h"
+#include "tests/unit/oci/blob_of.h"
 
 namespace prebake::bake::test {
 
-inline oci::Descriptor blob_of(const std::string& bytes, const std::string& media_type) {
-    return {.media_type = media_type,
-            .digest = oci::Digest::of(bytes),
-            .size = bytes.size(),
-            .annotations = {},
-            .platform = {}};
-}
+using oci::test::blob_of;
 
 /// What follows from a layer: its snapshot's chain ID.
 inline oci::Digest chain_of(const std::string& layer) {

@@ -10,16 +10,11 @@
 #include "agent/store/names.h"
 #include "agent/store/stored_image.h"
 #include "tests/unit/containerd/memory_containerd.h"
+#include "tests/unit/oci/blob_of.h"
 
 namespace prebake::store::test {
 
-inline oci::Descriptor descriptor_of(const std::string& bytes, const std::string& media_type) {
-    return {.media_type = media_type,
-            .digest = oci::Digest::of(bytes),
-            .size = bytes.size(),
-            .annotations = {},
-            .platform = {}};
-}
+using oci::test::blob_of;
 
 inline std::string json_of(const oci::Descriptor& descriptor) {
     return R"({"mediaType":")" + descriptor.media_type + R"(","digest":")" +
@@ -37,13 +32,11 @@ inline v1::BakedImage bake_into(containerd::fake::MemoryContainerd& containerd,
                                host.architecture + R"(","variant":")" + host.variant +
                                R"(","rootfs":{"type":"layers","diff_ids":[")" +
                                oci::Digest::of("the tar of " + layer).str() + R"("]}})";
-    const oci::Descriptor config_of =
-        descriptor_of(config, "application/vnd.oci.image.config.v1+json");
+    const oci::Descriptor config_of = blob_of(config, "application/vnd.oci.image.config.v1+json");
     const std::string manifest =
         R"({"schemaVersion":2,"config":)" + json_of(config_of) + R"(,"layers":[)" +
-        json_of(descriptor_of(layer, "application/vnd.oci.image.layer.v1.tar+gzip")) + "]}";
-    const oci::Descriptor target =
-        descriptor_of(manifest, "application/vnd.oci.image.manifest.v1+json");
+        json_of(blob_of(layer, "application/vnd.oci.image.layer.v1.tar+gzip")) + "]}";
+    const oci::Descriptor target = blob_of(manifest, "application/vnd.oci.image.manifest.v1+json");
 
     containerd.add_blob(ns, layer);
     containerd.add_blob(
