@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 """The processor time of a first boot with nothing to do."""
 
+import statistics
+
 import harness
 from booted import BootTest
 
@@ -17,10 +19,10 @@ class CostTest(BootTest):
             booted.run("systemctl", "restart", FIRST_BOOT)
             usage = booted.run("systemctl", "show", "--value", "-p", "CPUUsageNSec", FIRST_BOOT)
             seconds.append(int(usage) * 1e-9)
-        print(f"\nnothing to do: {min(seconds) * 1e3:.1f} ms, with the sandbox "
-              f"(up to {max(seconds) * 1e3:.1f})", flush=True)
-        # What else runs only adds to it.
-        self.assertLess(min(seconds), 0.05)
+        median = statistics.median(seconds)
+        print(f"\nnothing to do: {median * 1e3:.1f} ms, with the sandbox "
+              f"({min(seconds) * 1e3:.1f} to {max(seconds) * 1e3:.1f})", flush=True)
+        self.assertLess(median, 0.05)
         self.assertIn("nothing to do", booted.journal(FIRST_BOOT))
 
 
