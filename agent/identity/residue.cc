@@ -11,6 +11,7 @@
 #include "agent/base/error.h"
 #include "agent/base/format.h"
 #include "agent/base/wait.h"
+#include "agent/identity/builder_values.h"
 #include "agent/identity/claim.h"
 #include "agent/identity/residue_text.h"
 #include "agent/identity/survey.h"
@@ -21,6 +22,9 @@ namespace {
 
 /// Limit of one list in a report. Another line has the number of omitted entries.
 constexpr std::size_t kMaxListed = 10'000;
+
+/// The name of the builder's values among the items of a report.
+constexpr std::string_view kBuilderValues = "builder-values";
 
 using ResidueList = std::vector<v1::Residue>;
 
@@ -58,7 +62,7 @@ class Checking {
         check_claim();
         check_machines_own_files();
         check_items();
-        check_secrets();
+        check_files();
         report_.set_schema("prebake.v1.ResidueReport");
         report_.set_root(printable(root_.outside("/").string()));
         list(residue_, report_.mutable_residue());
@@ -81,6 +85,7 @@ class Checking {
         const std::string path = options_.state_dir + "/claim.json";
         try {
             const v1::Claim claim = find_claim(root_, options_.state_dir).value_or(v1::Claim());
+            seal_ = claim.seal();
             const bool is_running = root_.is_running_machine();
             const std::string why =
                 is_running ? why_not_sealed(claim, Machine::running,
@@ -113,17 +118,42 @@ class Checking {
         add_sorted(std::move(found), treatment == Treatment::seal ? residue_ : noted_);
     }
 
-    void check_secrets() {
-        const secrets::SecretScan scan =
-            secrets::scan_for_secrets(root_, options_.scope.keep, options_.limits, stop_);
+    /// Reads every file once, for secrets and for the builder's values.
+    void check_files() {
+        ValueFinder finder(known_values(), seal_, options_.scope);
+        const secrets::SecretScan scan = secrets::scan_for_secrets(
+            root_, options_.scope.keep, options_.limits, stop_,
+            [&finder](std::string_view path, std::string_view text, std::size_t from,
+                      std::size_t to, std::vector<secrets::LocatedSecret>& located) {
+                finder.locate(path, text, from, to, located);
+            });
         report_.set_files_scanned(scan.files);
         report_.set_bytes_scanned(scan.bytes);
         ResidueList found;
-        for (const secrets::FoundSecret& secret : scan.secrets)
-            found.push_back(residue("secrets", secret.path, secret.kind, secret.line));
+        ResidueList values;
+        for (const secrets::FoundSecret& secret : scan.secrets) {
+            if (secret.evidence == secrets::Evidence::value)
+                values.push_back(residue(kBuilderValues, secret.path, secret.kind, secret.line));
+            else
+                found.push_back(residue("secrets", secret.path, secret.kind, secret.line));
+        }
         for (const secrets::NotScanned& file : scan.not_scanned)
             found.push_back(residue("secrets", file.path, "not scanned: " + file.reason));
+        ResidueList left_out;
+        for (const secrets::NotScanned& file : scan.left_out)
+            left_out.push_back(residue("secrets", file.path, "not searched: " + file.reason));
+        add_sorted(std::move(values), residue_);
         add_sorted(std::move(found), residue_);
+        add_sorted(std::move(left_out), noted_);
+    }
+
+    BuilderValues known_values() {
+        try {
+            return builder_values(root_);
+        } catch (const Error& error) {
+            residue_.push_back(residue(kBuilderValues, "", "not checked: " + error.message()));
+            return {};
+        }
     }
 
     static void add_sorted(ResidueList found, ResidueList& to) {
@@ -148,6 +178,7 @@ class Checking {
     const CheckOptions& options_;
     const std::stop_token& stop_;
     machine::Patterns keep_;
+    v1::Seal seal_;
     ResidueList residue_;
     ResidueList noted_;
     v1::ResidueReport report_;

@@ -17,6 +17,7 @@
 #include "agent/base/format.h"
 #include "agent/base/wait.h"
 #include "agent/identity/attempted_step.h"
+#include "agent/identity/builder_values.h"
 #include "agent/identity/claim.h"
 #include "agent/identity/fingerprints.h"
 #include "agent/identity/survey.h"
@@ -161,6 +162,7 @@ class Sealing {
         if (was_sealed_ || goes_on) seal_ = claim_.seal();
         if (seal_.salt().empty()) seal_.set_salt(make_salt());
         add_fingerprints();
+        add_values();
         *seal_.mutable_by() = without_needless_uuid(sealer());
         seal_.set_boot_id(boot_id_);
         seal_.set_prebake_version(options_.prebake_version);
@@ -201,6 +203,25 @@ class Sealing {
             if (seal_.fingerprints_size() == kMaxOldFingerprints) return;
             if (known.insert(fingerprint.path() + '\n' + fingerprint.hash()).second)
                 *seal_.add_fingerprints() = std::move(fingerprint);
+        }
+    }
+
+    /// What the machine is called, unless the items that remove it are skipped: check() searches
+    /// for it only then.
+    void add_values() {
+        BuilderValues values;
+        try {
+            values = builder_values(root_);
+        } catch (const Error&) {
+            return;  // the survey of the items reports what cannot be read
+        }
+        if (!searches_for_names(options_.scope)) values.names.clear();
+        if (!searches_for_mac_addresses(options_.scope)) values.mac_addresses.clear();
+        std::set<std::string> known;
+        for (const v1::Fingerprint& value : seal_.values()) known.insert(value.hash());
+        for (v1::Fingerprint& value : hashes_of(values, seal_.salt())) {
+            if (seal_.values_size() == kMaxOldFingerprints) return;
+            if (known.insert(value.hash()).second) *seal_.add_values() = std::move(value);
         }
     }
 

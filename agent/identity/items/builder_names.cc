@@ -10,10 +10,6 @@
 namespace prebake::identity {
 namespace {
 
-std::string_view first_label(std::string_view name) {
-    return name.substr(0, name.find('.'));
-}
-
 /// Amazon EC2 instance hostname types: "ip-" and four numbers, or the instance's ID.
 bool is_made_by_a_cloud(std::string_view label) {
     if (machine::is_ec2_instance_id(label)) return true;
@@ -24,6 +20,10 @@ bool is_made_by_a_cloud(std::string_view label) {
 }
 
 }  // namespace
+
+std::string_view first_label(std::string_view name) {
+    return name.substr(0, name.find('.'));
+}
 
 std::vector<std::string> builder_names(const machine::Root& root) {
     std::vector<std::string> names;

@@ -8,6 +8,9 @@
 
 namespace prebake::identity {
 
+/// A name up to its first dot.
+std::string_view first_label(std::string_view name);
+
 /// The names by which a machine is known: its static host name (/etc/hostname) and the last one
 /// that cloud-init gave it. Never localhost.
 std::vector<std::string> builder_names(const machine::Root& root);

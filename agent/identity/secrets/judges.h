@@ -64,4 +64,9 @@ std::string_view judge_putty(const SecretRule& rule, const Candidate& c);
 std::vector<std::size_t> passwords_in_pgpass(std::string_view text, std::size_t from,
                                              std::size_t to);
 
+/// The offsets of tokens in kube-apiserver's token file (Kubernetes, "Static token file"). Not a
+/// judge, for the same reason.
+std::vector<std::size_t> tokens_in_token_file(std::string_view text, std::size_t from,
+                                              std::size_t to);
+
 }  // namespace prebake::identity::secrets

@@ -60,9 +60,15 @@ std::vector<LocatedSecret> locate_secrets(std::string_view path, std::string_vie
         located.push_back({kind, begin, is_setting ? Evidence::setting : Evidence::format});
         quiet_until[index] = std::min(text.find('\n', begin), text.size());
     });
-    if (traits.pgpass) {
-        for (const std::size_t offset : passwords_in_pgpass(text, from, to))
-            located.push_back({"password (PostgreSQL)", offset});
+    if (traits.pgpass || traits.token_file) {
+        if (traits.pgpass) {
+            for (const std::size_t offset : passwords_in_pgpass(text, from, to))
+                located.push_back({"password (PostgreSQL)", offset});
+        }
+        if (traits.token_file) {
+            for (const std::size_t offset : tokens_in_token_file(text, from, to))
+                located.push_back({"token (Kubernetes)", offset});
+        }
         std::stable_sort(located.begin(), located.end(),
                          [](const auto& a, const auto& b) { return a.offset < b.offset; });
     }

@@ -8,8 +8,9 @@
 namespace prebake::identity::secrets {
 
 enum class Evidence {
-    format,  ///< the secret has a format that nothing else has
-    setting  ///< the name of a value says that it is a secret
+    format,   ///< the secret has a format that nothing else has
+    setting,  ///< the name of a value says that it is a secret
+    value     ///< not a secret: a known value, which a caller of the scan looks for
 };
 
 struct LocatedSecret {

@@ -6,55 +6,130 @@
 #include <algorithm>
 #include <array>
 #include <optional>
-#include <string_view>
 
 namespace prebake::identity::secrets {
 namespace {
 
-constexpr std::array<std::string_view, 8> kPlaces{"/etc",       "/root", "/home", "/var/lib",
-                                                  "/var/spool", "/opt",  "/srv",  "/usr/local"};
+constexpr std::string_view kImages = "container images";
+constexpr std::string_view kSnaps = "read-only snaps";
+constexpr std::string_view kPackages = "files of packages, the same on every machine";
+constexpr std::string_view kServices =
+    "private to running services, which remove it when they stop";
+constexpr std::string_view kKept = "kept by seal.keep";
 
-/// Patterns.
-constexpr std::array<std::string_view, 35> kLeftOut{
-    // Container images. Volumes, containers, secrets and swarm state are not images.
-    "/var/lib/containerd",
-    "/var/lib/containerd-nydus",
-    "/var/lib/containerd-stargz-grpc",
-    "/var/lib/containers/storage/overlay*",
-    "/var/lib/containers/storage/vfs*",
-    "/var/lib/docker/aufs",
-    "/var/lib/docker/btrfs",
-    "/var/lib/docker/buildkit",
-    "/var/lib/docker/containerd",
-    "/var/lib/docker/devicemapper",
-    "/var/lib/docker/fuse-overlayfs",
-    "/var/lib/docker/image",
-    "/var/lib/docker/overlay2",
-    "/var/lib/docker/rootfs",
-    "/var/lib/docker/vfs",
-    "/var/lib/docker/zfs",
-    "/var/lib/rancher/*/agent/containerd",
-    "/var/lib/rancher/*/agent/images",
-    "/var/lib/soci-snapshotter-grpc",
-    "~/.local/share/containerd",
-    "~/.local/share/containers/storage/overlay*",
-    "~/.local/share/containers/storage/vfs*",
-    "~/.local/share/docker",
-    // Snaps are read-only images.
-    "/var/lib/snapd/seed",
-    "/var/lib/snapd/snap",
-    "/var/lib/snapd/snaps",
-    // Files and databases of package managers.
-    "/usr/local/share/doc",
-    "/usr/local/share/man",
-    "/var/lib/apt/lists",
-    "/var/lib/dnf",
-    "/var/lib/dpkg",
-    "/var/lib/pacman",
-    "/var/lib/rpm",
-    "/var/lib/yum",
-    "/var/lib/zypp",
+struct Rule {
+    std::string_view pattern;
+    std::string_view reason;
 };
+
+constexpr Rule kLeftOut[]{
+    // Volumes, containers, secrets and swarm state are not images.
+    {"/var/lib/buildkit", kImages},
+    {"/var/lib/containerd", kImages},
+    {"/var/lib/containerd-nydus", kImages},
+    {"/var/lib/containerd-stargz-grpc", kImages},
+    {"/var/lib/containers/storage/overlay*", kImages},
+    {"/var/lib/containers/storage/vfs*", kImages},
+    {"/var/lib/docker/aufs", kImages},
+    {"/var/lib/docker/btrfs", kImages},
+    {"/var/lib/docker/buildkit", kImages},
+    {"/var/lib/docker/containerd", kImages},
+    {"/var/lib/docker/devicemapper", kImages},
+    {"/var/lib/docker/fuse-overlayfs", kImages},
+    {"/var/lib/docker/image", kImages},
+    {"/var/lib/docker/overlay2", kImages},
+    {"/var/lib/docker/rootfs", kImages},
+    {"/var/lib/docker/vfs", kImages},
+    {"/var/lib/docker/zfs", kImages},
+    {"/var/lib/k0s/containerd", kImages},
+    {"/var/lib/rancher/*/agent/containerd", kImages},
+    {"/var/lib/rancher/*/agent/images", kImages},
+    {"/var/lib/soci-snapshotter-grpc", kImages},
+    {"/var/snap/*/common/var/lib/containerd", kImages},
+    {"~/.local/share/containerd", kImages},
+    {"~/.local/share/containers/storage/overlay*", kImages},
+    {"~/.local/share/containers/storage/vfs*", kImages},
+    {"~/.local/share/docker", kImages},
+    {"/snap", kSnaps},
+    {"/var/lib/snapd/cache", kSnaps},
+    {"/var/lib/snapd/seed", kSnaps},
+    {"/var/lib/snapd/snap", kSnaps},
+    {"/var/lib/snapd/snaps", kSnaps},
+    // Links to /usr, or directories on older systems.
+    {"/bin", kPackages},
+    {"/lib", kPackages},
+    {"/lib32", kPackages},
+    {"/lib64", kPackages},
+    {"/libx32", kPackages},
+    {"/sbin", kPackages},
+    // Not /usr/share and /usr/local: services keep data there.
+    {"/usr/bin", kPackages},
+    {"/usr/games", kPackages},
+    {"/usr/include", kPackages},
+    {"/usr/lib", kPackages},
+    {"/usr/lib32", kPackages},
+    {"/usr/lib64", kPackages},
+    {"/usr/libexec", kPackages},
+    {"/usr/libx32", kPackages},
+    {"/usr/sbin", kPackages},
+    {"/usr/src", kPackages},
+    // Libraries in languages whose packages come with tests and their keys.
+    {"/usr/share/cargo", kPackages},
+    {"/usr/share/gocode", kPackages},
+    {"/usr/share/nodejs", kPackages},
+    {"/usr/share/perl*", kPackages},
+    {"/usr/share/php", kPackages},
+    {"/usr/share/python3", kPackages},
+    {"/usr/share/ruby*", kPackages},
+    {"/usr/share/doc", kPackages},
+    {"/usr/share/info", kPackages},
+    {"/usr/share/licenses", kPackages},
+    {"/usr/share/locale", kPackages},
+    {"/usr/share/man", kPackages},
+    {"/usr/local/share/doc", kPackages},
+    {"/usr/local/share/man", kPackages},
+    {"/gnu/store", kPackages},
+    {"/nix/store", kPackages},
+    // Of the deployments: /var is searched where it is mounted.
+    {"/sysroot/ostree", kPackages},
+    {"/var/cache/apt", kPackages},
+    {"/var/cache/dnf", kPackages},
+    {"/var/cache/libdnf5", kPackages},
+    {"/var/cache/man", kPackages},
+    {"/var/cache/pacman", kPackages},
+    {"/var/cache/yum", kPackages},
+    {"/var/cache/zypp", kPackages},
+    {"/var/lib/apt/lists", kPackages},
+    {"/var/lib/dnf", kPackages},
+    {"/var/lib/dpkg", kPackages},
+    {"/var/lib/flatpak", kPackages},
+    {"/var/lib/pacman", kPackages},
+    {"/var/lib/rpm", kPackages},
+    {"/var/lib/yum", kPackages},
+    {"/var/lib/zypp", kPackages},
+};
+
+/// Only on the running machine: in an image, what is there stays.
+constexpr std::array<std::string_view, 4> kPrivate{
+    "/tmp/snap-private-tmp", "/tmp/systemd-private-*", "/var/tmp/snap-private-tmp",
+    "/var/tmp/systemd-private-*"};
+
+/// Places that a link must not exclude from the search, nor what contains them.
+constexpr std::array<std::string_view, 9> kAlwaysSearched{
+    "/etc", "/root", "/home", "/opt", "/srv", "/usr/local", "/var", "/var/lib", "/var/spool"};
+
+/// containerd's images, below any root directory.
+constexpr std::array<std::string_view, 3> kContainerdNames{
+    "io.containerd.content.", "io.containerd.metadata.", "io.containerd.snapshotter."};
+
+/// Docker's images, below any data root.
+constexpr std::array<std::string_view, 12> kDockerNames{
+    "aufs",  "btrfs",   "buildkit", "containerd", "devicemapper", "fuse-overlayfs",
+    "image", "overlay", "overlay2", "rootfs",     "vfs",          "zfs"};
+
+bool holds(const std::vector<std::string>& sorted, std::string_view name) {
+    return std::binary_search(sorted.begin(), sorted.end(), name, std::less<>());
+}
 
 template <typename Work>
 void attempt(SearchArea& area, const Work& work) {
@@ -65,78 +140,91 @@ void attempt(SearchArea& area, const Work& work) {
     }
 }
 
+bool is_at_or_above(std::string_view path, std::string_view place) {
+    return place == path || (place.starts_with(path) && place.substr(path.size()).starts_with('/'));
+}
+
 /// The target of the link `path`, if the link belongs to the machine's owner, as in survey(), and
 /// the target is not a whole place, which would then not be searched.
 std::optional<std::string> followed(const machine::Root& root, const std::string& path,
-                                    const SearchArea& area) {
+                                    const std::vector<std::string>& homes) {
     const auto link = root.info(path);
     const auto top = root.info("/");
     if (!link || link->type != machine::FileType::symlink || !top || link->uid != top->uid)
         return {};
     const std::string target = root.resolved(path, machine::LastLink::follow);
-    const auto below = area.places.lower_bound(target + "/");
-    const bool holds_a_place = area.places.count(target) != 0 ||
-                               (below != area.places.end() && below->starts_with(target + "/"));
-    if (target == "/" || holds_a_place) return {};
+    const auto excludes = [&](std::string_view place) { return is_at_or_above(target, place); };
+    const bool is_top_level = target.rfind('/') == 0;
+    if (is_top_level || std::any_of(kAlwaysSearched.begin(), kAlwaysSearched.end(), excludes) ||
+        std::any_of(homes.begin(), homes.end(), excludes)) {
+        return {};
+    }
     return target;
-}
-
-void leave_out(const machine::Root& root, std::string_view pattern, machine::LastLink last,
-               SearchArea& area) {
-    attempt(area, [&] {
-        for (const std::string& path : root.match(pattern, area.problems)) {
-            const std::string name = root.resolved(path, machine::LastLink::keep);
-            area.left_out.insert(name);
-            if (last == machine::LastLink::keep) continue;
-            if (const auto target = followed(root, name, area)) area.left_out.insert(*target);
-        }
-    });
 }
 
 }  // namespace
 
-bool SearchArea::is_left_out(const std::string& path) const {
-    if (left_out.count(path) != 0) return true;
-    // containerd's images, also below another root directory.
+std::string_view SearchArea::why_left_out(const std::string& path,
+                                          const std::vector<std::string>& siblings) const {
+    const auto rule = left_out.find(path);
+    if (rule != left_out.end()) return rule->second;
     const std::string_view name = std::string_view(path).substr(path.rfind('/') + 1);
-    static constexpr std::array<std::string_view, 3> kImages{
-        "io.containerd.content.", "io.containerd.metadata.", "io.containerd.snapshotter."};
-    return std::any_of(kImages.begin(), kImages.end(),
-                       [&](std::string_view start) { return name.starts_with(start); });
+    const auto starts_name = [name](std::string_view start) { return name.starts_with(start); };
+    if (std::any_of(kContainerdNames.begin(), kContainerdNames.end(), starts_name)) return kImages;
+    // Docker's data root elsewhere ("data-root" in daemon.json), or mounted a second time.
+    if (std::count(kDockerNames.begin(), kDockerNames.end(), name) != 0 &&
+        holds(siblings, "plugins") && holds(siblings, "volumes")) {
+        return kImages;
+    }
+    // Podman's and CRI-O's storage (graphroot).
+    for (const std::string_view driver : {"overlay", "vfs", "btrfs", "zfs"}) {
+        if (name.starts_with(driver) && holds(siblings, std::string(driver) + "-images") &&
+            holds(siblings, std::string(driver) + "-layers")) {
+            return kImages;
+        }
+    }
+    return {};
 }
 
 SearchArea search_area(const machine::Root& root, const machine::Patterns& keep) {
     SearchArea area;
-    std::vector<std::string> wanted(kPlaces.begin(), kPlaces.end());
+    std::vector<std::string> homes;
     attempt(area, [&] {
-        for (std::string& home : root.home_directories()) wanted.push_back(std::move(home));
+        for (const std::string& home : root.home_directories())
+            homes.push_back(root.resolved(home, machine::LastLink::follow));
     });
-    for (const std::string& path : wanted) {
+    const auto leave_out = [&](std::string_view pattern, std::string_view reason,
+                               machine::LastLink last) {
         attempt(area, [&] {
-            const std::string directory = root.resolved(path, machine::LastLink::follow);
-            const auto info = root.info(directory);
-            if (info && info->type == machine::FileType::directory) area.places.insert(directory);
+            for (const std::string& path : root.match(pattern, area.problems)) {
+                const std::string name = root.resolved(path, machine::LastLink::keep);
+                area.left_out.try_emplace(name, reason);
+                if (last == machine::LastLink::keep) continue;
+                if (const auto target = followed(root, name, homes))
+                    area.left_out.try_emplace(*target, reason);
+            }
         });
+    };
+    for (const Rule& rule : kLeftOut)
+        leave_out(rule.pattern, rule.reason, machine::LastLink::follow);
+    if (root.is_running_machine()) {
+        for (const std::string_view pattern : kPrivate)
+            leave_out(pattern, kServices, machine::LastLink::keep);
     }
-    for (const std::string_view pattern : kLeftOut)
-        leave_out(root, pattern, machine::LastLink::follow, area);
-    for (const std::string& pattern : keep) leave_out(root, pattern, machine::LastLink::keep, area);
-    // The home of a system account may be in a directory that is left out (rpm's is /var/lib/rpm).
-    std::erase_if(area.places, [&](std::string above) {
-        while (!above.empty()) {
-            if (area.is_left_out(above)) return true;
-            above.resize(above.rfind('/'));
-        }
-        return false;
-    });
+    for (const std::string& pattern : keep) leave_out(pattern, kKept, machine::LastLink::keep);
     return area;
 }
 
-bool is_on_disk(dev_t device, long type) {
-    // Their device numbers belong to no driver, as those of file systems in memory.
+std::string_view why_not_entered(dev_t device, long type) {
     constexpr long kZfs = 0x2fc12fc1;
     constexpr long kBcachefs = 0xca451a4e;
-    return ::major(device) != 0 || type == BTRFS_SUPER_MAGIC || type == kZfs || type == kBcachefs;
+    if (type == SQUASHFS_MAGIC || type == ISOFS_SUPER_MAGIC || type == EROFS_SUPER_MAGIC_V1) {
+        return "a read-only image is mounted there";
+    }
+    // The device numbers of these belong to no driver, as those of file systems in memory.
+    const bool is_on_disk =
+        ::major(device) != 0 || type == BTRFS_SUPER_MAGIC || type == kZfs || type == kBcachefs;
+    return is_on_disk ? std::string_view() : "what is mounted there is not on a disk";
 }
 
 }  // namespace prebake::identity::secrets

@@ -2,8 +2,9 @@
 
 #include <sys/types.h>
 
-#include <set>
+#include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "agent/base/error.h"
@@ -11,20 +12,29 @@
 
 namespace prebake::identity::secrets {
 
-/// The directories to search for secrets. Links are resolved.
-struct SearchArea {
-    std::set<std::string> places;    ///< existing directories, searched with everything below ...
-    std::set<std::string> left_out;  ///< ... except these
-    std::vector<Error> problems;     ///< what could not be determined
+/// A directory or file that is not searched, and why.
+struct LeftOut {
+    std::string path;
+    std::string_view reason;  ///< static storage
+};
 
-    bool is_left_out(const std::string& path) const;
+/// What is searched for secrets: everything on the disks of the machine, except `left_out`. Links
+/// are not followed: their targets are searched where they are.
+struct SearchArea {
+    std::map<std::string, std::string_view> left_out;  ///< existing paths, and why
+    std::vector<Error> problems;                       ///< what could not be determined
+
+    /// Why `path` is not searched; empty if it is. `siblings` are all names in its directory: some
+    /// directories of container images are recognized by what is beside them.
+    std::string_view why_left_out(const std::string& path,
+                                  const std::vector<std::string>& siblings) const;
 };
 
 /// Left out are container images, files of packages (the same on every machine) and `keep`.
 SearchArea search_area(const machine::Root& root, const machine::Patterns& keep);
 
-/// Whether a file system may be on a disk, and so become part of a machine image: not in memory,
-/// not on the network, not the kernel's own. By st_dev and statfs(2)'s f_type. Pure.
-bool is_on_disk(dev_t device, long type);
+/// Why a mounted file system is not searched; empty if it is: it is on a disk, and so becomes part
+/// of a machine image. By st_dev and statfs(2)'s f_type. Pure.
+std::string_view why_not_entered(dev_t device, long type);
 
 }  // namespace prebake::identity::secrets

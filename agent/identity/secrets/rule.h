@@ -12,10 +12,11 @@ namespace prebake::identity::secrets {
 /// with their issuers' prefixes) count everywhere. `NAME=value` counts only in settings, because in
 /// programs and documentation it is usually a sample.
 struct FileTraits {
-    bool settings = false;  ///< unit, environment and configuration files, shell startup files
-    bool colons = false;    ///< YAML and JSON: `name: value` is an assignment, too
-    bool netrc = false;     ///< .netrc and apt's auth.conf: words, not assignments
-    bool pgpass = false;    ///< .pgpass: host:port:database:user:password
+    bool settings = false;    ///< unit, environment and configuration files, shell startup files
+    bool colons = false;      ///< YAML and JSON: `name: value` is an assignment, too
+    bool netrc = false;       ///< .netrc and apt's auth.conf: words, not assignments
+    bool pgpass = false;      ///< .pgpass: host:port:database:user:password
+    bool token_file = false;  ///< of kube-apiserver: token,user,uid,"groups"
 };
 FileTraits traits_of(std::string_view path);
 

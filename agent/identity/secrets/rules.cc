@@ -59,6 +59,9 @@ const std::vector<SecretRule>& secret_rules() {
         {"tskey-", "Tailscale key", judge_token, Alphabet::name, 20},
         {"dop_v1_", "DigitalOcean token", judge_token, Alphabet::alphanumeric, 64},
         {"sk_live_", "Stripe key", judge_token, Alphabet::alphanumeric, 24},
+        // Of a k3s or RKE2 server: K10<hash of its CA>::<user>:<password>.
+        {"::server:", "k3s token", judge_token, Alphabet::alphanumeric, 16},
+        {"::node:", "k3s token", judge_token, Alphabet::alphanumeric, 16},
         {"eyJ", "JSON web token", judge_jwt},
 
         {"://", "password in a URL", judge_url},

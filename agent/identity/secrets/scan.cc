@@ -28,15 +28,60 @@ constexpr std::size_t kMaxSecretsOfFile = 100;
 /// Limit for all files. The scan ends there: nobody reads more.
 constexpr std::size_t kMaxFindings = 100'000;
 
+/// How files begin that would have to be unpacked or opened. Secrets in them are not found.
+struct Signature {
+    std::string_view bytes;
+    std::string_view reason;
+};
+constexpr std::string_view kCompressed = "compressed, and not unpacked";
+constexpr std::string_view kKeystore = "a keystore, and not opened";
+constexpr Signature kSignatures[]{
+    {"\x1f\x8b", kCompressed},  // gzip
+    {"BZh", kCompressed},       // bzip2
+    {{"\xfd"
+      "7zXZ\0",
+      6},
+     kCompressed},                        // xz
+    {"\x28\xb5\x2f\xfd", kCompressed},    // zstd
+    {"\x04\x22\x4d\x18", kCompressed},    // lz4
+    {"PK\x03\x04", kCompressed},          // zip, jar
+    {"7z\xbc\xaf\x27\x1c", kCompressed},  // 7-Zip
+    {"hsqs", kCompressed},                // squashfs
+    {"\xfe\xed\xfe\xed", kKeystore},      // Java (JKS)
+    {"\xce\xce\xce\xce", kKeystore},      // Java (JCEKS)
+    {"\x03\xd9\xa2\x9a", kKeystore},      // KeePass
+};
+
+/// PKCS #12: a sequence that starts with version 3 (RFC 7292, 4).
+bool is_pkcs12(std::string_view text) {
+    return text.starts_with("\x30\x82") && text.substr(4).starts_with("\x02\x01\x03");
+}
+
+std::string_view why_opaque(std::string_view text) {
+    for (const Signature& signature : kSignatures) {
+        if (text.starts_with(signature.bytes)) return signature.reason;
+    }
+    return text.size() > 4 && is_pkcs12(text) ? kKeystore : std::string_view();
+}
+
 class Scanner {
   public:
-    Scanner(const machine::Root& root, const ScanLimits& limits, const std::stop_token& stop)
-        : root_(root), limits_(limits), stop_(stop), began_(std::chrono::steady_clock::now()) {}
+    Scanner(const machine::Root& root, SearchArea area, const ScanLimits& limits,
+            const std::stop_token& stop, const LocateMore& locate_more)
+        : root_(root),
+          area_(std::move(area)),
+          limits_(limits),
+          stop_(stop),
+          locate_more_(locate_more),
+          began_(std::chrono::steady_clock::now()) {}
 
-    SecretScan scan(const SearchArea& area) {
-        for (const Error& problem : area.problems) not_scanned("/", problem.message());
-        for (const std::string& place : area.places) {
-            if (!is_over()) scan_place(place, area);
+    SecretScan scan() {
+        for (const Error& problem : area_.problems) not_scanned("/", problem.message());
+        std::vector<std::string> places = files_and_directories_in("");
+        if (is_over()) not_scanned("/", limit_);
+        std::stable_partition(places.begin(), places.end(), is_searched_first);
+        for (const std::string& place : places) {
+            if (!is_over()) scan_place(place);
             if (is_over()) not_scanned(place, limit_);
         }
         std::sort(result_.secrets.begin(), result_.secrets.end(), [](const auto& a, const auto& b) {
@@ -46,23 +91,39 @@ class Scanner {
                   [](const auto& a, const auto& b) {
                       return std::tie(a.path, a.reason) < std::tie(b.path, b.reason);
                   });
+        std::sort(result_.left_out.begin(), result_.left_out.end(),
+                  [](const auto& a, const auto& b) { return a.path < b.path; });
         return std::move(result_);
     }
 
   private:
-    void scan_place(const std::string& place, const SearchArea& area) {
+    /// If a limit is reached, these are done.
+    static bool is_searched_first(const std::string& place) {
+        return place == "/etc" || place == "/home" || place == "/root";
+    }
+
+    void scan_place(const std::string& place) {
         std::vector<std::string> directories{place};
         while (!directories.empty()) {
             const std::string directory = std::move(directories.back());
             directories.pop_back();
-            for (const std::string& name : names_in(directory)) {
+            for (std::string& below : files_and_directories_in(directory)) {
                 if (is_over()) return;
-                const std::string path = directory + "/" + name;
-                // Other places are searched on their own.
-                if (area.is_left_out(path) || area.places.count(path) != 0) continue;
-                look_at(path, directories);
+                directories.push_back(std::move(below));
             }
         }
+    }
+
+    /// Scans the files in a directory ("" is the root), and returns the directories to search.
+    std::vector<std::string> files_and_directories_in(const std::string& directory) {
+        std::vector<std::string> directories;
+        const std::vector<std::string> names = names_in(directory.empty() ? "/" : directory);
+        for (const std::string& name : names) {
+            if (!directory.empty() && is_over()) break;
+            const std::string path = directory + "/" + name;
+            look_at(path, names, directories);
+        }
+        return directories;
     }
 
     std::vector<std::string> names_in(const std::string& directory) {
@@ -74,37 +135,32 @@ class Scanner {
         }
     }
 
-    void look_at(const std::string& path, std::vector<std::string>& directories) {
+    void look_at(const std::string& path, const std::vector<std::string>& siblings,
+                 std::vector<std::string>& directories) {
         try {
             const std::optional<machine::FileInfo> info = root_.info(path);
             if (!info) return;  // removed in the meantime
-            switch (info->type) {
-                case machine::FileType::directory:
-                    if (!info->is_mount) return directories.push_back(path);
-                    return look_at_mount(path);
-                case machine::FileType::regular:
-                    return scan_file(path);
-                case machine::FileType::symlink:  // its target is searched if it is in a
-                                                  // place
-                case machine::FileType::other:
-                    return;
-            }
+            const bool is_directory = info->type == machine::FileType::directory;
+            if (!is_directory && info->type != machine::FileType::regular) return;
+            std::string_view reason = area_.why_left_out(path, siblings);
+            if (reason.empty() && is_directory && info->is_mount) reason = why_not_below(path);
+            if (!reason.empty()) return left_out(path, reason);
+            if (is_directory) return directories.push_back(path);
+            scan_file(path);
         } catch (const Error& error) {
             if (error.code() == Errc::cancelled) throw;
             if (error.code() != Errc::not_found) not_scanned(path, error.message());
         }
     }
 
-    /// Another file system is not entered. If it is on a disk, it becomes part of the machine
-    /// image, so it must not count as clean.
-    void look_at_mount(const std::string& path) {
+    /// Why the file system that is mounted at `path` is not searched; empty if it is.
+    std::string_view why_not_below(const std::string& path) const {
         const std::string outside = root_.outside(path);
         struct stat status {};
         struct statfs file_system {};
-        if (::lstat(outside.c_str(), &status) != 0 || ::statfs(outside.c_str(), &file_system) != 0)
-            return not_scanned(path, std::system_category().message(errno));
-        if (is_on_disk(status.st_dev, file_system.f_type))
-            not_scanned(path, "another file system is mounted there");
+        if (::stat(outside.c_str(), &status) != 0 || ::statfs(outside.c_str(), &file_system) != 0)
+            throw errno_error("cannot read", outside);
+        return why_not_entered(status.st_dev, file_system.f_type);
     }
 
     void scan_file(const std::string& path) {
@@ -140,11 +196,15 @@ class Scanner {
             if (bytes > limits_.file_bytes) return not_scanned(path, too_large());
 
             const std::string_view text(buffer_.data(), filled);
+            if (from == 0) {
+                const std::string_view reason = why_opaque(text);
+                if (!reason.empty()) left_out(path, reason);
+            }
             const std::size_t to = is_last ? filled : filled - kMaxLookAhead;
-            for (const LocatedSecret& secret : locate_secrets(path, text, from, to)) {
+            for (const LocatedSecret& secret : located_in(path, text, from, to)) {
                 line += newlines(text.substr(counted, secret.offset - counted));
                 counted = secret.offset;
-                if (!add({path, secret.kind, line}, found)) return;
+                if (!add({path, secret.kind, line, secret.evidence}, found)) return;
             }
             if (is_last) return;
             line += newlines(text.substr(counted, to - counted));
@@ -153,6 +213,16 @@ class Scanner {
             filled -= kept_from;
             from = counted = kMaxLookBehind;
         }
+    }
+
+    std::vector<LocatedSecret> located_in(const std::string& path, std::string_view text,
+                                          std::size_t from, std::size_t to) const {
+        std::vector<LocatedSecret> located = locate_secrets(path, text, from, to);
+        if (!locate_more_) return located;
+        locate_more_(path, text, from, to, located);
+        std::stable_sort(located.begin(), located.end(),
+                         [](const auto& a, const auto& b) { return a.offset < b.offset; });
+        return located;
     }
 
     /// Fills the buffer, except at the end of the file.
@@ -194,6 +264,11 @@ class Scanner {
         result_.not_scanned.push_back({path, std::move(reason)});
     }
 
+    void left_out(const std::string& path, std::string_view reason) {
+        if (result_.left_out.size() < kMaxFindings)
+            result_.left_out.push_back({path, std::string(reason)});
+    }
+
     std::string too_large() const {
         return "larger than " + std::to_string(limits_.file_bytes) + " bytes";
     }
@@ -213,8 +288,10 @@ class Scanner {
     }
 
     const machine::Root& root_;
+    const SearchArea area_;
     const ScanLimits& limits_;
     const std::stop_token& stop_;
+    const LocateMore& locate_more_;
     std::chrono::steady_clock::time_point began_;
     std::string limit_;  ///< that was reached
     std::vector<char> buffer_;
@@ -224,9 +301,10 @@ class Scanner {
 }  // namespace
 
 SecretScan scan_for_secrets(const machine::Root& root, const machine::Patterns& keep,
-                            const ScanLimits& limits, const std::stop_token& stop) {
+                            const ScanLimits& limits, const std::stop_token& stop,
+                            const LocateMore& locate_more) {
     throw_if_stopped(stop);
-    return Scanner(root, limits, stop).scan(search_area(root, keep));
+    return Scanner(root, search_area(root, keep), limits, stop, locate_more).scan();
 }
 
 }  // namespace prebake::identity::secrets

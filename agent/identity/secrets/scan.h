@@ -1,12 +1,15 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "agent/identity/secrets/patterns.h"
 #include "agent/machine/root.h"
 
 namespace prebake::identity::secrets {
@@ -23,6 +26,7 @@ struct FoundSecret {
     std::string path;
     std::string_view kind;
     std::uint64_t line = 1;
+    Evidence evidence = Evidence::format;
 };
 
 struct NotScanned {
@@ -32,19 +36,25 @@ struct NotScanned {
 
 struct SecretScan {
     std::vector<FoundSecret> secrets;
-    std::vector<NotScanned> not_scanned;
+    std::vector<NotScanned> not_scanned;  ///< what may hide a secret
+    std::vector<NotScanned> left_out;  ///< on purpose: search_area(), and what has to be unpacked
     std::uint64_t files = 0;
     std::uint64_t bytes = 0;
 };
 
-/// Searches home directories, /etc, /root, /var/lib, /var/spool, /opt, /srv and /usr/local for
-/// secrets. Skipped are container images (containerd, Docker, podman, snaps), package databases,
-/// other file systems and `keep`. Files are read in overlapping pieces, so memory is bounded.
-/// Compressed or encoded files (archives, keystores) are not unpacked and do not count. Limits that
-/// are reached are findings (`not_scanned`), as are files that cannot be read and other file
-/// systems on a disk.
+/// Adds more findings in [from, to) of a piece of the file `path`; see locate_secrets().
+using LocateMore =
+    std::function<void(std::string_view path, std::string_view text, std::size_t from,
+                       std::size_t to, std::vector<LocatedSecret>& located)>;
+
+/// Searches the disks of the machine for secrets: the root file system, and others that are mounted
+/// in it (network file systems and those in memory do not become part of an image). `left_out` says
+/// what is not searched: container images, package databases, programs, `keep`; also compressed
+/// files and keystores, which are not unpacked. Files are read in overlapping pieces, so memory is
+/// bounded. Limits that are reached are findings (`not_scanned`), as are files that cannot be read.
 /// @throws Error cancelled only.
 SecretScan scan_for_secrets(const machine::Root& root, const machine::Patterns& keep,
-                            const ScanLimits& limits, const std::stop_token& stop);
+                            const ScanLimits& limits, const std::stop_token& stop,
+                            const LocateMore& locate_more = {});
 
 }  // namespace prebake::identity::secrets

@@ -87,6 +87,20 @@ Assigned assigned_behind(string_view text, size_t offset) {
     return result;
 }
 
+/// The beginnings of lines in [from, to), without comments, of which `has_secret` is true.
+template <typename HasSecret>
+std::vector<size_t> lines_with_secrets(string_view text, size_t from, size_t to,
+                                       const HasSecret& has_secret) {
+    std::vector<size_t> found;
+    for (size_t begin = from; begin < to;) {
+        const size_t end = std::min(text.find('\n', begin), text.size());
+        const string_view line = text.substr(begin, std::min(end - begin, kMaxValue));
+        if (!line.starts_with('#') && has_secret(line)) found.push_back(begin);
+        begin = end + 1;
+    }
+    return found;
+}
+
 /// "user:password" in base64.
 bool is_basic_auth(string_view base64) {
     const std::string decoded = decode_base64(base64);
@@ -197,18 +211,19 @@ std::string_view judge_url(const SecretRule& rule, const Candidate& c) {
 
 std::vector<std::size_t> passwords_in_pgpass(std::string_view text, std::size_t from,
                                              std::size_t to) {
-    std::vector<std::size_t> found;
-    for (size_t begin = from; begin < to;) {
-        const size_t end = std::min(text.find('\n', begin), text.size());
-        const string_view line = text.substr(begin, std::min(end - begin, kMaxValue));
-        if (!line.starts_with('#') && std::count(line.begin(), line.end(), ':') >= 4) {
-            const size_t password = line.rfind(':') + 1;
-            if (password < line.size() && !is_placeholder(trimmed(line.substr(password))))
-                found.push_back(begin);
-        }
-        begin = end + 1;
-    }
-    return found;
+    return lines_with_secrets(text, from, to, [](string_view line) {
+        if (std::count(line.begin(), line.end(), ':') < 4) return false;
+        const size_t password = line.rfind(':') + 1;
+        return password < line.size() && !is_placeholder(trimmed(line.substr(password)));
+    });
+}
+
+std::vector<std::size_t> tokens_in_token_file(std::string_view text, std::size_t from,
+                                              std::size_t to) {
+    return lines_with_secrets(text, from, to, [](string_view line) {
+        return std::count(line.begin(), line.end(), ',') >= 2 &&
+               is_real(line.substr(0, line.find(',')));
+    });
 }
 
 }  // namespace prebake::identity::secrets

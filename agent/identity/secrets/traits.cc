@@ -22,10 +22,10 @@ const Words& source_extensions() {
 }
 
 const Words& settings_extensions() {
-    static const Words words{"cfg",    "cnf",     "conf",   "env",     "ini",          "kubeconfig",
-                             "list",   "mount",   "netdev", "network", "nmconnection", "properties",
-                             "repo",   "service", "sh",     "socket",  "sources",      "tfstate",
-                             "tfvars", "timer",   "toml",   "yaml",    "yml"};
+    static const Words words{"cfg",        "cnf",    "conf",    "config", "env",     "ini",
+                             "kubeconfig", "list",   "mount",   "netdev", "network", "nmconnection",
+                             "properties", "repo",   "service", "sh",     "socket",  "sources",
+                             "tfstate",    "tfvars", "timer",   "toml",   "yaml",    "yml"};
     return words;
 }
 
@@ -49,16 +49,19 @@ FileTraits traits_of(std::string_view path) {
     const bool is_json = extension == "json" || name == ".dockercfg" || name == ".dockerconfigjson";
 
     FileTraits traits;
-    traits.settings = !is_among(source_extensions(), extension) &&
+    // Settings of packages are samples, and the same on every machine.
+    traits.settings = !path.starts_with("/usr/share/") &&
+                      !is_among(source_extensions(), extension) &&
                       (path.starts_with("/etc/") || path.starts_with("/usr/local/etc/") ||
                        name.starts_with('.') || is_among(settings_names(), name) ||
                        is_among(settings_extensions(), extension));
-    traits.colons = is_json || extension == "yaml" || extension == "yml" ||
+    traits.colons = is_json || extension == "config" || extension == "yaml" || extension == "yml" ||
                     extension == "tfstate" || extension == "kubeconfig" || name == "kubeconfig" ||
-                    lies_in("/.kube/") || lies_in("/etc/kubernetes/");
+                    lies_in("/.kube/") || lies_in("/etc/kubernetes/") || lies_in("/etc/cloud/");
     traits.netrc = name == ".netrc" || name == "_netrc" || name == "netrc" || name == "auth.conf" ||
                    lies_in("/auth.conf.d/");
     traits.pgpass = name == ".pgpass" || name == "pgpass.conf";
+    traits.token_file = name == "known_tokens.csv" || name == "token_auth.csv";
     return traits;
 }
 

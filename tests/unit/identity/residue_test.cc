@@ -163,8 +163,48 @@ TEST_CASE("what was not scanned is residue") {
     tree.put("/etc/hostname", "");
     CheckOptions options;
     options.limits.time = std::chrono::milliseconds(0);
-    CHECK(contains(lines_of(check_tree(tree, options).residue(), "secrets").at(0),
-                   "secrets /etc not scanned: the limit of 0 ms was reached"));
+    const Lines secrets = lines_of(check_tree(tree, options).residue(), "secrets");
+    CHECK(contains(secrets.at(0), "secrets / not scanned: the limit of 0 ms was reached"));
+    CHECK(contains(secrets.at(1), "secrets /etc not scanned: the limit of 0 ms was reached"));
+}
+
+TEST_CASE("what was not searched on purpose is noted, with the reason") {
+    const Image tree;
+    tree.put("/var/lib/docker/overlay2/1/diff/key", pem(private_key_of()));
+    tree.put("/opt/kept", pem(private_key_of()));
+    CheckOptions options;
+    options.scope.keep = {"/opt/kept"};
+    const v1::ResidueReport report = check_tree(tree, options);
+    CHECK(lines_of(report.residue(), "secrets").empty());
+    CHECK(lines_of(report.noted(), "secrets") ==
+          Lines{"secrets /opt/kept not searched: kept by seal.keep",
+                "secrets /usr/lib not searched: files of packages, the same on every machine",
+                "secrets /var/lib/docker/overlay2 not searched: container images"});
+}
+
+TEST_CASE("the builder's values are found before the seal, and after it by their hashes") {
+    const Image tree;
+    tree.put("/etc/hostname", "base-vm\n");
+    tree.put("/etc/zabbix/zabbix_agentd.conf", "# ours\nHostname=base-vm\n");
+    tree.put("/etc/netplan/01-ours.yaml", "    match:\n      macaddress: 00:50:56:AA:BB:CC\n");
+    const Lines expected{
+        "builder-values /etc/netplan/01-ours.yaml a MAC address: applies to one machine only 2",
+        "builder-values /etc/zabbix/zabbix_agentd.conf the builder's host name 2"};
+    const Lines before = lines_of(check_tree(tree).residue(), "builder-values");
+    CHECK(before == Lines{"builder-values /etc/hostname the builder's host name 1", expected[0],
+                          expected[1]});
+    seal_tree(tree);
+    CHECK(tree.text("/etc/hostname").empty());
+    const v1::ResidueReport sealed = check_tree(tree);
+    CHECK(lines_of(sealed.residue()) == expected);
+    CHECK(!contains(tree.text("/var/lib/prebake/claim.json"), "base-vm"));
+    // A second seal knows no name, and forgets none.
+    seal_tree(tree);
+    CHECK(lines_of(check_tree(tree).residue()) == expected);
+    // Who keeps the name on purpose skips its item.
+    CheckOptions options;
+    options.scope.skip = {"hostname", "network-profiles"};
+    CHECK(lines_of(check_tree(tree, options).residue()).empty());
 }
 
 TEST_CASE("a long list is cut, and says so") {

@@ -45,6 +45,12 @@ Lines found_in(const SecretScan& scan) {
     return lines;
 }
 
+Lines left_out_in(const SecretScan& scan) {
+    Lines lines;
+    for (const NotScanned& file : scan.left_out) lines.push_back(file.path + ": " + file.reason);
+    return lines;
+}
+
 Lines not_scanned_in(const SecretScan& scan) {
     Lines lines;
     for (const NotScanned& file : scan.not_scanned) lines.push_back(file.path + ": " + file.reason);
@@ -56,7 +62,7 @@ SecretScan scan(const TestTree& tree, const machine::Patterns& keep = {},
     return scan_for_secrets(tree.root(), keep, limits, {});
 }
 
-TEST_CASE("secrets are found in the places where they hide, and only there") {
+TEST_CASE("secrets are found wherever services keep them, and not in images and packages") {
     struct Row {
         std::string path;
         bool is_found;
@@ -73,9 +79,34 @@ TEST_CASE("secrets are found in the places where they hide, and only there") {
         {"/opt/app/key", true},
         {"/srv/www/key", true},
         {"/usr/local/etc/key", true},
-        {"/usr/share/key", false},
-        {"/data/other/key", false},
-        {"/tmp/key", false},
+        {"/usr/share/grafana/conf/key", true},
+        {"/usr/share/doc/app/examples/key", false},
+        {"/usr/share/gocode/src/example.com/x/testdata/key", false},
+        {"/usr/lib/app/key", false},
+        {"/data/other/key", true},
+        {"/app/config/tls.key", true},
+        {"/mnt/data/app/key", true},
+        {"/u01/app/key", true},
+        {"/key", true},
+        {"/tmp/key", true},
+        {"/tmp/systemd-private-0a1b-x.service-1/tmp/key", true},  // in an image nothing removes it
+        {"/var/backups/key", true},
+        {"/var/cache/app/key", true},
+        {"/var/cache/apt/key", false},
+        {"/var/opt/app/key", true},
+        {"/var/snap/app/common/key", true},
+        {"/var/snap/microk8s/common/var/lib/containerd/x/key", false},
+        {"/var/www/html/key", true},
+        {"/snap/app/1/key", false},
+        {"/data/docker/plugins/x", true},
+        {"/data/docker/volumes/v/_data/key", true},
+        {"/data/docker/image/key", false},
+        {"/data/docker/overlay2/1/diff/key", false},
+        {"/data/storage/overlay-images/key", false},
+        {"/data/storage/overlay-layers/key", false},
+        {"/data/storage/overlay/1/diff/key", false},
+        {"/data/storage/volumes/v/_data/key", true},
+        {"/data/overlay/key", true},  // only a name
         {"/var/lib/containerd/io.containerd.content.v1.content/blobs/sha256/1", false},
         {"/opt/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots/1/fs/key", false},
         {"/var/lib/docker/overlay2/1/diff/key", false},
@@ -115,7 +146,7 @@ TEST_CASE("a clean tree has no findings") {
     CHECK(result.files == 1);
 }
 
-TEST_CASE("places may be links, linked files are not followed, and nothing is searched twice") {
+TEST_CASE("links are not followed, and nothing is searched twice") {
     const TestTree tree;
     tree.put("/data/homes/alice/key", kKey);
     tree.link("/home", "/data/homes");
@@ -130,11 +161,11 @@ TEST_CASE("places may be links, linked files are not followed, and nothing is se
     tree.put("/srv/docker/overlay2/1/diff/key", kKey);
     tree.link("/var/lib/docker", "/srv/docker");
     const SecretScan result = scan(tree);
-    CHECK(found_in(result) ==
-          Lines{"/data/homes/alice/key:1 private key (PEM)", "/srv/app/key:1 private key (PEM)"});
-    CHECK(result.files == 3);
-    REQUIRE(result.not_scanned.size() == 1);  // fails closed
-    CHECK(contains(not_scanned_in(result)[0], "/opt"));
+    CHECK(found_in(result) == Lines{"/data/homes/alice/key:1 private key (PEM)",
+                                    "/elsewhere/key:1 private key (PEM)",
+                                    "/srv/app/key:1 private key (PEM)"});
+    CHECK(result.files == 4);
+    CHECK(left_out_in(result) == Lines{"/srv/docker/overlay2: container images"});
 }
 
 TEST_CASE("a link cannot exclude a whole place from the search") {
@@ -144,8 +175,15 @@ TEST_CASE("a link cannot exclude a whole place from the search") {
     tree.link("/var/lib/containerd", "/opt");
     tree.link("/home/alice/.local/share/docker", "/home/alice");
     tree.link("/var/lib/rpm", "/");
-    CHECK(found_in(scan(tree)) ==
-          Lines{"/home/alice/key:1 private key (PEM)", "/opt/key:1 private key (PEM)"});
+    tree.put("/data/key", kKey);
+    tree.link("/var/lib/docker/overlay2", "/data");
+    tree.put("/disk/containerd/key", kKey);
+    tree.link("/var/lib/soci-snapshotter-grpc", "/disk/containerd");
+    const SecretScan result = scan(tree);
+    CHECK(found_in(result) == Lines{"/data/key:1 private key (PEM)",
+                                    "/home/alice/key:1 private key (PEM)",
+                                    "/opt/key:1 private key (PEM)"});
+    CHECK(left_out_in(result) == Lines{"/disk/containerd: container images"});
 }
 
 TEST_CASE("what is kept is not searched") {
@@ -159,6 +197,46 @@ TEST_CASE("what is kept is not searched") {
     const SecretScan result = scan(tree, {"/etc/app", "~/ca", "/opt/*.key", "/etc/linked"});
     CHECK(found_in(result) ==
           Lines{"/etc/application/key:1 private key (PEM)", "/srv/linked/key:1 private key (PEM)"});
+    CHECK(left_out_in(result) == Lines{"/etc/app: kept by seal.keep",
+                                       "/home/alice/ca: kept by seal.keep",
+                                       "/opt/one.key: kept by seal.keep"});
+}
+
+TEST_CASE("what would have to be unpacked is reported") {
+    struct Row {
+        std::string path;
+        std::string contents;
+        std::string reason;  // a part; "" if it is an ordinary file
+    };
+    using namespace std::string_literals;
+    const std::vector<Row> rows{
+        {"/data/a.gz", "\x1f\x8b\x08"s, "compressed"},
+        {"/data/b.xz",
+         "\xfd"
+         "7zXZ\0\0"s,
+         "compressed"},
+        {"/data/c.zst", "\x28\xb5\x2f\xfd\x04"s, "compressed"},
+        {"/data/d.jar", "PK\x03\x04"s, "compressed"},
+        {"/data/e.jks", "\xfe\xed\xfe\xed\0\0\0\x02"s, "keystore"},
+        {"/data/f.p12", "\x30\x82\x09\xd1\x02\x01\x03\x30"s, "keystore"},
+        {"/data/g.der", "\x30\x82\x09\xd1\x02\x01\x00\x30"s, ""},
+        {"/data/h", "", ""},
+        {"/data/i", "\x1f", ""},
+        {"/data/j", "0", ""},
+    };
+    const TestTree tree;
+    for (const Row& row : rows) tree.put(row.path, row.contents);
+    const Lines left_out = left_out_in(scan(tree));
+    std::size_t said = 0;
+    for (const Row& row : rows) {
+        CAPTURE(row.path);
+        if (row.reason.empty()) continue;
+        REQUIRE(said < left_out.size());
+        CHECK(contains(left_out[said], row.path + ": "));
+        CHECK(contains(left_out[said], row.reason));
+        ++said;
+    }
+    CHECK(said == left_out.size());
 }
 
 TEST_CASE("secrets on the borders of pieces are found once, with their lines") {
@@ -217,9 +295,9 @@ TEST_CASE("limits that are reached are findings") {
     SUBCASE("no time") {
         const SecretScan result = scan(tree, {}, {.time = std::chrono::milliseconds(0)});
         CHECK(result.files == 0);
-        CHECK(not_scanned_in(result) == Lines{"/etc: the limit of 0 ms was reached",
-                                              "/opt: the limit of 0 ms was reached",
-                                              "/srv: the limit of 0 ms was reached"});
+        CHECK(not_scanned_in(result) ==
+              Lines{"/: the limit of 0 ms was reached", "/etc: the limit of 0 ms was reached",
+                    "/opt: the limit of 0 ms was reached", "/srv: the limit of 0 ms was reached"});
     }
     SUBCASE("bytes of all files") {
         const SecretScan result = scan(tree, {}, {.bytes = 1500});
@@ -278,7 +356,7 @@ TEST_CASE("what cannot be read is reported") {
     ::chmod(tree.at("/srv/directory").c_str(), 0700);
 }
 
-TEST_CASE("other file systems are not entered, but one on a disk is reported") {
+TEST_CASE("file systems on a disk are searched, others are not, and that is reported") {
     const TestTree tree;
     tree.put("/data/key", kKey);
     tree.put("/etc/hosts.real", kKey);
@@ -293,30 +371,57 @@ TEST_CASE("other file systems are not entered, but one on a disk is reported") {
             return "no tmpfs";
         tree.put("/opt/memory/key", kKey);
         tests::bind(tree.at("/data"), tree.at("/opt/disk"));
-        tests::bind(tree.at("/data"), tree.at("/srv"));                  // a place
+        tests::bind(tree.at("/data"), tree.at("/srv"));                  // at the top
         tests::bind(tree.at("/etc/hosts.real"), tree.at("/etc/hosts"));  // read beneath it
         std::string lines;
         const SecretScan result = scan(tree);
         for (const std::string& line : found_in(result)) lines += line + "\n";
-        for (const NotScanned& file : result.not_scanned) lines += file.path + "\n";
+        for (const std::string& line : not_scanned_in(result)) lines += line + "\n";
+        for (const std::string& line : left_out_in(result)) lines += line + "\n";
         return lines;
     });
     struct statfs file_system {};
     REQUIRE(::statfs(tree.path().c_str(), &file_system) == 0);
-    const bool is_told = is_on_disk(status.st_dev, file_system.f_type);
-    CHECK(told ==
-          "/etc/hosts:1 GitHub token\n/etc/hosts.real:1 private key (PEM)\n"
-          "/srv/key:1 private key (PEM)\n" +
-              std::string(is_told ? "/opt/disk\n" : ""));
+    const std::string why(why_not_entered(status.st_dev, file_system.f_type));
+    std::string expected =
+        "/data/key:1 private key (PEM)\n/etc/hosts:1 GitHub token\n"
+        "/etc/hosts.real:1 private key (PEM)\n";
+    if (why.empty())
+        expected += "/opt/disk/key:1 private key (PEM)\n/srv/key:1 private key (PEM)\n";
+    if (!why.empty()) expected += "/opt/disk: " + why + "\n";
+    expected += "/opt/memory: what is mounted there is not on a disk\n";
+    if (!why.empty()) expected += "/srv: " + why + "\n";
+    CHECK(told == expected);
 }
 
 TEST_CASE("which file systems are on a disk") {
-    CHECK(is_on_disk(::makedev(259, 1), 0xef53));      // ext4 on NVMe
-    CHECK(is_on_disk(::makedev(0, 40), 0x9123683e));   // btrfs
-    CHECK(is_on_disk(::makedev(0, 41), 0x2fc12fc1));   // ZFS
-    CHECK(!is_on_disk(::makedev(0, 42), 0x01021994));  // tmpfs
-    CHECK(!is_on_disk(::makedev(0, 43), 0x6969));      // NFS
-    CHECK(!is_on_disk(::makedev(0, 44), 0x794c7630));  // overlay: what is below it is elsewhere
+    const auto is_searched = [](dev_t device, long type) {
+        return why_not_entered(device, type).empty();
+    };
+    CHECK(is_searched(::makedev(259, 1), 0xef53));      // ext4 on NVMe
+    CHECK(is_searched(::makedev(0, 40), 0x9123683e));   // btrfs
+    CHECK(is_searched(::makedev(0, 41), 0x2fc12fc1));   // ZFS
+    CHECK(!is_searched(::makedev(0, 42), 0x01021994));  // tmpfs
+    CHECK(!is_searched(::makedev(0, 43), 0x6969));      // NFS
+    CHECK(!is_searched(::makedev(0, 44), 0x794c7630));  // overlay: what is below it is elsewhere
+    CHECK(!is_searched(::makedev(7, 3), 0x73717368));   // squashfs: a snap
+    CHECK(!is_searched(::makedev(11, 0), 0x9660));      // an installer's medium
+}
+
+TEST_CASE("a caller of the scan adds findings of its own") {
+    const TestTree tree;
+    tree.put("/etc/a", "one\ntwo " + kToken + "\n");
+    tree.put("/opt/b", "two\n");
+    const SecretScan result =
+        scan_for_secrets(tree.root(), {}, {}, {},
+                         [](std::string_view path, std::string_view text, std::size_t from,
+                            std::size_t to, std::vector<LocatedSecret>& located) {
+                             const std::size_t at = text.find("two", from);
+                             if (path == "/etc/a" && at < to)
+                                 located.push_back({"a two", at, Evidence::value});
+                         });
+    CHECK(found_in(result) == Lines{"/etc/a:2 GitHub token", "/etc/a:2 a two"});
+    CHECK(result.secrets.at(1).evidence == Evidence::value);
 }
 
 }  // namespace

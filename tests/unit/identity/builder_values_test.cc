@@ -1,0 +1,174 @@
+#include "agent/identity/builder_values.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "tests/unit/machine/test_tree.h"
+
+namespace prebake::identity {
+namespace {
+
+using tests::TestTree;
+
+constexpr const char* kSalt = "00112233445566778899aabbccddeeff";
+
+v1::Seal seal_with(const BuilderValues& values) {
+    v1::Seal seal;
+    seal.set_salt(kSalt);
+    for (const v1::Fingerprint& hash : hashes_of(values, kSalt)) *seal.add_values() = hash;
+    return seal;
+}
+
+/// The kind of each finding, in the order of the text.
+std::vector<std::string> found(ValueFinder finder, const std::string& path,
+                               const std::string& text) {
+    std::vector<secrets::LocatedSecret> located;
+    finder.locate(path, text, 0, text.size(), located);
+    std::vector<std::string> kinds;
+    for (const auto& one : located) {
+        CHECK(one.evidence == secrets::Evidence::value);
+        kinds.emplace_back(one.kind);
+    }
+    return kinds;
+}
+
+TEST_CASE("values of the builder in a text, in plain and by their hashes") {
+    struct Row {
+        std::string name;
+        std::string path;
+        std::string text;
+        std::string expected;  // the beginning of the kind; "" for nothing
+    };
+    const std::string kName = "the builder's host name";
+    const std::string kMac = "the builder's MAC";
+    const std::string kOther = "a MAC address";
+    const std::vector<Row> rows{
+        {"a name", "/etc/salt/minion", "id: base-vm\n", kName},
+        {"in upper case", "/etc/a", "ID = BASE-VM\n", kName},
+        {"with a domain", "/etc/a", "id: base-vm.corp.example\n", kName},
+        {"in a comment", "/etc/a", "# made on base-vm\n", kName},
+        {"of a user there", "/etc/a", "ssh-ed25519 AAAA root@base-vm\n", kName},
+        {"in a URL", "/etc/a", "url = https://base-vm:8443/\n", kName},
+        {"at the end of a sentence", "/etc/a", "This is base-vm.\n", kName},
+        {"without a line end", "/etc/a", "base-vm", kName},
+        {"a longer name", "/etc/a", "id: base-vm2\n", ""},
+        {"a part of a name", "/etc/a", "id: my-base-vm\n", ""},
+        {"a label that is not the first", "/etc/a", "id: db.base-vm.example\n", ""},
+        {"elsewhere", "/opt/a", "id: base-vm\n", ""},
+        {"in a seed", "/var/lib/cloud/seed/nocloud/meta-data", "local-hostname: base-vm\n", kName},
+        {"in a binary file", "/etc/a", std::string("base-vm\0", 8), ""},
+        {"a full name", "/etc/a", "id: web.corp.example\n", kName},
+        {"another full name", "/etc/a", "id: web.other.example\n", ""},
+        {"the label of a full name, as a word", "/etc/a", "docroot web\n", ""},
+        {"the label of a full name, as a host", "/etc/a", "hostname: web\n", kName},
+        {"an ordinary word", "/etc/passwd", "ubuntu:x:1000:1000::/home/ubuntu:/bin/sh\n", ""},
+        {"an ordinary word, as a host", "/etc/a.conf", "Hostname=ubuntu\n", kName},
+        {"an ordinary word in a domain", "/etc/a", "deb http://ubuntu.example x\n", ""},
+        {"an ordinary word in a comment", "/etc/a", "# the host ubuntu\n", ""},
+        {"localhost", "/etc/a", "host: localhost\n", ""},
+        {"an EC2 name", "/etc/a", "id: ip-10-0-3-17.eu-west-1.compute.internal\n", kName},
+        {"an EC2 instance", "/etc/a", "id: i-0123456789abcdef0\n", "an EC2 instance"},
+
+        {"netplan", "/etc/netplan/a.yaml", "        macaddress: \"00:50:56:aa:bb:cd\"\n", kOther},
+        {"networkd", "/etc/systemd/network/a.link", "[Match]\nMACAddress=00:50:56:AA:BB:CD\n",
+         kOther},
+        {"several", "/etc/systemd/network/a.link",
+         "PermanentMACAddress=02:00:00:00:00:01 00:50:56:AA:BB:CC\n", kOther},
+        {"NetworkManager", "/etc/NetworkManager/system-connections/a.nmconnection",
+         "mac-address=00:50:56:AA:BB:CD\n", kOther},
+        {"ifcfg", "/etc/sysconfig/network-scripts/ifcfg-a", "HWADDR=\"00-50-56-aa-bb-cd\"\n",
+         kOther},
+        {"ifupdown", "/etc/network/interfaces", "  hwaddress ether 00:50:56:aa:bb:cd\n", kOther},
+        {"udev", "/etc/udev/rules.d/a.rules", "ATTR{address}==\"00:50:56:aa:bb:cd\"\n", kOther},
+        {"cloud-init", "/etc/cloud/cloud.cfg.d/a.cfg", "mac_address: '00:50:56:aa:bb:cd'\n",
+         kOther},
+        {"the builder's own", "/etc/a", "x 00:50:56:aa:bb:cc\n", kMac},
+        {"the builder's own in a comment", "/etc/a", "# 00-50-56-AA-BB-CC\n", kMac},
+        {"no setting for it", "/etc/a", "00:50:56:aa:bb:cd 10.0.0.5\n", ""},
+        {"a sample", "/etc/dhcp/dhclient.conf", "#  hardware ethernet 00:c0:c3:49:2b:57;\n", ""},
+        {"of another machine", "/etc/dhcp/dhcpd.conf", "hardware ethernet 00:c0:c3:49:2b:57;\n",
+         ""},
+        {"of a virtual machine", "/etc/libvirt/qemu/networks/default.xml",
+         "<mac address='52:54:00:aa:bb:cc'/>\n", ""},
+        {"nothing but zeros", "/etc/a", "mac: 00:00:00:00:00:00\n", ""},
+        {"a broadcast", "/etc/a", "mac: ff:ff:ff:ff:ff:ff\n", ""},
+        {"of a group", "/etc/a", "mac: 01:00:5e:00:00:fb\n", ""},
+        {"VRRP", "/etc/a", "mac: 00:00:5e:00:01:0a\n", ""},
+        {"a fingerprint", "/etc/a", "mac: 00:50:56:aa:bb:cd:00:50:56:aa:bb:cd\n", ""},
+        {"an IPv6 address", "/etc/a", "address 2001:db8:00:50:56:aa:bb:cd\n", ""},
+        {"a GUID", "/etc/a", "address 0a00-50-56-aa-bb-cd\n", ""},
+    };
+    const BuilderValues values{.names = {"base-vm", "web.corp.example", "ubuntu"},
+                               .mac_addresses = {"00:50:56:aa:bb:cc"}};
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        const auto plain = found(ValueFinder(values, {}, {}), row.path, row.text);
+        const auto hashed = found(ValueFinder({}, seal_with(values), {}), row.path, row.text);
+        CHECK(plain == hashed);
+        CHECK(plain.empty() == row.expected.empty());
+        if (!plain.empty()) CHECK(plain.front().starts_with(row.expected));
+    }
+}
+
+TEST_CASE("an identity that the seal removed is found where it was copied to") {
+    v1::Seal seal = seal_with({});
+    v1::Fingerprint& id = *seal.add_fingerprints();
+    id.set_item("machine-id");
+    id.set_hash(
+        hashes_of({.names = {"b08dfa6083e7567a1921a715000001fb"}, .mac_addresses = {}}, kSalt)
+            .front()
+            .hash());
+    CHECK(found(ValueFinder({}, seal, {}), "/etc/agent.conf",
+                "uuid = b08dfa6083e7567a1921a715000001fb\nother = 0a1b\n") ==
+          std::vector<std::string>{"an identity of the builder"});
+}
+
+TEST_CASE("what stays on purpose is not searched for") {
+    const BuilderValues values{.names = {"base-vm"}, .mac_addresses = {"00:50:56:aa:bb:cc"}};
+    const std::string text = "host: base-vm\nmac: 00:50:56:aa:bb:cc\n";
+    SealScope scope;
+    scope.skip = {"hostname"};
+    CHECK(found(ValueFinder(values, {}, scope), "/etc/a", text) ==
+          std::vector<std::string>{"the builder's MAC address"});
+    scope.skip = {"network-profiles"};
+    CHECK(found(ValueFinder(values, {}, scope), "/etc/a", text) ==
+          std::vector<std::string>{"the builder's host name"});
+    scope = {};
+    scope.only = {"ssh-host-keys"};
+    CHECK(found(ValueFinder(values, {}, scope), "/etc/a", text).empty());
+}
+
+TEST_CASE("a piece of a file: only what begins in it counts, with the line before") {
+    const std::string text = "# comment\nmac: 00:50:56:aa:bb:cd base-vm\nbase-vm\n";
+    const BuilderValues values{.names = {"base-vm"}, .mac_addresses = {}};
+    for (std::size_t border = 0; border <= text.size(); ++border) {
+        CAPTURE(border);
+        ValueFinder finder(values, {}, {});
+        std::vector<secrets::LocatedSecret> located;
+        finder.locate("/etc/a", text, 0, border, located);
+        finder.locate("/etc/a", text, border, text.size(), located);
+        std::vector<std::size_t> offsets;
+        for (const auto& one : located) offsets.push_back(one.offset);
+        CHECK(offsets == std::vector<std::size_t>{15, 33, 41});
+    }
+}
+
+TEST_CASE("the names of an image are read, its interfaces are not there") {
+    const TestTree tree;
+    tree.put("/etc/hostname", "Base-VM\n");
+    tree.put("/var/lib/cloud/data/previous-hostname", "ip-10-0-3-17\n");
+    tree.put("/etc/hosts",
+             "127.0.0.1 localhost\n127.0.1.1 Base-VM base-vm.corp.example # ours\n"
+             "10.0.0.7 db.example\n");
+    tree.put("/sys/class/net/eth0/address", "00:50:56:aa:bb:cc\n");
+    const BuilderValues values = builder_values(tree.root());
+    CHECK(values.names ==
+          std::vector<std::string>{"base-vm", "ip-10-0-3-17", "base-vm.corp.example"});
+    CHECK(values.mac_addresses.empty());
+}
+
+}  // namespace
+}  // namespace prebake::identity
