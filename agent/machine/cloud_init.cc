@@ -7,9 +7,8 @@
 #include "agent/machine/visible_file.h"
 
 namespace prebake::machine {
-namespace {
 
-bool is_disabled_by_kernel(const Root& root) {
+bool cloud_init_is_disabled_by_kernel(const Root& root) {
     const std::string line = visible_text(root, "/proc/cmdline");
     std::string_view rest = line;
     while (!rest.empty()) {
@@ -20,13 +19,11 @@ bool is_disabled_by_kernel(const Root& root) {
     return false;
 }
 
-}  // namespace
-
 bool cloud_init_is_active(const Root& root) {
     if (root.info("/run/cloud-init/enabled")) return true;
     if (root.info("/run/cloud-init/disabled")) return false;
     return root.info("/usr/bin/cloud-init") && !root.info("/etc/cloud/cloud-init.disabled") &&
-           !is_disabled_by_kernel(root);
+           !cloud_init_is_disabled_by_kernel(root);
 }
 
 std::string cloud_init_instance_id(const Root& root) {

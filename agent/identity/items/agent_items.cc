@@ -238,11 +238,72 @@ constexpr Item kAgentItems[] = {
         .written_by = {{"osqueryd.service", StopStage::managers}},
     },
     {
+        .name = "netbird",
+        .why = "All clones would be one peer of the network, with one private key.",
+        .regeneration = "netbird generates a new key at `netbird up`, which needs a setup key.",
+        .targets = {
+            remove("/etc/netbird/config.json"),
+            remove("/var/lib/netbird/config.json"),
+            remove("/var/lib/netbird/default.json"),
+            remove("/var/lib/netbird/state.json"),
+        },
+        .written_by = {{"netbird.service", StopStage::managers}},
+    },
+    {
+        .name = "netdata",
+        .why = "All clones would be one node in Netdata Cloud and for a parent.",
+        .regeneration =
+            "The agent generates a new ID when it next starts. Claim it again, with a token in "
+            "claim.conf.",
+        .on_clone = OnClone::renew,
+        .targets = {
+            remove("/var/lib/netdata/registry/netdata.public.unique.id"),
+            remove("/var/lib/netdata/cloud.d"),
+            remove("/var/lib/netdata/status-netdata.json"),
+            remove("/var/lib/netdata/netdata.api.key"),
+            remove("/var/lib/netdata/bearer_tokens"),
+            // A static build.
+            remove("/opt/netdata/var/lib/netdata/registry/netdata.public.unique.id"),
+            remove("/opt/netdata/var/lib/netdata/cloud.d"),
+            remove("/opt/netdata/var/lib/netdata/status-netdata.json"),
+            remove("/opt/netdata/var/lib/netdata/netdata.api.key"),
+            remove("/opt/netdata/var/lib/netdata/bearer_tokens"),
+        },
+        .proofs = {
+            "/var/lib/netdata/registry/netdata.public.unique.id",
+            "/opt/netdata/var/lib/netdata/registry/netdata.public.unique.id",
+        },
+        .written_by = {{"netdata.service", StopStage::managers}},
+    },
+    // A clone keeps it: its history.
+    {
+        .name = "netdata-data",
+        .why = "Clones would show the builder's metrics as those of another node.",
+        .regeneration = "Netdata collects new ones.",
+        .targets = {
+            remove_inside("/var/cache/netdata"),
+            remove_inside("/opt/netdata/var/cache/netdata"),
+        },
+    },
+    {
         .name = "monitoring-agents",
         .why = "All clones would report as one agent.",
         .regeneration =
-            "The agents generate a new ID when they next start. Enroll Wazuh agents again.",
+            "The agents generate a new ID when they next start. Enroll Wazuh and Elastic agents "
+            "again.",
         .targets = {
+            // Enrolled in Fleet. Without the file the agent runs on its own.
+            remove("/opt/Elastic/Agent/fleet.enc"),
+            remove("/var/lib/elastic-agent/fleet.enc"),
+            remove("/etc/elastic-agent/fleet.enc"),
+            // Splunk's GUID.
+            remove("/opt/splunk/etc/instance.cfg"),
+            remove("/opt/splunkforwarder/etc/instance.cfg"),
+            // Dynatrace.
+            remove("/var/lib/dynatrace/oneagent/agent/config/ruxithost.id"),
+            // The key of the agent's own API.
+            remove("/etc/datadog-agent/auth_token"),
+            remove_inside("/var/db/newrelic-infra/data"),
             // Elastic Beats.
             remove("/var/lib/*beat/meta.json"),
             // Emptied, because Wazuh and OSSEC do not start without the file.
@@ -250,6 +311,49 @@ constexpr Item kAgentItems[] = {
             // Grafana Agent and Alloy.
             remove("/var/lib/grafana-agent/agent_seed.json"),
             remove("/var/lib/alloy/data/alloy_seed.json"),
+        },
+        .written_by = {
+            {"elastic-agent.service", StopStage::managers},
+            {"SplunkForwarder.service", StopStage::managers},
+            {"Splunkd.service", StopStage::managers},
+            {"oneagent.service", StopStage::managers},
+            {"datadog-agent*.service", StopStage::managers},
+            {"newrelic-infra.service", StopStage::managers},
+        },
+    },
+    {
+        .name = "vulnerability-agents",
+        .why = "All clones would be one asset to the scanner.",
+        .regeneration =
+            "Qualys' agent requests a new ID when it next starts. Link Tenable's agent again.",
+        .targets = {
+            remove("/etc/qualys/hostid"),
+            remove("/etc/tenable_tag"),
+            remove("/opt/nessus_agent/var/nessus/uuid"),
+        },
+        .written_by = {
+            {"qualys-cloud-agent.service", StopStage::managers},
+            {"nessusagent.service", StopStage::managers},
+        },
+    },
+    {
+        .name = "ci-runners",
+        .why = "All clones would be one runner, and take each other's jobs.",
+        .regeneration =
+            "gitlab-runner generates a new ID when it next starts. Register GitHub's runner again.",
+        .targets = {
+            remove("/etc/gitlab-runner/.runner_system_id"),
+            remove("~/.gitlab-runner/.runner_system_id"),
+            remove("/opt/actions-runner/.credentials"),
+            remove("/opt/actions-runner/.credentials_rsaparams"),
+            remove("/opt/actions-runner/.runner"),
+            remove("~/actions-runner/.credentials"),
+            remove("~/actions-runner/.credentials_rsaparams"),
+            remove("~/actions-runner/.runner"),
+        },
+        .written_by = {
+            {"gitlab-runner.service", StopStage::managers},
+            {"actions.runner.*.service", StopStage::managers},
         },
     },
     {

@@ -26,10 +26,40 @@ constexpr std::array<std::string_view, 7> kNetworkFiles{
     "/etc/network/interfaces.d/50-cloud-init",
     "/etc/network/interfaces.d/50-cloud-init.cfg"};
 
+/// What Ubuntu's installer (subiquity, curtin) leaves for cloud-init. Its own hook for images,
+/// /etc/cloud/clean.d/99-installer, removes the same files.
+constexpr std::array<std::string_view, 6> kInstallerFiles{
+    "/etc/cloud/cloud.cfg.d/50-curtin-networking.cfg",
+    "/etc/cloud/cloud.cfg.d/90-installer-network.cfg",
+    "/etc/cloud/cloud.cfg.d/99-installer.cfg",
+    "/etc/cloud/cloud.cfg.d/subiquity-disable-cloudinit-networking.cfg",
+    "/etc/netplan/00-installer-config.yaml",
+    "/etc/netplan/00-installer-config-wifi.yaml"};
+constexpr std::string_view kDisabled = "/etc/cloud/cloud-init.disabled";
+constexpr std::string_view kDsIdentify = "/etc/cloud/ds-identify.cfg";
+
+bool is_of_installer(std::string_view path) {
+    return std::count(kInstallerFiles.begin(), kInstallerFiles.end(), path) != 0;
+}
+
+/// From 22.10 on, the installer disables cloud-init after the first boot.
+bool is_disabled_by_installer(const machine::Root& root) {
+    return read_regular(root, kDisabled)
+        .value_or("")
+        .starts_with("Disabled by Ubuntu live installer");
+}
+
+/// Whether cloud-init will run on a clone, when what the installer left is removed.
+bool will_run(const machine::Root& root) {
+    return machine::cloud_init_is_active(root) ||
+           (is_disabled_by_installer(root) && root.info("/usr/bin/cloud-init") &&
+            !machine::cloud_init_is_disabled_by_kernel(root));
+}
+
 /// Whether cloud-init will create users again. If it does not and the file is gone, users of a
 /// clone have lost their root privileges.
 bool creates_users(const machine::Root& root) {
-    if (!machine::cloud_init_is_active(root)) return false;
+    if (!will_run(root)) return false;
     bool has_module = false;
     for (const char* const pattern : kConfigs) {
         for (const std::string& path : root.match(pattern)) {
@@ -59,16 +89,69 @@ bool disables_network(const machine::Root& root, const std::string& path) {
 /// Whether cloud-init will write the network configuration again. If it does not and the files are
 /// gone, a clone has no network.
 bool renders_network(const machine::Root& root) {
-    if (!machine::cloud_init_is_active(root)) return false;
+    if (!will_run(root)) return false;
     for (const char* const pattern : kConfigs) {
         for (const std::string& path : root.match(pattern)) {
-            if (disables_network(root, path)) return false;
+            if (!is_of_installer(path) && disables_network(root, path)) return false;
         }
     }
     return true;
 }
 
+/// Whether a configuration of cloud-init gives somebody a password or an SSH key. Also in a
+/// configuration that is the value of another one (userdata_raw).
+bool creates_accounts(std::string_view text) {
+    static constexpr std::array<std::string_view, 9> kKeys{"chpasswd:",
+                                                           "hashed_passwd:",
+                                                           "passwd:",
+                                                           "password:",
+                                                           "plain_text_passwd:",
+                                                           "ssh-authorized-keys:",
+                                                           "ssh_authorized_keys:",
+                                                           "ssh-import-id:",
+                                                           "ssh_import_id:"};
+    const std::vector<std::string_view> lines = lines_of(text);
+    return std::any_of(lines.begin(), lines.end(), [](std::string_view line) {
+        line = line.substr(0, line.starts_with('#') ? 0 : line.find(" #"));
+        return std::any_of(kKeys.begin(), kKeys.end(), [&](std::string_view key) {
+            const std::size_t at = line.find(key);
+            // Not lock_passwd.
+            return at != std::string_view::npos &&
+                   (at == 0 || std::string_view("_-").find(line[at - 1]) == std::string_view::npos);
+        });
+    });
+}
+
 }  // namespace
+
+Changes installer_config_changes(const machine::Root& root, const ItemSettings&) {
+    if (!will_run(root)) return {};
+    Changes changes;
+    for (const std::string_view path : kInstallerFiles)
+        changes.push_back({Change::Kind::remove, std::string(path), {}});
+    if (is_disabled_by_installer(root))
+        changes.push_back({Change::Kind::remove, std::string(kDisabled), {}});
+    const bool is_installed_by_it = root.info("/etc/cloud/cloud.cfg.d/99-installer.cfg") ||
+                                    root.info("/etc/cloud/clean.d/99-installer");
+    if (is_installed_by_it && read_regular(root, kDsIdentify) == "policy: enabled\n")
+        changes.push_back({Change::Kind::remove, std::string(kDsIdentify), {}});
+    return changes;
+}
+
+Changes cloud_init_accounts_changes(const machine::Root& root, const ItemSettings&) {
+    const bool removes_installers = will_run(root);
+    Changes changes;
+    for (const char* const pattern :
+         {"/etc/cloud/cloud.cfg", "/etc/cloud/cloud.cfg.d/*.cfg", "/var/lib/cloud/seed/*/user-data",
+          "/var/lib/cloud/seed/*/vendor-data"}) {
+        for (std::string& path : root.match(pattern)) {
+            if (removes_installers && is_of_installer(path)) continue;
+            if (creates_accounts(read_regular(root, path).value_or("")))
+                changes.push_back({Change::Kind::remove, std::move(path), {}});
+        }
+    }
+    return changes;
+}
 
 Changes cloud_init_users_changes(const machine::Root& root, const ItemSettings&) {
     if (!creates_users(root)) return {};

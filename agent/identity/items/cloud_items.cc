@@ -8,6 +8,19 @@ namespace {
 // One line for each path.
 // clang-format off
 constexpr Item kCloudItems[] = {
+    // Before the items that ask whether cloud-init will run.
+    {
+        .name = "installer-config",
+        .why =
+            "Clones would recreate the installer's user with its password, find no data source, "
+            "and configure a network interface that has the builder's MAC address.",
+        .regeneration =
+            "Not recreated. cloud-init configures the clone from its data source, or with DHCP.",
+        .extra_changes = installer_config_changes,
+        .extra_description =
+            "removes what Ubuntu's installer wrote for this machine to /etc/cloud and "
+            "/etc/netplan, unless cloud-init would not run on a clone",
+    },
     {
         .name = "cloud-init",
         .why =
@@ -68,6 +81,35 @@ constexpr Item kCloudItems[] = {
         .extra_description =
             "removes the network configuration that cloud-init rendered (netplan, NetworkManager, "
             "systemd-networkd, ifupdown), unless cloud-init would not render it again",
+    },
+    // Reported: the image's maker may bring a data source or users in these files on purpose.
+    {
+        .name = "cloud-init-seed",
+        .why =
+            "Every clone would have the seed's instance ID, host name and users, unless its cloud "
+            "has a data source of its own.",
+        .regeneration =
+            "Not recreated. If the seed was only for the build, remove it with `cloud-init clean "
+            "--seed`.",
+        .by_default = Default::report,
+        .targets = {
+            remove("/var/lib/cloud/seed/*/meta-data"),
+            remove("/var/lib/cloud/seed/*/network-config"),
+            remove("/var/lib/cloud/seed/*/user-data"),
+            remove("/var/lib/cloud/seed/*/vendor-data"),
+        },
+    },
+    {
+        .name = "cloud-init-accounts",
+        .why =
+            "Every clone would create these accounts again, with the passwords or the SSH keys "
+            "that a seal removes.",
+        .regeneration = "Not recreated. Give clones their accounts with user data.",
+        .by_default = Default::report,
+        .extra_changes = cloud_init_accounts_changes,
+        .extra_description =
+            "finds files in /etc/cloud and /var/lib/cloud/seed that give an account a password or "
+            "an SSH key",
     },
     {
         .name = "azure-agent",

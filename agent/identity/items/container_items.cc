@@ -133,6 +133,19 @@ constexpr Item kContainerItems[] = {
         },
     },
     {
+        .name = "lxd",
+        .why = "All clones would serve one certificate, with a private key known from the image.",
+        .regeneration = "LXD and Incus generate a new one when they next start.",
+        .targets = {
+            remove("/var/lib/incus/server.crt"),
+            remove("/var/lib/incus/server.key"),
+            remove("/var/lib/lxd/server.crt"),
+            remove("/var/lib/lxd/server.key"),
+            remove("/var/snap/lxd/common/lxd/server.crt"),
+            remove("/var/snap/lxd/common/lxd/server.key"),
+        },
+    },
+    {
         .name = "cni",
         .why = "Addresses of the builder's pods would count as taken on every clone.",
         .regeneration = "The CNI plugins recreate it with the next pod.",

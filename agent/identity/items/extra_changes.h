@@ -11,6 +11,8 @@ Changes hosts_changes(const machine::Root& root, const ItemSettings& settings);
 Changes mail_name_changes(const machine::Root& root, const ItemSettings& settings);
 Changes machine_id_changes(const machine::Root& root, const ItemSettings& settings);
 Changes hostid_changes(const machine::Root& root, const ItemSettings& settings);
+Changes installer_config_changes(const machine::Root& root, const ItemSettings& settings);
+Changes cloud_init_accounts_changes(const machine::Root& root, const ItemSettings& settings);
 Changes cloud_init_users_changes(const machine::Root& root, const ItemSettings& settings);
 Changes cloud_init_sshd_changes(const machine::Root& root, const ItemSettings& settings);
 Changes cloud_init_network_changes(const machine::Root& root, const ItemSettings& settings);

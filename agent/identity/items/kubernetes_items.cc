@@ -147,6 +147,46 @@ constexpr Item kKubernetesItems[] = {
         },
     },
     {
+        .name = "k0s",
+        .why =
+            "Clones would join as the builder's node, with its certificates, or run a copy of its "
+            "cluster.",
+        .regeneration =
+            "A controller creates a cluster of its own when it next starts. A worker joins with a "
+            "token.",
+        .targets = {
+            // Not containerd: baked images are there.
+            remove_inside("/var/lib/k0s/pki"),
+            remove_inside("/var/lib/k0s/etcd"),
+            remove_inside("/var/lib/k0s/db"),
+            remove_inside("/var/lib/k0s/kubelet/pki"),
+            remove("/var/lib/k0s/kubelet.conf"),
+            remove("/var/lib/k0s/kubelet-bootstrap.conf"),
+        },
+        .written_by = {
+            {"k0scontroller.service", StopStage::orchestrators},
+            {"k0sworker.service", StopStage::orchestrators},
+        },
+    },
+    // Reported: only the snap's install hook creates these files.
+    {
+        .name = "microk8s",
+        .why =
+            "Clones would run a copy of the builder's cluster, with its keys and tokens, and show "
+            "the builder as a node.",
+        .regeneration =
+            "Not recreated: without them MicroK8s does not start. Install the snap at first boot "
+            "instead, with a launch configuration.",
+        .by_default = Default::report,
+        .targets = {
+            remove("/var/snap/microk8s/*/certs/*.key"),
+            remove("/var/snap/microk8s/*/credentials/*.config"),
+            remove("/var/snap/microk8s/*/credentials/*tokens*"),
+            remove("/var/snap/microk8s/*/var/kubernetes/backend/*.key"),
+            remove("/var/snap/microk8s/*/var/kubernetes/backend/*.yaml"),
+        },
+    },
+    {
         .name = "pod-network",
         .why = "The pod network would take every clone for the builder's node.",
         .regeneration = "The network's own pod writes it when it next starts on the node.",

@@ -52,9 +52,9 @@ constexpr Item kNetworkItems[] = {
             "file.",
         .extra_changes = network_profiles_changes,
         .extra_description =
-            "removes HOSTNAME, DHCP_HOSTNAME and HWADDR from ifcfg files, mac-address and "
-            "timestamp from NetworkManager's profiles, and the UUID from both unless another "
-            "profile refers to it",
+            "removes HOSTNAME, DHCP_HOSTNAME and HWADDR from ifcfg files, mac-address, "
+            "dhcp-hostname, dhcp-fqdn and timestamp from NetworkManager's profiles, and the UUID "
+            "from both unless another profile refers to it",
     },
     {
         .name = "udev-persistent-net",

@@ -14,6 +14,8 @@ namespace prebake::identity {
 namespace {
 
 constexpr std::array<std::string_view, 3> kIfcfgKeys{"HOSTNAME", "DHCP_HOSTNAME", "HWADDR"};
+constexpr std::array<std::string_view, 4> kKeyfileKeys{"mac-address", "timestamp", "dhcp-hostname",
+                                                       "dhcp-fqdn"};
 constexpr std::string_view kIfcfg = "/etc/sysconfig/network-scripts/ifcfg-*";
 constexpr std::string_view kKeyfiles = "/etc/NetworkManager/system-connections/*";
 
@@ -78,7 +80,7 @@ Changes network_profiles_changes(const machine::Root& root, const ItemSettings&)
     strip_lines(root, kIfcfg, identifies_ifcfg, changes);
     const auto identifies_keyfile = [&is_referred_to](std::string_view line) {
         const Setting setting = setting_in(line);
-        if (setting.key == "mac-address" || setting.key == "timestamp") return true;
+        if (std::count(kKeyfileKeys.begin(), kKeyfileKeys.end(), setting.key) != 0) return true;
         return setting.key == "uuid" && !is_referred_to(setting.value);
     };
     strip_lines(root, kKeyfiles, identifies_keyfile, changes);

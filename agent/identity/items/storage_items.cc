@@ -38,6 +38,15 @@ constexpr Item kStorageItems[] = {
         },
         .proofs = {"/etc/nvme/hostnqn", "/etc/nvme/hostid"},
     },
+    // Only the ID: the data belong to the image.
+    {
+        .name = "mysql-uuid",
+        .why = "Replication refuses two servers with one UUID.",
+        .regeneration = "mysqld generates a new one when it next starts.",
+        .targets = {
+            remove("/var/lib/mysql/auto.cnf"),
+        },
+    },
     {
         .name = "block-devices",
         .why = "LVM and multipath would look for the builder's disks and not find the clone's own.",

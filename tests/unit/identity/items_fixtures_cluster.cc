@@ -8,6 +8,7 @@ std::vector<Fixture> cluster_fixtures() {
     const std::string blob = "/io.containerd.content.v1.content/blobs/sha256/0a1b";
     const std::string meta = "/io.containerd.metadata.v1.bolt/meta.db";
     const std::string snap = "/var/snap/docker";
+    const std::string microk8s = "/var/snap/microk8s/6529/";
     const std::string legacy = "/etc/systemd/system/kubelet.service.d/";
     return {
         {"docker",
@@ -130,6 +131,31 @@ std::vector<Fixture> cluster_fixtures() {
           stays("/var/lib/rancher/k3s/server/manifests/ours.yaml"),
           stays("/var/lib/rancher/k3s/agent/images/airgap.tar.zst"),
           stays("/var/lib/rancher/k3s/agent/containerd" + blob)}},
+        {"k0s",
+         {gone("/var/lib/k0s/pki/ca.key", "key\n", 0600),
+          gone("/var/lib/k0s/pki/admin.conf", "client-key-data: x\n", 0600),
+          gone("/var/lib/k0s/etcd/member/snap/db", "bolt", 0600), gone("/var/lib/k0s/db/state.db"),
+          gone("/var/lib/k0s/kubelet.conf", "x\n", 0600),
+          gone("/var/lib/k0s/kubelet/pki/kubelet-client-current.pem", "key\n", 0600),
+          stays("/etc/k0s/k0s.yaml", "kind: ClusterConfig\n"),
+          stays("/var/lib/k0s/manifests/ours/x.yaml"), stays("/var/lib/k0s/containerd" + blob)}},
+        {"microk8s",
+         {gone(microk8s + "certs/ca.key", "key\n", 0660),
+          gone(microk8s + "credentials/client.config", "kind: Config\nusers:\n", 0660),
+          gone(microk8s + "credentials/known_tokens.csv",
+               "c29tZQ,system:node:builder,kubelet-0,\"system:nodes\"\n", 0660),
+          gone(microk8s + "credentials/cluster-tokens.txt", "0a1b\n", 0660),
+          gone(microk8s + "var/kubernetes/backend/cluster.key", "key\n", 0660),
+          gone(microk8s + "var/kubernetes/backend/info.yaml",
+               "Address: 10.0.0.5:19001\nID: 3297041220608546238\nRole: 0\n", 0660),
+          stays_link("/var/snap/microk8s/current", "6529"),
+          stays(microk8s + "args/kubelet", "--root-dir=/var/snap/microk8s/common\n", 0660),
+          stays("/var/snap/microk8s/common/var/lib/containerd" + blob)}},
+        {"lxd",
+         {gone("/var/snap/lxd/common/lxd/server.key", "key\n", 0600),
+          gone("/var/snap/lxd/common/lxd/server.crt"), gone("/var/lib/incus/server.key"),
+          stays("/var/snap/lxd/common/lxd/cluster.key", "key\n", 0600),
+          stays("/var/snap/lxd/common/lxd/database/local.db")}},
         {"pod-network",
          {gone("/var/lib/calico/nodename", "ip-10-0-3-17"), gone("/var/lib/weave/weave-netdata.db"),
           stays("/var/lib/calico/mtu", "9001")}},

@@ -6,6 +6,34 @@ std::vector<Fixture> network_fixtures() {
     const FixtureFile cloud_init = stays("/usr/bin/cloud-init", "#!/usr/bin/python3\n", 0755);
     const std::string instance = "/var/lib/cloud/instances/i-0123456789abcdef0";
     return {
+        {"installer-config",
+         {cloud_init,
+          gone("/etc/cloud/cloud.cfg.d/99-installer.cfg",
+               "datasource:\n  None:\n    metadata:\n"
+               "      instance-id: 8e6f2c1a-4b5d-4c3e-9f80-0a1b2c3d4e5f\n"
+               "    userdata_raw: \"#cloud-config\\ngrowpart:\\n  mode: 'off'\\n"
+               "preserve_hostname: true\\nusers:\\n- gecos: ''\\n  name: ubuntu\\n"
+               "  passwd: $6$salt$hash\\n\"\ndatasource_list:\n- None\n",
+               0600),
+          gone("/etc/cloud/cloud.cfg.d/90-installer-network.cfg",
+               "# This is the network config written by 'subiquity'\nnetwork:\n  ethernets:\n"
+               "    ens160:\n      dhcp4: true\n      match:\n"
+               "        macaddress: \"00:50:56:aa:bb:cc\"\n  version: 2\n",
+               0600),
+          gone("/etc/cloud/cloud.cfg.d/subiquity-disable-cloudinit-networking.cfg",
+               "network: {config: disabled}\n"),
+          gone("/etc/netplan/00-installer-config.yaml",
+               "# This is the network config written by 'subiquity'\nnetwork:\n  ethernets:\n"
+               "    ens160:\n      dhcp4: true\n  version: 2\n",
+               0600),
+          gone(
+              "/etc/cloud/cloud-init.disabled",
+              "Disabled by Ubuntu live installer after first boot.\n"
+              "To re-enable cloud-init on this image run:\n  sudo cloud-init clean --machine-id\n"),
+          gone("/etc/cloud/ds-identify.cfg", "policy: enabled\n"),
+          stays("/etc/cloud/clean.d/99-installer", "#!/usr/bin/env python3\n", 0755),
+          stays("/etc/cloud/cloud.cfg.d/05_logging.cfg", "# config: disabled\n"),
+          stays("/etc/netplan/01-ours.yaml", "network: {version: 2}\n", 0600)}},
         {"cloud-init",
          {gone(instance + "/user-data.txt", "#cloud-config\npassword: x\n", 0600),
           gone(instance + "/obj.pkl", "pickle", 0600),
@@ -37,6 +65,25 @@ std::vector<Fixture> network_fixtures() {
           stays("/etc/netplan/01-ours.yaml", "network: {version: 2}\n", 0600),
           stays("/etc/systemd/network/80-ours.network"),
           stays("/etc/cloud/cloud.cfg.d/05_logging.cfg", "# config: disabled\n")}},
+        {"cloud-init-seed",
+         {gone("/var/lib/cloud/seed/nocloud/meta-data", "instance-id: x\n"),
+          gone("/var/lib/cloud/seed/nocloud-net/user-data",
+               "#cloud-config\nusers:\n  - name: packer\n    ssh_authorized_keys:\n"
+               "      - ssh-ed25519 AAAAC3Nza packer\n",
+               0600),
+          gone("/var/lib/cloud/seed/nocloud-net/network-config", "version: 2\n"),
+          gone("/var/lib/cloud/seed/nocloud-net/vendor-data", ""),
+          stays("/etc/cloud/cloud.cfg.d/05_logging.cfg", "# config: disabled\n")}},
+        {"cloud-init-accounts",
+         {gone("/etc/cloud/cloud.cfg.d/50-packer.cfg",
+               "users:\n  - name: packer\n    ssh_authorized_keys:\n"
+               "      - ssh-ed25519 AAAAC3Nza packer\n"),
+          gone("/etc/cloud/cloud.cfg.d/60-password.cfg",
+               "chpasswd: {list: \"root:swordfish\", expire: false}\n"),
+          gone("/var/lib/cloud/seed/nocloud-net/user-data", "#cloud-config\npassword: swordfish\n",
+               0600),
+          stays("/etc/cloud/cloud.cfg.d/70-users.cfg",
+                "# passwd: $6$\nusers:\n  - default\n  - name: app\n    lock_passwd: true\n")}},
         {"azure-agent",
          {gone("/var/lib/waagent/ovf-env.xml", "<UserPassword>\n", 0600),
           gone("/var/lib/waagent/0A1B.prv", "key\n", 0600), stays("/var/lib/waagent/", "", 0700),
@@ -65,7 +112,7 @@ std::vector<Fixture> network_fixtures() {
           becomes("/etc/NetworkManager/system-connections/eth0.nmconnection",
                   "[connection]\nid=eth0\nuuid=5fb06bd0-0bb0\ntimestamp=1706659200\n"
                   "type=ethernet\n[ethernet]\nmac-address=02:11:22:33:44:55\n[ipv4]\n"
-                  "method=auto\n",
+                  "dhcp-hostname=builder\nmethod=auto\n",
                   "[connection]\nid=eth0\ntype=ethernet\n[ethernet]\n[ipv4]\nmethod=auto\n", 0600),
           stays("/etc/NetworkManager/system-connections/br0.nmconnection",
                 "[connection]\nid=br0\nuuid=aa-bb\ntype=bridge\n", 0600),

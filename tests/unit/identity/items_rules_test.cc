@@ -255,6 +255,39 @@ TEST_CASE("cloud-init-network: nothing else would restore the network") {
               .size() == 1);
 }
 
+TEST_CASE("installer-config: only if cloud-init configures the clone then") {
+    const FixtureFile program = stays("/usr/bin/cloud-init", "", 0755);
+    const FixtureFile netplan = gone("/etc/netplan/00-installer-config.yaml", "network: {}\n");
+    const FixtureFile rendered = gone("/etc/netplan/50-cloud-init.yaml", "network: {}\n");
+    const FixtureFile no_network =
+        gone("/etc/cloud/cloud.cfg.d/subiquity-disable-cloudinit-networking.cfg",
+             "network: {config: disabled}\n");
+    const FixtureFile disabled = gone("/etc/cloud/cloud-init.disabled",
+                                      "Disabled by Ubuntu live installer after first boot.\n");
+    const FixtureFile disabled_by_us = stays("/etc/cloud/cloud-init.disabled", "");
+    const FixtureFile kernel = stays("/proc/cmdline", "ro quiet cloud-init=disabled\n");
+    const FixtureFile policy = stays("/etc/cloud/ds-identify.cfg", "policy: enabled\n");
+    struct Row {
+        const char* name;
+        std::vector<FixtureFile> files;
+        std::size_t of_installer;
+        std::size_t of_cloud_init;
+    };
+    const std::vector<Row> rows{
+        {"20.04 and 22.04", {program, netplan, no_network, rendered}, 2, 1},
+        {"24.04", {program, netplan, disabled, rendered}, 2, 1},
+        {"no cloud-init", {netplan, no_network, rendered}, 0, 0},
+        {"disabled by the administrator", {program, netplan, disabled_by_us, rendered}, 0, 0},
+        {"disabled in the boot loader", {program, netplan, disabled, kernel, rendered}, 0, 0},
+        {"a policy of the administrator", {program, policy}, 0, 0},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        CHECK(pending("installer-config", row.files).size() == row.of_installer);
+        CHECK(pending("cloud-init-network", row.files).size() == row.of_cloud_init);
+    }
+}
+
 TEST_CASE("cloud-init-users: the file stays if nothing writes it again") {
     const FixtureFile sudoers = gone("/etc/sudoers.d/90-cloud-init-users", "a ALL=(ALL) ALL\n");
     const FixtureFile program = stays("/usr/bin/cloud-init");

@@ -299,6 +299,7 @@ TEST_CASE("items: what a clone of a booted machine loses identifies a machine, n
                                              "kubelet-state",
                                              "localhost-certificate",
                                              "machine-id",
+                                             "netdata",
                                              "network-manager",
                                              "nomad",
                                              "nvme-host",
