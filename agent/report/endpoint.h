@@ -21,15 +21,23 @@ struct EndpointOptions {
     /// Only loopback addresses; localhost means both families.
     std::vector<std::string> listen = {"localhost:9813"};
 
-    // Limits on the resources that clients can use.
+    // Limits on the resources that clients can use. If all places are taken, a new connection gets
+    // the place of the one that has been silent, or has not read its answer, for the longest time.
+    // Clients that wait with ?wait= keep theirs.
     std::size_t max_connections = 64;  ///< on the socket, and the same number over TCP
     /// Of these, how many may wait with ?wait=. Further ones are answered at once and closed.
     std::size_t max_waiting = 16;
+    /// How many on the socket may belong to one user, except root and the daemon's own.
+    std::size_t max_of_user = 16;
+    /// Places on the socket, beyond these, for root and the daemon's own user, whose connections do
+    /// not lose their places to those of others: `prebake status` always gets an answer.
+    std::size_t reserved_for_root = 8;
     std::size_t max_header_bytes = 8192;
-    /// How long a request may take to arrive, and how long a connection may be idle before it.
-    std::chrono::milliseconds header_time{5000};
-    std::chrono::milliseconds write_time{10000};  ///< for the client to read a response
-    std::chrono::seconds max_wait{300};           ///< the upper limit of ?wait=
+    std::chrono::milliseconds first_byte_time{2000};  ///< after connecting
+    std::chrono::milliseconds header_time{2000};      ///< for the rest of a request's header
+    std::chrono::milliseconds idle_time{5000};        ///< between two requests
+    std::chrono::milliseconds write_time{10000};      ///< for the client to read a response
+    std::chrono::seconds max_wait{300};               ///< the upper limit of ?wait=
 
     bool operator==(const EndpointOptions&) const = default;
 };

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -16,6 +17,8 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 #include <exception>
+#include <functional>
+#include <optional>
 #include <set>
 #include <thread>
 #include <utility>
@@ -83,6 +86,16 @@ enum class Admission {
     leaving,  ///< served, and about to close: its place is already free
 };
 
+/// Who may use the places on the socket that are reserved.
+enum class Privilege { none, reserve };
+
+/// The process at the other end of a connection.
+struct Peer {
+    SocketKind socket_kind = SocketKind::tcp;
+    std::optional<uid_t> user = {};  ///< on the socket
+    Privilege privilege = Privilege::none;
+};
+
 /// Number of connections by Admission.
 using Places = std::array<std::size_t, 3>;
 
@@ -93,10 +106,14 @@ struct ServerState {
     RenderCache cache = {};
     // By SocketKind: one cannot use the places of the other.
     std::array<std::set<Connection*>, 2> waiting = {};  ///< for the node to be ready
+    std::array<std::set<Connection*>, 2> served = {};
     std::array<Places, 2> places = {};
 
     std::set<Connection*>& waiting_on(SocketKind socket_kind) {
         return waiting[static_cast<std::size_t>(socket_kind)];
+    }
+    std::set<Connection*>& served_on(SocketKind socket_kind) {
+        return served[static_cast<std::size_t>(socket_kind)];
     }
     std::size_t& place(SocketKind socket_kind, Admission admission) {
         return places[static_cast<std::size_t>(socket_kind)][static_cast<std::size_t>(admission)];
@@ -105,18 +122,21 @@ struct ServerState {
 
 class Connection : public std::enable_shared_from_this<Connection> {
   public:
-    Connection(ServerState& state, SocketKind socket_kind, Admission admission,
+    Connection(ServerState& state, const Peer& peer, Admission admission,
                stream_protocol::socket socket)
         : state_(state),
-          socket_kind_(socket_kind),
+          peer_(peer),
+          socket_kind_(peer.socket_kind),
           admission_(admission),
           socket_(std::move(socket)),
           timer_(socket_.get_executor()),
           buffer_(state.options.max_header_bytes) {
         ++state_.place(socket_kind_, admission_);
+        if (admission_ == Admission::served) state_.served_on(socket_kind_).insert(this);
     }
     ~Connection() {
         state_.waiting_on(socket_kind_).erase(this);
+        state_.served_on(socket_kind_).erase(this);
         --state_.place(socket_kind_, admission_);
     }
     Connection(const Connection&) = delete;
@@ -139,12 +159,28 @@ class Connection : public std::enable_shared_from_this<Connection> {
         socket_.cancel(ignored);
     }
 
+    const Peer& peer() const { return peer_; }
+
+    /// Since when it has been waiting for its client, to send a request or to read an answer.
+    /// Nothing if the client waits for us.
+    std::optional<steady_clock::time_point> waiting_for_client_since() {
+        if (state_.waiting_on(socket_kind_).count(this) != 0) return {};
+        return phase_began_;
+    }
+
+    /// Takes its place away: it closes without an answer.
+    void evict() {
+        leave_place();
+        is_evicted_ = true;
+        wake();
+    }
+
   private:
     /// One request and its answer. Returns whether another request may follow.
     asio::awaitable<bool> serve_one() {
         Parser parser;
         const error_code failure = co_await read_request(parser);
-        if (failure && !is_begun_) co_return false;
+        if (failure && (!is_begun_ || is_evicted_)) co_return false;
         if (failure) {
             if (failure == asio::error::eof || failure == asio::error::connection_reset) {
                 co_return false;
@@ -188,6 +224,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
                 is_written = co_await write(route.error, part, version, after);
             }
         }
+        is_first_ = false;
         if (is_written && after == After::close) co_await drain_and_close();
         co_return is_written&& after == After::keep_alive;
     }
@@ -198,7 +235,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
         parser.header_limit(static_cast<std::uint32_t>(limit));
         parser.body_limit(0);
         is_begun_ = buffer_.size() > 0;
-        set_deadline(state_.options.header_time);
+        phase_began_ = steady_clock::now();
+        const milliseconds before_it =
+            is_first_ ? state_.options.first_byte_time : state_.options.idle_time;
+        set_deadline(is_begun_ ? state_.options.header_time : before_it);
         for (std::size_t parsed = 0;;) {
             error_code failure;
             if (buffer_.size() > 0) {
@@ -217,7 +257,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
             if (parsed + buffer_.size() >= limit) co_return http::error::header_limit;
             const Transfer got = co_await read_some();
             if (got.failure) co_return got.failure;
-            // A connection that was idle gets the full time for its request.
+            // A connection that was silent gets the full time for its request.
             if (!is_begun_) set_deadline(state_.options.header_time);
             is_begun_ = true;
         }
@@ -243,10 +283,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
         const std::string header = header_of(response, http_version, after);
         std::array<asio::const_buffer, 2> left{asio::buffer(header), asio::const_buffer()};
         if (part == Part::whole) left[1] = asio::buffer(response.body);
+        phase_began_ = steady_clock::now();
         set_deadline(state_.options.write_time);
         while (asio::buffer_size(left) > 0) {
             Transfer sent;
-            if (is_late_) co_return abandon();
+            if (is_late_ || is_evicted_) co_return abandon();
             sent.bytes = co_await socket_.async_write_some(
                 left, asio::redirect_error(asio::use_awaitable, sent.failure));
             if (sent.failure) co_return abandon();
@@ -278,10 +319,14 @@ class Connection : public std::enable_shared_from_this<Connection> {
     }
 
     void release_place() {
-        if (admission_ != Admission::served ||
-            state_.place(socket_kind_, Admission::leaving) >= state_.options.max_connections) {
-            return;
+        if (admission_ == Admission::served &&
+            state_.place(socket_kind_, Admission::leaving) < state_.options.max_connections) {
+            leave_place();
         }
+    }
+
+    void leave_place() {
+        state_.served_on(socket_kind_).erase(this);
         --state_.place(socket_kind_, admission_);
         admission_ = Admission::leaving;
         ++state_.place(socket_kind_, admission_);
@@ -292,7 +337,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     asio::awaitable<Transfer> read_some() {
         Transfer got;
         const std::size_t room = std::min(kReadBytes, buffer_.max_size() - buffer_.size());
-        if (is_late_) {
+        if (is_late_ || is_evicted_) {
             got.failure = asio::error::timed_out;
         } else if (room == 0) {
             got.failure = asio::error::no_buffer_space;
@@ -301,7 +346,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
                 buffer_.prepare(room), asio::redirect_error(asio::use_awaitable, got.failure));
             buffer_.commit(got.bytes);
             const bool is_cancelled = got.failure == asio::error::operation_aborted;
-            if (is_cancelled && is_late_) got.failure = asio::error::timed_out;
+            if (is_cancelled && (is_late_ || is_evicted_)) got.failure = asio::error::timed_out;
         }
         co_return got;
     }
@@ -320,14 +365,30 @@ class Connection : public std::enable_shared_from_this<Connection> {
     }
 
     ServerState& state_;
+    const Peer peer_;
     const SocketKind socket_kind_;
     Admission admission_;
     stream_protocol::socket socket_;
     asio::steady_timer timer_;
     beast::flat_buffer buffer_;
-    bool is_late_ = false;   ///< the deadline has passed
-    bool is_begun_ = false;  ///< a part of the current request has arrived
+    steady_clock::time_point phase_began_ = steady_clock::now();
+    bool is_late_ = false;     ///< the deadline has passed
+    bool is_evicted_ = false;  ///< another connection has its place
+    bool is_begun_ = false;    ///< a part of the current request has arrived
+    bool is_first_ = true;     ///< no request has been answered
 };
+
+Peer peer_of(stream_protocol::socket& socket, SocketKind socket_kind) {
+    Peer peer{.socket_kind = socket_kind};
+    if (socket_kind != SocketKind::unix_socket) return peer;
+    ucred process{};
+    socklen_t size = sizeof process;
+    if (::getsockopt(socket.native_handle(), SOL_SOCKET, SO_PEERCRED, &process, &size) != 0)
+        return peer;
+    peer.user = process.uid;
+    if (process.uid == 0 || process.uid == ::geteuid()) peer.privilege = Privilege::reserve;
+    return peer;
+}
 
 }  // namespace
 
@@ -416,8 +477,9 @@ class Endpoint::Impl {
     }
 
     void admit(stream_protocol::socket socket, SocketKind socket_kind) {
+        const Peer peer = peer_of(socket, socket_kind);
         Admission admission = Admission::served;
-        if (state_.place(socket_kind, admission) >= options_.max_connections) {
+        if (!has_place_for(peer)) {
             admission = Admission::turned_away;
             if (state_.place(socket_kind, admission) >= kMaxTurnedAway) return;
         }
@@ -425,9 +487,45 @@ class Endpoint::Impl {
         if (socket_kind == SocketKind::tcp) {
             socket.set_option(asio::ip::tcp::no_delay(true), ignored);
         }
-        auto connection =
-            std::make_shared<Connection>(state_, socket_kind, admission, std::move(socket));
+        auto connection = std::make_shared<Connection>(state_, peer, admission, std::move(socket));
         asio::co_spawn(context_, Connection::serve(std::move(connection)), asio::detached);
+    }
+
+    /// Makes a place if there is none.
+    bool has_place_for(const Peer& peer) {
+        const std::set<Connection*>& served = state_.served_on(peer.socket_kind);
+        const auto is_of_same_user = [&peer](const Connection* connection) {
+            return connection->peer().user == peer.user;
+        };
+        const bool is_limited =
+            peer.socket_kind == SocketKind::unix_socket && peer.privilege == Privilege::none;
+        const auto of_user = std::count_if(served.begin(), served.end(), is_of_same_user);
+        if (is_limited && static_cast<std::size_t>(of_user) >= options_.max_of_user)
+            return evict_one(served, is_of_same_user);
+        if (served.size() < options_.max_connections) return true;
+        const auto is_privileged = [](const Connection* connection) {
+            return connection->peer().privilege == Privilege::reserve;
+        };
+        if (evict_one(served, std::not_fn(is_privileged))) return true;
+        if (peer.privilege == Privilege::none) return false;
+        return served.size() < options_.max_connections + options_.reserved_for_root ||
+               evict_one(served, is_privileged);
+    }
+
+    /// Takes the place of the connection among `served` that has kept us waiting for the longest
+    /// time; false if none has.
+    template <typename MayGo>
+    static bool evict_one(const std::set<Connection*>& served, const MayGo& may_go) {
+        Connection* slowest = nullptr;
+        for (Connection* connection : served) {
+            if (!connection->waiting_for_client_since() || !may_go(connection)) continue;
+            const bool is_slower = slowest == nullptr || *connection->waiting_for_client_since() <
+                                                             *slowest->waiting_for_client_since();
+            if (is_slower) slowest = connection;
+        }
+        if (slowest == nullptr) return false;
+        slowest->evict();
+        return true;
     }
 
     const EndpointOptions options_;

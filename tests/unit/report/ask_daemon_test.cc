@@ -31,7 +31,7 @@ TEST_CASE("the daemon's response is returned, whatever its status") {
 }
 
 TEST_CASE("a daemon without room for another connection answers 503") {
-    Served served({.max_connections = 0});
+    Served served({.max_connections = 0, .reserved_for_root = 0});
     CHECK(ask_daemon(served.socket(), "/livez", kAmple).status == 503);
 }
 

@@ -1,12 +1,16 @@
 // Wrong behavior of clients, by mistake or on purpose.
 
 #include <doctest/doctest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <chrono>
+#include <filesystem>
 #include <optional>
 
 #include "agent/report/endpoint.h"
 #include "tests/unit/base/thrown.h"
+#include "tests/unit/machine/in_child.h"
 #include "tests/unit/report/served.h"
 
 namespace prebake::report {
@@ -15,6 +19,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 using tests::contains;
+
+constexpr milliseconds kNever = std::chrono::hours(1);
 
 TEST_CASE("an invalid request is answered, and the connection is closed") {
     const std::string get = "GET /livez HTTP/1.1\r\nHost: localhost\r\n";
@@ -98,7 +104,9 @@ TEST_CASE("a rebound host name is rejected, only on TCP") {
 }
 
 TEST_CASE("a request that does not end is ended") {
-    Served served({.header_time = milliseconds(300)});
+    Served served({.first_byte_time = milliseconds(300),
+                   .header_time = milliseconds(300),
+                   .idle_time = milliseconds(300)});
     StreamClient slow(served.tcp());
     slow.send("GET /livez HTTP/1.1\r\nHo");
     const Reply reply = slow.read_reply();
@@ -126,7 +134,7 @@ TEST_CASE("a request that does not end is ended") {
 }
 
 TEST_CASE("too many connections: further ones are rejected until one closes") {
-    Served served({.max_connections = 2, .max_waiting = 2});
+    Served served({.max_connections = 2, .max_waiting = 2, .reserved_for_root = 0});
     StreamClient first = served.client();
     CHECK(first.get("/livez").read_reply().status == 200);
     first.get("/v1/status?wait=300");
@@ -194,11 +202,79 @@ TEST_CASE("waiting connections leave room for others") {
 }
 
 TEST_CASE("a flood of connections does not affect later ones") {
-    Served served({.max_connections = 4, .header_time = milliseconds(500)});
+    Served served({.max_connections = 4, .first_byte_time = milliseconds(500)});
     std::vector<StreamClient> flood;
     for (int i = 0; i < 100; ++i) flood.push_back(served.client());
     for (auto& client : flood) CHECK(client.is_closed());
     CHECK(served.answer_now() == 200);
+}
+
+TEST_CASE("silent clients lose their places to those that ask") {
+    // Without deadlines: only the places count.
+    Served served({.max_connections = 4,
+                   .reserved_for_root = 0,
+                   .first_byte_time = kNever,
+                   .header_time = kNever,
+                   .idle_time = kNever,
+                   .write_time = kNever});
+    const std::string get = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for (const std::string& address : {served.socket(), served.tcp()}) {
+        for (const std::string& sent : {std::string(), get.substr(0, 10), get}) {
+            CAPTURE(address);
+            CAPTURE(sent);
+            std::vector<StreamClient> slow;
+            for (int i = 0; i < 4; ++i) {
+                slow.emplace_back(address).send(sent);
+                if (sent == get) CHECK(slow.back().read_reply().status == 200);
+            }
+            std::vector<StreamClient> asking;
+            for (auto& client : slow) {
+                CHECK(asking.emplace_back(address).get("/livez").read_reply().status == 200);
+                // The oldest one is closed, without an answer.
+                CHECK(client.read_reply().status == 0);
+            }
+        }
+    }
+}
+
+TEST_CASE("root and the daemon's user have places of their own on the socket") {
+    Served served({.max_connections = 0, .reserved_for_root = 2, .idle_time = kNever});
+    StreamClient first = served.client();
+    CHECK(first.get("/livez").read_reply().status == 200);
+    StreamClient second = served.client();
+    CHECK(second.get("/livez").read_reply().status == 200);
+    CHECK(StreamClient(served.tcp()).get("/livez").read_reply().status == 503);
+    // Among themselves they do as others.
+    CHECK(served.client().get("/livez").read_reply().status == 200);
+    CHECK(first.read_reply().status == 0);
+    CHECK(second.get("/livez").read_reply().status == 200);
+}
+
+TEST_CASE("a user has a limited number of the places on the socket, and takes none of root's") {
+    if (::geteuid() != 0) return;  // there is no other user to connect as
+    Served served(
+        {.max_connections = 4, .max_of_user = 2, .reserved_for_root = 0, .idle_time = kNever});
+    const std::filesystem::path socket = served.socket();
+    ::chmod(socket.parent_path().parent_path().c_str(), 0755);
+    ::chmod(socket.parent_path().c_str(), 0755);
+    ::chmod(socket.c_str(), 0666);
+    std::vector<StreamClient> ours;
+    for (int i = 0; i < 2; ++i)
+        CHECK(ours.emplace_back(socket).get("/livez").read_reply().status == 200);
+    const std::string told = tests::as_anybody([&] {
+        std::vector<StreamClient> clients;
+        std::string statuses;
+        for (int i = 0; i < 4; ++i)
+            statuses +=
+                std::to_string(clients.emplace_back(socket).get("/livez").read_reply().status) +
+                " ";
+        // The first two have lost their places.
+        for (auto& client : clients)
+            statuses += std::to_string(client.get("/livez").read_reply().status) + " ";
+        return statuses;
+    });
+    CHECK(told == "200 200 200 200 0 0 200 200 ");
+    for (auto& client : ours) CHECK(client.get("/livez").read_reply().status == 200);
 }
 
 TEST_CASE("a client that does not read is dropped and delays no other") {
