@@ -2,6 +2,7 @@
 #include "agent/cli/commands.h"
 #include "agent/cli/identity_facts.h"
 #include "agent/cli/log.h"
+#include "agent/cli/unit_order.h"
 #include "agent/containerd/config_file.h"
 #include "agent/daemon/service.h"
 
@@ -21,6 +22,23 @@ void write_log(guard::Severity severity, const std::string& text) {
     }
 }
 
+/// What the administrator ordered in a circle; empty if nothing. Each problem is logged.
+std::string order_problem() {
+    std::string first;
+    for (const UnitThatWaits& waiting : units_that_wait(machine::Root("/"))) {
+        const std::string text = describe(waiting);
+        if (!waiting.is_ordered) {
+            log_warning(text + ": remove it; the images are checked when containerd answers");
+            continue;
+        }
+        log_warning(text +
+                    ": neither is ready before readiness.deadline; remove that order, then "
+                    "run systemctl daemon-reload");
+        if (first.empty()) first = text;
+    }
+    return first;
+}
+
 daemon::ServiceOptions service_options(const Invocation& invocation) {
     const Config& config = invocation.config;
     return {.loop = {.address = config.address,
@@ -37,6 +55,7 @@ daemon::ServiceOptions service_options(const Invocation& invocation) {
                          [file = config.containerd_config] {
                              return containerd::read_config_file(file);
                          },
+                     .order_problem = order_problem(),
                      .note = write_log},
             .endpoint = config.endpoint,
             .ssm_inventory = config.ssm_inventory};

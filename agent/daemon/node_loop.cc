@@ -51,8 +51,7 @@ constexpr seconds kSaveDelay{2};
 constexpr seconds kSaveRetry{30};
 constexpr seconds kBudgetDelay{10};
 constexpr seconds kBudgetInterval{60};
-/// After an overflow: a client that sends too many events keeps sending them, and we must not spend
-/// all time on listing everything.
+/// After an overflow, which may repeat: listing everything must not take all our time.
 constexpr seconds kOverflowDelay{2};
 /// After an event that could not be processed.
 constexpr seconds kFailureDelay{5};
@@ -553,6 +552,7 @@ report::NodeFacts NodeLoop::Impl::facts() const {
     const guard::GuardState& guard = work_->guard.state();
     return {.is_serving = is_serving_,
             .serving_problem = serving_problem_,
+            .order_problem = options_.order_problem,
             .is_reconciled = is_reconciled_,
             .record_problem = record_problem_,
             .has_cri = guard.has_cri,

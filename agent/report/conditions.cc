@@ -59,6 +59,12 @@ Judgement serving(const NodeFacts& facts) {
     if (facts.is_serving) {
         return {.status = kTrue, .reason = "Serving", .message = "containerd answers"};
     }
+    if (!facts.order_problem.empty()) {
+        return {.status = kFalse,
+                .reason = "WaitsForUs",
+                .message = facts.order_problem,
+                .next_step = "remove that order, then: systemctl daemon-reload"};
+    }
     return {.status = kFalse,
             .reason = "NotAnswering",
             .message = facts.serving_problem.empty() ? "containerd was not asked yet"

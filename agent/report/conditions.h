@@ -35,9 +35,11 @@ struct IdentityFacts {
 struct NodeFacts {
     bool is_serving = false;      ///< containerd answers
     std::string serving_problem;  ///< why not
-    bool is_reconciled = false;   ///< `images` is about this containerd
-    std::string record_problem;   ///< the bake record cannot be read
-    bool has_cri = false;         ///< containerd's CRI plugin answers
+    /// Why it may never answer: what starts it waits for this node to be ready. Empty: it does not.
+    std::string order_problem;
+    bool is_reconciled = false;  ///< `images` is about this containerd
+    std::string record_problem;  ///< the bake record cannot be read
+    bool has_cri = false;        ///< containerd's CRI plugin answers
     std::string snapshotter;
     std::string content_directory;  ///< containerd's content store; empty: unknown
     std::string sandbox_image;

@@ -173,6 +173,18 @@ AMAZON = {
     """, WANTED),
     "docker.service": (DOCKER, WANTED),
 }
+# One process that starts containerd as its child, and is the kubelet as well.
+K3S = {
+    "containerd.service": None,
+    "k3s.service": ("""
+        [Unit]
+        After=network-online.target
+        Wants=network-online.target
+        [Service]
+        Type=exec
+        ExecStart=/bin/sh -c 'containerd & wait'
+    """, WANTED),
+}
 STAND_IN = """
     [Service]
     Type=oneshot
@@ -192,7 +204,7 @@ class BootOrder(BootTest):
                 enable(machine, "mask", unit)
                 continue
             text, _ = stands
-            if unit.endswith(".service"):
+            if unit.endswith(".service") and "Type=" not in text:
                 text += STAND_IN if "[Service]" not in text else STAND_IN.replace("[Service]", "")
                 if "ExecStart" not in text:
                     text += "    ExecStart=/bin/true\n"
@@ -242,6 +254,24 @@ class BootOrder(BootTest):
 
     def test_amazon_linux_with_nodeadm(self):
         self.boots_and_goes_down_in_order("amazon", AMAZON)
+
+    def test_what_starts_containerd_itself_does_not_wait(self):
+        machine = self.machine_with("k3s", K3S)
+        enable(machine, "add-wants", "k3s.service", READY)
+        machine.boot()
+        self.assertGreater(machine.ended_at(READY), machine.begun_at("k3s.service"))
+        self.assertNotRegex(machine.log_of_systemd(), "ordering cycle")
+        self.assertIn("k3s.service wants prebake-ready.target and does not wait",
+                      machine.journal(DAEMON))
+        # Ordered by hand: the daemon says so, and what k3s waits for names the reason.
+        machine.write("/etc/systemd/system/k3s.service.d/wait.conf",
+                      f"[Unit]\nAfter={READY}\n")
+        machine.run("systemctl", "stop", "k3s.service")
+        machine.run("systemctl", "restart", DAEMON)
+        self.assertIn("k3s.service waits for prebake-ready.target", machine.journal(DAEMON))
+        status = machine.run("prebake", "status", check=False)
+        self.assertIn("/etc/systemd/system/k3s.service.d/wait.conf", status)
+        machine.power_off()
 
     def test_a_cycle_would_be_seen(self):
         machine = self.machine_with("cycle", {"cycle.service": ("""

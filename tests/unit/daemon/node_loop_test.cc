@@ -104,6 +104,7 @@ struct Scene {
                             .prebake_version = "1",
                             .identity = [this] { return claimed_by(instance.load()); },
                             .configured_runtime = {},
+                            .order_problem = {},
                             .note = {},
                             .clock = clock.source()},
             holder);
@@ -481,6 +482,7 @@ TEST_CASE("two daemons do not share a state directory") {
                     .prebake_version = {},
                     .identity = {},
                     .configured_runtime = {},
+                    .order_problem = {},
                     .note = {}},
                    holder);
     CHECK(thrown_by([&] { other.run({}); }).code() == Errc::conflict);

@@ -71,6 +71,14 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
         facts.is_serving = false;
         facts.serving_problem = "nobody listens";
     };
+    const Change in_a_circle = [](NodeFacts& facts) {
+        facts.is_serving = false;
+        facts.serving_problem = "nobody listens";
+        facts.order_problem = "k3s.service waits for prebake-ready.target";
+    };
+    const Change ordered_and_serving = [](NodeFacts& facts) {
+        facts.order_problem = "k3s.service waits for prebake-ready.target";
+    };
     struct Row {
         const char* name;
         const char* type;
@@ -81,6 +89,10 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
     const std::vector<Row> rows{
         {"serving", "ContainerdServing", nothing, "True Serving", ""},
         {"away", "ContainerdServing", away, "False NotAnswering", "nobody listens"},
+        {"away, and its service waits for us", "ContainerdServing", in_a_circle, "False WaitsForUs",
+         "k3s.service"},
+        {"its service would wait for us", "ContainerdServing", ordered_and_serving, "True Serving",
+         ""},
         {"present", "ImagesPresent", nothing, "True AllPresent", "2 images"},
         {"not checked yet", "ImagesPresent", unchecked, "Unknown NotChecked", ""},
         {"containerd away: what was known stays", "ImagesPresent", away, "True AllPresent", ""},

@@ -1,0 +1,92 @@
+#include "agent/cli/unit_order.h"
+
+#include <doctest/doctest.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/unit/machine/test_tree.h"
+
+namespace prebake::cli {
+namespace {
+
+TEST_CASE("units that start containerd and wait for our target") {
+    using Files = std::vector<std::pair<std::string, std::string>>;
+    const std::string etc = "/etc/systemd/system/";
+    const std::string lib = "/usr/lib/systemd/system/";
+    const std::string after = "[Unit]\nAfter=prebake-ready.target\n";
+    struct Row {
+        std::string name;
+        Files files;
+        std::string expected;  // the file; "" if nothing is found
+        bool is_ordered = false;
+    };
+    const std::vector<Row> rows{
+        {"a drop-in",
+         {{etc + "k3s.service.d/wait.conf", after}},
+         etc + "k3s.service.d/wait.conf",
+         true},
+        {"the unit", {{etc + "rke2-server.service", after}}, etc + "rke2-server.service", true},
+        {"a package's unit", {{lib + "k0sworker.service", after}}, lib + "k0sworker.service", true},
+        {"a package's unit that is replaced",
+         {{lib + "k3s.service", after}, {etc + "k3s.service", "[Unit]\n"}},
+         ""},
+        {"among others",
+         {{etc + "k3s.service", "[Unit]\nAfter = network.target prebake-ready.target a.target\n"}},
+         etc + "k3s.service",
+         true},
+        {"on a continued line",
+         {{etc + "k3s.service", "[Unit]\nAfter=network.target \\\n  prebake-ready.target\n"}},
+         etc + "k3s.service",
+         true},
+        {"the service behind the target",
+         {{etc + "k3s-agent.service", "[Unit]\nAfter=prebake-wait-ready.service\n"}},
+         etc + "k3s-agent.service",
+         true},
+        {"from our side",
+         {{etc + "prebake-ready.target.d/k3s.conf", "[Unit]\nBefore=k3s.service\n"}},
+         etc + "prebake-ready.target.d/k3s.conf",
+         true},
+        {"systemctl add-wants",
+         {{etc + "k3s.service.wants/prebake-ready.target", ""}},
+         etc + "k3s.service.wants/prebake-ready.target"},
+        {"systemctl add-requires",
+         {{etc + "rke2-agent.service.requires/prebake-ready.target", ""}},
+         etc + "rke2-agent.service.requires/prebake-ready.target"},
+        {"wanted, then ordered",
+         {{etc + "k3s.service.wants/prebake-ready.target", ""},
+          {etc + "k3s.service.d/wait.conf", after}},
+         etc + "k3s.service.d/wait.conf",
+         true},
+        {"containerd's own",
+         {{etc + "containerd.service.d/a.conf", after}},
+         etc + "containerd.service.d/a.conf",
+         true},
+        {"nodeadm, which starts containerd",
+         {{etc + "nodeadm-run.service.d/a.conf", after}},
+         etc + "nodeadm-run.service.d/a.conf",
+         true},
+        {"a comment", {{etc + "k3s.service", "[Unit]\n#After=prebake-ready.target\n"}}, ""},
+        {"another key", {{etc + "k3s.service", "[Unit]\nBefore=prebake-ready.target\n"}}, ""},
+        {"another target", {{etc + "k3s.service", "[Unit]\nAfter=my-prebake-ready.target\n"}}, ""},
+        {"the kubelet may wait", {{etc + "kubelet.service.wants/prebake-ready.target", ""}}, ""},
+        {"not a drop-in", {{etc + "k3s.service.d/wait.conf.off", after}}, ""},
+        {"nothing", {}, ""},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        const tests::TestTree tree;
+        for (const auto& file : row.files) tree.put(file.first, file.second);
+        const std::vector<UnitThatWaits> found = units_that_wait(tree.root());
+        CHECK(found.size() == (row.expected.empty() ? 0 : 1));
+        if (found.size() != 1) continue;
+        CHECK(found[0].file == row.expected);
+        CHECK(found[0].is_ordered == row.is_ordered);
+        CHECK(describe(found[0]).find(row.expected) != std::string::npos);
+        CHECK(describe(found[0]).find(found[0].unit) != std::string::npos);
+    }
+}
+
+}  // namespace
+}  // namespace prebake::cli
