@@ -214,10 +214,12 @@ BakeResult bake(const Survey& survey, const BakeOptions& options, registry::Remo
     BlobFetcher fetcher(store, layers, events, repositories);
     WorkerPool downloads(options.parallel_downloads);
     const store::NameSet pinned = pinned_names(planned, record);
+    const store::NameSet shared = shared_ids(planned, record);
     ImageBaker baker(store,
                      {.snapshotters = survey.snapshotters,
                       .present = survey.present,
                       .pinned = pinned,
+                      .shared_ids = shared,
                       .moved_names = MovedNames::point_here},
                      downloads, fetcher, unpacker);
 

@@ -10,9 +10,22 @@
 #include "agent/containerd/cri.h"
 #include "agent/store/labels.h"
 #include "agent/store/names.h"
+#include "agent/store/stored_image.h"
 
 namespace prebake::bake {
 namespace {
+
+/// What `name` is to point at. A name by image ID that points at another manifest with this config
+/// stays: if each bake of the images that share it moved it, none would ever find nothing to do.
+oci::Descriptor target_of(const std::string& name, const std::optional<containerd::Image>& held,
+                          const ResolvedImage& image, const containerd::Connection& connection,
+                          const std::string& ns) {
+    const oci::Digest& config = image.config.descriptor.digest;
+    const bool is_shared =
+        held && held->target.digest != image.target.digest && name == config.str() &&
+        store::leads_to_config(connection, ns, held->target, *image.request.platform, config);
+    return is_shared ? held->target : image.target;
+}
 
 /// True if the name already points at the target and has the labels.
 bool is_up_to_date(const std::optional<containerd::Image>& held, const containerd::Image& wanted) {
@@ -109,10 +122,12 @@ void ImageBaker::write_names(const ResolvedImage& image, const std::string& ns,
              ns, image.request.references(), image.target.digest, image.config.descriptor.digest)) {
         const store::Pin pin =
             target_.pinned.contains({ns, name}) ? store::Pin::yes : store::Pin::no;
-        const containerd::Image wanted{
-            .name = name, .labels = store::name_labels(ns, pin), .target = image.target};
         store_.outlast_restart(image.name(), [&] {
             const auto held = images.get(name);
+            const containerd::Image wanted{
+                .name = name,
+                .labels = store::name_labels(ns, pin),
+                .target = target_of(name, held, image, store_.connection(), ns)};
             const bool has_moved = held && held->target.digest != wanted.target.digest;
             if (has_moved && target_.moved_names == MovedNames::leave) {
                 left.insert(name);
@@ -131,7 +146,9 @@ void ImageBaker::write_names(const ResolvedImage& image, const std::string& ns,
     } catch (const Error& error) {
         // A name that pods cannot use must not look usable, nor keep its content on the disk.
         if (error.code() == Errc::failed_precondition) {
-            for (const std::string& name : created) images.remove(name);
+            for (const std::string& name : created) {
+                if (!target_.shared_ids.contains({ns, name})) images.remove(name);
+            }
         }
         throw;
     }

@@ -27,6 +27,7 @@ struct BakeTarget {
     const store::Snapshotters& snapshotters;  ///< of each namespace to unpack in
     const PresentContent& present;            ///< what need not be fetched or unpacked
     const store::NameSet& pinned;             ///< the names to pin
+    const store::NameSet& shared_ids;         ///< names by image ID that other images have too
     MovedNames moved_names;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "agent/store/names.h"
 
@@ -30,6 +31,7 @@ void mark_name_conflicts(std::vector<PlannedImage>& images) {
         if (!planned.image) continue;
         for (const std::string& ns : planned.request.namespaces) {
             for (const std::string& name : names_of(*planned.image, ns)) {
+                if (store::is_image_id(name)) continue;
                 PlannedImage* first = first_with.try_emplace({ns, name}, &planned).first->second;
                 if (first->image->target.digest == planned.image->target.digest) continue;
                 conflicts.emplace(first, conflict(name, planned));
@@ -41,6 +43,33 @@ void mark_name_conflicts(std::vector<PlannedImage>& images) {
         planned->image.reset();
         planned->problem = std::move(problem);
     }
+}
+
+store::NameSet shared_ids(const std::vector<PlannedImage>& images, const v1::BakeRecord& record) {
+    using Image = std::pair<std::string, std::string>;  // name, platform
+    std::map<std::pair<std::string, std::string>, std::set<Image>> owners;
+    const auto add = [&](const std::string& ns, const std::string& name, const Image& image) {
+        if (store::is_image_id(name)) owners[{ns, name}].insert(image);
+    };
+    for (const PlannedImage& planned : images) {
+        if (!planned.image) continue;
+        const Image image{name_of(planned.request), planned.request.platform->str()};
+        for (const std::string& ns : planned.request.namespaces) {
+            for (const std::string& name : names_of(*planned.image, ns)) add(ns, name, image);
+        }
+    }
+    for (const v1::BakedImage& image : record.images()) {
+        for (const v1::Placement& placement : image.placements()) {
+            for (const std::string& name : placement.names()) {
+                add(placement.namespace_(), name, {image.name(), image.platform()});
+            }
+        }
+    }
+    store::NameSet shared;
+    for (const auto& [id, images_with_it] : owners) {
+        if (images_with_it.size() > 1) shared.insert(id);
+    }
+    return shared;
 }
 
 store::NameSet pinned_names(const std::vector<PlannedImage>& images, const v1::BakeRecord& record) {

@@ -19,6 +19,7 @@
 #include "agent/base/file.h"
 #include "agent/base/worker_pool.h"
 #include "agent/containerd/containers.h"
+#include "agent/store/names.h"
 #include "agent/store/store_view.h"
 
 namespace prebake::bake {
@@ -58,6 +59,17 @@ std::string lease_owner(const std::filesystem::path& state_dir) {
     return (failed ? state_dir : canonical).string() + " (restore)";
 }
 
+/// Its names by image ID. Other images of the record may have them, too.
+store::NameSet ids_of(const v1::BakedImage& image) {
+    store::NameSet ids;
+    for (const v1::Placement& placement : image.placements()) {
+        for (const std::string& name : placement.names()) {
+            if (store::is_image_id(name)) ids.emplace(placement.namespace_(), name);
+        }
+    }
+    return ids;
+}
+
 }  // namespace
 
 Restoration restore(const v1::BakedImage& image, const store::Snapshotters& snapshotters,
@@ -93,10 +105,12 @@ Restoration restore(const v1::BakedImage& image, const store::Snapshotters& snap
     Unpacker unpacker(store, applier);
     BlobFetcher fetcher(store, no_other_layers, events, repositories, everywhere);
     WorkerPool copies(kParallelCopies);
+    const store::NameSet ids = ids_of(image);
     ImageBaker baker(store,
                      {.snapshotters = chosen,
                       .present = present,
                       .pinned = pinned,
+                      .shared_ids = ids,
                       .moved_names = MovedNames::leave},
                      copies, fetcher, unpacker);
     ImageChanges changes;

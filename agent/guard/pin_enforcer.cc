@@ -82,7 +82,8 @@ void PinEnforcer::apply(const PinChange& change, const ProtectedImages& images) 
     for (const std::string& name : images.baked().names_of(change.key)) {
         if (!change.is_pinned && still_pinned.contains({change.key.ns, name})) continue;
         const auto held = names_.get(change.key.ns, name);
-        if (!held || held->target.digest.str() != target) continue;
+        // CRI may let a name by image ID point at another manifest of the same image.
+        if (!held || (held->target.digest.str() != target && !store::is_image_id(name))) continue;
         names_.set_labels(change.key.ns, name, store::name_labels(change.key.ns, pin));
     }
 }

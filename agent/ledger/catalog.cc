@@ -6,16 +6,14 @@
 #include <tuple>
 #include <utility>
 
+#include "agent/store/names.h"
+
 namespace prebake::ledger {
 namespace {
 
-bool is_bare_id(std::string_view name) {
-    return oci::Digest::try_parse(name).has_value();
-}
-
 /// CRI's other names of an image: "repository@sha256:…" and "sha256:…".
 bool is_alias_name(std::string_view name) {
-    return is_bare_id(name) || name.find('@') != std::string_view::npos;
+    return store::is_image_id(name) || name.find('@') != std::string_view::npos;
 }
 
 std::string_view repository_of(std::string_view name) {
@@ -182,11 +180,12 @@ Catalog::ImagePtr Catalog::owner_of(const std::string& ns, const Space& space,
     for (const auto& [other, image] : space.names) {
         const std::string& own_name = image->key.image;
         if (image->contents->target != contents.target || is_alias_name(own_name)) continue;
-        if (is_bare_id(name) || repository_of(name) == repository_of(own_name)) return image;
+        if (store::is_image_id(name) || repository_of(name) == repository_of(own_name))
+            return image;
     }
     // An image that was pulled by digest has no tag: its id belongs to the name with the digest.
     for (const auto& [other, image] : space.names) {
-        if (is_bare_id(name) && image->contents->target == contents.target) return image;
+        if (store::is_image_id(name) && image->contents->target == contents.target) return image;
     }
     return nullptr;
 }
@@ -207,8 +206,10 @@ Catalog::Placed Catalog::place(const std::string& ns, const std::string& name,
     }
     if (has_name) remove(ns, name);
     ImagePtr image = owner_of(ns, space, name, contents);
+    // An ID that moves between manifests with one config is an alias of both.
+    const bool is_new_name = !has_name || store::is_image_id(name);
     const bool is_alias =
-        image != nullptr && !has_name && image->names_present > 0 && is_alias_name(name);
+        image != nullptr && is_new_name && image->names_present > 0 && is_alias_name(name);
     if (image == nullptr) {
         image = std::make_shared<CatalogImage>(
             CatalogImage{.key = {.image = name, .ns = ns},

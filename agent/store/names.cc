@@ -34,6 +34,10 @@ std::vector<std::string> names_in(std::string_view ns,
     return names;
 }
 
+bool is_image_id(std::string_view name) {
+    return oci::Digest::try_parse(name).has_value();
+}
+
 Labels name_labels(std::string_view ns, Pin pin) {
     if (ns != kCriNamespace) return {};
     return {{std::string(kManagedLabel), "managed"},

@@ -25,6 +25,11 @@ std::vector<std::string> names_in(std::string_view ns,
                                   const std::vector<oci::Reference>& references,
                                   const oci::Digest& target, const oci::Digest& config);
 
+/// True for CRI's name of an image by its ID, the digest of its config: "sha256:<64 hex digits>".
+/// Images with one config and different manifests (the same build as gzip and as zstd, an index and
+/// its child) share it. CRI lets it point at any of these.
+bool is_image_id(std::string_view name);
+
 /// (namespace, name)
 using NameSet = std::set<std::pair<std::string, std::string>>;
 

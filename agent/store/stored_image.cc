@@ -72,6 +72,20 @@ v1::BakedImage describe_stored(const containerd::Connection& connection, const s
     return described;
 }
 
+bool leads_to_config(const containerd::Connection& connection, const std::string& ns,
+                     const oci::Descriptor& target, const oci::Platform& platform,
+                     const oci::Digest& config) {
+    StoredDocuments documents(connection, {ns}, target.digest.str(), {});
+    try {
+        const oci::Image image =
+            oci::resolve_image(target, platform, oci::Unpacking::not_wanted, documents);
+        return image.config.descriptor.digest == config;
+    } catch (const Error& error) {
+        if (containerd::ends_session(error) || is_retryable(error.code())) throw;
+        return false;
+    }
+}
+
 v1::BakedImage contents_of(const oci::Image& image) {
     v1::BakedImage contents;
     set_document(*contents.mutable_target(), image.target);

@@ -48,6 +48,13 @@ class StoredDocuments final : public oci::DocumentSource {
 v1::BakedImage describe_stored(const containerd::Connection& connection, const std::string& ns,
                                const containerd::Image& image, const oci::Platform& platform);
 
+/// True if `target` leads to this config for `platform`, so that CRI's name by image ID may point
+/// at it. False also if a document of it is missing or damaged. @throws Error if containerd does
+/// not answer.
+bool leads_to_config(const containerd::Connection& connection, const std::string& ns,
+                     const oci::Descriptor& target, const oci::Platform& platform,
+                     const oci::Digest& config);
+
 /// The bake record's entry for a resolved image: documents and layers, no name, no placements.
 v1::BakedImage contents_of(const oci::Image& image);
 

@@ -16,6 +16,7 @@
 #include "agent/store/names.h"
 #include "agent/store/record.h"
 #include "agent/store/store_view.h"
+#include "agent/store/stored_image.h"
 
 namespace prebake::store {
 namespace {
@@ -78,12 +79,14 @@ const std::string& snapshotter_for(const v1::Placement& placement, const VerifyO
 class PlacementCheck {
   public:
     PlacementCheck(const v1::BakedImage& image, const v1::Placement& placement, StoreView& store,
-                   const VerifyOptions& options, Verification& result)
+                   const containerd::Connection& connection, const VerifyOptions& options,
+                   Verification& result)
         : image_(image),
           placement_(placement),
           ns_(placement.namespace_()),
           snapshotter_(snapshotter_for(placement, options)),
           store_(store),
+          connection_(connection),
           result_(result) {}
 
     void run() {
@@ -151,6 +154,11 @@ class PlacementCheck {
     void check_target(const containerd::Image& held) {
         const v1::Document& target = image_.target();
         if (held.target.digest.str() != target.digest()) {
+            if (is_image_id(held.name) && leads_to_config(connection_, ns_, held.target,
+                                                          oci::Platform::parse(image_.platform()),
+                                                          oci::Digest::parse(held.name))) {
+                return;  // another image has the same ID
+            }
             report(FindingKind::name_moved, "name", held.name, "target " + target.digest(),
                    "target " + held.target.digest.str(),
                    "it was pulled or tagged since: bake its list again to record the new image, "
@@ -273,6 +281,7 @@ class PlacementCheck {
     const std::string& ns_;
     const std::string& snapshotter_;
     StoreView& store_;
+    const containerd::Connection& connection_;
     Verification& result_;
     const Holdings* held_ = nullptr;
     Check check_ = Check::holdings;  ///< the one that is running
@@ -360,7 +369,7 @@ Verification verify(const v1::BakeRecord& record, const containerd::Connection& 
         for (const v1::Placement& placement : image.placements()) {
             if (!is_wanted(placement, options)) continue;
             is_counted = true;
-            PlacementCheck(image, placement, store, options, result).run();
+            PlacementCheck(image, placement, store, connection, options, result).run();
             if (options.depth == Depth::content) content.run(image, placement);
         }
         if (is_counted) ++result.images;

@@ -13,7 +13,7 @@ namespace prebake::store {
 /// What is wrong.
 enum class FindingKind {
     name_missing,
-    name_moved,  ///< it points at another image
+    name_moved,  ///< it points at another image; by image ID, at one with another config
     unmanaged,   ///< the name lacks the label of CRI
     unpinned,
     blob_missing,       ///< or damaged
@@ -71,7 +71,8 @@ struct Verification {
 /// Compares the record with the store: names, their targets and labels, blobs with their sizes and
 /// the references that protect them from garbage collection, snapshots, and what CRI resolves each
 /// name to. Changes nothing. With Depth::metadata, takes a few calls for each namespace, not for
-/// each image. @throws Error if containerd does not answer; cancelled.
+/// each image, except for images that share an image ID. @throws Error if containerd does not
+/// answer; cancelled.
 Verification verify(const v1::BakeRecord& record, const containerd::Connection& connection,
                     const VerifyOptions& options);
 

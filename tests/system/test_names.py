@@ -83,6 +83,78 @@ class AliasTest(harness.SystemTest):
         self.assertEqual(self.registry.requests, [], "refused before anybody is asked")
 
 
+class SharedIdTest(harness.SystemTest):
+    """Images with one config, so one image ID in CRI, and different manifests."""
+
+    def setUp(self):
+        super().setUp()
+        host = f"linux/{oci_image.host_architecture()}"
+        files = [oci_image.file("name", self.id())]
+        gzip, zstd = (oci_image.image([oci_image.layer(files, compression=how)])
+                      for how in ("gzip", "zstd"))
+        self.assertEqual(gzip.config.digest, zstd.config.digest)
+        both = oci_image.index([(host, gzip), (host, zstd)], with_attestation=False)
+        self.id_name = gzip.config.digest
+        # The index' own child has its ID, too, with the same manifest.
+        self.images = {self.registry.serve(f"{self.repository}/app", image, tag): image
+                       for tag, image in (("both", both), ("gzip", gzip), ("zstd", zstd))}
+        self.targets = {image.top.digest for image in self.images.values()}
+
+    def outcomes(self, *references):
+        result = self.bake(*references, "--json")
+        return [item["outcome"] for item in result.json["images"]]
+
+    def assert_settled(self, *references):
+        """All are usable, and nothing is left to do."""
+        held = self.containerd.images()
+        self.assertIn(held[self.id_name][0], {self.images[item].top.digest for item in references})
+        for reference in references:
+            digest = self.images[reference].top.digest
+            repository = reference.rpartition(":")[0]
+            for name in (reference, f"{repository}@{digest}"):
+                self.assertEqual(held[name][0], digest, name)
+        result = self.prebake("verify", "--deep")
+        self.assertEqual(result.code, harness.DONE, result)
+        self.assertEqual(self.outcomes(*references), ["ALREADY_THERE"] * len(references))
+        self.assertEqual(self.containerd.images()[self.id_name], held[self.id_name])
+
+    def test_in_one_list(self):
+        self.assertEqual(self.outcomes(*self.images), ["BAKED"] * 3)
+        self.assert_settled(*self.images)
+
+    def test_one_after_the_other(self):
+        references = list(self.images)
+        for i, reference in enumerate(references):
+            self.outcomes(reference)
+            self.assert_settled(*references[:i + 1])
+
+    def test_an_id_that_another_client_moved(self):
+        """As a pull by CRI does it, for an image that the list does not have."""
+        both, gzip, zstd = self.images
+        self.outcomes(both, gzip)
+        self.containerd.ctr("content", "fetch", "--plain-http", zstd)
+        self.containerd.ctr("images", "tag", "--force", zstd, self.id_name)
+        target = self.images[zstd].top.digest
+        self.assertEqual(self.containerd.images()[self.id_name][0], target)
+        result = self.prebake("verify")
+        self.assertNotIn("target", result.stdout + result.stderr)
+        self.outcomes(both, gzip)  # sets the labels
+        self.assertEqual(self.containerd.images()[self.id_name][0], target)
+        self.assertEqual(self.prebake("verify").code, harness.DONE)
+
+    def test_an_id_that_leads_to_another_config(self):
+        both, gzip, _ = self.images
+        other = oci_image.small_image(f"{self.repository}-other")
+        reference = self.registry.serve(f"{self.repository}/other", other)
+        self.outcomes(both, gzip, reference)
+        self.containerd.ctr("images", "tag", "--force", reference, self.id_name)
+        result = self.prebake("verify")
+        self.assertEqual(result.code, harness.NOT_READY, result)
+        self.assertIn(self.id_name, result.stdout + result.stderr)
+        self.outcomes(both, gzip, reference)
+        self.assert_settled(both, gzip)
+
+
 class PinTest(harness.SystemTest):
     def setUp(self):
         super().setUp()

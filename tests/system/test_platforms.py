@@ -14,8 +14,8 @@ def for_architecture(name, architecture, **options):
 
 class PlatformTest(harness.SystemTest):
     def two_platforms(self, flavour="oci"):
-        children = [(platform, for_architecture(self.repository, platform.split("/")[1],
-                                                flavour=flavour))
+        children = [(platform, for_architecture(f"{self.repository}/{flavour}",
+                                                platform.split("/")[1], flavour=flavour))
                     for platform in (OTHER, HOST)]
         index = oci_image.index(children, flavour=flavour, with_attestation=flavour == "oci")
         return index, dict(children)

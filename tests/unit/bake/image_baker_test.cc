@@ -46,6 +46,7 @@ struct Fixture {
     store::Snapshotters snapshotters;
     PresentContent present;
     store::NameSet pinned;
+    store::NameSet shared_ids;
     FakeStore content;
     FakeLayers layers;
     WorkerPool downloads{1};
@@ -80,6 +81,7 @@ struct Fixture {
                          {.snapshotters = snapshotters,
                           .present = present,
                           .pinned = pinned,
+                          .shared_ids = shared_ids,
                           .moved_names = moved},
                          downloads, fetcher, unpacker);
         ImageChanges changes;
@@ -164,6 +166,44 @@ TEST_CASE("new names that CRI does not resolve are removed, and old ones stay") 
     at.refusal = Status(StatusCode::FAILED_PRECONDITION, "not in this CRI");
     CHECK(thrown_by([&] { at.bake(at.image); }).code() == Errc::failed_precondition);
     CHECK(at.containerd.names(kCri) == Names{kName});
+}
+
+TEST_CASE("a name by image ID stays at another manifest with this config") {
+    Fixture at;
+    at.containerd.server().runtime.version = {};
+    const std::string config =
+        R"({"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}})";
+    ResolvedImage image = at.image;
+    image.config = {.descriptor = test::blob_of(config, image.config.descriptor.media_type),
+                    .bytes = config};
+    image.contents.config = image.config.descriptor;
+    const std::string id = image.config.descriptor.digest.str();
+    const std::string other = R"({"config":{"mediaType":")" + image.config.descriptor.media_type +
+                              R"(","digest":")" + id + R"(","size":)" +
+                              std::to_string(config.size()) + R"(},"layers":[]})";
+    const oci::Descriptor manifest = test::blob_of(other, image.target.media_type);
+    at.containerd.add_blob(kCri, config);
+    at.containerd.add_image(kCri, {.name = id, .labels = {}, .target = manifest});
+
+    SUBCASE("that is there") {
+        at.containerd.add_blob(kCri, other);
+        CHECK(at.bake(image).changed);
+        CHECK(at.containerd.target(kCri, id) == manifest.digest.str());
+        CHECK(at.containerd.labels(kCri, id).contains(std::string(store::kManagedLabel)));
+        CHECK_FALSE(at.bake(image).changed);
+    }
+    SUBCASE("but not if that manifest is gone") {
+        CHECK(at.bake(image).changed);
+        CHECK(at.containerd.target(kCri, id) == image.target.digest.str());
+    }
+}
+
+TEST_CASE("an image that CRI does not resolve leaves the image ID to the others that have it") {
+    Fixture at;
+    at.shared_ids = {{kCri, at.config}};
+    at.refusal = Status(StatusCode::FAILED_PRECONDITION, "not in this CRI");
+    CHECK(thrown_by([&] { at.bake(at.image); }).code() == Errc::failed_precondition);
+    CHECK(at.containerd.names(kCri) == Names{at.config});
 }
 
 TEST_CASE("after another failure of CRI the names stay, for a retry") {

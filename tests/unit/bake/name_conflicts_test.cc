@@ -66,6 +66,36 @@ TEST_CASE("the same image may have a name twice") {
     CHECK_FALSE(images[1].problem);
 }
 
+/// The same build with other manifests, as by another compression.
+PlannedImage repacked(PlannedImage planned, const std::string& how) {
+    oci::Image& image = *planned.image;
+    image.target = image.manifest.descriptor = descriptor(how);
+    return planned;
+}
+
+TEST_CASE("images with one config and different manifests share the image ID") {
+    std::vector<PlannedImage> images{image("a:1", "A"), repacked(image("a:2", "A"), "zstd"),
+                                     repacked(image("b:1", "A"), "estargz"), image("c:1", "C")};
+    mark_name_conflicts(images);
+    for (const PlannedImage& planned : images) CHECK_FALSE(planned.problem);
+    const store::NameSet id{{"k8s.io", oci::Digest::of("A config").str()}};
+    CHECK(shared_ids(images, {}) == id);
+    CHECK(shared_ids({image("a:1", "A")}, {}).empty());
+}
+
+TEST_CASE("an image ID may be shared with an image of an earlier bake") {
+    v1::BakeRecord record;
+    v1::BakedImage& baked = *record.add_images();
+    baked.set_name("docker.io/library/b:1");
+    baked.set_platform("linux/amd64");
+    v1::Placement& placement = *baked.add_placements();
+    placement.set_namespace_("k8s.io");
+    placement.add_names(oci::Digest::of("A config").str());
+    placement.add_names("docker.io/library/b:1");
+    CHECK(shared_ids({image("a:1", "A")}, record).size() == 1);
+    CHECK(shared_ids({image("b:1", "A")}, record).empty());
+}
+
 TEST_CASE("names in different namespaces do not conflict") {
     PlannedImage elsewhere = image("b:1", "B");
     elsewhere.request.namespaces = {"moby"};

@@ -114,5 +114,22 @@ TEST_CASE("apply() leaves a name alone that is shared, moved or deleted") {
     CHECK(scene.names.names.count({"k8s.io", "deleted"}) == 0);
 }
 
+TEST_CASE("apply() unpins a shared image ID whatever manifest it points at") {
+    Scene scene({.max_pinned_bytes = 1});
+    const std::string id = digest_of('9');
+    v1::BakeRecord record = scene.images.baked().record();
+    for (int i : {0, 1}) record.mutable_images(i)->mutable_placements(0)->add_names(id);
+    scene.images.set_baked(std::make_shared<const store::BakedImages>(std::move(record)));
+    scene.names.names[{"k8s.io", id}] = {.labels = {{std::string(store::kPinnedLabel), "pinned"}},
+                                         .target = digest_of('a')};
+
+    scene.images.set_unpinned(kA, true);
+    scene.pins.apply({.key = kA, .is_pinned = false}, scene.images);
+    CHECK(scene.names.is_pinned("k8s.io", id));
+    scene.images.set_unpinned(kB, true);
+    scene.pins.apply({.key = kB, .is_pinned = false}, scene.images);
+    CHECK_FALSE(scene.names.is_pinned("k8s.io", id));
+}
+
 }  // namespace
 }  // namespace prebake::guard

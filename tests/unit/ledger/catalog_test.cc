@@ -82,5 +82,19 @@ TEST_CASE("an image that was removed from the record is not baked") {
     CHECK_FALSE(catalog.owner_of_chain(kNs, oci::Digest::parse(one.top())).is_known);
 }
 
+TEST_CASE("an image ID that moves between manifests with one config is no new image") {
+    const Spec gzip{.name = "a:1", .layers = {{"gzip", 1}}};
+    const Spec zstd{.name = "a:1-zstd", .layers = {{"zstd", 1}}};
+    const std::string id = tests::digest("config");
+    Catalog catalog;
+    for (const Spec& spec : {gzip, zstd, gzip}) {
+        CAPTURE(spec.name);
+        catalog.place(kNs, spec.name, summarize(spec.contents()));
+        CHECK(catalog.place(kNs, id, summarize(spec.contents())).is_alias);
+        CHECK(catalog.find(kNs, id)->key.image == spec.name);
+    }
+    CHECK(catalog.images(kNs).size() == 2);
+}
+
 }  // namespace
 }  // namespace prebake::ledger

@@ -44,6 +44,13 @@ TEST_CASE("a name that is left to another image is no spelling of this one") {
     }
 }
 
+TEST_CASE("only a bare digest is a name by image ID") {
+    CHECK(is_image_id(kConfig.str()));
+    CHECK_FALSE(is_image_id("docker.io/library/nginx@" + kTarget.str()));
+    CHECK_FALSE(is_image_id("docker.io/library/nginx:1"));
+    CHECK_FALSE(is_image_id("sha256:1"));
+}
+
 TEST_CASE("names") {
     struct Row {
         const char* name;
