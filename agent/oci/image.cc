@@ -1,6 +1,7 @@
 #include "agent/oci/image.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "agent/base/error.h"
@@ -9,7 +10,9 @@ namespace prebake::oci {
 namespace {
 
 /// Indexes within indexes; real ones nest once.
-constexpr int kMaxIndexDepth = 4;
+constexpr std::size_t kMaxIndexDepth = 4;
+/// The children without a platform of one index, whose configs are asked: each costs two documents.
+constexpr std::size_t kMaxUndeclaredChildren = 16;
 
 class Resolution {
   public:
@@ -17,38 +20,74 @@ class Resolution {
         : platform_(platform), is_unpacked_(unpacking == Unpacking::wanted), source_(source) {}
 
     Image run(const Descriptor& target) {
-        std::vector<Document> indexes;
-        Descriptor current = target;
-        while (media_kind(current.media_type) == MediaKind::index) {
-            if (indexes.size() == kMaxIndexDepth) {
-                throw Error(Errc::unsupported, "index " + target.digest.str() +
-                                                   " nests more than " +
-                                                   std::to_string(kMaxIndexDepth) + " indexes");
-            }
-            indexes.push_back(source_.manifest(current));
-            current = child_for_platform(indexes.back());
+        std::optional<Image> image = descend(target, {});
+        if (!image) {
+            throw Error(Errc::unsupported,
+                        "the image does not exist for " + platform_.str() + "; its index offers " +
+                            list_platforms(offered_),
+                        "choose another tag, or another --platform");
         }
-        return with_manifest(target, std::move(indexes), current);
+        image->target = target;
+        return *std::move(image);
     }
 
   private:
-    Image with_manifest(const Descriptor& target, std::vector<Document> indexes,
-                        const Descriptor& descriptor) {
+    /// Nothing if what `current` leads to is for other platforms, which are noted as offered.
+    std::optional<Image> descend(const Descriptor& current, std::vector<Document> indexes) {
+        if (media_kind(current.media_type) != MediaKind::index) {
+            return with_manifest(current, std::move(indexes));
+        }
+        if (indexes.size() == kMaxIndexDepth) {
+            throw Error(Errc::unsupported, "index " + current.digest.str() + " nests more than " +
+                                               std::to_string(kMaxIndexDepth) + " indexes");
+        }
+        indexes.push_back(source_.manifest(current));
+        const Index index = in_context("index " + current.digest.str(), [&] {
+            return parse_index(current.media_type, indexes.back().bytes);
+        });
+        const Descriptor* declared = in_context("index " + current.digest.str(),
+                                                [&] { return select_declared(index, platform_); });
+        if (declared != nullptr) return descend(*declared, std::move(indexes));
+        for (std::string& platform : platforms_of(index)) offered_.push_back(std::move(platform));
+        return first_fitting(undeclared_children(index), indexes);
+    }
+
+    /// Children without a platform: their configs say what they are for. A bake does not store
+    /// those of other platforms, so later they may be missing.
+    std::optional<Image> first_fitting(const std::vector<const Descriptor*>& children,
+                                       const std::vector<Document>& indexes) {
+        std::optional<Error> missing;
+        for (std::size_t i = 0; i < std::min(children.size(), kMaxUndeclaredChildren); ++i) {
+            try {
+                if (auto image = descend(*children[i], indexes)) return image;
+            } catch (const Error& error) {
+                if (error.code() != Errc::not_found) throw;
+                if (!missing) missing = error;
+            }
+        }
+        if (missing) throw Error(*missing);
+        return std::nullopt;
+    }
+
+    std::optional<Image> with_manifest(const Descriptor& descriptor,
+                                       std::vector<Document> indexes) {
         Document manifest = source_.manifest(descriptor);
         Manifest contents = in_context("manifest " + descriptor.digest.str(), [&] {
             return parse_manifest(descriptor.media_type, manifest.bytes);
         });
+        const bool is_undeclared = !indexes.empty() && !descriptor.platform;
+        const bool is_image = media_kind(contents.config.media_type) == MediaKind::config;
+        if (!is_image && is_undeclared) return std::nullopt;
+        if (!is_image && is_unpacked_) throw not_unpackable("its config", contents.config);
         Document config = source_.config(contents.config);
-        Image image{.target = target,
+        Image image{.target = descriptor,
                     .indexes = std::move(indexes),
                     .manifest = std::move(manifest),
                     .config = std::move(config),
                     .contents = std::move(contents),
                     .diff_ids = {},
                     .chain_ids = {}};
-        const bool is_image = media_kind(image.contents.config.media_type) == MediaKind::config;
-        if (is_unpacked_ && !is_image) throw not_unpackable("its config", image.contents.config);
-        if (is_image) add_config(image);
+        if (is_image && !add_config(image, is_undeclared)) return std::nullopt;
         return image;
     }
 
@@ -60,15 +99,19 @@ class Resolution {
     }
 
     /// Refuses everything that can be known to be wrong with the image, and names the snapshots to
-    /// build.
-    void add_config(Image& image) const {
+    /// build. False if it is the child of an index, and for another platform.
+    bool add_config(Image& image, bool is_undeclared) {
         const ImageConfig config =
             in_context("config " + image.config.descriptor.digest.str(),
                        [&] { return parse_image_config(image.config.bytes); });
         // An index says which platform a child is for; without one only the config knows, and peers
         // that do not look there deliver an "exec format error".
-        if (!image.manifest.descriptor.platform) require_platform(config.platform);
-        if (!is_unpacked_) return;
+        if (is_undeclared && !is_for_platform(config.platform)) {
+            offered_.push_back(config.platform.str());
+            return false;
+        }
+        if (image.indexes.empty()) require_platform(config.platform);
+        if (!is_unpacked_) return true;
         for (const Descriptor& layer : image.contents.layers) {
             if (is_layer(media_kind(layer.media_type))) continue;
             throw not_unpackable("layer " + layer.digest.str(), layer);
@@ -82,23 +125,19 @@ class Resolution {
         }
         image.diff_ids = config.diff_ids;
         image.chain_ids = chain_ids(image.diff_ids);
+        return true;
     }
 
-    Descriptor child_for_platform(const Document& document) const {
-        const Index index = in_context("index " + document.descriptor.digest.str(), [&] {
-            return parse_index(document.descriptor.media_type, document.bytes);
-        });
-        const Descriptor* child = select_platform(index, platform_);
-        if (child != nullptr) return *child;
-        throw Error(Errc::unsupported,
-                    "the image does not exist for " + platform_.str() + "; its index offers " +
-                        platforms_of(index),
-                    "choose another tag, or another --platform");
-    }
-
-    void require_platform(const Platform& actual) const {
+    bool is_for_platform(const Platform& actual) const {
         const std::vector<Platform> fitting = runnable_on(platform_);
-        if (std::find(fitting.begin(), fitting.end(), actual) != fitting.end()) return;
+        return std::find(fitting.begin(), fitting.end(), actual) != fitting.end();
+    }
+
+    /// Of an image without an index. A config that does not say its architecture is taken as it is,
+    /// as containerd takes it: some builders leave it out.
+    void require_platform(const Platform& actual) const {
+        const bool is_unknown = actual.architecture.empty() && actual.os == platform_.os;
+        if (is_unknown || is_for_platform(actual)) return;
         throw Error(Errc::unsupported,
                     "the image is for " + actual.str() + ", not for " + platform_.str(),
                     "choose another tag, or say --platform " + actual.str() +
@@ -108,6 +147,7 @@ class Resolution {
     const Platform& platform_;
     const bool is_unpacked_;
     DocumentSource& source_;
+    std::vector<std::string> offered_;  ///< platforms of other children
 };
 
 }  // namespace

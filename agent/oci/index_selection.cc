@@ -31,21 +31,49 @@ std::string shown(const Platform& platform) {
     return is_plain ? text : quoted(text);
 }
 
-}  // namespace
+/// The child for a platform, or why it cannot be used. At most one of both.
+struct Selection {
+    const Descriptor* child = nullptr;
+    const Error* problem = nullptr;
+};
 
-const Descriptor* select_platform(const Index& index, const Platform& wanted) {
+Selection find_declared(const Index& index, const Platform& wanted) {
     for (const Platform& platform : runnable_on(wanted)) {
         for (const Descriptor& child : index.manifests) {
-            if (child.platform == platform && !is_attestation(child)) return &child;
+            if (child.platform == platform && !is_attestation(child)) return {.child = &child};
+        }
+        for (const UnusableChild& child : index.unusable) {
+            if (child.platform == platform) return {.problem = &child.problem};
         }
     }
-    for (const Descriptor& child : index.manifests) {
-        if (!child.platform && is_possible_image(child) && !is_attestation(child)) return &child;
-    }
-    return nullptr;
+    return {};
 }
 
-std::string platforms_of(const Index& index) {
+}  // namespace
+
+const Descriptor* select_declared(const Index& index, const Platform& wanted) {
+    const Selection selection = find_declared(index, wanted);
+    if (selection.problem != nullptr) throw Error(*selection.problem);
+    return selection.child;
+}
+
+std::vector<const Descriptor*> undeclared_children(const Index& index) {
+    std::vector<const Descriptor*> children;
+    for (const Descriptor& child : index.manifests) {
+        if (child.platform || !is_possible_image(child) || is_attestation(child)) continue;
+        children.push_back(&child);
+    }
+    return children;
+}
+
+const Descriptor* select_platform(const Index& index, const Platform& wanted) {
+    const Selection declared = find_declared(index, wanted);
+    if (declared.child != nullptr || declared.problem != nullptr) return declared.child;
+    const std::vector<const Descriptor*> others = undeclared_children(index);
+    return others.empty() ? nullptr : others.front();
+}
+
+std::vector<std::string> platforms_of(const Index& index) {
     std::vector<std::string> names;
     for (const Descriptor& child : index.manifests) {
         if (!child.platform || is_attestation(child)) continue;
@@ -54,13 +82,17 @@ std::string platforms_of(const Index& index) {
             names.push_back(std::move(name));
         }
     }
-    if (names.empty()) return "none";
+    return names;
+}
+
+std::string list_platforms(const std::vector<std::string>& platforms) {
+    if (platforms.empty()) return "none";
     std::string list;
-    for (std::size_t i = 0; i < std::min(names.size(), kMaxNamedPlatforms); ++i) {
-        list += (i == 0 ? "" : ", ") + names[i];
+    for (std::size_t i = 0; i < std::min(platforms.size(), kMaxNamedPlatforms); ++i) {
+        list += (i == 0 ? "" : ", ") + platforms[i];
     }
-    if (names.size() > kMaxNamedPlatforms) {
-        list += " and " + std::to_string(names.size() - kMaxNamedPlatforms) + " more";
+    if (platforms.size() > kMaxNamedPlatforms) {
+        list += " and " + std::to_string(platforms.size() - kMaxNamedPlatforms) + " more";
     }
     return list;
 }

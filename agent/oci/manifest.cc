@@ -1,30 +1,23 @@
 #include "agent/oci/manifest.h"
 
-#include <boost/json.hpp>
 #include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <utility>
 
 #include "agent/base/error.h"
+#include "agent/oci/json_field.h"
 #include "agent/oci/quoted.h"
 
 namespace prebake::oci {
 namespace {
 
-namespace json = boost::json;
-
-constexpr std::size_t kMaxJsonDepth = 32;
-/// "[0,0,0,..." needs two bytes per element in the document and 24 in memory: larger documents are
-/// refused. The largest real manifests and configs need a tenth of it.
-constexpr std::size_t kMaxJsonMemory = 48UL << 20;
+constexpr std::size_t kUnlimited = std::numeric_limits<std::size_t>::max();
 constexpr std::size_t kMaxMediaTypeLength = 255;
 /// Of one descriptor. Real ones have a dozen.
 constexpr std::size_t kMaxAnnotations = 256;
 /// 256 TiB: no blob is as large, and the sum of a manifest's blobs cannot overflow.
 constexpr std::uint64_t kMaxBlobBytes = 1ULL << 48;
-
-[[noreturn]] void corrupt(const std::string& message) {
-    throw Error(Errc::corrupt, message, "the image was built wrong, or is damaged in its registry");
-}
 
 [[noreturn]] void unsupported_schema1() {
     throw Error(Errc::unsupported,
@@ -32,167 +25,53 @@ constexpr std::uint64_t kMaxBlobBytes = 1ULL << 48;
                 "push the image again with a current tool");
 }
 
-void limit(std::string_view what, std::size_t actual, std::size_t maximum) {
-    if (actual <= maximum) return;
-    throw Error(Errc::too_large, "it has " + std::to_string(actual) + " " + std::string(what) +
-                                     ", allowed are " + std::to_string(maximum));
-}
-
-/// The default memory, up to kMaxJsonMemory.
-class LimitedMemory final : public json::memory_resource {
-    void* do_allocate(std::size_t bytes, std::size_t alignment) override {
-        limit("bytes of parsed JSON", used_ + bytes, kMaxJsonMemory);
-        void* memory = upstream_->allocate(bytes, alignment);
-        used_ += bytes;
-        return memory;
+std::uint64_t size_of(const JsonField& field) {
+    const std::int64_t size = field.integer();
+    // containerd stores no empty blob, and a missing size is 0.
+    if (size == 0) field.refuse(field.is_there() ? "is 0" : "is missing");
+    if (size < 0) field.refuse("is negative");
+    const auto bytes = static_cast<std::uint64_t>(size);
+    if (bytes > kMaxBlobBytes) {
+        field.refuse("is over 256 TiB, too large for one blob", Errc::too_large);
     }
-    void do_deallocate(void* memory, std::size_t bytes, std::size_t alignment) override {
-        upstream_->deallocate(memory, bytes, alignment);
-        used_ -= bytes;
+    return bytes;
+}
+
+std::optional<Platform> platform_of(const JsonField& field) {
+    field.require_object();
+    field.member("os.version").text();
+    field.member("os.features").texts();
+    Platform platform =
+        Platform::normalised(field.member("os").text(), field.member("architecture").text(),
+                             field.member("variant").text());
+    if (!field.is_there()) return {};
+    return platform;
+}
+
+/// Refuses a descriptor with a member of another type than containerd reads. That makes the whole
+/// document unreadable for containerd, also where the descriptor is not needed.
+void require_readable(const JsonField& field) {
+    field.require_object();
+    for (const char* text : {"mediaType", "digest", "data", "artifactType"}) {
+        field.member(text).text();
     }
-    bool do_is_equal(const json::memory_resource& other) const noexcept override {
-        return this == &other;
-    }
-
-    json::storage_ptr upstream_;
-    std::size_t used_ = 0;
-};
-
-/// A parsed document whose top level is an object.
-class JsonDocument {
-  public:
-    JsonDocument(std::string_view text, std::size_t max_bytes) : root_(parse(text, max_bytes)) {
-        if (!root_.is_object()) corrupt("its JSON is not an object");
-    }
-    const json::object& object() const { return root_.get_object(); }
-
-  private:
-    json::value parse(std::string_view text, std::size_t max_bytes) {
-        limit("bytes", text.size(), max_bytes);
-        json::parse_options options;
-        options.max_depth = kMaxJsonDepth;
-        json::parser parser(&memory_, options);
-        parser.reset(&memory_);
-        json::error_code error;
-        parser.write(text.data(), text.size(), error);
-        if (error) corrupt("its JSON is malformed: " + error.message());
-        return parser.release();
-    }
-
-    LimitedMemory memory_;
-    json::value root_;
-};
-
-/// The member, or null if it is absent or JSON's null, which Go's encoder writes for empty lists.
-const json::value* find(const json::object& object, std::string_view key) {
-    const json::value* value = object.if_contains(key);
-    return value && !value->is_null() ? value : nullptr;
+    field.member("size").integer();
+    field.member("urls").texts();
+    field.member("annotations").text_map(kUnlimited);
+    platform_of(field.member("platform"));
 }
 
-const json::value& get(const json::object& object, std::string_view key) {
-    if (const json::value* value = find(object, key)) return *value;
-    corrupt("its " + quoted(key) + " is missing");
-}
-
-std::string_view as_string(const json::value& value, std::string_view key) {
-    if (const json::string* text = value.if_string()) return {text->data(), text->size()};
-    corrupt("its " + quoted(key) + " is not a string");
-}
-
-const json::object& as_object(const json::value& value, std::string_view key) {
-    if (const json::object* object = value.if_object()) return *object;
-    corrupt("its " + quoted(key) + " is not an object");
-}
-
-std::string_view string_or_empty(const json::object& object, std::string_view key) {
-    const json::value* value = find(object, key);
-    return value ? as_string(*value, key) : std::string_view();
-}
-
-std::string_view nonempty_string(const json::object& object, std::string_view key) {
-    const std::string_view text = as_string(get(object, key), key);
-    if (text.empty()) corrupt("its " + quoted(key) + " is empty");
-    return text;
-}
-
-/// A required list, which may be empty or null. `item` parses one element.
-template <typename Item, typename Make>
-std::vector<Item> parse_list(const json::object& object, std::string_view key, std::size_t maximum,
-                             Make make) {
-    const json::value* value = object.if_contains(key);
-    if (!value) corrupt("its " + quoted(key) + " is missing");
-    std::vector<Item> items;
-    if (value->is_null()) return items;
-    const json::array* array = value->if_array();
-    if (!array) corrupt("its " + quoted(key) + " is not a list");
-    limit(key, array->size(), maximum);
-    items.reserve(array->size());
-    for (const json::value& element : *array) {
-        const std::string where = std::string(key) + "[" + std::to_string(items.size()) + "]";
-        items.push_back(in_context(where, [&] { return make(element); }));
-    }
-    return items;
-}
-
-Digest parse_digest(const json::value& value) {
-    try {
-        return Digest::parse(as_string(value, "digest"));
-    } catch (const Error& error) {
-        // The parser assumes that the user wrote the digest; this one is from the registry.
-        if (error.code() == Errc::usage) corrupt(error.message());
-        throw;
-    }
-}
-
-std::uint64_t parse_size(const json::value& value) {
-    std::uint64_t size = 0;
-    if (const auto* number = value.if_int64(); number && *number >= 0) {
-        size = static_cast<std::uint64_t>(*number);
-    } else if (const auto* large = value.if_uint64()) {
-        size = *large;
-    } else {
-        corrupt("its \"size\" is not a whole number of bytes");
-    }
-    limit("bytes in one blob", size, kMaxBlobBytes);
-    return size;
-}
-
-Platform parse_platform(const json::object& object) {
-    return Platform::normalised(string_or_empty(object, "os"),
-                                string_or_empty(object, "architecture"),
-                                string_or_empty(object, "variant"));
-}
-
-std::map<std::string, std::string> parse_annotations(const json::object& object) {
-    limit("annotations", object.size(), kMaxAnnotations);
-    std::map<std::string, std::string> annotations;
-    for (const auto& member : object) {
-        annotations.emplace(member.key(), as_string(member.value(), "annotations"));
-    }
-    return annotations;
-}
-
-Descriptor parse_descriptor(const json::value& value) {
-    const json::object& object = as_object(value, "descriptor");
-    const std::string_view media_type = nonempty_string(object, "mediaType");
-    limit("bytes in its \"mediaType\"", media_type.size(), kMaxMediaTypeLength);
-    Descriptor descriptor{.media_type = std::string(media_type),
-                          .digest = parse_digest(get(object, "digest")),
-                          .size = parse_size(get(object, "size")),
-                          .annotations = {},
-                          .platform = std::nullopt};
-    if (const json::value* annotations = find(object, "annotations")) {
-        descriptor.annotations = parse_annotations(as_object(*annotations, "annotations"));
-    }
-    return descriptor;
-}
-
-Descriptor parse_child(const json::value& value) {
-    Descriptor child = parse_descriptor(value);
-    if (const json::value* platform = find(value.get_object(), "platform")) {
-        child.platform = parse_platform(as_object(*platform, "platform"));
-    }
-    return child;
+Descriptor parse_descriptor(const JsonField& field) {
+    require_readable(field);
+    const JsonField type = field.member("mediaType");
+    std::string media_type = type.text();
+    if (media_type.empty()) type.refuse(type.is_there() ? "is empty" : "is missing");
+    type.limit("bytes", media_type.size(), kMaxMediaTypeLength);
+    return {.media_type = std::move(media_type),
+            .digest = field.member("digest").digest(),
+            .size = size_of(field.member("size")),
+            .annotations = field.member("annotations").text_map(kMaxAnnotations),
+            .platform = std::nullopt};
 }
 
 std::string_view without_parameters(std::string_view media_type) {
@@ -212,18 +91,30 @@ void require_media_type(std::string_view media_type, MediaKind wanted) {
                     (wanted == MediaKind::index ? " is no image index" : " is no image manifest"));
 }
 
-void refuse_contradictions(const json::object& object, std::string_view media_type) {
-    const json::value* version = find(object, "schemaVersion");
-    if (object.contains("fsLayers") || object.contains("signatures") ||
-        (version && *version == 1)) {
-        unsupported_schema1();
+/// As containerd's validateMediaType(): Docker's and OCI's name of one kind may stand for each
+/// other, but a manifest must not be an index.
+void refuse_contradictions(const JsonField& root, std::string_view media_type) {
+    if (root.has("fsLayers")) unsupported_schema1();
+    root.member("schemaVersion").integer();
+    const bool is_index = media_kind(media_type) == MediaKind::index;
+    const JsonField own_type = root.member("mediaType");
+    if (media_kind(own_type.text()) == (is_index ? MediaKind::manifest : MediaKind::index)) {
+        own_type.refuse("is " + quoted(own_type.text()) + ", but the document was announced as " +
+                        quoted(media_type));
     }
-    if (version && *version != 2) corrupt("its \"schemaVersion\" is not 2");
-    const std::string_view own_type = string_or_empty(object, "mediaType");
-    if (!own_type.empty() && own_type != media_type) {
-        corrupt("it calls itself " + quoted(own_type) + " but was announced as " +
-                quoted(media_type));
+    if (is_index) {
+        for (const char* name : {"config", "layers"}) {
+            if (!root.has(name)) continue;
+            root.member(name).refuse("belongs to a manifest, but the document was announced as " +
+                                     quoted(media_type));
+        }
+    } else if (root.has("manifests")) {
+        root.member("manifests")
+            .refuse("belongs to an index, but the document was announced as " + quoted(media_type));
     }
+    root.member("annotations").text_map(kUnlimited);
+    root.member("artifactType").text();
+    require_readable(root.member("subject"));
 }
 
 }  // namespace
@@ -232,45 +123,36 @@ Manifest parse_manifest(std::string_view media_type, std::string_view json) {
     media_type = without_parameters(media_type);
     require_media_type(media_type, MediaKind::manifest);
     const JsonDocument document(json, kMaxManifestBytes);
-    const json::object& object = document.object();
-    refuse_contradictions(object, media_type);
-    if (object.contains("manifests")) {
-        corrupt("it was announced as an image manifest but has \"manifests\", as an index has");
+    const JsonField root = document.root();
+    refuse_contradictions(root, media_type);
+    Manifest manifest{.media_type = std::string(media_type),
+                      .config = parse_descriptor(root.member("config")),
+                      .layers = {}};
+    for (const JsonField& layer : root.member("layers").elements(kMaxLayers)) {
+        manifest.layers.push_back(parse_descriptor(layer));
     }
-    return Manifest{
-        .media_type = std::string(media_type),
-        .config = in_context("config", [&] { return parse_descriptor(get(object, "config")); }),
-        .layers = parse_list<Descriptor>(object, "layers", kMaxLayers, parse_descriptor)};
+    return manifest;
 }
 
 Index parse_index(std::string_view media_type, std::string_view json) {
     media_type = without_parameters(media_type);
     require_media_type(media_type, MediaKind::index);
     const JsonDocument document(json, kMaxManifestBytes);
-    const json::object& object = document.object();
-    refuse_contradictions(object, media_type);
-    if (object.contains("config") || object.contains("layers")) {
-        corrupt("it was announced as an index but has \"config\" or \"layers\", as a manifest has");
-    }
-    return Index{
-        .media_type = std::string(media_type),
-        .manifests = parse_list<Descriptor>(object, "manifests", kMaxIndexEntries, parse_child)};
-}
-
-ImageConfig parse_image_config(std::string_view json) {
-    const JsonDocument document(json, kMaxConfigBytes);
-    const json::object& object = document.object();
-    nonempty_string(object, "os");
-    nonempty_string(object, "architecture");
-    const json::object& rootfs = as_object(get(object, "rootfs"), "rootfs");
-    return in_context("rootfs", [&] {
-        if (const std::string_view type = nonempty_string(rootfs, "type"); type != "layers") {
-            throw Error(Errc::unsupported, "its \"type\" is " + quoted(type) + ", not \"layers\"");
+    const JsonField root = document.root();
+    refuse_contradictions(root, media_type);
+    Index index{.media_type = std::string(media_type), .manifests = {}};
+    for (const JsonField& child : root.member("manifests").elements(kMaxIndexEntries)) {
+        require_readable(child);
+        std::optional<Platform> platform = platform_of(child.member("platform"));
+        try {
+            Descriptor descriptor = parse_descriptor(child);
+            descriptor.platform = std::move(platform);
+            index.manifests.push_back(std::move(descriptor));
+        } catch (const Error& error) {
+            index.unusable.push_back({.platform = std::move(platform), .problem = error});
         }
-        return ImageConfig{
-            .platform = parse_platform(object),
-            .diff_ids = parse_list<Digest>(rootfs, "diff_ids", kMaxLayers, parse_digest)};
-    });
+    }
+    return index;
 }
 
 std::vector<Digest> chain_ids(const std::vector<Digest>& diff_ids) {

@@ -259,13 +259,29 @@ TEST_CASE("select_platform() takes the best child") {
     }
 }
 
+TEST_CASE("a child that cannot be used is no obstacle, unless it is the one that is needed") {
+    using prebake::oci::select_declared;
+    Index index = make_index({{"a", "arm64"}, {"b", "386"}});
+    const prebake::Error problem(Errc::unsupported, "sha512");
+    index.unusable.push_back({.platform = Platform::parse("s390x"), .problem = problem});
+    CHECK(select_declared(index, Platform::parse("amd64")) == &index.manifests[1]);
+    CHECK(prebake::oci::select_platform(index, Platform::parse("s390x")) == nullptr);
+    CHECK(thrown_by([&] { select_declared(index, Platform::parse("s390x")); }).message() ==
+          "sha512");
+    // The best platform decides, as containerd would find it.
+    index.unusable.push_back({.platform = Platform::parse("amd64"), .problem = problem});
+    CHECK_THROWS(select_declared(index, Platform::parse("amd64")));
+}
+
 TEST_CASE("the selected child points into the index") {
     const Index index = make_index({{"a", "arm64"}, {"b", "amd64"}});
     CHECK(prebake::oci::select_platform(index, Platform::parse("amd64")) == &index.manifests[1]);
 }
 
 TEST_CASE("platforms_of() lists each platform once, without attestations") {
-    using prebake::oci::platforms_of;
+    const auto platforms_of = [](const Index& index) {
+        return prebake::oci::list_platforms(prebake::oci::platforms_of(index));
+    };
     CHECK(platforms_of(make_index({})) == "none");
     CHECK(platforms_of(make_index({{"a", ""}, {"b", "unknown/unknown"}})) == "none");
     CHECK(
@@ -274,13 +290,16 @@ TEST_CASE("platforms_of() lists each platform once, without attestations") {
         "linux/amd64, linux/arm/v7");
 }
 
-TEST_CASE("platforms_of() is one harmless line for every index") {
+TEST_CASE("list_platforms() is one harmless line for every index") {
+    const auto platforms_of = [](const Index& index) {
+        return prebake::oci::list_platforms(prebake::oci::platforms_of(index));
+    };
     Index index = make_index({{"a", "amd64"}});
     index.manifests[0].platform->variant = "\x1b[2J\n";
-    CHECK(prebake::oci::platforms_of(index) == "\"linux/amd64/\\x1b[2J\\x0a\"");
+    CHECK(platforms_of(index) == "\"linux/amd64/\\x1b[2J\\x0a\"");
 
     std::vector<Child> children;
     for (int i = 0; i < 100; ++i) children.push_back({"a", "linux/arch" + std::to_string(i)});
-    const std::string list = prebake::oci::platforms_of(make_index(children));
+    const std::string list = platforms_of(make_index(children));
     CHECK(contains(list, "linux/arch39 and 60 more"));
 }
