@@ -253,8 +253,8 @@ class Containerd:
         return self.ctr("leases", "ls", "--quiet", namespace=namespace).split()
 
     def check(self, namespace="k8s.io"):
-        """name -> the line of `ctr images check`"""
-        lines = self.ctr("images", "check", namespace=namespace).splitlines()[1:]
+        """name -> the line of `ctr images check`, which fails if it cannot read one of them"""
+        lines = self.run_ctr("images", "check", namespace=namespace).stdout.splitlines()[1:]
         return {line.split()[0]: line for line in lines}
 
     def collect_garbage(self):
