@@ -16,6 +16,8 @@
 #include "agent/base/file.h"
 #include "agent/base/wait.h"
 #include "agent/base/worker_pool.h"
+#include "agent/containerd/cri.h"
+#include "agent/oci/platform.h"
 #include "agent/store/names.h"
 #include "agent/store/record.h"
 #include "agent/store/stored_image.h"
@@ -186,6 +188,41 @@ void record_results(const Survey& survey, const BakeOptions& options,
     store::write_record(options.state_dir, record);
 }
 
+/// What CRI on this machine did not confirm of the usable images.
+std::optional<Error> cri_doubt(const Survey& survey, const std::vector<ImageResult>& results,
+                               const containerd::Connection& connection) {
+    if (connection.stop().stop_requested()) return {};
+    std::vector<const ImageResult*> unconfirmed;
+    for (std::size_t i = 0; i < results.size(); ++i) {
+        if (results[i].placements.empty()) continue;
+        const v1::BakedImage contents = store::contents_of(*survey.plan.images[i].image);
+        for (const v1::Placement& placement : results[i].placements) {
+            if (!store::is_for_cri(contents, placement) || placement.cri_resolves()) continue;
+            unconfirmed.push_back(&results[i]);
+        }
+    }
+    if (unconfirmed.empty()) return {};
+    const std::string images =
+        std::to_string(unconfirmed.size()) + (unconfirmed.size() == 1 ? " image" : " images");
+    const containerd::CriService cri = containerd::Cri(connection).service();
+    const std::string on_the_node = "the daemon asks CRI on each node (condition CriResolves)";
+    if (!cri.answers) {
+        return Error(Errc::failed_precondition,
+                     "containerd serves no CRI here, so it is not known whether pods find " +
+                         images + " in k8s.io: " + cri.problem,
+                     on_the_node + "; if this containerd is to run pods: " + cri.next_step);
+    }
+    const ImageResult& first = *unconfirmed.front();
+    return Error(Errc::failed_precondition,
+                 "CRI on this machine (" + oci::Platform::host().str() + ") does not find " +
+                     first.name + " for " + first.platform +
+                     (unconfirmed.size() == 1
+                          ? ""
+                          : " (and " + std::to_string(unconfirmed.size() - 1) + " more)") +
+                     ": a pod on a machine like this one would pull",
+                 on_the_node);
+}
+
 /// True if the next bake can resume what is stored of unfinished images.
 bool worth_resuming(const std::vector<ImageResult>& results) {
     return std::any_of(results.begin(), results.end(), [](const ImageResult& result) {
@@ -239,6 +276,11 @@ BakeResult bake(const Survey& survey, const BakeOptions& options, registry::Remo
     } catch (const std::exception& error) {
         result.record_problem = Error(
             Errc::internal, std::string("the images are baked, but not recorded: ") + error.what());
+    }
+    try {
+        result.cri_doubt = cri_doubt(survey, result.images, connection);
+    } catch (const Error& error) {
+        result.cri_doubt = error.within("it is not known whether pods find the images");
     }
     if (!worth_resuming(result.images)) {
         try {

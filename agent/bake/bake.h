@@ -42,6 +42,8 @@ struct BakeResult {
     std::vector<ImageResult> images;  ///< in the order of the requests
     std::chrono::duration<double> seconds{0};
     std::optional<Error> record_problem;  ///< why the images are not in the record
+    /// Why it is not known that pods find all images in k8s.io, and how that becomes known.
+    std::optional<Error> cri_doubt;
 };
 
 /// Bakes every image of the survey and writes the bake record. An image that fails does not stop

@@ -1,7 +1,5 @@
 #include "agent/bake/cri_check.h"
 
-#include <chrono>
-
 #include "agent/base/error.h"
 #include "agent/base/wait.h"
 #include "agent/containerd/cri.h"
@@ -11,7 +9,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::seconds kPatience{10};
 constexpr std::chrono::milliseconds kPoll{20};
 
 std::string answer_for(const containerd::Cri& cri, const std::string& spelling) {
@@ -22,7 +19,6 @@ std::string answer_for(const containerd::Cri& cri, const std::string& spelling) 
 }  // namespace
 
 bool cri_selects(const ResolvedImage& image) {
-    if (oci::media_kind(image.config.descriptor.media_type) != oci::MediaKind::config) return false;
     for (std::size_t i = 0; i < image.indexes.size(); ++i) {
         const oci::Document& document = image.indexes[i];
         const oci::Index index = oci::parse_index(document.descriptor.media_type, document.bytes);
@@ -35,9 +31,10 @@ bool cri_selects(const ResolvedImage& image) {
 }
 
 void require_cri_resolves(const containerd::Connection& connection,
-                          const std::vector<std::string>& spellings, const oci::Digest& config) {
+                          const std::vector<std::string>& spellings, const oci::Digest& config,
+                          std::chrono::milliseconds patience) {
     const containerd::Cri cri(connection);
-    const Clock::time_point deadline = Clock::now() + kPatience;
+    const Clock::time_point deadline = Clock::now() + patience;
     for (const std::string& spelling : spellings) {
         for (;;) {
             const std::string id = answer_for(cri, spelling);

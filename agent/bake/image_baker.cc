@@ -156,15 +156,22 @@ void ImageBaker::write_names(const ResolvedImage& image, const std::string& ns,
 
 void ImageBaker::check_cri(const ResolvedImage& image, const std::set<std::string>& left,
                            ImageChanges& changes) {
-    if (!cri_available_ || !cri_selects(image)) return;
-    const oci::Digest& config = image.config.descriptor.digest;
-    store_.outlast_restart(image.name(), [&] {
-        require_cri_resolves(
-            store_.connection(),
-            store::pod_spellings(image.request.references(), image.target.digest, config, left),
-            config);
-    });
-    changes.cri_resolves = true;
+    const oci::Descriptor& config = image.config.descriptor;
+    // Pods cannot use artifacts.
+    if (!cri_available_ || oci::media_kind(config.media_type) != oci::MediaKind::config) return;
+    const bool is_selected = cri_selects(image);
+    try {
+        store_.outlast_restart(image.name(), [&] {
+            require_cri_resolves(store_.connection(),
+                                 store::pod_spellings(image.request.references(),
+                                                      image.target.digest, config.digest, left),
+                                 config.digest, is_selected ? kCriPatience : kCriDoubt);
+        });
+        changes.cri_resolves = true;
+    } catch (const Error& error) {
+        // It is for another machine, where the daemon asks again.
+        if (is_selected || error.code() != Errc::failed_precondition) throw;
+    }
 }
 
 }  // namespace prebake::bake

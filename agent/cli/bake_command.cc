@@ -116,7 +116,8 @@ void note_builder(const Invocation& invocation) {
     }
 }
 
-ExitCode exit_code_of_result(const bake::BakeResult& result, const StopSignals& signals) {
+ExitCode exit_code_of_result(const bake::BakeResult& result, const BakeArguments& arguments,
+                             const StopSignals& signals) {
     const auto has = [&](bake::ImageOutcome outcome) {
         return std::any_of(result.images.begin(), result.images.end(),
                            [&](const auto& image) { return image.outcome == outcome; });
@@ -125,6 +126,7 @@ ExitCode exit_code_of_result(const bake::BakeResult& result, const StopSignals& 
         return interruption_code(signals);
     }
     if (result.record_problem) return ExitCode::failed;
+    if (result.cri_doubt && arguments.require_cri) return ExitCode::failed;
     if (!has(bake::ImageOutcome::failed)) return ExitCode::done;
     if (sums_of(result).good > 0) return ExitCode::partial;
     // A permanent failure takes precedence over a temporary one.
@@ -139,7 +141,7 @@ ExitCode exit_code_of_result(const bake::BakeResult& result, const StopSignals& 
 }  // namespace
 
 ExitCode bake_command(const Invocation& invocation, const BakeArguments& arguments) {
-    const std::vector<std::string> warnings = bake::warnings_for(arguments.images);
+    std::vector<std::string> warnings = bake::warnings_for(arguments.images);
     for (const std::string& warning : warnings) log_warning(warning);
     auto progress = make_progress(invocation.quiet ? ProgressStyle::none : arguments.progress);
     BakeContext context(invocation, [&](const std::string& message) {
@@ -156,6 +158,7 @@ ExitCode bake_command(const Invocation& invocation, const BakeArguments& argumen
         bake::bake(survey, options, context.remote, context.connection, *progress);
     progress.reset();
     if (!result.record_problem) note_builder(invocation);
+    if (result.cri_doubt) warnings.emplace_back(result.cri_doubt->what());
 
     if (invocation.json) {
         std::puts(to_json(document_of(result, warnings), JsonForm::indented).c_str());
@@ -169,13 +172,20 @@ ExitCode bake_command(const Invocation& invocation, const BakeArguments& argumen
         is_interrupted = is_interrupted || image.outcome == bake::ImageOutcome::interrupted;
     }
     if (result.record_problem) log_error(*result.record_problem);
+    if (result.cri_doubt) {
+        if (arguments.require_cri) {
+            log_error(*result.cri_doubt);
+        } else {
+            log_warning(result.cri_doubt->what());
+        }
+    }
     if (is_interrupted) {
         log_error(Error(
             Errc::cancelled, "interrupted",
             "fetched content is kept for 24 hours or until another bake completes: run the same "
             "command again to resume"));
     }
-    return exit_code_of_result(result, invocation.signals);
+    return exit_code_of_result(result, arguments, invocation.signals);
 }
 
 }  // namespace prebake::cli

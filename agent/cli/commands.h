@@ -43,6 +43,7 @@ struct BakeArguments {
     std::vector<bake::ImageRequest> images;  ///< from read_images()
     ProgressStyle progress = ProgressStyle::automatic;
     bool ignore_space = false;
+    bool require_cri = false;
 };
 
 struct VerifyArguments {

@@ -137,6 +137,8 @@ class CommandLine {
             ->check(CLI::IsMember(kProgressStyles).description(""));
         bake_app_->add_flag("--no-space-check", bake_.ignore_space,
                             "Start even if the disk is clearly too small");
+        bake_app_->add_flag("--require-cri", bake_.require_cri,
+                            "Fail unless CRI on this machine finds every image in k8s.io");
         verify_app_->add_flag("--deep", verify_.deep, "Read every blob and compare its digest");
         verify_app_->add_flag("--sealed", verify_.sealed,
                               "Also check that nothing of the builder is left");

@@ -1,10 +1,13 @@
 #include <cstdio>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "agent/base/format.h"
 #include "agent/base/json.h"
 #include "agent/cli/bake_context.h"
 #include "agent/cli/commands.h"
+#include "agent/cli/log.h"
 #include "agent/cli/residue_report.h"
 #include "agent/identity/residue.h"
 #include "agent/store/record.h"
@@ -48,6 +51,28 @@ void print_text(const store::Verification& result) {
                 result.findings.size());
 }
 
+/// What of the images says nothing about the machines that they are for. Removes these findings.
+std::vector<std::string> take_warnings(store::Verification& result) {
+    std::vector<std::string> warnings;
+    if (result.not_asked > 0) {
+        warnings.push_back("CRI was not asked about " + std::to_string(result.not_asked) +
+                           (result.not_asked == 1 ? " image" : " images") +
+                           " in k8s.io: containerd serves no CRI here, because " +
+                           result.cri.problem + "; " + result.cri.next_step);
+    }
+    const auto is_warning = [](const store::Finding& finding) {
+        return finding.kind == store::FindingKind::cri_other_platform;
+    };
+    for (const store::Finding& finding : result.findings) {
+        if (!is_warning(finding)) continue;
+        warnings.push_back(finding.image + ": CRI on this machine would pull it: expected " +
+                           finding.expected + ", found " + finding.found + "; " +
+                           finding.next_step);
+    }
+    std::erase_if(result.findings, is_warning);
+    return warnings;
+}
+
 /// Checks what is left of the builder, and prints it unless it goes into a document.
 v1::ResidueReport check_seal(const Invocation& invocation) {
     v1::ResidueReport residue = identity::check(machine::Root("/"),
@@ -66,13 +91,16 @@ ExitCode verify_command(const Invocation& invocation, const VerifyArguments& arg
     if (arguments.sealed) residue = check_seal(invocation);
     const v1::BakeRecord record = store::read_required_record(invocation.state_dir);
     const containerd::Connection connection(invocation.config.address, invocation.signals.token());
-    const store::Verification result =
+    store::Verification result =
         store::verify(record, connection,
                       {.depth = arguments.deep ? store::Depth::content : store::Depth::metadata,
                        .namespaces = invocation.named_namespaces,
                        .snapshotter = invocation.config.snapshotter});
+    const std::vector<std::string> warnings = take_warnings(result);
+    for (const std::string& warning : warnings) log_warning(warning);
     if (invocation.json) {
         v1::VerifyReport report = document_of(result);
+        for (const std::string& warning : warnings) report.add_warnings(warning);
         if (residue) *report.mutable_sealed() = *residue;
         std::puts(to_json(report, JsonForm::indented).c_str());
     } else if (!invocation.quiet || !result.findings.empty()) {

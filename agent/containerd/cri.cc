@@ -1,6 +1,7 @@
 #include "agent/containerd/cri.h"
 
 #include <algorithm>
+#include <array>
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
 #include <chrono>
@@ -52,6 +53,26 @@ std::string configuration(const Connection& connection) {
     return config == response.info().end() ? std::string() : config->second;
 }
 
+struct PluginName {
+    std::string_view type;
+    std::string_view id;
+};
+
+/// The plugins that CRI consists of. Since 2.0 the first two do the work, and their errors explain
+/// that of the third.
+constexpr std::array<PluginName, 3> kPluginsOfCri{{
+    {"io.containerd.cri.v1", "images"},
+    {"io.containerd.cri.v1", "runtime"},
+    {"io.containerd.grpc.v1", "cri"},
+}};
+
+/// An error of containerd may quote whole configurations.
+constexpr std::size_t kMaxPluginError = 300;
+
+std::string shortened(const std::string& text) {
+    return text.size() <= kMaxPluginError ? text : text.substr(0, kMaxPluginError) + "...";
+}
+
 CriImage image_from(const cri_api::Image& wire) {
     return CriImage{.id = wire.id(),
                     .repo_tags = {wire.repo_tags().begin(), wire.repo_tags().end()},
@@ -73,7 +94,39 @@ std::string sandbox_image_in(std::string_view configuration) {
     return string_at(parsed(configuration), {"sandboxImage"});
 }
 
+CriService no_cri(const std::vector<Plugin>& plugins) {
+    bool is_there = false;
+    for (const PluginName& name : kPluginsOfCri) {
+        const auto found = std::find_if(plugins.begin(), plugins.end(), [&](const Plugin& plugin) {
+            return plugin.type == name.type && plugin.id == name.id;
+        });
+        if (found == plugins.end()) continue;
+        if (!found->init_error.empty()) {
+            return {.has_failed = true,
+                    .problem = "its CRI plugin failed to load: " + shortened(found->init_error),
+                    .next_step =
+                        "correct the CRI section of containerd's configuration, then: "
+                        "systemctl restart containerd"};
+        }
+        is_there = name.id == "cri";
+    }
+    if (is_there) {
+        return {.problem = "its CRI plugin is loaded and does not answer",
+                .next_step = "see why with: journalctl -u containerd"};
+    }
+    return {.problem = "its CRI plugin is disabled",
+            .next_step =
+                "remove \"cri\" (or \"io.containerd.grpc.v1.cri\") from disabled_plugins in "
+                "containerd's "
+                "configuration (/etc/containerd/config.toml), then: systemctl restart containerd"};
+}
+
 Cri::Cri(const Connection& connection) : connection_(connection) {}
+
+CriService Cri::service() const {
+    if (available()) return {.answers = true};
+    return no_cri(plugins(connection_));
+}
 
 bool Cri::available() const {
     cri_api::VersionResponse response;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "agent/containerd/connection.h"
+#include "agent/containerd/introspection.h"
 
 namespace prebake::containerd {
 
@@ -22,6 +23,18 @@ std::string snapshotter_in(std::string_view configuration);
 /// The sandbox image there; empty if it has none.
 std::string sandbox_image_in(std::string_view configuration);
 
+/// Whether a socket serves CRI.
+struct CriService {
+    bool answers = false;
+    // If it does not:
+    bool has_failed = false;   ///< the plugin is part of containerd, and failed to load
+    std::string problem = {};  ///< of containerd: "its CRI plugin is disabled"
+    std::string next_step = {};
+};
+
+/// Why a containerd with these plugins serves no CRI. Pure.
+CriService no_cri(const std::vector<Plugin>& plugins);
+
 /// The CRI service (runtime.v1) that the kubelet uses, if it is served on the same socket.
 class Cri {
   public:
@@ -29,6 +42,8 @@ class Cri {
 
     /// False if this socket does not serve CRI (the plugin is disabled or failed).
     bool available() const;
+    /// The same, with the reason.
+    CriService service() const;
     /// The image that a pod with `image` would get; nothing if CRI would pull.
     std::optional<CriImage> image_status(const std::string& image) const;
     /// All images as CRI sees them, in one call.

@@ -555,7 +555,7 @@ report::NodeFacts NodeLoop::Impl::facts() const {
             .order_problem = options_.order_problem,
             .is_reconciled = is_reconciled_,
             .record_problem = record_problem_,
-            .has_cri = guard.has_cri,
+            .cri = guard.cri,
             .snapshotter = guard.snapshotter,
             .content_directory = guard.content_directory,
             .sandbox_image = guard.sandbox_image,

@@ -35,14 +35,14 @@ std::string normalised(const std::string& name) {
 CriSettings CriSettingsReader::read() {
     const containerd::ConfiguredRuntime configured =
         configured_ ? configured_() : containerd::ConfiguredRuntime();
-    CriSettings settings{.snapshotter = snapshotter_, .sandbox_image = {}};
+    CriSettings settings{.cri = {}, .snapshotter = snapshotter_, .sandbox_image = {}};
     ask_cri(settings);
     if (settings.snapshotter.empty()) settings.snapshotter = configured.snapshotter;
     if (settings.snapshotter.empty()) {
         settings.snapshotter =
             store::snapshotter_of(std::string(store::kCriNamespace), connection_);
     }
-    if (settings.has_cri && settings.sandbox_image.empty()) {
+    if (settings.cri.answers && settings.sandbox_image.empty()) {
         settings.sandbox_image = configured.sandbox_image;
     }
     if (!settings.sandbox_image.empty())
@@ -53,8 +53,8 @@ CriSettings CriSettingsReader::read() {
 void CriSettingsReader::ask_cri(CriSettings& settings) {
     try {
         const containerd::Cri cri(connection_);
-        settings.has_cri = cri.available();
-        if (settings.has_cri) {
+        settings.cri = cri.service();
+        if (settings.cri.answers) {
             if (settings.snapshotter.empty()) settings.snapshotter = cri.snapshotter();
             settings.sandbox_image = cri.sandbox_image();
         }
@@ -62,6 +62,10 @@ void CriSettingsReader::ask_cri(CriSettings& settings) {
         log_.clear("CRI");
     } catch (const Error& error) {
         if (containerd::ends_session(error) || ++failures_ < kMaxFailures) throw;
+        // Half an answer is none.
+        settings.cri = {.has_failed = true,
+                        .problem = "its CRI plugin answers with errors: " + error.message(),
+                        .next_step = "see why with: journalctl -u containerd"};
         log_.warn("CRI",
                   "CRI does not answer; using containerd's configuration file: " + error.message());
     }

@@ -6,6 +6,7 @@
 
 #include "agent/containerd/config_file.h"
 #include "agent/containerd/connection.h"
+#include "agent/containerd/cri.h"
 #include "agent/containerd/images.h"
 #include "agent/guard/activity_log.h"
 #include "proto/prebake/v1/bake_record.pb.h"
@@ -14,7 +15,7 @@ namespace prebake::guard {
 
 /// What CRI really uses on this node.
 struct CriSettings {
-    bool has_cri = false;
+    containerd::CriService cri;
     std::string snapshotter;    ///< of k8s.io; never empty
     std::string sandbox_image;  ///< its name in containerd; empty: unknown
 };

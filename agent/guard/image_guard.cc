@@ -102,7 +102,7 @@ void ImageGuard::check_everything() {
 void ImageGuard::read_settings() {
     with_.disk.forget_directories();
     const CriSettings settings = cri_settings_.read();
-    state_.has_cri = settings.has_cri;
+    state_.cri = settings.cri;
     state_.snapshotter = settings.snapshotter;
     state_.sandbox_image = settings.sandbox_image;
     state_.content_directory =

@@ -12,6 +12,7 @@
 #include "agent/base/timestamp.h"
 #include "agent/containerd/config_file.h"
 #include "agent/containerd/connection.h"
+#include "agent/containerd/cri.h"
 #include "agent/containerd/events.h"
 #include "agent/containerd/images.h"
 #include "agent/guard/activity_log.h"
@@ -37,7 +38,7 @@ struct GuardOptions {
 
 /// What the guard knows about containerd and the images.
 struct GuardState {
-    bool has_cri = false;             ///< containerd's CRI plugin answers
+    containerd::CriService cri;
     std::string snapshotter;          ///< of k8s.io
     std::string content_directory;    ///< containerd's content store; empty: unknown
     std::string sandbox_image;        ///< CRI's name for it; empty: unknown

@@ -7,6 +7,8 @@
 #include <set>
 #include <utility>
 
+#include "agent/store/record.h"
+
 namespace prebake::guard {
 namespace {
 
@@ -14,10 +16,11 @@ using store::Finding;
 using store::FindingKind;
 
 /// The order in which findings are reported: those that explain others come first.
-constexpr std::array kByWeight{
-    FindingKind::blob_missing, FindingKind::snapshot_missing,  FindingKind::name_missing,
-    FindingKind::unmanaged,    FindingKind::cri_unresolved,    FindingKind::unreadable,
-    FindingKind::unpinned,     FindingKind::reference_missing, FindingKind::name_moved};
+constexpr std::array kByWeight{FindingKind::blob_missing,      FindingKind::snapshot_missing,
+                               FindingKind::name_missing,      FindingKind::unmanaged,
+                               FindingKind::cri_unresolved,    FindingKind::cri_other_platform,
+                               FindingKind::unreadable,        FindingKind::unpinned,
+                               FindingKind::reference_missing, FindingKind::name_moved};
 
 std::ptrdiff_t weight_of(FindingKind kind) {
     return std::find(kByWeight.begin(), kByWeight.end(), kind) - kByWeight.begin();
@@ -67,7 +70,7 @@ class Judge {
                            .digest = image_.target().digest(),
                            .wants_pin = placement_.pinned(),
                            .wants_unpacked = placement_.unpacked(),
-                           .wants_cri = placement_.cri_resolves(),
+                           .wants_cri = store::is_for_cri(image_, placement_),
                            .problem = {},
                            .next_step = {}};
         for (const v1::Layer& layer : image_.layers()) health.bytes += layer.size();
@@ -101,6 +104,7 @@ class Judge {
         switch (finding.kind) {
             case FindingKind::name_missing:
                 health.is_present = false;
+                health.is_pinned = false;
                 return;
             case FindingKind::blob_missing:
                 if (is_needed(finding.subject)) health.is_present = false;
@@ -110,6 +114,7 @@ class Judge {
                 return;
             case FindingKind::unmanaged:
             case FindingKind::cri_unresolved:
+            case FindingKind::cri_other_platform:
                 health.is_resolved = false;
                 return;
             case FindingKind::unpinned:
@@ -127,10 +132,18 @@ class Judge {
     /// A check that failed counts against what it was about.
     static void weigh_failed(ImageHealth& health, store::Check check) {
         switch (check) {
-            case store::Check::holdings:
+            case store::Check::holdings:  // the other checks did not run
+                health.is_present = false;
+                health.is_unpacked = false;
+                health.is_pinned = false;
+                health.is_resolved = false;
+                return;
             case store::Check::names:
-            case store::Check::blobs:
             case store::Check::references:
+                health.is_present = false;
+                health.is_pinned = false;
+                return;
+            case store::Check::blobs:
                 health.is_present = false;
                 return;
             case store::Check::snapshots:
@@ -173,6 +186,7 @@ std::string words_for(FindingKind kind, const std::string& snapshotter) {
             return "unpacked into " + snapshotter + " from its layers";
         case FindingKind::cri_unresolved:
             return "made CRI know it";
+        case FindingKind::cri_other_platform:
         case FindingKind::name_moved:
         case FindingKind::unreadable:
             return {};
@@ -209,6 +223,7 @@ bool is_repairable(const Finding& finding) {
         case FindingKind::snapshot_missing:
         case FindingKind::cri_unresolved:
             return true;
+        case FindingKind::cri_other_platform:
         case FindingKind::name_moved:
         case FindingKind::unreadable:
             return false;

@@ -143,9 +143,15 @@ Judgement present(const NodeFacts& facts) {
     }
     if (!missing.empty())
         return first_problem(missing, "ImagesMissing", "is not complete", "prebake verify");
+    const Images moved =
+        those(facts, [](const guard::ImageHealth& image) { return image.is_moved; });
     return {.status = kTrue,
             .reason = "AllPresent",
-            .message = counted(facts.images.size(), "image") + " with their names and content"};
+            .message = counted(all.size() - moved.size(), "image") +
+                       " with their names and content" +
+                       (moved.empty() ? ""
+                                      : "; the tags of " + counted(moved.size(), "other image") +
+                                            " were moved by a client")};
 }
 
 /// What the three further conditions of images have in common.
@@ -154,8 +160,16 @@ std::optional<Judgement> undecided(const NodeFacts& facts) {
     return unchecked(facts);
 }
 
+/// A condition that concerns no image is met, but says so: nothing was checked.
+Judgement not_wanted(const std::string& what) {
+    return {.status = kTrue, .reason = "NotWanted", .message = "no image " + what};
+}
+
 Judgement unpacked(const NodeFacts& facts) {
+    const Images wanted =
+        those(facts, [](const guard::ImageHealth& image) { return image.wants_unpacked; });
     if (auto judgement = undecided(facts)) return *judgement;
+    if (wanted.empty()) return not_wanted("is to be unpacked");
     const Images packed = those(facts, [](const guard::ImageHealth& image) {
         return image.wants_unpacked && !image.is_unpacked;
     });
@@ -183,17 +197,35 @@ Judgement pinned(const NodeFacts& facts) {
                            " not pinned, to leave room on the disk",
                 .next_step = "give the disk more room, or bake less"};
     }
+    if (those(facts, [](const guard::ImageHealth& image) { return image.wants_pin; }).empty()) {
+        return not_wanted("asks for a pin");
+    }
     return {
         .status = kTrue, .reason = "Pinned", .message = "every image that asks for it is pinned"};
 }
 
+/// Another program may serve CRI to the kubelet if the plugin is disabled, but not if it failed.
+Judgement no_cri(const NodeFacts& facts, std::size_t images) {
+    return {.status = facts.cri.has_failed ? kFalse : kUnknown,
+            .reason = facts.cri.has_failed ? "CriFailed" : "CriDisabled",
+            .message = "containerd serves no CRI, so no pod can use the " +
+                       counted(images, "image") + " in k8s.io: " + facts.cri.problem,
+            .next_step = facts.cri.next_step};
+}
+
 Judgement resolves(const NodeFacts& facts) {
+    const Images wanted =
+        those(facts, [](const guard::ImageHealth& image) { return image.wants_cri; });
     if (auto judgement = undecided(facts)) return *judgement;
-    if (!facts.has_cri) {
-        return {.status = kTrue, .reason = "NoCri", .message = "containerd serves no CRI"};
+    if (wanted.empty()) return not_wanted("is for CRI (in namespace k8s.io)");
+    if (!facts.is_serving) {
+        return {.status = kUnknown,
+                .reason = "NotAnswering",
+                .message = "CRI answers only while containerd does"};
     }
+    if (!facts.cri.answers) return no_cri(facts, wanted.size());
     const Images lost = those(facts, [](const guard::ImageHealth& image) {
-        return image.wants_cri && image.is_present && !image.is_resolved;
+        return image.wants_cri && !image.is_resolved;
     });
     if (!lost.empty())
         return first_problem(lost, "NotResolved", "would be pulled by CRI", "prebake verify");

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/containerd/cri.h"
 #include "agent/guard/image_health.h"
 #include "proto/prebake/v1/identity.pb.h"
 #include "proto/prebake/v1/node.pb.h"
@@ -39,7 +40,7 @@ struct NodeFacts {
     std::string order_problem;
     bool is_reconciled = false;  ///< `images` is about this containerd
     std::string record_problem;  ///< the bake record cannot be read
-    bool has_cri = false;        ///< containerd's CRI plugin answers
+    containerd::CriService cri;
     std::string snapshotter;
     std::string content_directory;  ///< containerd's content store; empty: unknown
     std::string sandbox_image;

@@ -6,6 +6,8 @@
 #include "agent/base/error.h"
 #include "agent/base/file.h"
 #include "agent/base/json.h"
+#include "agent/oci/manifest.h"
+#include "agent/store/names.h"
 
 namespace prebake::store {
 namespace {
@@ -117,6 +119,12 @@ void copy_cost(const v1::BakedImage& from, v1::BakedImage& to) {
     *to.mutable_baked_at() = from.baked_at();
     to.set_prebake_version(from.prebake_version());
     to.set_containerd_version(from.containerd_version());
+}
+
+bool is_for_cri(const v1::BakedImage& image, const v1::Placement& placement) {
+    const std::string& config = image.config().media_type();
+    return placement.namespace_() == kCriNamespace &&
+           (config.empty() || oci::media_kind(config) == oci::MediaKind::config);
 }
 
 std::string how_to_bake_again(const v1::BakedImage& image, const std::string& ns) {

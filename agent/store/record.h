@@ -32,6 +32,9 @@ void copy_cost(const v1::BakedImage& from, v1::BakedImage& to);
 const v1::BakedImage* find_image(const v1::BakeRecord& record, const std::string& name,
                                  const std::string& platform);
 
+/// Whether pods get the image through CRI: it is in k8s.io, and no artifact.
+bool is_for_cri(const v1::BakedImage& image, const v1::Placement& placement);
+
 /// The command that bakes the recorded digest again, even if the tag has moved since.
 std::string how_to_bake_again(const v1::BakedImage& image, const std::string& ns);
 

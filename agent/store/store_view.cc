@@ -8,9 +8,9 @@
 namespace prebake::store {
 
 StoreView::StoreView(const containerd::Connection& connection)
-    : connection_(connection), storage_(containerd::plugins(connection)) {
-    if (containerd::Cri(connection).available()) cri_.emplace(connection);
-}
+    : connection_(connection),
+      storage_(containerd::plugins(connection)),
+      cri_service_(containerd::Cri(connection).service()) {}
 
 const Holdings& StoreView::holdings(const std::string& ns, const std::string& snapshotter) {
     const std::pair key{ns, snapshotter};
@@ -28,7 +28,7 @@ bool StoreView::is_readable(const std::string& ns, const containerd::BlobInfo& b
 std::string StoreView::cri_image(const std::string& name) {
     if (!cri_images_) {
         Ids ids;
-        for (const containerd::CriImage& image : cri_->list_images()) {
+        for (const containerd::CriImage& image : containerd::Cri(connection_).list_images()) {
             ids.emplace(image.id, image.id);
             for (const std::string& tag : image.repo_tags) ids.emplace(tag, image.id);
             for (const std::string& by : image.repo_digests) ids.emplace(by, image.id);

@@ -25,8 +25,9 @@ class StoreView {
     /// True if the blob's file is complete.
     bool is_readable(const std::string& ns, const containerd::BlobInfo& blob) const;
 
-    bool has_cri() const { return cri_.has_value(); }
-    /// The ID of the image that a pod gets by this name; empty if CRI would pull. Needs has_cri().
+    /// Whether CRI answers.
+    const containerd::CriService& cri_service() const { return cri_service_; }
+    /// The ID of the image that a pod gets by this name; empty if CRI would pull. CRI must answer.
     std::string cri_image(const std::string& name);
 
   private:
@@ -34,7 +35,7 @@ class StoreView {
 
     const containerd::Connection& connection_;
     Storage storage_;
-    std::optional<containerd::Cri> cri_;
+    containerd::CriService cri_service_;
     std::optional<Ids> cri_images_;
     std::map<std::pair<std::string, std::string>, Holdings> holdings_;
 };

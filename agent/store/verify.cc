@@ -12,6 +12,7 @@
 #include "agent/base/sha256.h"
 #include "agent/base/wait.h"
 #include "agent/containerd/content.h"
+#include "agent/oci/platform.h"
 #include "agent/store/labels.h"
 #include "agent/store/names.h"
 #include "agent/store/record.h"
@@ -98,7 +99,11 @@ class PlacementCheck {
         run_check(Check::blobs, [&] { check_blobs(); });
         run_check(Check::references, [&] { check_references(); });
         if (placement_.unpacked()) run_check(Check::snapshots, [&] { check_snapshots(); });
-        if (placement_.cri_resolves() && store_.has_cri()) {
+        if (!is_for_cri(image_, placement_)) return;
+        // Also if the builder's CRI did not resolve it, or did not run: this is another machine.
+        if (!store_.cri_service().answers) {
+            ++result_.not_asked;
+        } else {
             run_check(Check::cri, [&] { check_cri(); });
         }
     }
@@ -265,6 +270,10 @@ class PlacementCheck {
     }
 
     void check_cri() {
+        const std::string host = oci::Platform::host().str();
+        if (!placement_.cri_resolves() && image_.platform() != host) {
+            return check_cri_of_other_platform(host);
+        }
         const std::string& config = image_.config().digest();
         for (const std::string& name : placement_.names()) {
             const std::string id = store_.cri_image(name);
@@ -273,6 +282,21 @@ class PlacementCheck {
                    id.empty() ? "no such image" : "image " + id,
                    "a pod with this name would pull; see containerd's log, then " +
                        how_to_bake_again(image_, ns_));
+        }
+    }
+
+    /// CRI may have the index's image for this machine by the same names.
+    void check_cri_of_other_platform(const std::string& host) {
+        for (const std::string& name : placement_.names()) {
+            if (name.starts_with("sha256:") || !store_.cri_image(name).empty()) continue;
+            report(FindingKind::cri_other_platform, "CRI", name,
+                   "an image for " + image_.platform(),
+                   "no image for this machine, which containerd takes for " + host,
+                   "bake the image for " + host +
+                       ", or use it on machines whose containerd "
+                       "selects " +
+                       image_.platform());
+            return;
         }
     }
 
@@ -363,6 +387,7 @@ Verification verify(const v1::BakeRecord& record, const containerd::Connection& 
                     const VerifyOptions& options) {
     Verification result;
     StoreView store(connection);
+    result.cri = store.cri_service();
     ContentCheck content(connection, result);
     for (const v1::BakedImage& image : record.images()) {
         bool is_counted = false;

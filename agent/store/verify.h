@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "agent/containerd/connection.h"
+#include "agent/containerd/cri.h"
 #include "proto/prebake/v1/bake_record.pb.h"
 
 namespace prebake::store {
@@ -16,11 +17,12 @@ enum class FindingKind {
     name_moved,  ///< it points at another image; by image ID, at one with another config
     unmanaged,   ///< the name lacks the label of CRI
     unpinned,
-    blob_missing,       ///< or damaged
-    reference_missing,  ///< nothing protects it from garbage collection
-    snapshot_missing,   ///< or not committed, or with another parent
-    cri_unresolved,     ///< a pod with this name would pull
-    unreadable,         ///< the check failed
+    blob_missing,        ///< or damaged
+    reference_missing,   ///< nothing protects it from garbage collection
+    snapshot_missing,    ///< or not committed, or with another parent
+    cri_unresolved,      ///< a pod with this name would pull
+    cri_other_platform,  ///< the same, because the image is for another platform than this machine
+    unreadable,          ///< the check failed
 };
 
 /// The check that led to a finding.
@@ -65,6 +67,8 @@ struct Verification {
     std::uint64_t blobs = 0;
     std::uint64_t snapshots = 0;
     std::uint64_t bytes_read = 0;
+    containerd::CriService cri;
+    std::size_t not_asked = 0;      ///< images for pods, if CRI does not answer
     std::vector<Finding> findings;  ///< empty if everything that was baked is usable
 };
 

@@ -45,6 +45,57 @@ TEST_CASE("the snapshotter and the sandbox image in CRI's configuration") {
     }
 }
 
+TEST_CASE("why containerd serves no CRI is in the list of its plugins") {
+    const auto plugin = [](const char* type, const char* id, const char* error = "") {
+        return Plugin{
+            .type = type, .id = id, .capabilities = {}, .exports = {}, .init_error = error};
+    };
+    const Plugin other = plugin("io.containerd.grpc.v1", "content");
+    struct Row {
+        const char* name;
+        std::vector<Plugin> plugins;
+        bool has_failed;
+        const char* problem;
+        const char* next_step;
+    };
+    const Row rows[] = {
+        {"disabled", {other}, false, "its CRI plugin is disabled", "disabled_plugins"},
+        {"failed",
+         {other, plugin("io.containerd.grpc.v1", "cri", "no runtime for nvidia")},
+         true,
+         "its CRI plugin failed to load: no runtime for nvidia",
+         "systemctl restart containerd"},
+        {"2.x: the cause, not the consequence",
+         {plugin("io.containerd.grpc.v1", "cri", "unable to load the dependency"),
+          plugin("io.containerd.cri.v1", "images"),
+          plugin("io.containerd.cri.v1", "runtime", "no runtime for nvidia")},
+         true,
+         "its CRI plugin failed to load: no runtime for nvidia",
+         "configuration"},
+        {"2.x: only the service is disabled",
+         {plugin("io.containerd.cri.v1", "images"), plugin("io.containerd.cri.v1", "runtime")},
+         false,
+         "its CRI plugin is disabled",
+         "disabled_plugins"},
+        {"loaded and silent",
+         {plugin("io.containerd.grpc.v1", "cri")},
+         false,
+         "its CRI plugin is loaded and does not answer",
+         "journalctl"},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        const CriService found = no_cri(row.plugins);
+        CHECK_FALSE(found.answers);
+        CHECK(found.has_failed == row.has_failed);
+        CHECK(found.problem == row.problem);
+        CHECK(found.next_step.find(row.next_step) != std::string::npos);
+    }
+    const std::string long_error(5'000, 'x');
+    CHECK(no_cri({plugin("io.containerd.grpc.v1", "cri", long_error.c_str())}).problem.size() <
+          400);
+}
+
 struct Fixture {
     std::string configuration;
     std::string image_directory;

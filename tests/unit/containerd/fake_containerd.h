@@ -135,9 +135,9 @@ struct RuntimeService final : cri::RuntimeService::Service {
 };
 
 struct ImageService final : cri::ImageService::Service {
-    PREBAKE_FAKE_METHOD(ListImages, list_images, cri::ListImagesRequest, cri::ListImagesResponse)
     PREBAKE_FAKE_METHOD(ImageStatus, image_status, cri::ImageStatusRequest,
                         cri::ImageStatusResponse)
+    PREBAKE_FAKE_METHOD(ListImages, list_images, cri::ListImagesRequest, cri::ListImagesResponse)
     PREBAKE_FAKE_METHOD(ImageFsInfo, image_fs_info, cri::ImageFsInfoRequest,
                         cri::ImageFsInfoResponse)
 };

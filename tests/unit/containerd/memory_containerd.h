@@ -47,6 +47,8 @@ class MemoryContainerd {
     void stop() { server_.stop(); }
     /// For the methods of CRI: set them while containerd is stopped.
     Containerd& server() { return server_; }
+    /// Before the first call. CRI then finds every image in k8s.io by its names.
+    void serve_cri() { set_cri_handlers(); }
 
     void intercept(Interceptor interceptor) {
         const std::scoped_lock lock(mutex_);
@@ -197,6 +199,28 @@ class MemoryContainerd {
         set_image_handlers();
         set_content_handlers();
         set_event_handlers();
+    }
+
+    void set_cri_handlers() {
+        server_.runtime.version =
+            locked("Cri.Version", [](const auto&, const auto&, auto&) { return grpc::Status::OK; });
+        server_.runtime.status =
+            locked("Cri.Status", [](const auto&, const auto&, auto&) { return grpc::Status::OK; });
+        server_.image_service.image_fs_info = locked(
+            "Cri.ImageFsInfo", [](const auto&, const auto&, auto&) { return grpc::Status::OK; });
+        server_.image_service.list_images =
+            locked("Cri.ListImages", [this](const auto&, const auto&, auto& response) {
+                for (const auto& [key, image] : images_) {
+                    if (key.first != "k8s.io" || !key.second.starts_with("sha256:")) continue;
+                    cri::Image& wire = *response.add_images();
+                    wire.set_id(key.second);
+                    for (const auto& [other, named] : images_) {
+                        if (named.target().digest() != image.target().digest()) continue;
+                        wire.add_repo_tags(other.second);
+                    }
+                }
+                return grpc::Status::OK;
+            });
     }
 
     void set_image_handlers() {

@@ -89,6 +89,7 @@ struct Scene {
     std::jthread thread;
 
     Scene() {
+        containerd.serve_cri();
         // Called after each change, so that no view is missed, however short it lasts.
         holder.on_publish([this] {
             const std::scoped_lock lock(mutex);
@@ -244,6 +245,17 @@ TEST_CASE("a lost pin is restored by the guard and counted by the ledger") {
     CHECK(at.containerd.calls("Images.Update") == 1);
     REQUIRE(at.stored_ledger().images_size() == 1);
     CHECK(at.stored_ledger().images(0).repins() == 1);
+}
+
+TEST_CASE("without CRI nothing says that pods find the images") {
+    Scene at;
+    at.containerd.server().runtime.version = {};
+    at.bake();
+    at.start();
+    const View ready = at.until_ready();
+    CHECK(ready->status.verdict() == "degraded");
+    CHECK(condition(*ready, "CriResolves").status() == "Unknown");
+    CHECK(condition(*ready, "CriResolves").reason() == "CriDisabled");
 }
 
 TEST_CASE("a container that starts from a baked image is a hit") {

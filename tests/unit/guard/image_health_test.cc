@@ -78,7 +78,7 @@ TEST_CASE("health_of() derives the health from the findings") {
     };
     const std::vector<Row> rows{
         {"none", {}, ""},
-        {"name gone", {found(FindingKind::name_missing, kTag)}, "p"},
+        {"name gone", {found(FindingKind::name_missing, kTag)}, "pn"},
         {"config gone", {found(FindingKind::blob_missing, kId)}, "p"},
         {"the blob of an unpacked layer is not needed",
          {found(FindingKind::blob_missing, "sha256:l1")},
@@ -94,6 +94,7 @@ TEST_CASE("health_of() derives the health from the findings") {
          "n"},
         {"unmanaged", {found(FindingKind::unmanaged, kTag)}, "r"},
         {"CRI would pull", {found(FindingKind::cri_unresolved, kTag)}, "r"},
+        {"for another platform", {found(FindingKind::cri_other_platform, kTag)}, "r"},
         {"the tag was moved, and CRI finds another image by it",
          {found(FindingKind::name_moved, kTag), found(FindingKind::cri_unresolved, kTag),
           found(FindingKind::unpinned, kTag)},
@@ -104,7 +105,7 @@ TEST_CASE("health_of() derives the health from the findings") {
          "m"},
         {"another name was moved, not the tag",
          {found(FindingKind::name_moved, kId), found(FindingKind::name_missing, kTag)},
-         "pm"},
+         "pnm"},
         {"of another namespace", {found(FindingKind::name_missing, kTag, "default")}, ""},
     };
     for (const Row& row : rows) {
@@ -121,10 +122,10 @@ TEST_CASE("a check that failed counts as a problem of what it checked") {
         Check check;
         std::string expected;
     };
-    for (const Row& row :
-         {Row{"holdings", Check::holdings, "p"}, Row{"names", Check::names, "p"},
-          Row{"blobs", Check::blobs, "p"}, Row{"references", Check::references, "p"},
-          Row{"snapshots", Check::snapshots, "u"}, Row{"CRI", Check::cri, "r"}}) {
+    for (const Row& row : {Row{"holdings: nothing else was checked", Check::holdings, "punr"},
+                           Row{"names", Check::names, "pn"}, Row{"blobs", Check::blobs, "p"},
+                           Row{"references", Check::references, "pn"},
+                           Row{"snapshots", Check::snapshots, "u"}, Row{"CRI", Check::cri, "r"}}) {
         CAPTURE(row.name);
         Finding finding = found(FindingKind::unreadable, "");
         finding.check = row.check;
@@ -151,6 +152,19 @@ TEST_CASE(
     CHECK_FALSE(images[1].wants_pin);
     CHECK(images[1].is_usable());
     CHECK(images[1].problem.empty());
+}
+
+TEST_CASE("CRI is wanted for every image in k8s.io, whatever the builder's CRI said") {
+    v1::BakeRecord of_builder = record();
+    v1::BakedImage& image = *of_builder.mutable_images(0);
+    image.mutable_placements(0)->set_cri_resolves(false);
+    image.mutable_config()->set_media_type("application/vnd.oci.image.config.v1+json");
+    CHECK(health_of(of_builder, {})[0].wants_cri);
+    CHECK_FALSE(health_of(of_builder, {})[1].wants_cri);
+    CHECK_FALSE(is_repairable(found(FindingKind::cri_other_platform, kTag)));
+
+    image.mutable_config()->set_media_type("application/vnd.cncf.helm.config.v1+json");
+    CHECK_MESSAGE(!health_of(of_builder, {})[0].wants_cri, "no pod can use an artifact");
 }
 
 TEST_CASE("neither a moved name nor its consequences are repaired") {

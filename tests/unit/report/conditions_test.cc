@@ -36,7 +36,7 @@ NodeFacts healthy() {
     NodeFacts facts;
     facts.is_serving = true;
     facts.is_reconciled = true;
-    facts.has_cri = true;
+    facts.cri.answers = true;
     facts.snapshotter = "overlayfs";
     facts.images = {image("a"), image("b")};
     facts.identity.claim.set_state(v1::Claim::CLAIMED);
@@ -129,6 +129,9 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
              facts.images[1].is_evicted = true;
          },
          "True AllPresent", ""},
+        {"a moved image is not counted as present", "ImagesPresent",
+         [](NodeFacts& facts) { facts.images[1].is_moved = true; }, "True AllPresent",
+         "1 image with their names and content; the tags of 1 other image were moved"},
         {"nothing baked", "ImagesPresent", [](NodeFacts& facts) { facts.images.clear(); },
          "True NothingBaked", ""},
         {"nothing baked, and no sandbox image", "ImagesPresent",
@@ -168,6 +171,11 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
              facts.images[0].is_unpacked = facts.images[0].wants_unpacked = false;
          },
          "True Unpacked", ""},
+        {"nothing to be unpacked", "ImagesUnpacked",
+         [](NodeFacts& facts) {
+             for (ImageHealth& each : facts.images) each.wants_unpacked = false;
+         },
+         "True NotWanted", "no image is to be unpacked"},
         {"record, unpacked", "ImagesUnpacked", no_record, "Unknown RecordUnreadable", ""},
         {"unpacking not checked", "ImagesUnpacked", unchecked, "Unknown NotChecked", ""},
         {"pinned", "ImagesPinned", nothing, "True Pinned", ""},
@@ -179,6 +187,11 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
              facts.images[0].is_pinned = false;
          },
          "True UnpinnedByBudget", "1 image not pinned"},
+        {"no pins wanted", "ImagesPinned",
+         [](NodeFacts& facts) {
+             for (ImageHealth& each : facts.images) each.wants_pin = false;
+         },
+         "True NotWanted", "no image asks for a pin"},
         {"one by the budget, one lost", "ImagesPinned",
          [](NodeFacts& facts) {
              facts.images[0].is_unpinned_by_budget = true;
@@ -189,12 +202,28 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
         {"resolves not", "CriResolves",
          [](NodeFacts& facts) { facts.images[0].is_resolved = false; }, "False NotResolved",
          "a in k8s.io would be pulled"},
-        {"no CRI", "CriResolves",
+        {"not resolved, nor present", "CriResolves",
+         [](NodeFacts& facts) { facts.images[0].is_present = facts.images[0].is_resolved = false; },
+         "False NotResolved", "a in k8s.io would be pulled"},
+        {"CRI is disabled", "CriResolves",
          [](NodeFacts& facts) {
-             facts.has_cri = false;
-             facts.images[0].is_resolved = false;
+             facts.cri = {.problem = "it is off", .next_step = "switch it on"};
          },
-         "True NoCri", ""},
+         "Unknown CriDisabled", "no pod can use the 2 images in k8s.io: it is off"},
+        {"CRI failed to load", "CriResolves",
+         [](NodeFacts& facts) {
+             facts.cri = {.has_failed = true, .problem = "a typo", .next_step = "correct it"};
+         },
+         "False CriFailed", "a typo"},
+        {"no CRI, and no image for it", "CriResolves",
+         [](NodeFacts& facts) {
+             facts.cri = {.problem = "it is off", .next_step = "switch it on"};
+             for (ImageHealth& each : facts.images) each.wants_cri = false;
+         },
+         "True NotWanted", "no image is for CRI"},
+        {"containerd away: CRI says nothing", "CriResolves", away, "Unknown NotAnswering", ""},
+        {"CRI, record", "CriResolves", no_record, "Unknown RecordUnreadable", ""},
+        {"CRI not checked", "CriResolves", unchecked, "Unknown NotChecked", ""},
         {"claimed", "IdentityClaimed", nothing, "True Claimed", "i-1"},
         {"claimed by another", "IdentityClaimed",
          [](NodeFacts& facts) { facts.identity.is_this_instance = false; }, "False AnotherInstance",
@@ -259,7 +288,7 @@ TEST_CASE("conditions come in one order, say whether they gate, and remember the
         CHECK(before[i].last_transition_time().seconds() == 1'000);
     }
     facts.images[0].is_pinned = false;
-    facts.has_cri = false;  // another reason, the same status
+    for (ImageHealth& each : facts.images) each.wants_cri = false;  // another reason, same status
     for (const v1::Condition& after : evaluate(facts, before, {}, later)) {
         CAPTURE(after.type());
         CHECK(after.last_transition_time().seconds() ==
@@ -295,7 +324,7 @@ TEST_CASE("the verdict is the worst that the conditions allow") {
          {"ImagesPinned"},
          "not_ready",
          false,
-         "and 1 more"},
+         "and 2 more"},
         {"starting",
          [](NodeFacts& facts) {
              facts.is_reconciled = false;
