@@ -190,7 +190,9 @@ const std::map<std::string, Table>& schema() {
                    std::chrono::duration_cast<std::chrono::hours>(value.duration());
            }}}},
         {"guard",
-         {{"max_pinned_bytes",
+         {{"keep_deleted",
+           [](Config& config, const Value& value) { config.keep_deleted = value.truth(); }},
+          {"max_pinned_bytes",
            [](Config& config, const Value& value) {
                config.pin_limits.max_pinned_bytes = value.bytes();
            }},

@@ -51,6 +51,7 @@ struct Config {
     identity::firstboot::FirstBootOptions first_boot;
 
     // [guard]
+    bool keep_deleted = true;  ///< a lease keeps baked content whose names are deleted
     guard::PinLimits pin_limits{.min_free_ratio = 0.15};  ///< the kubelet's default threshold
 
     // [readiness]

@@ -46,6 +46,7 @@ daemon::ServiceOptions service_options(const Invocation& invocation) {
                      .gates = config.gates,
                      .pin_limits = config.pin_limits,
                      .snapshotter = config.snapshotter,
+                     .keeps_deleted = config.keep_deleted,
                      .prebake_version = PREBAKE_VERSION,
                      .identity =
                          [state_dir = invocation.state_dir.string()] {

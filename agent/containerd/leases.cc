@@ -1,5 +1,7 @@
 #include "agent/containerd/leases.h"
 
+#include <google/protobuf/util/time_util.h>
+
 #include <ctime>
 #include <utility>
 
@@ -11,6 +13,9 @@ namespace prebake::containerd {
 namespace {
 
 namespace leases_api = ::containerd::services::leases::v1;
+
+constexpr const char* kExpiryLabel = "containerd.io/gc.expire";
+constexpr const char* kBlobType = "content";
 
 /// RFC 3339 in UTC. In containerd, a lease with a malformed time never expires.
 std::string rfc3339(std::chrono::system_clock::time_point when) {
@@ -27,7 +32,7 @@ Leases::Leases(const Connection& connection, std::string ns)
     : connection_(connection), ns_(std::move(ns)) {}
 
 void Leases::create(const std::string& id, std::chrono::seconds lifetime, Labels labels) const {
-    labels["containerd.io/gc.expire"] = rfc3339(std::chrono::system_clock::now() + lifetime);
+    labels[kExpiryLabel] = rfc3339(std::chrono::system_clock::now() + lifetime);
     leases_api::CreateRequest request;
     request.set_id(id);
     labels_to(labels, *request.mutable_labels());
@@ -44,7 +49,14 @@ std::vector<Lease> Leases::list() const {
           connection_, "list the leases of namespace " + ns_);
     std::vector<Lease> leases;
     for (const leases_api::Lease& wire : response.leases()) {
-        leases.push_back(Lease{.id = wire.id(), .labels = labels_from(wire.labels())});
+        Lease& lease =
+            leases.emplace_back(Lease{.id = wire.id(), .labels = labels_from(wire.labels())});
+        google::protobuf::Timestamp expiry;
+        const auto label = lease.labels.find(kExpiryLabel);
+        if (label != lease.labels.end() &&
+            google::protobuf::util::TimeUtil::FromString(label->second, &expiry)) {
+            lease.expires_at = time_from(expiry);
+        }
     }
     return leases;
 }
@@ -55,14 +67,49 @@ void Leases::remove(const std::string& id) const {
 
 void Leases::add_snapshot(const std::string& id, const std::string& snapshotter,
                           const std::string& name) const {
+    add(id, "snapshots/" + snapshotter, name);
+}
+
+void Leases::add_blob(const std::string& id, const std::string& digest) const {
+    add(id, kBlobType, digest);
+}
+
+void Leases::add(const std::string& id, const std::string& type, const std::string& name) const {
     leases_api::AddResourceRequest request;
     request.set_id(id);
     request.mutable_resource()->set_id(name);
-    request.mutable_resource()->set_type("snapshots/" + snapshotter);
+    request.mutable_resource()->set_type(type);
     google::protobuf::Empty response;
     check(invoke(connection_, Scope{.ns = ns_, .lease = {}}, &leases_api::Leases::Stub::AddResource,
                  request, response, kWriteTimeout),
-          connection_, "put the snapshot " + name + " under the lease " + id);
+          connection_, "put " + type + " " + name + " under the lease " + id);
+}
+
+void Leases::remove_blob(const std::string& id, const std::string& digest) const {
+    leases_api::DeleteResourceRequest request;
+    request.set_id(id);
+    request.mutable_resource()->set_id(digest);
+    request.mutable_resource()->set_type(kBlobType);
+    google::protobuf::Empty response;
+    const grpc::Status status =
+        invoke(connection_, Scope{.ns = ns_, .lease = {}},
+               &leases_api::Leases::Stub::DeleteResource, request, response, kWriteTimeout);
+    if (status.error_code() == grpc::StatusCode::NOT_FOUND) return;
+    check(status, connection_, "take the blob " + digest + " out of the lease " + id);
+}
+
+std::set<std::string> Leases::blobs(const std::string& id) const {
+    leases_api::ListResourcesRequest request;
+    request.set_id(id);
+    leases_api::ListResourcesResponse response;
+    check(invoke(connection_, Scope{.ns = ns_, .lease = {}},
+                 &leases_api::Leases::Stub::ListResources, request, response, kReadTimeout),
+          connection_, "list what the lease " + id + " in namespace " + ns_ + " holds");
+    std::set<std::string> digests;
+    for (const leases_api::Resource& resource : response.resources()) {
+        if (resource.type() == kBlobType) digests.insert(resource.id());
+    }
+    return digests;
 }
 
 void Leases::collect_garbage() const {

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -11,6 +13,8 @@ namespace prebake::containerd {
 struct Lease {
     std::string id;
     Labels labels;
+    /// Nothing: never, or in a form that containerd does not read either.
+    std::optional<std::chrono::system_clock::time_point> expires_at = {};
 };
 
 /// containerd.services.leases.v1, of one namespace.
@@ -29,11 +33,19 @@ class Leases {
     /// Puts an existing snapshot under a lease.
     void add_snapshot(const std::string& id, const std::string& snapshotter,
                       const std::string& name) const;
+    /// The same for a blob, and what its gc.ref labels refer to. @throws Error not_found if there
+    /// is no such lease.
+    void add_blob(const std::string& id, const std::string& digest) const;
+    /// Does nothing if the lease, or the blob in it, does not exist.
+    void remove_blob(const std::string& id, const std::string& digest) const;
+    /// The digests of add_blob(). @throws Error not_found.
+    std::set<std::string> blobs(const std::string& id) const;
     /// Makes containerd collect its garbage now, and waits for the end.
     void collect_garbage() const;
 
   private:
     enum class Collection { later, awaited };
+    void add(const std::string& id, const std::string& type, const std::string& name) const;
     void remove(const std::string& id, Collection collection) const;
 
     const Connection& connection_;

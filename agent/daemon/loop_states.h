@@ -48,7 +48,7 @@ enum class LoopAction {
     list_now,
     list_after_overflow,
     list_after_failure,
-    budget_now,
+    budget_now,     ///< and the lease on what was baked
     accept_images,  ///< the facts say that the images are about this containerd
     forget_images,  ///< the facts say that the images were not checked
     publish,

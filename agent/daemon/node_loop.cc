@@ -20,6 +20,7 @@
 #include "agent/daemon/loop_states.h"
 #include "agent/daemon/status_evaluator.h"
 #include "agent/daemon/timers.h"
+#include "agent/guard/baked_lease.h"
 #include "agent/guard/disk_usage.h"
 #include "agent/guard/image_guard.h"
 #include "agent/guard/image_names.h"
@@ -59,7 +60,7 @@ constexpr seconds kFailureDelay{5};
 constexpr const char* kChecking = "checking the images";
 constexpr const char* kCheckingSuspects = "checking images that changed";
 constexpr const char* kListing = "listing what runs";
-constexpr const char* kKeepingBudget = "keeping pins within their budget";
+constexpr const char* kKeepingBudget = "keeping pins and content within their budget";
 
 bool names_an_image(const containerd::Event& event) {
     return event.kind == containerd::EventKind::image_created ||
@@ -93,6 +94,7 @@ class NodeLoop::Impl final : private bake::EventSink {
         DurableLedger ledger;
         LedgerFeed feed;
         guard::ImageGuard guard;
+        guard::BakedLease lease;
         StatusEvaluator evaluator;
     };
 
@@ -183,6 +185,7 @@ NodeLoop::Impl::Work::Work(Impl& loop, const std::stop_token& stop)
       feed(ledger.accounts(), connection, loop.log_, loop.options_.clock),
       guard({.pin_limits = loop.options_.pin_limits,
              .snapshotter = loop.options_.snapshotter,
+             .keeps_deleted = loop.options_.keeps_deleted,
              .configured_runtime = loop.options_.configured_runtime},
             {.connection = connection,
              .names = names,
@@ -192,6 +195,7 @@ NodeLoop::Impl::Work::Work(Impl& loop, const std::stop_token& stop)
              .clock = loop.options_.clock,
              .on_progress =
                  [&loop](const guard::RepairProgress& progress) { loop.show_progress(progress); }}),
+      lease(connection, loop.log_),
       evaluator({.holder = loop.holder_,
                  .log = loop.log_,
                  .accounts = ledger.accounts(),
@@ -270,6 +274,7 @@ void NodeLoop::Impl::reload_now(const ReloadRequested& request) {
     const bool is_other_claim = work_->ledger.open(identity_.claim);
     const bool is_other_record = read_record();
     if (is_other_record) use_record();
+    if (request.is_check_wanted) work_->lease.start_over();
     if (is_other_record || request.is_check_wanted) dispatch(LoopEvent::check_requested);
     if (is_other_record || is_other_claim) dispatch(LoopEvent::list_requested);
     publish();
@@ -388,8 +393,7 @@ void NodeLoop::Impl::perform(LoopAction action) {
         case LoopAction::retry_check:
             return timers_.check.set(now() + check_backoff_.next());
         case LoopAction::budget_now:
-            if (work_->guard.has_pin_limits()) timers_.budget.set(now());
-            return;
+            return timers_.budget.set(now());
         case LoopAction::accept_images:
             is_reconciled_ = true;
             return check_backoff_.reset();
@@ -407,6 +411,7 @@ void NodeLoop::Impl::perform(LoopAction action) {
 }
 
 void NodeLoop::Impl::open_stream() {
+    work_->lease.start_over();
     stream_.emplace(options_.address, queue_);
     timers_.probe.move(now() + kMaxSleep);
 }
@@ -527,6 +532,7 @@ void NodeLoop::Impl::keep_budget() {
             const ledger::ImageUsage used = work_->ledger.accounts().usage(key);
             return guard::Usage{.starts = used.starts, .last_used = used.last_used};
         });
+        work_->lease.hold(work_->guard.content_to_hold(), options_.clock().wall);
     });
     if (is_done) budget_backoff_.reset();
     timers_.budget.set(now() + (is_done ? kBudgetInterval : budget_backoff_.next()));

@@ -23,6 +23,8 @@ struct NodeLoopOptions {
     std::vector<std::string> gates;  ///< condition types that gate readiness
     guard::PinLimits pin_limits;
     std::string snapshotter;  ///< empty: the one that CRI really uses
+    /// Whether a lease keeps the content of baked images whose names are deleted.
+    bool keeps_deleted = true;
     std::string prebake_version;
     std::function<report::IdentityFacts()> identity;
     std::function<containerd::ConfiguredRuntime()> configured_runtime;

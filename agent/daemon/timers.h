@@ -30,7 +30,7 @@ struct Timers {
     Timer probe;    ///< the same in a session, after a long silence
     Timer check;    ///< all images
     Timer list;     ///< what runs
-    Timer budget;   ///< of the pins
+    Timer budget;   ///< of the pins, and the lease on what was baked
     Timer publish;  ///< the status
     Timer save;     ///< the ledger
 

@@ -45,6 +45,10 @@ bool is_outdated(const containerd::Event& event, const containerd::Image& held) 
         });
 }
 
+bool is_restored_name(const v1::Repair& repair) {
+    return repair.what().find(kRecreatedName) != std::string::npos;
+}
+
 ImageKey key_of(const ImageHealth& image) {
     return {.image = image.name, .ns = image.ns};
 }
@@ -53,6 +57,7 @@ ImageKey key_of(const ImageHealth& image) {
 
 ImageGuard::ImageGuard(GuardOptions options, Environment environment)
     : with_(std::move(environment)),
+      keeps_deleted_(options.keeps_deleted),
       pins_(options.pin_limits, with_.disk, with_.names),
       cri_settings_(std::move(options.snapshotter), std::move(options.configured_runtime),
                     with_.connection, with_.log) {}
@@ -355,6 +360,13 @@ void ImageGuard::apply(Reconciled reconciled,
             repaired_.insert(key);
             actions_.repaired.insert(key);
         }
+        if (is_restored_name(repair)) {
+            with_.log.note(Severity::info, "names of " + key.image + " in " + key.ns +
+                                               " were deleted and are restored; to delete it and "
+                                               "free its space: ctr -n " +
+                                               key.ns + " leases rm " + BakedLease::kId +
+                                               ", then delete the names again");
+        }
         // A repair that will be retried is reported when it succeeds or fails for good.
         if (!open.contains(key)) with_.log.add(std::move(repair));
     }
@@ -388,7 +400,20 @@ void ImageGuard::update_flags() {
     }
 }
 
+HeldContent ImageGuard::content_to_hold() const {
+    HeldContent content;
+    for (const store::PlacedImage& placed : images_.baked().images()) {
+        std::set<std::string>& digests = content[placed.key.ns];
+        const bool is_wanted =
+            keeps_deleted_ && placed.placement.pinned() && !images_.unpinned().contains(placed.key);
+        if (!is_wanted || pins_.is_below_floor() || is_moved({placed.key})) continue;
+        digests.insert(placed.image.target().digest());
+    }
+    return content;
+}
+
 void ImageGuard::keep_budget(const UsageOf& usage) {
+    if (!has_pin_limits()) return;
     for (const PinChange& change : pins_.decide(images_, snapshotters_, usage)) {
         images_.set_unpinned(change.key, !change.is_pinned);
         try {

@@ -16,6 +16,7 @@
 #include "agent/containerd/events.h"
 #include "agent/containerd/images.h"
 #include "agent/guard/activity_log.h"
+#include "agent/guard/baked_lease.h"
 #include "agent/guard/cri_settings.h"
 #include "agent/guard/disk_usage.h"
 #include "agent/guard/image_health.h"
@@ -32,7 +33,8 @@ namespace prebake::guard {
 
 struct GuardOptions {
     PinLimits pin_limits;
-    std::string snapshotter;  ///< empty: the one that CRI really uses
+    std::string snapshotter;    ///< empty: the one that CRI really uses
+    bool keeps_deleted = true;  ///< content_to_hold() is used at all
     std::function<containerd::ConfiguredRuntime()> configured_runtime;
 };
 
@@ -108,6 +110,11 @@ class ImageGuard {
     /// @throws Error unavailable, cancelled, and as reconcile().
     void check_suspects();
 
+    /// What has to outlive its names: the images that are to be pinned, without those that the
+    /// budget unpinned or a client moved. Nothing while the disk has less room than its floor, so
+    /// that what is deleted then is really freed. Has every namespace of the record.
+    HeldContent content_to_hold() const;
+
     bool has_pin_limits() const { return pins_.has_limits(); }
     /// Removes and restores pins, so that the limits are kept. @throws Error unavailable,
     /// cancelled.
@@ -136,6 +143,7 @@ class ImageGuard {
     void show_progress(const RepairProgress& progress);
 
     Environment with_;
+    bool keeps_deleted_;
     GuardState state_;
     GuardActions actions_;
     ProtectedImages images_;

@@ -72,7 +72,18 @@ std::vector<std::uint64_t> charges_of(const std::vector<PinCandidate>& candidate
     return charges;
 }
 
+/// What must be free before a pin comes back.
+std::uint64_t with_spare(std::uint64_t floor) {
+    return floor + part_of(floor, kSpare);
+}
+
 }  // namespace
+
+bool is_below_floor(const PinLimits& limits, const std::optional<DiskRoom>& room, bool was_below) {
+    if (!room) return false;
+    const std::uint64_t floor = floor_of(limits, room);
+    return room->free_bytes < (was_below ? with_spare(floor) : floor);
+}
 
 std::vector<bool> decide_pins(const std::vector<PinCandidate>& candidates, const PinLimits& limits,
                               const std::optional<DiskRoom>& room) {
@@ -102,7 +113,7 @@ std::vector<bool> decide_pins(const std::vector<PinCandidate>& candidates, const
     }
     if (has_lost) return pinned;
 
-    const std::uint64_t least_again = least_free + part_of(least_free, kSpare);
+    const std::uint64_t least_again = with_spare(least_free);
     // The most used image first: a smaller, less used one does not overtake it.
     std::ranges::reverse(order);
     for (const std::size_t i : order) {

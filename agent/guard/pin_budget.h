@@ -39,6 +39,10 @@ struct DiskRoom {
     std::uint64_t total_bytes = 0;
 };
 
+/// Whether the disk has less room than the limits ask for. Once it has, a tenth more than the floor
+/// must be free until it has not.
+bool is_below_floor(const PinLimits& limits, const std::optional<DiskRoom>& room, bool was_below);
+
 /// Whether each candidate should be pinned. The least used images lose their pins first (by starts,
 /// then last use, then size, the larger first), until the rest is within the limits. Shared parts
 /// count once, and are freed with the last pin on them. An image gets its pin back only if a tenth

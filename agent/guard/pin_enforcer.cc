@@ -31,6 +31,7 @@ std::vector<PinChange> PinEnforcer::decide(const ProtectedImages& images,
         const auto effective = snapshotters.find(ns);
         room = disk_.room(effective == snapshotters.end() ? "overlayfs" : effective->second);
     }
+    is_below_floor_ = guard::is_below_floor(limits_, room, is_below_floor_);
     // If no pin has to change, measuring every layer is not worth the calls.
     if (images.unpinned().empty() && limits_.max_pinned_bytes == 0 &&
         decide_pins({PinCandidate{.ns = {}, .name = {}}}, limits_, room).front()) {

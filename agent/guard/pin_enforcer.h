@@ -34,6 +34,8 @@ class PinEnforcer {
         : limits_(limits), disk_(disk), names_(names) {}
 
     bool has_limits() const;
+    /// As decide() found it last: every byte is needed.
+    bool is_below_floor() const { return is_below_floor_; }
 
     /// Which images lose their pin, and which get it back. Makes few calls while there is room and
     /// nothing is unpinned.
@@ -49,6 +51,7 @@ class PinEnforcer {
     PinLimits limits_;
     DiskUsage& disk_;
     ImageNames& names_;
+    bool is_below_floor_ = false;
 };
 
 }  // namespace prebake::guard

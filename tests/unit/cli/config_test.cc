@@ -116,6 +116,7 @@ tls_common_name = "{instance_id}"
 tls_names = ["{hostname}"]
 tls_valid_for = "48h"
 [guard]
+keep_deleted = false
 max_pinned_bytes = "30GiB"
 min_free = "7.5%"
 [readiness]
@@ -163,6 +164,7 @@ ssm_inventory = false
     CHECK(first_boot.certificate.names == Strings{"{hostname}"});
     CHECK(first_boot.certificate.valid_for == std::chrono::hours(48));
     CHECK(config.pin_limits.max_pinned_bytes == 30ULL << 30);
+    CHECK_FALSE(config.keep_deleted);
     CHECK(config.pin_limits.min_free_ratio == 0.075);
     CHECK(config.pin_limits.min_free_bytes == 0);
     CHECK(config.gates == Strings{"ContainerdServing", "ImagesPinned"});

@@ -104,6 +104,10 @@ struct SnapshotsService final : snapshots::Snapshots::Service {
 struct LeasesService final : leases::Leases::Service {
     PREBAKE_FAKE_METHOD(Create, create, leases::CreateRequest, leases::CreateResponse)
     PREBAKE_FAKE_METHOD(Delete, remove, leases::DeleteRequest, Empty)
+    PREBAKE_FAKE_METHOD(List, list, leases::ListRequest, leases::ListResponse)
+    PREBAKE_FAKE_METHOD(DeleteResource, remove_resource, leases::DeleteResourceRequest, Empty)
+    PREBAKE_FAKE_METHOD(ListResources, list_resources, leases::ListResourcesRequest,
+                        leases::ListResourcesResponse)
     PREBAKE_FAKE_METHOD(AddResource, add_resource, leases::AddResourceRequest, Empty)
 };
 

@@ -116,6 +116,12 @@ class MemoryContainerd {
         const auto found = images_.find({ns, name});
         return found == images_.end() ? std::string() : found->second.target().digest();
     }
+    /// What the lease holds; empty if there is no such lease.
+    std::set<std::string> leased(const std::string& ns, const std::string& lease) const {
+        const std::scoped_lock lock(mutex_);
+        const auto found = leases_.find({ns, lease});
+        return found == leases_.end() ? std::set<std::string>() : found->second.resources;
+    }
     std::set<std::string> names(const std::string& ns) const {
         const std::scoped_lock lock(mutex_);
         std::set<std::string> names;
@@ -126,6 +132,10 @@ class MemoryContainerd {
     }
 
   private:
+    struct Lease {
+        std::map<std::string, std::string> labels;
+        std::set<std::string> resources;
+    };
     using Queue = std::deque<events::Envelope>;
 
     /// Only a defect takes that long.
@@ -196,9 +206,49 @@ class MemoryContainerd {
                 stream.Write(response);
                 return grpc::Status::OK;
             });
+        set_lease_handlers();
         set_image_handlers();
         set_content_handlers();
         set_event_handlers();
+    }
+
+    void set_lease_handlers() {
+        server_.leases.create =
+            locked("Leases.Create", [this](const std::string& ns, const auto& request, auto&) {
+                const Lease lease{.labels = {request.labels().begin(), request.labels().end()},
+                                  .resources = {}};
+                const bool is_new = leases_.emplace(Key(ns, request.id()), lease).second;
+                return is_new ? grpc::Status::OK
+                              : grpc::Status(grpc::StatusCode::ALREADY_EXISTS, "exists");
+            });
+        server_.leases.list =
+            locked("Leases.List", [this](const std::string& ns, const auto&, auto& response) {
+                for (const auto& [key, lease] : leases_) {
+                    if (key.first != ns) continue;
+                    leases::Lease& wire = *response.add_leases();
+                    wire.set_id(key.second);
+                    wire.mutable_labels()->insert(lease.labels.begin(), lease.labels.end());
+                }
+                return grpc::Status::OK;
+            });
+        server_.leases.remove =
+            locked("Leases.Delete", [this](const std::string& ns, const auto& request, auto&) {
+                return leases_.erase({ns, request.id()}) == 0 ? not_found() : grpc::Status::OK;
+            });
+        server_.leases.add_resource =
+            locked("Leases.AddResource", [this](const std::string& ns, const auto& request, auto&) {
+                const auto found = leases_.find({ns, request.id()});
+                if (found == leases_.end()) return not_found();
+                found->second.resources.insert(request.resource().id());
+                return grpc::Status::OK;
+            });
+        server_.leases.remove_resource = locked(
+            "Leases.DeleteResource", [this](const std::string& ns, const auto& request, auto&) {
+                const auto found = leases_.find({ns, request.id()});
+                if (found == leases_.end()) return not_found();
+                found->second.resources.erase(request.resource().id());
+                return grpc::Status::OK;
+            });
     }
 
     void set_cri_handlers() {
@@ -384,6 +434,7 @@ class MemoryContainerd {
     std::map<Key, images::Image> images_;
     std::map<Key, Blob> blobs_;
     std::map<Key, snapshots::Info> snapshots_;
+    std::map<Key, Lease> leases_;  ///< by namespace and id
     std::list<Queue> subscribers_;
     Containerd server_;  // last: its threads use the rest
 };

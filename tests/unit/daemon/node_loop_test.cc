@@ -11,12 +11,14 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "agent/base/timestamp.h"
+#include "agent/guard/baked_lease.h"
 #include "agent/ledger/ledger_file.h"
 #include "agent/store/labels.h"
 #include "agent/store/names.h"
@@ -245,6 +247,19 @@ TEST_CASE("a lost pin is restored by the guard and counted by the ledger") {
     CHECK(at.containerd.calls("Images.Update") == 1);
     REQUIRE(at.stored_ledger().images_size() == 1);
     CHECK(at.stored_ledger().images(0).repins() == 1);
+}
+
+TEST_CASE("a lease keeps what was baked") {
+    Scene at;
+    at.bake();
+    at.start();
+    at.until_ready();
+    REQUIRE(at.containerd.wait_for_calls("Leases.AddResource", 1));
+    at.stop();
+    const v1::BakeRecord record = store::read_record(at.state_dir.path());
+    const std::set<std::string> target{record.images(0).target().digest()};
+    CHECK_MESSAGE(at.containerd.leased(kCri, guard::BakedLease::kId) == target,
+                  "also after the daemon has stopped");
 }
 
 TEST_CASE("without CRI nothing says that pods find the images") {

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <functional>
 #include <set>
 #include <stop_token>
 #include <string>
@@ -21,12 +22,12 @@ const ImageKey kA{.image = "a", .ns = "k8s.io"};
 
 /// A guard of the images a and b, without containerd.
 struct Scene {
-    Scene()
+    explicit Scene(PinLimits limits = {})
         : connection("/nonexistent/containerd.sock", std::stop_token()),
           log([this](Severity severity, const std::string& text) {
               if (severity == Severity::warning) warnings.push_back(text);
           }),
-          guard({.pin_limits = {}, .snapshotter = {}, .configured_runtime = {}},
+          guard({.pin_limits = limits, .snapshotter = {}, .configured_runtime = {}},
                 {.connection = connection,
                  .names = names,
                  .repairer = repairer,
@@ -220,6 +221,70 @@ TEST_CASE("a failed repair is retried with growing delays, and reported when it 
     scene.guard.check_suspects();
     CHECK_FALSE(scene.guard.suspects_due().has_value());
     CHECK(scene.log.repairs().size() == 1);
+}
+
+TEST_CASE("content outlives its names, except where somebody wants the space") {
+    struct Row {
+        const char* name;
+        std::function<void(Scene&)> change;
+        std::set<std::string> expected;
+    };
+    const std::set<std::string> both{digest_of('a'), digest_of('b')};
+    const Row rows[] = {
+        {"all is well", [](Scene&) {}, both},
+        {"the names are gone",
+         [](Scene& scene) {
+             scene.names.names.clear();
+             scene.on_event(EventKind::image_deleted, "a");
+         },
+         both},
+        {"unpinned by the budget",
+         [](Scene& scene) { scene.guard.images().set_unpinned(kA, true); },
+         {digest_of('b')}},
+        {"not to be pinned",
+         [](Scene& scene) {
+             v1::BakeRecord record;
+             *record.add_images() = baked_image("a", 'a');
+             record.mutable_images(0)->mutable_placements(0)->set_pinned(false);
+             scene.guard.set_record(record);
+         },
+         {}},
+        {"the tag was moved",
+         [](Scene& scene) {
+             scene.repairer.findings = {{{.kind = FindingKind::name_moved,
+                                          .image = "a",
+                                          .ns = "k8s.io",
+                                          .object = "name a",
+                                          .subject = "a",
+                                          .expected = {},
+                                          .found = "another",
+                                          .next_step = {}}}};
+             scene.guard.check_everything();
+         },
+         {digest_of('b')}},
+        {"retired", [](Scene& scene) { scene.guard.set_record({}); }, {}},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        Scene scene;
+        row.change(scene);
+        const HeldContent content = scene.guard.content_to_hold();
+        CHECK((content.empty() ? std::set<std::string>() : content.at("k8s.io")) == row.expected);
+    }
+}
+
+TEST_CASE("below the floor of the disk no content is held, until there is a tenth more room") {
+    Scene scene({.min_free_bytes = 100});
+    const auto held_with = [&](std::uint64_t free) {
+        scene.disk.disk = DiskRoom{.free_bytes = free, .total_bytes = 1000};
+        scene.guard.keep_budget([](const ImageKey&) { return Usage(); });
+        return scene.guard.content_to_hold().at("k8s.io").size();
+    };
+    CHECK(held_with(100) == 2);
+
+    CHECK(held_with(99) == 0);
+    CHECK(held_with(109) == 0);
+    CHECK(held_with(110) == 2);
 }
 
 TEST_CASE("a deleted image that the budget had unpinned is evicted, not repaired") {

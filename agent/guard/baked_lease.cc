@@ -1,0 +1,76 @@
+#include "agent/guard/baked_lease.h"
+
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+#include "agent/containerd/leases.h"
+
+namespace prebake::guard {
+namespace {
+
+/// The clock may be set while the machine boots. A lease that expires later than ours can is made
+/// again.
+constexpr std::chrono::minutes kClockError{10};
+
+std::optional<containerd::Lease> find_lease(const containerd::Leases& leases) {
+    const std::vector<containerd::Lease> all = leases.list();
+    const auto found = std::ranges::find(all, std::string(BakedLease::kId), &containerd::Lease::id);
+    if (found == all.end()) return {};
+    return *found;
+}
+
+bool is_current(const containerd::Lease& lease, Time now) {
+    if (!lease.expires_at) return false;
+    const auto left = *lease.expires_at - now;
+    return left > BakedLease::kLifetime / 2 && left < BakedLease::kLifetime + kClockError;
+}
+
+}  // namespace
+
+void BakedLease::hold(const HeldContent& content, Time now) {
+    for (const auto& [ns, digests] : content) hold_in(ns, digests, now);
+}
+
+void BakedLease::hold_in(const std::string& ns, const std::set<std::string>& digests, Time now) {
+    const bool is_known = held_.contains(ns);
+    Held held = is_known ? held_.at(ns) : Held{};
+    if (held.is_refused || (is_known && digests.empty() && held.digests.empty())) return;
+
+    const containerd::Leases leases(connection_, ns);
+    const std::optional<containerd::Lease> found = find_lease(leases);
+    if (!found && !held.digests.empty() && now < held.expires_at) {
+        held_[ns] = {.digests = {}, .expires_at = {}, .is_refused = true};
+        log_.note(Severity::info,
+                  "the lease " + std::string(kId) + " in " + ns +
+                      " was removed: the content of baked images that are deleted now is lost. "
+                      "systemctl reload prebaked creates the lease again");
+        return;
+    }
+    if (digests.empty()) {
+        if (found) leases.remove(kId);
+        held_[ns] = {};
+        return;
+    }
+    if (!found || !is_current(*found, now)) {
+        held_.erase(ns);
+        if (found) leases.remove(kId);
+        leases.create(kId, kLifetime, {});
+        held = {.digests = {}, .expires_at = now + kLifetime};
+    } else if (!is_known) {
+        held = {.digests = leases.blobs(kId), .expires_at = *found->expires_at};
+    }
+    Held& ours = held_[ns] = held;
+    for (const std::string& digest : digests) {
+        if (ours.digests.contains(digest)) continue;
+        leases.add_blob(kId, digest);
+        ours.digests.insert(digest);
+    }
+    for (const std::string& digest : held.digests) {
+        if (digests.contains(digest)) continue;
+        leases.remove_blob(kId, digest);
+        ours.digests.erase(digest);
+    }
+}
+
+}  // namespace prebake::guard

@@ -1,0 +1,153 @@
+#include "agent/guard/baked_lease.h"
+
+#include <doctest/doctest.h>
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "agent/base/error.h"
+#include "tests/unit/containerd/fake_containerd.h"
+
+using namespace std::chrono_literals;
+
+namespace prebake::guard {
+namespace {
+
+namespace fake = containerd::fake;
+using grpc::Status;
+using grpc::StatusCode;
+using Names = std::vector<std::string>;
+
+/// containerd's leases of one namespace, with a count of what was changed.
+struct Scene {
+    struct Lease {
+        std::map<std::string, std::string> labels;
+        std::set<std::string> content;
+    };
+
+    Scene() {
+        server.leases.list = [this](auto&, const auto&, auto& response) {
+            ++lists;
+            for (const auto& [id, held] : leases) {
+                auto& wire = *response.add_leases();
+                wire.set_id(id);
+                wire.mutable_labels()->insert(held.labels.begin(), held.labels.end());
+            }
+            return Status::OK;
+        };
+        server.leases.create = [this](auto&, const auto& request, auto&) {
+            if (leases.contains(request.id())) return Status(StatusCode::ALREADY_EXISTS, "");
+            changes.push_back("create " + request.id());
+            leases[request.id()].labels = {request.labels().begin(), request.labels().end()};
+            return Status::OK;
+        };
+        server.leases.remove = [this](auto&, const auto& request, auto&) {
+            changes.push_back("remove " + request.id());
+            return leases.erase(request.id()) > 0 ? Status::OK : Status(StatusCode::NOT_FOUND, "");
+        };
+        server.leases.add_resource = [this](auto&, const auto& request, auto&) {
+            if (broken == request.resource().id()) return Status(StatusCode::UNKNOWN, "disk");
+            changes.push_back("+" + request.resource().id());
+            leases.at(request.id()).content.insert(request.resource().id());
+            return Status::OK;
+        };
+        server.leases.remove_resource = [this](auto&, const auto& request, auto&) {
+            changes.push_back("-" + request.resource().id());
+            leases.at(request.id()).content.erase(request.resource().id());
+            return Status::OK;
+        };
+        server.leases.list_resources = [this](auto&, const auto& request, auto& response) {
+            for (const std::string& digest : leases.at(request.id()).content) {
+                response.add_resources()->set_id(digest);
+                response.mutable_resources()->rbegin()->set_type("content");
+            }
+            return Status::OK;
+        };
+    }
+    ~Scene() { server.stop(); }
+
+    /// What hold() changed in containerd.
+    Names hold(const std::set<std::string>& digests, std::chrono::hours later = 0h) {
+        changes.clear();
+        lease.hold({{"k8s.io", digests}}, std::chrono::system_clock::now() + later);
+        return changes;
+    }
+
+    std::map<std::string, Lease> leases;
+    Names changes;
+    int lists = 0;
+    std::string broken;  ///< cannot be put under a lease
+    std::vector<std::string> notes;
+    fake::Containerd server;
+    containerd::Connection connection{server.socket(), {}};
+    ActivityLog log{[this](Severity, const std::string& text) { notes.push_back(text); }};
+    BakedLease lease{connection, log};
+};
+
+TEST_CASE("the lease holds what it should, and changes only that") {
+    Scene scene;
+    CHECK(scene.hold({"a", "b"}) == Names{"create prebake-baked", "+a", "+b"});
+    CHECK(scene.hold({"a", "b"}).empty());
+    CHECK(scene.hold({"b", "c"}) == Names{"+c", "-a"});
+    CHECK(scene.leases.at("prebake-baked").content == std::set<std::string>{"b", "c"});
+    CHECK(scene.hold({}) == Names{"remove prebake-baked"});
+    const int asked = scene.lists;
+    CHECK(scene.hold({}).empty());
+    CHECK_MESSAGE(scene.lists == asked, "nothing is held, so nothing has to be asked");
+}
+
+TEST_CASE("a lease of an earlier daemon is found again, never a second one") {
+    Scene scene;
+    scene.hold({"a", "b"});
+    BakedLease next(scene.connection, scene.log);
+    scene.changes.clear();
+    next.hold({{"k8s.io", {"b", "c"}}}, std::chrono::system_clock::now());
+    CHECK(scene.changes == Names{"+c", "-a"});
+    CHECK(scene.leases.size() == 1);
+
+    BakedLease unwilling(scene.connection, scene.log);
+    scene.changes.clear();
+    unwilling.hold({{"k8s.io", {}}}, std::chrono::system_clock::now());
+    CHECK(scene.changes == Names{"remove prebake-baked"});
+}
+
+TEST_CASE("a lease is renewed at half of its life, and one whose time was set by a wrong clock") {
+    Scene scene;
+    scene.hold({"a"});
+    CHECK(scene.hold({"a"}, 11h).empty());
+    const Names renewed{"remove prebake-baked", "create prebake-baked", "+a"};
+    CHECK(scene.hold({"a"}, 13h) == renewed);
+    CHECK_MESSAGE(scene.hold({"a"}, -100h) == renewed, "it would outlast a removed daemon");
+    scene.leases.at("prebake-baked").labels.clear();
+    CHECK_MESSAGE(scene.hold({"a"}) == renewed, "it would never expire");
+    CHECK(scene.notes.empty());
+}
+
+TEST_CASE("a lease that somebody removes stays removed until the operator asks") {
+    Scene scene;
+    scene.hold({"a"});
+    scene.leases.clear();
+    CHECK(scene.hold({"a"}).empty());
+    CHECK(scene.hold({"a", "b"}).empty());
+    REQUIRE(scene.notes.size() == 1);
+    CHECK(scene.notes[0].find("systemctl reload prebaked") != std::string::npos);
+    scene.lease.start_over();
+    CHECK(scene.hold({"a"}) == Names{"create prebake-baked", "+a"});
+}
+
+TEST_CASE("a lease that expired, or never became complete, is not one that somebody removed") {
+    Scene scene;
+    scene.hold({"a"});
+    scene.leases.clear();
+    CHECK(scene.hold({"a"}, 25h) == Names{"create prebake-baked", "+a"});
+
+    scene.broken = "b";
+    CHECK_THROWS_AS(scene.hold({"a", "b"}), Error);
+    scene.broken.clear();
+    CHECK(scene.hold({"a", "b"}) == Names{"+b"});
+}
+
+}  // namespace
+}  // namespace prebake::guard
