@@ -42,6 +42,10 @@ store::Snapshotters choose_snapshotters(const v1::BakedImage& image,
     return snapshotters;
 }
 
+std::filesystem::path lock_file(const std::filesystem::path& state_dir) {
+    return state_dir / "bake.lock";
+}
+
 /// Removes the lease; what cannot be removed now expires.
 void release(const BakeLease& lease, EventSink& events, const std::string& image) {
     try {
@@ -75,7 +79,7 @@ store::NameSet ids_of(const v1::BakedImage& image) {
 Restoration restore(const v1::BakedImage& image, const store::Snapshotters& snapshotters,
                     const store::NameSet& pinned, const std::filesystem::path& state_dir,
                     const containerd::Connection& connection, EventSink& events) {
-    const FileLock lock(state_dir / "bake.lock");
+    const FileLock lock(lock_file(state_dir));
     std::vector<RestorePart> parts = parts_of(image, resolve_stored(image, connection));
     store::StoreView held(connection);
     const store::Snapshotters chosen = choose_snapshotters(image, snapshotters, held.storage());
@@ -123,6 +127,15 @@ Restoration restore(const v1::BakedImage& image, const store::Snapshotters& snap
     release(lease, events, image.name());
     return changes.changed || fetcher.has_changed() ? Restoration::restored
                                                     : Restoration::was_whole;
+}
+
+bool is_bake_running(const std::filesystem::path& state_dir) {
+    try {
+        const FileLock lock(lock_file(state_dir));
+        return false;
+    } catch (const Error& error) {
+        return error.code() == Errc::conflict;
+    }
 }
 
 }  // namespace prebake::bake

@@ -29,4 +29,9 @@ struct Event {
     Labels labels = {};            ///< of an image
 };
 
+/// True if a client wrote the image `object`.
+inline bool is_image_written(const Event& event) {
+    return event.kind == EventKind::image_created || event.kind == EventKind::image_updated;
+}
+
 }  // namespace prebake::containerd

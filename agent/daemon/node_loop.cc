@@ -37,8 +37,7 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 
 /// About 2 MB of events, or half a second of ten thousand a second.
 constexpr std::size_t kMaxWaitingEvents = 4096;
-/// The longest sleep: the watchdog wants signs of life. Also the silence after which containerd is
-/// probed.
+/// The longest sleep: the watchdog wants signs of life. A silent containerd is probed then.
 constexpr seconds kMaxSleep{20};
 /// How long a repair may be silent: containerd applies a large layer on a slow disk in one call.
 constexpr std::chrono::minutes kRepairPatience{30};
@@ -61,11 +60,6 @@ constexpr const char* kChecking = "checking the images";
 constexpr const char* kCheckingSuspects = "checking images that changed";
 constexpr const char* kListing = "listing what runs";
 constexpr const char* kKeepingBudget = "keeping pins and content within their budget";
-
-bool names_an_image(const containerd::Event& event) {
-    return event.kind == containerd::EventKind::image_created ||
-           event.kind == containerd::EventKind::image_updated;
-}
 
 }  // namespace
 
@@ -312,7 +306,7 @@ void NodeLoop::Impl::handle_event(const containerd::Event& event) {
 /// The ledger and the guard get each event side by side; neither knows the other.
 void NodeLoop::Impl::process(const containerd::Event& event) {
     std::optional<containerd::Image> held;
-    if (names_an_image(event)) held = work_->names.get(event.ns, event.object);
+    if (containerd::is_image_written(event)) held = work_->names.get(event.ns, event.object);
     work_->feed.on_event(event, held);
     guard::FollowUp follow_up = guard::FollowUp::none;
     std::optional<Error> failure;
@@ -455,6 +449,7 @@ void NodeLoop::Impl::do_due_work() {
     }
     if (is_due(timers_.check, LoopWork::check)) check_everything();
     if (is_due(timers_.list, LoopWork::list)) list_everything();
+    if (is_possible(state_, LoopWork::suspects)) work_->guard.notice_causes();
     const auto suspects = work_->guard.suspects_due();
     if (suspects && *suspects <= now() && is_possible(state_, LoopWork::suspects)) {
         check_suspects();
@@ -465,8 +460,7 @@ void NodeLoop::Impl::do_due_work() {
     if (is_due(timers_.publish, LoopWork::publish)) publish();
 }
 
-/// In a session this finds a containerd that is stopped, or that waits for its disk without end:
-/// neither ends the stream.
+/// In a session: a containerd that is stopped, or waits for its disk, does not end the stream.
 void NodeLoop::Impl::ask_containerd() {
     timers_.ask.clear();
     timers_.probe.move(now() + kMaxSleep);

@@ -21,10 +21,18 @@ namespace {
 
 using containerd::EventKind;
 
-/// The delays before a failed repair is retried: a bake is running, the disk is full, or something
-/// undoes each repair. Unpacking a large image is work, so the delays grow.
+/// The delays before a failed repair is retried although nothing shows that its cause is gone.
+/// Unpacking a large image is work, so the delays grow.
+constexpr std::chrono::seconds kRetrySoon{2};
 constexpr std::chrono::seconds kRetryLater{30};
 constexpr std::chrono::minutes kRetryLatest{8};
+
+/// How often notice_causes() looks.
+constexpr std::chrono::seconds kCauseInterval{1};
+/// How much room a full disk must have gained: a part of the image. Less is gained and lost all the
+/// time, for example by logs.
+constexpr std::uint64_t kGainedPart = 8;
+constexpr std::uint64_t kLeastGain = 1ULL << 20;
 
 /// Far more than there are protected images. Beyond this limit all entries are dropped: then a pin
 /// that is removed by hand may be counted as a pull.
@@ -43,6 +51,16 @@ bool is_outdated(const containerd::Event& event, const containerd::Image& held) 
         std::array{store::kPinnedLabel, store::kManagedLabel}, [&](std::string_view key) {
             return has_label(event.labels, key) && !has_label(held.labels, key);
         });
+}
+
+/// Whether notice_causes() finds out that the cause is gone.
+bool is_watched(RetryCause cause) {
+    return cause == RetryCause::disk_full || cause == RetryCause::bake_runs;
+}
+
+std::chrono::seconds first_delay(RetryCause cause) {
+    const bool is_soon = cause == RetryCause::not_checked || cause == RetryCause::other;
+    return is_soon ? kRetrySoon : kRetryLater;
 }
 
 bool is_restored_name(const v1::Repair& repair) {
@@ -89,6 +107,8 @@ Reconciled ImageGuard::run_reconcile(const v1::BakeRecord& wanted,
 void ImageGuard::check_everything() {
     // What is found now replaces what was suspected.
     suspicions_.clear();
+    retries_.clear();
+    causes_due_.reset();
     find_evicted();
     const auto why = [](const ImageKey&) { return std::string("found by a check of all images"); };
     Reconciled reconciled = run_reconcile(
@@ -166,6 +186,13 @@ std::optional<v1::BakedImage> ImageGuard::try_to_describe_sandbox(const containe
 
 FollowUp ImageGuard::on_event(const containerd::Event& event,
                               const std::optional<containerd::Image>& held) {
+    const FollowUp follow_up = react(event, held);
+    suspect_unwell(event);
+    return follow_up;
+}
+
+FollowUp ImageGuard::react(const containerd::Event& event,
+                           const std::optional<containerd::Image>& held) {
     switch (event.kind) {
         case EventKind::image_created:
         case EventKind::image_updated:
@@ -287,6 +314,35 @@ bool ImageGuard::was_pulled(const std::string& ns, const containerd::Image& held
     return true;
 }
 
+/// Whatever happens to an image that has a problem may be the end of it. What happened before the
+/// check that found the problem, for example by our own repair, is not news.
+void ImageGuard::suspect_unwell(const containerd::Event& event) {
+    for (const ImageKey& key : keys_about(event)) {
+        const ImageHealth* const image = health_of(key);
+        if (image == nullptr || image->problem.empty() || event.at < image->checked_at) continue;
+        const auto retry = retries_.find(key);
+        suspect({key}, retry == retries_.end() ? "something of it changed" : retry->second.why);
+        if (retry != retries_.end()) retries_.erase(retry);
+    }
+}
+
+std::vector<ImageKey> ImageGuard::keys_about(const containerd::Event& event) const {
+    switch (event.kind) {
+        case EventKind::image_created:
+        case EventKind::image_updated:
+        case EventKind::image_deleted:
+            return images_.baked().named(event.ns, event.object);
+        case EventKind::snapshot_committed:
+            return images_.baked().made_of(event.ns, event.name);
+        case EventKind::snapshot_removed:
+        case EventKind::blob_deleted:
+            return images_.baked().made_of(event.ns, event.object);
+        case EventKind::snapshot_prepared:
+            return {};
+    }
+    return {};
+}
+
 /// Those of `keys` that were not unpacked at the last check.
 std::vector<ImageKey> ImageGuard::not_unpacked(std::vector<ImageKey> keys) const {
     const std::vector<ImageHealth>& images = state_.images;
@@ -319,12 +375,75 @@ void ImageGuard::check_suspects() {
         for (const auto& [key, reason] : suspects) keys.insert(key);
         const auto may_repair = [&](const ImageKey& key) { return allowance_.take(key, now); };
         apply(run_reconcile(images_.wanted(keys), may_repair, why), why);
+        check_backoff_.reset();
     } catch (const Error&) {
-        for (const auto& [key, reason] : suspects) {
-            suspicions_.add_later(key, reason, now + kRetryLater);
-        }
+        const SteadyTime again = now + check_backoff_.next();
+        for (const auto& [key, reason] : suspects) suspicions_.add_later(key, reason, again);
         throw;
     }
+}
+
+void ImageGuard::retry_later(const ImageKey& key, RetryCause cause, const std::string& why) {
+    const SteadyTime now = with_.clock().steady;
+    const auto known = retries_.find(key);
+    if (known == retries_.end() || known->second.cause != cause) {
+        retries_.insert_or_assign(key, Retry{.backoff = Backoff(first_delay(cause), kRetryLatest),
+                                             .cause = cause,
+                                             .why = why,
+                                             .free_bytes = {}});
+    }
+    Retry& retry = retries_.at(key);
+    suspicions_.add_later(key, why, now + retry.backoff.next());
+    if (!is_watched(cause)) return;
+    if (cause == RetryCause::disk_full) retry.free_bytes = free_bytes(key.ns);
+    if (!causes_due_) causes_due_ = now + kCauseInterval;
+}
+
+std::optional<SteadyTime> ImageGuard::suspects_due() const {
+    const std::optional<SteadyTime> due = suspicions_.due();
+    if (!due || !causes_due_) return due ? due : causes_due_;
+    return std::min(*due, *causes_due_);
+}
+
+void ImageGuard::notice_causes() {
+    const SteadyTime now = with_.clock().steady;
+    if (!causes_due_ || now < *causes_due_) return;
+    causes_due_.reset();
+    for (const auto& [key, retry] : retries_) {
+        if (!is_watched(retry.cause)) continue;
+        if (is_gone(key, retry)) {
+            suspicions_.add(key, retry.why, now);
+        } else {
+            causes_due_ = now + kCauseInterval;
+        }
+    }
+}
+
+bool ImageGuard::is_gone(const ImageKey& key, const Retry& retry) const {
+    if (retry.cause == RetryCause::bake_runs) return with_.repairer.can_restore();
+    const std::optional<std::uint64_t> free = free_bytes(key.ns);
+    const ImageHealth* const image = health_of(key);
+    if (!free || !retry.free_bytes || image == nullptr) return false;
+    return *free >= *retry.free_bytes + std::max(kLeastGain, image->bytes / kGainedPart);
+}
+
+/// Of the disk that the namespace unpacks into; nothing if it is unknown.
+std::optional<std::uint64_t> ImageGuard::free_bytes(const std::string& ns) const {
+    const auto found = snapshotters_.find(ns);
+    try {
+        const auto room =
+            with_.disk.room(found == snapshotters_.end() ? "overlayfs" : found->second);
+        if (!room) return {};
+        return room->free_bytes;
+    } catch (const Error&) {
+        return {};  // the retry comes without it, only later
+    }
+}
+
+const ImageHealth* ImageGuard::health_of(const ImageKey& key) const {
+    const auto found = std::ranges::find_if(
+        state_.images, [&](const auto& image) { return key_of(image) == key; });
+    return found == state_.images.end() ? nullptr : &*found;
 }
 
 /// Finds out which unpinned images were deleted, and which exist again.
@@ -346,14 +465,11 @@ void ImageGuard::find_evicted() {
 void ImageGuard::apply(Reconciled reconciled,
                        const std::function<std::string(const ImageKey&)>& why) {
     const Moment now = with_.clock();
-    const std::set<ImageKey> open(reconciled.to_retry.begin(), reconciled.to_retry.end());
+    const auto& open = reconciled.to_retry;
     for (const ImageHealth& image : reconciled.images) {
         if (!open.contains(key_of(image))) retries_.erase(key_of(image));
     }
-    for (const ImageKey& key : open) {
-        Backoff& backoff = retries_.try_emplace(key, kRetryLater, kRetryLatest).first->second;
-        suspicions_.add_later(key, why(key), now.steady + backoff.next());
-    }
+    for (const auto& [key, cause] : open) retry_later(key, cause, why(key));
     for (v1::Repair& repair : reconciled.repairs) {
         const ImageKey key{.image = repair.image(), .ns = repair.namespace_()};
         if (!repair.what().empty()) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <optional>
@@ -104,8 +106,13 @@ class ImageGuard {
     /// `held` is the image of an image_created or image_updated event as it is now; nothing if it
     /// is gone. @throws Error unavailable, cancelled.
     FollowUp on_event(const containerd::Event& event, const std::optional<containerd::Image>& held);
-    /// When to call check_suspects(); nothing if no event gave a reason.
-    std::optional<SteadyTime> suspects_due() const { return suspicions_.due(); }
+    /// When to call notice_causes(), and then, if that time has come, check_suspects(). Nothing if
+    /// there is no reason.
+    std::optional<SteadyTime> suspects_due() const;
+    /// Suspects the images whose repair failed for a cause that is gone by now: the disk was full,
+    /// or a bake was running. Nothing reports that, so this looks once a second. Makes no calls to
+    /// containerd.
+    void notice_causes();
     /// Checks and repairs the images that events were about. If it throws, they stay suspected.
     /// @throws Error unavailable, cancelled, and as reconcile().
     void check_suspects();
@@ -121,15 +128,34 @@ class ImageGuard {
     void keep_budget(const UsageOf& usage);
 
   private:
+    static constexpr std::chrono::seconds kCheckAgain{1};
+    static constexpr std::chrono::seconds kCheckLatest{30};
+
+    /// An image whose last repair failed.
+    struct Retry {
+        Backoff backoff;
+        RetryCause cause = RetryCause::other;
+        std::string why;  ///< the repair was necessary
+        /// With RetryCause::disk_full: what was free then; nothing: unknown.
+        std::optional<std::uint64_t> free_bytes;
+    };
+
     void set_baked(v1::BakeRecord record, store::SandboxImage sandbox);
     void protect_sandbox();
     std::optional<v1::BakedImage> try_to_describe_sandbox(const containerd::Image& held);
+    FollowUp react(const containerd::Event& event, const std::optional<containerd::Image>& held);
     FollowUp on_image_named(const containerd::Event& event, const containerd::Image& held);
     void on_same_target(const containerd::Event& event, const containerd::Image& held,
                         const std::vector<ImageKey>& keys);
     void restore_pin(const containerd::Event& event, const containerd::Image& held,
                      const ImageKey& key);
+    std::vector<ImageKey> keys_about(const containerd::Event& event) const;
     std::vector<ImageKey> not_unpacked(std::vector<ImageKey> keys) const;
+    void suspect_unwell(const containerd::Event& event);
+    void retry_later(const ImageKey& key, RetryCause cause, const std::string& why);
+    bool is_gone(const ImageKey& key, const Retry& retry) const;
+    const ImageHealth* health_of(const ImageKey& key) const;
+    std::optional<std::uint64_t> free_bytes(const std::string& ns) const;
     void suspect(const std::vector<ImageKey>& keys, const std::string& why);
     void find_evicted();
     bool is_moved(const std::vector<ImageKey>& keys) const;
@@ -150,7 +176,9 @@ class ImageGuard {
     store::Snapshotters snapshotters_;
     Suspicions suspicions_;
     RepairAllowance allowance_;
-    std::map<ImageKey, Backoff> retries_;  ///< of images whose last repair failed
+    std::map<ImageKey, Retry> retries_;
+    std::optional<SteadyTime> causes_due_;
+    Backoff check_backoff_{kCheckAgain, kCheckLatest};  ///< after checks that threw
     PinEnforcer pins_;
     CriSettingsReader cri_settings_;
     Time checked_at_{};  ///< of the last check or repair: any later write was not ours

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/base/timestamp.h"
 #include "agent/store/verify.h"
 #include "proto/prebake/v1/bake_record.pb.h"
 
@@ -28,6 +29,7 @@ struct ImageHealth {
     bool is_unpinned_by_budget = false;
     bool is_evicted = false;  ///< unpinned by the budget, then deleted by the kubelet
     bool is_repaired = false;
+    Time checked_at{};    ///< when the check began that found this; set by reconcile()
     std::string problem;  ///< what is not as it was baked, and why
     std::string next_step;
 

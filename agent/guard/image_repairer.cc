@@ -15,4 +15,8 @@ void ContainerdImageRepairer::restore(const v1::BakedImage& image,
     bake::restore(image, snapshotters, pinned, state_dir_, connection_, events_);
 }
 
+bool ContainerdImageRepairer::can_restore() const {
+    return !bake::is_bake_running(state_dir_);
+}
+
 }  // namespace prebake::guard

@@ -24,6 +24,8 @@ class ImageRepairer {
     /// As bake::restore(). `pinned` are the names to pin.
     virtual void restore(const v1::BakedImage& image, const store::Snapshotters& snapshotters,
                          const store::NameSet& pinned) = 0;
+    /// False while restore() would fail with conflict, because a bake is running.
+    virtual bool can_restore() const = 0;
 };
 
 class ContainerdImageRepairer final : public ImageRepairer {
@@ -38,6 +40,7 @@ class ContainerdImageRepairer final : public ImageRepairer {
                                        const store::Snapshotters& snapshotters) override;
     void restore(const v1::BakedImage& image, const store::Snapshotters& snapshotters,
                  const store::NameSet& pinned) override;
+    bool can_restore() const override;
 
   private:
     std::filesystem::path state_dir_;

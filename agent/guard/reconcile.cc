@@ -26,14 +26,18 @@ ImageKey key_of(const Finding& finding) {
 /// How the repair of an image ended.
 struct Attempt {
     std::optional<Error> problem;  ///< nothing: it succeeded
-    bool may_succeed_later = false;
+    std::optional<RetryCause> retry = {};
 };
 
-/// True if the same repair may succeed later: no event reports that a disk has room again, or that
-/// a bake has ended.
-bool may_succeed_later(Errc code) {
-    return is_retryable(code) || code == Errc::conflict || code == Errc::no_space ||
-           code == Errc::io;
+/// Nothing if the same repair cannot succeed later, unless an event reports a change.
+std::optional<RetryCause> retry_after(Errc code) {
+    if (code == Errc::conflict) return RetryCause::bake_runs;
+    if (code == Errc::no_space) return RetryCause::disk_full;
+    // failed_precondition: CRI does not know the image. It tries again by itself.
+    if (is_retryable(code) || code == Errc::io || code == Errc::failed_precondition) {
+        return RetryCause::other;
+    }
+    return {};
 }
 
 class Reconciler {
@@ -41,10 +45,11 @@ class Reconciler {
     explicit Reconciler(const Reconciliation& job) : job_(job) {}
 
     Reconciled run() {
+        const Time checked_at = job_.clock().wall;
         const Findings before = find(job_.wanted);
         for (const Finding& finding : before) {
             if (finding.kind == store::FindingKind::unreadable) {
-                result_.to_retry.push_back(key_of(finding));
+                result_.to_retry.emplace(key_of(finding), RetryCause::not_checked);
             }
         }
         Findings to_repair;
@@ -53,18 +58,24 @@ class Reconciler {
         }
         if (to_repair.empty()) {
             result_.images = health_of(job_.wanted, before);
+            for (ImageHealth& image : result_.images) image.checked_at = checked_at;
             return std::move(result_);
         }
         for (const Finding& finding : to_repair) broken_.insert(key_of(finding));
         const v1::BakeRecord broken = broken_part();
         repair(broken, before, to_repair);
 
+        const Time checked_again_at = job_.clock().wall;
         Findings after = find(broken);
         report(to_repair, after);
         std::copy_if(before.begin(), before.end(), std::back_inserter(after),
                      [&](const Finding& finding) { return !broken_.contains(key_of(finding)); });
         result_.images = health_of(job_.wanted, after);
-        for (ImageHealth& image : result_.images) explain(image);
+        for (ImageHealth& image : result_.images) {
+            explain(image);
+            const bool was_broken = broken_.contains({.image = image.name, .ns = image.ns});
+            image.checked_at = was_broken ? checked_again_at : checked_at;
+        }
         return std::move(result_);
     }
 
@@ -78,7 +89,7 @@ class Reconciler {
         if (known != allowed_.end()) return known->second;
         const bool is_allowed = job_.may_repair(key);
         allowed_.emplace(key, is_allowed);
-        if (!is_allowed) result_.to_retry.push_back(key);
+        if (!is_allowed) result_.to_retry.emplace(key, RetryCause::not_allowed);
         return is_allowed;
     }
 
@@ -116,7 +127,7 @@ class Reconciler {
             for (const v1::Placement& placement : image.placements()) {
                 const ImageKey key{.image = image.name(), .ns = placement.namespace_()};
                 attempts_[key] = attempt;
-                if (attempt.may_succeed_later) result_.to_retry.push_back(key);
+                if (attempt.retry) result_.to_retry.insert_or_assign(key, *attempt.retry);
             }
             ++progress.done;
         }
@@ -129,7 +140,7 @@ class Reconciler {
         } catch (const Error& error) {
             // The other images would fail for the same reason.
             if (containerd::ends_session(error)) throw;
-            return {.problem = error, .may_succeed_later = may_succeed_later(error.code())};
+            return {.problem = error, .retry = retry_after(error.code())};
         }
     }
 

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -38,10 +39,19 @@ struct Reconciliation {
     std::function<void(const RepairProgress&)> on_progress;
 };
 
+/// Why an image has to be tried again.
+enum class RetryCause {
+    not_checked,  ///< the check failed, so nothing was tried
+    not_allowed,  ///< something undoes each repair
+    disk_full,
+    bake_runs,
+    other,
+};
+
 struct Reconciled {
-    std::vector<ImageHealth> images;  ///< of `wanted`, in its order
-    std::vector<v1::Repair> repairs;  ///< also those that failed, with their problem
-    std::vector<ImageKey> to_retry;   ///< these may succeed later
+    std::vector<ImageHealth> images;          ///< of `wanted`, in its order
+    std::vector<v1::Repair> repairs;          ///< also those that failed, with their problem
+    std::map<ImageKey, RetryCause> to_retry;  ///< these may succeed later
 };
 
 /// Compares the images with containerd and repairs from this disk what can be repaired. If one

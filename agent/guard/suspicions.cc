@@ -33,7 +33,10 @@ std::optional<SteadyTime> Suspicions::due() const {
 
 std::map<ImageKey, std::string> Suspicions::take(SteadyTime now) {
     std::map<ImageKey, std::string> taken;
-    if (!now_.empty() && std::min(last_ + kCalm, first_ + kMostDelay) <= now) taken.swap(now_);
+    if (!now_.empty() && std::min(last_ + kCalm, first_ + kMostDelay) <= now) {
+        taken.swap(now_);
+        for (const auto& [key, why] : taken) later_.erase(key);
+    }
     for (auto entry = later_.begin(); entry != later_.end();) {
         if (entry->second.when > now) {
             ++entry;

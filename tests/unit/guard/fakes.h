@@ -95,6 +95,7 @@ class FakeRepairer final : public ImageRepairer {
     std::optional<Error> verify_failure;
     std::vector<std::string> verified;  ///< the images of each verify(): "a b"
     std::vector<std::string> restored;
+    bool is_bake_running = false;
 
     std::vector<store::Finding> verify(const v1::BakeRecord& record,
                                        const store::Snapshotters&) override {
@@ -115,6 +116,7 @@ class FakeRepairer final : public ImageRepairer {
         const auto failure = failures.find(image.name());
         if (failure != failures.end()) throw Error(failure->second);
     }
+    bool can_restore() const override { return !is_bake_running; }
 };
 
 /// A clock that stands still until it is moved.

@@ -193,7 +193,10 @@ TEST_CASE("if containerd goes away during the check, the images stay suspected")
     scene.on_event(EventKind::image_deleted, "a");
     scene.repairer.verify_failure = Error(Errc::unavailable, "gone");
     CHECK_THROWS_AS(scene.check_suspects(), Error);
-    CHECK(scene.guard.suspects_due() == scene.clock.moment.steady + 30s);
+    CHECK(scene.guard.suspects_due() == scene.clock.moment.steady + 1s);
+    scene.clock.advance(1s);
+    CHECK_THROWS_AS(scene.guard.check_suspects(), Error);
+    CHECK(scene.guard.suspects_due() == scene.clock.moment.steady + 2s);
 }
 
 TEST_CASE("a failed repair is retried with growing delays, and reported when it has ended") {
@@ -206,10 +209,10 @@ TEST_CASE("a failed repair is retried with growing delays, and reported when it 
                                  .expected = {},
                                  .found = "missing",
                                  .next_step = {}};
-    scene.repairer.failures.emplace("a", Error(Errc::conflict, "a bake is running"));
+    scene.repairer.failures.emplace("a", Error(Errc::io, "it failed"));
     scene.on_event(EventKind::image_deleted, "a");
     scene.clock.advance(1s);
-    for (const auto delay : {30s, 60s, 120s, 240s, 480s, 480s}) {
+    for (const auto delay : {2s, 4s, 8s, 16s, 32s, 64s, 128s, 256s, 480s, 480s}) {
         scene.repairer.findings = {{missing}, {missing}};
         scene.guard.check_suspects();
         CHECK(scene.guard.suspects_due() == scene.clock.moment.steady + delay);
@@ -221,6 +224,109 @@ TEST_CASE("a failed repair is retried with growing delays, and reported when it 
     scene.guard.check_suspects();
     CHECK_FALSE(scene.guard.suspects_due().has_value());
     CHECK(scene.log.repairs().size() == 1);
+}
+
+/// a cannot be repaired, at first for the reason `failure`.
+struct FailingScene : Scene {
+    explicit FailingScene(Errc failure) {
+        disk.disk = DiskRoom{.free_bytes = 1'000, .total_bytes = 1ULL << 30};
+        repairer.is_bake_running = failure == Errc::conflict;
+        repairer.failures.emplace("a", Error(failure, "it failed"));
+        repairer.findings = {{missing()}, {missing()}};
+        on_event(EventKind::image_deleted, "a");
+        check_suspects();
+        REQUIRE(repairer.restored.size() == 1);
+        // What was due anyway would hide what is tested.
+        repairer.failures.clear();
+        repairer.findings = {{missing()}, {}};
+    }
+
+    static store::Finding missing() {
+        return {.kind = FindingKind::name_missing,
+                .image = "a",
+                .ns = "k8s.io",
+                .object = "name a",
+                .subject = "a",
+                .expected = {},
+                .found = "missing",
+                .next_step = {}};
+    }
+    /// Whether a is repaired within `time`, in which the caller calls as the daemon does.
+    bool is_repaired_within(std::chrono::milliseconds time) {
+        const SteadyTime end = clock.moment.steady + time;
+        while (repairer.restored.size() == 1) {
+            const auto due = guard.suspects_due();
+            if (!due || *due > end) return false;
+            clock.advance(std::chrono::ceil<std::chrono::milliseconds>(
+                std::max(*due - clock.moment.steady, SteadyTime::duration::zero())));
+            guard.notice_causes();
+            guard.check_suspects();
+        }
+        return true;
+    }
+};
+
+TEST_CASE("a failed repair is tried again as soon as its cause is gone") {
+    struct Row {
+        const char* name;
+        Errc failure;
+        std::function<void(FailingScene&)> change;
+        bool is_repaired;  ///< within a second and a half
+    };
+    const auto nothing = [](FailingScene&) {};
+    const Row rows[] = {
+        {"a bake runs", Errc::conflict, nothing, false},
+        {"the bake has ended", Errc::conflict,
+         [](FailingScene& scene) { scene.repairer.is_bake_running = false; }, true},
+        {"the disk is full", Errc::no_space, nothing, false},
+        {"the disk has lost room", Errc::no_space,
+         [](FailingScene& scene) { scene.disk.disk->free_bytes = 0; }, false},
+        {"a log was rotated", Errc::no_space,
+         [](FailingScene& scene) { scene.disk.disk->free_bytes += 100'000; }, false},
+        {"the disk has room", Errc::no_space,
+         [](FailingScene& scene) { scene.disk.disk->free_bytes += 1ULL << 20; }, true},
+        {"a layer is lost", Errc::not_found, nothing, false},
+        {"somebody unpacks it", Errc::not_found,
+         [](FailingScene& scene) {
+             scene.clock.advance(1ms);
+             scene.guard.on_event({.kind = EventKind::snapshot_committed,
+                                   .at = scene.clock.moment.wall,
+                                   .ns = "k8s.io",
+                                   .object = "extract-1",
+                                   .name = "chain-a"},
+                                  {});
+         },
+         true},
+        {"somebody pulls it", Errc::not_found,
+         [](FailingScene& scene) {
+             scene.clock.advance(1ms);
+             scene.on_event(EventKind::image_updated, "a");
+         },
+         true},
+        {"an old event is no news", Errc::not_found,
+         [](FailingScene& scene) {
+             scene.guard.on_event({.kind = EventKind::image_updated,
+                                   .at = scene.clock.moment.wall - 1ms,
+                                   .ns = "k8s.io",
+                                   .object = "a"},
+                                  scene.names.get("k8s.io", "a"));
+         },
+         false},
+        {"an event about another image", Errc::not_found,
+         [](FailingScene& scene) {
+             scene.clock.advance(1ms);
+             scene.on_event(EventKind::image_updated, "b");
+         },
+         false},
+        {"a reload", Errc::corrupt, [](FailingScene& scene) { scene.guard.check_everything(); },
+         true},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        FailingScene scene(row.failure);
+        row.change(scene);
+        CHECK(scene.is_repaired_within(1500ms) == row.is_repaired);
+    }
 }
 
 TEST_CASE("content outlives its names, except where somebody wants the space") {

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -63,6 +65,7 @@ struct Scene {
 };
 
 using Names = std::vector<std::string>;
+using Retries = std::map<ImageKey, RetryCause>;
 
 TEST_CASE("reconcile() repairs nothing if nothing is wrong") {
     Scene scene;
@@ -106,10 +109,15 @@ TEST_CASE("reconcile() reports what a repair did not change") {
 TEST_CASE("which failures of a repair are retried") {
     struct Row {
         Errc code;
-        bool is_retried;
+        std::optional<RetryCause> expected;
     };
-    const Row rows[] = {{Errc::conflict, true},  {Errc::no_space, true},   {Errc::io, true},
-                        {Errc::timed_out, true}, {Errc::not_found, false}, {Errc::corrupt, false}};
+    const Row rows[] = {{Errc::conflict, RetryCause::bake_runs},
+                        {Errc::no_space, RetryCause::disk_full},
+                        {Errc::io, RetryCause::other},
+                        {Errc::timed_out, RetryCause::other},
+                        {Errc::failed_precondition, RetryCause::other},  // CRI does not know it
+                        {Errc::not_found, {}},
+                        {Errc::corrupt, {}}};
     for (const Row& row : rows) {
         CAPTURE(to_string(row.code));
         Scene scene;
@@ -120,7 +128,8 @@ TEST_CASE("which failures of a repair are retried") {
         const Reconciled result = scene.run();
         const Names both{"a", "b"};
         CHECK_MESSAGE(scene.repairer.restored == both, "one failure does not stop others");
-        CHECK(result.to_retry == (row.is_retried ? std::vector{kA} : std::vector<ImageKey>{}));
+        const Retries expected = row.expected ? Retries{{kA, *row.expected}} : Retries{};
+        CHECK(result.to_retry == expected);
         REQUIRE(result.repairs.size() == 2);
         CHECK(result.repairs[0].problem().message() == "it failed");
         CHECK_FALSE(result.repairs[1].has_problem());
@@ -154,7 +163,7 @@ TEST_CASE("an image whose repairs are always undone is left alone and tried late
         {finding("a", FindingKind::name_missing), finding("a", FindingKind::unpinned)}};
     const Reconciled result = scene.run();
     CHECK(scene.repairer.restored.empty());
-    CHECK(result.to_retry == std::vector{kA});
+    CHECK(result.to_retry == Retries{{kA, RetryCause::not_allowed}});
     CHECK_FALSE(result.images[0].is_usable());
 }
 
@@ -163,7 +172,7 @@ TEST_CASE("an image that could not be checked is checked later, not repaired") {
     scene.repairer.findings = {{finding("b", FindingKind::unreadable)}};
     const Reconciled result = scene.run();
     CHECK(scene.repairer.restored.empty());
-    CHECK(result.to_retry == std::vector{kB});
+    CHECK(result.to_retry == Retries{{kB, RetryCause::not_checked}});
 }
 
 TEST_CASE("a tag that was moved is not repaired") {
