@@ -69,9 +69,12 @@ UnpackOutcome Unpacker::build(const ResolvedImage& image, std::size_t layer,
     const std::string chain_id = image.chain_ids[layer].str();
     const std::string parent = layer == 0 ? "" : image.chain_ids[layer - 1].str();
     const store::Labels labels{{containerd::kSnapshotRefLabel, chain_id}};
+    store::Labels active_labels = labels;
+    active_labels.emplace(containerd::kDiffIdLabel, image.diff_ids[layer].str());
+    if (layer > 0) active_labels.emplace(containerd::kParentLabel, parent);
 
     const std::string key = active_key(image.chain_ids[layer]);
-    const auto mounts = snapshots.prepare(key, parent, labels);
+    const auto mounts = snapshots.prepare(key, parent, active_labels);
     if (!mounts) return UnpackOutcome::already_there;
     ActiveSnapshot active(snapshots, key);
 
@@ -79,13 +82,8 @@ UnpackOutcome Unpacker::build(const ResolvedImage& image, std::size_t layer,
                               .image = image.name(),
                               .layer = blob.digest.str(),
                               .total = blob.size});
-    const oci::Digest diff_id = applier_.apply(ns, blob, *mounts);
-    if (diff_id != image.diff_ids[layer]) {
-        throw Error(Errc::corrupt,
-                    "layer " + blob.digest.str() + " unpacks to diffID " + diff_id.str() +
-                        ", but the image's config says " + image.diff_ids[layer].str(),
-                    "the image is broken where it was built: build and push it again");
-    }
+    // A staged snapshot has the layer already, and cannot be written.
+    if (!containerd::is_staged(*mounts)) apply(image, layer, ns, *mounts);
     // Synced first: a committed snapshot is never unpacked again, even if the disk lost its files.
     store_.storage().sync_snapshotter(snapshots.snapshotter());
     active.commit(chain_id, labels);
@@ -95,6 +93,17 @@ UnpackOutcome Unpacker::build(const ResolvedImage& image, std::size_t layer,
                               .current = blob.size,
                               .total = blob.size});
     return UnpackOutcome::unpacked;
+}
+
+void Unpacker::apply(const ResolvedImage& image, std::size_t layer, const std::string& ns,
+                     const std::vector<containerd::Mount>& mounts) {
+    const oci::Descriptor& blob = image.contents.layers[layer];
+    const oci::Digest diff_id = applier_.apply(ns, blob, mounts);
+    if (diff_id == image.diff_ids[layer]) return;
+    throw Error(Errc::corrupt,
+                "layer " + blob.digest.str() + " unpacks to diffID " + diff_id.str() +
+                    ", but the image's config says " + image.diff_ids[layer].str(),
+                "the image is broken where it was built: build and push it again");
 }
 
 }  // namespace prebake::bake

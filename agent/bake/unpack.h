@@ -49,6 +49,10 @@ class Unpacker {
     UnpackOutcome build(const ResolvedImage& image, std::size_t layer,
                         const containerd::Snapshots& snapshots, const std::string& ns);
 
+    /// @throws Error corrupt if the layer has another diffID.
+    void apply(const ResolvedImage& image, std::size_t layer, const std::string& ns,
+               const std::vector<containerd::Mount>& mounts);
+
     const LeasedStore& store_;
     LayerApplier& applier_;
     OnceMap<std::tuple<std::string, std::string, oci::Digest>> once_;

@@ -59,7 +59,35 @@ SnapshotInfo snapshot_info_from(const snapshots_api::Info& wire) {
                         .created_at = time_from(wire.created_at())};
 }
 
+/// The elements of the options; one option may have several, joined by commas.
+std::vector<std::string_view> elements_of(const Mount& mount) {
+    std::vector<std::string_view> elements;
+    for (std::string_view rest : mount.options) {
+        while (true) {
+            const std::size_t comma = rest.find(',');
+            elements.push_back(rest.substr(0, comma));
+            if (comma == std::string_view::npos) break;
+            rest.remove_prefix(comma + 1);
+        }
+    }
+    return elements;
+}
+
 }  // namespace
+
+bool is_staged(const std::vector<Mount>& mounts) {
+    if (mounts.empty()) return false;
+    const Mount& last = mounts.back();
+    // What comes before the last '/' is for containerd's mount manager: "format/mkdir/overlay".
+    const std::string_view type = std::string_view(last.type).substr(last.type.rfind('/') + 1);
+    if (type == "erofs") return true;
+    const std::vector<std::string_view> elements = elements_of(last);
+    const bool is_overlay = type == "overlay";
+    if (std::ranges::find(elements, "ro") != elements.end()) return true;
+    return is_overlay && std::ranges::none_of(elements, [](std::string_view element) {
+               return element.starts_with("upperdir=");
+           });
+}
 
 Snapshots::Snapshots(const Connection& connection, Scope scope, std::string snapshotter)
     : connection_(connection), scope_(std::move(scope)), snapshotter_(std::move(snapshotter)) {}

@@ -14,6 +14,11 @@ namespace prebake::containerd {
 /// Label of an active snapshot: the name under which it will be committed.
 inline constexpr const char* kSnapshotRefLabel = "containerd.io/snapshot.ref";
 
+/// Labels of an active snapshot that an image's layer is unpacked into: its diffID, and the name of
+/// the snapshot below. Snapshotters with a cache of layers find the layer by them (since 2.4).
+inline constexpr const char* kDiffIdLabel = "containerd.io/snapshot/diff-id";
+inline constexpr const char* kParentLabel = "containerd.io/snapshot/parent-chain-id";
+
 /// containerd.types.Mount: how to mount a snapshot. We pass it back to containerd.
 struct Mount {
     std::string type;
@@ -21,6 +26,11 @@ struct Mount {
     std::string target;
     std::vector<std::string> options;
 };
+
+/// True if prepare() returned these mounts for a snapshot that the snapshotter has filled itself,
+/// from a cache of layers (since 2.4): it only has to be committed. The last mount is then
+/// read-only (mount.Mount.ReadOnly of containerd); those before it are only its input. Pure.
+bool is_staged(const std::vector<Mount>& mounts);
 
 /// containerd.services.snapshots.v1.Kind. Containers use active snapshots; views are for reading an
 /// image.

@@ -63,6 +63,47 @@ struct Fixture {
     ~Fixture() { server.stop(); }
 };
 
+TEST_CASE("a snapshot is staged if the last of its mounts is read-only") {
+    struct Row {
+        const char* name;
+        std::vector<Mount> mounts;
+        bool expected;
+    };
+    const auto mount = [](const char* type, std::vector<std::string> options) {
+        return Mount{.type = type, .source = {}, .target = {}, .options = std::move(options)};
+    };
+    const Row rows[] = {
+        {"nothing to mount", {}, false},
+        {"overlayfs, first layer", {mount("bind", {"rw", "rbind"})}, false},
+        {"overlayfs, with a parent",
+         {mount("overlay", {"workdir=/w", "upperdir=/u", "lowerdir=/l"})},
+         false},
+        {"another type", {mount("fuse3.fuse-overlayfs", {"upperdir=/u", "lowerdir=/l"})}, false},
+        {"btrfs", {mount("btrfs", {"subvol=/x"})}, false},
+        {"erofs, to be filled",
+         {mount("erofs", {"loop"}), mount("format/mkdir/overlay", {"upperdir={{ mount 0 }}"})},
+         false},
+        {"a directory of the cache", {mount("bind", {"rbind", "ro"})}, true},
+        {"erofs", {mount("erofs", {"loop"})}, true},
+        {"erofs, with the layers below",
+         {mount("erofs", {}), mount("erofs", {}),
+          mount("format/overlay", {"lowerdir={{ overlay 0 1 }}"})},
+         true},
+        {"overlay without a layer to write", {mount("overlay", {"lowerdir=/a:/b"})}, true},
+        {"ro wins", {mount("overlay", {"ro", "upperdir=/u"})}, true},
+        {"several options in one", {mount("overlay", {"lowerdir=/a,upperdir=/u"})}, false},
+        {"several options in one, read-only",
+         {mount("overlay", {"lowerdir=/a,ro,upperdir=/u"})},
+         true},
+        {"not an option: part of a path", {mount("bind", {"rw,source=/ro"})}, false},
+        {"the last one counts", {mount("bind", {"ro"}), mount("bind", {"rw"})}, false},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        CHECK(is_staged(row.mounts) == row.expected);
+    }
+}
+
 TEST_CASE("prepare() returns the mounts") {
     Fixture at;
     at.prepare = {Status::OK};

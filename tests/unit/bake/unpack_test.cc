@@ -1,0 +1,109 @@
+#include "agent/bake/unpack.h"
+
+#include <doctest/doctest.h>
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "agent/base/error.h"
+#include "tests/unit/bake/test_image.h"
+#include "tests/unit/containerd/fake_containerd.h"
+
+namespace prebake::bake {
+namespace {
+
+namespace fake = containerd::fake;
+using grpc::Status;
+using Names = std::vector<std::string>;
+
+struct NoEvents final : EventSink {
+    void on_event(const Event&) override {}
+};
+
+/// Applies nothing, and reports which diffID that would have had.
+struct FakeApplier final : LayerApplier {
+    Names applied;
+    oci::Digest diff_id = oci::Digest::of("diff base");
+
+    oci::Digest apply(const std::string&, const oci::Descriptor& layer,
+                      const std::vector<containerd::Mount>&) override {
+        applied.push_back(layer.digest.str());
+        return diff_id;
+    }
+};
+
+/// A containerd whose snapshotter has a cache of layers, as that of 2.4: Prepare of a cached layer
+/// returns read-only mounts.
+struct Scene {
+    Scene() {
+        server.snapshots.prepare = [this](auto&, const auto& request, auto& response) {
+            labels = {request.labels().begin(), request.labels().end()};
+            parent = request.parent();
+            auto& mount = *response.add_mounts();
+            mount.set_type("bind");
+            mount.add_options(cached.contains(labels[containerd::kDiffIdLabel]) ? "ro" : "rw");
+            return Status::OK;
+        };
+        server.snapshots.commit = [this](auto&, const auto& request, auto&) {
+            committed.push_back(request.name());
+            return Status::OK;
+        };
+        server.snapshots.remove = [this](auto&, const auto&, auto&) {
+            ++removed;
+            return Status::OK;
+        };
+    }
+    ~Scene() { server.stop(); }
+
+    void unpack(std::size_t layer) { unpacker.ensure(image, layer, "k8s.io", "erofs"); }
+
+    const ResolvedImage image = test::image_of("docker.io/library/a:1", {"base", "top"});
+    std::map<std::string, std::string> labels;  ///< of the last Prepare
+    std::string parent;
+    std::set<std::string> cached;  ///< diffIDs
+    Names committed;
+    int removed = 0;
+    fake::Containerd server;
+    containerd::Connection connection{server.socket(), {}};
+    store::Storage storage{{}};
+    NoEvents events;
+    LeasedStore store{connection, storage, events, "lease", OnRestart::fail};
+    FakeApplier applier;
+    Unpacker unpacker{store, applier};
+};
+
+TEST_CASE("a layer is applied to its prepared snapshot, which is then committed") {
+    Scene at;
+    at.unpack(0);
+    CHECK(at.applier.applied == Names{at.image.contents.layers[0].digest.str()});
+    CHECK(at.committed == Names{at.image.chain_ids[0].str()});
+    CHECK(at.removed == 0);
+    CHECK(at.labels.at(containerd::kSnapshotRefLabel) == at.image.chain_ids[0].str());
+    CHECK(at.labels.at(containerd::kDiffIdLabel) == at.image.diff_ids[0].str());
+    CHECK_FALSE(at.labels.contains(containerd::kParentLabel));
+}
+
+TEST_CASE("a snapshot that the snapshotter filled from its cache is committed as it is") {
+    Scene at;
+    at.cached = {at.image.diff_ids[1].str()};
+    at.unpack(0);
+    at.unpack(1);
+    CHECK(at.applier.applied == Names{at.image.contents.layers[0].digest.str()});
+    CHECK(at.committed == Names{at.image.chain_ids[0].str(), at.image.chain_ids[1].str()});
+    CHECK(at.parent == at.image.chain_ids[0].str());
+    CHECK(at.labels.at(containerd::kParentLabel) == at.image.chain_ids[0].str());
+    CHECK(at.removed == 0);
+}
+
+TEST_CASE("a layer with another diffID is not committed, and its snapshot is removed") {
+    Scene at;
+    at.applier.diff_id = oci::Digest::of("something else");
+    CHECK_THROWS_AS(at.unpack(0), Error);
+    CHECK(at.committed.empty());
+    CHECK(at.removed == 1);
+}
+
+}  // namespace
+}  // namespace prebake::bake
