@@ -322,7 +322,6 @@ void NodeLoop::Impl::process(const containerd::Event& event) {
     note_changes();
 }
 
-/// Gives to the ledger what the guard did.
 void NodeLoop::Impl::record_guard_actions() {
     guard::GuardActions actions = work_->guard.take_actions();
     unsettled_.merge(actions.repaired);

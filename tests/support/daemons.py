@@ -109,9 +109,11 @@ class Containerd:
     """A private containerd: root, state, socket and CNI directories below `directory`."""
 
     def __init__(self, directory, root=None, snapshotter=None, sandbox_image=None,
-                 plain_registry=None):
+                 plain_registry=None, cri="works"):
         """`snapshotter` and `sandbox_image` configure its CRI. It pulls from `plain_registry`
-        (host:port) without TLS."""
+        (host:port) without TLS. `cri` may also be "disabled", as Docker's package of containerd has
+        it, or "broken": it fails to load."""
+        self.cri = cri
         self.snapshotter = snapshotter
         self.plain_registry = plain_registry
         self.sandbox_image = sandbox_image
@@ -152,6 +154,7 @@ class Containerd:
             f"version = {3 if modern else 2}",
             f'root = "{self.root}"',
             f'state = "{self.state}"',
+            'disabled_plugins = ["io.containerd.grpc.v1.cri"]' if self.cri == "disabled" else "",
             "[grpc]",
             f'  address = "{self.address}"',
             '[plugins."io.containerd.internal.v1.opt"]',
@@ -174,6 +177,8 @@ class Containerd:
                                               f'[host."http://{self.plain_registry}"]\n')
             lines += [f'[plugins."{images}".registry]',
                       f'  config_path = "{self.directory}/certs.d"']
+        if self.cri == "broken":
+            lines += [f'[plugins."{cri}".containerd]', '  default_runtime_name = "nvidia"']
         if self.snapshotter:
             table = f'"{images}"' if modern else f'"{images}".containerd'
             lines += [f"[plugins.{table}]", f'  snapshotter = "{self.snapshotter}"']

@@ -9,6 +9,9 @@ import node
 import oci_image
 
 
+LEASE = "prebake-baked"
+
+
 class Ledger(node.NodeTest):
     """Starts are counted and classified."""
 
@@ -255,7 +258,52 @@ class Guard(node.NodeTest):
             self.containerd.ctr("images", "rm", name)
         self.until_as_before()
 
+    def all_names_deleted(self):
+        """As `crictl rmi --prune` does it: the last deletion waits for the collection."""
+        self.containerd.ctr("images", "rm", "--sync", *self.names(self.reference, self.image))
+        self.containerd.collect_garbage()
+
+    def until_held(self):
+        self.node.until(lambda: LEASE in self.containerd.leases(), "the content is held")
+
+    def test_content_outlives_all_names(self):
+        self.until_held()
+        self.registry.go_down()
+        self.addCleanup(self.registry.come_back)
+        self.all_names_deleted()
+        self.until_as_before()
+        self.assertIn(self.image.chain_id, self.containerd.snapshots())
+        self.node.until_ready()
+        self.node.until(lambda: LEASE in self.node.running.stderr(), "how to delete it is logged")
+
+    def test_the_lease_is_found_again(self):
+        self.until_held()
+        self.node.stop(signal.SIGKILL)
+        self.assertEqual(self.containerd.leases(), [LEASE])
+        self.node = self.daemon()
+        self.all_names_deleted()
+        self.until_as_before()
+        self.node.until(lambda: self.containerd.leases() == [LEASE], "the repair's lease is gone")
+        self.containerd.stop()
+        self.start_containerd()
+        self.node.until_ready()
+        self.all_names_deleted()
+        self.until_as_before()
+
+    def test_the_lease_is_given_up_for_space(self):
+        for config in ('min_free = "99.9%"', 'min_free = "0"\nkeep_deleted = false'):
+            with self.subTest(config):
+                self.until_held()
+                self.node.stop()
+                self.node = self.daemon(config=f"[guard]\n{config}\n")
+                self.node.until(lambda: self.containerd.leases() == [], "nothing is held")
+                self.node.stop()
+                self.node = self.daemon()
+
     def test_images_without_content_are_an_alarm(self):
+        # To free the space, the lease goes first.
+        self.until_held()
+        self.containerd.ctr("leases", "rm", LEASE)
         with_sync = ["images", "rm", "--sync", *self.names(self.reference, self.image)]
         self.containerd.ctr(*with_sync)
         self.containerd.collect_garbage()

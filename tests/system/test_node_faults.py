@@ -16,6 +16,51 @@ import node
 from daemons import wait_until
 
 
+class WithoutCri(node.NodeTest):
+    """What a builder and a node without a working CRI say of images for pods."""
+
+    def without_cri(self, cri):
+        self.fresh_node(cri=cri)
+        self.claimed()
+        return self.registry.serve(f"{self.repository}/one", self.runnable("one"))
+
+    def test_nobody_claims_that_pods_find_the_images(self):
+        for cri, status, reason, told in (
+                ("disabled", "Unknown", "CriDisabled", "disabled_plugins"),
+                ("broken", "False", "CriFailed", "nvidia")):
+            with self.subTest(cri):
+                reference = self.without_cri(cri)
+                baked = self.bake(reference)
+                self.assert_says(baked, "warning", "CRI", told, "daemon")
+                refused = self.bake("--require-cri", reference, code=harness.FAILED)
+                self.assert_says(refused, "CRI", told)
+                verified = self.prebake("verify")
+                self.assertEqual(verified.code, harness.DONE, verified)
+                self.assert_says(verified, "CRI was not asked", told)
+                daemon = self.daemon(ready=False)
+                daemon.until_verdict("not_ready")
+                condition = daemon.condition("CriResolves")
+                self.assertEqual((condition["status"], condition["reason"]), (status, reason))
+                self.assertIn(told, condition["message"] + condition["nextStep"])
+                self.assertEqual(daemon.condition("ImagesPresent")["status"], "True")
+                daemon.stop()
+
+    def test_a_bake_without_cri_is_checked_on_the_node(self):
+        reference = self.without_cri("disabled")
+        self.bake("-f", self.image_list(self.sandbox_table(), (reference, {})))
+        self.containerd.stop()
+        self.containerd.configure(cri="works")
+        self.start_containerd()
+        self.bake("--require-cri", reference)
+        self.assertEqual(self.daemon().condition("CriResolves")["reason"], "Resolves")
+
+    def test_images_in_other_namespaces_do_not_need_cri(self):
+        reference = self.without_cri("disabled")
+        baked = self.bake("--namespace", "default", reference)
+        self.assertNotIn("CRI", baked.stderr)
+        self.assertEqual(self.daemon().condition("CriResolves")["reason"], "NotWanted")
+
+
 class Faults(node.NodeTest):
     def setUp(self):
         super().setUp()

@@ -68,7 +68,8 @@ class PlatformTest(harness.SystemTest):
         own = for_architecture(self.repository, oci_image.host_architecture())
         index = oci_image.index([(HOST, own), (foreign, wanted)])
         reference = self.registry.serve(self.repository, index)
-        self.bake(reference, "--platform", foreign)
+        baked = self.bake(reference, "--platform", foreign)
+        self.assert_says(baked, "warning", "CRI", foreign, reference)
         images = self.containerd.images()
         self.assertEqual(images[reference][0], index.top.digest)
         self.assertIn(wanted.config.digest, images)
@@ -77,7 +78,9 @@ class PlatformTest(harness.SystemTest):
         entry, placements = self.recorded(reference)
         self.assertEqual(entry["platform"], foreign)
         self.assertIs(placements["k8s.io"]["criResolves"], False)
-        self.assertEqual(self.prebake("verify").code, harness.DONE)
+        verified = self.prebake("verify")
+        self.assertEqual(verified.code, harness.DONE, verified)
+        self.assert_says(verified, "warning", HOST, foreign)
 
     def test_what_cri_resolves_is_recorded(self):
         index, _ = self.two_platforms()
