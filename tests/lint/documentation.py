@@ -28,6 +28,7 @@ HELP = {"-h", "--help"}
 FOREIGN = {
     "--build", "--install",  # cmake
     "--matrix",  # tests/run
+    "--prune",  # crictl
     "--root",  # systemctl
     "--unix-socket",  # curl
     "--filter", "--regex",  # fish's string
