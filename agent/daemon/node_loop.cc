@@ -508,6 +508,7 @@ void NodeLoop::Impl::check_suspects() {
         work_->guard.check_suspects();
         settle_repairs();
     });
+    timers_.budget.set(now() + kBudgetDelay);
     publish();
 }
 
