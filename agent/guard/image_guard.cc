@@ -63,10 +63,6 @@ std::chrono::seconds first_delay(RetryCause cause) {
     return is_soon ? kRetrySoon : kRetryLater;
 }
 
-bool is_restored_name(const v1::Repair& repair) {
-    return repair.what().find(kRecreatedName) != std::string::npos;
-}
-
 ImageKey key_of(const ImageHealth& image) {
     return {.image = image.name, .ns = image.ns};
 }
@@ -476,7 +472,7 @@ void ImageGuard::apply(Reconciled reconciled,
             repaired_.insert(key);
             actions_.repaired.insert(key);
         }
-        if (is_restored_name(repair)) {
+        if (reconciled.named_again.contains(key)) {
             with_.log.note(Severity::info, "names of " + key.image + " in " + key.ns +
                                                " were deleted and are restored; to delete it and "
                                                "free its space: ctr -n " +

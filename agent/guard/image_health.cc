@@ -173,7 +173,7 @@ class Judge {
 std::string words_for(FindingKind kind, const std::string& snapshotter) {
     switch (kind) {
         case FindingKind::name_missing:
-            return kRecreatedName;
+            return "recreated the name";
         case FindingKind::unmanaged:
             return "marked the name as CRI's own";
         case FindingKind::unpinned:

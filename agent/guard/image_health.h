@@ -50,9 +50,6 @@ bool is_repairable(const store::Finding& finding);
 std::vector<store::Finding> repairable_of(const v1::BakeRecord& record,
                                           const std::vector<store::Finding>& findings);
 
-/// The part of repair_of() about a name that was gone.
-inline constexpr const char* kRecreatedName = "recreated the name";
-
 /// What a repair did after which these findings are gone: "recreated the name, pinned again".
 std::string repair_of(const std::vector<store::Finding>& repaired, const std::string& snapshotter);
 

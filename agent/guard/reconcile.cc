@@ -162,6 +162,11 @@ class Reconciler {
                                       left.ns == finding.ns && left.subject == finding.subject;
                            });
                 });
+            if (std::ranges::any_of(repaired, [](const Finding& finding) {
+                    return finding.kind == store::FindingKind::name_missing;
+                })) {
+                result_.named_again.insert(key);
+            }
             v1::Repair& repair = result_.repairs.emplace_back();
             *repair.mutable_at() = to_timestamp(job_.clock().wall);
             repair.set_image(key.image);

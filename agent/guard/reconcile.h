@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -52,6 +53,7 @@ struct Reconciled {
     std::vector<ImageHealth> images;          ///< of `wanted`, in its order
     std::vector<v1::Repair> repairs;          ///< also those that failed, with their problem
     std::map<ImageKey, RetryCause> to_retry;  ///< these may succeed later
+    std::set<ImageKey> named_again;           ///< these had lost a name
 };
 
 /// Compares the images with containerd and repairs from this disk what can be repaired. If one
