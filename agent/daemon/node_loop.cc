@@ -35,8 +35,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using SteadyTime = std::chrono::steady_clock::time_point;
 
-/// About 2 MB of events, or half a second of ten thousand a second.
-constexpr std::size_t kMaxWaitingEvents = 4096;
+constexpr std::size_t kMaxWaitingEvents = 4096;  // about 2 MB
 /// The longest sleep: the watchdog wants signs of life. A silent containerd is probed then.
 constexpr seconds kMaxSleep{20};
 /// How long a repair may be silent: containerd applies a large layer on a slow disk in one call.
@@ -53,8 +52,7 @@ constexpr seconds kBudgetDelay{10};
 constexpr seconds kBudgetInterval{60};
 /// After an overflow, which may repeat: listing everything must not take all our time.
 constexpr seconds kOverflowDelay{2};
-/// After an event that could not be processed.
-constexpr seconds kFailureDelay{5};
+constexpr seconds kFailureDelay{5};  // after an event that could not be processed
 
 constexpr const char* kChecking = "checking the images";
 constexpr const char* kCheckingSuspects = "checking images that changed";
@@ -153,6 +151,7 @@ class NodeLoop::Impl final : private bake::EventSink {
 
     // Facts of the loop; the guard has its own.
     bool is_serving_ = false;
+    bool has_served_ = false;
     std::string serving_problem_;
     bool has_serving_changed_ = false;  ///< since it was published
     bool is_reconciled_ = false;
@@ -325,6 +324,7 @@ void NodeLoop::Impl::process(const containerd::Event& event) {
 void NodeLoop::Impl::record_guard_actions() {
     guard::GuardActions actions = work_->guard.take_actions();
     unsettled_.merge(actions.repaired);
+    for (const std::string& ns : actions.named_again) work_->lease.explain(ns);
     for (const guard::GuardActions::Pull& pull : actions.pulled_again) {
         work_->feed.image_named(pull.ns, pull.image, pull.at);
     }
@@ -357,7 +357,7 @@ void NodeLoop::Impl::perform(LoopAction action) {
             return session_backoff_.reset();
         case LoopAction::set_serving:
             has_serving_changed_ |= !is_serving_;
-            is_serving_ = true;
+            is_serving_ = has_served_ = true;
             return serving_problem_.clear();
         case LoopAction::set_not_serving:
             has_serving_changed_ |= is_serving_ || serving_problem_ != problem_;
@@ -404,7 +404,7 @@ void NodeLoop::Impl::perform(LoopAction action) {
 }
 
 void NodeLoop::Impl::open_stream() {
-    work_->lease.start_over();
+    work_->lease.look_again();
     stream_.emplace(options_.address, queue_);
     timers_.probe.move(now() + kMaxSleep);
 }
@@ -552,7 +552,7 @@ report::NodeFacts NodeLoop::Impl::facts() const {
     const guard::GuardState& guard = work_->guard.state();
     return {.is_serving = is_serving_,
             .serving_problem = serving_problem_,
-            .order_problem = options_.order_problem,
+            .order_problem = has_served_ ? std::string() : options_.order_problem,
             .is_reconciled = is_reconciled_,
             .record_problem = record_problem_,
             .cri = guard.cri,

@@ -1,9 +1,13 @@
 #include "agent/guard/baked_lease.h"
 
 #include <algorithm>
+#include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
+#include "agent/base/error.h"
+#include "agent/containerd/containers.h"
 #include "agent/containerd/leases.h"
 
 namespace prebake::guard {
@@ -12,6 +16,10 @@ namespace {
 /// The clock may be set while the machine boots. A lease that expires later than ours can is made
 /// again.
 constexpr std::chrono::minutes kClockError{10};
+
+/// Holds the content while the lease is renewed.
+constexpr const char* kBridge = "prebake-baked-renewal";
+constexpr std::chrono::minutes kBridgeLifetime{10};
 
 std::optional<containerd::Lease> find_lease(const containerd::Leases& leases) {
     const std::vector<containerd::Lease> all = leases.list();
@@ -29,7 +37,46 @@ bool is_current(const containerd::Lease& lease, Time now) {
 }  // namespace
 
 void BakedLease::hold(const HeldContent& content, Time now) {
-    for (const auto& [ns, digests] : content) hold_in(ns, digests, now);
+    std::map<std::string, const std::set<std::string>*> wanted;
+    static const std::set<std::string> kNothing;
+    if (!is_complete_) {
+        for (const std::string& ns : containerd::namespaces(connection_)) wanted[ns] = &kNothing;
+    }
+    for (const auto& [ns, held] : held_) wanted[ns] = &kNothing;
+    for (const auto& [ns, digests] : content) wanted[ns] = &digests;
+    std::optional<Error> failure;
+    for (const auto& [ns, digests] : wanted) {
+        try {
+            hold_in(ns, *digests, now);
+        } catch (const Error& error) {
+            if (containerd::ends_session(error)) throw;
+            if (!failure) failure = error;
+        }
+    }
+    if (failure) throw Error(*failure);
+    is_complete_ = true;
+}
+
+void BakedLease::look_again() {
+    is_complete_ = false;
+    std::erase_if(held_, [](const auto& entry) { return !entry.second.is_refused; });
+}
+
+void BakedLease::start_over() {
+    is_complete_ = false;
+    held_.clear();
+}
+
+void BakedLease::explain(const std::string& ns) {
+    const auto held = held_.find(ns);
+    if (held == held_.end() || held->second.digests.empty() || held->second.is_explained) return;
+    held->second.is_explained = true;
+    log_.note(
+        Severity::info,
+        "names of baked images in " + ns +
+            " were deleted and are restored. To delete baked images for good, first: ctr -n " + ns +
+            " leases rm " + kId +
+            "; then crictl rmi, or ctr images rm --sync. The node is not ready without them");
 }
 
 void BakedLease::hold_in(const std::string& ns, const std::set<std::string>& digests, Time now) {
@@ -52,9 +99,15 @@ void BakedLease::hold_in(const std::string& ns, const std::set<std::string>& dig
         held_[ns] = {};
         return;
     }
-    if (!found || !is_current(*found, now)) {
+    const bool is_renewed = found && !is_current(*found, now);
+    if (!found || is_renewed) {
         held_.erase(ns);
-        if (found) leases.remove(kId);
+        if (is_renewed) {
+            leases.remove(kBridge);
+            leases.create(kBridge, kBridgeLifetime, {});
+            for (const std::string& digest : digests) leases.add_blob(kBridge, digest);
+            leases.remove(kId);
+        }
         leases.create(kId, kLifetime, {});
         held = {.digests = {}, .expires_at = now + kLifetime};
     } else if (!is_known) {
@@ -71,6 +124,7 @@ void BakedLease::hold_in(const std::string& ns, const std::set<std::string>& dig
         leases.remove_blob(kId, digest);
         ours.digests.erase(digest);
     }
+    if (is_renewed) leases.remove(kBridge);
 }
 
 }  // namespace prebake::guard

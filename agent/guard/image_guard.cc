@@ -58,6 +58,10 @@ bool is_watched(RetryCause cause) {
     return cause == RetryCause::disk_full || cause == RetryCause::bake_runs;
 }
 
+bool is_removal(const containerd::Event& event) {
+    return event.kind == EventKind::snapshot_removed || event.kind == EventKind::blob_deleted;
+}
+
 std::chrono::seconds first_delay(RetryCause cause) {
     const bool is_soon = cause == RetryCause::not_checked || cause == RetryCause::other;
     return is_soon ? kRetrySoon : kRetryLater;
@@ -89,6 +93,12 @@ Reconciled ImageGuard::run_reconcile(const v1::BakeRecord& wanted,
                                      const std::function<bool(const ImageKey&)>& may_repair,
                                      const std::function<std::string(const ImageKey&)>& why) {
     const store::NameSet pinned = images_.pinned_names();
+    // Before a repair fills the disk with what containerd collects again if it fails.
+    for (const v1::BakedImage& image : wanted.images()) {
+        for (const v1::Placement& placement : image.placements()) {
+            free_before_[placement.namespace_()] = free_bytes(placement.namespace_());
+        }
+    }
     return reconcile(
         {.wanted = wanted,
          .snapshotters = snapshotters_,
@@ -201,13 +211,14 @@ FollowUp ImageGuard::react(const containerd::Event& event,
             const auto effective = snapshotters_.find(event.ns);
             if (event.snapshotter.empty() || effective == snapshotters_.end() ||
                 event.snapshotter == effective->second) {
-                suspect(images_.baked().made_of(event.ns, event.object),
+                suspect(without_our_garbage(images_.baked().made_of(event.ns, event.object)),
                         "a snapshot of it was removed");
             }
             return FollowUp::none;
         }
         case EventKind::blob_deleted:
-            suspect(images_.baked().made_of(event.ns, event.object), "content of it was deleted");
+            suspect(without_our_garbage(images_.baked().made_of(event.ns, event.object)),
+                    "content of it was deleted");
             return FollowUp::none;
         case EventKind::snapshot_committed:
             suspect(not_unpacked(images_.baked().made_of(event.ns, event.name)),
@@ -313,7 +324,9 @@ bool ImageGuard::was_pulled(const std::string& ns, const containerd::Image& held
 /// Whatever happens to an image that has a problem may be the end of it. What happened before the
 /// check that found the problem, for example by our own repair, is not news.
 void ImageGuard::suspect_unwell(const containerd::Event& event) {
-    for (const ImageKey& key : keys_about(event)) {
+    std::vector<ImageKey> keys = keys_about(event);
+    if (is_removal(event)) keys = without_our_garbage(std::move(keys));
+    for (const ImageKey& key : keys) {
         const ImageHealth* const image = health_of(key);
         if (image == nullptr || image->problem.empty() || event.at < image->checked_at) continue;
         const auto retry = retries_.find(key);
@@ -337,6 +350,16 @@ std::vector<ImageKey> ImageGuard::keys_about(const containerd::Event& event) con
             return {};
     }
     return {};
+}
+
+/// `keys` without the images that the disk had no room for: what containerd removes of them is what
+/// the failed repair had unpacked.
+std::vector<ImageKey> ImageGuard::without_our_garbage(std::vector<ImageKey> keys) const {
+    std::erase_if(keys, [&](const ImageKey& key) {
+        const auto retry = retries_.find(key);
+        return retry != retries_.end() && retry->second.cause == RetryCause::disk_full;
+    });
+    return keys;
 }
 
 /// Those of `keys` that were not unpacked at the last check.
@@ -391,7 +414,7 @@ void ImageGuard::retry_later(const ImageKey& key, RetryCause cause, const std::s
     Retry& retry = retries_.at(key);
     suspicions_.add_later(key, why, now + retry.backoff.next());
     if (!is_watched(cause)) return;
-    if (cause == RetryCause::disk_full) retry.free_bytes = free_bytes(key.ns);
+    if (cause == RetryCause::disk_full) retry.free_bytes = free_before_[key.ns];
     if (!causes_due_) causes_due_ = now + kCauseInterval;
 }
 
@@ -466,18 +489,12 @@ void ImageGuard::apply(Reconciled reconciled,
         if (!open.contains(key_of(image))) retries_.erase(key_of(image));
     }
     for (const auto& [key, cause] : open) retry_later(key, cause, why(key));
+    for (const ImageKey& key : reconciled.named_again) actions_.named_again.insert(key.ns);
     for (v1::Repair& repair : reconciled.repairs) {
         const ImageKey key{.image = repair.image(), .ns = repair.namespace_()};
         if (!repair.what().empty()) {
             repaired_.insert(key);
             actions_.repaired.insert(key);
-        }
-        if (reconciled.named_again.contains(key)) {
-            with_.log.note(Severity::info, "names of " + key.image + " in " + key.ns +
-                                               " were deleted and are restored; to delete it and "
-                                               "free its space: ctr -n " +
-                                               key.ns + " leases rm " + BakedLease::kId +
-                                               ", then delete the names again");
         }
         // A repair that will be retried is reported when it succeeds or fails for good.
         if (!open.contains(key)) with_.log.add(std::move(repair));

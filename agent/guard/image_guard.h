@@ -64,6 +64,7 @@ struct GuardActions {
     std::vector<Pull> pulled_again;  ///< without a change of what the name points to
     std::vector<Name> repinned;
     std::set<ImageKey> repaired;
+    std::set<std::string> named_again;  ///< namespaces with names that were deleted and restored
 };
 
 /// What an event requires of the caller.
@@ -136,7 +137,7 @@ class ImageGuard {
         Backoff backoff;
         RetryCause cause = RetryCause::other;
         std::string why;  ///< the repair was necessary
-        /// With RetryCause::disk_full: what was free then; nothing: unknown.
+        /// With RetryCause::disk_full: what was free before the repair; nothing: unknown.
         std::optional<std::uint64_t> free_bytes;
     };
 
@@ -150,6 +151,7 @@ class ImageGuard {
     void restore_pin(const containerd::Event& event, const containerd::Image& held,
                      const ImageKey& key);
     std::vector<ImageKey> keys_about(const containerd::Event& event) const;
+    std::vector<ImageKey> without_our_garbage(std::vector<ImageKey> keys) const;
     std::vector<ImageKey> not_unpacked(std::vector<ImageKey> keys) const;
     void suspect_unwell(const containerd::Event& event);
     void retry_later(const ImageKey& key, RetryCause cause, const std::string& why);
@@ -178,7 +180,8 @@ class ImageGuard {
     RepairAllowance allowance_;
     std::map<ImageKey, Retry> retries_;
     std::optional<SteadyTime> causes_due_;
-    Backoff check_backoff_{kCheckAgain, kCheckLatest};  ///< after checks that threw
+    std::map<std::string, std::optional<std::uint64_t>> free_before_;  ///< the last repairs, by ns
+    Backoff check_backoff_{kCheckAgain, kCheckLatest};                 ///< after checks that threw
     PinEnforcer pins_;
     CriSettingsReader cri_settings_;
     Time checked_at_{};  ///< of the last check or repair: any later write was not ours

@@ -59,7 +59,11 @@ TEST_CASE("why containerd serves no CRI is in the list of its plugins") {
         const char* next_step;
     };
     const Row rows[] = {
-        {"disabled", {other}, false, "its CRI plugin is disabled", "disabled_plugins"},
+        {"disabled",
+         {other},
+         false,
+         "its CRI plugin is disabled, or not a part of it",
+         "disabled_plugins"},
         {"failed",
          {other, plugin("io.containerd.grpc.v1", "cri", "no runtime for nvidia")},
          true,
@@ -75,7 +79,7 @@ TEST_CASE("why containerd serves no CRI is in the list of its plugins") {
         {"2.x: only the service is disabled",
          {plugin("io.containerd.cri.v1", "images"), plugin("io.containerd.cri.v1", "runtime")},
          false,
-         "its CRI plugin is disabled",
+         "its CRI plugin is disabled, or not a part of it",
          "disabled_plugins"},
         {"loaded and silent",
          {plugin("io.containerd.grpc.v1", "cri")},

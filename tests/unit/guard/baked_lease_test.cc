@@ -28,6 +28,12 @@ struct Scene {
     };
 
     Scene() {
+        server.namespaces.list = [this](auto&, const auto&, auto& response) {
+            for (const std::string& ns : namespaces) {
+                response.add_namespaces()->set_name(ns);
+            }
+            return Status::OK;
+        };
         server.leases.list = [this](auto&, const auto&, auto& response) {
             ++lists;
             for (const auto& [id, held] : leases) {
@@ -75,6 +81,7 @@ struct Scene {
         return changes;
     }
 
+    Names namespaces{"k8s.io"};
     std::map<std::string, Lease> leases;
     Names changes;
     int lists = 0;
@@ -117,7 +124,10 @@ TEST_CASE("a lease is renewed at half of its life, and one whose time was set by
     Scene scene;
     scene.hold({"a"});
     CHECK(scene.hold({"a"}, 11h).empty());
-    const Names renewed{"remove prebake-baked", "create prebake-baked", "+a"};
+    // At no time is "a" without a lease.
+    const Names renewed{"remove prebake-baked-renewal", "create prebake-baked-renewal", "+a",
+                        "remove prebake-baked",         "create prebake-baked",         "+a",
+                        "remove prebake-baked-renewal"};
     CHECK(scene.hold({"a"}, 13h) == renewed);
     CHECK_MESSAGE(scene.hold({"a"}, -100h) == renewed, "it would outlast a removed daemon");
     scene.leases.at("prebake-baked").labels.clear();
@@ -135,6 +145,52 @@ TEST_CASE("a lease that somebody removes stays removed until the operator asks")
     CHECK(scene.notes[0].find("systemctl reload prebaked") != std::string::npos);
     scene.lease.start_over();
     CHECK(scene.hold({"a"}) == Names{"create prebake-baked", "+a"});
+}
+
+TEST_CASE("containerd's restart does not bring a lease back that somebody removed") {
+    Scene scene;
+    scene.hold({"a"});
+    scene.leases.clear();
+    CHECK(scene.hold({"a"}).empty());
+    scene.lease.look_again();
+    CHECK(scene.hold({"a"}).empty());
+    CHECK(scene.notes.size() == 1);
+}
+
+TEST_CASE("what is not in the record any more is held no longer") {
+    Scene scene;
+    scene.hold({"a"});
+    scene.changes.clear();
+    const auto now = std::chrono::system_clock::now();
+    SUBCASE("while the daemon runs") {
+        scene.lease.hold({}, now);
+        CHECK(scene.changes == Names{"remove prebake-baked"});
+    }
+    SUBCASE("since its last run") {
+        BakedLease next(scene.connection, scene.log);
+        next.hold({}, now);
+        CHECK(scene.changes == Names{"remove prebake-baked"});
+    }
+}
+
+TEST_CASE("a namespace that fails does not keep the others from being held") {
+    Scene scene;
+    scene.broken = "b";
+    CHECK_THROWS_AS(
+        scene.lease.hold({{"default", {"b"}}, {"k8s.io", {"c"}}}, std::chrono::system_clock::now()),
+        Error);
+    CHECK(scene.leases.at("prebake-baked").content == std::set<std::string>{"c"});
+}
+
+TEST_CASE("how to delete images for good is logged once, and only while they are held") {
+    Scene scene;
+    scene.lease.explain("k8s.io");
+    CHECK(scene.notes.empty());
+    scene.hold({"a"});
+    scene.lease.explain("k8s.io");
+    scene.lease.explain("k8s.io");
+    REQUIRE(scene.notes.size() == 1);
+    CHECK(scene.notes[0].find("ctr -n k8s.io leases rm prebake-baked") != std::string::npos);
 }
 
 TEST_CASE("a lease that expired, or never became complete, is not one that somebody removed") {

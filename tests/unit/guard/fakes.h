@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -96,6 +97,7 @@ class FakeRepairer final : public ImageRepairer {
     std::vector<std::string> verified;  ///< the images of each verify(): "a b"
     std::vector<std::string> restored;
     bool is_bake_running = false;
+    std::function<void()> on_restore = [] {};
 
     std::vector<store::Finding> verify(const v1::BakeRecord& record,
                                        const store::Snapshotters&) override {
@@ -113,6 +115,7 @@ class FakeRepairer final : public ImageRepairer {
     void restore(const v1::BakedImage& image, const store::Snapshotters&,
                  const store::NameSet&) override {
         restored.push_back(image.name());
+        on_restore();
         const auto failure = failures.find(image.name());
         if (failure != failures.end()) throw Error(failure->second);
     }

@@ -229,7 +229,10 @@ TEST_CASE("a failed repair is retried with growing delays, and reported when it 
 /// a cannot be repaired, at first for the reason `failure`.
 struct FailingScene : Scene {
     explicit FailingScene(Errc failure) {
-        disk.disk = DiskRoom{.free_bytes = 1'000, .total_bytes = 1ULL << 30};
+        disk.disk = DiskRoom{.free_bytes = 1ULL << 21, .total_bytes = 1ULL << 30};
+        if (failure == Errc::no_space) {
+            repairer.on_restore = [this] { disk.disk->free_bytes = 0; };
+        }
         repairer.is_bake_running = failure == Errc::conflict;
         repairer.failures.emplace("a", Error(failure, "it failed"));
         repairer.findings = {{missing()}, {missing()}};
@@ -281,10 +284,22 @@ TEST_CASE("a failed repair is tried again as soon as its cause is gone") {
         {"the disk is full", Errc::no_space, nothing, false},
         {"the disk has lost room", Errc::no_space,
          [](FailingScene& scene) { scene.disk.disk->free_bytes = 0; }, false},
+        {"what the repair left was collected", Errc::no_space,
+         [](FailingScene& scene) {
+             scene.disk.disk->free_bytes = 1ULL << 21;
+             scene.clock.advance(1ms);
+             scene.guard.on_event({.kind = EventKind::snapshot_removed,
+                                   .at = scene.clock.moment.wall,
+                                   .ns = "k8s.io",
+                                   .object = "chain-a"},
+                                  {});
+         },
+         false},
         {"a log was rotated", Errc::no_space,
-         [](FailingScene& scene) { scene.disk.disk->free_bytes += 100'000; }, false},
+         [](FailingScene& scene) { scene.disk.disk->free_bytes = (1ULL << 21) + 100'000; }, false},
         {"the disk has room", Errc::no_space,
-         [](FailingScene& scene) { scene.disk.disk->free_bytes += 1ULL << 20; }, true},
+         [](FailingScene& scene) { scene.disk.disk->free_bytes = (1ULL << 21) + (1ULL << 20); },
+         true},
         {"a layer is lost", Errc::not_found, nothing, false},
         {"somebody unpacks it", Errc::not_found,
          [](FailingScene& scene) {

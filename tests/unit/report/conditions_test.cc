@@ -209,7 +209,7 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
          [](NodeFacts& facts) {
              facts.cri = {.problem = "it is off", .next_step = "switch it on"};
          },
-         "Unknown CriDisabled", "no pod can use the 2 images in k8s.io: it is off"},
+         "Unknown CriDisabled", "not known whether pods find the 2 images in k8s.io: it is off"},
         {"CRI failed to load", "CriResolves",
          [](NodeFacts& facts) {
              facts.cri = {.has_failed = true, .problem = "a typo", .next_step = "correct it"};
