@@ -3,7 +3,6 @@
 #include <optional>
 #include <vector>
 
-#include "agent/bake/cri_check.h"
 #include "agent/bake/layer_downloads.h"
 #include "agent/bake/plan.h"
 #include "agent/base/error.h"
@@ -30,6 +29,8 @@ oci::Descriptor target_of(const std::string& name, const std::optional<container
 /// True if the name already points at the target and has the labels.
 bool is_up_to_date(const std::optional<containerd::Image>& held, const containerd::Image& wanted) {
     return held && held->target.digest == wanted.target.digest &&
+           held->target.size == wanted.target.size &&
+           oci::media_kind(held->target.media_type) == oci::media_kind(wanted.target.media_type) &&
            store::missing_labels(held->labels, wanted.labels).empty();
 }
 
@@ -165,7 +166,7 @@ void ImageBaker::check_cri(const ResolvedImage& image, const std::set<std::strin
             require_cri_resolves(store_.connection(),
                                  store::pod_spellings(image.request.references(),
                                                       image.target.digest, config.digest, left),
-                                 config.digest, is_selected ? kCriPatience : kCriDoubt);
+                                 config.digest, is_selected ? target_.cri_patience : kCriDoubt);
         });
         changes.cri_resolves = true;
     } catch (const Error& error) {

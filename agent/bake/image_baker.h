@@ -1,9 +1,11 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <set>
 #include <string>
 
+#include "agent/bake/cri_check.h"
 #include "agent/bake/fetch.h"
 #include "agent/bake/leased_store.h"
 #include "agent/bake/present_content.h"
@@ -29,6 +31,7 @@ struct BakeTarget {
     const store::NameSet& pinned;             ///< the names to pin
     const store::NameSet& shared_ids;         ///< names by image ID that other images have too
     MovedNames moved_names;
+    std::chrono::milliseconds cri_patience = kCriPatience;  ///< for CRI to know an image
 };
 
 /// What baking one image has done so far.

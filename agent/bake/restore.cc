@@ -28,6 +28,9 @@ namespace {
 /// Nothing comes over a network: these adopt blobs, and copy them where containerd does not share.
 constexpr std::size_t kParallelCopies = 2;
 
+/// For CRI to know an image. The daemon does nothing else meanwhile, and tries again later.
+constexpr std::chrono::milliseconds kRepairPatience{3000};
+
 /// The snapshotter of each namespace to unpack in: the wanted one, else the recorded one.
 store::Snapshotters choose_snapshotters(const v1::BakedImage& image,
                                         const store::Snapshotters& wanted,
@@ -115,7 +118,8 @@ Restoration restore(const v1::BakedImage& image, const store::Snapshotters& snap
                       .present = present,
                       .pinned = pinned,
                       .shared_ids = ids,
-                      .moved_names = MovedNames::leave},
+                      .moved_names = MovedNames::leave,
+                      .cri_patience = kRepairPatience},
                      copies, fetcher, unpacker);
     ImageChanges changes;
     try {

@@ -114,7 +114,7 @@ CriService no_cri(const std::vector<Plugin>& plugins) {
         return {.problem = "its CRI plugin is loaded and does not answer",
                 .next_step = "see why with: journalctl -u containerd"};
     }
-    return {.problem = "its CRI plugin is disabled",
+    return {.problem = "its CRI plugin is disabled, or not a part of it",
             .next_step =
                 "remove \"cri\" (or \"io.containerd.grpc.v1.cri\") from disabled_plugins in "
                 "containerd's "

@@ -62,10 +62,11 @@ void CriSettingsReader::ask_cri(CriSettings& settings) {
         log_.clear("CRI");
     } catch (const Error& error) {
         if (containerd::ends_session(error) || ++failures_ < kMaxFailures) throw;
-        // Half an answer is none.
-        settings.cri = {.has_failed = true,
-                        .problem = "its CRI plugin answers with errors: " + error.message(),
-                        .next_step = "see why with: journalctl -u containerd"};
+        if (!settings.cri.answers) {
+            settings.cri = {.has_failed = true,
+                            .problem = "its CRI plugin answers with errors: " + error.message(),
+                            .next_step = "see why with: journalctl -u containerd"};
+        }
         log_.warn("CRI",
                   "CRI does not answer; using containerd's configuration file: " + error.message());
     }

@@ -11,6 +11,8 @@ namespace {
 constexpr std::string_view kReplacement = "\xef\xbf\xbd";  // U+FFFD
 /// Of a member's name in a path. Real ones are shorter; a hostile one must not fill the terminal.
 constexpr std::size_t kMaxNameBytes = 80;
+/// A longer path gets no further step: each value of a document is walked with a copy of its path.
+constexpr std::size_t kMaxPathBytes = 400;
 
 /// Walks over the values of a JSON text in document order, and stops where it ends or is none.
 class Walk {
@@ -139,12 +141,14 @@ std::size_t character_length(std::string_view text) {
 
 std::string member_path(std::string_view object, std::string_view name) {
     std::string path(object);
+    if (path.size() > kMaxPathBytes) return path;
     if (!path.empty()) path += '.';
     path += name.substr(0, kMaxNameBytes);
     return path;
 }
 
 std::string element_path(std::string_view list, std::size_t position) {
+    if (list.size() > kMaxPathBytes) return std::string(list);
     return std::string(list).append("[").append(std::to_string(position)).append("]");
 }
 

@@ -145,13 +145,13 @@ Judgement present(const NodeFacts& facts) {
         return first_problem(missing, "ImagesMissing", "is not complete", "prebake verify");
     const Images moved =
         those(facts, [](const guard::ImageHealth& image) { return image.is_moved; });
-    return {.status = kTrue,
-            .reason = "AllPresent",
-            .message = counted(all.size() - moved.size(), "image") +
-                       " with their names and content" +
-                       (moved.empty() ? ""
-                                      : "; the tags of " + counted(moved.size(), "other image") +
-                                            " were moved by a client")};
+    return {
+        .status = kTrue,
+        .reason = "AllPresent",
+        .message = counted(all.size() - moved.size(), "image") + " with their names and content" +
+                   (moved.empty()
+                        ? ""
+                        : "; a client moved the tags of " + counted(moved.size(), "more image"))};
 }
 
 /// What the three further conditions of images have in common.
@@ -208,7 +208,7 @@ Judgement pinned(const NodeFacts& facts) {
 Judgement no_cri(const NodeFacts& facts, std::size_t images) {
     return {.status = facts.cri.has_failed ? kFalse : kUnknown,
             .reason = facts.cri.has_failed ? "CriFailed" : "CriDisabled",
-            .message = "containerd serves no CRI, so no pod can use the " +
+            .message = "containerd serves no CRI, so it is not known whether pods find the " +
                        counted(images, "image") + " in k8s.io: " + facts.cri.problem,
             .next_step = facts.cri.next_step};
 }

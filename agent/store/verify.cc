@@ -169,7 +169,8 @@ class PlacementCheck {
                    "it was pulled or tagged since: bake its list again to record the new image, "
                    "or return to the old one: " +
                        how_to_bake_again(image_, ns_));
-        } else if (held.target.media_type != target.media_type() ||
+        } else if (oci::media_kind(held.target.media_type) !=
+                       oci::media_kind(target.media_type()) ||
                    held.target.size != target.size()) {
             report(FindingKind::name_moved, "name", held.name,
                    target.media_type() + " of " + bytes_text(target.size()),
@@ -288,7 +289,7 @@ class PlacementCheck {
     /// CRI may have the index's image for this machine by the same names.
     void check_cri_of_other_platform(const std::string& host) {
         for (const std::string& name : placement_.names()) {
-            if (name.starts_with("sha256:") || !store_.cri_image(name).empty()) continue;
+            if (is_image_id(name) || !store_.cri_image(name).empty()) continue;
             report(FindingKind::cri_other_platform, "CRI", name,
                    "an image for " + image_.platform(),
                    "no image for this machine, which containerd takes for " + host,

@@ -1,6 +1,9 @@
 #!/usr/bin/python3
 """Names: a name has one target, and shared names stay correct for two bakes or two entries."""
 
+import dataclasses
+import types
+
 import harness
 import oci_image
 from harness import MANAGED, PINNED
@@ -127,6 +130,15 @@ class SharedIdTest(harness.SystemTest):
         for i, reference in enumerate(references):
             self.outcomes(reference)
             self.assert_settled(*references[:i + 1])
+
+    def test_one_manifest_announced_with_two_types(self):
+        reference, image = next(item for item in self.images.items() if "gzip" in item[0])
+        top = dataclasses.replace(image.top, media_type=oci_image.DOCKER_MANIFEST)
+        docker = types.SimpleNamespace(manifests=[top], blobs=image.blobs, top=top)
+        other = self.registry.serve(f"{self.repository}/docker", docker)
+        self.images[other] = docker
+        self.assertEqual(self.outcomes(reference, other), ["BAKED"] * 2)
+        self.assert_settled(reference, other)
 
     def test_an_id_that_another_client_moved(self):
         """As a pull by CRI does it, for an image that the list does not have."""

@@ -131,6 +131,25 @@ TEST_CASE("an image that has its names and labels is left as it is") {
     CHECK(at.containerd.labels(kCri, kName) == store::name_labels(kCri, store::Pin::yes));
 }
 
+TEST_CASE("a name is written again if what it says of its target differs in more than spelling") {
+    Fixture at;
+    at.bake(at.image);
+    oci::Descriptor target = at.image.target;
+    const auto bake_over = [&] {
+        at.containerd.add_image(
+            kCri, {.name = kName, .labels = at.containerd.labels(kCri, kName), .target = target});
+        return at.bake(at.image).changed;
+    };
+    REQUIRE(target.media_type == "application/vnd.oci.image.manifest.v1+json");
+    target.media_type = "application/vnd.docker.distribution.manifest.v2+json";
+    CHECK_FALSE(bake_over());
+    ++target.size;
+    CHECK(bake_over());
+    target.size = at.image.target.size;
+    target.media_type = "application/vnd.oci.image.index.v1+json";
+    CHECK(bake_over());
+}
+
 TEST_CASE("an image in another namespace gets its tag only, and CRI is not asked") {
     Fixture at;
     const ImageChanges changes = at.bake(image_in({"moby"}));

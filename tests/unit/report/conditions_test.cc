@@ -131,7 +131,7 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
          "True AllPresent", ""},
         {"a moved image is not counted as present", "ImagesPresent",
          [](NodeFacts& facts) { facts.images[1].is_moved = true; }, "True AllPresent",
-         "1 image with their names and content; the tags of 1 other image were moved"},
+         "1 image with their names and content; a client moved the tags of 1 more image"},
         {"nothing baked", "ImagesPresent", [](NodeFacts& facts) { facts.images.clear(); },
          "True NothingBaked", ""},
         {"nothing baked, and no sandbox image", "ImagesPresent",
