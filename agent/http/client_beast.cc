@@ -393,10 +393,11 @@ class Core {
         std::size_t left = addresses.size();
         for (const auto& address : addresses) {
             const bool last = --left == 0;
+            const SocketAddress endpoint = address.endpoint();
+            target.require_allowed(*endpoint.data());
             connection = std::make_unique<Connection>(context_);
             connection->socket().expires_at(
                 last ? deadline : std::min(deadline, steady_clock::now() + kTimePerAddress));
-            const SocketAddress endpoint = address.endpoint();
             error_code failure;
             co_await connection->socket().async_connect(
                 endpoint, asio::redirect_error(asio::use_awaitable, failure));

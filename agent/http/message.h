@@ -34,6 +34,9 @@ struct Request {
     std::string unix_socket = {};
     /// For the whole exchange, to the last byte of the body. Nothing: only Timeouts apply.
     std::optional<std::chrono::milliseconds> time_limit = {};
+    /// Whether the host may have a link-local address: a cloud serves credentials of its machine
+    /// there. False for URLs that another host chose.
+    bool allows_link_local = true;
 };
 
 /// A response whose header has arrived. The body is read through Source; the connection goes back

@@ -1,9 +1,15 @@
 #include "agent/http/target.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <sys/un.h>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
 
 #include "agent/base/format.h"
 
@@ -23,7 +29,50 @@ void refuse_control_characters(const Headers& headers) {
     }
 }
 
+bool starts_with(std::span<const std::uint8_t> bytes, std::span<const std::uint8_t> prefix) {
+    return std::ranges::equal(bytes.first(prefix.size()), prefix);
+}
+
+bool is_link_local_v4(std::span<const std::uint8_t, 4> bytes) {
+    return bytes[0] == 169 && bytes[1] == 254;
+}
+
+bool is_link_local_v6(std::span<const std::uint8_t, 16> bytes) {
+    constexpr std::array<std::uint8_t, 12> kMapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    constexpr std::array<std::uint8_t, 12> kTranslated{0, 0x64, 0xff, 0x9b};
+    constexpr std::array<std::uint8_t, 4> kAmazon{0xfd, 0x00, 0x0e, 0xc2};
+    if (starts_with(bytes, kMapped) || starts_with(bytes, kTranslated)) {
+        return is_link_local_v4(bytes.last<4>());
+    }
+    return (bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80) || starts_with(bytes, kAmazon);
+}
+
 }  // namespace
+
+bool is_link_local(const sockaddr& address) {
+    if (address.sa_family == AF_INET) {
+        sockaddr_in v4{};
+        std::memcpy(&v4, &address, sizeof v4);
+        std::array<std::uint8_t, 4> bytes{};
+        std::memcpy(bytes.data(), &v4.sin_addr, bytes.size());
+        return is_link_local_v4(bytes);
+    }
+    if (address.sa_family != AF_INET6) return false;
+    sockaddr_in6 v6{};
+    std::memcpy(&v6, &address, sizeof v6);
+    std::array<std::uint8_t, 16> bytes{};
+    std::memcpy(bytes.data(), &v6.sin6_addr, bytes.size());
+    return is_link_local_v6(bytes);
+}
+
+void Target::require_allowed(const sockaddr& address) const {
+    if (allows_link_local || !is_link_local(address)) return;
+    throw Error(Errc::permission_denied,
+                peer +
+                    " has a link-local address, where a cloud serves the credentials of this "
+                    "machine",
+                "find out who made the server refer to it; a registry has no reason to");
+}
 
 Target::Clock::time_point Target::within(std::chrono::milliseconds limit) const {
     return std::min(Clock::now() + limit, deadline);
@@ -42,6 +91,7 @@ Target target_of(const Request& request, Target::Clock::time_point now) {
                   .verification = request.tls,
                   .peer = {},
                   .pool_key = {},
+                  .allows_link_local = request.allows_link_local,
                   .time_limit = request.time_limit};
     refuse_control_characters(request.headers);
     if (request.time_limit) target.deadline = now + *request.time_limit;
@@ -56,6 +106,8 @@ Target target_of(const Request& request, Target::Clock::time_point now) {
     target.peer = target.url.authority();
     target.pool_key = target.url.origin();
     if (request.tls == TlsVerification::none) target.pool_key += " unverified";
+    // A connection that was made without the check must not be used where it is wanted.
+    if (!request.allows_link_local) target.pool_key += " routable";
     return target;
 }
 

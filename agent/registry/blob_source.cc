@@ -37,12 +37,14 @@ std::optional<ContentRange> parse_content_range(std::string_view text) {
 
 BlobSource::BlobSource(std::shared_ptr<RequestSender> sender,
                        std::shared_ptr<const RetryOptions> options, oci::Reference repository,
-                       oci::Descriptor descriptor, std::uint64_t offset, std::stop_token stop)
+                       oci::Descriptor descriptor, std::uint64_t offset, Deadline deadline,
+                       std::stop_token stop)
     : sender_(std::move(sender)),
       options_(std::move(options)),
       repository_(std::move(repository)),
       descriptor_(std::move(descriptor)),
       position_(offset),
+      deadline_(deadline),
       stop_(std::move(stop)),
       subject_("blob " + descriptor_.digest.short_form() + " of " + repository_.name()),
       attempts_(*options_, subject_, stop_) {
@@ -91,7 +93,8 @@ void BlobSource::open() {
         .method = http::Method::get,
         .path = "/v2/" + repository_.repository + "/blobs/" + descriptor_.digest.str(),
         .headers = {},
-        .expected_error_status = 416};
+        .expected_error_status = 416,
+        .deadline = deadline_};
     if (position_ > 0) {
         request.headers.emplace_back("Range", "bytes=" + std::to_string(position_) + "-");
     }
@@ -165,7 +168,8 @@ Error BlobSource::longer_than_declared() const {
 void BlobSource::recover(const Error& error) {
     response_.reset();
     const bool truncated = std::exchange(ended_early_, false);
-    if (attempts_.wait_after(error)) return;
+    const bool is_over = deadline_ && std::chrono::steady_clock::now() >= *deadline_;
+    if (!is_over && attempts_.wait_after(error)) return;
     const Error last = attempts_.final_error(error);
     if (!truncated) throw Error(last);
     throw Error(Errc::corrupt, "truncated: " + last.message(), "push the image again");

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -29,10 +30,12 @@ std::optional<ContentRange> parse_content_range(std::string_view text);
 /// The bytes of one blob from an offset, over as many requests as needed: Remote::open_blob().
 class BlobSource : public Source {
   public:
-    /// Sends the first request, unless there is nothing to fetch.
+    using Deadline = std::optional<std::chrono::steady_clock::time_point>;
+
+    /// Sends the first request, unless there is nothing to fetch. All requests end at `deadline`.
     BlobSource(std::shared_ptr<RequestSender> sender, std::shared_ptr<const RetryOptions> options,
                oci::Reference repository, oci::Descriptor descriptor, std::uint64_t offset,
-               std::stop_token stop);
+               Deadline deadline, std::stop_token stop);
 
     std::size_t read(std::span<std::byte> buffer) override;
 
@@ -51,6 +54,7 @@ class BlobSource : public Source {
     oci::Reference repository_;
     oci::Descriptor descriptor_;
     std::uint64_t position_;
+    Deadline deadline_;
     std::stop_token stop_;
     std::string subject_;  ///< "blob sha256:0123456789ab of docker.io/library/nginx"
     Attempts attempts_;

@@ -19,6 +19,13 @@ constexpr std::string_view kManifestTypes =
     "application/vnd.docker.distribution.manifest.list.v2+json, "
     "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, */*";
 
+/// How long one request for a document may take: at most 8 MiB, which need 35 kB a second.
+constexpr std::chrono::minutes kDocumentTime{4};
+
+std::chrono::steady_clock::time_point document_deadline() {
+    return std::chrono::steady_clock::now() + kDocumentTime;
+}
+
 std::string manifest_path(const oci::Reference& repository, const std::string& which) {
     return "/v2/" + repository.repository + "/manifests/" + which;
 }
@@ -75,7 +82,8 @@ class Remote::Impl {
             RepositoryRequest request{.method = http::Method::head,
                                       .path = manifest_path(reference, which),
                                       .headers = {{"Accept", std::string(kManifestTypes)}},
-                                      .expected_error_status = 405};
+                                      .expected_error_status = 405,
+                                      .deadline = document_deadline()};
             auto descriptor =
                 from_header(*sender_->send(reference, request, stop), reference.digest);
             if (descriptor) return *descriptor;
@@ -87,14 +95,14 @@ class Remote::Impl {
 
     std::string fetch_manifest(const oci::Reference& repository, const oci::Descriptor& descriptor,
                                const std::stop_token& stop) {
-        const RepositoryRequest request{.method = http::Method::get,
-                                        .path = manifest_path(repository, descriptor.digest.str()),
-                                        .headers = {{"Accept", descriptor.media_type + ", */*"}},
-                                        .expected_error_status = 0};
+        RepositoryRequest request{.method = http::Method::get,
+                                  .path = manifest_path(repository, descriptor.digest.str()),
+                                  .headers = {{"Accept", descriptor.media_type + ", */*"}}};
         const std::string subject =
             "manifest " + descriptor.digest.short_form() + " of " + repository.name();
         return attempt("fetch", subject, stop, [&] {
             if (descriptor.size > oci::kMaxManifestBytes) throw over_limit(oci::kMaxManifestBytes);
+            request.deadline = document_deadline();
             const auto response = sender_->send(repository, request, stop);
             auto bytes = read_up_to(*response, descriptor.size);
             if (!bytes) {
@@ -114,9 +122,9 @@ class Remote::Impl {
         if (descriptor.size > oci::kMaxConfigBytes) {
             throw over_limit(oci::kMaxConfigBytes).within(context);
         }
-        const auto source = open_blob(repository, descriptor, 0, stop);
+        BlobSource source(sender_, options_, repository, descriptor, 0, document_deadline(), stop);
         std::string bytes(descriptor.size, '\0');
-        source->read(std::as_writable_bytes(std::span(bytes)));
+        source.read(std::as_writable_bytes(std::span(bytes)));
         in_context(context, [&] { verify(bytes, descriptor); });
         return bytes;
     }
@@ -125,7 +133,7 @@ class Remote::Impl {
                                       const oci::Descriptor& descriptor, std::uint64_t offset,
                                       const std::stop_token& stop) {
         return std::make_unique<BlobSource>(sender_, options_, repository, descriptor, offset,
-                                            stop);
+                                            std::nullopt, stop);
     }
 
   private:

@@ -1,5 +1,6 @@
 #include "agent/registry/request_sender.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "agent/base/error.h"
@@ -15,6 +16,15 @@ constexpr int kMaxRedirects = 10;
 
 bool is_redirect(int status) {
     return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+/// At least a millisecond: the client reports that the deadline passed.
+std::optional<std::chrono::milliseconds> time_left(const RepositoryRequest& request) {
+    using std::chrono::milliseconds;
+    if (!request.deadline) return {};
+    const auto left = std::chrono::duration_cast<milliseconds>(*request.deadline -
+                                                               std::chrono::steady_clock::now());
+    return std::max(left, milliseconds(1));
 }
 
 /// The URL that a redirect from `url` leads to.
@@ -107,6 +117,7 @@ RequestSender::Reply RequestSender::follow(const Audience& audience,
     if (authorization) http_request.headers.emplace_back("Authorization", *authorization);
     std::string redirected_to;
     for (int redirects = 0; redirects <= kMaxRedirects; ++redirects) {
+        http_request.time_limit = time_left(request);
         auto response = client_->send(http_request, stop);
         if (redirects == 0) remember(audience.registry, audience.endpoint);
         if (!is_redirect(response->status)) {
@@ -116,6 +127,7 @@ RequestSender::Reply RequestSender::follow(const Audience& audience,
         http_request.url = redirect_target(*response, http_request.url);
         const http::Url target = http::parse_url(http_request.url);
         http_request.tls = tls_towards(target.host, audience.endpoint);
+        http_request.allows_link_local = false;
         if (target.authority() != registry) {
             // From here on without the Authorization: signed URLs refuse it, and a redirect from
             // another host back to the registry must not use it.

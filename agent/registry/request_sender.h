@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -22,6 +23,8 @@ struct RepositoryRequest {
     std::string path;  ///< below the endpoint: "/v2/library/nginx/manifests/latest"
     http::Headers headers;
     int expected_error_status = 0;  ///< a status >= 400 to return instead of throwing; 0: none
+    /// Of the whole exchange, with its redirects. Nothing: as long as bytes arrive.
+    std::optional<std::chrono::steady_clock::time_point> deadline = {};
 };
 
 /// Sends a request to a registry, once: chooses the endpoint, authorizes, follows redirects, and

@@ -17,6 +17,9 @@ namespace {
 /// A longer (or absurd) expires_in counts as a day.
 constexpr std::chrono::seconds kLongestLifetime = std::chrono::hours(24);
 
+/// Of a request to a token service, to the last byte of its response.
+constexpr std::chrono::seconds kTimeLimit{60};
+
 using Fields = std::vector<std::pair<std::string_view, std::string_view>>;
 
 std::string form_encode(const Fields& fields) {
@@ -156,11 +159,15 @@ Token fetch_token(http::Client& client, const TokenQuery& query,
             "the registry requires a token from " + realm.origin() + ", which is not encrypted",
             "let the registry name its token service with https");
     }
-    const http::TlsVerification tls = tls_towards(realm.host, registry);
+    const auto send = [&](http::Request& request) {
+        request.tls = tls_towards(realm.host, registry);
+        request.time_limit = kTimeLimit;
+        request.allows_link_local = false;
+        return client.send(request, stop);
+    };
     if (credentials) {
         http::Request post = token_post(query, *credentials);
-        post.tls = tls;
-        const auto response = client.send(post, stop);
+        const auto response = send(post);
         if (response->status == 200) return read_token(*response, post);
         // A refresh token works with POST only, a password also with GET.
         if (!credentials->identity_token.empty() || !wants_get(response->status)) {
@@ -169,8 +176,7 @@ Token fetch_token(http::Client& client, const TokenQuery& query,
         http::discard_body(*response);
     }
     http::Request get = token_get(query, credentials);
-    get.tls = tls;
-    const auto response = client.send(get, stop);
+    const auto response = send(get);
     if (response->status != 200) throw_token_error(*response, get, login_hint);
     return read_token(*response, get);
 }

@@ -396,6 +396,18 @@ TEST_CASE("requests that must not be sent") {
     CHECK(error_of([&] { client()->send(injected, {}); }).code() == Errc::usage);
 }
 
+TEST_CASE("a link-local address is refused in every spelling, if it is not allowed") {
+    for (const std::string host : {"169.254.169.254", "2852039166", "0xa9fea9fe",
+                                   "[::ffff:169.254.169.254]", "[fe80::1]", "[fd00:ec2::254]"}) {
+        CAPTURE(host);
+        Request request = get("http://" + host + "/latest/meta-data/?SECRET");
+        request.allows_link_local = false;
+        const Error error = error_of([&] { client()->send(request, {}); });
+        CHECK(error.code() == Errc::permission_denied);
+        CHECK(contains(error.message(), "link-local"));
+    }
+}
+
 TEST_CASE("an IPv6 literal is an address") {
     LoopbackServer server(always(answer("six")), AF_INET6);
     if (!server.listening()) {

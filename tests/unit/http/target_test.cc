@@ -1,9 +1,12 @@
 #include "agent/http/target.h"
 
+#include <arpa/inet.h>
 #include <doctest/doctest.h>
+#include <netinet/in.h>
 
 #include <set>
 #include <string>
+#include <vector>
 
 #include "tests/unit/base/thrown.h"
 
@@ -28,17 +31,48 @@ TEST_CASE("the peer is the host with its port, or the socket") {
     CHECK(target_of(request("http://localhost/x", "/run/s"), kNow).peer == "/run/s");
 }
 
+TEST_CASE("link-local addresses") {
+    struct Row {
+        std::string address;
+        bool is_link_local;
+    };
+    const std::vector<Row> rows = {
+        {"169.254.0.0", true},      {"169.254.255.255", true},    {"169.253.1.1", false},
+        {"10.0.0.1", false},        {"127.0.0.1", false},         {"fe80::1", true},
+        {"febf::1", true},          {"fec0::1", false},           {"::ffff:169.254.1.1", true},
+        {"::ffff:10.0.0.1", false}, {"64:ff9b::a9fe:a9fe", true}, {"64:ff9b::808:808", false},
+        {"fd00:ec2::254", true},    {"fd00:ec3::254", false},     {"::1", false},
+        {"2001:db8::1", false},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.address);
+        sockaddr_in v4{.sin_family = AF_INET, .sin_port = 0, .sin_addr = {}, .sin_zero = {}};
+        sockaddr_in6 v6{.sin6_family = AF_INET6,
+                        .sin6_port = 0,
+                        .sin6_flowinfo = 0,
+                        .sin6_addr = {},
+                        .sin6_scope_id = 0};
+        const bool is_v4 = ::inet_pton(AF_INET, row.address.c_str(), &v4.sin_addr) == 1;
+        if (!is_v4) REQUIRE(::inet_pton(AF_INET6, row.address.c_str(), &v6.sin6_addr) == 1);
+        const void* const address =
+            is_v4 ? static_cast<const void*>(&v4) : static_cast<const void*>(&v6);
+        CHECK(is_link_local(*static_cast<const sockaddr*>(address)) == row.is_link_local);
+    }
+}
+
 TEST_CASE("connections are shared only between equal targets") {
     Request unverified = request("https://a.example/");
     unverified.tls = TlsVerification::none;
+    Request restricted = request("https://a.example/");
+    restricted.allows_link_local = false;
     std::set<std::string> keys;
     for (const Request& each :
-         {request("https://a.example/"), unverified, request("http://a.example/"),
+         {request("https://a.example/"), unverified, restricted, request("http://a.example/"),
           request("https://a.example:444/"), request("http://a.example/", "/run/s"),
           request("http://a.example/", "/run/t")}) {
         keys.insert(target_of(each, kNow).pool_key);
     }
-    CHECK(keys.size() == 6);
+    CHECK(keys.size() == 7);
     CHECK(target_of(request("https://a.example/x?y"), kNow).pool_key ==
           target_of(request("https://A.example:443/z"), kNow).pool_key);
     CHECK(target_of(request("http://localhost/x", "/run/s"), kNow).pool_key ==

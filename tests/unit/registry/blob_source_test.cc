@@ -41,7 +41,8 @@ Step ignoring_range(std::size_t asked, std::string body = kBlob) {
 }
 
 std::unique_ptr<BlobSource> open(std::vector<Step> steps, std::uint64_t offset = 0,
-                                 std::uint64_t size = kBlob.size(), int attempts = 3) {
+                                 std::uint64_t size = kBlob.size(), int attempts = 3,
+                                 BlobSource::Deadline deadline = {}) {
     const RetryOptions options{
         .retry = {.attempts = attempts, .first_delay = 1ms, .max_delay = 1ms}, .on_retry = {}};
     return std::make_unique<BlobSource>(
@@ -50,7 +51,7 @@ std::unique_ptr<BlobSource> open(std::vector<Step> steps, std::uint64_t offset =
         std::make_shared<const RetryOptions>(options), kRepository,
         oci::Descriptor{
             .media_type = "x", .digest = kDigest, .size = size, .annotations = {}, .platform = {}},
-        offset, std::stop_token());
+        offset, deadline, std::stop_token());
 }
 
 std::string read_all(Source& source, std::size_t piece = 4) {
@@ -61,6 +62,12 @@ std::string read_all(Source& source, std::size_t piece = 4) {
         text.append(buffer, 0, got);
         if (got < piece) return text;
     }
+}
+
+TEST_CASE("a blob is not resumed after its deadline") {
+    const auto source =
+        open({breaking(whole(), 3)}, 0, kBlob.size(), 3, std::chrono::steady_clock::now() - 1s);
+    CHECK(error_of([&] { read_all(*source); }).code() == Errc::unavailable);
 }
 
 TEST_CASE("Content-Range headers") {

@@ -281,6 +281,22 @@ TEST_CASE("a small blob is fetched, and resumed after a failure") {
     CHECK(fixture.remote.fetch_small_blob(kByTag, descriptor(), {}) == kManifest);
 }
 
+TEST_CASE("documents have a time limit, layers have none") {
+    Step unnamed = head(kTagUrl, {});
+    unnamed.has_time_limit = true;
+    Step named = get(kTagUrl);
+    named.has_time_limit = true;
+    Fixture fixture({unnamed,
+                     named,
+                     {.url = kDigestUrl, .body = kManifest, .has_time_limit = true},
+                     {.url = kBlobUrl, .body = kManifest, .has_time_limit = true},
+                     {.url = kBlobUrl, .body = kManifest, .has_time_limit = false}});
+    fixture.remote.resolve(kByTag, {});
+    fixture.remote.fetch_manifest(kByTag, descriptor(), {});
+    fixture.remote.fetch_small_blob(kByTag, descriptor(), {});
+    fixture.remote.open_blob(kByTag, descriptor(), 0, {});
+}
+
 TEST_CASE("a blob source outlives its Remote") {
     std::unique_ptr<Source> source;
     {

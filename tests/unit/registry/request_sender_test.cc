@@ -143,6 +143,32 @@ TEST_CASE("redirects within the registry keep the authorization") {
     }
 }
 
+TEST_CASE("only the registry itself may have a link-local address") {
+    for (const std::string target : {"https://cdn.example/b", "https://reg.example/b"}) {
+        CAPTURE(target);
+        auto registry = sender({
+            {.url = kUrl, .status = 401, .headers = kBearer, .allows_link_local = true},
+            {.url = kTokenUrl, .body = R"({"token":"t"})", .allows_link_local = false},
+            redirect(kUrl, target),
+            {.url = target, .allows_link_local = false},
+        });
+        CHECK(registry.send(kRepository, kRequest, {})->status == 200);
+    }
+}
+
+TEST_CASE("a deadline is for the redirects as well") {
+    RepositoryRequest limited = kRequest;
+    limited.deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+    const auto steps = [](bool has_time_limit) {
+        Step first = redirect(kUrl, "https://cdn.example/b");
+        first.has_time_limit = has_time_limit;
+        return std::vector<Step>{
+            first, {.url = "https://cdn.example/b", .has_time_limit = has_time_limit}};
+    };
+    CHECK(sender(steps(true)).send(kRepository, limited, {})->status == 200);
+    CHECK(sender(steps(false)).send(kRepository, kRequest, {})->status == 200);
+}
+
 TEST_CASE("redirects that must not be followed") {
     struct Row {
         std::string name;

@@ -35,6 +35,8 @@ struct Step {
     std::optional<std::size_t> breaks_after = {};  ///< the connection breaks after this many bytes
     std::optional<Error> refuses = {};             ///< thrown instead of a response
     std::optional<http::TlsVerification> tls = {};
+    std::optional<bool> has_time_limit = {};
+    std::optional<bool> allows_link_local = {};
 };
 
 class ScriptedResponse : public http::Response {
@@ -88,6 +90,8 @@ class ScriptedHttp : public http::Client {
             CHECK_MESSAGE(!http::find_header(request.headers, name), name);
         }
         if (step.tls) CHECK(request.tls == *step.tls);
+        if (step.has_time_limit) CHECK(request.time_limit.has_value() == *step.has_time_limit);
+        if (step.allows_link_local) CHECK(request.allows_link_local == *step.allows_link_local);
         if (step.refuses) throw Error(*step.refuses);
         return std::make_unique<ScriptedResponse>(step);
     }

@@ -103,6 +103,20 @@ TEST_CASE("an anonymous token is one GET without authorization") {
     CHECK(fetch(http, std::nullopt).value == "t");
 }
 
+TEST_CASE("a token service has a time limit, and no link-local address") {
+    ScriptedHttp http({{.method = http::Method::post,
+                        .url = kQuery.realm,
+                        .form = kPasswordForm,
+                        .status = 404,
+                        .has_time_limit = true,
+                        .allows_link_local = false},
+                       {.url = kGetUrl,
+                        .body = R"({"token":"t"})",
+                        .has_time_limit = true,
+                        .allows_link_local = false}});
+    CHECK(fetch(http, kPassword).value == "t");
+}
+
 TEST_CASE("a password is sent by POST") {
     ScriptedHttp http({{.method = http::Method::post,
                         .url = kQuery.realm,
