@@ -13,7 +13,6 @@
 #include "agent/bake/leased_store.h"
 #include "agent/bake/name_conflicts.h"
 #include "agent/bake/unpack.h"
-#include "agent/base/file.h"
 #include "agent/base/wait.h"
 #include "agent/base/worker_pool.h"
 #include "agent/containerd/cri.h"
@@ -233,10 +232,10 @@ bool worth_resuming(const std::vector<ImageResult>& results) {
 
 }  // namespace
 
-BakeResult bake(const Survey& survey, const BakeOptions& options, registry::Remote& remote,
-                const containerd::Connection& connection, EventSink& events) {
+BakeResult bake(const BakeLock&, const Survey& survey, const BakeOptions& options,
+                registry::Remote& remote, const containerd::Connection& connection,
+                EventSink& events) {
     const Clock::time_point begin = Clock::now();
-    const FileLock lock(options.state_dir / "bake.lock");
     const v1::BakeRecord record = store::read_record_or_empty(options.state_dir);
     if (options.space_check == SpaceCheck::refuse) require_space(survey);
 

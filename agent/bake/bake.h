@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/bake/bake_lock.h"
 #include "agent/bake/event.h"
 #include "agent/bake/survey.h"
 #include "agent/base/error.h"
@@ -49,9 +50,11 @@ struct BakeResult {
 /// Bakes every image of the survey and writes the bake record. An image that fails does not stop
 /// the others. After a stop request to the connection, returns soon, with unfinished images marked
 /// interrupted; what is stored of them is kept for a day, for the next bake to resume.
-/// @throws Error before anything is changed: conflict if another bake uses the state directory,
-/// no_space if the disk is clearly too small, corrupt if the bake record cannot be read.
-BakeResult bake(const Survey& survey, const BakeOptions& options, registry::Remote& remote,
-                const containerd::Connection& connection, EventSink& events);
+/// `lock` is the one of the state directory, taken before the survey.
+/// @throws Error before anything is changed: no_space if the disk is clearly too small, corrupt if
+/// the bake record cannot be read.
+BakeResult bake(const BakeLock& lock, const Survey& survey, const BakeOptions& options,
+                registry::Remote& remote, const containerd::Connection& connection,
+                EventSink& events);
 
 }  // namespace prebake::bake

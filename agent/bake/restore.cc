@@ -5,6 +5,7 @@
 #include <system_error>
 #include <vector>
 
+#include "agent/bake/bake_lock.h"
 #include "agent/bake/blob_repositories.h"
 #include "agent/bake/fetch.h"
 #include "agent/bake/image_baker.h"
@@ -16,7 +17,6 @@
 #include "agent/bake/restore_plan.h"
 #include "agent/bake/unpack.h"
 #include "agent/base/error.h"
-#include "agent/base/file.h"
 #include "agent/base/worker_pool.h"
 #include "agent/containerd/containers.h"
 #include "agent/store/names.h"
@@ -43,10 +43,6 @@ store::Snapshotters choose_snapshotters(const v1::BakedImage& image,
         storage.require_snapshotter(entry->second);
     }
     return snapshotters;
-}
-
-std::filesystem::path lock_file(const std::filesystem::path& state_dir) {
-    return state_dir / "bake.lock";
 }
 
 /// Removes the lease; what cannot be removed now expires.
@@ -82,7 +78,7 @@ store::NameSet ids_of(const v1::BakedImage& image) {
 Restoration restore(const v1::BakedImage& image, const store::Snapshotters& snapshotters,
                     const store::NameSet& pinned, const std::filesystem::path& state_dir,
                     const containerd::Connection& connection, EventSink& events) {
-    const FileLock lock(lock_file(state_dir));
+    const BakeLock lock = BakeLock::for_repair(state_dir);
     std::vector<RestorePart> parts = parts_of(image, resolve_stored(image, connection));
     store::StoreView held(connection);
     const store::Snapshotters chosen = choose_snapshotters(image, snapshotters, held.storage());
@@ -131,15 +127,6 @@ Restoration restore(const v1::BakedImage& image, const store::Snapshotters& snap
     release(lease, events, image.name());
     return changes.changed || fetcher.has_changed() ? Restoration::restored
                                                     : Restoration::was_whole;
-}
-
-bool is_bake_running(const std::filesystem::path& state_dir) {
-    try {
-        const FileLock lock(lock_file(state_dir));
-        return false;
-    } catch (const Error& error) {
-        return error.code() == Errc::conflict;
-    }
 }
 
 }  // namespace prebake::bake

@@ -25,7 +25,4 @@ Restoration restore(const v1::BakedImage& image, const store::Snapshotters& snap
                     const store::NameSet& pinned, const std::filesystem::path& state_dir,
                     const containerd::Connection& connection, EventSink& events);
 
-/// True while restore() would throw conflict.
-bool is_bake_running(const std::filesystem::path& state_dir);
-
 }  // namespace prebake::bake

@@ -144,9 +144,13 @@ ExitCode bake_command(const Invocation& invocation, const BakeArguments& argumen
     std::vector<std::string> warnings = bake::warnings_for(arguments.images);
     for (const std::string& warning : warnings) log_warning(warning);
     auto progress = make_progress(invocation.quiet ? ProgressStyle::none : arguments.progress);
-    BakeContext context(invocation, [&](const std::string& message) {
+    const auto notice = [&](const std::string& message) {
         progress->on_event({.kind = bake::EventKind::notice, .message = message});
-    });
+    };
+    BakeContext context(invocation, notice);
+    const bake::BakeLock lock(invocation.state_dir,
+                              {.time_limit = arguments.lock_timeout, .on_wait = notice},
+                              invocation.signals.token());
     const bake::Survey survey = context.survey(invocation, arguments.images);
     bake::BakeOptions options{.state_dir = invocation.state_dir,
                               .parallel_images = invocation.config.parallel_images,
@@ -155,7 +159,7 @@ ExitCode bake_command(const Invocation& invocation, const BakeArguments& argumen
         invocation.config.memory / kBytesPerDownload, 1, invocation.config.parallel_downloads);
     if (arguments.ignore_space) options.space_check = bake::SpaceCheck::ignore;
     const bake::BakeResult result =
-        bake::bake(survey, options, context.remote, context.connection, *progress);
+        bake::bake(lock, survey, options, context.remote, context.connection, *progress);
     progress.reset();
     if (!result.record_problem) note_builder(invocation);
     if (result.cri_doubt) warnings.emplace_back(result.cri_doubt->what());

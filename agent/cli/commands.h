@@ -44,6 +44,7 @@ struct BakeArguments {
     ProgressStyle progress = ProgressStyle::automatic;
     bool ignore_space = false;
     bool require_cri = false;
+    std::chrono::milliseconds lock_timeout{0};
 };
 
 struct VerifyArguments {

@@ -34,6 +34,8 @@ struct Config {
     std::uint64_t memory = 64ULL << 20;  ///< bytes of download buffers
     std::uint64_t parallel_images = 3;
     std::uint64_t parallel_downloads = 6;
+    /// For another bake, or a repair by the daemon, to end.
+    std::chrono::milliseconds lock_timeout{600'000};
 
     // [registry]
     /// Empty: $DOCKER_CONFIG/config.json or ~/.docker/config.json.

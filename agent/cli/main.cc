@@ -14,6 +14,7 @@
 #include "agent/cli/bake_context.h"
 #include "agent/cli/commands.h"
 #include "agent/cli/log.h"
+#include "agent/cli/quantity.h"
 #include "agent/containerd/connection.h"
 #include "proto/prebake/v1/report.pb.h"
 
@@ -139,6 +140,11 @@ class CommandLine {
                             "Start even if the disk is clearly too small");
         bake_app_->add_flag("--require-cri", bake_.require_cri,
                             "Fail unless CRI on this machine finds every image in k8s.io");
+        bake_app_
+            ->add_option("--lock-timeout", lock_timeout_,
+                         "Wait this long for another bake or a repair, such as 30s or 0 (default: "
+                         "bake.lock_timeout, 10 minutes)")
+            ->type_name("TIME");
         verify_app_->add_flag("--deep", verify_.deep, "Read every blob and compare its digest");
         verify_app_->add_flag("--sealed", verify_.sealed,
                               "Also check that nothing of the builder is left");
@@ -195,6 +201,11 @@ class CommandLine {
         firstboot_.stage =
             is_online_ ? identity::firstboot::Stage::online : identity::firstboot::Stage::local;
         bake_.progress = kProgressStyles.at(progress_);
+        bake_.lock_timeout = config.lock_timeout;
+        if (!lock_timeout_.empty()) {
+            bake_.lock_timeout =
+                in_context("--lock-timeout", [&] { return parse_duration(lock_timeout_); });
+        }
         StopSignals signals(daemon_app_->parsed() ? Hangup::reloads : Hangup::ends);
         const Invocation invocation = global_.invocation(config, signals);
         try {
@@ -361,6 +372,7 @@ class CommandLine {
     ImageArguments images_;
     PlanArguments plan_;
     BakeArguments bake_;
+    std::string lock_timeout_;
     VerifyArguments verify_;
     SealArguments seal_;
     FirstBootArguments firstboot_;

@@ -1,5 +1,6 @@
 #include "agent/guard/image_repairer.h"
 
+#include "agent/bake/bake_lock.h"
 #include "agent/bake/restore.h"
 
 namespace prebake::guard {
@@ -16,7 +17,7 @@ void ContainerdImageRepairer::restore(const v1::BakedImage& image,
 }
 
 bool ContainerdImageRepairer::can_restore() const {
-    return !bake::is_bake_running(state_dir_);
+    return !bake::BakeLock::is_busy(state_dir_);
 }
 
 }  // namespace prebake::guard

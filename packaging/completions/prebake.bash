@@ -76,7 +76,7 @@ _prebake() {
     fi
     case $command in
         plan) options+=" --file --platform --lock" ;;
-        bake) options+=" --file --platform --progress --no-space-check --require-cri" ;;
+        bake) options+=" --file --platform --progress --no-space-check --require-cri --lock-timeout" ;;
         verify) options+=" --deep --sealed" ;;
         seal)
             options+=" --check --list --at-shutdown --disarm --root --dry-run --yes --only --skip --also"

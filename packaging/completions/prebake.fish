@@ -42,6 +42,7 @@ set -l bake '__fish_seen_subcommand_from bake'
 complete -c prebake -n $bake -l progress -x -a 'auto tty plain json none' -d 'How progress is shown'
 complete -c prebake -n $bake -l no-space-check -d 'Start even if the disk is clearly too small'
 complete -c prebake -n $bake -l require-cri -d 'Fail unless CRI on this machine finds every image in k8s.io'
+complete -c prebake -n $bake -l lock-timeout -x -d 'Wait this long for another bake or a repair'
 
 set -l verify '__fish_seen_subcommand_from verify'
 complete -c prebake -n $verify -l deep -d 'Read every blob and compare its digest'

@@ -165,12 +165,19 @@ class InterruptionTest(harness.SystemTest):
                 self.assertNotIn("interrupt", result.stderr)
                 self.assert_not_baked(self.repository, self.image)
 
-    def test_a_second_bake_with_the_same_state_is_refused(self):
+    def test_a_second_bake_with_the_same_state_waits(self):
         running, gate = self.pause_in_mid_layer()
-        result = self.bake(self.reference, code=harness.FAILED)
-        self.assert_says(result, "another prebake", str(self.state))
+        result = self.bake(self.reference, "--lock-timeout", "0", code=harness.TRY_AGAIN)
+        self.assert_says(result, "another bake", str(self.state), "--lock-timeout")
+        second = self.start("bake", self.reference)
+        second.until(lambda: "waiting for another bake" in second.stderr(), "it says so")
         gate.open()
-        self.assertEqual(running.wait().code, harness.DONE)
+        for bake in (running, second):
+            result = bake.wait()
+            self.assertEqual(result.code, harness.DONE, result)
+        whole = [item for item in self.registry.blob_requests()
+                 if item.path.endswith(self.big.digest)]
+        self.assertEqual(len(whole), 1, "the layer travels once")
 
     def test_two_bakes_at_once_share_the_work(self):
         running, gate = self.pause_in_mid_layer()
