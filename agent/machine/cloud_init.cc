@@ -8,15 +8,27 @@
 
 namespace prebake::machine {
 
-bool cloud_init_is_disabled_by_kernel(const Root& root) {
+namespace {
+
+bool kernel_line_has(const Root& root, std::string_view parameter) {
     const std::string line = visible_text(root, "/proc/cmdline");
     std::string_view rest = line;
     while (!rest.empty()) {
         const std::size_t end = rest.find(' ');
-        if (trimmed(rest.substr(0, end)) == "cloud-init=disabled") return true;
+        if (trimmed(rest.substr(0, end)) == parameter) return true;
         rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
     }
     return false;
+}
+
+}  // namespace
+
+bool cloud_init_is_disabled_by_kernel(const Root& root) {
+    return kernel_line_has(root, "cloud-init=disabled");
+}
+
+bool cloud_init_network_is_disabled_by_kernel(const Root& root) {
+    return kernel_line_has(root, "network-config=disabled");
 }
 
 bool cloud_init_is_active(const Root& root) {

@@ -14,6 +14,10 @@ bool cloud_init_is_active(const Root& root);
 /// True if the kernel's command line disables cloud-init. @throws Error permission_denied, io.
 bool cloud_init_is_disabled_by_kernel(const Root& root);
 
+/// True if it disables only cloud-init's network configuration. @throws Error permission_denied,
+/// io.
+bool cloud_init_network_is_disabled_by_kernel(const Root& root);
+
 /// The instance ID that cloud-init uses; empty if it has none that distinguishes machines. Valid
 /// only if cloud-init is active, and after it has run.
 std::string cloud_init_instance_id(const Root& root);

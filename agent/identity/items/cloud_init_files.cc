@@ -81,15 +81,16 @@ bool disables_network(const machine::Root& root, const std::string& path) {
     const std::string text = root.read(path, kMaxTextBytes).value_or("");
     const std::vector<std::string_view> lines = lines_of(text);
     return std::any_of(lines.begin(), lines.end(), [](std::string_view line) {
-        line = line.substr(0, line.find('#'));
-        return line.find("config: disabled") != std::string_view::npos;
+        std::string setting(line.substr(0, line.find('#')));
+        std::erase_if(setting, [](char c) { return c == '"' || c == '\''; });
+        return setting.find("config: disabled") != std::string::npos;
     });
 }
 
 /// Whether cloud-init will write the network configuration again. If it does not and the files are
 /// gone, a clone has no network.
 bool renders_network(const machine::Root& root) {
-    if (!will_run(root)) return false;
+    if (!will_run(root) || machine::cloud_init_network_is_disabled_by_kernel(root)) return false;
     for (const char* const pattern : kConfigs) {
         for (const std::string& path : root.match(pattern)) {
             if (!is_of_installer(path) && disables_network(root, path)) return false;
@@ -127,8 +128,12 @@ bool creates_accounts(std::string_view text) {
 Changes installer_config_changes(const machine::Root& root, const ItemSettings&) {
     if (!will_run(root)) return {};
     Changes changes;
-    for (const std::string_view path : kInstallerFiles)
+    const bool is_network_rendered = renders_network(root);
+    for (const std::string_view path : kInstallerFiles) {
+        // The only network configuration of a clone, if cloud-init writes none.
+        if (path.starts_with("/etc/netplan/") && !is_network_rendered) continue;
         changes.push_back({Change::Kind::remove, std::string(path), {}});
+    }
     if (is_disabled_by_installer(root))
         changes.push_back({Change::Kind::remove, std::string(kDisabled), {}});
     const bool is_installed_by_it = root.info("/etc/cloud/cloud.cfg.d/99-installer.cfg") ||

@@ -15,11 +15,14 @@ constexpr Item kCloudItems[] = {
             "Clones would recreate the installer's user with its password, find no data source, "
             "and configure a network interface that has the builder's MAC address.",
         .regeneration =
-            "Not recreated. cloud-init configures the clone from its data source, or with DHCP.",
+            "Not recreated. cloud-init configures the clone from its data source; where clones "
+            "have none, keep /etc/netplan/00-installer-config*.yaml (`[seal] keep`), or they may "
+            "have no network.",
         .extra_changes = installer_config_changes,
         .extra_description =
             "removes what Ubuntu's installer wrote for this machine to /etc/cloud and "
-            "/etc/netplan, unless cloud-init would not run on a clone",
+            "/etc/netplan, unless cloud-init would not run on a clone; the files in /etc/netplan "
+            "stay if the configuration of cloud-init disables its network configuration",
     },
     {
         .name = "cloud-init",

@@ -267,6 +267,14 @@ TEST_CASE("installer-config: only if cloud-init configures the clone then") {
     const FixtureFile disabled_by_us = stays("/etc/cloud/cloud-init.disabled", "");
     const FixtureFile kernel = stays("/proc/cmdline", "ro quiet cloud-init=disabled\n");
     const FixtureFile policy = stays("/etc/cloud/ds-identify.cfg", "policy: enabled\n");
+    const auto ours = [](const std::string& text) {
+        return stays("/etc/cloud/cloud.cfg.d/99-ours.cfg", text);
+    };
+    const FixtureFile no_network_by_kernel =
+        stays("/proc/cmdline", "ro network-config=disabled quiet\n");
+    const FixtureFile kept = stays(netplan.path, netplan.contents);
+    const FixtureFile kept_wifi = stays("/etc/netplan/00-installer-config-wifi.yaml");
+    const FixtureFile kept_rendered = stays(rendered.path, rendered.contents);
     struct Row {
         const char* name;
         std::vector<FixtureFile> files;
@@ -280,6 +288,24 @@ TEST_CASE("installer-config: only if cloud-init configures the clone then") {
         {"disabled by the administrator", {program, netplan, disabled_by_us, rendered}, 0, 0},
         {"disabled in the boot loader", {program, netplan, disabled, kernel, rendered}, 0, 0},
         {"a policy of the administrator", {program, policy}, 0, 0},
+        {"no network by the administrator",
+         {program, kept, kept_wifi, no_network, ours("network: {config: disabled}\n"),
+          kept_rendered},
+         1,
+         0},
+        {"the same, in quotes",
+         {program, kept, kept_wifi, no_network, ours("network:\n  \"config\": \"disabled\"\n"),
+          kept_rendered},
+         1,
+         0},
+        {"no network by the boot loader",
+         {program, kept, no_network_by_kernel, no_network, kept_rendered},
+         1,
+         0},
+        {"24.04, no network by the administrator",
+         {program, kept, disabled, ours("network: {config: disabled}\n"), kept_rendered},
+         1,
+         0},
     };
     for (const Row& row : rows) {
         CAPTURE(row.name);
