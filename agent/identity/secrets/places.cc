@@ -171,6 +171,9 @@ std::string_view SearchArea::why_left_out(const std::string& path,
     const std::string_view name = std::string_view(path).substr(path.rfind('/') + 1);
     const auto starts_name = [name](std::string_view start) { return name.starts_with(start); };
     if (std::any_of(kContainerdNames.begin(), kContainerdNames.end(), starts_name)) return kImages;
+    // What a running container has mounted, if containerd's state is on a disk (MicroK8s).
+    if (name == "rootfs" && path.find("/io.containerd.runtime.") != std::string::npos)
+        return kImages;
     // Docker's data root elsewhere ("data-root" in daemon.json), or mounted a second time.
     if (std::count(kDockerNames.begin(), kDockerNames.end(), name) != 0 &&
         holds(siblings, "plugins") && holds(siblings, "volumes")) {
@@ -221,9 +224,11 @@ std::string_view why_not_entered(dev_t device, long type) {
     if (type == SQUASHFS_MAGIC || type == ISOFS_SUPER_MAGIC || type == EROFS_SUPER_MAGIC_V1) {
         return "a read-only image is mounted there";
     }
-    // The device numbers of these belong to no driver, as those of file systems in memory.
-    const bool is_on_disk =
-        ::major(device) != 0 || type == BTRFS_SUPER_MAGIC || type == kZfs || type == kBcachefs;
+    // The device numbers of these belong to no driver, as those of file systems in memory. The
+    // layers of an overlay are on a disk, but not below their own names: /etc on Flatcar, and with
+    // systemd-confext.
+    const bool is_on_disk = ::major(device) != 0 || type == BTRFS_SUPER_MAGIC || type == kZfs ||
+                            type == kBcachefs || type == OVERLAYFS_SUPER_MAGIC;
     return is_on_disk ? std::string_view() : "what is mounted there is not on a disk";
 }
 

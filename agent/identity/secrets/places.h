@@ -34,7 +34,7 @@ struct SearchArea {
 SearchArea search_area(const machine::Root& root, const machine::Patterns& keep);
 
 /// Why a mounted file system is not searched; empty if it is: it is on a disk, and so becomes part
-/// of a machine image. By st_dev and statfs(2)'s f_type. Pure.
+/// of a machine image, or it is an overlay. By st_dev and statfs(2)'s f_type. Pure.
 std::string_view why_not_entered(dev_t device, long type);
 
 }  // namespace prebake::identity::secrets

@@ -96,6 +96,8 @@ TEST_CASE("secrets are found wherever services keep them, and not in images and 
         {"/var/opt/app/key", true},
         {"/var/snap/app/common/key", true},
         {"/var/snap/microk8s/common/var/lib/containerd/x/key", false},
+        {"/x/run/containerd/io.containerd.runtime.v2.task/k8s.io/1/rootfs/key", false},
+        {"/x/run/containerd/io.containerd.runtime.v2.task/k8s.io/1/config.json", true},
         {"/var/www/html/key", true},
         {"/snap/app/1/key", false},
         {"/data/docker/plugins/x", true},
@@ -394,6 +396,31 @@ TEST_CASE("file systems on a disk are searched, others are not, and that is repo
     CHECK(told == expected);
 }
 
+TEST_CASE("an overlay is searched") {
+    const TestTree tree;
+    tree.put("/sysroot/lower/app/key", kKey);
+    tree.make_directory("/sysroot/empty");
+    tree.make_directory("/etc");
+    tree.make_directory("/var/lib/docker/overlay2/1/merged");
+    const std::string layers =
+        "lowerdir=" + tree.at("/sysroot/lower").string() + ":" + tree.at("/sysroot/empty").string();
+    const std::string told = tests::in_own_mounts([&]() -> std::string {
+        for (const char* const place : {"/etc", "/var/lib/docker/overlay2/1/merged"}) {
+            if (::mount("overlay", tree.at(place).c_str(), "overlay", MS_RDONLY, layers.c_str()))
+                return "no overlay";
+        }
+        std::string lines;
+        const SecretScan result = scan(tree);
+        for (const std::string& line : found_in(result)) lines += line + "\n";
+        for (const std::string& line : not_scanned_in(result)) lines += line + "\n";
+        for (const std::string& line : left_out_in(result)) lines += line + "\n";
+        return lines;
+    });
+    CHECK(told ==
+          "/etc/app/key:1 private key (PEM)\n/sysroot/lower/app/key:1 private key (PEM)\n"
+          "/var/lib/docker/overlay2: container images\n");
+}
+
 TEST_CASE("which file systems are on a disk") {
     const auto is_searched = [](dev_t device, long type) {
         return why_not_entered(device, type).empty();
@@ -403,7 +430,7 @@ TEST_CASE("which file systems are on a disk") {
     CHECK(is_searched(::makedev(0, 41), 0x2fc12fc1));   // ZFS
     CHECK(!is_searched(::makedev(0, 42), 0x01021994));  // tmpfs
     CHECK(!is_searched(::makedev(0, 43), 0x6969));      // NFS
-    CHECK(!is_searched(::makedev(0, 44), 0x794c7630));  // overlay: what is below it is elsewhere
+    CHECK(is_searched(::makedev(0, 44), 0x794c7630));   // overlay: /etc on Flatcar
     CHECK(!is_searched(::makedev(7, 3), 0x73717368));   // squashfs: a snap
     CHECK(!is_searched(::makedev(11, 0), 0x9660));      // an installer's medium
 }
