@@ -1,5 +1,7 @@
 #include "agent/identity/secrets/places.h"
 
+#include <linux/btrfs.h>
+#include <linux/btrfs_tree.h>
 #include <linux/magic.h>
 #include <sys/sysmacros.h>
 
@@ -230,6 +232,11 @@ std::string_view why_not_entered(dev_t device, long type) {
     const bool is_on_disk = ::major(device) != 0 || type == BTRFS_SUPER_MAGIC || type == kZfs ||
                             type == kBcachefs || type == OVERLAYFS_SUPER_MAGIC;
     return is_on_disk ? std::string_view() : "what is mounted there is not on a disk";
+}
+
+bool is_read_only_snapshot(long type, ino_t inode, std::uint64_t flags) {
+    return type == BTRFS_SUPER_MAGIC && inode == BTRFS_FIRST_FREE_OBJECTID &&
+           (flags & BTRFS_SUBVOL_RDONLY) != 0;
 }
 
 }  // namespace prebake::identity::secrets

@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
@@ -36,5 +37,9 @@ SearchArea search_area(const machine::Root& root, const machine::Patterns& keep)
 /// Why a mounted file system is not searched; empty if it is: it is on a disk, and so becomes part
 /// of a machine image, or it is an overlay. By st_dev and statfs(2)'s f_type. Pure.
 std::string_view why_not_entered(dev_t device, long type);
+
+/// True for the top directory of a read-only btrfs subvolume: what Snapper and btrbk make. By
+/// statfs(2)'s f_type, st_ino and the flags of BTRFS_IOC_SUBVOL_GETFLAGS. Pure.
+bool is_read_only_snapshot(long type, ino_t inode, std::uint64_t flags);
 
 }  // namespace prebake::identity::secrets

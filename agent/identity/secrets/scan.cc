@@ -1,5 +1,8 @@
 #include "agent/identity/secrets/scan.h"
 
+#include <linux/btrfs.h>
+#include <linux/btrfs_tree.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -10,6 +13,7 @@
 #include <optional>
 #include <system_error>
 #include <tuple>
+#include <unordered_set>
 #include <utility>
 
 #include "agent/base/error.h"
@@ -27,6 +31,13 @@ constexpr std::size_t kPiece = 1UL << 20;
 constexpr std::size_t kMaxSecretsOfFile = 100;
 /// Limit for all files. The scan ends there: nobody reads more.
 constexpr std::size_t kMaxFindings = 100'000;
+/// How many directories are remembered (about 20 MB). Beyond that, some may be searched twice.
+constexpr std::size_t kMaxRemembered = 500'000;
+
+constexpr std::string_view kSnapshot =
+    "a read-only btrfs snapshot; delete snapshots that the image does not need";
+constexpr std::string_view kRepeated =
+    "mounted at several paths, and searched at another one of them";
 
 /// How files begin that would have to be unpacked or opened. Secrets in them are not found.
 struct Signature {
@@ -64,6 +75,37 @@ std::string_view why_opaque(std::string_view text) {
     return text.size() > 4 && is_pkcs12(text) ? kKeystore : std::string_view();
 }
 
+struct Directory {
+    std::string path;
+    dev_t device = 0;
+    ino_t inode = 0;
+};
+
+/// Remembers directories, to search one that is mounted at several paths only once. Which of its
+/// paths comes first is not known, so all directories count, not only mount points.
+class VisitedDirectories {
+  public:
+    /// False if it was there before.
+    bool add(dev_t device, ino_t inode) {
+        const Key key{device, inode};
+        if (keys_.size() == kMaxRemembered) return keys_.count(key) == 0;
+        return keys_.insert(key).second;
+    }
+
+  private:
+    struct Key {
+        dev_t device;
+        ino_t inode;
+        bool operator==(const Key&) const = default;
+    };
+    struct Hash {
+        std::size_t operator()(const Key& key) const {
+            return std::hash<ino_t>()(key.inode) ^ (std::hash<dev_t>()(key.device) << 1);
+        }
+    };
+    std::unordered_set<Key, Hash> keys_;
+};
+
 class Scanner {
   public:
     Scanner(const machine::Root& root, SearchArea area, const ScanLimits& limits,
@@ -77,12 +119,13 @@ class Scanner {
 
     SecretScan scan() {
         for (const Error& problem : area_.problems) not_scanned("/", problem.message());
-        std::vector<std::string> places = files_and_directories_in("");
+        remember_root();
+        std::vector<Directory> places = files_and_directories_in("");
         if (is_over()) not_scanned("/", limit_);
         std::stable_partition(places.begin(), places.end(), is_searched_first);
-        for (const std::string& place : places) {
+        for (const Directory& place : places) {
             if (!is_over()) scan_place(place);
-            if (is_over()) not_scanned(place, limit_);
+            if (is_over()) not_scanned(place.path, limit_);
         }
         std::sort(result_.secrets.begin(), result_.secrets.end(), [](const auto& a, const auto& b) {
             return std::tie(a.path, a.line, a.kind) < std::tie(b.path, b.line, b.kind);
@@ -97,17 +140,32 @@ class Scanner {
     }
 
   private:
-    /// If a limit is reached, these are done.
-    static bool is_searched_first(const std::string& place) {
-        return place == "/etc" || place == "/home" || place == "/root";
+    /// If a limit is reached, these are done. /var, because what is mounted there and elsewhere is
+    /// judged by its name there.
+    static bool is_searched_first(const Directory& place) {
+        return place.path == "/etc" || place.path == "/home" || place.path == "/root" ||
+               place.path == "/var";
     }
 
-    void scan_place(const std::string& place) {
-        std::vector<std::string> directories{place};
+    void remember_root() {
+        try {
+            const struct stat status = status_of("/");
+            visited_.add(status.st_dev, status.st_ino);
+        } catch (const Error& error) {
+            not_scanned("/", error.message());
+        }
+    }
+
+    void scan_place(const Directory& place) {
+        std::vector<Directory> directories{place};
         while (!directories.empty()) {
-            const std::string directory = std::move(directories.back());
+            const Directory directory = std::move(directories.back());
             directories.pop_back();
-            for (std::string& below : files_and_directories_in(directory)) {
+            if (!visited_.add(directory.device, directory.inode)) {
+                left_out(directory.path, kRepeated);
+                continue;
+            }
+            for (Directory& below : files_and_directories_in(directory.path)) {
                 if (is_over()) return;
                 directories.push_back(std::move(below));
             }
@@ -115,8 +173,8 @@ class Scanner {
     }
 
     /// Scans the files in a directory ("" is the root), and returns the directories to search.
-    std::vector<std::string> files_and_directories_in(const std::string& directory) {
-        std::vector<std::string> directories;
+    std::vector<Directory> files_and_directories_in(const std::string& directory) {
+        std::vector<Directory> directories;
         const std::vector<std::string> names = names_in(directory.empty() ? "/" : directory);
         for (const std::string& name : names) {
             if (!directory.empty() && is_over()) break;
@@ -136,31 +194,53 @@ class Scanner {
     }
 
     void look_at(const std::string& path, const std::vector<std::string>& siblings,
-                 std::vector<std::string>& directories) {
+                 std::vector<Directory>& directories) {
         try {
             const std::optional<machine::FileInfo> info = root_.info(path);
             if (!info) return;  // removed in the meantime
             const bool is_directory = info->type == machine::FileType::directory;
             if (!is_directory && info->type != machine::FileType::regular) return;
-            std::string_view reason = area_.why_left_out(path, siblings);
-            if (reason.empty() && is_directory && info->is_mount) reason = why_not_below(path);
+            const std::string_view reason = area_.why_left_out(path, siblings);
             if (!reason.empty()) return left_out(path, reason);
-            if (is_directory) return directories.push_back(path);
-            scan_file(path);
+            if (!is_directory) return scan_file(path);
+            const struct stat status = status_of(path);
+            const std::string_view why_not = info->is_mount ? why_not_below(path, status.st_dev)
+                                                            : why_snapshot(path, status.st_ino);
+            if (!why_not.empty()) return left_out(path, why_not);
+            directories.push_back({path, status.st_dev, status.st_ino});
         } catch (const Error& error) {
             if (error.code() == Errc::cancelled) throw;
             if (error.code() != Errc::not_found) not_scanned(path, error.message());
         }
     }
 
-    /// Why the file system that is mounted at `path` is not searched; empty if it is.
-    std::string_view why_not_below(const std::string& path) const {
-        const std::string outside = root_.outside(path);
+    struct stat status_of(const std::string& directory) const {
+        const std::string outside = root_.outside(directory);
         struct stat status {};
+        if (::stat(outside.c_str(), &status) != 0) throw errno_error("cannot read", outside);
+        return status;
+    }
+
+    /// Why the file system that is mounted at `path` is not searched; empty if it is.
+    std::string_view why_not_below(const std::string& path, dev_t device) const {
+        const std::string outside = root_.outside(path);
         struct statfs file_system {};
-        if (::stat(outside.c_str(), &status) != 0 || ::statfs(outside.c_str(), &file_system) != 0)
-            throw errno_error("cannot read", outside);
-        return why_not_entered(status.st_dev, file_system.f_type);
+        if (::statfs(outside.c_str(), &file_system) != 0) throw errno_error("cannot read", outside);
+        return why_not_entered(device, file_system.f_type);
+    }
+
+    /// Why a directory is not searched that is a snapshot; empty if it is none.
+    std::string_view why_snapshot(const std::string& path, ino_t inode) const {
+        if (inode != BTRFS_FIRST_FREE_OBJECTID) return {};
+        const FileDescriptor fd = root_.open(path);
+        struct statfs file_system {};
+        __u64 flags = 0;
+        if (::fstatfs(fd.get(), &file_system) != 0 ||
+            ::ioctl(fd.get(), BTRFS_IOC_SUBVOL_GETFLAGS, &flags) != 0) {
+            return {};  // another file system
+        }
+        const bool is_snapshot = is_read_only_snapshot(file_system.f_type, inode, flags);
+        return is_snapshot ? kSnapshot : std::string_view();
     }
 
     void scan_file(const std::string& path) {
@@ -295,6 +375,7 @@ class Scanner {
     std::chrono::steady_clock::time_point began_;
     std::string limit_;  ///< that was reached
     std::vector<char> buffer_;
+    VisitedDirectories visited_;
     SecretScan result_;
 };
 

@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -19,6 +21,7 @@
 #include "tests/unit/identity/secrets/planted_secrets.h"
 #include "tests/unit/machine/in_child.h"
 #include "tests/unit/machine/test_tree.h"
+#include "tests/unit/temporary_directory.h"
 
 namespace prebake::identity::secrets {
 namespace {
@@ -60,6 +63,11 @@ Lines not_scanned_in(const SecretScan& scan) {
 SecretScan scan(const TestTree& tree, const machine::Patterns& keep = {},
                 const ScanLimits& limits = {}) {
     return scan_for_secrets(tree.root(), keep, limits, {});
+}
+
+void make_key(const std::filesystem::path& directory) {
+    std::filesystem::create_directories(directory);
+    std::ofstream(directory / "key") << kKey;
 }
 
 TEST_CASE("secrets are found wherever services keep them, and not in images and packages") {
@@ -367,13 +375,16 @@ TEST_CASE("file systems on a disk are searched, others are not, and that is repo
     tree.make_directory("/opt/disk");
     tree.make_directory("/srv");
     struct stat status {};
-    REQUIRE(::stat(tree.at("/data").c_str(), &status) == 0);
+    const TemporaryDirectory other;
+    make_key(other.path() / "1");
+    make_key(other.path() / "2");
+    REQUIRE(::stat(other.path().c_str(), &status) == 0);
     const std::string told = tests::in_own_mounts([&]() -> std::string {
         if (::mount("none", tree.at("/opt/memory").c_str(), "tmpfs", 0, nullptr) != 0)
             return "no tmpfs";
         tree.put("/opt/memory/key", kKey);
-        tests::bind(tree.at("/data"), tree.at("/opt/disk"));
-        tests::bind(tree.at("/data"), tree.at("/srv"));                  // at the top
+        tests::bind(other.path() / "1", tree.at("/opt/disk"));
+        tests::bind(other.path() / "2", tree.at("/srv"));                // at the top
         tests::bind(tree.at("/etc/hosts.real"), tree.at("/etc/hosts"));  // read beneath it
         std::string lines;
         const SecretScan result = scan(tree);
@@ -383,7 +394,7 @@ TEST_CASE("file systems on a disk are searched, others are not, and that is repo
         return lines;
     });
     struct statfs file_system {};
-    REQUIRE(::statfs(tree.path().c_str(), &file_system) == 0);
+    REQUIRE(::statfs(other.path().c_str(), &file_system) == 0);
     const std::string why(why_not_entered(status.st_dev, file_system.f_type));
     std::string expected =
         "/data/key:1 private key (PEM)\n/etc/hosts:1 GitHub token\n"
@@ -419,6 +430,54 @@ TEST_CASE("an overlay is searched") {
     CHECK(told ==
           "/etc/app/key:1 private key (PEM)\n/sysroot/lower/app/key:1 private key (PEM)\n"
           "/var/lib/docker/overlay2: container images\n");
+}
+
+TEST_CASE("a directory that is mounted at several paths is searched once") {
+    // As nodes have it: data of the kubelet on another disk, and a tree that is mounted in itself.
+    const TemporaryDirectory disk;
+    const std::filesystem::path& tree = disk.path();
+    make_key(tree / "mnt/disk/kubelet/pods");
+    make_key(tree / "var/lib/kubelet");
+    make_key(tree / "opt/app");
+    std::filesystem::create_directories(tree / "srv/app");
+    std::filesystem::create_directories(tree / "media/all");
+    const std::string told = tests::in_own_mounts([&]() -> std::string {
+        tests::bind(tree / "mnt/disk/kubelet", tree / "var/lib/kubelet");
+        tests::bind(tree / "opt/app", tree / "srv/app");
+        tests::bind(tree, tree / "media/all");
+        std::string lines;
+        const SecretScan result = scan_for_secrets(machine::Root(tree), {}, {}, {});
+        for (const std::string& line : found_in(result)) lines += line + "\n";
+        for (const std::string& line : left_out_in(result)) lines += line + "\n";
+        return lines + std::to_string(result.files);
+    });
+    struct stat status {};
+    struct statfs file_system {};
+    REQUIRE(::stat(tree.c_str(), &status) == 0);
+    REQUIRE(::statfs(tree.c_str(), &file_system) == 0);
+    std::string expected;
+    if (const std::string why(why_not_entered(status.st_dev, file_system.f_type)); !why.empty()) {
+        expected =
+            "/mnt/disk/kubelet/pods/key:1 private key (PEM)\n/opt/app/key:1 private key (PEM)\n";
+        for (const char* const path : {"/media/all", "/srv/app", "/var/lib/kubelet"})
+            expected += path + (": " + why) + "\n";
+    } else {
+        const std::string again =
+            ": mounted at several paths, and searched at another one of them\n";
+        expected =
+            "/opt/app/key:1 private key (PEM)\n/var/lib/kubelet/pods/key:1 private key (PEM)\n"
+            "/media/all" +
+            again + "/mnt/disk/kubelet" + again + "/srv/app" + again;
+    }
+    CHECK(told == expected + "2");
+}
+
+TEST_CASE("read-only snapshots of btrfs are left out") {
+    constexpr long kBtrfs = 0x9123683e;
+    CHECK(is_read_only_snapshot(kBtrfs, 256, 2));
+    CHECK(!is_read_only_snapshot(kBtrfs, 256, 0));  // one that can be written
+    CHECK(!is_read_only_snapshot(kBtrfs, 257, 2));  // a directory in one
+    CHECK(!is_read_only_snapshot(0xef53, 256, 2));  // ext4
 }
 
 TEST_CASE("which file systems are on a disk") {
