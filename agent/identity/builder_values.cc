@@ -30,8 +30,12 @@ constexpr std::string_view kInstanceId = "an EC2 instance ID";
 /// RFC 1035, 2.3.4. Longer words are no names.
 constexpr std::size_t kMaxWord = 253;
 constexpr std::size_t kMinWord = 3;
-constexpr std::size_t kMinIdentity = 8;
-constexpr std::size_t kMacLength = 17;
+constexpr std::size_t kMacLength = 17;  // with separators
+constexpr std::size_t kMacDigits = 12;
+/// Shorter names ("k8s", "rke2") are also names of programs, directories and labels.
+constexpr std::size_t kMinDistinctive = 8;
+/// Of a list that ends with a MAC address: a client identifier with a DUID-LLT (RFC 4361, 6.1).
+constexpr std::size_t kMaxOctets = 19;
 /// How much of a line before a value is considered.
 constexpr std::size_t kMaxLineBefore = 512;
 /// Hashing is the slow part, so each value is hashed once; beyond this number more often.
@@ -54,10 +58,11 @@ bool contains_one_of(std::string_view text, std::initializer_list<std::string_vi
     });
 }
 
-/// "base-vm", "node7", "a.example": more than an ordinary word.
+/// "golden-vm", "builder7", "a.example": more than a word that files have for other reasons.
 bool is_distinctive(std::string_view name) {
-    return std::any_of(name.begin(), name.end(),
-                       [](char c) { return is_digit(c) || c == '-' || c == '.'; });
+    return name.size() >= kMinDistinctive && std::any_of(name.begin(), name.end(), [](char c) {
+               return is_digit(c) || c == '-' || c == '.';
+           });
 }
 
 bool is_word_character(char c) {
@@ -69,23 +74,64 @@ bool is_comment(std::string_view line_before) {
     return line.starts_with('#') || line.starts_with(';') || line.starts_with("//");
 }
 
-/// The MAC address at `at`, in lower case with colons; empty if there is none.
-std::string mac_address_at(std::string_view text, std::size_t at) {
-    const std::string_view candidate = text.substr(at, kMacLength);
-    if (candidate.size() < kMacLength) return {};
-    const char separator = candidate[2];
-    if (separator != ':' && separator != '-') return {};
-    std::string address;
-    for (std::size_t i = 0; i < kMacLength; ++i) {
-        const bool is_separator = i % 3 == 2;
-        if (is_separator ? candidate[i] != separator : !is_hex(candidate[i])) return {};
-        address += is_separator ? ':' : to_lower(candidate[i]);
+/// Whether the next word is the value of a setting for a host: `hostname: `, `NODE_NAME="`.
+bool is_host_setting(std::string_view line_before) {
+    if (is_comment(line_before)) return false;
+    const std::size_t end = line_before.find_last_not_of(" \t:=\"'[(>");
+    if (end == std::string_view::npos || end + 1 == line_before.size()) return false;
+    std::size_t begin = end + 1;
+    while (begin > 0 && is_word_character(line_before[begin - 1])) --begin;
+    return contains_one_of(lower_case(line_before.substr(begin, end + 1 - begin)),
+                           {"host", "fqdn", "node"});
+}
+
+/// Octets in hexadecimal, with ':' or '-' between them.
+struct OctetList {
+    std::string octets;      ///< in lower case with colons
+    std::size_t length = 0;  ///< in the text
+};
+
+/// The list of 6 to kMaxOctets octets at `at`; an empty one if there is none.
+OctetList octets_at(std::string_view text, std::size_t at) {
+    const auto octet_at = [&](std::size_t i) {
+        return i + 1 < text.size() && is_hex(text[i]) && is_hex(text[i + 1]);
+    };
+    const char separator = at + 2 < text.size() ? text[at + 2] : '\0';
+    if ((separator != ':' && separator != '-') || !octet_at(at)) return {};
+    OctetList list;
+    std::size_t end = at;
+    for (std::size_t count = 0; count < kMaxOctets && octet_at(end); ++count) {
+        if (count > 0) list.octets += ':';
+        list.octets += {to_lower(text[end]), to_lower(text[end + 1])};
+        end += 2;
+        if (end == text.size() || text[end] != separator) break;
+        ++end;
     }
     // Part of something longer: a GUID, a fingerprint, an IPv6 address.
     const auto continues = [&](char c) { return is_alphanumeric(c) || c == separator; };
-    if (at > 0 && continues(text[at - 1])) return {};
-    if (at + kMacLength < text.size() && continues(text[at + kMacLength])) return {};
-    return address;
+    if (list.octets.size() < kMacLength || (at > 0 && continues(text[at - 1]))) return {};
+    if (text[end - 1] == separator || (end < text.size() && continues(text[end]))) return {};
+    list.length = end - at;
+    return list;
+}
+
+/// The first part of interface names that systemd makes from addresses: Ethernet, WLAN, WWAN.
+constexpr std::array<std::string_view, 3> kInterfaceNames{"enx", "wlx", "wwx"};
+
+/// The address, with colons, in an interface name (enx021122334455), or in a word that is one
+/// without separators or with dots (0211.2233.4455); empty if there is none. `word` is in lower
+/// case.
+std::string mac_address_of_word(std::string_view word) {
+    if (word.size() < kMacDigits) return {};
+    std::string digits(word);
+    if (starts_with_one_of(word, kInterfaceNames))
+        digits = word.substr(3, word.find_first_of(".-_") - 3);  // "enx021122334455.100": a VLAN
+    else
+        std::erase(digits, '.');
+    if (digits.size() != kMacDigits || !std::all_of(digits.begin(), digits.end(), is_hex))
+        return {};
+    for (std::size_t at = kMacDigits - 2; at > 0; at -= 2) digits.insert(at, 1, ':');
+    return digits;
 }
 
 /// Not a group or broadcast address, nor all zeros, nor one that is shared on purpose (VRRP: RFC
@@ -145,8 +191,8 @@ BuilderValues builder_values(const machine::Root& root) {
         // Bridges, tunnels and the like have no device.
         if (!root.info(interface + "/device")) continue;
         const std::string text = machine::visible_text(root, interface + "/address");
-        std::string address = mac_address_at(text, 0);
-        if (!address.empty() && is_of_one_interface(address))
+        std::string address = octets_at(text, 0).octets;
+        if (address.size() == kMacLength && is_of_one_interface(address))
             values.mac_addresses.insert(std::move(address));
     }
     return values;
@@ -204,30 +250,40 @@ bool ValueFinder::is_name(const std::string& word, std::string_view line_before)
     // A full name is distinctive if the machine has it, and not if only its first label is known.
     const bool is_full =
         whole == kWholeName || std::count(now_.names.begin(), now_.names.end(), word) != 0;
-    if (is_distinctive(is_full ? word : label)) return true;
-    return !is_comment(line_before) &&
-           contains_one_of(lower_case(line_before), {"host", "fqdn", "node"});
+    // Packaged samples name hosts in comments, too.
+    if (is_comment(line_before)) return label.starts_with("ip-") && names_builder(label, {});
+    return is_distinctive(is_full ? word : label) || is_host_setting(line_before);
 }
 
-std::string_view ValueFinder::judge_word(std::string_view word, std::string_view line_before) {
+std::string_view ValueFinder::judge_word(std::string_view word, std::string_view path,
+                                         std::string_view line_before) {
     if (word.size() < kMinWord || word.size() > kMaxWord) return {};
     const std::string lower = lower_case(word);
+    if (const std::string address = mac_address_of_word(lower); !address.empty()) {
+        const bool is_interface = starts_with_one_of(lower, kInterfaceNames);
+        const std::string_view kind = judge_mac_address(
+            address, is_interface ? MacForm::interface_name : MacForm::part, path, line_before);
+        if (!kind.empty()) return kind;
+    }
     // Some identities are names that people choose (Salt's minion_id).
-    if (lower.size() >= kMinIdentity && is_distinctive(lower) && sealed_kind(lower) == kIdentity)
-        return kIdentity;
+    if (is_distinctive(lower) && sealed_kind(lower) == kIdentity) return kIdentity;
     if (!names_ || first_label(lower) == "localhost") return {};
-    if (machine::is_ec2_instance_id(lower)) return kInstanceId;
+    if (machine::is_ec2_instance_id(lower))
+        return is_comment(line_before) ? std::string_view() : kInstanceId;
     return is_name(lower, line_before) ? kName : std::string_view();
 }
 
-std::string_view ValueFinder::judge_mac_address(const std::string& address, std::string_view path,
+std::string_view ValueFinder::judge_mac_address(const std::string& address, MacForm form,
+                                                std::string_view path,
                                                 std::string_view line_before) {
     if (!mac_addresses_ || !is_of_one_interface(address)) return {};
     if (now_.mac_addresses.count(address) != 0 || sealed_kind(address) == kMacAddress)
         return kBuildersMac;
-    if (starts_with_one_of(path, kOfOthers) || is_comment(line_before)) return {};
+    if (form == MacForm::part || starts_with_one_of(path, kOfOthers) || is_comment(line_before))
+        return {};
     // macaddress:, MACAddress=, mac-address=, HWADDR=, hwaddress ether, ATTR{address}==
     const bool is_setting =
+        form == MacForm::interface_name ||
         contains_one_of(lower_case(line_before), {"mac", "hwaddr", "address", "ether", "lladdr"});
     return is_setting ? kSomeMac : std::string_view();
 }
@@ -248,16 +304,18 @@ void ValueFinder::locate(std::string_view path, std::string_view text, std::size
         }
         const std::size_t before = std::max(line_begin, at - std::min(at, kMaxLineBefore));
         const std::string_view line_before = text.substr(before, at - before);
-        if (const std::string address = mac_address_at(text, at); !address.empty()) {
-            add(judge_mac_address(address, path, line_before), at);
-            at += kMacLength;
+        if (const OctetList list = octets_at(text, at); list.length != 0) {
+            const std::string address = list.octets.substr(list.octets.size() - kMacLength);
+            const MacForm form = list.length == kMacLength ? MacForm::plain : MacForm::part;
+            add(judge_mac_address(address, form, path, line_before), at);
+            at += list.length;
             continue;
         }
         std::size_t end = at;
         while (end < text.size() && is_word_character(text[end])) ++end;
         std::string_view word = text.substr(at, end - at);
         while (!word.empty() && !is_alphanumeric(word.back())) word.remove_suffix(1);
-        add(judge_word(word, line_before), at);
+        add(judge_word(word, path, line_before), at);
         at = end;
     }
 }

@@ -46,20 +46,21 @@ TEST_CASE("values of the builder in a text, in plain and by their hashes") {
     const std::string kMac = "the builder's MAC";
     const std::string kOther = "a MAC address";
     const std::vector<Row> rows{
-        {"a name", "/etc/salt/minion", "id: base-vm\n", kName},
-        {"in upper case", "/etc/a", "ID = BASE-VM\n", kName},
-        {"with a domain", "/etc/a", "id: base-vm.corp.example\n", kName},
-        {"in a comment", "/etc/a", "# made on base-vm\n", kName},
-        {"of a user there", "/etc/a", "ssh-ed25519 AAAA root@base-vm\n", kName},
-        {"in a URL", "/etc/a", "url = https://base-vm:8443/\n", kName},
-        {"at the end of a sentence", "/etc/a", "This is base-vm.\n", kName},
-        {"without a line end", "/etc/a", "base-vm", kName},
-        {"a longer name", "/etc/a", "id: base-vm2\n", ""},
-        {"a part of a name", "/etc/a", "id: my-base-vm\n", ""},
-        {"a label that is not the first", "/etc/a", "id: db.base-vm.example\n", ""},
-        {"elsewhere", "/opt/a", "id: base-vm\n", ""},
-        {"in a seed", "/var/lib/cloud/seed/nocloud/meta-data", "local-hostname: base-vm\n", kName},
-        {"in a binary file", "/etc/a", std::string("base-vm\0", 8), ""},
+        {"a name", "/etc/salt/minion", "id: golden-vm\n", kName},
+        {"in upper case", "/etc/a", "ID = GOLDEN-VM\n", kName},
+        {"with a domain", "/etc/a", "id: golden-vm.corp.example\n", kName},
+        {"in a comment", "/etc/a", "# made on golden-vm\n", ""},
+        {"of a user there", "/etc/a", "ssh-ed25519 AAAA root@golden-vm\n", kName},
+        {"in a URL", "/etc/a", "url = https://golden-vm:8443/\n", kName},
+        {"at the end of a sentence", "/etc/a", "This is golden-vm.\n", kName},
+        {"without a line end", "/etc/a", "golden-vm", kName},
+        {"a longer name", "/etc/a", "id: golden-vm2\n", ""},
+        {"a part of a name", "/etc/a", "id: my-golden-vm\n", ""},
+        {"a label that is not the first", "/etc/a", "id: db.golden-vm.example\n", ""},
+        {"elsewhere", "/opt/a", "id: golden-vm\n", ""},
+        {"in a seed", "/var/lib/cloud/seed/nocloud/meta-data", "local-hostname: golden-vm\n",
+         kName},
+        {"in a binary file", "/etc/a", std::string("golden-vm\0", 10), ""},
         {"a full name", "/etc/a", "id: web.corp.example\n", kName},
         {"another full name", "/etc/a", "id: web.other.example\n", ""},
         {"the label of a full name, as a word", "/etc/a", "docroot web\n", ""},
@@ -68,9 +69,22 @@ TEST_CASE("values of the builder in a text, in plain and by their hashes") {
         {"an ordinary word, as a host", "/etc/a.conf", "Hostname=ubuntu\n", kName},
         {"an ordinary word in a domain", "/etc/a", "deb http://ubuntu.example x\n", ""},
         {"an ordinary word in a comment", "/etc/a", "# the host ubuntu\n", ""},
+        {"a setting in a comment", "/etc/a", "#hostname: ubuntu\n", ""},
+        {"a short name", "/etc/a", "driver = rke2\n", ""},
+        {"a short name in a path", "/etc/a", "node-token: /etc/rke2/token\n", ""},
+        {"a short name in a label", "/etc/a", "node-label=role=rke2\n", ""},
+        {"a short name in a comment", "/etc/a", "; the host rke2\n", ""},
+        {"a short name in a domain", "/etc/a", "url: https://rke2.example\n", ""},
+        {"a short name, as a node", "/etc/a", "node-name: \"rke2\"\n", kName},
+        {"a short name, as an option", "/etc/a", "ARGS=--hostname-override=RKE2\n", kName},
+        {"a short name, in JSON", "/etc/a", "{\"fqdn\":\"rke2.example\"}\n", kName},
+        {"a short name, of ssh", "/etc/a", "Host rke2\n", kName},
         {"localhost", "/etc/a", "host: localhost\n", ""},
         {"an EC2 name", "/etc/a", "id: ip-10-0-3-17.eu-west-1.compute.internal\n", kName},
+        {"an EC2 name in a comment", "/etc/a", "# ip-10-0-3-17\n", kName},
         {"an EC2 instance", "/etc/a", "id: i-0123456789abcdef0\n", "an EC2 instance"},
+        {"an EC2 instance in a comment", "/etc/a", "# id: i-0123456789abcdef0\n", ""},
+        {"its name in a comment", "/etc/a", "# i-0123456789abcdef0.ec2.internal\n", ""},
 
         {"netplan", "/etc/netplan/a.yaml", "        macaddress: \"00:50:56:aa:bb:cd\"\n", kOther},
         {"networkd", "/etc/systemd/network/a.link", "[Match]\nMACAddress=00:50:56:AA:BB:CD\n",
@@ -87,6 +101,24 @@ TEST_CASE("values of the builder in a text, in plain and by their hashes") {
          kOther},
         {"the builder's own", "/etc/a", "x 00:50:56:aa:bb:cc\n", kMac},
         {"the builder's own in a comment", "/etc/a", "# 00-50-56-AA-BB-CC\n", kMac},
+        {"an interface name", "/etc/a", "auto enx005056AABBCD\n", kOther},
+        {"a VLAN", "/etc/a.link", "Name=enx005056aabbcd.100\n", kOther},
+        {"of a WLAN", "/etc/a", "iface wlx005056aabbcd inet dhcp\n", kOther},
+        {"the builder's own interface name", "/etc/a", "# enx005056aabbcc\n", kMac},
+        {"an interface name in a comment", "/etc/a", "# enx005056aabbcd\n", ""},
+        {"no interface name", "/etc/a", "mac enx005056aabbcde\n", ""},
+        {"the builder's own without separators", "/etc/a", "id 005056AABBCC\n", kMac},
+        {"another without separators", "/etc/a", "mac 005056aabbcd\n", ""},
+        {"a part of a longer number", "/etc/a", "id 00005056aabbcc\n", ""},
+        {"the builder's own with dots", "/etc/a", "MACAddress=0050.56aa.bbcc\n", kMac},
+        {"a client identifier", "/etc/dhcp/dhclient.conf",
+         "send dhcp-client-identifier 01:00:50:56:aa:bb:cc;\n", kMac},
+        {"with hyphens", "/etc/a", "id 01-00-50-56-AA-BB-CC\n", kMac},
+        {"another client identifier", "/etc/a", "mac-id 01:00:50:56:aa:bb:cd\n", ""},
+        {"a DUID-LLT", "/etc/a", "id ff:56:aa:bb:cc:00:01:00:01:2c:1a:7d:10:00:50:56:aa:bb:cc\n",
+         kMac},
+        {"in the middle of a list", "/etc/a", "id 01:00:50:56:aa:bb:cc:02\n", ""},
+        {"a cut list", "/etc/a", "id 01:00:50:56:aa:bb:cc:\n", ""},
         {"no setting for it", "/etc/a", "00:50:56:aa:bb:cd 10.0.0.5\n", ""},
         {"a sample", "/etc/dhcp/dhclient.conf", "#  hardware ethernet 00:c0:c3:49:2b:57;\n", ""},
         {"of another machine", "/etc/dhcp/dhcpd.conf", "hardware ethernet 00:c0:c3:49:2b:57;\n",
@@ -101,7 +133,7 @@ TEST_CASE("values of the builder in a text, in plain and by their hashes") {
         {"an IPv6 address", "/etc/a", "address 2001:db8:00:50:56:aa:bb:cd\n", ""},
         {"a GUID", "/etc/a", "address 0a00-50-56-aa-bb-cd\n", ""},
     };
-    const BuilderValues values{.names = {"base-vm", "web.corp.example", "ubuntu"},
+    const BuilderValues values{.names = {"golden-vm", "web.corp.example", "ubuntu", "rke2"},
                                .mac_addresses = {"00:50:56:aa:bb:cc"}};
     for (const Row& row : rows) {
         CAPTURE(row.name);
@@ -127,8 +159,8 @@ TEST_CASE("an identity that the seal removed is found where it was copied to") {
 }
 
 TEST_CASE("what stays on purpose is not searched for") {
-    const BuilderValues values{.names = {"base-vm"}, .mac_addresses = {"00:50:56:aa:bb:cc"}};
-    const std::string text = "host: base-vm\nmac: 00:50:56:aa:bb:cc\n";
+    const BuilderValues values{.names = {"golden-vm"}, .mac_addresses = {"00:50:56:aa:bb:cc"}};
+    const std::string text = "host: golden-vm\nmac: 00:50:56:aa:bb:cc\n";
     SealScope scope;
     scope.skip = {"hostname"};
     CHECK(found(ValueFinder(values, {}, scope), "/etc/a", text) ==
@@ -142,8 +174,8 @@ TEST_CASE("what stays on purpose is not searched for") {
 }
 
 TEST_CASE("a piece of a file: only what begins in it counts, with the line before") {
-    const std::string text = "# comment\nmac: 00:50:56:aa:bb:cd base-vm\nbase-vm\n";
-    const BuilderValues values{.names = {"base-vm"}, .mac_addresses = {}};
+    const std::string text = "# comment\nmac: 00:50:56:aa:bb:cd golden-vm\ngolden-vm\n";
+    const BuilderValues values{.names = {"golden-vm"}, .mac_addresses = {}};
     for (std::size_t border = 0; border <= text.size(); ++border) {
         CAPTURE(border);
         ValueFinder finder(values, {}, {});
@@ -152,21 +184,21 @@ TEST_CASE("a piece of a file: only what begins in it counts, with the line befor
         finder.locate("/etc/a", text, border, text.size(), located);
         std::vector<std::size_t> offsets;
         for (const auto& one : located) offsets.push_back(one.offset);
-        CHECK(offsets == std::vector<std::size_t>{15, 33, 41});
+        CHECK(offsets == std::vector<std::size_t>{15, 33, 43});
     }
 }
 
 TEST_CASE("the names of an image are read, its interfaces are not there") {
     const TestTree tree;
-    tree.put("/etc/hostname", "Base-VM\n");
+    tree.put("/etc/hostname", "Golden-VM\n");
     tree.put("/var/lib/cloud/data/previous-hostname", "ip-10-0-3-17\n");
     tree.put("/etc/hosts",
-             "127.0.0.1 localhost\n127.0.1.1 Base-VM base-vm.corp.example # ours\n"
+             "127.0.0.1 localhost\n127.0.1.1 Golden-VM golden-vm.corp.example # ours\n"
              "10.0.0.7 db.example\n");
     tree.put("/sys/class/net/eth0/address", "00:50:56:aa:bb:cc\n");
     const BuilderValues values = builder_values(tree.root());
     CHECK(values.names ==
-          std::vector<std::string>{"base-vm", "ip-10-0-3-17", "base-vm.corp.example"});
+          std::vector<std::string>{"golden-vm", "ip-10-0-3-17", "golden-vm.corp.example"});
     CHECK(values.mac_addresses.empty());
 }
 

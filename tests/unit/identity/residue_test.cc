@@ -184,8 +184,8 @@ TEST_CASE("what was not searched on purpose is noted, with the reason") {
 
 TEST_CASE("the builder's values are found before the seal, and after it by their hashes") {
     const Image tree;
-    tree.put("/etc/hostname", "base-vm\n");
-    tree.put("/etc/zabbix/zabbix_agentd.conf", "# ours\nHostname=base-vm\n");
+    tree.put("/etc/hostname", "golden-vm\n");
+    tree.put("/etc/zabbix/zabbix_agentd.conf", "# ours\nHostname=golden-vm\n");
     tree.put("/etc/netplan/01-ours.yaml", "    match:\n      macaddress: 00:50:56:AA:BB:CC\n");
     const Lines expected{
         "builder-values /etc/netplan/01-ours.yaml a MAC address: applies to one machine only 2",
@@ -197,7 +197,7 @@ TEST_CASE("the builder's values are found before the seal, and after it by their
     CHECK(tree.text("/etc/hostname").empty());
     const v1::ResidueReport sealed = check_tree(tree);
     CHECK(lines_of(sealed.residue()) == expected);
-    CHECK(!contains(tree.text("/var/lib/prebake/claim.json"), "base-vm"));
+    CHECK(!contains(tree.text("/var/lib/prebake/claim.json"), "golden-vm"));
     // A second seal knows no name, and forgets none.
     seal_tree(tree);
     CHECK(lines_of(check_tree(tree).residue()) == expected);
