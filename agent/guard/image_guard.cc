@@ -94,9 +94,11 @@ Reconciled ImageGuard::run_reconcile(const v1::BakeRecord& wanted,
                                      const std::function<std::string(const ImageKey&)>& why) {
     const store::NameSet pinned = images_.pinned_names();
     // Before a repair fills the disk with what containerd collects again if it fails.
+    free_before_.clear();
     for (const v1::BakedImage& image : wanted.images()) {
         for (const v1::Placement& placement : image.placements()) {
-            free_before_[placement.namespace_()] = free_bytes(placement.namespace_());
+            const auto [room, is_new] = free_before_.try_emplace(placement.namespace_());
+            if (is_new) room->second = free_bytes(placement.namespace_());
         }
     }
     return reconcile(
