@@ -46,6 +46,16 @@ PlannedImage unpinned(PlannedImage planned) {
     return planned;
 }
 
+/// An earlier bake put b:1 into k8s.io.
+v1::Placement& add_b(v1::BakeRecord& record) {
+    v1::BakedImage& baked = *record.add_images();
+    baked.set_name("docker.io/library/b:1");
+    baked.set_platform("linux/amd64");
+    v1::Placement& placement = *baked.add_placements();
+    placement.set_namespace_("k8s.io");
+    return placement;
+}
+
 TEST_CASE("an alias that is the name of another image is a problem of both, and of no third") {
     std::vector<PlannedImage> images{with_alias(image("a:1", "A"), "b:1"), image("b:1", "B"),
                                      image("c:1", "C")};
@@ -85,11 +95,7 @@ TEST_CASE("images with one config and different manifests share the image ID") {
 
 TEST_CASE("an image ID may be shared with an image of an earlier bake") {
     v1::BakeRecord record;
-    v1::BakedImage& baked = *record.add_images();
-    baked.set_name("docker.io/library/b:1");
-    baked.set_platform("linux/amd64");
-    v1::Placement& placement = *baked.add_placements();
-    placement.set_namespace_("k8s.io");
+    v1::Placement& placement = add_b(record);
     placement.add_names(oci::Digest::of("A config").str());
     placement.add_names("docker.io/library/b:1");
     CHECK(shared_ids({image("a:1", "A")}, record).size() == 1);
@@ -115,11 +121,7 @@ TEST_CASE("names that an unpinned image shares with a pinned one are pinned") {
 
 TEST_CASE("names that an earlier bake pinned stay pinned, unless their image is baked now") {
     v1::BakeRecord record;
-    v1::BakedImage& baked = *record.add_images();
-    baked.set_name("docker.io/library/b:1");
-    baked.set_platform("linux/amd64");
-    v1::Placement& placement = *baked.add_placements();
-    placement.set_namespace_("k8s.io");
+    v1::Placement& placement = add_b(record);
     placement.set_pinned(true);
     placement.add_names("shared");
     CHECK(pinned_names({unpinned(image("a:1", "A"))}, record).contains({"k8s.io", "shared"}));

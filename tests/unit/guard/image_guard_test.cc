@@ -199,28 +199,32 @@ TEST_CASE("if containerd goes away during the check, the images stay suspected")
     CHECK(scene.guard.suspects_due() == scene.clock.moment.steady + 2s);
 }
 
+/// a has lost its name.
+store::Finding missing() {
+    return {.kind = FindingKind::name_missing,
+            .image = "a",
+            .ns = "k8s.io",
+            .object = "name a",
+            .subject = "a",
+            .expected = {},
+            .found = "missing",
+            .next_step = {}};
+}
+
 TEST_CASE("a failed repair is retried with growing delays, and reported when it has ended") {
     Scene scene;
-    const store::Finding missing{.kind = FindingKind::name_missing,
-                                 .image = "a",
-                                 .ns = "k8s.io",
-                                 .object = "name a",
-                                 .subject = "a",
-                                 .expected = {},
-                                 .found = "missing",
-                                 .next_step = {}};
     scene.repairer.failures.emplace("a", Error(Errc::io, "it failed"));
     scene.on_event(EventKind::image_deleted, "a");
     scene.clock.advance(1s);
     for (const auto delay : {2s, 4s, 8s, 16s, 32s, 64s, 128s, 256s, 480s, 480s}) {
-        scene.repairer.findings = {{missing}, {missing}};
+        scene.repairer.findings = {{missing()}, {missing()}};
         scene.guard.check_suspects();
         CHECK(scene.guard.suspects_due() == scene.clock.moment.steady + delay);
         CHECK(scene.log.repairs().empty());
         scene.clock.advance(delay);
     }
     scene.repairer.failures.clear();
-    scene.repairer.findings = {{missing}, {}};
+    scene.repairer.findings = {{missing()}, {}};
     scene.guard.check_suspects();
     CHECK_FALSE(scene.guard.suspects_due().has_value());
     CHECK(scene.log.repairs().size() == 1);
@@ -244,16 +248,6 @@ struct FailingScene : Scene {
         repairer.findings = {{missing()}, {}};
     }
 
-    static store::Finding missing() {
-        return {.kind = FindingKind::name_missing,
-                .image = "a",
-                .ns = "k8s.io",
-                .object = "name a",
-                .subject = "a",
-                .expected = {},
-                .found = "missing",
-                .next_step = {}};
-    }
     /// Whether a is repaired within `time`, in which the caller calls as the daemon does.
     bool is_repaired_within(std::chrono::milliseconds time) {
         const SteadyTime end = clock.moment.steady + time;
