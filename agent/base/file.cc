@@ -156,11 +156,25 @@ DiskSpace disk_space(const std::filesystem::path& path) {
 
 FileLock::FileLock(const std::filesystem::path& path) {
     make_directories(path.has_parent_path() ? path.parent_path() : ".");
-    fd_ = FileDescriptor(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    fd_ = FileDescriptor(::open(
+        path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600));
     if (!fd_) throw errno_error("cannot open", path);
+    lock(path);
+}
+
+FileLock::FileLock(FileDescriptor file, const std::filesystem::path& name) : fd_(std::move(file)) {
+    lock(name);
+}
+
+void FileLock::lock(const std::filesystem::path& name) const {
+    struct stat status {};
+    if (::fstat(fd_.get(), &status) != 0) throw errno_error("cannot read the status of", name);
+    if (!S_ISREG(status.st_mode))
+        throw Error(Errc::io, "cannot lock " + name.string() + ": it is not a regular file",
+                    "remove it");
     if (::flock(fd_.get(), LOCK_EX | LOCK_NB) == 0) return;
-    if (errno != EWOULDBLOCK) throw errno_error("cannot lock", path);
-    throw Error(Errc::conflict, "another prebake holds the lock " + path.string(),
+    if (errno != EWOULDBLOCK) throw errno_error("cannot lock", name);
+    throw Error(Errc::conflict, "another prebake holds the lock " + name.string(),
                 "wait for it to end, or use another --state-dir");
 }
 

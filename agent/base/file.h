@@ -64,10 +64,16 @@ DiskSpace disk_space(const std::filesystem::path& path);
 /// releases it when the process ends.
 class FileLock {
   public:
-    /// @throws Error conflict if another process holds it; otherwise as write_file_durably().
+    /// Creates the file if it is missing (0600). A link is not followed.
+    /// @throws Error conflict if another process holds it; io if it is not a regular file;
+    /// otherwise as write_file_durably().
     explicit FileLock(const std::filesystem::path& path);
+    /// Locks an open file; `name` stands for it in errors. @throws Error conflict, io.
+    FileLock(FileDescriptor file, const std::filesystem::path& name);
 
   private:
+    void lock(const std::filesystem::path& name) const;
+
     FileDescriptor fd_;
 };
 

@@ -1,7 +1,5 @@
 #include "agent/identity/claim.h"
 
-#include <cstdio>
-
 #include "agent/base/error.h"
 #include "agent/base/file.h"
 #include "agent/base/json.h"
@@ -35,9 +33,7 @@ v1::Claim parse_claim(const std::string& json, const std::string& origin) {
 
 /// Under another name, for a later investigation.
 void set_aside(const machine::Root& root, const std::string& path) {
-    const std::filesystem::path place = root.outside(root.resolved(path, machine::LastLink::keep));
-    const std::filesystem::path aside = place.string() + ".corrupt";
-    if (::rename(place.c_str(), aside.c_str()) != 0) throw errno_error("cannot rename", place);
+    root.rename(path, path.substr(path.rfind('/') + 1) + ".corrupt");
 }
 
 /// Not settled while the metadata service may still add an ID: on EC2 the instance ID is stable,
@@ -154,7 +150,8 @@ Decision decide(const v1::Claim& claim, const v1::Instance& current, Knowledge k
 void note_builder(const machine::Root& root, std::string_view state_dir,
                   const v1::Instance& builder) {
     if (!machine::is_known(builder)) return;
-    const FileLock lock(root.outside(path_in(state_dir, "firstboot.lock")));
+    const std::string path = path_in(state_dir, "firstboot.lock");
+    const FileLock lock(root.open_lock(path), root.outside(path));
     std::string warning;
     v1::Claim claim = read_claim(root, state_dir, warning);
     if (claim.state() != v1::Claim::UNCLAIMED) return;

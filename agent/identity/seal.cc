@@ -21,6 +21,7 @@
 #include "agent/identity/claim.h"
 #include "agent/identity/fingerprints.h"
 #include "agent/identity/survey.h"
+#include "agent/machine/attached_places.h"
 #include "agent/machine/drop_ins.h"
 #include "agent/machine/file_calls.h"
 #include "agent/machine/instance.h"
@@ -60,10 +61,12 @@ void sync_file_systems(const machine::Root& root) {
     for (const std::string_view path : kMountPoints) {
         const std::optional<machine::FileInfo> info = root.info(path);
         if (!info || info->type != machine::FileType::directory) continue;
-        const FileDescriptor fd = root.open(path);
+        const FileDescriptor place = root.open_directory(path);
+        // syncfs(2) refuses a descriptor with O_PATH.
+        const FileDescriptor fd(::openat(place.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
         struct stat status {};
-        if (::fstat(fd.get(), &status) != 0)
-            throw machine::file_error("cannot read the status of", root.outside(path));
+        if (!fd || ::fstat(fd.get(), &status) != 0)
+            throw machine::file_error("cannot open", root.outside(path));
         if (synced.insert(status.st_dev).second && ::syncfs(fd.get()) != 0)
             throw machine::file_error("cannot sync the file system of", root.outside(path));
     }
@@ -87,7 +90,8 @@ class Sealing {
     v1::SealReport run() {
         const bool is_to_quiesce = root_.is_running_machine() && options_.occasion == Occasion::now;
         if (is_to_quiesce) refuse_to_stop_ourselves(options_.services);
-        const FileLock lock(in_state_dir("bake.lock"));
+        refuse_state_of_others();
+        const FileLock lock = lock_in_state_dir("bake.lock");
         // A running first boot ends with its unit, and releases its lock.
         if (is_to_quiesce)
             add_steps(stop_services(StopPhase::orchestrators, options_.services, stop_));
@@ -107,15 +111,25 @@ class Sealing {
     }
 
   private:
+    /// The state directory of this machine, mounted into an image, would get the image's claim.
+    void refuse_state_of_others() const {
+        if (root_.is_running_machine()) return;
+        machine::AttachedPlaces places(root_);
+        const std::string claim = root_.resolved_for_change(options_.state_dir + "/claim.json");
+        if (const auto reason = machine::why_not_to_change(root_, places.place_of(claim)))
+            throw Error(*reason);
+    }
+
     /// Seal and bake exclude each other: one would remove what the other just wrote.
-    std::filesystem::path in_state_dir(std::string_view name) const {
-        return root_.outside(root_.resolved(options_.state_dir, machine::LastLink::follow)) / name;
+    FileLock lock_in_state_dir(std::string_view name) const {
+        const std::string path = options_.state_dir + "/" + std::string(name);
+        return FileLock(root_.open_lock(path), root_.outside(path));
     }
 
     /// First boot writes the same claim, under its own lock, so that a bake need not wait for it.
     FileLock lock_out_first_boot() const {
         try {
-            return FileLock(in_state_dir("firstboot.lock"));
+            return lock_in_state_dir("firstboot.lock");
         } catch (const Error& error) {
             if (error.code() != Errc::conflict) throw;
             throw Error(Errc::conflict, error.message(), "wait for prebake-online.service to end");

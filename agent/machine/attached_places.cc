@@ -29,8 +29,8 @@ bool is_volatile(const std::string& path) {
 
 /// A directory is found twice, under one name, only if it is a bind mount.
 bool is_running_machines(const Root& root, const std::string& mount) {
-    const std::string there = root.outside(mount);
-    const std::optional<FileStatus> status = status_at(AT_FDCWD, there, there);
+    const std::optional<FileStatus> status =
+        status_at(root.open_directory(mount).get(), "", root.outside(mount));
     const std::optional<FileStatus> own = status_at(AT_FDCWD, mount, mount);
     return status && own && status->id == own->id;
 }
@@ -54,10 +54,9 @@ AttachedPlaces::Place AttachedPlaces::find_place(const std::string& directory) c
         place.mount = directory_of(place.mount);
     }
     if (place.mount == "/") return place;
-    const std::string outside = root_.outside(place.mount);
     struct statfs file_system {};
-    if (::statfs(outside.c_str(), &file_system) != 0)
-        throw file_error("cannot look at the file system of", outside);
+    if (::fstatfs(root_.open_directory(place.mount).get(), &file_system) != 0)
+        throw file_error("cannot look at the file system of", root_.outside(place.mount));
     if (!root_.is_running_machine() && is_volatile(place.mount)) {
         place.belonging = Belonging::nobody;
     } else if (is_on_network_(static_cast<long>(file_system.f_type))) {

@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <climits>
+#include <cstdio>
 #include <system_error>
 #include <utility>
 
@@ -151,11 +152,21 @@ struct Root::Place {
     bool is_mounted_file() const {
         return status && status->info.is_mount && status->info.type != FileType::directory;
     }
+    /// A regular file only: opening a device has side effects, and opening a pipe wakes its other
+    /// end.
     FileDescriptor open(int flags) const {
+        if (status && status->info.type != FileType::regular) refuse();
         FileDescriptor fd(::openat(directory.get(), name.c_str(),
-                                   flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+                                   flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600));
         if (!fd) throw file_error("cannot open", path);
+        // It may have been replaced since it was looked at.
+        const std::optional<FileStatus> opened = status_at(fd.get(), "", path);
+        if (!opened || opened->info.type != FileType::regular) refuse();
         return fd;
+    }
+    [[noreturn]] void refuse() const {
+        throw Error(Errc::io, "cannot open " + path + ": it is not a regular file",
+                    "remove it if it is not needed");
     }
 };
 
@@ -231,23 +242,43 @@ std::vector<std::string> Root::names_in(std::string_view directory) const {
 }
 
 std::string Root::resolved(std::string_view path, LastLink last) const {
-    return walk(path, last, [](const std::string&, int) {});
+    return walk(path, last, [](const std::string&, const FileDescriptor&) {});
 }
 
-std::string Root::resolved_for_change(std::string_view path) const {
+std::string Root::resolved_for_change(std::string_view path, LastLink last) const {
     const uid_t owner = status_at(fd_.get(), "", directory_).value_or(FileStatus{}).info.uid;
-    return walk(path, LastLink::keep, [&](const std::string& link, int fd) {
-        const std::string name = outside(link).string();
-        const std::optional<FileStatus> status = status_at(fd, "", name);
-        if (status && (status->info.uid == 0 || status->info.uid == owner)) return;
-        throw Error(Errc::permission_denied,
-                    "will not follow the link " + name + ": it does not belong to root",
-                    "remove the link, or change its owner to root (chown -h) if it is right");
+    return walk(path, last, [&](const std::string& link, const FileDescriptor& fd) {
+        require_trusted(link, fd, owner);
     });
 }
 
-std::string Root::walk(std::string_view path, LastLink last,
-                       const std::function<void(const std::string&, int)>& on_link) const {
+void Root::require_trusted(const std::string& link, const FileDescriptor& fd, uid_t owner) const {
+    const std::string name = outside(link).string();
+    const auto is_roots = [owner](const FileInfo& info) {
+        return info.uid == 0 || info.uid == owner;
+    };
+    const std::optional<FileStatus> status = status_at(fd.get(), "", name);
+    if (!status || !is_roots(status->info)) {
+        throw Error(Errc::permission_denied,
+                    "will not follow the link " + name + ": it does not belong to root",
+                    "remove the link, or change its owner to root (chown -h) if it is right");
+    }
+    // A user who can write to a directory above can put another link of root there.
+    for (std::string above = link; above != "/";) {
+        above = split(above).parent;
+        const FileInfo directory = info(above).value_or(FileInfo{});
+        const bool is_open = (directory.mode & S_IWOTH) != 0 && (directory.mode & S_ISVTX) == 0;
+        if (is_roots(directory) && !is_open) continue;
+        throw Error(Errc::permission_denied,
+                    "will not follow the link " + name + ": " + outside(above).string() +
+                        " can be changed by users other than root",
+                    "remove the link, or name its target instead");
+    }
+}
+
+std::string Root::walk(
+    std::string_view path, LastLink last,
+    const std::function<void(const std::string&, const FileDescriptor&)>& on_link) const {
     std::vector<std::string> ahead;  // remaining components, the next one at the back
     const auto push = [&](std::string_view text) {
         std::vector<std::string> components;
@@ -285,7 +316,7 @@ std::string Root::walk(std::string_view path, LastLink last,
             errno = ELOOP;
             throw file_error("cannot resolve", outside(path));
         }
-        on_link(here, link->get());
+        on_link(here, *link);
         const std::string_view meant(target.data(), static_cast<std::size_t>(size));
         if (meant.starts_with('/')) result.clear();
         push(meant);
@@ -294,15 +325,21 @@ std::string Root::walk(std::string_view path, LastLink last,
 }
 
 std::optional<std::string> Root::read(std::string_view path, std::size_t limit) const {
-    const std::optional<FileDescriptor> there = open_below(plain(path), O_PATH);
-    if (!there) return std::nullopt;
-    // Checked before it is opened: opening some devices has side effects.
-    const std::optional<FileStatus> status = status_at(there->get(), "", outside(path));
-    if (!status || (status->info.type != FileType::regular && !status->info.is_mount))
-        throw Error(Errc::io,
-                    "cannot read " + outside(path).string() + ": it is not a regular file");
-    const FileDescriptor fd = open(resolved(path, LastLink::follow));
-    return read_descriptor(fd.get(), outside(path), limit);
+    if (!open_below(plain(path), O_PATH)) return std::nullopt;  // also a loop of links
+    const std::optional<Place> place =
+        find(resolved_for_change(path, LastLink::follow), LinksOnTheWay::refuse);
+    if (!place || !place->status) return std::nullopt;
+    return read_descriptor(place->open(O_RDONLY).get(), outside(path), limit);
+}
+
+std::optional<std::string> Root::read_as_mounted(std::string_view path, std::size_t limit) const {
+    const auto [parent, name] = split(resolved(path, LastLink::follow));
+    std::optional<FileDescriptor> directory = open_below(parent, O_PATH | O_DIRECTORY);
+    if (!directory) return std::nullopt;
+    Place place{std::move(*directory), name, std::nullopt, outside(path)};
+    place.status = status_at(place.directory.get(), place.name, place.path);
+    if (!place.status) return std::nullopt;
+    return read_descriptor(place.open(O_RDONLY).get(), place.path, limit);
 }
 
 FileDescriptor Root::open(std::string_view path) const {
@@ -312,6 +349,36 @@ FileDescriptor Root::open(std::string_view path) const {
         throw file_error("cannot open", outside(path));
     }
     return place->open(O_RDONLY);
+}
+
+FileDescriptor Root::open_directory(std::string_view path) const {
+    std::optional<FileDescriptor> fd = open_below(path, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+    if (!fd) throw file_error("cannot open the directory", outside(path));
+    return std::move(*fd);
+}
+
+FileDescriptor Root::open_lock(std::string_view path) const {
+    const std::string real = resolved_for_change(path);
+    make_directory(split(plain(path)).parent);
+    const std::optional<Place> place = find(real, LinksOnTheWay::refuse);
+    if (!place) throw Error(Errc::io, "cannot open " + outside(path).string() + ": it was moved");
+    return place->open(O_RDWR | O_CREAT);
+}
+
+void Root::make_private_directory(std::string_view path) const {
+    const std::string real = resolved_for_change(path);
+    const FileDescriptor above = make_directory(split(plain(path)).parent);
+    if (::mkdirat(above.get(), split(real).name.c_str(), 0700) != 0)
+        throw file_error("cannot create the directory", outside(path));
+}
+
+void Root::rename(std::string_view path, const std::string& name) const {
+    const auto [parent, old_name] = split(resolved_for_change(path));
+    const std::optional<FileDescriptor> directory =
+        open_below(parent, O_PATH | O_DIRECTORY, LinksOnTheWay::refuse);
+    if (!directory ||
+        ::renameat(directory->get(), old_name.c_str(), directory->get(), name.c_str()) != 0)
+        throw file_error("cannot rename", outside(path));
 }
 
 void Root::remove(std::string_view path) const {

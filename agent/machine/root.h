@@ -66,27 +66,46 @@ class Root {
     /// @throws Error permission_denied, io (a loop of links).
     std::string resolved(std::string_view path, LastLink last) const;
 
-    /// resolved() with LastLink::keep, for a file that will be changed: a user who can create a
-    /// link must not choose which files of others are changed.
-    /// @throws Error permission_denied if a link belongs neither to root nor to the owner of the
-    /// tree; the errors of resolved().
-    std::string resolved_for_change(std::string_view path) const;
+    /// resolved(), for a file that is read to be changed, changed or spared: a user who can create
+    /// a link must not choose which files of others are meant. Only trusted links are followed:
+    /// root or the owner of the tree owns the link and every directory above it, and nobody else
+    /// can rename it there.
+    /// @throws Error permission_denied for any other link; the errors of resolved().
+    std::string resolved_for_change(std::string_view path, LastLink last = LastLink::keep) const;
 
     /// The homes in /etc/passwd, /root and the directories in /home: existing ones, each once,
     /// without "/" and the directories of system programs (/bin, /usr/..., /dev, /proc).
     std::vector<std::string> home_directories() const;
 
-    /// The contents of a regular file; a link is followed, inside the tree. Nothing if there is no
-    /// such file. If the file is a mount point, the file beneath the mount is read.
-    /// @throws Error too_large, permission_denied, io.
+    /// The contents of a regular file; a trusted link is followed (see resolved_for_change()).
+    /// Nothing if there is no such file. If the file is a mount point, the file beneath the mount
+    /// is read.
+    /// @throws Error too_large, permission_denied (any other link, too), io.
     std::optional<std::string> read(std::string_view path, std::size_t limit) const;
+    /// The same with every link followed, and with what is mounted over the file.
+    std::optional<std::string> read_as_mounted(std::string_view path, std::size_t limit) const;
 
-    /// A descriptor for reading (O_NOFOLLOW; O_NONBLOCK, so that a pipe does not block us); beneath
-    /// the mount if the file is a mount point.
+    /// A regular file, opened for reading; beneath the mount if the file is a mount point.
     /// @throws Error not_found, permission_denied, io.
     FileDescriptor open(std::string_view path) const;
+    /// A directory, opened with O_PATH; on top of what is mounted there. A link is not followed.
+    /// @throws Error not_found, permission_denied, io.
+    FileDescriptor open_directory(std::string_view path) const;
 
-    // These three follow only the links that resolved_for_change() accepts.
+    // These six follow only the links that resolved_for_change() accepts.
+
+    /// A regular file to lock, created if it is missing (0600), in a directory that is made if it
+    /// is missing (0755). The last component is not followed.
+    /// @throws Error no_space, permission_denied, io.
+    FileDescriptor open_lock(std::string_view path) const;
+
+    /// An empty directory that only we can enter (0700). @throws Error permission_denied, io (it is
+    /// there already).
+    void make_private_directory(std::string_view path) const;
+
+    /// Gives a file another name in its directory, and replaces what has that name.
+    /// @throws Error permission_denied, io.
+    void rename(std::string_view path, const std::string& name) const;
 
     /// Removes a file, a link or a whole directory, if it exists. Mounts below it are not entered:
     /// everything else is removed, then an error is thrown.
@@ -112,8 +131,10 @@ class Root {
                                              LinksOnTheWay links = LinksOnTheWay::follow) const;
     std::optional<Place> find(std::string_view path,
                               LinksOnTheWay links = LinksOnTheWay::follow) const;
-    std::string walk(std::string_view path, LastLink last,
-                     const std::function<void(const std::string&, int)>& on_link) const;
+    void require_trusted(const std::string& link, const FileDescriptor& fd, uid_t owner) const;
+    std::string walk(
+        std::string_view path, LastLink last,
+        const std::function<void(const std::string&, const FileDescriptor&)>& on_link) const;
     FileDescriptor make_directory(const std::string& path) const;
     std::vector<std::string> names_at(std::string_view directory, LastLink last) const;
 

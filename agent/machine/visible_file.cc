@@ -1,7 +1,6 @@
 #include "agent/machine/visible_file.h"
 
 #include "agent/base/error.h"
-#include "agent/base/file.h"
 #include "agent/base/text.h"
 
 namespace prebake::machine {
@@ -13,8 +12,7 @@ constexpr std::size_t kMaxBytes = 4096;
 
 std::string visible_text(const Root& root, std::string_view path) {
     try {
-        const std::string place = root.resolved(path, LastLink::follow);
-        return std::string(trimmed(read_file(root.outside(place), kMaxBytes)));
+        return std::string(trimmed(root.read_as_mounted(path, kMaxBytes).value_or("")));
     } catch (const Error&) {
         return {};  // readable only by root, or missing on this kernel
     }

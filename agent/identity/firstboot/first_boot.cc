@@ -43,7 +43,8 @@ class FirstBoot {
 
     v1::FirstBootReport run() {
         const Clock::time_point began = Clock::now();
-        const FileLock lock(root_.outside(options_.state_dir + "/firstboot.lock"));
+        const std::string lock_path = options_.state_dir + "/firstboot.lock";
+        const FileLock lock(root_.open_lock(lock_path), root_.outside(lock_path));
         std::string warning;
         claim_ = read_claim(root_, options_.state_dir, warning);
         warn(warning);

@@ -1,14 +1,11 @@
 #include "agent/identity/firstboot/ssh_host_keys.h"
 
-#include <sys/stat.h>
-
 #include <array>
 #include <filesystem>
 #include <optional>
 #include <vector>
 
 #include "agent/base/error.h"
-#include "agent/base/file.h"
 #include "agent/base/process.h"
 #include "agent/identity/firstboot/selinux.h"
 #include "agent/identity/firstboot/step.h"
@@ -45,13 +42,13 @@ class WorkDirectory {
     explicit WorkDirectory(const machine::Root& root)
         : root_(root), path_(root.outside(kWorkDirectory)) {
         root_.remove(kWorkDirectory);
-        std::error_code failure;
-        std::filesystem::create_directories(path_.parent_path(), failure);
-        if (::mkdir(path_.c_str(), 0700) != 0) throw errno_error("cannot create", path_);
+        root_.make_private_directory(kWorkDirectory);
     }
     ~WorkDirectory() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
+        try {
+            root_.remove(kWorkDirectory);
+        } catch (const Error&) {  // the next run removes it
+        }
     }
     WorkDirectory(const WorkDirectory&) = delete;
     WorkDirectory& operator=(const WorkDirectory&) = delete;
@@ -71,10 +68,15 @@ void generate(const StepContext& context, const WorkDirectory& directory, const 
                  context.stop);
     const std::string path = key_path(type);
     // The private key last: if it exists, the pair is complete.
-    context.root.write(path + ".pub", read_file(made.string() + ".pub", kMaxKeyBytes),
-                       our_file(0644));
+    const std::string inside = std::string(kWorkDirectory) + "/" + type;
+    const auto contents = [&](const std::string& name) {
+        std::optional<std::string> text = context.root.read(name, kMaxKeyBytes);
+        if (!text) throw Error(Errc::failed_precondition, "ssh-keygen did not create " + name);
+        return std::move(*text);
+    };
+    context.root.write(path + ".pub", contents(inside + ".pub"), our_file(0644));
     context.crash("ssh-host-keys:" + type + ".pub");
-    context.root.write(path, read_file(made, kMaxKeyBytes), our_file(0600));
+    context.root.write(path, contents(inside), our_file(0600));
     context.crash("ssh-host-keys:" + type);
 }
 

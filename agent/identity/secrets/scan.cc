@@ -215,24 +215,28 @@ class Scanner {
     }
 
     struct stat status_of(const std::string& directory) const {
-        const std::string outside = root_.outside(directory);
+        const FileDescriptor fd = root_.open_directory(directory);
         struct stat status {};
-        if (::stat(outside.c_str(), &status) != 0) throw errno_error("cannot read", outside);
+        if (::fstat(fd.get(), &status) != 0) {
+            throw errno_error("cannot read", root_.outside(directory));
+        }
         return status;
     }
 
     /// Why the file system that is mounted at `path` is not searched; empty if it is.
     std::string_view why_not_below(const std::string& path, dev_t device) const {
-        const std::string outside = root_.outside(path);
+        const FileDescriptor fd = root_.open_directory(path);
         struct statfs file_system {};
-        if (::statfs(outside.c_str(), &file_system) != 0) throw errno_error("cannot read", outside);
+        if (::fstatfs(fd.get(), &file_system) != 0) {
+            throw errno_error("cannot read", root_.outside(path));
+        }
         return why_not_entered(device, file_system.f_type);
     }
 
     /// Why a directory is not searched that is a snapshot; empty if it is none.
     std::string_view why_snapshot(const std::string& path, ino_t inode) const {
         if (inode != BTRFS_FIRST_FREE_OBJECTID) return {};
-        const FileDescriptor fd = root_.open(path);
+        const FileDescriptor fd = root_.open_directory(path);
         struct statfs file_system {};
         __u64 flags = 0;
         if (::fstatfs(fd.get(), &file_system) != 0 ||

@@ -328,13 +328,69 @@ TEST_CASE("a change follows no link of an unprivileged user") {
     CHECK(thrown_by([&] { root.truncate(path); }).code() == Errc::permission_denied);
     CHECK(thrown_by([&] { root.write(path, "x", {}); }).code() == Errc::permission_denied);
     CHECK(tree.text("/etc/ssl/certs/ca.pem") == "trusted");
-    // Reading is no change; root's own links are followed, and a link goes itself.
-    CHECK(root.read(path, 100) == "trusted");
+    // What is read may be written again, in a file of the user.
+    CHECK(thrown_by([&] { root.read(path, 100); }).code() == Errc::permission_denied);
+    CHECK(thrown_by([&] { root.open_lock("/home/eve/.ssh/lock"); }).code() ==
+          Errc::permission_denied);
+    // Root's own links are followed, and a link goes itself.
     CHECK(root.resolved_for_change("/var/run/pid") == "/run/pid");
     root.remove("/var/run/pid");
     root.remove("/home/eve/.ssh");
     CHECK_FALSE(tree.has("/run/pid"));
     CHECK_FALSE(tree.has("/home/eve/.ssh"));
+}
+
+TEST_CASE("a link of root counts only where root alone can put it") {
+    if (::geteuid() != 0) {
+        MESSAGE("not run: only root can give a directory to somebody");
+        return;
+    }
+    const tests::TestTree tree;
+    tree.put("/target/file", "text");
+    for (const char* directory : {"/of-root", "/of-eve", "/of-eve/of-root", "/sticky", "/open"})
+        tree.link(std::string(directory) + "/way", "/target");
+    REQUIRE(::chown(tree.at("/of-eve").c_str(), 1000, 1000) == 0);
+    ::chmod(tree.at("/sticky").c_str(), 01777);
+    ::chmod(tree.at("/open").c_str(), 0777);
+    const Root root = tree.root();
+    CHECK(root.resolved_for_change("/of-root/way/file") == "/target/file");
+    CHECK(root.resolved_for_change("/sticky/way", LastLink::follow) == "/target");
+    for (const std::string directory : {"/of-eve", "/of-eve/of-root", "/open"}) {
+        CAPTURE(directory);
+        const Error error =
+            thrown_by([&] { root.resolved_for_change(directory + "/way", LastLink::follow); });
+        CHECK(error.code() == Errc::permission_denied);
+        CHECK(contains(error.message(), "can be changed by users other than root"));
+        CHECK(root.resolved_for_change(directory + "/way") == directory + "/way");
+    }
+}
+
+TEST_CASE("only regular files are opened, locked and read") {
+    const tests::TestTree tree;
+    const Root root = tree.root();
+    ::mkfifo(tree.at("/pipe").c_str(), 0600);
+    tree.make_directory("/directory");
+    tree.put("/target", "");
+    tree.link("/link", "/target");
+    for (const char* path : {"/pipe", "/directory", "/link"}) {
+        CAPTURE(path);
+        CHECK(thrown_by([&] { root.open(path); }).code() == Errc::io);
+        CHECK(thrown_by([&] { root.open_lock(path); }).code() == Errc::io);
+    }
+    const FileLock lock(root.open_lock("/made/lock"), "lock");
+    CHECK(thrown_by([&] { FileLock(root.open_lock("/made/lock"), "lock"); }).code() ==
+          Errc::conflict);
+    CHECK(root.info("/made/lock")->mode == 0600);
+}
+
+TEST_CASE("renaming stays in the directory and replaces") {
+    const tests::TestTree tree;
+    tree.put("/etc/a", "1");
+    tree.put("/etc/b", "2");
+    tree.root().rename("/etc/a", "b");
+    CHECK(tree.root().names_in("/etc") == Names{"b"});
+    CHECK(tree.text("/etc/b") == "1");
+    CHECK(thrown_by([&] { tree.root().rename("/etc/a", "c"); }).code() == Errc::not_found);
 }
 
 }  // namespace

@@ -1,0 +1,284 @@
+// An image is made by others: nothing in it may lead a seal or a check to a file of the machine
+// that they run on.
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <functional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "agent/base/error.h"
+#include "agent/identity/claim.h"
+#include "agent/identity/fingerprints.h"
+#include "agent/identity/residue.h"
+#include "agent/identity/seal.h"
+#include "tests/unit/base/thrown.h"
+#include "tests/unit/machine/in_child.h"
+#include "tests/unit/machine/test_tree.h"
+
+namespace prebake::identity {
+namespace {
+
+using tests::TestTree;
+
+/// What a file of the image is replaced by.
+enum class Trap { absolute_link, climbing_link, directory_link, new_file_link, pipe, device };
+struct NamedTrap {
+    const char* name;
+    Trap trap;
+};
+constexpr NamedTrap kTraps[] = {
+    {"a link to a file of the host", Trap::absolute_link},
+    {"a link that climbs out", Trap::climbing_link},
+    {"a link to a directory of the host", Trap::directory_link},
+    {"a link to a file that the host does not have", Trap::new_file_link},
+    {"a pipe that nobody writes to", Trap::pipe},
+    {"a device", Trap::device}};
+
+/// Records what is done to files, as inotify(7) sees it.
+class Watch {
+  public:
+    Watch() : fd_(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC)) {}
+
+    void add(const std::filesystem::path& path, std::uint32_t events) {
+        if (::inotify_add_watch(fd_.get(), path.c_str(), events) < 0)
+            throw std::runtime_error("cannot watch " + path.string());
+    }
+    /// The number of events since the last call.
+    int count() const {
+        alignas(inotify_event) std::array<char, 4096> buffer;
+        int events = 0;
+        ssize_t got = 0;
+        while ((got = ::read(fd_.get(), buffer.data(), buffer.size())) > 0) {
+            for (std::size_t at = 0; at < static_cast<std::size_t>(got); ++events) {
+                inotify_event event{};
+                std::copy_n(buffer.data() + at, sizeof event, reinterpret_cast<char*>(&event));
+                at += sizeof event + event.len;
+            }
+        }
+        return events;
+    }
+
+  private:
+    FileDescriptor fd_;
+};
+
+/// One name that a pattern of an item matches.
+std::string matched_by(std::string pattern) {
+    if (pattern.starts_with('~')) pattern = "/home/eve" + pattern.substr(1);
+    std::string path;
+    for (std::size_t at = 0; at < pattern.size(); ++at) {
+        if (pattern[at] == '[') {
+            path += pattern[at + 1];
+            at = pattern.find(']', at);
+        } else {
+            path += pattern[at] == '*' || pattern[at] == '?' ? 'x' : pattern[at];
+        }
+    }
+    while (path.ends_with('/')) path.pop_back();
+    return path;
+}
+
+/// Every file that a seal or a check reads, changes or removes by name.
+std::set<std::string> names_in_image() {
+    std::set<std::string> names{"/etc/default/locale",
+                                "/etc/docker/daemon.json",
+                                "/etc/containerd/config.toml",
+                                "/etc/fstab",
+                                "/etc/hosts",
+                                "/etc/hostname",
+                                "/etc/mailname",
+                                "/etc/passwd",
+                                "/etc/postfix/main.cf",
+                                "/etc/resolv.conf",
+                                "/etc/sysconfig/network",
+                                "/etc/cloud/cloud.cfg.d/99-x.cfg",
+                                "/etc/netplan/50-cloud-init.yaml",
+                                "/etc/ssh/sshd_config.d/50-cloud-init.conf",
+                                "/etc/prebake/seal.d",
+                                "/home/eve/.docker/config.json",
+                                "/root/.docker/config.json",
+                                "/var/lib/kubelet/config.json",
+                                "/var/lib/prebake/bake.json",
+                                "/var/lib/prebake/bake.lock",
+                                "/var/lib/prebake/claim.json",
+                                "/var/lib/prebake/firstboot.lock",
+                                "/var/lib/prebake/ledger.json"};
+    for (const Item& item : items()) {
+        for (const Target& target : item.targets)
+            names.insert(matched_by(std::string(target.pattern)));
+        for (const std::string_view proof : item.proofs)
+            names.insert(matched_by(std::string(proof)));
+    }
+    return names;
+}
+
+struct Host : TestTree {
+    Host() {
+        put("/secret", "of the host", 0600);
+        put("/directory/config.json", R"({"auths":{"r":{"auth":"dTpw"}}})");
+        put("/directory/claim.json", "{}");
+        put("/directory/bake.lock", "");
+    }
+};
+
+std::string climb_to(const std::filesystem::path& path) {
+    std::string target;
+    for (int i = 0; i < 40; ++i) target += "../";
+    return target + path.relative_path().string();
+}
+
+/// False if the kernel refuses it (a device, in a user namespace).
+bool set_trap(Trap trap, const TestTree& image, const std::string& path, const Host& host) {
+    std::error_code failure;
+    std::filesystem::create_directories(image.at(path).parent_path(), failure);
+    if (failure || image.has(path)) return true;  // it lies below another trap
+    const std::string at = image.at(path);
+    switch (trap) {
+        case Trap::absolute_link:
+            image.link(path, host.at("/secret"));
+            return true;
+        case Trap::climbing_link:
+            image.link(path, climb_to(host.at("/secret")));
+            return true;
+        case Trap::directory_link:
+            image.link(path, host.at("/directory"));
+            return true;
+        case Trap::new_file_link:
+            image.link(path, climb_to(host.at("/directory/new")));
+            return true;
+        case Trap::pipe:
+            return ::mkfifo(at.c_str(), 0600) == 0;
+        case Trap::device:  // /dev/null
+            return ::mknod(at.c_str(), S_IFCHR | 0600, ::makedev(1, 3)) == 0;
+    }
+    return false;
+}
+
+/// All that opens files below a root. What it throws does not matter here.
+void walk_all_paths(const machine::Root& root) {
+    const auto attempt = [](const std::function<void()>& work) {
+        try {
+            work();
+        } catch (const Error&) {
+        }
+    };
+    SealOptions options;
+    for (const Item& item : items()) {
+        if (item.by_default == Default::off) options.scope.also.emplace_back(item.name);
+    }
+    options.scope.keep = {"~/.ssh/*", "/etc/x*"};
+    options.scope.remove = {"/opt/x/*", "~/x/*"};
+    CheckOptions check_options;
+    check_options.scope = options.scope;
+    std::string warning;
+    attempt([&] { check(root, check_options, {}); });
+    options.mode = SealMode::dry_run;
+    attempt([&] { seal(root, options, {}); });
+    options.mode = SealMode::seal;
+    attempt([&] { seal(root, options, {}); });
+    attempt([&] { seal(root, {}, {}); });
+    attempt([&] { check(root, check_options, {}); });
+    attempt([&] { note_builder(root, "/var/lib/prebake", v1::Instance()); });
+    attempt([&] { read_claim(root, "/var/lib/prebake", warning); });
+    attempt([&] { unchanged_fingerprints(root, items(), v1::Seal()); });
+}
+
+TEST_CASE("an image full of traps is sealed and checked without touching the host") {
+    for (const NamedTrap& row : kTraps) {
+        CAPTURE(row.name);
+        const TestTree image;
+        const Host host;
+        image.put("/usr/lib/os-release", "");
+        image.put("/usr/bin/x", "");
+        Watch watch;
+        for (const std::string& path : names_in_image()) {
+            if (!set_trap(row.trap, image, path, host)) continue;
+            // Opening a pipe wakes its other end, or blocks without end.
+            if (row.trap == Trap::pipe && image.has(path)) watch.add(image.at(path), IN_OPEN);
+        }
+        for (const char* directory : {"/", "/directory"})
+            watch.add(host.at(directory), IN_ALL_EVENTS & ~IN_CLOSE_NOWRITE);
+        const auto before = host.everything();
+        (void)watch.count();  // everything() reads
+        const std::string found = tests::in_child([]() -> std::string { return {}; },
+                                                  [&]() -> std::string {
+                                                      ::alarm(60);
+                                                      walk_all_paths(image.root());
+                                                      return {};
+                                                  });
+        CHECK(found == "");
+        CHECK(watch.count() == 0);
+        CHECK(host.everything() == before);
+    }
+}
+
+TEST_CASE("files and directories of the host that are mounted into an image stay as they are") {
+    const TestTree image;
+    const Host host;
+    image.put("/usr/lib/os-release", "");
+    image.put("/etc/machine-id", "0123456789abcdef0123456789abcdef\n");
+    image.put("/var/lib/prebake/bake.lock", "");
+    image.put("/var/lib/prebake/claim.json", R"({"schema":"prebake.v1.Claim"})");
+    image.make_directory("/var/tmp");
+    const auto before = host.everything();
+    Watch watch;
+    watch.add(host.at("/secret"), IN_OPEN | IN_MODIFY | IN_ATTRIB);
+    (void)watch.count();
+    const std::string found = tests::in_own_mounts([&]() -> std::string {
+        ::alarm(60);
+        for (const char* path :
+             {"/etc/machine-id", "/var/lib/prebake/bake.lock", "/var/lib/prebake/claim.json"})
+            tests::bind(host.at("/secret"), image.at(path));
+        // The same directory under the same name: that of the machine.
+        tests::bind(host.at("/directory"), "/var/tmp");
+        tests::bind("/var/tmp", image.at("/var/tmp"));
+        walk_all_paths(image.root());
+        return {};
+    });
+    CHECK(found == "");
+    CHECK(watch.count() == 0);
+    CHECK(host.everything() == before);
+    CHECK(image.text("/etc/machine-id") == "");
+}
+
+TEST_CASE("the state directory of the host, mounted into an image, does not get its claim") {
+    const TestTree image;
+    const Host host;
+    image.put("/usr/lib/os-release", "");
+    image.make_directory("/var/tmp");
+    const auto before = host.everything();
+    const std::string found = tests::in_own_mounts([&]() -> std::string {
+        tests::bind(host.at("/directory"), "/var/tmp");
+        tests::bind("/var/tmp", image.at("/var/tmp"));
+        SealOptions options;
+        options.state_dir = "/var/tmp/state";
+        const Error error = tests::thrown_by([&] { seal(image.root(), options, {}); });
+        return error.code() == Errc::failed_precondition ? "" : error.what();
+    });
+    CHECK(found == "");
+    CHECK(host.everything() == before);
+}
+
+TEST_CASE("locks are regular files of the image") {
+    const TestTree image;
+    const Host host;
+    image.put("/usr/lib/os-release", "");
+    image.link("/var/lib/prebake/bake.lock", host.at("/created"));
+    const Error error = tests::thrown_by([&] { seal(image.root(), {}, {}); });
+    CHECK(error.code() == Errc::io);
+    CHECK(tests::contains(error.message(), "/var/lib/prebake/bake.lock"));
+    CHECK(error.next_step() != "");
+    CHECK_FALSE(host.has("/created"));
+}
+
+}  // namespace
+}  // namespace prebake::identity
