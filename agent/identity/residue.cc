@@ -53,13 +53,12 @@ std::string_view to_do(Change::Kind kind) {
 class Checking {
   public:
     Checking(const machine::Root& root, const CheckOptions& options, const std::stop_token& stop)
-        : root_(root), options_(options), stop_(stop), keep_(options.scope.keep) {
-        keep_.push_back(options.state_dir);  // as in seal(): an item must not remove what we keep
-    }
+        : root_(root), options_(options), stop_(stop) {}
 
     v1::ResidueReport run() {
         const auto began = std::chrono::steady_clock::now();
         check_claim();
+        find_kept();
         check_machines_own_files();
         check_items();
         check_files();
@@ -97,15 +96,25 @@ class Checking {
         }
     }
 
+    void find_kept() {
+        try {
+            kept_ = kept_files(root_, options_.scope, options_.state_dir);
+        } catch (const Error& error) {
+            residue_.push_back(residue(kKeptPaths, "", "not checked: " + error.message()));
+        }
+        for (const Error& problem : kept_.problems)
+            noted_.push_back(residue(kKeptPaths, "", "not kept: " + problem.message()));
+    }
+
     void check_items() {
         const SealScope& scope = options_.scope;
         for (const Item& item : items()) {
             throw_if_stopped(stop_);
-            take(item.name, treatment_of(item, scope), survey(root_, item, scope.settings, keep_));
+            take(item.name, treatment_of(item, scope), survey(root_, item, scope.settings, kept_));
         }
         if (scope.remove.empty()) return;
         take(kConfiguredPaths, scope.only.empty() ? Treatment::seal : Treatment::skip,
-             survey_paths(root_, scope.remove, keep_));
+             survey_paths(root_, scope.remove, kept_));
     }
 
     /// What is skipped or only reported is there on purpose: it is listed, but does not count.
@@ -122,7 +131,7 @@ class Checking {
     void check_files() {
         ValueFinder finder(known_values(), seal_, options_.scope);
         const secrets::SecretScan scan = secrets::scan_for_secrets(
-            root_, options_.scope.keep, options_.limits, stop_,
+            root_, kept_, options_.limits, stop_,
             [&finder](std::string_view path, std::string_view text, std::size_t from,
                       std::size_t to, std::vector<secrets::LocatedSecret>& located) {
                 finder.locate(path, text, from, to, located);
@@ -177,7 +186,7 @@ class Checking {
     const machine::Root& root_;
     const CheckOptions& options_;
     const std::stop_token& stop_;
-    machine::Patterns keep_;
+    machine::NamedFiles kept_;
     v1::Seal seal_;
     ResidueList residue_;
     ResidueList noted_;

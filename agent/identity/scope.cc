@@ -48,6 +48,15 @@ void validate_keep(const std::string& pattern) {
 
 }  // namespace
 
+machine::NamedFiles kept_files(const machine::Root& root, const SealScope& scope,
+                               const std::string& state_dir) {
+    machine::NamedFiles kept = machine::named_files(root, scope.keep);
+    // Not among the paths: these are not searched for secrets.
+    kept.targets.insert(root.resolved_for_change(state_dir));
+    kept.targets.insert(root.resolved_for_change(state_dir, machine::LastLink::follow));
+    return kept;
+}
+
 void validate(const SealScope& scope) {
     for (const std::string& name : scope.skip) item_called(name);
     for (const std::string& name : scope.only) require_removable(name);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "agent/identity/item.h"
+#include "agent/machine/named_files.h"
 #include "agent/machine/root.h"
 
 namespace prebake::identity {
@@ -23,6 +24,14 @@ struct SealScope {
 
 /// The name of `scope.remove` among the items of a report.
 inline constexpr std::string_view kConfiguredPaths = "configured-paths";
+
+/// The name of `scope.keep` among the items of a report.
+inline constexpr std::string_view kKeptPaths = "kept-paths";
+
+/// What `scope.keep` names, and the state directory, which no item may remove.
+/// @throws Error permission_denied, io: what is to be kept is not known, so nothing may be removed.
+machine::NamedFiles kept_files(const machine::Root& root, const SealScope& scope,
+                               const std::string& state_dir);
 
 /// @throws Error usage for an unknown name (with the nearest known one), an item that is never
 /// removed, or a pattern that validate_pattern() refuses.

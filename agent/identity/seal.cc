@@ -75,8 +75,7 @@ void sync_file_systems(const machine::Root& root) {
 class Sealing {
   public:
     Sealing(const machine::Root& root, const SealOptions& options, const std::stop_token& stop)
-        : root_(root), options_(options), stop_(stop), keep_(options.scope.keep) {
-        keep_.push_back(options.state_dir);
+        : root_(root), options_(options), stop_(stop) {
         report_.set_schema("prebake.v1.SealReport");
         report_.set_root(printable(root.outside("/").string()));
         report_.set_dry_run(options.mode == SealMode::dry_run);
@@ -297,15 +296,35 @@ class Sealing {
         }
     }
 
+    /// A link that is not followed does not fail the seal: its target is sealed like any other
+    /// file. If it is not known what to keep, nothing is removed.
+    bool find_kept() {
+        v1::SealedItem item;
+        item.set_name(std::string(kKeptPaths));
+        item.set_outcome(v1::SealedItem::NOTED);
+        try {
+            kept_ = kept_files(root_, options_.scope, options_.state_dir);
+        } catch (const Error& error) {
+            item.set_outcome(v1::SealedItem::FAILED);
+            *item.add_problems() = printable_problem(error);
+            report_.set_failed(report_.failed() + 1);
+        }
+        for (const Error& problem : kept_.problems)
+            *item.add_problems() = printable_problem(problem);
+        if (item.problems_size() > 0) *report_.add_items() = item;
+        return item.outcome() != v1::SealedItem::FAILED;
+    }
+
     void work_on_items() {
+        if (!find_kept()) return;
         for (const Item& item : items()) {
             work_on(item.name, treatment_of(item, options_.scope), item.on_clone,
-                    [&] { return survey(root_, item, options_.scope.settings, keep_); });
+                    [&] { return survey(root_, item, options_.scope.settings, kept_); });
         }
         const std::vector<std::string>& paths = options_.scope.remove;
         if (paths.empty()) return;
         work_on(kConfiguredPaths, options_.scope.only.empty() ? Treatment::seal : Treatment::skip,
-                OnClone::keep, [&] { return survey_paths(root_, paths, keep_); });
+                OnClone::keep, [&] { return survey_paths(root_, paths, kept_); });
     }
 
     void work_on(std::string_view name, Treatment treatment, OnClone on_clone,
@@ -436,7 +455,7 @@ class Sealing {
     const machine::Root& root_;
     const SealOptions& options_;
     const std::stop_token& stop_;
-    machine::Patterns keep_;
+    machine::NamedFiles kept_;
     v1::SealReport report_;
     v1::Claim claim_;  // as it was found
     bool was_sealed_ = false;

@@ -18,21 +18,9 @@ constexpr std::size_t kMaxChanges = 1'000'000;
 
 class Surveyor {
   public:
-    explicit Surveyor(const machine::Root& root) : root_(root), attached_(root) {}
-
-    /// Call this first. If a pattern of `keep` cannot be resolved, nothing may be changed.
-    bool prepare(const machine::Patterns& keep) {
-        attempt([&] {
-            owner_ = root_.info("/").value_or(machine::FileInfo{}).uid;
-            for (const std::string& pattern : keep) {
-                // For a link, both the link and its target.
-                for (const std::string& path : root_.match(pattern)) {
-                    kept_.insert(root_.resolved(path, machine::LastLink::keep));
-                    kept_.insert(root_.resolved(path, machine::LastLink::follow));
-                }
-            }
-        });
-        return pending_.problems.empty();
+    Surveyor(const machine::Root& root, const machine::NamedFiles& kept)
+        : root_(root), kept_(kept.paths), attached_(root) {
+        kept_.insert(kept.targets.begin(), kept.targets.end());
     }
 
     void look_for(std::span<const Target> targets) {
@@ -105,12 +93,10 @@ class Surveyor {
         }
     }
 
-    /// A link of the machine's owner stands for its target (/var/mail). The target of another
-    /// user's link is not removed.
+    /// A trusted link stands for its target (/var/mail).
+    /// @throws Error permission_denied for any other link: it must not choose what is removed.
     std::string followed(const std::string& path) const {
-        const std::optional<machine::FileInfo> info = root_.info(path);
-        if (!info || info->type != machine::FileType::symlink || info->uid != owner_) return path;
-        return root_.resolved(path, machine::LastLink::follow);
+        return root_.resolved_for_change(path, machine::LastLink::follow);
     }
 
     void remove(const std::string& path) {
@@ -230,7 +216,6 @@ class Surveyor {
     }
 
     const machine::Root& root_;
-    uid_t owner_ = 0;  // of the tree: root, except in tests
     std::set<std::string> kept_;
     std::vector<std::string> images_;
     std::set<std::string> cleaned_;  // directories that a target names: they may be mount points
@@ -243,30 +228,25 @@ class Surveyor {
 }  // namespace
 
 Pending survey(const machine::Root& root, const Item& item, const ItemSettings& settings,
-               const machine::Patterns& keep) {
-    Surveyor surveyor(root);
-    if (surveyor.prepare(keep)) {
-        surveyor.look_for(item.targets);
-        if (item.extra_changes != nullptr) {
-            surveyor.attempt([&] {
-                for (const Change& change : item.extra_changes(root, settings))
-                    surveyor.attempt([&] { surveyor.add_change(change); });
-            });
-        }
+               const machine::NamedFiles& kept) {
+    Surveyor surveyor(root, kept);
+    surveyor.look_for(item.targets);
+    if (item.extra_changes != nullptr) {
+        surveyor.attempt([&] {
+            for (const Change& change : item.extra_changes(root, settings))
+                surveyor.attempt([&] { surveyor.add_change(change); });
+        });
     }
     return surveyor.finish();
 }
 
 Pending survey_paths(const machine::Root& root, const std::vector<std::string>& patterns,
-                     const machine::Patterns& keep) {
-    Surveyor surveyor(root);
-    if (surveyor.prepare(keep)) {
-        std::vector<Target> targets;
-        targets.reserve(patterns.size());
-        for (const std::string& pattern : patterns)
-            targets.push_back({Target::What::file, pattern});
-        surveyor.look_for(targets);
-    }
+                     const machine::NamedFiles& kept) {
+    std::vector<Target> targets;
+    targets.reserve(patterns.size());
+    for (const std::string& pattern : patterns) targets.push_back({Target::What::file, pattern});
+    Surveyor surveyor(root, kept);
+    surveyor.look_for(targets);
     return surveyor.finish();
 }
 

@@ -5,6 +5,7 @@
 
 #include "agent/base/error.h"
 #include "agent/identity/item.h"
+#include "agent/machine/named_files.h"
 #include "agent/machine/root.h"
 
 namespace prebake::identity {
@@ -16,15 +17,15 @@ struct Pending {
 };
 
 /// Finds what an item still needs: `seal` carries it out, `seal --dry-run` prints it, and `seal
-/// --check` counts it as residue. Problems with files go to `problems` and are not thrown. `keep`
+/// --check` counts it as residue. Problems with files go to `problems` and are not thrown. `kept`
 /// is what neither seal nor check may touch or count; a directory that holds a kept path is not
 /// removed whole: what is beside the kept path is.
 Pending survey(const machine::Root& root, const Item& item, const ItemSettings& settings,
-               const machine::Patterns& keep);
+               const machine::NamedFiles& kept);
 
 /// The same for the administrator's own paths (`[seal] remove`).
 Pending survey_paths(const machine::Root& root, const std::vector<std::string>& patterns,
-                     const machine::Patterns& keep);
+                     const machine::NamedFiles& kept);
 
 /// Carries out one change. @throws Error as Root's functions do.
 void apply(const machine::Root& root, const Change& change);

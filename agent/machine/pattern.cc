@@ -74,7 +74,7 @@ std::vector<std::string> Root::match(std::string_view pattern, std::vector<Error
     std::vector<std::string> found{""};
     if (is_below_homes) {
         found.clear();
-        attempt([&] { found = home_directories(); });
+        attempt([&] { found = home_directories(problems); });
     }
     for (const std::string& component : components_of(pattern.substr(is_below_homes ? 1 : 0))) {
         std::vector<std::string> next;
@@ -105,6 +105,13 @@ std::vector<std::string> Root::match(std::string_view pattern, std::vector<Error
 }
 
 std::vector<std::string> Root::home_directories() const {
+    std::vector<Error> problems;
+    std::vector<std::string> homes = home_directories(problems);
+    if (!problems.empty()) throw Error(problems.front());
+    return homes;
+}
+
+std::vector<std::string> Root::home_directories(std::vector<Error>& problems) const {
     std::vector<std::string> candidates{"/root"};
     for (const std::string& name : names_at("/home", LastLink::follow))
         candidates.push_back("/home/" + name);
@@ -123,11 +130,15 @@ std::vector<std::string> Root::home_directories() const {
     }
     std::vector<std::string> homes;
     for (const std::string& candidate : candidates) {
-        std::string home = resolved(candidate, LastLink::follow);
-        const std::string top = home.substr(1, home.find('/', 1) - 1);
-        if (home == "/" || std::count(kNoHomesIn.begin(), kNoHomesIn.end(), top) != 0) continue;
-        const std::optional<FileInfo> there = info(home);
-        if (there && there->type == FileType::directory) homes.push_back(std::move(home));
+        try {
+            std::string home = resolved_for_change(candidate, LastLink::follow);
+            const std::string top = home.substr(1, home.find('/', 1) - 1);
+            if (home == "/" || std::count(kNoHomesIn.begin(), kNoHomesIn.end(), top) != 0) continue;
+            const std::optional<FileInfo> there = info(home);
+            if (there && there->type == FileType::directory) homes.push_back(std::move(home));
+        } catch (const Error& error) {
+            problems.push_back(error);
+        }
     }
     std::sort(homes.begin(), homes.end());
     homes.erase(std::unique(homes.begin(), homes.end()), homes.end());

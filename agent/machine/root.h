@@ -74,8 +74,12 @@ class Root {
     std::string resolved_for_change(std::string_view path, LastLink last = LastLink::keep) const;
 
     /// The homes in /etc/passwd, /root and the directories in /home: existing ones, each once,
-    /// without "/" and the directories of system programs (/bin, /usr/..., /dev, /proc).
+    /// without "/" and the directories of system programs (/bin, /usr/..., /dev, /proc). Only
+    /// trusted links lead to a home (see resolved_for_change()).
+    /// @throws Error permission_denied (any other link, too), io.
     std::vector<std::string> home_directories() const;
+    /// The same, but a home that cannot be looked at goes to `problems`.
+    std::vector<std::string> home_directories(std::vector<Error>& problems) const;
 
     /// The contents of a regular file; a trusted link is followed (see resolved_for_change()).
     /// Nothing if there is no such file. If the file is a mount point, the file beneath the mount

@@ -122,10 +122,16 @@ void note_foreign_identity(const machine::Root& root, const SealScope& scope, v1
 Removal remove_foreign_identity(const StepContext& context) {
     Remover remover(context);
     const SealScope& scope = context.options.scope;
+    machine::NamedFiles kept;
+    try {
+        kept = kept_files(context.root, scope, context.options.state_dir);
+    } catch (const Error& error) {
+        remover.remove(std::string(kKeptPaths), Pending{.changes = {}, .problems = {error}});
+        return remover.result();
+    }
     for (const Item& item : items_to_renew(scope)) {
         if (is_renewed_already(context, item)) continue;
-        remover.remove(std::string(item.name),
-                       survey(context.root, item, scope.settings, scope.keep));
+        remover.remove(std::string(item.name), survey(context.root, item, scope.settings, kept));
     }
     Pending certificate;
     const HostCertificateOptions& options = context.options.certificate;

@@ -1,6 +1,9 @@
 #include <array>
+#include <optional>
+#include <string>
 #include <utility>
 
+#include "agent/base/error.h"
 #include "agent/identity/items/extra_changes.h"
 #include "agent/identity/items/lines.h"
 #include "agent/identity/items/registry_config.h"
@@ -27,7 +30,14 @@ Changes registry_credentials_changes(const machine::Root& root, const ItemSettin
     Changes changes;
     for (const std::string_view pattern : kRegistryConfigs) {
         for (const std::string& path : root.match(pattern)) {
-            const std::optional<std::string> text = read_regular(root, path);
+            std::optional<std::string> text;
+            try {
+                text = read_regular(root, path);
+            } catch (const Error& error) {
+                if (error.code() != Errc::permission_denied) throw;
+                // A user's link is on the way: the survey refuses the change, and says why.
+                changes.push_back({Change::Kind::remove, path, {}});
+            }
             if (!text) continue;
             RegistryConfig config = without_credentials(*text);
             switch (config.verdict) {

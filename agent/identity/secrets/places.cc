@@ -146,15 +146,18 @@ bool is_at_or_above(std::string_view path, std::string_view place) {
     return place == path || (place.starts_with(path) && place.substr(path.size()).starts_with('/'));
 }
 
-/// The target of the link `path`, if the link belongs to the machine's owner, as in survey(), and
-/// the target is not a whole place, which would then not be searched.
+/// The target of the link `path`, if the link is trusted, as in survey(), and the target is not a
+/// whole place, which would then not be searched.
 std::optional<std::string> followed(const machine::Root& root, const std::string& path,
                                     const std::vector<std::string>& homes) {
     const auto link = root.info(path);
-    const auto top = root.info("/");
-    if (!link || link->type != machine::FileType::symlink || !top || link->uid != top->uid)
-        return {};
-    const std::string target = root.resolved(path, machine::LastLink::follow);
+    if (!link || link->type != machine::FileType::symlink) return {};
+    std::string target;
+    try {
+        target = root.resolved_for_change(path, machine::LastLink::follow);
+    } catch (const Error&) {
+        return {};  // it does not decide what is searched
+    }
     const auto excludes = [&](std::string_view place) { return is_at_or_above(target, place); };
     const bool is_top_level = target.rfind('/') == 0;
     if (is_top_level || std::any_of(kAlwaysSearched.begin(), kAlwaysSearched.end(), excludes) ||
@@ -191,13 +194,10 @@ std::string_view SearchArea::why_left_out(const std::string& path,
     return {};
 }
 
-SearchArea search_area(const machine::Root& root, const machine::Patterns& keep) {
+SearchArea search_area(const machine::Root& root, const machine::NamedFiles& kept) {
     SearchArea area;
     std::vector<std::string> homes;
-    attempt(area, [&] {
-        for (const std::string& home : root.home_directories())
-            homes.push_back(root.resolved(home, machine::LastLink::follow));
-    });
+    attempt(area, [&] { homes = root.home_directories(area.problems); });
     const auto leave_out = [&](std::string_view pattern, std::string_view reason,
                                machine::LastLink last) {
         attempt(area, [&] {
@@ -216,7 +216,7 @@ SearchArea search_area(const machine::Root& root, const machine::Patterns& keep)
         for (const std::string_view pattern : kPrivate)
             leave_out(pattern, kServices, machine::LastLink::keep);
     }
-    for (const std::string& pattern : keep) leave_out(pattern, kKept, machine::LastLink::keep);
+    for (const std::string& path : kept.paths) area.left_out.try_emplace(path, kKept);
     return area;
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "agent/base/error.h"
+#include "agent/machine/named_files.h"
 #include "agent/machine/root.h"
 
 namespace prebake::identity::secrets {
@@ -31,8 +32,9 @@ struct SearchArea {
                                   const std::vector<std::string>& siblings) const;
 };
 
-/// Left out are container images, files of packages (the same on every machine) and `keep`.
-SearchArea search_area(const machine::Root& root, const machine::Patterns& keep);
+/// Left out are container images, files of packages (the same on every machine) and the paths of
+/// `kept`, not the targets.
+SearchArea search_area(const machine::Root& root, const machine::NamedFiles& kept);
 
 /// Why a mounted file system is not searched; empty if it is: it is on a disk, and so becomes part
 /// of a machine image, or it is an overlay. By st_dev and statfs(2)'s f_type. Pure.

@@ -385,11 +385,11 @@ class Scanner {
 
 }  // namespace
 
-SecretScan scan_for_secrets(const machine::Root& root, const machine::Patterns& keep,
+SecretScan scan_for_secrets(const machine::Root& root, const machine::NamedFiles& kept,
                             const ScanLimits& limits, const std::stop_token& stop,
                             const LocateMore& locate_more) {
     throw_if_stopped(stop);
-    return Scanner(root, search_area(root, keep), limits, stop, locate_more).scan();
+    return Scanner(root, search_area(root, kept), limits, stop, locate_more).scan();
 }
 
 }  // namespace prebake::identity::secrets

@@ -132,6 +132,65 @@ TEST_CASE("scopes that are refused") {
     }
 }
 
+TEST_CASE("a user's link does not choose what is kept") {
+    if (::geteuid() != 0) {
+        MESSAGE("not run: only root can give a link to somebody");
+        return;
+    }
+    struct Row {
+        const char* link;
+        const char* target;
+        const char* keep;
+    };
+    const Row rows[] = {
+        {"/home/eve/.ssh/authorized_keys", "/etc/machine-id", "~/.ssh/authorized_keys"},
+        {"/home/eve/.ssh/authorized_keys", "/var/log", "~/.ssh/authorized_keys"},
+        {"/home/eve/.ssh/authorized_keys", "../../../var/log/syslog", "~/.ssh/auth*"},
+        {"/home/eve/.ssh", "/etc/ssh", "~/.ssh/*"},
+        {"/home/eve/own", "/etc", "~/*/machine-id"},
+        {"/home/eve/here", "/", "/home/eve/here"},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.link);
+        CAPTURE(row.target);
+        const tests::TestTree tree;
+        furnish(tree);
+        tree.link(row.link, row.target);
+        REQUIRE(::lchown(tree.at(row.link).c_str(), 1000, 1000) == 0);
+        SealScope scope;
+        scope.keep = {row.keep};
+        const v1::SealReport report = seal_tree(tree, scope);
+        CHECK(report.failed() == 0);
+        CHECK(tree.text("/etc/machine-id") == "");
+        CHECK(tree.text("/var/log/syslog") == "");
+        CHECK_FALSE(tree.has("/etc/ssh/ssh_host_ed25519_key"));
+        CHECK(tree.has(row.link));
+        const v1::SealedItem& kept = item_in(report, kKeptPaths);
+        CHECK(kept.outcome() == v1::SealedItem::NOTED);
+        REQUIRE(kept.problems_size() == 1);
+        CHECK(tests::contains(kept.problems(0).message(), row.link));
+        CHECK(kept.problems(0).next_step() != "");
+    }
+}
+
+TEST_CASE("if it is not known what to keep, nothing is removed") {
+    const tests::TestTree tree;
+    furnish(tree);
+    ::chmod(tree.path().c_str(), 0755);
+    tree.make_directory("/srv/locked");
+    ::chmod(tree.at("/srv/locked").c_str(), 0);
+    SealOptions options;
+    options.scope.keep = {"/srv/locked/*"};
+    options.mode = SealMode::dry_run;
+    const std::string found = tests::as_anybody([&]() -> std::string {
+        const v1::SealReport report = seal(tree.root(), options, {});
+        if (report.items_size() != 1 || report.failed() != 1) return report.ShortDebugString();
+        return report.items(0).outcome() == v1::SealedItem::FAILED ? "" : "did not fail";
+    });
+    CHECK(found == "");
+    ::chmod(tree.at("/srv/locked").c_str(), 0700);
+}
+
 TEST_CASE("sealing a builder") {
     const tests::TestTree tree;
     furnish(tree);

@@ -62,7 +62,7 @@ Lines not_scanned_in(const SecretScan& scan) {
 
 SecretScan scan(const TestTree& tree, const machine::Patterns& keep = {},
                 const ScanLimits& limits = {}) {
-    return scan_for_secrets(tree.root(), keep, limits, {});
+    return scan_for_secrets(tree.root(), machine::named_files(tree.root(), keep), limits, {});
 }
 
 void make_key(const std::filesystem::path& directory) {

@@ -1,0 +1,36 @@
+#include "agent/machine/named_files.h"
+
+#include <algorithm>
+#include <optional>
+
+namespace prebake::machine {
+namespace {
+
+void report(const Error& error, std::vector<Error>& problems) {
+    const auto is_same = [&](const Error& other) { return other.message() == error.message(); };
+    if (std::none_of(problems.begin(), problems.end(), is_same)) problems.push_back(error);
+}
+
+}  // namespace
+
+NamedFiles named_files(const Root& root, const Patterns& patterns) {
+    NamedFiles files;
+    for (const std::string& pattern : patterns) {
+        for (const std::string& path : root.match(pattern)) {
+            try {
+                const std::string name = root.resolved_for_change(path);
+                files.paths.insert(name);
+                const std::optional<FileInfo> info = root.info(name);
+                if (info && info->type == FileType::symlink)
+                    files.targets.insert(root.resolved_for_change(name, LastLink::follow));
+            } catch (const Error& error) {
+                // The link is what the administrator named, if not what was meant.
+                files.paths.insert(path);
+                report(error, files.problems);
+            }
+        }
+    }
+    return files;
+}
+
+}  // namespace prebake::machine
