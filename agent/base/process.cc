@@ -30,15 +30,20 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kGraceAfterTerm{2'000};
+/// The descriptor of Command::executable in the child.
+constexpr int kExecutable = 3;
+constexpr const char* kExecutablePath = "/proc/self/fd/3";
 
 /// The arguments of posix_spawn(3), which have to be freed.
 class SpawnSetup {
   public:
-    explicit SpawnSetup(int output) {
+    SpawnSetup(int output, int executable) {
         posix_spawn_file_actions_init(&actions_);
         posix_spawn_file_actions_addopen(&actions_, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
         posix_spawn_file_actions_adddup2(&actions_, output, STDOUT_FILENO);
         posix_spawn_file_actions_adddup2(&actions_, output, STDERR_FILENO);
+        // An interpreter opens it again, so it must not be closed when it is run.
+        if (executable >= 0) posix_spawn_file_actions_adddup2(&actions_, executable, kExecutable);
         posix_spawnattr_init(&attributes_);
         // Our threads may block signals and ignore SIGPIPE; a program must start with the
         // defaults.
@@ -95,12 +100,13 @@ std::vector<char*> as_c_array(std::vector<std::string>& strings) {
 class Child {
   public:
     Child(const Command& command, int output) {
-        const SpawnSetup setup(output);
+        const SpawnSetup setup(output, command.executable);
         std::vector<std::string> arguments = command.arguments;
         std::vector<std::string> variables = environment_with(command.environment);
-        const int error =
-            posix_spawnp(&pid_, arguments.front().c_str(), setup.actions(), setup.attributes(),
-                         as_c_array(arguments).data(), as_c_array(variables).data());
+        const int error = posix_spawnp(
+            &pid_, command.executable < 0 ? arguments.front().c_str() : kExecutablePath,
+            setup.actions(), setup.attributes(), as_c_array(arguments).data(),
+            as_c_array(variables).data());
         if (error != 0) {
             errno = error;
             throw errno_error("cannot run", command.arguments.front());

@@ -13,6 +13,9 @@ namespace prebake {
 struct Command {
     std::vector<std::string>
         arguments;  ///< the first one is the program: a path, or found in $PATH
+    /// If not -1: this open file is run (as fexecve(3) does), and the first argument only names it.
+    /// A script finds itself at /proc/self/fd/3.
+    int executable = -1;
     /// Added to our own environment; they replace variables of the same name.
     std::vector<std::pair<std::string, std::string>> environment = {};
     std::chrono::milliseconds time_limit{60'000};

@@ -279,12 +279,12 @@ class Sealing {
         machine::DropIns drop_ins;
         try_to("seal.d", "see the directory's owner and mode",
                [&] { drop_ins = machine::drop_ins_in(root_, directory); });
-        for (const std::string& name : drop_ins.refused) {
-            try_to("seal.d/" + name, "", [&] {
+        for (const machine::RefusedDropIn& refused : drop_ins.refused) {
+            try_to("seal.d/" + refused.name, "", [&] {
                 throw Error(
-                    Errc::permission_denied,
-                    directory + "/" + name + " was not run: users other than root can change it",
-                    "run chown root and chmod go-w on it and its directory");
+                    refused.reason.code(),
+                    directory + "/" + refused.name + " was not run: " + refused.reason.message(),
+                    refused.reason.next_step());
             });
         }
         const machine::DropInRun run{.environment = {{"PREBAKE_ROOT", root_.outside("/").string()},

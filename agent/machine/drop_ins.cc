@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "agent/base/error.h"
+#include "agent/base/file.h"
 #include "agent/base/process.h"
 
 namespace prebake::machine {
@@ -31,21 +32,33 @@ bool is_name_of_drop_in(std::string_view name) {
            });
 }
 
-/// Whether only root (in a test: our user) can change it.
-bool is_ours_alone(const FileInfo& info) {
-    const bool is_owned = info.uid == 0 || info.uid == ::geteuid();
-    return is_owned && (info.mode & (S_IWGRP | S_IWOTH)) == 0;
+/// @throws Error permission_denied if users other than root (in a test: than ours) can change it.
+void require_ours_alone(const Root& root, const std::string& path, uid_t uid, mode_t mode) {
+    const bool is_owned = uid == 0 || uid == ::geteuid();
+    if (is_owned && (mode & (S_IWGRP | S_IWOTH)) == 0) return;
+    throw Error(Errc::permission_denied,
+                root.outside(path).string() + " can be changed by users other than root",
+                "run chown root and chmod go-w on it");
 }
 
-std::string parent_of(const std::string& path) {
-    const std::size_t slash = path.rfind('/');
-    return slash == 0 ? "/" : path.substr(0, slash);
-}
-
-/// The directory counts too, because the file can be replaced in it.
-bool is_trustworthy(const Root& root, const std::string& path, const FileInfo& file) {
-    const std::optional<FileInfo> directory = root.info(parent_of(path));
-    return directory && is_ours_alone(*directory) && is_ours_alone(file);
+/// The executable at `path`, opened, if there is one. What is verified is what was opened, and
+/// nobody else can put another file there: the directories count, too, up to the root.
+/// @throws Error permission_denied as require_ours_alone(), and for a link that is not trusted.
+std::optional<FileDescriptor> open_executable(const Root& root, const std::string& path) {
+    const std::string real = root.resolved_for_change(path, LastLink::follow);
+    const std::optional<FileInfo> there = root.info(real);
+    if (!there || there->type != FileType::regular) return std::nullopt;
+    for (std::string directory = real; directory != "/";) {
+        directory = directory.substr(0, std::max<std::size_t>(directory.rfind('/'), 1));
+        if (const std::optional<FileInfo> info = root.info(directory))
+            require_ours_alone(root, directory, info->uid, info->mode);
+    }
+    FileDescriptor file = root.open(real);
+    struct stat status {};
+    if (::fstat(file.get(), &status) != 0) throw errno_error("cannot look at", root.outside(path));
+    if ((status.st_mode & 0111) == 0) return std::nullopt;
+    require_ours_alone(root, real, status.st_uid, status.st_mode);
+    return file;
 }
 
 }  // namespace
@@ -53,14 +66,15 @@ bool is_trustworthy(const Root& root, const std::string& path, const FileInfo& f
 DropIns drop_ins_in(const Root& root, std::string_view directory) {
     DropIns result;
     const std::string where = root.resolved(directory, LastLink::follow);
-    const std::optional<FileInfo> directory_info = root.info(where);
     for (const std::string& name : root.names_in(where)) {
         if (!is_name_of_drop_in(name)) continue;
-        const std::string path = root.resolved(where + "/" + name, LastLink::follow);
-        const std::optional<FileInfo> file = root.info(path);
-        if (!file || file->type != FileType::regular || (file->mode & 0111) == 0) continue;
-        const bool is_safe = is_ours_alone(*directory_info) && is_trustworthy(root, path, *file);
-        (is_safe ? result.names : result.refused).push_back(name);
+        try {
+            if (open_executable(root, std::string(directory) + "/" + name))
+                result.names.push_back(name);
+        } catch (const Error& error) {
+            if (error.code() != Errc::permission_denied) throw;
+            result.refused.push_back({name, error});
+        }
         if (result.names.size() + result.refused.size() > kMaxDropIns) {
             throw Error(Errc::too_large,
                         root.outside(directory).string() + " holds more than " +
@@ -75,12 +89,15 @@ void run_drop_in(const Root& root, std::string_view directory, const std::string
                  const DropInRun& run, const std::stop_token& stop) {
     const std::string path = std::string(directory) + "/" + name;
     Command command;
-    command.arguments = {root.outside(root.resolved(path, LastLink::keep)).string()};
+    command.arguments = {root.outside(path).string()};
     command.environment = run.environment;
     command.time_limit = run.time_limit;
     // Its output does not go into errors: these end up in reports and in claim.json, which all
     // users can read.
     in_context(path, [&] {
+        const std::optional<FileDescriptor> file = open_executable(root, path);
+        if (!file) throw Error(Errc::not_found, "there is no such executable");
+        command.executable = file->get();
         const CommandResult result = run_command(command, stop);
         if (result.status == 0) return;
         const std::string log = "/run/prebake/" + name + ".log";

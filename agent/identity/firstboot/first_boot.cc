@@ -229,9 +229,9 @@ class FirstBoot {
             found = machine::drop_ins_in(root_, options_.drop_in_dir);
         });
         if (has_failed(search)) put(std::move(search));
-        for (const std::string& name : found.refused) {
-            warn(options_.drop_in_dir + "/" + name +
-                 " is not run: users other than root can write to it or its directory");
+        for (const machine::RefusedDropIn& refused : found.refused) {
+            warn(options_.drop_in_dir + "/" + refused.name +
+                 " is not run: " + refused.reason.message());
         }
         machine::DropInRun run{.environment = drop_in_environment(context_),
                                .time_limit = options_.drop_in_limit};

@@ -6,6 +6,7 @@
 
 #include "agent/base/error.h"
 #include "tests/unit/base/thrown.h"
+#include "tests/unit/machine/exchanger.h"
 #include "tests/unit/machine/test_tree.h"
 
 namespace prebake::machine {
@@ -16,6 +17,16 @@ using tests::thrown_by;
 using Names = std::vector<std::string>;
 
 constexpr const char* kDirectory = "/etc/prebake/seal.d";
+
+Names refused_in(const DropIns& found) {
+    Names names;
+    for (const RefusedDropIn& refused : found.refused) {
+        CHECK(contains(refused.reason.message(), "other than root"));
+        CHECK(refused.reason.next_step() != "");
+        names.push_back(refused.name);
+    }
+    return names;
+}
 
 TEST_CASE("which executables are drop-ins") {
     const tests::TestTree tree;
@@ -36,7 +47,7 @@ TEST_CASE("which executables are drop-ins") {
     tree.link(directory + "50-dangling", "/opt/nothing");
     const DropIns found = drop_ins_in(tree.root(), kDirectory);
     CHECK(found.names == Names{"10-a", "20-b", "30-linked", "Z_last.sh"});
-    CHECK(found.refused == Names{"40-linked-unsafely", "of-all", "of-the-group"});
+    CHECK(refused_in(found) == Names{"40-linked-unsafely", "of-all", "of-the-group"});
 }
 
 TEST_CASE("nothing is run from a directory that everyone can write to") {
@@ -45,7 +56,7 @@ TEST_CASE("nothing is run from a directory that everyone can write to") {
     ::chmod(tree.at(kDirectory).c_str(), 0777);
     const DropIns found = drop_ins_in(tree.root(), kDirectory);
     CHECK(found.names.empty());
-    CHECK(found.refused == Names{"10-a"});
+    CHECK(refused_in(found) == Names{"10-a"});
     CHECK(drop_ins_in(tests::TestTree().root(), kDirectory).names.empty());
 }
 
@@ -57,7 +68,56 @@ TEST_CASE("another user's executable is not run as root") {
     const tests::TestTree tree;
     tree.put(std::string(kDirectory) + "/10-a", "", 0755);
     REQUIRE(::chown(tree.at(std::string(kDirectory) + "/10-a").c_str(), 1000, 0) == 0);
-    CHECK(drop_ins_in(tree.root(), kDirectory).refused == Names{"10-a"});
+    CHECK(refused_in(drop_ins_in(tree.root(), kDirectory)) == Names{"10-a"});
+}
+
+TEST_CASE("nothing is run below a directory of another user, however far above") {
+    if (::geteuid() != 0) {
+        MESSAGE("not run: only root can give a directory to somebody");
+        return;
+    }
+    for (const char* above : {"/etc", "/etc/prebake", kDirectory, "/opt"}) {
+        CAPTURE(above);
+        const tests::TestTree tree;
+        tree.put("/opt/vendor/tool", "#!/bin/sh\necho > \"$OUT\"\n", 0755);
+        tree.link(std::string(kDirectory) + "/10-a", "/opt/vendor/tool");
+        REQUIRE(::chown(tree.at(above).c_str(), 1000, 1000) == 0);
+        CHECK(refused_in(drop_ins_in(tree.root(), kDirectory)) == Names{"10-a"});
+        const DropInRun run{.environment = {{"OUT", tree.at("/out")}}};
+        CHECK(thrown_by([&] { run_drop_in(tree.root(), kDirectory, "10-a", run, {}); }).code() ==
+              Errc::permission_denied);
+        CHECK_FALSE(tree.has("/out"));
+    }
+}
+
+TEST_CASE("what is run is what was verified, while somebody exchanges it") {
+    if (::geteuid() != 0) {
+        MESSAGE("not run: only root can give a file to somebody");
+        return;
+    }
+    const tests::TestTree tree;
+    const std::string directory = std::string(kDirectory) + "/";
+    tree.put(directory + "10-a", "#!/bin/sh\necho >> \"$GOOD\"\n", 0755);
+    tree.put("/of-eve", "#!/bin/sh\necho >> \"$BAD\"\n", 0755);
+    REQUIRE(::chown(tree.at("/of-eve").c_str(), 1000, 1000) == 0);
+    const DropInRun run{.environment = {{"GOOD", tree.at("/good")}, {"BAD", tree.at("/bad")}}};
+    int refused = 0;
+    int runs = 0;
+    {
+        const tests::Exchanger exchanger(tree.at(directory + "10-a"), tree.at("/of-eve"));
+        for (int i = 0; i < 200; ++i) {
+            try {
+                run_drop_in(tree.root(), kDirectory, "10-a", run, {});
+                ++runs;
+            } catch (const Error& error) {
+                CHECK(error.code() == Errc::permission_denied);
+                ++refused;
+            }
+        }
+    }
+    CHECK_FALSE(tree.has("/bad"));
+    CHECK(refused + runs == 200);
+    CHECK(tree.text("/good").size() == static_cast<std::size_t>(runs));
 }
 
 TEST_CASE("running a drop-in") {
