@@ -9,12 +9,14 @@
 #include "agent/base/process.h"
 #include "agent/cli/leftover_containers.h"
 #include "agent/cli/log.h"
+#include "agent/cli/stopped_units.h"
 
 namespace prebake::cli {
 namespace {
 
-constexpr const char* kArmedFile = "/run/prebake/seal-at-shutdown.json";
 constexpr const char* kUnit = "prebake-seal.service";
+/// prebake-seal.service stops it when it starts.
+constexpr const char* kRandomSeedUnit = "systemd-random-seed.service";
 constexpr const char* kSchema = "prebake.v1.ArmedSeal";
 constexpr std::size_t kMaxArmedBytes = 1UL << 20;
 
@@ -28,6 +30,11 @@ void require_systemd() {
 template <typename List>
 std::vector<std::string> strings_of(const List& list) {
     return {list.begin(), list.end()};
+}
+
+bool is_active(const std::string& unit, const std::stop_token& stop) {
+    return run_command({.arguments = {"systemctl", "is-active", "--quiet", "--", unit}}, stop)
+               .status == 0;
 }
 
 bool is_going_down(const std::stop_token& stop) {
@@ -57,6 +64,11 @@ void arm_seal(const Invocation& invocation, const SealArguments& arguments) {
     write_file_durably(kArmedFile, to_json(armed, JsonForm::indented) + "\n", 0600);
 
     const std::stop_token stop = invocation.signals.token();
+    std::vector<std::string> units = identity::units_to_stop_now(
+        {identity::StopPhase::orchestrators}, invocation.config.services, stop);
+    if (is_active(kRandomSeedUnit, stop)) units.emplace_back(kRandomSeedUnit);
+    announce_stops(invocation, units);
+    remember_stopped(kStoppedUnitsFile, units);
     // First, so that a machine that cannot be armed is not changed.
     run_or_throw({.arguments = {"systemctl", "start", kUnit}}, stop);
     for (const v1::Step& step : identity::stop_services(identity::StopPhase::orchestrators,
@@ -84,6 +96,7 @@ void disarm_seal(const Invocation& invocation) {
         throw Error(Errc::permission_denied, std::string("cannot remove ") + kArmedFile,
                     "run prebake seal --disarm as root");
     }
+    if (identity::is_managed_by_systemd()) start_stopped_units(invocation);
     if (!invocation.quiet) std::puts("disarmed: nothing is sealed at shutdown");
 }
 

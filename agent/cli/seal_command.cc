@@ -11,6 +11,7 @@
 #include "agent/cli/log.h"
 #include "agent/cli/residue_report.h"
 #include "agent/cli/seal_at_shutdown.h"
+#include "agent/cli/stopped_units.h"
 #include "agent/identity/residue.h"
 #include "agent/identity/seal.h"
 
@@ -139,6 +140,14 @@ void log_problems(const v1::SealReport& report) {
     }
 }
 
+std::vector<std::string> units_to_stop(const Invocation& invocation,
+                                       const SealArguments& arguments) {
+    if (!machine::Root(arguments.root).is_running_machine()) return {};
+    return identity::units_to_stop_now(
+        {identity::StopPhase::orchestrators, identity::StopPhase::writers},
+        invocation.config.services, invocation.signals.token());
+}
+
 ExitCode check(const Invocation& invocation, const SealArguments& arguments) {
     const machine::Root root(arguments.root);
     const v1::ResidueReport report = identity::check(root,
@@ -202,7 +211,12 @@ ExitCode seal_command(const Invocation& invocation, const SealArguments& argumen
             break;
     }
     identity::validate(arguments.scope);
-    if (!arguments.is_dry_run) require_confirmation(arguments);
+    const std::vector<std::string> units = units_to_stop(invocation, arguments);
+    announce_stops(invocation, units);
+    if (!arguments.is_dry_run) {
+        require_confirmation(arguments);
+        remember_stopped(kStoppedUnitsFile, units);
+    }
     const v1::SealReport report = seal_now(invocation, arguments, identity::Occasion::now);
     return report.failed() == 0 ? ExitCode::done : ExitCode::partial;
 }

@@ -7,6 +7,8 @@
 #include "agent/base/json.h"
 #include "agent/base/wait.h"
 #include "agent/cli/commands.h"
+#include "agent/cli/seal_at_shutdown.h"
+#include "agent/identity/claim.h"
 #include "agent/ledger/ledger_file.h"
 #include "agent/report/ask_daemon.h"
 #include "agent/report/last_status.h"
@@ -50,6 +52,26 @@ std::string read_if_possible(const std::filesystem::path& file, Message& message
     return {};
 }
 
+/// A machine that is sealed, or will be, has no daemon on purpose.
+void mention_seal(const Invocation& invocation, v1::NodeStatus& status) {
+    std::error_code ignored;
+    if (std::filesystem::exists(kArmedFile, ignored)) {
+        status.set_verdict("armed");
+        status.set_message(
+            "this machine seals itself when it shuts down (undo with prebake seal --disarm)");
+        return;
+    }
+    try {
+        const auto claim = identity::find_claim(machine::Root("/"), invocation.state_dir.string());
+        if (!claim || claim->state() != v1::Claim::SEALED) return;
+    } catch (const Error&) {
+        return;  // then nothing is known, as before
+    }
+    status.set_verdict("sealed");
+    status.set_claim("sealed");
+    status.set_message("sealed, and not booted since: power it off and create the image");
+}
+
 Finding from_files(const Invocation& invocation, const std::string& why_no_daemon) {
     v1::NodeStatus last;
     std::string status_problem;
@@ -61,6 +83,7 @@ Finding from_files(const Invocation& invocation, const std::string& why_no_daemo
     v1::NodeStatus& status = finding.view.status;
     status =
         report::status_of_files(last, finding.view.ledger, report::kernel_boot_id(), why_no_daemon);
+    mention_seal(invocation, status);
     // Without these warnings, missing counts would look like counts of zero.
     for (const std::string& problem : {status_problem, ledger_problem}) {
         if (!problem.empty()) status.add_warnings(problem);
@@ -126,7 +149,9 @@ ExitCode exit_code_for(const v1::NodeStatus& status, StatusFormat form) {
     if (form == StatusFormat::brief) {
         // For node-problem-detector: 0 no problem, 1 a problem, otherwise unknown.
         if (status.ready()) return ExitCode::done;
-        return status.verdict() == "unknown" ? ExitCode::usage : ExitCode::failed;
+        const bool has_problem = status.verdict() != "unknown" && status.verdict() != "sealed" &&
+                                 status.verdict() != "armed";
+        return has_problem ? ExitCode::failed : ExitCode::usage;
     }
     if (status.verdict() == "degraded") return ExitCode::partial;
     return status.ready() ? ExitCode::done : ExitCode::not_ready;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <optional>
+#include <set>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -120,8 +121,11 @@ class Checking {
     /// What is skipped or only reported is there on purpose: it is listed, but does not count.
     void take(std::string_view item, Treatment treatment, const Pending& pending) {
         ResidueList found;
-        for (const Change& change : pending.changes)
+        for (const Change& change : pending.changes) {
             found.push_back(residue(item, change.path, to_do(change.kind)));
+            const bool goes = treatment == Treatment::seal && change.kind != Change::Kind::write;
+            if (goes) going_.insert(change.path);
+        }
         for (const Error& problem : pending.problems)
             found.push_back(residue(item, "", "not checked: " + problem.message()));
         add_sorted(std::move(found), treatment == Treatment::seal ? residue_ : noted_);
@@ -141,6 +145,7 @@ class Checking {
         ResidueList found;
         ResidueList values;
         for (const secrets::FoundSecret& secret : scan.secrets) {
+            if (is_going(secret.path)) continue;  // one finding is enough
             if (secret.evidence == secrets::Evidence::value)
                 values.push_back(residue(kBuilderValues, secret.path, secret.kind, secret.line));
             else
@@ -154,6 +159,15 @@ class Checking {
         add_sorted(std::move(values), residue_);
         add_sorted(std::move(found), residue_);
         add_sorted(std::move(left_out), noted_);
+    }
+
+    /// True if the path, or a directory above it, is residue of an item.
+    bool is_going(std::string path) const {
+        while (!path.empty()) {
+            if (going_.count(path) != 0) return true;
+            path.resize(path.rfind('/'));
+        }
+        return false;
     }
 
     BuilderValues known_values() {
@@ -187,6 +201,7 @@ class Checking {
     const CheckOptions& options_;
     const std::stop_token& stop_;
     machine::NamedFiles kept_;
+    std::set<std::string> going_;  // what items must remove or empty
     v1::Seal seal_;
     ResidueList residue_;
     ResidueList noted_;

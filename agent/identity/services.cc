@@ -223,9 +223,9 @@ std::vector<v1::Step> carry_out(const std::vector<StopStep>& steps, const RunPro
     return done;
 }
 
-std::vector<v1::Step> stop_services(StopPhase phase, const ServicesToStop& services,
-                                    const std::stop_token& stop) {
-    if (!is_managed_by_systemd()) return {};
+namespace {
+
+std::vector<std::string> active_units(const std::stop_token& stop) {
     // "activating" is the state of a unit that keeps failing, such as a kubelet without a cluster.
     const Command list{.arguments = {"systemctl", "list-units", "--plain", "--no-legend",
                                      "--no-pager", "--full", "--type=service,socket,timer,path",
@@ -233,9 +233,31 @@ std::vector<v1::Step> stop_services(StopPhase phase, const ServicesToStop& servi
                        .environment = {},
                        .time_limit = kAskLimit,
                        .output_limit = kMaxListing};
+    return units_in(run_or_throw(list, stop));
+}
+
+}  // namespace
+
+std::vector<std::string> units_to_stop_now(const std::vector<StopPhase>& phases,
+                                           const ServicesToStop& services,
+                                           const std::stop_token& stop) {
+    std::vector<std::string> units;
+    if (!is_managed_by_systemd()) return units;
+    const std::vector<std::string> active = active_units(stop);
+    for (const StopPhase phase : phases) {
+        for (const StopStep& step : stop_steps(phase, active, services)) {
+            if (phase != StopPhase::journal) units.push_back(step.arguments.back());
+        }
+    }
+    return units;
+}
+
+std::vector<v1::Step> stop_services(StopPhase phase, const ServicesToStop& services,
+                                    const std::stop_token& stop) {
+    if (!is_managed_by_systemd()) return {};
     std::vector<StopStep> steps;
     const v1::Step asked = attempt_step("list units", "see what systemctl(1) says", [&] {
-        steps = stop_steps(phase, units_in(run_or_throw(list, stop)), services);
+        steps = stop_steps(phase, active_units(stop), services);
     });
     if (asked.outcome() == v1::Step::FAILED) return {asked};
     return carry_out(steps, [&](const Command& command) { run_or_throw(command, stop); });

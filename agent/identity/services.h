@@ -67,7 +67,12 @@ std::string own_unit_to_stop(std::string_view proc_self_cgroup, const ServicesTo
 /// would be another machine's. If it is false, nothing is stopped.
 bool is_managed_by_systemd();
 
-// These three do nothing unless is_managed_by_systemd().
+// These do nothing unless is_managed_by_systemd().
+
+/// The units that stop_services() would stop now, in this order. @throws Error as run_or_throw().
+std::vector<std::string> units_to_stop_now(const std::vector<StopPhase>& phases,
+                                           const ServicesToStop& services,
+                                           const std::stop_token& stop);
 
 /// @throws Error failed_precondition if sealing would stop the unit that we run in.
 void refuse_to_stop_ourselves(const ServicesToStop& services);

@@ -46,6 +46,8 @@ std::string heading_of(const v1::NodeStatus& status) {
     if (status.verdict() == "degraded") return "DEGRADED";
     if (status.verdict() == "not_ready") return "NOT READY";
     if (status.verdict() == "starting") return "STARTING";
+    if (status.verdict() == "sealed") return "SEALED";
+    if (status.verdict() == "armed") return "ARMED";
     return "UNKNOWN";
 }
 

@@ -78,9 +78,10 @@ class SealTest(unittest.TestCase):
                            ("docker", "/var/lib/docker/engine-id"),
                            ("logs", "/var/log/syslog"),
                            ("secrets", "/opt/tool/settings.json"),
-                           ("secrets", "/root/.docker/config.json"),
+                           ("registry-credentials", "/root/.docker/config.json"),
                            ("claim", "/var/lib/prebake/claim.json")):
             self.assertIn((item, path), found)
+            self.assertEqual([other for other, where in found if where == path], [item])
         planned = self.seal("--dry-run").stdout
         self.assertIn("truncate /etc/machine-id", planned)
         self.assertEqual(self.tree(), before)  # neither changed anything

@@ -31,6 +31,7 @@ Changes consul_changes(const machine::Root& root, const ItemSettings& settings);
 Changes crontabs_changes(const machine::Root& root, const ItemSettings& settings);
 Changes resolv_conf_changes(const machine::Root& root, const ItemSettings& settings);
 Changes temporary_files_changes(const machine::Root& root, const ItemSettings& settings);
+Changes login_records_changes(const machine::Root& root, const ItemSettings& settings);
 Changes logs_changes(const machine::Root& root, const ItemSettings& settings);
 
 }  // namespace prebake::identity

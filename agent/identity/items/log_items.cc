@@ -74,12 +74,15 @@ constexpr Item kLogItems[] = {
             remove("/var/account/pacct.*"),
             remove("/var/account/pacct-*"),
             // Emptied, because mode and group would be lost.
-            empty("/var/log/wtmp"),
             empty("/var/log/btmp"),
             empty("/var/log/lastlog"),
             empty("/var/log/faillog"),
             empty("/var/log/tallylog"),
         },
+        .extra_changes = login_records_changes,
+        .extra_description =
+            "empty /var/log/wtmp, unless it has only the ends of terminals, without a name or an "
+            "address: a shutdown writes these",
         .written_by = {{"psacct.service"}, {"acct.service"}, {"systemd-update-utmp.service"}},
     },
     {

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "agent/cli/commands.h"
+#include "agent/identity/services.h"
+
+/// The units that a seal stops: announced before, remembered in /run, and started again by `prebake
+/// seal --disarm`.
+namespace prebake::cli {
+
+/// One unit a line. A reboot starts the units anyway.
+inline constexpr const char* kStoppedUnitsFile = "/run/prebake/stopped-units";
+
+/// Says which units will be stopped. Says nothing if there are none, or with --quiet or --json.
+void announce_stops(const Invocation& invocation, const std::vector<std::string>& units);
+
+/// Adds units to the file. @throws Error no_space, permission_denied, io.
+void remember_stopped(const std::filesystem::path& file, const std::vector<std::string>& units);
+
+/// The units in the file, in the order in which they were stopped; none if there is no file.
+/// @throws Error permission_denied, io, too_large.
+std::vector<std::string> remembered_units(const std::filesystem::path& file);
+
+/// Starts the remembered units in one transaction, and forgets them. Units that do not start are
+/// warned about.
+void start_stopped_units(const Invocation& invocation);
+
+}  // namespace prebake::cli
