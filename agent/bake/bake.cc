@@ -114,6 +114,7 @@ ImageResult bake_one(const PlannedImage& planned, const Survey& survey, ImageBak
     ImageResult result;
     result.name = name_of(planned.request);
     result.platform = planned.request.platform->str();
+    result.is_sandbox = planned.request.is_sandbox;
     const Clock::time_point begin = Clock::now();
     ImageChanges changes;
     try {
@@ -132,9 +133,9 @@ ImageResult bake_one(const PlannedImage& planned, const Survey& survey, ImageBak
     } catch (const Error& error) {
         result.outcome =
             error.code() == Errc::cancelled ? ImageOutcome::interrupted : ImageOutcome::failed;
-        result.problem = error;
+        result.problem = planned.problem ? error : explained(planned.request, error);
     } catch (const std::exception& error) {
-        result.problem = Error(Errc::internal, error.what());
+        result.problem = explained(planned.request, Error(Errc::internal, error.what()));
     }
     result.bytes_fetched = changes.bytes_fetched;
     result.seconds = Clock::now() - begin;

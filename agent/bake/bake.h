@@ -30,6 +30,7 @@ enum class ImageOutcome { already_there, baked, interrupted, failed };
 struct ImageResult {
     std::string name;
     std::string platform;
+    bool is_sandbox = false;  ///< needed by CRI, not listed
     ImageOutcome outcome = ImageOutcome::failed;
     std::optional<Error> problem;  ///< if the image failed
     std::optional<oci::Digest> digest;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "agent/base/error.h"
+#include "agent/store/names.h"
 
 namespace prebake::bake {
 namespace {
@@ -41,7 +42,17 @@ void merge_into(ImageRequest& kept, const ImageRequest& other) {
     kept.pin = kept.pin || other.pin;
     kept.unpack = kept.unpack || other.unpack;
     kept.keep_layers = kept.keep_layers || other.keep_layers;
+    kept.is_sandbox = kept.is_sandbox && other.is_sandbox;
 }
+
+bool is_for_pods(const ImageRequest& request) {
+    return std::find(request.namespaces.begin(), request.namespaces.end(), store::kCriNamespace) !=
+           request.namespaces.end();
+}
+
+/// What else to do about the sandbox image.
+constexpr const char* kNoSandbox =
+    "if the nodes get it in another way, set sandbox = \"never\" in [bake] of prebake.toml";
 
 }  // namespace
 
@@ -82,6 +93,42 @@ std::vector<ImageRequest> merge_requests(const std::vector<ImageRequest>& reques
         }
     }
     return merged;
+}
+
+bool any_for_pods(const std::vector<ImageRequest>& requests) {
+    return std::any_of(requests.begin(), requests.end(), is_for_pods);
+}
+
+std::vector<ImageRequest> add_sandbox(std::vector<ImageRequest> requests, const std::string& name,
+                                      const oci::Platform& platform) {
+    ImageRequest sandbox{.reference = {},
+                         .platform = platform,
+                         .namespaces = {std::string(store::kCriNamespace)},
+                         .aliases = {},
+                         .is_sandbox = true,
+                         .origin = "needed by CRI"};
+    try {
+        sandbox.reference = oci::Reference::parse(name);
+    } catch (const Error& error) {
+        throw explained(sandbox, Error(Errc::usage, error.message(),
+                                       "correct it in containerd's configuration"));
+    }
+    if (!any_for_pods(requests)) return requests;
+    for (const ImageRequest& request : requests) {
+        if (!is_for_pods(request)) continue;
+        for (const oci::Reference& reference : request.references()) {
+            if (identity_of(reference) == identity_of(sandbox.reference)) return requests;
+        }
+    }
+    requests.push_back(std::move(sandbox));
+    return requests;
+}
+
+Error explained(const ImageRequest& request, const Error& error) {
+    if (!request.is_sandbox || error.code() == Errc::cancelled) return error;
+    const std::string step = error.next_step();
+    return Error(error.code(), "CRI needs this image for every pod: " + error.message(),
+                 step + (step.empty() ? "" : "; ") + kNoSandbox);
 }
 
 std::vector<std::string> warnings_for(const std::vector<ImageRequest>& requests) {

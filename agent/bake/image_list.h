@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/base/error.h"
 #include "agent/oci/platform.h"
 #include "agent/oci/reference.h"
 
@@ -18,6 +19,7 @@ struct ImageRequest {
     bool pin = true;                        ///< keep the kubelet's image garbage collection away
     bool unpack = true;
     bool keep_layers = true;  ///< keep the compressed layers after unpacking
+    bool is_sandbox = false;  ///< CRI's sandbox image, which no list names: add_sandbox()
     std::string origin;       ///< where it is listed: "images.toml:3", "command line"
 
     /// The reference, then the aliases.
@@ -40,6 +42,21 @@ std::vector<ImageRequest> with_defaults(std::vector<ImageRequest> requests,
 /// aliases of all, the digest if one of them has it, and of a switch the value that keeps more.
 /// Sorted by first mention. @throws Error usage if one name has two digests, naming both places.
 std::vector<ImageRequest> merge_requests(const std::vector<ImageRequest>& requests);
+
+/// What is baked of CRI's sandbox image ("pause"), without which no pod starts.
+enum class SandboxRule { automatic, never };
+
+/// Whether pods get one of the images through CRI.
+bool any_for_pods(const std::vector<ImageRequest>& requests);
+
+/// Adds the sandbox image `name` for `platform`, unless one of the requests for pods has that
+/// name or none is for pods. To be called between with_defaults() and merge_requests().
+/// @throws Error usage if `name` is no reference.
+std::vector<ImageRequest> add_sandbox(std::vector<ImageRequest> requests, const std::string& name,
+                                      const oci::Platform& platform);
+
+/// The error of a request. For the sandbox image it says who needs it and which setting omits it.
+Error explained(const ImageRequest& request, const Error& error);
 
 /// Warnings about references that the kubelet pulls again on every start: `:latest`, or neither tag
 /// nor digest.

@@ -1,8 +1,11 @@
 #include "agent/bake/resolve.h"
 
 #include <functional>
+#include <optional>
 #include <utility>
 
+#include "agent/containerd/images.h"
+#include "agent/store/names.h"
 #include "agent/store/stored_image.h"
 
 namespace prebake::bake {
@@ -47,6 +50,14 @@ class RegistryDocuments final : public oci::DocumentSource {
     DocumentCache& cache_;
 };
 
+std::optional<oci::Descriptor> held_target(const ImageRequest& request,
+                                           const containerd::Connection& connection) {
+    const containerd::Images images(connection,
+                                    {.ns = std::string(store::kCriNamespace), .lease = {}});
+    const auto held = images.get(name_of(request));
+    return held ? std::optional(held->target) : std::nullopt;
+}
+
 }  // namespace
 
 std::string name_of(const ImageRequest& request) {
@@ -74,7 +85,10 @@ ResolvedImage resolve_from(const ImageRequest& request, const oci::Descriptor& t
 
 ResolvedImage resolve(const ImageRequest& request, registry::Remote& remote,
                       const containerd::Connection& connection, DocumentCache& cache) {
-    const oci::Descriptor target = remote.resolve(request.reference, connection.stop());
+    std::optional<oci::Descriptor> held;
+    if (request.is_sandbox) held = held_target(request, connection);
+    const oci::Descriptor target =
+        held ? *held : remote.resolve(request.reference, connection.stop());
     RegistryDocuments documents(request, remote, connection, cache);
     return resolve_from(request, target, documents);
 }

@@ -23,8 +23,10 @@ std::string name_of(const ImageRequest& request);
 /// Indexes, manifest, config and layers of the image.
 std::vector<oci::Digest> blobs_of(const ResolvedImage& image);
 
-/// Asks the registry what the request's reference names now. Documents that one of the request's
-/// namespaces has are read from there, not fetched: Docker Hub counts each GET of a manifest.
+/// Asks the registry what the request's reference names now. The sandbox image is what k8s.io has
+/// by its name, if it has one: CRI does not pull it again either. Documents that one of the
+/// request's namespaces has are read from there, not fetched: Docker Hub counts each GET of a
+/// manifest.
 /// @throws Error as registry::Remote; unsupported if the image does not exist for the platform, has
 /// a layer of a type that cannot be unpacked, or is schema 1; corrupt if its documents contradict
 /// each other.

@@ -1,5 +1,6 @@
 #include "agent/bake/survey.h"
 
+#include <algorithm>
 #include <functional>
 #include <set>
 #include <utility>
@@ -41,11 +42,23 @@ void attempt(PlannedImage& planned, const std::function<void()>& work) {
     try {
         return work();
     } catch (const Error& error) {
-        planned.problem = error;
+        planned.problem = explained(planned.request, error);
     } catch (const std::exception& error) {
-        planned.problem = Error(Errc::internal, error.what());
+        planned.problem = explained(planned.request, Error(Errc::internal, error.what()));
     }
     planned.image.reset();
+}
+
+/// CRI may discard layers after unpacking. Of a sandbox image that it unpacked they are not
+/// fetched.
+void adopt_unpacked(ResolvedImage& image, const PresentContent& present) {
+    if (image.chain_ids.empty()) return;
+    const auto& layers = image.contents.layers;
+    const bool has_layers = std::all_of(layers.begin(), layers.end(), [&](const auto& layer) {
+        return present.has_blob(image.request, layer.digest);
+    });
+    if (has_layers || !present.has_snapshot(image.request, image.chain_ids.back())) return;
+    image.request.keep_layers = false;
 }
 
 }  // namespace
@@ -71,6 +84,7 @@ Survey survey(const std::vector<ImageRequest>& requests, const std::string& snap
     for (PlannedImage& planned : images) {
         if (!planned.image) continue;
         attempt(planned, [&] { look_up(*planned.image, snapshotters, store, present); });
+        if (planned.image && planned.request.is_sandbox) adopt_unpacked(*planned.image, present);
     }
     throw_if_stopped(connection.stop());
     mark_name_conflicts(images);

@@ -76,6 +76,7 @@ v1::BakeReport document_of(const bake::BakeResult& result,
         out.set_bytes_fetched(image.bytes_fetched);
         out.set_bytes_reused(image.bytes_reused);
         out.set_seconds(image.seconds.count());
+        out.set_sandbox(image.is_sandbox);
         if (image.problem) *out.mutable_problem() = problem_of(*image.problem);
     }
     const Sums sums = sums_of(result);
@@ -92,9 +93,11 @@ void print_table(const bake::BakeResult& result) {
     std::vector<std::vector<std::string>> rows{
         {"IMAGE", "DIGEST", "FETCHED", "REUSED", "TIME", "RESULT"}};
     for (const bake::ImageResult& image : result.images) {
-        rows.push_back({image.name, image.digest ? image.digest->short_form() : "-",
-                        format_bytes(image.bytes_fetched), format_bytes(image.bytes_reused),
-                        format_duration(image.seconds), std::string(word_for(image.outcome))});
+        rows.push_back(
+            {image.name, image.digest ? image.digest->short_form() : "-",
+             format_bytes(image.bytes_fetched), format_bytes(image.bytes_reused),
+             format_duration(image.seconds),
+             std::string(word_for(image.outcome)) + (image.is_sandbox ? " (needed by CRI)" : "")});
     }
     std::fputs(format_table(rows, {2, 3, 4}).c_str(), stdout);
     const Sums sums = sums_of(result);
@@ -128,10 +131,16 @@ ExitCode exit_code_of_result(const bake::BakeResult& result, const BakeArguments
     if (result.record_problem) return ExitCode::failed;
     if (result.cri_doubt && arguments.require_cri) return ExitCode::failed;
     if (!has(bake::ImageOutcome::failed)) return ExitCode::done;
-    if (sums_of(result).good > 0) return ExitCode::partial;
+    // A bake of which nothing but the sandbox image succeeded is not partial.
+    const bool has_good =
+        std::any_of(result.images.begin(), result.images.end(), [](const auto& image) {
+            return !image.is_sandbox && image.outcome <= bake::ImageOutcome::baked;
+        });
+    if (has_good) return ExitCode::partial;
     // A permanent failure takes precedence over a temporary one.
     ExitCode code = ExitCode::try_again;
     for (const bake::ImageResult& image : result.images) {
+        if (!image.problem) continue;
         const ExitCode own = exit_code_of(image.problem->code());
         if (own != ExitCode::try_again) code = own;
     }
@@ -151,7 +160,7 @@ ExitCode bake_command(const Invocation& invocation, const BakeArguments& argumen
     const bake::BakeLock lock(invocation.state_dir,
                               {.time_limit = arguments.lock_timeout, .on_wait = notice},
                               invocation.signals.token());
-    const bake::Survey survey = context.survey(invocation, arguments.images);
+    const bake::Survey survey = context.survey(invocation, arguments.images, warnings);
     bake::BakeOptions options{.state_dir = invocation.state_dir,
                               .parallel_images = invocation.config.parallel_images,
                               .prebake_version = PREBAKE_VERSION};

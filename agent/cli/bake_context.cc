@@ -7,8 +7,11 @@
 
 #include "agent/cli/image_list_file.h"
 #include "agent/cli/log.h"
+#include "agent/containerd/config_file.h"
+#include "agent/containerd/cri.h"
 #include "agent/http/client.h"
 #include "agent/registry/docker_config.h"
+#include "agent/store/sandbox.h"
 
 namespace prebake::cli {
 namespace {
@@ -90,12 +93,43 @@ bake::Defaults defaults_of(const Invocation& invocation) {
     return defaults;
 }
 
+WantedSandbox wanted_sandbox(const Config& config, const containerd::Connection& connection) {
+    if (config.sandbox == bake::SandboxRule::never) return {};
+    const std::string way_out =
+        "; list it with your images, or set sandbox = \"never\" in [bake] of prebake.toml";
+    try {
+        const containerd::Cri cri(connection);
+        if (!cri.available()) return {};
+        const std::string name = store::sandbox_name(
+            cri.sandbox_image(),
+            containerd::read_config_file(config.containerd_config).sandbox_image);
+        if (!name.empty()) return {.name = name};
+        return {.doubt = "it is not known which sandbox image CRI uses: neither CRI nor " +
+                         config.containerd_config.string() + " says so" + way_out};
+    } catch (const Error& error) {
+        if (containerd::ends_session(error)) throw;
+        return {.doubt =
+                    "it is not known which sandbox image CRI uses: " + error.message() + way_out};
+    }
+}
+
 bake::Survey BakeContext::survey(const Invocation& invocation,
-                                 const std::vector<bake::ImageRequest>& requests) {
+                                 const std::vector<bake::ImageRequest>& requests,
+                                 std::vector<std::string>& warnings) {
     const bake::Defaults defaults = defaults_of(invocation);
-    bake::Survey survey =
-        bake::survey(bake::merge_requests(bake::with_defaults(requests, defaults)),
-                     defaults.snapshotter, remote, connection, kParallelResolves);
+    std::vector<bake::ImageRequest> wanted = bake::with_defaults(requests, defaults);
+    const WantedSandbox sandbox = bake::any_for_pods(wanted)
+                                      ? wanted_sandbox(invocation.config, connection)
+                                      : WantedSandbox();
+    if (!sandbox.name.empty()) {
+        wanted = bake::add_sandbox(std::move(wanted), sandbox.name, defaults.platform);
+    }
+    if (!sandbox.doubt.empty()) {
+        log_warning(sandbox.doubt);
+        warnings.push_back(sandbox.doubt);
+    }
+    bake::Survey survey = bake::survey(bake::merge_requests(wanted), defaults.snapshotter, remote,
+                                       connection, kParallelResolves);
     log_debug("containerd " + survey.containerd_version + " at " + connection.address());
     for (const auto& [ns, snapshotter] : survey.snapshotters) {
         log_debug("namespace " + ns + " unpacks into " + snapshotter);

@@ -25,9 +25,18 @@ struct BakeContext {
     registry::Remote remote;
 
     BakeContext(const Invocation& invocation, std::function<void(const std::string&)> on_retry);
-    /// Applies the defaults to the requests, merges and resolves them.
+    /// Applies the defaults to the requests, adds CRI's sandbox image, merges and resolves them.
+    /// What is not known about the sandbox image is logged, and added to the warnings.
     bake::Survey survey(const Invocation& invocation,
-                        const std::vector<bake::ImageRequest>& requests);
+                        const std::vector<bake::ImageRequest>& requests,
+                        std::vector<std::string>& warnings);
 };
+
+/// CRI's sandbox image on this machine, if it has to be baked; otherwise the name is empty.
+struct WantedSandbox {
+    std::string name = {};
+    std::string doubt = {};  ///< why the name is not known
+};
+WantedSandbox wanted_sandbox(const Config& config, const containerd::Connection& connection);
 
 }  // namespace prebake::cli

@@ -109,6 +109,12 @@ const std::map<std::string, Table>& schema() {
         {"bake",
          {{"image_lists",
            [](Config& config, const Value& value) { config.image_lists = value.text(); }},
+          {"sandbox",
+           [](Config& config, const Value& value) {
+               using Rule = bake::SandboxRule;
+               config.sandbox =
+                   value.one_of<Rule>({{"auto", Rule::automatic}, {"never", Rule::never}});
+           }},
           {"memory", [](Config& config, const Value& value) { config.memory = value.bytes(); }},
           {"parallel_images",
            [](Config& config, const Value& value) { config.parallel_images = value.count(); }},

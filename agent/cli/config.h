@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/bake/image_list.h"
 #include "agent/guard/pin_budget.h"
 #include "agent/identity/firstboot/options.h"
 #include "agent/identity/scope.h"
@@ -30,7 +31,8 @@ struct Config {
 
     // [bake]
     std::filesystem::path image_lists =
-        "/etc/prebake/images.d";         ///< default lists of plan and bake
+        "/etc/prebake/images.d";  ///< default lists of plan and bake
+    bake::SandboxRule sandbox = bake::SandboxRule::automatic;
     std::uint64_t memory = 64ULL << 20;  ///< bytes of download buffers
     std::uint64_t parallel_images = 3;
     std::uint64_t parallel_downloads = 6;

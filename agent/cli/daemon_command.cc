@@ -47,6 +47,7 @@ daemon::ServiceOptions service_options(const Invocation& invocation) {
                      .pin_limits = config.pin_limits,
                      .snapshotter = config.snapshotter,
                      .keeps_deleted = config.keep_deleted,
+                     .wants_sandbox = config.sandbox == bake::SandboxRule::automatic,
                      .prebake_version = PREBAKE_VERSION,
                      .identity =
                          [state_dir = invocation.state_dir.string()] {

@@ -23,6 +23,7 @@ v1::Plan document_of(const bake::Survey& survey, const std::vector<std::string>&
         image.set_compressed_bytes(planned.compressed_bytes);
         image.set_bytes_present(planned.bytes_present);
         image.set_unpacked(planned.unpacked);
+        image.set_sandbox(planned.request.is_sandbox);
         if (planned.problem) *image.mutable_problem() = problem_of(*planned.problem);
         if (!planned.image) continue;
         image.set_digest(planned.image->target.digest.str());
@@ -43,10 +44,11 @@ void print_table(const bake::Survey& survey) {
     std::vector<std::vector<std::string>> rows{
         {"IMAGE", "DIGEST", "PLATFORM", "LAYERS", "COMPRESSED", "PRESENT", "STATE"}};
     for (const bake::PlannedImage& planned : survey.plan.images) {
+        const std::string why = planned.request.is_sandbox ? " (needed by CRI)" : "";
         if (!planned.image) {
             rows.push_back({bake::name_of(planned.request), "-", planned.request.platform->str(),
                             "-", "-", "-",
-                            "problem: " + std::string(to_string(planned.problem->code()))});
+                            "problem: " + std::string(to_string(planned.problem->code())) + why});
             continue;
         }
         const bool is_complete =
@@ -55,7 +57,7 @@ void print_table(const bake::Survey& survey) {
                         planned.request.platform->str(),
                         std::to_string(planned.image->contents.layers.size()),
                         format_bytes(planned.compressed_bytes), format_bytes(planned.bytes_present),
-                        is_complete ? "present" : "to bake"});
+                        (is_complete ? "present" : "to bake") + why});
     }
     std::fputs(format_table(rows, {3, 4, 5}).c_str(), stdout);
     const bake::Plan& plan = survey.plan;
@@ -88,10 +90,10 @@ std::vector<bake::ImageRequest> locked(const bake::Survey& survey,
 }  // namespace
 
 ExitCode plan_command(const Invocation& invocation, const PlanArguments& arguments) {
-    const std::vector<std::string> warnings = bake::warnings_for(arguments.images);
+    std::vector<std::string> warnings = bake::warnings_for(arguments.images);
     for (const std::string& warning : warnings) log_warning(warning);
     BakeContext context(invocation, log_warning);
-    const bake::Survey survey = context.survey(invocation, arguments.images);
+    const bake::Survey survey = context.survey(invocation, arguments.images, warnings);
 
     if (invocation.json) {
         std::puts(to_json(document_of(survey, warnings), JsonForm::indented).c_str());

@@ -91,11 +91,13 @@ ExitCode verify_command(const Invocation& invocation, const VerifyArguments& arg
     if (arguments.sealed) residue = check_seal(invocation);
     const v1::BakeRecord record = store::read_required_record(invocation.state_dir);
     const containerd::Connection connection(invocation.config.address, invocation.signals.token());
+    const WantedSandbox sandbox = wanted_sandbox(invocation.config, connection);
     store::Verification result =
         store::verify(record, connection,
                       {.depth = arguments.deep ? store::Depth::content : store::Depth::metadata,
                        .namespaces = invocation.named_namespaces,
-                       .snapshotter = invocation.config.snapshotter});
+                       .snapshotter = invocation.config.snapshotter,
+                       .sandbox = sandbox.name});
     const std::vector<std::string> warnings = take_warnings(result);
     for (const std::string& warning : warnings) log_warning(warning);
     if (invocation.json) {

@@ -179,6 +179,7 @@ NodeLoop::Impl::Work::Work(Impl& loop, const std::stop_token& stop)
       guard({.pin_limits = loop.options_.pin_limits,
              .snapshotter = loop.options_.snapshotter,
              .keeps_deleted = loop.options_.keeps_deleted,
+             .wants_sandbox = loop.options_.wants_sandbox,
              .configured_runtime = loop.options_.configured_runtime},
             {.connection = connection,
              .names = names,
@@ -586,7 +587,6 @@ void NodeLoop::Impl::on_event(const bake::Event& event) {
 NodeLoop::NodeLoop(NodeLoopOptions options, report::StatusHolder& holder)
     : impl_(std::make_unique<Impl>(std::move(options), holder)) {}
 NodeLoop::~NodeLoop() = default;
-
 void NodeLoop::run(const std::stop_token& stop) {
     impl_->run(stop);
 }

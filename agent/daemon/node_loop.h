@@ -25,6 +25,7 @@ struct NodeLoopOptions {
     std::string snapshotter;  ///< empty: the one that CRI really uses
     /// Whether a lease keeps the content of baked images whose names are deleted.
     bool keeps_deleted = true;
+    bool wants_sandbox = true;  ///< as in guard::GuardOptions
     std::string prebake_version;
     std::function<report::IdentityFacts()> identity;
     std::function<containerd::ConfiguredRuntime()> configured_runtime;

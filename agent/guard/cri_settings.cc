@@ -9,8 +9,8 @@
 #include "agent/containerd/cri.h"
 #include "agent/oci/digest.h"
 #include "agent/oci/platform.h"
-#include "agent/oci/reference.h"
 #include "agent/store/names.h"
+#include "agent/store/sandbox.h"
 #include "agent/store/stored_image.h"
 
 namespace prebake::guard {
@@ -18,17 +18,6 @@ namespace {
 
 /// CRI answers with errors while it starts. After this many in a row we stop waiting for it.
 constexpr int kMaxFailures = 6;
-
-/// The spelling that CRI looks up.
-std::string normalised(const std::string& name) {
-    try {
-        const oci::Reference reference = oci::Reference::parse(name);
-        if (auto tag_name = reference.tag_name(); tag_name && !reference.digest) return *tag_name;
-        return reference.digest ? reference.name() + "@" + reference.digest->str() : name;
-    } catch (const Error&) {
-        return name;
-    }
-}
 
 }  // namespace
 
@@ -42,11 +31,8 @@ CriSettings CriSettingsReader::read() {
         settings.snapshotter =
             store::snapshotter_of(std::string(store::kCriNamespace), connection_);
     }
-    if (settings.cri.answers && settings.sandbox_image.empty()) {
-        settings.sandbox_image = configured.sandbox_image;
-    }
-    if (!settings.sandbox_image.empty())
-        settings.sandbox_image = normalised(settings.sandbox_image);
+    settings.sandbox_image = store::sandbox_name(
+        settings.sandbox_image, settings.cri.answers ? configured.sandbox_image : "");
     return settings;
 }
 

@@ -76,6 +76,7 @@ ImageKey key_of(const ImageHealth& image) {
 ImageGuard::ImageGuard(GuardOptions options, Environment environment)
     : with_(std::move(environment)),
       keeps_deleted_(options.keeps_deleted),
+      wants_sandbox_(options.wants_sandbox),
       pins_(options.pin_limits, with_.disk, with_.names),
       cri_settings_(std::move(options.snapshotter), std::move(options.configured_runtime),
                     with_.connection, with_.log) {}
@@ -172,7 +173,7 @@ void ImageGuard::protect_sandbox() {
         if (is_found && (!held || held->target.digest.str() == known.found->target().digest())) {
             return;
         }
-        state_.is_sandbox_missing = !held;
+        state_.is_sandbox_missing = wants_sandbox_ && !held;
         if (held) sandbox.found = try_to_describe_sandbox(*held);
     }
     if (known.name == sandbox.name && !known.found && !sandbox.found) return;

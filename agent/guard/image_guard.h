@@ -37,6 +37,7 @@ struct GuardOptions {
     PinLimits pin_limits;
     std::string snapshotter;    ///< empty: the one that CRI really uses
     bool keeps_deleted = true;  ///< content_to_hold() is used at all
+    bool wants_sandbox = true;  ///< an unlisted sandbox image that is not there is missing
     std::function<containerd::ConfiguredRuntime()> configured_runtime;
 };
 
@@ -46,7 +47,7 @@ struct GuardState {
     std::string snapshotter;          ///< of k8s.io
     std::string content_directory;    ///< containerd's content store; empty: unknown
     std::string sandbox_image;        ///< CRI's name for it; empty: unknown
-    bool is_sandbox_missing = false;  ///< CRI names one, and containerd has no such image
+    bool is_sandbox_missing = false;  ///< it is wanted, and containerd has no such image
     std::vector<ImageHealth> images;  ///< as of the last check
 };
 
@@ -172,6 +173,7 @@ class ImageGuard {
 
     Environment with_;
     bool keeps_deleted_;
+    bool wants_sandbox_;
     GuardState state_;
     GuardActions actions_;
     ProtectedImages images_;

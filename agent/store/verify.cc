@@ -376,10 +376,34 @@ class ContentCheck {
     std::set<std::string> read_;
 };
 
-bool is_wanted(const v1::Placement& placement, const VerifyOptions& options) {
+bool is_wanted(std::string_view ns, const VerifyOptions& options) {
     const auto& wanted = options.namespaces;
-    return wanted.empty() ||
-           std::find(wanted.begin(), wanted.end(), placement.namespace_()) != wanted.end();
+    return wanted.empty() || std::find(wanted.begin(), wanted.end(), ns) != wanted.end();
+}
+
+/// A sandbox image that the record does not have. Without it no pod starts.
+void check_sandbox(const v1::BakeRecord& record, const std::string& name, StoreView& store,
+                   Verification& result) {
+    const std::string ns(kCriNamespace);
+    bool is_for_pods = false;
+    for (const v1::BakedImage& image : record.images()) {
+        for (const v1::Placement& placement : image.placements()) {
+            if (placement.namespace_() != ns) continue;
+            const auto& names = placement.names();
+            if (std::find(names.begin(), names.end(), name) != names.end()) return;
+            is_for_pods = true;
+        }
+    }
+    if (!is_for_pods || store.holdings(ns, "").images.contains(name)) return;
+    result.findings.push_back({.kind = FindingKind::name_missing,
+                               .check = Check::names,
+                               .image = name,
+                               .ns = ns,
+                               .object = "name " + name,
+                               .subject = name,
+                               .expected = "CRI's sandbox image, which every pod needs",
+                               .found = "no such name",
+                               .next_step = "prebake bake " + name});
 }
 
 }  // namespace
@@ -393,12 +417,15 @@ Verification verify(const v1::BakeRecord& record, const containerd::Connection& 
     for (const v1::BakedImage& image : record.images()) {
         bool is_counted = false;
         for (const v1::Placement& placement : image.placements()) {
-            if (!is_wanted(placement, options)) continue;
+            if (!is_wanted(placement.namespace_(), options)) continue;
             is_counted = true;
             PlacementCheck(image, placement, store, connection, options, result).run();
             if (options.depth == Depth::content) content.run(image, placement);
         }
         if (is_counted) ++result.images;
+    }
+    if (!options.sandbox.empty() && is_wanted(kCriNamespace, options)) {
+        check_sandbox(record, options.sandbox, store, result);
     }
     return result;
 }

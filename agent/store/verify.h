@@ -60,6 +60,8 @@ struct VerifyOptions {
     std::string snapshotter = {};
     /// The same for single namespaces. Overrides `snapshotter`.
     std::map<std::string, std::string> snapshotters = {};
+    /// CRI's sandbox image, which must be there if an image is for pods. Empty: it need not be.
+    std::string sandbox = {};
 };
 
 struct Verification {

@@ -123,6 +123,11 @@ class NodeTest(harness.SystemTest):
 
     # The builder
 
+    def configuration(self, arguments):
+        """The builder's, who does not know the node's."""
+        is_builder = {"plan", "bake"} & set(arguments)
+        return self.directory / ("builder.toml" if is_builder else "prebake.toml")
+
     def pause_image(self):
         return oci_image.image([oci_image.busybox_layer()],
                                command=["/bin/busybox", "sleep", "1000000"])

@@ -57,6 +57,55 @@ TEST_CASE("one name with two digests is refused, and both places are named") {
     }
 }
 
+TEST_CASE("the sandbox image is added where pods need it and no list names it") {
+    const std::string name = "registry.k8s.io/pause:3.9";
+    const auto listed = [](const std::string& reference, const std::string& ns,
+                           const std::string& alias = {}) {
+        ImageRequest made = request(reference);
+        made.namespaces = {ns};
+        if (!alias.empty()) made.aliases = {oci::Reference::parse(alias)};
+        return made;
+    };
+    struct Row {
+        const char* what;
+        ImageRequest request;
+        bool is_added;
+    };
+    const Row rows[] = {
+        {"not listed", listed("nginx:1", "k8s.io"), true},
+        {"another version", listed("registry.k8s.io/pause:3.6", "k8s.io"), true},
+        {"listed", listed(name, "k8s.io"), false},
+        {"listed with a digest", listed(name + "@" + kDigestA, "k8s.io"), false},
+        {"an alias", listed("example.com/pause:1", "k8s.io", name), false},
+        {"listed for Docker only", listed(name, "moby"), false},
+        {"nothing for pods", listed("nginx:1", "moby"), false},
+    };
+    const oci::Platform arm = oci::Platform::parse("linux/arm64");
+    for (const Row& row : rows) {
+        CAPTURE(row.what);
+        const std::vector<ImageRequest> all = add_sandbox({row.request}, name, arm);
+        REQUIRE(all.size() == (row.is_added ? 2 : 1));
+        if (!row.is_added) continue;
+        CHECK(all[1].is_sandbox);
+        CHECK(all[1].reference.str() == name);
+        CHECK(all[1].namespaces == std::vector<std::string>{"k8s.io"});
+        CHECK(all[1].platform == arm);
+    }
+    const auto both = add_sandbox({listed(name, "moby"), listed("nginx:1", "k8s.io")}, name, arm);
+    CHECK(both.size() == 3);
+}
+
+TEST_CASE("a problem of the sandbox image names the setting that omits it") {
+    ImageRequest sandbox = request("registry.k8s.io/pause:3.9");
+    sandbox.is_sandbox = true;
+    const Error error = explained(sandbox, Error(Errc::unavailable, "no route", "try again"));
+    CHECK(error.code() == Errc::unavailable);
+    CHECK(error.message().find("CRI needs this image for every pod: no route") == 0);
+    CHECK(error.next_step().find("try again; ") == 0);
+    CHECK(error.next_step().find("sandbox = \"never\"") != std::string::npos);
+    CHECK(explained(request("nginx:1"), error).message() == error.message());
+}
+
 TEST_CASE("the same repository by two digests, without a tag, is two images") {
     CHECK(merge_requests({request("nginx@" + kDigestA), request("nginx@" + kDigestB)}).size() == 2);
 }

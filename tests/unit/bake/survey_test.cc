@@ -82,6 +82,33 @@ TEST_CASE("of an image that is baked nothing has to be fetched") {
     CHECK_MESSAGE(!found.free_space, "containerd's directories are not visible");
 }
 
+TEST_CASE("a sandbox image that is there is adopted, whatever the registry has") {
+    Fixture at;
+    ImageRequest sandbox = request_for(kName);
+    sandbox.is_sandbox = true;
+    const Survey found = at.run({sandbox}, {});
+    REQUIRE(found.plan.images[0].image);
+    CHECK(found.plan.images[0].image->target.digest == at.target);
+    CHECK(found.plan.bytes_to_fetch == 0);
+    CHECK(found.plan.images[0].image->request.keep_layers);
+
+    // CRI may discard the layers of what it unpacked.
+    at.containerd.remove_blob(kCri, at.baked.layers(0).digest());
+    const Survey unpacked = at.run({sandbox}, {});
+    CHECK(unpacked.plan.bytes_to_fetch == 0);
+    CHECK_FALSE(unpacked.plan.images[0].image->request.keep_layers);
+}
+
+TEST_CASE("a sandbox image that is not there comes from the registry, or the problem says so") {
+    const Fixture at;
+    ImageRequest sandbox = request_for("reg.example/app:2");
+    sandbox.is_sandbox = true;
+    CHECK(at.run({sandbox}, {is(at.baked, "2")}).plan.images[0].image);
+    const Survey without = at.run({sandbox}, {is_not_there("2")});
+    REQUIRE(without.plan.images[0].problem);
+    CHECK(contains(without.plan.images[0].problem->next_step(), "sandbox = \"never\""));
+}
+
 TEST_CASE("a survey changes nothing, and lists a namespace once") {
     const Fixture at;
     const std::size_t lists = at.containerd.calls("Images.List");

@@ -71,6 +71,10 @@ class MemoryContainerd {
         blobs_[{ns, digest}] = {.bytes = bytes, .labels = std::move(labels)};
         return digest;
     }
+    void remove_blob(const std::string& ns, const std::string& digest) {
+        const std::scoped_lock lock(mutex_);
+        blobs_.erase({ns, digest});
+    }
     void add_snapshot(const std::string& ns, const std::string& name, const std::string& parent) {
         const std::scoped_lock lock(mutex_);
         put_snapshot(ns, name, parent, snapshots::COMMITTED);

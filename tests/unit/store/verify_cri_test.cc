@@ -55,9 +55,10 @@ struct Scene {
     }
     ~Scene() { server.stop(); }
 
-    Verification verify(const std::string& platform, bool was_resolved) {
+    Verification verify(const std::string& platform, bool was_resolved,
+                        const VerifyOptions& options = {}) {
         const containerd::Connection connection(server.socket(), {});
-        return store::verify(record(platform, was_resolved), connection, {});
+        return store::verify(record(platform, was_resolved), connection, options);
     }
 
     fake::Containerd server;
@@ -108,6 +109,24 @@ TEST_CASE("CRI is asked about every image in k8s.io, and never taken at the buil
         CHECK(found.cri.answers == (row.cri != Scene::Cri::absent));
         CHECK(found.cri.problem.empty() == found.cri.answers);
     }
+}
+
+TEST_CASE("a sandbox image that is neither recorded nor there is a finding") {
+    const std::string host = oci::Platform::host().str();
+    const auto missing = [&](const VerifyOptions& options) {
+        std::size_t number = 0;
+        for (const Finding& finding :
+             Scene(Scene::Cri::finds_it).verify(host, true, options).findings) {
+            const bool is_ours =
+                finding.kind == FindingKind::name_missing && finding.image == options.sandbox;
+            if (is_ours && finding.next_step == "prebake bake " + options.sandbox) ++number;
+        }
+        return number;
+    };
+    CHECK(missing({.sandbox = "registry.k8s.io/pause:3.9"}) == 1);
+    CHECK(missing({.namespaces = {"moby"}, .sandbox = "registry.k8s.io/pause:3.9"}) == 0);
+    CHECK_MESSAGE(missing({.sandbox = kTag}) == 0, "recorded: it has its own findings");
+    CHECK(missing({}) == 0);
 }
 
 }  // namespace
