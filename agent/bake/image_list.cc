@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "agent/base/error.h"
@@ -133,9 +134,11 @@ Error explained(const ImageRequest& request, const Error& error) {
 
 std::vector<std::string> warnings_for(const std::vector<ImageRequest>& requests) {
     std::vector<std::string> warnings;
+    std::set<std::string> warned;  // a list may have an image for several platforms
     for (const ImageRequest& request : requests) {
         const oci::Reference& reference = request.reference;
         if (reference.digest || reference.tag != "latest") continue;
+        if (!warned.insert(reference.str()).second) continue;
         warnings.push_back(
             "image " + reference.str() + " (" + request.origin + ") " +
             (reference.tag_was_implied ? "has no tag" : "is tagged latest") +

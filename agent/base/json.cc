@@ -4,6 +4,7 @@
 #include <google/protobuf/util/json_util.h>
 
 #include "agent/base/error.h"
+#include "agent/base/json_numbers.h"
 
 namespace prebake {
 
@@ -17,7 +18,7 @@ std::string to_json(const google::protobuf::Message& message, JsonForm form) {
         throw Error(Errc::internal,
                     "cannot write " + message.GetTypeName() + " as JSON: " + status.ToString());
     }
-    return json;
+    return with_plain_numbers(json, *message.GetDescriptor());
 }
 
 void from_json(std::string_view json, google::protobuf::Message& message, const std::string& origin,

@@ -11,7 +11,8 @@ namespace prebake {
 
 enum class JsonForm { line, indented };
 
-/// The JSON form of proto3, fields with default values included.
+/// The JSON form of proto3, fields with default values included. Numbers up to 2^53 are numbers,
+/// and larger ones strings; from_json() reads both.
 std::string to_json(const google::protobuf::Message& message, JsonForm form);
 
 /// Fields of a later version of prebake are ignored.

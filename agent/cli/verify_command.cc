@@ -3,12 +3,12 @@
 #include <string>
 #include <vector>
 
-#include "agent/base/format.h"
 #include "agent/base/json.h"
 #include "agent/cli/bake_context.h"
 #include "agent/cli/commands.h"
 #include "agent/cli/log.h"
 #include "agent/cli/residue_report.h"
+#include "agent/cli/verify_text.h"
 #include "agent/identity/residue.h"
 #include "agent/store/record.h"
 #include "agent/store/verify.h"
@@ -34,21 +34,6 @@ v1::VerifyReport document_of(const store::Verification& result) {
         out.set_next_step(finding.next_step);
     }
     return report;
-}
-
-void print_text(const store::Verification& result) {
-    for (const store::Finding& finding : result.findings) {
-        std::printf("%s (namespace %s): %s: expected %s, found %s\n  %s\n", finding.image.c_str(),
-                    finding.ns.c_str(), finding.object.c_str(), finding.expected.c_str(),
-                    finding.found.c_str(), finding.next_step.c_str());
-    }
-    std::string read;
-    if (result.bytes_read > 0) read = ", " + format_bytes(result.bytes_read) + " read and hashed";
-    std::printf("%s: %zu images, %llu blobs, %llu snapshots checked%s; %zu findings\n",
-                result.findings.empty() ? "ok" : "NOT OK", result.images,
-                static_cast<unsigned long long>(result.blobs),
-                static_cast<unsigned long long>(result.snapshots), read.c_str(),
-                result.findings.size());
 }
 
 /// What of the images says nothing about the machines that they are for. Removes these findings.
@@ -100,16 +85,19 @@ ExitCode verify_command(const Invocation& invocation, const VerifyArguments& arg
                        .sandbox = sandbox.name});
     const std::vector<std::string> warnings = take_warnings(result);
     for (const std::string& warning : warnings) log_warning(warning);
+    const auto traces = static_cast<std::size_t>(residue ? residue->residue_size() : 0);
+    const bool is_ok = result.findings.empty() && traces == 0;
     if (invocation.json) {
         v1::VerifyReport report = document_of(result);
+        report.set_ok(is_ok);
         for (const std::string& warning : warnings) report.add_warnings(warning);
         if (residue) *report.mutable_sealed() = *residue;
         std::puts(to_json(report, JsonForm::indented).c_str());
-    } else if (!invocation.quiet || !result.findings.empty()) {
-        print_text(result);
+    } else if (!invocation.quiet || !is_ok) {
+        std::fputs(findings_text(result).c_str(), stdout);
+        std::fputs(verdict_text(result, traces).c_str(), stdout);
     }
-    const bool is_sealed = !residue || residue->residue().empty();
-    return result.findings.empty() && is_sealed ? ExitCode::done : ExitCode::not_ready;
+    return is_ok ? ExitCode::done : ExitCode::not_ready;
 }
 
 }  // namespace prebake::cli

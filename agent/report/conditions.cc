@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <functional>
 #include <optional>
+#include <set>
+#include <string_view>
 #include <utility>
 
 #include "agent/base/timestamp.h"
@@ -42,6 +44,13 @@ Images those(const NodeFacts& facts, const std::function<bool(const guard::Image
         if (!image.is_evicted && which(image)) images.push_back(&image);
     }
     return images;
+}
+
+/// An image in two namespaces is one image.
+std::size_t number_of(const Images& images) {
+    std::set<std::string_view> names;
+    for (const guard::ImageHealth* image : images) names.insert(image->name);
+    return names.size();
 }
 
 /// The message names the first image with a problem, and the number of the others.
@@ -123,7 +132,7 @@ Judgement present(const NodeFacts& facts) {
         those(facts, [](const guard::ImageHealth& image) { return !image.is_present; });
     const Images all = those(facts, [](const guard::ImageHealth&) { return true; });
     if (missing.size() > 1 && missing.size() == all.size()) {
-        return nothing_left(facts, missing.size());
+        return nothing_left(facts, number_of(missing));
     }
     const auto sandbox =
         std::find_if(missing.begin(), missing.end(),
@@ -145,13 +154,15 @@ Judgement present(const NodeFacts& facts) {
         return first_problem(missing, "ImagesMissing", "is not complete", "prebake verify");
     const Images moved =
         those(facts, [](const guard::ImageHealth& image) { return image.is_moved; });
+    const Images unmoved =
+        those(facts, [](const guard::ImageHealth& image) { return !image.is_moved; });
     return {
         .status = kTrue,
         .reason = "AllPresent",
-        .message = counted(all.size() - moved.size(), "image") + " with their names and content" +
-                   (moved.empty()
-                        ? ""
-                        : "; a client moved the tags of " + counted(moved.size(), "more image"))};
+        .message = counted(number_of(unmoved), "image") + " with their names and content" +
+                   (moved.empty() ? ""
+                                  : "; the tags of " + counted(number_of(moved), "other image") +
+                                        " were moved by a client")};
 }
 
 /// What the three further conditions of images have in common.

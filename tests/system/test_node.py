@@ -36,7 +36,7 @@ class Ledger(node.NodeTest):
                          sum(int(layer["size"]) for layer in baked["layers"]) - busybox)
         self.assertEqual(int(entry["bytesPulled"]), 0)
         total = daemon.ledger()["sinceClaim"]
-        self.assertEqual((total["starts"], total["hits"]), ("2", "2"), "the pod's sandbox is one")
+        self.assertEqual((total["starts"], total["hits"]), (2, 2), "the pod's sandbox is one")
         self.assertEqual(total["hitRatio"], 1)
         self.start_container(pod, "again", reference)
         self.until_counts(daemon, reference, 2, 0, 0)
@@ -55,7 +55,7 @@ class Ledger(node.NodeTest):
         self.until_counts(daemon, late, 0, 0, 1)
         entry = self.in_ledger(daemon, late)
         self.assertEqual(entry["reason"], "never_listed")
-        self.assertEqual(entry["bytesServed"], "0")
+        self.assertEqual(entry["bytesServed"], 0)
         self.assertEqual(entry["bytesPulled"], entry["bytes"])
         self.assertGreater(entry["secondsToFirstStart"], 0)
         self.assertLess(entry["secondsToFirstStart"], 60)
@@ -74,7 +74,7 @@ class Ledger(node.NodeTest):
         self.assertEqual(int(entry["bytes"]), shared + sum(own))
         # The bytes of busybox were first used by the sandbox.
         self.assertEqual(int(entry["bytesServed"]), 0)
-        self.assertEqual(daemon.ledger()["sinceClaim"]["partials"], "1")
+        self.assertEqual(daemon.ledger()["sinceClaim"]["partials"], 1)
 
     def test_a_moved_tag_is_not_the_baked_image(self):
         daemon, reference = self.bake_and_start("one")
@@ -96,7 +96,7 @@ class Ledger(node.NodeTest):
         unused = {item["name"]: item for item in daemon.ledger()["neverUsed"]}
         self.assertEqual(list(unused), [two])
         self.assertEqual(unused[two]["bytes"],
-                         str(sum(int(layer["size"]) for layer in self.recorded(two)[0]["layers"])))
+                         sum(layer["size"] for layer in self.recorded(two)[0]["layers"]))
         self.assertEqual(daemon.status()["counts"]["neverUsed"], 1)
 
     def test_every_namespace_counts(self):
@@ -106,7 +106,7 @@ class Ledger(node.NodeTest):
         daemon = self.daemon()
         self.containerd.ctr("run", "--rm", "--cgroup", f"/prebake-{os.getpid()}", reference,
                             "from-ctr", "/bin/busybox", "true", namespace="default")
-        daemon.until(lambda: any(item["namespace"] == "default" and item["hits"] == "1"
+        daemon.until(lambda: any(item["namespace"] == "default" and item["hits"] == 1
                                  for item in daemon.ledger()["images"]), "ctr's start is a hit")
 
     def test_an_image_build_and_a_view_count_no_start(self):
@@ -120,12 +120,12 @@ class Ledger(node.NodeTest):
         self.containerd.ctr("snapshots", "prepare", "step-2", chain)
         self.start_container(pod, "c", reference)
         self.until_counts(daemon, reference, 1, 0, 0)
-        self.assertEqual(daemon.ledger()["sinceClaim"]["starts"], "2", "the pod's sandbox is one")
+        self.assertEqual(daemon.ledger()["sinceClaim"]["starts"], 2, "the pod's sandbox is one")
         daemon.stop()
         daemon = self.daemon()
         daemon.until(lambda: daemon.ledger()["gapsTotal"] == 1, "all is listed")
         self.assertEqual(daemon.ledger()["gaps"][-1]["foundAfter"], 0)
-        self.assertEqual(daemon.ledger()["sinceClaim"]["starts"], "2")
+        self.assertEqual(daemon.ledger()["sinceClaim"]["starts"], 2)
 
     def test_restarts_count_nothing_twice_and_lose_nothing(self):
         daemon, reference = self.bake_and_start("one")
@@ -157,7 +157,7 @@ class Ledger(node.NodeTest):
         self.assertEqual(self.counts(daemon, reference), (2, 0, 0))
         self.start_container(pod, "after", reference)
         self.until_counts(daemon, reference, 3, 0, 0)
-        self.assertEqual(daemon.ledger()["boot"]["starts"], "4", "and one sandbox")
+        self.assertEqual(daemon.ledger()["boot"]["starts"], 4, "and one sandbox")
 
     def test_another_claim_starts_new_counts(self):
         daemon, reference = self.bake_and_start("one")
@@ -168,7 +168,7 @@ class Ledger(node.NodeTest):
         claim["claimedAt"] = "2026-02-02T00:00:00Z"
         (self.state / "claim.json").write_text(json.dumps(claim))
         ledger = json.loads((self.state / "ledger.json").read_text())
-        self.assertEqual(ledger["sinceClaim"]["starts"], "2")
+        self.assertEqual(ledger["sinceClaim"]["starts"], 2)
         daemon = self.daemon()
         # The running container was started in this boot, so this claim counts it; nothing else.
         self.until_counts(daemon, reference, 1, 0, 0)
@@ -208,7 +208,7 @@ class Guard(node.NodeTest):
         self.assertIn("pulled again", repair["why"])
         self.start_container(self.pod("first"), "c", self.reference)
         self.until_counts(self.node, self.reference, 1, 0, 0)
-        self.assertEqual(self.in_ledger(self.node, self.reference)["repins"], "1")
+        self.assertEqual(self.in_ledger(self.node, self.reference)["repins"], 1)
 
     def test_a_removed_pin_is_restored(self):
         for name in self.names(self.reference, self.image):
@@ -216,10 +216,10 @@ class Guard(node.NodeTest):
         self.until_as_before()
         entry = lambda: self.in_ledger(self.node, self.reference)
         # The pin is back before the daemon publishes that it was.
-        self.node.until(lambda: entry()["repins"] == "3", "the repair of each name is counted")
+        self.node.until(lambda: entry()["repins"] == 3, "the repair of each name is counted")
         self.assertEqual({repair["why"] for repair in self.node.status()["repairs"]},
                          {"its label was removed"})
-        self.assertEqual(entry()["pulls"], "0", "nobody pulled it")
+        self.assertEqual(entry()["pulls"], 0, "nobody pulled it")
 
     def test_what_is_left_of_a_moved_image_may_be_deleted(self):
         self.registry.serve(f"{self.repository}/one", self.runnable("other"))

@@ -121,7 +121,7 @@ class Faults(node.NodeTest):
             self.start_container(pod, f"c{round_number}", self.reference)
         daemon.until_ready()
         self.until_counts(daemon, self.reference, 6, 0, 0)
-        self.assertEqual(daemon.ledger()["sinceClaim"]["starts"], "7")
+        self.assertEqual(daemon.ledger()["sinceClaim"]["starts"], 7)
 
     def with_much_to_unpack(self):
         """CRI uses another snapshotter than the bake did, so the daemon unpacks."""

@@ -289,7 +289,7 @@ class Endpoint(node.NodeTest):
     def test_promtool_has_no_findings(self):
         daemon = self.daemon()
         self.cri("pod", "first")
-        daemon.until(lambda: daemon.ledger()["sinceClaim"]["starts"] == "1", "the start is counted")
+        daemon.until(lambda: daemon.ledger()["sinceClaim"]["starts"] == 1, "the start is counted")
         metrics = self.request("/metrics")[1]
         done = subprocess.run(["promtool", "check", "metrics"], input=metrics, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

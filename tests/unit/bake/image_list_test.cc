@@ -146,5 +146,11 @@ TEST_CASE("warnings") {
     }
 }
 
+TEST_CASE("an image that is listed for two platforms is warned about once") {
+    ImageRequest arm = request("nginx");
+    arm.platform = oci::Platform::parse("linux/arm64");
+    CHECK(warnings_for({request("nginx"), arm, request("redis")}).size() == 2);
+}
+
 }  // namespace
 }  // namespace prebake::bake

@@ -94,6 +94,12 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
         {"its service would wait for us", "ContainerdServing", ordered_and_serving, "True Serving",
          ""},
         {"present", "ImagesPresent", nothing, "True AllPresent", "2 images"},
+        {"in two namespaces", "ImagesPresent",
+         [](NodeFacts& facts) {
+             facts.images.push_back(facts.images[0]);
+             facts.images.back().ns = "moby";
+         },
+         "True AllPresent", "2 images with"},
         {"not checked yet", "ImagesPresent", unchecked, "Unknown NotChecked", ""},
         {"containerd away: what was known stays", "ImagesPresent", away, "True AllPresent", ""},
         {"missing", "ImagesPresent",

@@ -1,0 +1,121 @@
+#include "agent/cli/verify_text.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <vector>
+
+#include "agent/base/format.h"
+
+namespace prebake::cli {
+namespace {
+
+/// Up to this many images, their findings are shown.
+constexpr std::size_t kDetailedImages = 5;
+/// Of one image.
+constexpr std::size_t kShownFindings = 8;
+
+using Findings = std::vector<const store::Finding*>;
+
+std::string counted(std::size_t number, const std::string& what) {
+    return std::to_string(number) + " " + what + (number == 1 ? "" : "s");
+}
+
+/// By image, in the order of the record.
+std::vector<Findings> by_image(const store::Verification& result) {
+    std::vector<Findings> images;
+    std::map<std::string, std::size_t> seen;
+    for (const store::Finding& finding : result.findings) {
+        const auto [entry, is_new] = seen.try_emplace(finding.image, images.size());
+        if (is_new) images.emplace_back();
+        images[entry->second].push_back(&finding);
+    }
+    return images;
+}
+
+std::string word_for(store::Check check) {
+    switch (check) {
+        case store::Check::holdings:
+            return "namespace";
+        case store::Check::names:
+            return "name";
+        case store::Check::blobs:
+            return "blob";
+        case store::Check::references:
+            return "reference";
+        case store::Check::snapshots:
+            return "snapshot";
+        case store::Check::cri:
+            return "answer";
+    }
+    return "";
+}
+
+/// "docker.io/library/nginx:1.27 (k8s.io, moby): 3 names, 5 blobs, 2 answers of CRI"
+std::string heading_of(const Findings& findings) {
+    std::set<std::string> namespaces;
+    std::map<store::Check, std::size_t> numbers;
+    for (const store::Finding* finding : findings) {
+        namespaces.insert(finding->ns);
+        ++numbers[finding->check];
+    }
+    std::string where;
+    for (const std::string& ns : namespaces) where += (where.empty() ? "" : ", ") + ns;
+    std::string what;
+    for (const auto& [check, number] : numbers) {
+        what += (what.empty() ? "" : ", ") + counted(number, word_for(check)) +
+                (check == store::Check::cri ? " of CRI" : "");
+    }
+    return findings.front()->image + " (" + where + "): " + what + "\n";
+}
+
+std::string details_of(const Findings& findings) {
+    std::string text;
+    const std::size_t shown = std::min(findings.size(), kShownFindings);
+    std::vector<std::string> steps;
+    for (std::size_t i = 0; i < shown; ++i) {
+        const store::Finding& finding = *findings[i];
+        text += "  " + finding.object + ": expected " + finding.expected + ", found " +
+                finding.found + "\n";
+        if (std::find(steps.begin(), steps.end(), finding.next_step) == steps.end()) {
+            steps.push_back(finding.next_step);
+        }
+    }
+    if (shown < findings.size()) {
+        text += "  and " + std::to_string(findings.size() - shown) + " more: --json has them all\n";
+    }
+    for (const std::string& step : steps) text += "  -> " + step + "\n";
+    return text;
+}
+
+}  // namespace
+
+std::string findings_text(const store::Verification& result) {
+    const std::vector<Findings> images = by_image(result);
+    const bool is_detailed = images.size() <= kDetailedImages;
+    std::string text;
+    for (const Findings& findings : images) {
+        text += heading_of(findings);
+        if (is_detailed) text += details_of(findings);
+    }
+    if (!is_detailed) {
+        text +=
+            "  -> bake the lists of these images again; --json has each finding and what to do\n";
+    }
+    return text;
+}
+
+std::string verdict_text(const store::Verification& result, std::size_t residue) {
+    std::string text = result.findings.empty() && residue == 0 ? "ok: " : "NOT OK: ";
+    if (!result.findings.empty()) {
+        text += counted(result.findings.size(), "finding") + " about " +
+                counted(by_image(result).size(), "image") + "; ";
+    }
+    if (residue > 0) text += counted(residue, "trace") + " of the builder; ";
+    text += counted(result.images, "image") + ", " + counted(result.blobs, "blob") + ", " +
+            counted(result.snapshots, "snapshot") + " checked";
+    if (result.bytes_read > 0) text += ", " + format_bytes(result.bytes_read) + " read and hashed";
+    return text + "\n";
+}
+
+}  // namespace prebake::cli
