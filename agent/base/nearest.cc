@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <utility>
 
+#include "agent/base/ascii.h"
+
 namespace prebake {
 namespace {
 
@@ -20,18 +22,36 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
     return row[b.size()];
 }
 
+std::string lowered(std::string_view text) {
+    std::string lower(text);
+    std::transform(lower.begin(), lower.end(), lower.begin(), to_lower);
+    return lower;
+}
+
+/// A shorter part of a word is in many words.
+constexpr std::size_t kShortestPart = 3;
+
 }  // namespace
 
 std::string nearest(std::string_view word, const std::vector<std::string>& known) {
+    const std::string given = lowered(word);
     std::string best;
     std::size_t least = word.size() / 3 + 2;  // more differences are not a typing error
     for (const std::string& candidate : known) {
-        const std::size_t distance = edit_distance(word, candidate);
+        const std::size_t distance = edit_distance(given, lowered(candidate));
         if (distance >= least) continue;
         least = distance;
         best = candidate;
     }
-    return best;
+    if (!best.empty() || given.size() < kShortestPart) return best;
+    // "layers" for "keep_layers", "reference" for "ref".
+    for (const std::string& candidate : known) {
+        const std::string other = lowered(candidate);
+        const bool is_part = ("_" + other + "_").find("_" + given + "_") != std::string::npos ||
+                             (other.size() >= kShortestPart && given.starts_with(other));
+        if (is_part) return candidate;
+    }
+    return {};
 }
 
 }  // namespace prebake

@@ -25,19 +25,26 @@ std::optional<std::string> environment(const std::string& name) {
     return value;
 }
 
+/// The lists in the directory. Other files are left out, with a warning: leftovers of editors and
+/// package managers, an old list that was renamed to keep it.
 std::vector<std::string> configured_lists(const std::filesystem::path& directory) {
     std::vector<std::string> files;
+    std::vector<std::string> others;
     std::error_code ignored;  // without the directory there are no lists: the caller reports it
     for (const auto& entry : std::filesystem::directory_iterator(directory, ignored)) {
+        if (!entry.is_regular_file()) continue;
         const std::string name = entry.path().filename().string();
-        // Leftovers of editors and package managers.
-        if (name.starts_with('.') || name.ends_with('~') ||
-            name.find(".dpkg-") != std::string::npos || name.find(".rpm") != std::string::npos) {
-            continue;
-        }
-        if (entry.is_regular_file()) files.push_back(entry.path().string());
+        const std::string ending = entry.path().extension().string();
+        const bool is_list =
+            !name.starts_with('.') && (ending == ".txt" || ending == ".list" || ending == ".toml");
+        (is_list ? files : others).push_back(entry.path().string());
     }
     std::sort(files.begin(), files.end());
+    std::sort(others.begin(), others.end());
+    for (const std::string& file : others) {
+        log_warning("not read: " + file +
+                    ": the name of an image list ends with .txt, .list or .toml");
+    }
     return files;
 }
 
@@ -95,6 +102,7 @@ bake::Defaults defaults_of(const Invocation& invocation) {
 
 WantedSandbox wanted_sandbox(const Config& config, const containerd::Connection& connection) {
     if (config.sandbox == bake::SandboxRule::never) return {};
+    static_cast<void>(connection.version());  // an error of containerd is no doubt about CRI
     const std::string way_out =
         "; list it with your images, or set sandbox = \"never\" in [bake] of prebake.toml";
     try {

@@ -36,7 +36,7 @@ struct ImageArguments {
 
 struct PlanArguments {
     std::vector<bake::ImageRequest> images;  ///< from read_images()
-    std::string lock_file;                   ///< empty: write no lock
+    std::string lock_file;                   ///< empty: write no lock; "-": to standard output
 };
 
 struct BakeArguments {
@@ -95,6 +95,9 @@ ExitCode daemon_command(const Invocation& invocation, StopSignals& signals);
 ExitCode status_command(const Invocation& invocation, const StatusArguments& arguments);
 ExitCode kubelet_config_command(const Invocation& invocation,
                                 const KubeletConfigArguments& arguments);
+/// Reports which files were read; main.cc has read them, or failed. `file` is that of --config.
+ExitCode config_command(const std::string& file, bool json, bool quiet);
+ExitCode images_command(const Invocation& invocation);
 ExitCode firstboot_command(const Invocation& invocation, const FirstBootArguments& arguments);
 
 }  // namespace prebake::cli

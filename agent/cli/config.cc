@@ -4,6 +4,7 @@
 #include <charconv>
 #include <functional>
 #include <map>
+#include <optional>
 #include <system_error>
 
 #include "agent/base/error.h"
@@ -24,11 +25,16 @@ struct Value {
     const toml::node& node;
     std::string key;
 
-    std::string text() const { return string_value(node, key); }
-    std::vector<std::string> texts() const { return strings_value(node, key); }
+    std::string text(std::string_view example = "\"text\"") const {
+        return string_value(node, key, example);
+    }
+    std::vector<std::string> texts(std::string_view example = "[\"one\", \"two\"]") const {
+        return strings_value(node, key, example);
+    }
     std::vector<std::string> namespaces() const {
-        std::vector<std::string> names = texts();
-        if (names.empty()) throw Error(Errc::usage, key + " must name at least one namespace");
+        constexpr std::string_view kExample = "[\"k8s.io\"]";
+        std::vector<std::string> names = texts(kExample);
+        if (names.empty()) throw wrong_type(key, "a list of at least one namespace", kExample);
         for (const std::string& name : names) containerd::validate_namespace(name);
         return names;
     }
@@ -37,9 +43,17 @@ struct Value {
         if (number != nullptr && number->get() >= 1 && number->get() <= 1000) {
             return static_cast<std::uint64_t>(number->get());
         }
-        throw Error(Errc::usage, key + " must be a number from 1 to 1000");
+        throw wrong_type(key, "a number from 1 to 1000, without quotes", "5");
+    }
+    /// An integer that is not negative.
+    std::optional<std::uint64_t> plain_number() const {
+        const auto* number = node.as_integer();
+        if (number == nullptr || number->get() < 0) return std::nullopt;
+        return static_cast<std::uint64_t>(number->get());
     }
     std::uint64_t bytes() const {
+        constexpr std::string_view kExample = "\"64MiB\"";
+        if (!node.is_string()) throw wrong_type(key, "a size", kExample);
         return in_context(key, [&] { return parse_bytes(text()); });
     }
     bool truth() const { return bool_value(node, key); }
@@ -52,39 +66,45 @@ struct Value {
         if (problem == std::errc() && rest == end && number >= 0 && number < 100) {
             return number / 100;
         }
-        throw Error(Errc::usage,
-                    key + " must be a size (\"20GiB\") or a percentage of the disk (\"15%\")");
+        throw wrong_type(key, "a size (\"20GiB\") or a percentage of the disk", "\"15%\"");
     }
     std::vector<std::string> addresses() const {
-        std::vector<std::string> addresses = texts();
+        std::vector<std::string> addresses = texts("[\"localhost:9813\"]");
         for (const std::string& address : addresses) report::parse_listen(address);
         return addresses;
     }
     std::vector<std::string> condition_types() const {
         const auto& known = report::condition_types();
-        std::vector<std::string> types = texts();
+        std::vector<std::string> types = texts("[\"ImagesPresent\", \"IdentityClaimed\"]");
         for (const std::string& type : types) {
             if (std::find(known.begin(), known.end(), type) != known.end()) continue;
-            throw unknown_key(key, type, {known.begin(), known.end()});
+            throw unknown_word(key, "condition", type, {known.begin(), known.end()});
         }
         return types;
     }
     /// One of a few words. @throws Error usage that lists them.
     template <typename Meaning>
     Meaning one_of(const std::map<std::string, Meaning>& words) const {
-        const auto found = words.find(text());
+        const auto* word = node.as_string();
+        const auto found = word == nullptr ? words.end() : words.find(word->get());
         if (found != words.end()) return found->second;
         std::string all;
-        for (const auto& [word, unused] : words) all += (all.empty() ? "" : " or ") + word;
-        throw Error(Errc::usage, key + " must be " + all);
+        for (const auto& [known, unused] : words) all += (all.empty() ? "" : " or ") + known;
+        throw wrong_type(key, all, "\"" + words.begin()->first + "\"");
     }
     std::chrono::milliseconds duration() const {
+        // A plain number is in seconds.
+        if (const auto plain = plain_number()) {
+            return in_context(key, [&] { return parse_duration(std::to_string(*plain)); });
+        }
+        if (!node.is_string())
+            throw wrong_type(key, "a duration, or a number of seconds", "\"5m\"");
         return in_context(key, [&] { return parse_duration(text()); });
     }
     std::chrono::milliseconds deadline() const {
         const std::chrono::milliseconds limit = duration();
         if (limit <= kLongestDeadline) return limit;
-        throw Error(Errc::usage, key + " must be at most 24h");
+        throw wrong_type(key, "at most 24h", "\"5m\"");
     }
 };
 
@@ -208,7 +228,8 @@ const std::map<std::string, Table>& schema() {
            [](Config& config, const Value& value) {
                config.pin_limits.min_free_bytes = 0;
                config.pin_limits.min_free_ratio = 0;
-               if (value.text().ends_with('%')) {
+               const auto* text = value.node.as_string();
+               if (text != nullptr && text->get().ends_with('%')) {
                    config.pin_limits.min_free_ratio = value.ratio();
                } else {
                    config.pin_limits.min_free_bytes = value.bytes();
@@ -278,12 +299,7 @@ std::vector<std::filesystem::path> drop_ins(const std::filesystem::path& directo
 /// Reads the files in order; later files override earlier ones.
 Config read_files(const std::optional<std::filesystem::path>& file) {
     Config config;
-    const std::filesystem::path usual = kDefaultConfigFile;
-    if (file || std::filesystem::exists(usual)) read_into(config, file.value_or(usual));
-    if (file) return config;
-    for (const std::filesystem::path& drop_in : drop_ins(usual.parent_path() / "conf.d")) {
-        read_into(config, drop_in);
-    }
+    for (const std::filesystem::path& each : config_files(file)) read_into(config, each);
     return config;
 }
 
@@ -295,6 +311,14 @@ std::vector<std::string> config_keys() {
         for (const auto& [key, unused] : keys) names.push_back(table + "." + key);
     }
     return names;
+}
+
+std::vector<std::filesystem::path> config_files(const std::optional<std::filesystem::path>& file) {
+    if (file) return {*file};
+    const std::filesystem::path usual = kDefaultConfigFile;
+    std::vector<std::filesystem::path> files = drop_ins(usual.parent_path() / "conf.d");
+    if (std::filesystem::exists(usual)) files.insert(files.begin(), usual);
+    return files;
 }
 
 Config read_config(const std::optional<std::filesystem::path>& file) {

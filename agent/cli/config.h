@@ -78,6 +78,9 @@ inline constexpr const char* kDefaultConfigFile = "/etc/prebake/prebake.toml";
 /// @throws Error usage that names file, line and key, and for an unknown key the nearest known key.
 Config read_config(const std::optional<std::filesystem::path>& file);
 
+/// The files that read_config() reads, in that order.
+std::vector<std::filesystem::path> config_files(const std::optional<std::filesystem::path>& file);
+
 /// The names of all keys, as "table.key".
 std::vector<std::string> config_keys();
 

@@ -60,6 +60,14 @@ class EntryReader {
         throw unknown_key(place_of(node, file_), key, known);
     }
 
+    static std::string_view example_of(std::string_view key) {
+        if (key == "digest") return "\"sha256:<64 hexadecimal digits>\"";
+        if (key == "platform") return "\"linux/arm64\"";
+        if (key == "namespaces") return "[\"k8s.io\"]";
+        if (key == "aliases") return "[\"docker.io/library/nginx:stable\"]";
+        return "\"docker.io/library/nginx:1.27\"";
+    }
+
     void read_nothing(const toml::node&, const std::string&) {}
     void read_digest(const toml::node& node, const std::string& key) {
         const oci::Digest digest = at(node, [&] { return oci::Digest::parse(text(node, key)); });
@@ -112,10 +120,10 @@ class EntryReader {
         return at(node, [&] { return oci::Reference::parse(text(node, key)); });
     }
     std::string text(const toml::node& node, const std::string& key) {
-        return expand_variables(string_value(node, key), lookup_);
+        return expand_variables(string_value(node, key, example_of(key)), lookup_);
     }
     std::vector<std::string> texts(const toml::node& node, const std::string& key) {
-        std::vector<std::string> values = strings_value(node, key);
+        std::vector<std::string> values = strings_value(node, key, example_of(key));
         for (std::string& value : values) value = expand_variables(value, lookup_);
         return values;
     }

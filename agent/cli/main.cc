@@ -1,6 +1,8 @@
 #include <malloc.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <map>
@@ -128,7 +130,8 @@ class CommandLine {
         global_.add_to(app_);
         add_image_arguments(*plan_app_, images_, global_.platform);
         plan_app_
-            ->add_option("--lock", plan_.lock_file, "Write the list with every digest to a file")
+            ->add_option("--lock", plan_.lock_file,
+                         "Write the list with every digest to a file; - is standard output")
             ->type_name("FILE");
         add_image_arguments(*bake_app_, images_, global_.platform);
         bake_app_
@@ -163,6 +166,9 @@ class CommandLine {
             ->add_option("--kubelet-root", kubelet_.kubelet_root, "The kubelet's directory")
             ->type_name("DIR")
             ->capture_default_str();
+        config_app_->require_subcommand(1);
+        check_app_->fallthrough();
+        help_app_->add_option("COMMAND", helped_, "Command");
         app_.fallthrough();
         for (CLI::App* command : commands_) {
             command->fallthrough();
@@ -185,6 +191,11 @@ class CommandLine {
         if (app_.get_subcommands().empty()) {
             return usage_error("no command given: " + known_commands());
         }
+        if (help_app_->parsed()) return help();
+        if (version_app_->parsed()) {
+            std::puts("prebake " PREBAKE_VERSION);
+            return 0;
+        }
         return std::nullopt;
     }
 
@@ -192,7 +203,11 @@ class CommandLine {
 
     ExitCode run() {
         set_log_level(global_.quiet ? "error" : global_.log_level);
+        require_root();
         const Config config = global_.configuration();
+        if (config_app_->parsed()) {
+            return config_command(global_.config_file, global_.json, global_.quiet);
+        }
         // Before signals are handled, so that Ctrl-C interrupts reading a list from a terminal.
         if (plan_app_->parsed() || bake_app_->parsed()) {
             plan_.images = bake_.images = read_images(config, images_);
@@ -215,6 +230,7 @@ class CommandLine {
             if (firstboot_app_->parsed()) return firstboot_command(invocation, firstboot_);
             if (daemon_app_->parsed()) return daemon_command(invocation, signals);
             if (status_app_->parsed()) return status_command(invocation, status_arguments(config));
+            if (images_app_->parsed()) return images_command(invocation);
             if (kubelet_config_app_->parsed()) {
                 return kubelet_config_command(invocation, kubelet_arguments());
             }
@@ -235,11 +251,43 @@ class CommandLine {
     std::string error_for_extras(const CLI::ExtrasError& error) const {
         const std::vector<std::string> extras = app_.remaining(true);
         if (!app_.get_subcommands().empty() || extras.empty()) return error.what();
+        return unknown_command(extras.front());
+    }
+
+    std::string unknown_command(const std::string& word) const {
         std::vector<std::string> names;
         for (const CLI::App* command : commands_) names.push_back(command->get_name());
-        const std::string meant = nearest(extras.front(), names);
-        return "unknown command \"" + extras.front() + "\"" +
+        const std::string meant = nearest(word, names);
+        return "unknown command \"" + word + "\"" +
                (meant.empty() ? ": " + known_commands() : "; did you mean \"" + meant + "\"?");
+    }
+
+    /// The text of --help, or of COMMAND --help.
+    int help() const {
+        if (helped_.empty()) {
+            // App::help() would delegate to the command that was parsed, which is "help".
+            const auto formatter = app_.get_formatter();
+            std::fputs(
+                formatter->make_help(&app_, app_.get_name(), CLI::AppFormatMode::Normal).c_str(),
+                stdout);
+            return 0;
+        }
+        const auto found =
+            std::find_if(commands_.begin(), commands_.end(),
+                         [&](const CLI::App* command) { return command->get_name() == helped_; });
+        if (found == commands_.end()) return usage_error(unknown_command(helped_));
+        std::fputs((*found)->help(app_.get_name()).c_str(), stdout);
+        return 0;
+    }
+
+    /// These change this machine's files, each of which would fail on its own.
+    void require_root() const {
+        const bool is_this_machine = seal_.root == "/" && seal_.action != SealAction::list;
+        const bool needs_root =
+            firstboot_app_->parsed() || (seal_app_->parsed() && is_this_machine);
+        if (!needs_root || ::geteuid() == 0) return;
+        const std::string command = "prebake " + app_.get_subcommands().front()->get_name();
+        throw Error(Errc::permission_denied, command + " needs root", "run it as root");
     }
 
     /// "plan, bake or verify"
@@ -366,8 +414,17 @@ class CommandLine {
         "daemon", "Keep baked images usable, count hits and misses (systemd runs it)");
     CLI::App* kubelet_config_app_ = app_.add_subcommand(
         "kubelet-config", "Print what belongs in the kubelet's configuration for the baked images");
-    std::vector<CLI::App*> commands_{plan_app_,      bake_app_,   verify_app_, seal_app_,
-                                     firstboot_app_, status_app_, daemon_app_, kubelet_config_app_};
+    CLI::App* images_app_ = app_.add_subcommand(
+        "images", "List what was baked: digest, platform, size, whether it is pinned and used");
+    CLI::App* config_app_ = app_.add_subcommand("config", "Check the configuration files");
+    CLI::App* check_app_ = config_app_->add_subcommand(
+        "check", "Read the configuration files and name the first error");
+    CLI::App* help_app_ = app_.add_subcommand("help", "Show the help of a command");
+    CLI::App* version_app_ = app_.add_subcommand("version", "Print the version");
+    std::vector<CLI::App*> commands_{
+        plan_app_,   bake_app_,   verify_app_,         images_app_, seal_app_, firstboot_app_,
+        status_app_, daemon_app_, kubelet_config_app_, config_app_, help_app_, version_app_};
+    std::string helped_;
     GlobalOptions global_;
     ImageArguments images_;
     PlanArguments plan_;

@@ -90,6 +90,11 @@ std::vector<bake::ImageRequest> locked(const bake::Survey& survey,
 }  // namespace
 
 ExitCode plan_command(const Invocation& invocation, const PlanArguments& arguments) {
+    const bool is_lock_printed = arguments.lock_file == "-";
+    if (is_lock_printed && invocation.json) {
+        throw Error(Errc::usage, "--lock - and --json both write to standard output",
+                    "use one of the two, or name a file for the lock");
+    }
     std::vector<std::string> warnings = bake::warnings_for(arguments.images);
     for (const std::string& warning : warnings) log_warning(warning);
     BakeContext context(invocation, log_warning);
@@ -97,7 +102,7 @@ ExitCode plan_command(const Invocation& invocation, const PlanArguments& argumen
 
     if (invocation.json) {
         std::puts(to_json(document_of(survey, warnings), JsonForm::indented).c_str());
-    } else if (!invocation.quiet) {
+    } else if (!invocation.quiet && !is_lock_printed) {
         print_table(survey);
     }
     const Error* first = nullptr;
@@ -109,14 +114,17 @@ ExitCode plan_command(const Invocation& invocation, const PlanArguments& argumen
     }
     if (problems > 0) {
         if (!arguments.lock_file.empty()) {
-            log_warning("no lock file written: not every image could be resolved");
+            log_warning("no lock written: not every image could be resolved");
         }
         return problems == survey.plan.images.size() ? exit_code_of(first->code())
                                                      : ExitCode::partial;
     }
-    if (!arguments.lock_file.empty()) {
-        write_file_durably(arguments.lock_file,
-                           lock_text(locked(survey, invocation.config.namespaces)), 0644);
+    if (arguments.lock_file.empty()) return ExitCode::done;
+    const std::string lock = lock_text(locked(survey, invocation.config.namespaces));
+    if (is_lock_printed) {
+        std::fputs(lock.c_str(), stdout);
+    } else {
+        write_file_durably(arguments.lock_file, lock, 0644);
     }
     return ExitCode::done;
 }

@@ -6,11 +6,11 @@
 #include "agent/base/file.h"
 #include "agent/base/json.h"
 #include "agent/base/wait.h"
+#include "agent/cli/ask_node.h"
 #include "agent/cli/commands.h"
 #include "agent/cli/seal_at_shutdown.h"
 #include "agent/identity/claim.h"
 #include "agent/ledger/ledger_file.h"
-#include "agent/report/ask_daemon.h"
 #include "agent/report/last_status.h"
 #include "agent/report/metrics.h"
 #include "agent/report/status_format.h"
@@ -30,9 +30,6 @@ constexpr milliseconds kPauseBetweenAnswers{1000};
 /// The longest wait that the daemon accepts in one request.
 constexpr std::chrono::seconds kLongestRequest{300};
 constexpr std::size_t kMaxFileBytes = 16UL << 20;
-
-constexpr unsigned kOk = 200;
-constexpr unsigned kServiceUnavailable = 503;  ///< the daemon has too many connections
 
 /// The known state of the node, and its source.
 struct Finding {
@@ -91,24 +88,12 @@ Finding from_files(const Invocation& invocation, const std::string& why_no_daemo
     return finding;
 }
 
-/// The body of the daemon's answer. @throws Error as report::ask_daemon(); unavailable or
-/// failed_precondition if the status of the answer is not 200.
-std::string ask(const Invocation& invocation, const std::string& target, milliseconds patience) {
-    const report::DaemonResponse response = report::ask_daemon(
-        invocation.config.endpoint.socket, target, patience, invocation.signals.token());
-    if (response.status == kOk) return response.body;
-    throw Error(
-        response.status == kServiceUnavailable ? Errc::unavailable : Errc::failed_precondition,
-        "prebaked answered " + target + " with status " + std::to_string(response.status),
-        "see journalctl -u prebaked");
-}
-
-/// @throws Error as ask(); corrupt if the answer is not a status.
+/// @throws Error as ask_node(); corrupt if the answer is not a status.
 Finding from_daemon(const Invocation& invocation, std::chrono::seconds wait) {
     const std::string target =
         "/v1/status" + (wait.count() > 0 ? "?wait=" + std::to_string(wait.count()) : "");
     Finding finding;
-    finding.document = ask(invocation, target, wait + kPatience);
+    finding.document = ask_node(invocation, target, wait + kPatience);
     from_json(finding.document, finding.view.status, "prebaked's status",
               "check that prebake and prebaked have the same version");
     return finding;
@@ -158,7 +143,7 @@ ExitCode exit_code_for(const v1::NodeStatus& status, StatusFormat form) {
 }
 
 std::string metrics_of(const Invocation& invocation, const Finding& finding) {
-    if (!finding.document.empty()) return ask(invocation, "/metrics", kPatience);
+    if (!finding.document.empty()) return ask_node(invocation, "/metrics", kPatience);
     report::ImageRows rows;
     return report::metrics_text(finding.view, rows);
 }

@@ -437,7 +437,7 @@ bool NodeLoop::Impl::attempt(const std::string& what, DoWork work) {
         return true;
     } catch (const Error& error) {
         if (error.code() == Errc::cancelled) return false;
-        log_.warn(what, what + " failed and will be retried: " + error.message());
+        log_.warn_of_retry(what, what + " failed and will be retried: " + error.message());
         timers_.publish.set(now() + kPublishDelay);
         return false;
     }

@@ -11,8 +11,14 @@ void ActivityLog::warn(const std::string& subject, const std::string& text) {
     note(Severity::warning, text);
 }
 
+void ActivityLog::warn_of_retry(const std::string& subject, const std::string& text) {
+    if (++failures_[subject] > kQuietFailures) return warn(subject, text);
+    note(Severity::info, text);
+}
+
 void ActivityLog::clear(const std::string& subject) {
     warnings_.erase(subject);
+    failures_.erase(subject);
 }
 
 std::vector<std::string> ActivityLog::warnings() const {

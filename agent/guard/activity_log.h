@@ -20,6 +20,7 @@ class ActivityLog {
   public:
     using Note = std::function<void(Severity, const std::string&)>;
     static constexpr std::size_t kMaxRepairs = 16;
+    static constexpr int kQuietFailures = 5;
 
     /// `note` writes one line; it may be empty.
     explicit ActivityLog(Note note) : note_(std::move(note)) {}
@@ -29,7 +30,10 @@ class ActivityLog {
     }
     /// Sets the standing warning about `subject`, and logs it if it is not standing already.
     void warn(const std::string& subject, const std::string& text);
-    /// Clears the standing warning about `subject`.
+    /// The same about work that is tried again by itself. The first kQuietFailures in a row are
+    /// only logged, as information: at boot containerd and CRI answer with errors while they start.
+    void warn_of_retry(const std::string& subject, const std::string& text);
+    /// Clears the standing warning about `subject`; it does not fail any more.
     void clear(const std::string& subject);
     std::vector<std::string> warnings() const;
 
@@ -43,6 +47,7 @@ class ActivityLog {
   private:
     Note note_;
     std::map<std::string, std::string> warnings_;  ///< by subject
+    std::map<std::string, int> failures_;          ///< in a row, by subject
     std::deque<v1::Repair> repairs_;
     std::size_t repairs_total_ = 0;
 };

@@ -19,4 +19,10 @@ struct DaemonResponse {
 DaemonResponse ask_daemon(const std::filesystem::path& socket, const std::string& target,
                           std::chrono::milliseconds time_limit, const std::stop_token& stop = {});
 
+/// The same on a loopback address of report.listen ("localhost:9813"), for users who may not use
+/// the socket. Who listens there is not known: trust it no more than the port.
+DaemonResponse ask_daemon_on_port(const std::string& address, const std::string& target,
+                                  std::chrono::milliseconds time_limit,
+                                  const std::stop_token& stop = {});
+
 }  // namespace prebake::report

@@ -42,7 +42,7 @@ _prebake_value() {
 
 _prebake() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="plan bake verify seal firstboot status daemon kubelet-config"
+    local commands="plan bake verify images seal firstboot status daemon kubelet-config config help version"
     local options="--help --config --state-dir --address --namespace --snapshotter --log-level --json --quiet"
     local i command=
     COMPREPLY=()
@@ -63,7 +63,7 @@ _prebake() {
                 i=$((i + 1)) # its value is not a command
                 [[ ${COMP_WORDS[i]-} != = ]] || i=$((i + 1))
                 ;;
-            plan | bake | verify | seal | firstboot | status | daemon | kubelet-config)
+            plan | bake | verify | images | seal | firstboot | status | daemon | kubelet-config | config | help | version)
                 command=${COMP_WORDS[i]}
                 break
                 ;;
@@ -71,7 +71,10 @@ _prebake() {
     done
 
     if [[ $cur != -* ]]; then
-        [[ -n $command ]] || _prebake_reply "$commands"
+        case $command in
+            '' | help) _prebake_reply "$commands" ;;
+            config) _prebake_reply check ;;
+        esac
         return 0
     fi
     case $command in
@@ -84,7 +87,7 @@ _prebake() {
         firstboot) options+=" --online" ;;
         status) options+=" --format --brief --wait" ;;
         kubelet-config) options+=" --check --kubernetes --kubelet-root" ;;
-        daemon) ;;
+        images | daemon | config | help | version) ;;
         *) options+=" --version" ;;
     esac
     _prebake_reply "$options"

@@ -9,18 +9,22 @@ function __prebake_items
     end
 end
 
-set -l commands plan bake verify seal firstboot status daemon kubelet-config
+set -l commands plan bake verify images seal firstboot status daemon kubelet-config config help version
 set -l none "not __fish_seen_subcommand_from $commands"
 
 complete -c prebake -f
 complete -c prebake -n $none -a plan -d 'Show what would be fetched'
 complete -c prebake -n $none -a bake -d 'Fetch, verify, unpack, name and pin images'
 complete -c prebake -n $none -a verify -d 'Check that everything that was baked is present and usable'
+complete -c prebake -n $none -a images -d 'List what was baked'
 complete -c prebake -n $none -a seal -d 'Remove the identity and the secrets of the builder'
 complete -c prebake -n $none -a firstboot -d 'Claim a new identity'
 complete -c prebake -n $none -a status -d 'Show whether this node is ready'
 complete -c prebake -n $none -a daemon -d 'Keep baked images usable'
 complete -c prebake -n $none -a kubelet-config -d 'Print what belongs in the configuration of the kubelet'
+complete -c prebake -n $none -a config -d 'Check the configuration files'
+complete -c prebake -n $none -a help -d 'Show the help of a command'
+complete -c prebake -n $none -a version -d 'Print the version'
 complete -c prebake -n $none -l version -d 'Print the version'
 
 complete -c prebake -s h -l help -d 'Print help'
@@ -61,6 +65,9 @@ complete -c prebake -n $seal -l skip -x -a '(__prebake_items)' -d 'All except th
 complete -c prebake -n $seal -l also -x -a '(__prebake_items)' -d 'Also these items'
 
 complete -c prebake -n '__fish_seen_subcommand_from firstboot' -l online -d 'The second half, with a network'
+
+complete -c prebake -n '__fish_seen_subcommand_from config' -a check -d 'Name the first error'
+complete -c prebake -n '__fish_seen_subcommand_from help' -a "$commands"
 
 set -l status_command '__fish_seen_subcommand_from status'
 complete -c prebake -n $status_command -l format -x -a 'text json brief prometheus' -d 'Format of the report'

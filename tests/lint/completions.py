@@ -12,7 +12,8 @@ import tempfile
 COMPLETIONS = pathlib.Path(__file__).resolve().parents[2] / "packaging/completions"
 SECONDS = 600  # for one shell; a limit for hangs
 
-COMMANDS = {"plan", "bake", "verify", "seal", "firstboot", "status", "daemon", "kubelet-config"}
+COMMANDS = {"plan", "bake", "verify", "images", "seal", "firstboot", "status", "daemon",
+            "kubelet-config", "config", "help", "version"}
 
 # What is typed, what must be offered, and what must not be offered.
 ROWS = (
@@ -35,6 +36,9 @@ ROWS = (
     ("prebake seal --root some", {"some-directory/"}, {"some.list"}),
     ("prebake seal --only ssh-h", {"ssh-host-keys"}, {"machine-id"}),
     ("prebake seal --skip ssh-host-keys,machine", {"machine-id"}, {"hosts"}),
+    ("prebake images --js", {"--json"}, set()),
+    ("prebake config ", {"check"}, {"plan"}),
+    ("prebake help ver", {"verify", "version"}, {"plan"}),
     ("prebake firstboot --o", {"--online"}, set()),
     ("prebake status --f", {"--format"}, set()),
     ("prebake status --format ", {"text", "json", "brief", "prometheus"}, {"plain"}),

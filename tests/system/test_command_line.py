@@ -2,6 +2,7 @@
 """Messages and JSON for wrong usage, and for commands that cannot start."""
 
 import json
+import shutil
 
 import harness
 import oci_image
@@ -19,7 +20,8 @@ class UsageTest(harness.SystemTest):
     def test_a_misspelt_command(self):
         self.refuse('unknown command "bkae"', 'did you mean "bake"', arguments=("bkae", "x"))
         self.refuse('unknown command "zzzzzz"',
-                    "plan, bake, verify, seal, firstboot, status, daemon or kubelet-config",
+                    "plan, bake, verify, images, seal, firstboot, status, daemon, kubelet-config, "
+                    "config, help or version",
                     arguments=("zzzzzz",))
 
     def test_an_unknown_style_of_progress(self):
@@ -45,6 +47,88 @@ class UsageTest(harness.SystemTest):
                 result = self.refuse("images.toml:2",
                                      arguments=("bake", "-f", self.list_file(text)))
                 self.assertEqual(result.stderr.count("images.toml:2"), 1, result)
+
+
+class HabitsTest(harness.SystemTest):
+    """What people type without looking it up."""
+
+    NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+
+    def test_help_and_version(self):
+        for arguments, options in {("help",): ("--help",),
+                                   ("help", "bake"): ("bake", "--help")}.items():
+            self.assertEqual(self.prebake(*arguments).stdout, self.prebake(*options).stdout)
+        self.assertEqual(self.prebake("version").stdout, self.prebake("--version").stdout)
+        wrong = self.prebake("help", "bkae")
+        self.assertEqual(wrong.code, harness.USAGE, wrong)
+        self.assert_says(wrong, 'did you mean "bake"')
+
+    def test_the_configuration_can_be_checked(self):
+        config = self.directory / "prebake.toml"
+        config.write_text("[readiness]\ndeadline = 90\n")
+        checked = self.prebake("config", "check")
+        self.assertEqual((checked.code, checked.stdout), (harness.DONE, f"ok: {config}\n"))
+        self.assertEqual(self.prebake("config", "check", "--json").json["files"], [str(config)])
+        config.write_text("[readiness]\ndeadline = [5]\n")
+        wrong = self.prebake("config", "check")
+        self.assertEqual(wrong.code, harness.USAGE, wrong)
+        self.assert_says(wrong, "prebake.toml:2", 'for example: deadline = "5m"')
+
+    def test_what_was_baked_is_listed(self):
+        image = oci_image.small_image(self.repository)
+        reference = self.registry.serve(self.repository, image)
+        self.bake(reference)
+        listed = self.prebake("images")
+        self.assertEqual(listed.code, harness.DONE, listed)
+        line, = (line for line in listed.stdout.splitlines() if line.startswith(reference))
+        self.assertEqual(line.split()[1:4], [image.top.digest[:19],
+                                             f"linux/{oci_image.host_architecture()}", "k8s.io"])
+        self.assertEqual(line.split()[-2:], ["yes", "never"])
+        entry, = self.prebake("images", "--json").json["images"]
+        size = sum(blob.size for blob in [image.manifest, *image.blobs])
+        self.assertEqual((entry["bytes"], entry["pinned"], entry["starts"]), (size, True, 0))
+
+    def test_a_lock_on_standard_output(self):
+        image = oci_image.small_image(self.repository)
+        reference = self.registry.serve(self.repository, image)
+        path = self.directory / "images.lock"
+        self.assertEqual(self.prebake("plan", reference, "--lock", path).code, harness.DONE)
+        printed = self.prebake("plan", reference, "--lock", "-")
+        self.assertEqual(printed.stdout, path.read_text())
+        both = self.prebake("plan", reference, "--lock", "-", "--json")
+        self.assertEqual(both.code, harness.USAGE, both)
+
+    def test_the_directory_of_lists_takes_only_lists(self):
+        lists = self.directory / "images.d"
+        lists.mkdir()
+        wanted = []
+        for name in ("a.txt", "b.list", "c.toml", "d.txt~", "e.toml.dpkg-old", ".f.txt", "README"):
+            reference = self.registry.serve(f"{self.repository}/{len(wanted)}{len(name)}",
+                                            oci_image.small_image(name))
+            (lists / name).write_text(
+                harness.image_tables((reference, {})) if ".toml" in name else reference + "\n")
+            if name in ("a.txt", "b.list", "c.toml"):
+                wanted.append(reference)
+        (self.directory / "prebake.toml").write_text(
+            f'[bake]\nsandbox = "never"\nimage_lists = "{lists}"\n')
+        plan = self.prebake("plan", "--json")
+        self.assertEqual([item["name"] for item in plan.json["images"]], wanted)
+        for name in ("d.txt~", "e.toml.dpkg-old", ".f.txt", "README"):
+            self.assert_says(plan, f"not read: {lists / name}")
+
+    def test_root_is_asked_for_once_and_first(self):
+        for path in (self.workspace.path, self.directory):
+            path.chmod(0o755)
+        self.program = shutil.copy(self.program, self.directory / "prebake")
+        for command in (("seal", "--yes"), ("seal", "--check"), ("firstboot",)):
+            with self.subTest(" ".join(command)):
+                result = self.prebake(*command, prefix=self.NOBODY)
+                self.assertEqual(result.code, harness.FAILED, result)
+                self.assertEqual(result.stderr.splitlines(),
+                                 [f"prebake: error: prebake {command[0]} needs root",
+                                  "  run it as root"])
+        listed = self.prebake("seal", "--list", prefix=self.NOBODY)
+        self.assertEqual(listed.code, harness.DONE, listed)
 
 
 class ListFormTest(harness.SystemTest):

@@ -296,7 +296,19 @@ class Endpoint(node.NodeTest):
         self.assertEqual((done.returncode, done.stdout.strip()), (0, ""))
         self.assertIn('prebake_starts_total{result="hit"} 1\n', metrics)
 
-    def test_one_bad_client_delays_no_other(self):
+    def test_a_user_who_may_not_use_the_socket_is_answered_here(self):
+        daemon = self.daemon()
+        program = self.directory / "prebake"
+        shutil.copy(self.program, program)
+        for path in (self.workspace.path, self.directory):
+            path.chmod(0o755)
+        command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", program,
+                   "--config", self.directory / "prebake.toml", "status", "--json"]
+        said = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(said.returncode, harness.DONE, said.stderr)
+        self.assertEqual(json.loads(said.stdout)["source"], "daemon")
+        daemon.stop()
+
         daemon = self.daemon()
         with contextlib.ExitStack() as clients:
             for _ in range(20):

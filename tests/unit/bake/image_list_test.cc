@@ -84,7 +84,7 @@ TEST_CASE("the sandbox image is added where pods need it and no list names it") 
     for (const Row& row : rows) {
         CAPTURE(row.what);
         const std::vector<ImageRequest> all = add_sandbox({row.request}, name, arm);
-        REQUIRE(all.size() == (row.is_added ? 2 : 1));
+        REQUIRE(all.size() == (row.is_added ? 2U : 1U));
         if (!row.is_added) continue;
         CHECK(all[1].is_sandbox);
         CHECK(all[1].reference.str() == name);

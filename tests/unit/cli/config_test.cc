@@ -206,7 +206,8 @@ TEST_CASE("errors name file, line and the nearest key") {
           Row{"[seal]\nstop_docker = \"yes\"\n", {"prebake.toml:2", "stop_docker"}},
           Row{"[firstboot]\ntls_form = \"letter\"\n",
               {"prebake.toml:2", "tls_form must be request or self-signed"}},
-          Row{"[bake]\nmemory = 64\n", {"prebake.toml:2", "memory", "a string"}},
+          Row{"[bake]\nmemory = 64\n",
+              {"prebake.toml:2", "memory must be a size", "for example: memory = \"64MiB\""}},
           Row{"[bake]\nmemory = \"64 parsecs\"\n", {"prebake.toml:2", "64 parsecs"}},
           Row{"[bake]\nparallel_images = 0\n", {"prebake.toml:2", "from 1 to 1000"}},
           Row{"[guard]\nmin_free = \"%\"\n", {"prebake.toml:2", "min_free must be"}},
@@ -233,6 +234,45 @@ TEST_CASE("errors name file, line and the nearest key") {
                               error.what());
             }
         }
+    }
+}
+
+TEST_CASE("an error of a type shows the form") {
+    for (const auto& [text, example] : std::vector<std::pair<std::string, std::string>>{
+             {"[readiness]\ndeadline = true\n", "deadline = \"5m\""},
+             {"[readiness]\ndeadline = -1\n", "deadline = \"5m\""},
+             {"[readiness]\ngates = 1\n", "gates = [\"ImagesPresent\", \"IdentityClaimed\"]"},
+             {"[readiness]\ngates = [1]\n", "gates = [\"ImagesPresent\", \"IdentityClaimed\"]"},
+             {"[containerd]\nnamespaces = 1\n", "namespaces = [\"k8s.io\"]"},
+             {"[containerd]\naddress = 1\n", "address = \"text\""},
+             {"[bake]\nparallel_images = \"3\"\n", "parallel_images = 5"},
+             {"[bake]\nsandbox = true\n", "sandbox = \"auto\""},
+             {"[guard]\nkeep_deleted = \"yes\"\n", "keep_deleted = true"},
+             {"[guard]\nmin_free = 15\n", "min_free = \"64MiB\""},
+             {"[report]\nlisten = false\n", "listen = [\"localhost:9813\"]"}}) {
+        CAPTURE(text);
+        try {
+            read(text);
+            FAIL("accepted");
+        } catch (const Error& error) {
+            CHECK(error.next_step() == "for example: " + example);
+        }
+    }
+}
+
+TEST_CASE("a duration without a unit is in seconds") {
+    CHECK(read("[readiness]\ndeadline = 90\n").deadline == std::chrono::seconds(90));
+    CHECK(read("[readiness]\ndeadline = \"90\"\n").deadline == std::chrono::seconds(90));
+}
+
+TEST_CASE("a gate that does not exist is a condition, and the nearest is named") {
+    try {
+        read("[readiness]\ngates = [\"imagespresent\"]\n");
+        FAIL("accepted");
+    } catch (const Error& error) {
+        CHECK(std::string(error.what())
+                  .find("unknown condition \"imagespresent\"; did you mean "
+                        "\"ImagesPresent\"?") != std::string::npos);
     }
 }
 

@@ -1,0 +1,34 @@
+#include "agent/guard/activity_log.h"
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+namespace prebake::guard {
+namespace {
+
+TEST_CASE("work that is retried is a warning only if it fails repeatedly") {
+    int infos = 0;
+    int warnings = 0;
+    ActivityLog log([&](Severity severity, const std::string&) {
+        if (severity == Severity::info) ++infos;
+        if (severity == Severity::warning) ++warnings;
+    });
+    const auto fail = [&](int times) {
+        for (int i = 0; i < times; ++i) log.warn_of_retry("check", "CRI is starting");
+    };
+    fail(ActivityLog::kQuietFailures);
+    CHECK(infos == ActivityLog::kQuietFailures);
+    CHECK(log.warnings().empty());
+    log.clear("check");
+    fail(ActivityLog::kQuietFailures);
+    CHECK_MESSAGE(warnings == 0, "it worked in between");
+    fail(2);
+    CHECK_MESSAGE(warnings == 1, "once");
+    CHECK(log.warnings().size() == 1);
+    log.clear("check");
+    CHECK(log.warnings().empty());
+}
+
+}  // namespace
+}  // namespace prebake::guard
