@@ -237,7 +237,9 @@ BakeResult bake(const BakeLock&, const Survey& survey, const BakeOptions& option
                 registry::Remote& remote, const containerd::Connection& connection,
                 EventSink& events) {
     const Clock::time_point begin = Clock::now();
-    const v1::BakeRecord record = store::read_record_or_empty(options.state_dir);
+    std::string record_notice;
+    const v1::BakeRecord record = store::take_record(options.state_dir, record_notice);
+    if (!record_notice.empty()) notice(events, "", record_notice);
     if (options.space_check == SpaceCheck::refuse) require_space(survey);
 
     const std::vector<PlannedImage>& planned = survey.plan.images;
@@ -257,7 +259,8 @@ BakeResult bake(const BakeLock&, const Survey& survey, const BakeOptions& option
                       .present = survey.present,
                       .pinned = pinned,
                       .shared_ids = shared,
-                      .moved_names = MovedNames::point_here},
+                      .moved_names = MovedNames::point_here,
+                      .damaged_layers = DamagedLayers::fetch_again},
                      downloads, fetcher, unpacker);
 
     events.on_event({.kind = EventKind::bake_begun,

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "agent/base/error.h"
+#include "agent/base/sha256.h"
 #include "agent/base/wait.h"
 
 namespace prebake::bake {
@@ -59,20 +60,80 @@ store::Labels BlobFetcher::with_sources(store::Labels labels, const store::Label
     return labels;
 }
 
-/// True if the namespace has the blob. Removes one whose file is lost, so that it is stored again.
+/// True if the namespace has the blob. Removes one whose file is lost, and a document that is
+/// damaged, so that it is stored again.
 bool BlobFetcher::is_there(const Job& job) {
     bool is_there = false;
     store_.outlast_restart(job.image.name(), [&] {
         const auto info = store_.info(job.ns, job.blob.digest);
         is_there = info && store_.is_readable(job.ns, *info);
-        if (!info || is_there) return;
-        notice(events_, job.image.name(),
-               "the file of blob " + job.blob.digest.str() +
-                   " is missing or incomplete; storing the blob again");
-        // What is left of the file must go too: a new blob would adopt it.
-        store_.remove(job.ns, job.blob.digest);
+        if (!info) return;
+        if (!is_there) {
+            notice(events_, job.image.name(),
+                   "the file of blob " + job.blob.digest.str() +
+                       " is missing or incomplete; storing the blob again");
+            // What is left of the file must go too: a new blob would adopt it.
+            store_.remove(job.ns, job.blob.digest);
+        } else if (job.bytes != nullptr && !is_sound(job)) {
+            forget(job, "is damaged");
+            is_there = false;
+        }
     });
     return is_there;
+}
+
+/// Reads all of the blob.
+bool BlobFetcher::is_sound(const Job& job) {
+    const std::unique_ptr<Source> source = store_.read(job.ns, job.blob.digest, 0);
+    Sha256 hash;
+    std::vector<std::byte> buffer(std::min<std::uint64_t>(kChunkBytes, job.blob.size + 1));
+    while (const std::size_t got = source->read(buffer)) {
+        throw_if_stopped(job.stop);
+        hash.update(std::span(buffer).first(got));
+    }
+    return oci::Digest(hash.finish()) == job.blob.digest;
+}
+
+/// Removes the blob from all namespaces of the image: they share one file, and a new blob adopts it
+/// as long as one of them has it.
+void BlobFetcher::forget(const Job& job, const std::string& why) {
+    notice(events_, job.image.name(),
+           "blob " + job.blob.digest.str() + " " + why + "; storing it again");
+    for (const std::string& ns : job.image.request.namespaces) {
+        if (store_.info(ns, job.blob.digest)) store_.remove(ns, job.blob.digest);
+    }
+}
+
+bool BlobFetcher::replace_damaged(const Job& job, std::uint64_t& fetched) {
+    const std::scoped_lock lock(replacing_);
+    if (replaced_.contains({job.ns, job.blob.digest})) return true;  // by another image
+    if (!store_.info(job.ns, job.blob.digest) || is_sound(job)) return false;
+    std::vector<std::pair<std::string, store::Labels>> held;
+    for (const std::string& ns : job.image.request.namespaces) {
+        if (const auto info = store_.info(ns, job.blob.digest)) held.emplace_back(ns, info->labels);
+    }
+    forget(job, "is damaged");
+    for (const auto& [ns, labels] : held) {
+        const Job again{.image = job.image,
+                        .ns = ns,
+                        .blob = job.blob,
+                        .labels = labels,
+                        .bytes = nullptr,
+                        .stop = job.stop};
+        store(again, fetched);
+        require_sound(again);
+        replaced_.emplace(ns, job.blob.digest);
+    }
+    return true;
+}
+
+void BlobFetcher::require_sound(const Job& job) {
+    if (is_sound(job)) return;
+    throw Error(Errc::corrupt,
+                "blob " + job.blob.digest.str() +
+                    " is damaged, and containerd adopts the damaged file from another namespace",
+                "delete it in every namespace (ctr -n NAMESPACE content rm " +
+                    job.blob.digest.str() + "), then bake again");
 }
 
 void BlobFetcher::require_readable(const Job& job) {
@@ -99,6 +160,7 @@ BlobFetcher::Stored BlobFetcher::store(const Job& job, std::uint64_t& fetched) {
         store_.outlast_restart(job.image.name(),
                                [&] { store_.put(job.ns, job.blob, *job.bytes, labels); });
     }
+    if (!was_there && job.bytes != nullptr) require_sound(job);
     if (!was_there || stored == Stored::with_labels) has_changed_ = true;
     return stored;
 }

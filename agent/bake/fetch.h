@@ -3,6 +3,8 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <utility>
@@ -46,8 +48,16 @@ class BlobFetcher {
     /// it from there, from another namespace (containerd adopts it without copying if its sharing
     /// policy is "shared"), or from the layer source. Resumes an ingest that an earlier bake left.
     /// Returns the bytes that this call fetched over the network.
-    /// @throws Error corrupt if containerd has lost the blob's file and cannot forget it.
+    /// A document whose stored bytes do not have its digest is stored again.
+    /// @throws Error corrupt if containerd has lost the blob's file, or keeps a damaged one, and
+    /// cannot forget it.
     std::uint64_t ensure(const Job& job);
+
+    /// Stores a layer again if its stored bytes do not have its digest, as an unpacking that failed
+    /// may show: in all namespaces of the image that have it. False if they have it, so that
+    /// something else is wrong. Adds to `fetched` what came over the network.
+    /// @throws Error as ensure(); corrupt if a namespace of another client keeps the damaged file.
+    bool replace_damaged(const Job& job, std::uint64_t& fetched);
 
     /// Sets those of `labels` that a stored blob does not have yet.
     void label(const ResolvedImage& image, const std::string& ns, const oci::Digest& digest,
@@ -62,7 +72,10 @@ class BlobFetcher {
     store::Labels with_sources(store::Labels labels, const store::Labels& held,
                                const std::string& ns, const oci::Digest& digest) const;
     bool is_there(const Job& job);
+    bool is_sound(const Job& job);
+    void forget(const Job& job, const std::string& why);
     void require_readable(const Job& job);
+    void require_sound(const Job& job);
     Stored store(const Job& job, std::uint64_t& fetched);
     Stored transfer(const Job& job, std::uint64_t& fetched);
     bool copy(const Job& job, containerd::BlobWriter& writer, Source* source, std::uint64_t& moved);
@@ -75,6 +88,8 @@ class BlobFetcher {
     std::vector<std::string> other_namespaces_;
     std::atomic<bool> has_changed_{false};
     OnceMap<std::pair<std::string, oci::Digest>> once_;
+    std::mutex replacing_;
+    std::set<std::pair<std::string, oci::Digest>> replaced_;  ///< namespace and digest
 };
 
 }  // namespace prebake::bake

@@ -105,13 +105,35 @@ void ImageBaker::unpack_layers(const ResolvedImage& image, const std::string& ns
     for (std::size_t i = 0; i < image.contents.layers.size(); ++i) {
         const bool was_needed = downloads.wait_for(i);
         if (image.chain_ids.empty()) continue;
-        const auto outcome = unpacker_.ensure(image, i, ns, target_.snapshotters.at(ns));
+        const UnpackOutcome outcome = unpack(image, i, ns, changes);
         if (outcome == UnpackOutcome::unpacked) changes.changed = true;
         if (was_needed) {
             fetcher_.label(image, ns, image.contents.layers[i].digest,
                            {{std::string(store::kUncompressedLabel), image.diff_ids[i].str()}});
         }
     }
+}
+
+UnpackOutcome ImageBaker::unpack(const ResolvedImage& image, std::size_t layer,
+                                 const std::string& ns, ImageChanges& changes) {
+    const std::string& snapshotter = target_.snapshotters.at(ns);
+    try {
+        return unpacker_.ensure(image, layer, ns, snapshotter);
+    } catch (const Error& error) {
+        const bool is_about_the_layer = !is_retryable(error.code()) &&
+                                        error.code() != Errc::cancelled &&
+                                        error.code() != Errc::no_space;
+        if (target_.damaged_layers == DamagedLayers::leave || !is_about_the_layer) throw;
+        const bool is_replaced = fetcher_.replace_damaged({.image = image,
+                                                           .ns = ns,
+                                                           .blob = image.contents.layers[layer],
+                                                           .labels = {},
+                                                           .bytes = nullptr,
+                                                           .stop = store_.connection().stop()},
+                                                          changes.bytes_fetched);
+        if (!is_replaced) throw;
+    }
+    return unpacker_.ensure(image, layer, ns, snapshotter);
 }
 
 void ImageBaker::write_names(const ResolvedImage& image, const std::string& ns,

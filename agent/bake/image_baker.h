@@ -24,6 +24,12 @@ enum class MovedNames {
     leave,
 };
 
+/// What to do with a stored layer that does not unpack because its bytes are damaged.
+enum class DamagedLayers {
+    leave,
+    fetch_again,
+};
+
 /// What is the same for all images of a bake. The referenced objects must live longer.
 struct BakeTarget {
     const store::Snapshotters& snapshotters;  ///< of each namespace to unpack in
@@ -32,6 +38,7 @@ struct BakeTarget {
     const store::NameSet& shared_ids;         ///< names by image ID that other images have too
     MovedNames moved_names;
     std::chrono::milliseconds cri_patience = kCriPatience;  ///< for CRI to know an image
+    DamagedLayers damaged_layers = DamagedLayers::leave;
 };
 
 /// What baking one image has done so far.
@@ -56,6 +63,8 @@ class ImageBaker {
     void store_layers(const ResolvedImage& image, const std::string& ns, ImageChanges& changes);
     void unpack_layers(const ResolvedImage& image, const std::string& ns, LayerDownloads& downloads,
                        ImageChanges& changes);
+    UnpackOutcome unpack(const ResolvedImage& image, std::size_t layer, const std::string& ns,
+                         ImageChanges& changes);
     void write_names(const ResolvedImage& image, const std::string& ns, ImageChanges& changes);
     void check_cri(const ResolvedImage& image, const std::set<std::string>& left,
                    ImageChanges& changes);

@@ -33,8 +33,7 @@ class RegistryDocuments final : public oci::DocumentSource {
   private:
     oci::Document document(const oci::Descriptor& descriptor, std::size_t limit,
                            const std::function<std::string()>& fetch) {
-        if (auto stored =
-                store::stored_bytes(connection_, request_.namespaces, descriptor, limit)) {
+        if (auto stored = stored_document(descriptor, limit)) {
             return {.descriptor = descriptor, .bytes = *std::move(stored)};
         }
         bool fetched = false;
@@ -42,6 +41,17 @@ class RegistryDocuments final : public oci::DocumentSource {
         return {.descriptor = descriptor,
                 .bytes = std::move(bytes),
                 .bytes_fetched = fetched ? descriptor.size : 0};
+    }
+
+    /// A damaged one is fetched again, and replaced by BlobFetcher.
+    std::optional<std::string> stored_document(const oci::Descriptor& descriptor,
+                                               std::size_t limit) const {
+        try {
+            return store::stored_bytes(connection_, request_.namespaces, descriptor, limit);
+        } catch (const Error& error) {
+            if (error.code() != Errc::corrupt) throw;
+            return std::nullopt;
+        }
     }
 
     const ImageRequest& request_;

@@ -15,9 +15,6 @@
 namespace prebake::cli {
 namespace {
 
-/// Memory of one download: its buffer, the copy in the message to containerd, and gRPC's buffer.
-constexpr std::uint64_t kBytesPerDownload = 4ULL << 20;
-
 std::string_view word_for(bake::ImageOutcome outcome) {
     switch (outcome) {
         case bake::ImageOutcome::already_there:
@@ -161,11 +158,7 @@ ExitCode bake_command(const Invocation& invocation, const BakeArguments& argumen
                               {.time_limit = arguments.lock_timeout, .on_wait = notice},
                               invocation.signals.token());
     const bake::Survey survey = context.survey(invocation, arguments.images, warnings);
-    bake::BakeOptions options{.state_dir = invocation.state_dir,
-                              .parallel_images = invocation.config.parallel_images,
-                              .prebake_version = PREBAKE_VERSION};
-    options.parallel_downloads = std::clamp<std::uint64_t>(
-        invocation.config.memory / kBytesPerDownload, 1, invocation.config.parallel_downloads);
+    bake::BakeOptions options = bake_options(invocation);
     if (arguments.ignore_space) options.space_check = bake::SpaceCheck::ignore;
     const bake::BakeResult result =
         bake::bake(lock, survey, options, context.remote, context.connection, *progress);

@@ -19,6 +19,9 @@ namespace {
 /// How many images are resolved at the same time: resolving mostly waits for round trips.
 constexpr std::size_t kParallelResolves = 8;
 
+/// Memory of one download: its buffer, the copy in the message to containerd, and gRPC's buffer.
+constexpr std::uint64_t kBytesPerDownload = 4ULL << 20;
+
 std::optional<std::string> environment(const std::string& name) {
     const char* value = std::getenv(name.c_str());
     if (value == nullptr) return std::nullopt;
@@ -136,13 +139,27 @@ bake::Survey BakeContext::survey(const Invocation& invocation,
         log_warning(sandbox.doubt);
         warnings.push_back(sandbox.doubt);
     }
-    bake::Survey survey = bake::survey(bake::merge_requests(wanted), defaults.snapshotter, remote,
+    return resolve(wanted, defaults.snapshotter);
+}
+
+bake::Survey BakeContext::resolve(const std::vector<bake::ImageRequest>& requests,
+                                  const std::string& snapshotter) {
+    bake::Survey survey = bake::survey(bake::merge_requests(requests), snapshotter, remote,
                                        connection, kParallelResolves);
     log_debug("containerd " + survey.containerd_version + " at " + connection.address());
-    for (const auto& [ns, snapshotter] : survey.snapshotters) {
-        log_debug("namespace " + ns + " unpacks into " + snapshotter);
+    for (const auto& [ns, chosen] : survey.snapshotters) {
+        log_debug("namespace " + ns + " unpacks into " + chosen);
     }
     return survey;
+}
+
+bake::BakeOptions bake_options(const Invocation& invocation) {
+    const Config& config = invocation.config;
+    return {.state_dir = invocation.state_dir,
+            .parallel_images = config.parallel_images,
+            .parallel_downloads = std::clamp<std::uint64_t>(config.memory / kBytesPerDownload, 1,
+                                                            config.parallel_downloads),
+            .prebake_version = PREBAKE_VERSION};
 }
 
 }  // namespace prebake::cli

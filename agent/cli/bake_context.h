@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/bake/bake.h"
 #include "agent/bake/image_list.h"
 #include "agent/bake/survey.h"
 #include "agent/cli/commands.h"
@@ -25,12 +26,18 @@ struct BakeContext {
     registry::Remote remote;
 
     BakeContext(const Invocation& invocation, std::function<void(const std::string&)> on_retry);
+    /// Merges and resolves requests that have their platforms and namespaces.
+    bake::Survey resolve(const std::vector<bake::ImageRequest>& requests,
+                         const std::string& snapshotter);
     /// Applies the defaults to the requests, adds CRI's sandbox image, merges and resolves them.
     /// What is not known about the sandbox image is logged, and added to the warnings.
     bake::Survey survey(const Invocation& invocation,
                         const std::vector<bake::ImageRequest>& requests,
                         std::vector<std::string>& warnings);
 };
+
+/// How to bake, as the configuration has it.
+bake::BakeOptions bake_options(const Invocation& invocation);
 
 /// CRI's sandbox image on this machine, if it has to be baked; otherwise the name is empty.
 struct WantedSandbox {

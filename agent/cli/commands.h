@@ -49,6 +49,7 @@ struct BakeArguments {
 
 struct VerifyArguments {
     bool deep = false;
+    bool repair = false;
     bool sealed = false;
 };
 

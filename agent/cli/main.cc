@@ -149,6 +149,8 @@ class CommandLine {
                          "bake.lock_timeout, 10 minutes)")
             ->type_name("TIME");
         verify_app_->add_flag("--deep", verify_.deep, "Read every blob and compare its digest");
+        verify_app_->add_flag("--repair", verify_.repair,
+                              "Repair what is found, from this disk or the registry");
         verify_app_->add_flag("--sealed", verify_.sealed,
                               "Also check that nothing of the builder is left");
         add_seal_options(*seal_app_);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdio>
 #include <optional>
 #include <string>
@@ -7,6 +8,7 @@
 #include "agent/cli/bake_context.h"
 #include "agent/cli/commands.h"
 #include "agent/cli/log.h"
+#include "agent/cli/repair.h"
 #include "agent/cli/residue_report.h"
 #include "agent/cli/verify_text.h"
 #include "agent/identity/residue.h"
@@ -77,25 +79,35 @@ ExitCode verify_command(const Invocation& invocation, const VerifyArguments& arg
     const v1::BakeRecord record = store::read_required_record(invocation.state_dir);
     const containerd::Connection connection(invocation.config.address, invocation.signals.token());
     const WantedSandbox sandbox = wanted_sandbox(invocation.config, connection);
-    store::Verification result =
-        store::verify(record, connection,
-                      {.depth = arguments.deep ? store::Depth::content : store::Depth::metadata,
-                       .namespaces = invocation.named_namespaces,
-                       .snapshotter = invocation.config.snapshotter,
-                       .sandbox = sandbox.name});
-    const std::vector<std::string> warnings = take_warnings(result);
+    const store::VerifyOptions options{
+        .depth = arguments.deep ? store::Depth::content : store::Depth::metadata,
+        .namespaces = invocation.named_namespaces,
+        .snapshotter = invocation.config.snapshotter,
+        .sandbox = sandbox.name};
+    store::Verification result = store::verify(record, connection, options);
+    std::vector<std::string> warnings = take_warnings(result);
+    std::size_t repaired = 0;
+    if (arguments.repair && !result.findings.empty()) {
+        const std::size_t before = result.findings.size();
+        repair(invocation, record, result, options);
+        result =
+            store::verify(store::read_required_record(invocation.state_dir), connection, options);
+        warnings = take_warnings(result);
+        repaired = before - std::min(before, result.findings.size());
+    }
     for (const std::string& warning : warnings) log_warning(warning);
     const auto traces = static_cast<std::size_t>(residue ? residue->residue_size() : 0);
     const bool is_ok = result.findings.empty() && traces == 0;
     if (invocation.json) {
         v1::VerifyReport report = document_of(result);
         report.set_ok(is_ok);
+        report.set_repaired(static_cast<std::uint32_t>(repaired));
         for (const std::string& warning : warnings) report.add_warnings(warning);
         if (residue) *report.mutable_sealed() = *residue;
         std::puts(to_json(report, JsonForm::indented).c_str());
     } else if (!invocation.quiet || !is_ok) {
         std::fputs(findings_text(result).c_str(), stdout);
-        std::fputs(verdict_text(result, traces).c_str(), stdout);
+        std::fputs(verdict_text(result, traces, repaired).c_str(), stdout);
     }
     return is_ok ? ExitCode::done : ExitCode::not_ready;
 }

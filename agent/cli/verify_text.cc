@@ -99,18 +99,19 @@ std::string findings_text(const store::Verification& result) {
         if (is_detailed) text += details_of(findings);
     }
     if (!is_detailed) {
-        text +=
-            "  -> bake the lists of these images again; --json has each finding and what to do\n";
+        text += "  -> prebake verify --repair; --json has each finding and what to do\n";
     }
     return text;
 }
 
-std::string verdict_text(const store::Verification& result, std::size_t residue) {
+std::string verdict_text(const store::Verification& result, std::size_t residue,
+                         std::size_t repaired) {
     std::string text = result.findings.empty() && residue == 0 ? "ok: " : "NOT OK: ";
     if (!result.findings.empty()) {
         text += counted(result.findings.size(), "finding") + " about " +
                 counted(by_image(result).size(), "image") + "; ";
     }
+    if (repaired > 0) text += counted(repaired, "finding") + " repaired; ";
     if (residue > 0) text += counted(residue, "trace") + " of the builder; ";
     text += counted(result.images, "image") + ", " + counted(result.blobs, "blob") + ", " +
             counted(result.snapshots, "snapshot") + " checked";

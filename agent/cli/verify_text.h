@@ -11,7 +11,9 @@ namespace prebake::cli {
 /// their numbers: an emptied store has hundreds. Empty if nothing was found. Pure.
 std::string findings_text(const store::Verification& result);
 
-/// The last line: "ok: …" or "NOT OK: …". `residue` is what of the builder was found. Pure.
-std::string verdict_text(const store::Verification& result, std::size_t residue);
+/// The last line: "ok: …" or "NOT OK: …". `residue` is what of the builder was found, `repaired`
+/// the number of findings that are repaired. Pure.
+std::string verdict_text(const store::Verification& result, std::size_t residue,
+                         std::size_t repaired = 0);
 
 }  // namespace prebake::cli

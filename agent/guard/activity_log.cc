@@ -44,4 +44,10 @@ void ActivityLog::add(v1::Repair repair) {
     ++repairs_total_;
 }
 
+void ActivityLog::forget_failures(const std::string& image, const std::string& ns) {
+    std::erase_if(repairs_, [&](const v1::Repair& repair) {
+        return repair.has_problem() && repair.image() == image && repair.namespace_() == ns;
+    });
+}
+
 }  // namespace prebake::guard

@@ -39,7 +39,9 @@ class ActivityLog {
 
     /// Logs a repair and keeps it.
     void add(v1::Repair repair);
-    /// The last kMaxRepairs, the latest first.
+    /// Forgets that repairs of the image failed: it is usable now.
+    void forget_failures(const std::string& image, const std::string& ns);
+    /// The last kMaxRepairs, the latest first, without failures that were repaired since.
     const std::deque<v1::Repair>& repairs() const { return repairs_; }
     /// All repairs since the daemon started.
     std::size_t repairs_total() const { return repairs_total_; }

@@ -490,6 +490,7 @@ void ImageGuard::apply(Reconciled reconciled,
     const auto& open = reconciled.to_retry;
     for (const ImageHealth& image : reconciled.images) {
         if (!open.contains(key_of(image))) retries_.erase(key_of(image));
+        if (image.problem.empty()) with_.log.forget_failures(image.name, image.ns);
     }
     for (const auto& [key, cause] : open) retry_later(key, cause, why(key));
     for (const ImageKey& key : reconciled.named_again) actions_.named_again.insert(key.ns);

@@ -6,6 +6,7 @@
 #include "agent/base/error.h"
 #include "agent/base/file.h"
 #include "agent/base/json.h"
+#include "agent/base/set_aside.h"
 
 namespace prebake::ledger {
 namespace {
@@ -30,10 +31,6 @@ v1::LedgerState parse_ledger(const std::string& json, const std::string& origin)
     return ledger;
 }
 
-void set_aside(const std::filesystem::path& path, const std::filesystem::path& aside) {
-    if (::rename(path.c_str(), aside.c_str()) != 0) throw errno_error("cannot rename", path);
-}
-
 }  // namespace
 
 std::filesystem::path ledger_path(const std::filesystem::path& state_dir) {
@@ -42,22 +39,15 @@ std::filesystem::path ledger_path(const std::filesystem::path& state_dir) {
 
 v1::LedgerState read_ledger(const std::filesystem::path& state_dir, std::string& warning) {
     const std::filesystem::path path = ledger_path(state_dir);
-    std::filesystem::path aside = path;
     try {
         return parse_ledger(read_file(path, kMaxLedgerBytes), path.string());
     } catch (const Error& error) {
         if (error.code() == Errc::not_found) return {};
-        if (error.code() == Errc::unsupported) {
-            aside += ".newer";
-        } else if (error.code() == Errc::corrupt || error.code() == Errc::too_large) {
-            aside += ".corrupt";
-        } else {
-            throw;
-        }
-        warning = error.message() + "; it was renamed to " + aside.filename().string() +
+        const auto aside = set_aside(path, error);
+        if (!aside) throw;
+        warning = error.message() + "; it was renamed to " + aside->filename().string() +
                   ", and the counts start from zero";
     }
-    set_aside(path, aside);
     return {};
 }
 

@@ -6,6 +6,7 @@
 #include "agent/base/error.h"
 #include "agent/base/file.h"
 #include "agent/base/json.h"
+#include "agent/base/set_aside.h"
 #include "agent/oci/manifest.h"
 #include "agent/store/names.h"
 
@@ -15,7 +16,7 @@ namespace {
 /// Some thousand images of a hundred layers.
 constexpr std::size_t kMaxRecordBytes = 64UL << 20;
 constexpr const char* kSchema = "prebake.v1.BakeRecord";
-constexpr const char* kUnusableRecord = "restore it, or remove it and bake again";
+constexpr const char* kUnusableRecord = "bake again, which replaces it, or restore it";
 
 /// -1 if there is no such image.
 int index_of(const v1::BakeRecord& record, const std::string& name, const std::string& platform) {
@@ -66,6 +67,7 @@ v1::BakeRecord read_record(const std::filesystem::path& state_dir) {
     const std::filesystem::path path = record_path(state_dir);
     v1::BakeRecord record;
     from_json(read_file(path, kMaxRecordBytes), record, path.string(), kUnusableRecord);
+    refuse_later_schema(record.schema(), path.string(), kUnusableRecord);
     if (record.schema() != kSchema) {
         throw Error(Errc::corrupt,
                     path.string() + " is not a bake record: its schema is \"" + record.schema() +
@@ -90,6 +92,19 @@ v1::BakeRecord read_record_or_empty(const std::filesystem::path& state_dir) {
         return read_record(state_dir);
     } catch (const Error& error) {
         if (error.code() != Errc::not_found) throw;
+        return {};
+    }
+}
+
+v1::BakeRecord take_record(const std::filesystem::path& state_dir, std::string& notice) {
+    try {
+        return read_record(state_dir);
+    } catch (const Error& error) {
+        if (error.code() == Errc::not_found) return {};
+        const auto aside = set_aside(record_path(state_dir), error);
+        if (!aside) throw;
+        notice = error.message() + "; it was renamed to " + aside->filename().string() +
+                 ", and the record begins with this bake: bake your other lists again";
         return {};
     }
 }

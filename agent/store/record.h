@@ -11,7 +11,7 @@ namespace prebake::store {
 std::filesystem::path record_path(const std::filesystem::path& state_dir);
 
 /// @throws Error not_found if nothing was baked; corrupt if the file is not a bake record;
-/// too_large if it is over 64 MiB.
+/// unsupported if a later version of prebake wrote it; too_large if it is over 64 MiB.
 v1::BakeRecord read_record(const std::filesystem::path& state_dir);
 
 /// The same for commands that need a record: their error not_found says what to do.
@@ -19,6 +19,10 @@ v1::BakeRecord read_required_record(const std::filesystem::path& state_dir);
 
 /// The same, with an empty record in place of a missing one.
 v1::BakeRecord read_record_or_empty(const std::filesystem::path& state_dir);
+
+/// The same for a bake, which writes a new record: a missing record is empty, and one that
+/// cannot be used is renamed (base/set_aside.h) and counts as empty; `notice` then says so.
+v1::BakeRecord take_record(const std::filesystem::path& state_dir, std::string& notice);
 
 /// Merges the result of a bake: replaces the entry with the same name and platform, or appends one.
 /// If the manifest is the same, what was baked before is still there, so the new entry also gets

@@ -30,8 +30,7 @@ std::optional<std::string> stored_bytes(const containerd::Connection& connection
                         " is damaged in containerd's store "
                         "(namespace " +
                         ns + ")",
-                    "delete it (ctr -n " + ns + " content rm " + descriptor.digest.str() +
-                        ") and bake again");
+                    "bake the image again, which replaces it");
     }
     return std::nullopt;
 }

@@ -353,9 +353,7 @@ class ContentCheck {
                                         .subject = digest,
                                         .expected = "content with this digest",
                                         .found = damage,
-                                        .next_step = "delete it in every namespace (ctr -n " + ns +
-                                                     " content rm " + digest + "), then " +
-                                                     how_to_bake_again(image, ns)});
+                                        .next_step = "prebake verify --deep --repair"});
         }
     }
 

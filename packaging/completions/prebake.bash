@@ -80,7 +80,7 @@ _prebake() {
     case $command in
         plan) options+=" --file --platform --lock" ;;
         bake) options+=" --file --platform --progress --no-space-check --require-cri --lock-timeout" ;;
-        verify) options+=" --deep --sealed" ;;
+        verify) options+=" --deep --repair --sealed" ;;
         seal)
             options+=" --check --list --at-shutdown --disarm --root --dry-run --yes --only --skip --also"
             ;;

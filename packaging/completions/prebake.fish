@@ -50,6 +50,7 @@ complete -c prebake -n $bake -l lock-timeout -x -d 'Wait this long for another b
 
 set -l verify '__fish_seen_subcommand_from verify'
 complete -c prebake -n $verify -l deep -d 'Read every blob and compare its digest'
+complete -c prebake -n $verify -l repair -d 'Repair what is found'
 complete -c prebake -n $verify -l sealed -d 'Also check that nothing of the builder is left'
 
 set -l seal '__fish_seen_subcommand_from seal'

@@ -30,7 +30,7 @@ ROWS = (
     ("prebake bake --progress ", {"auto", "tty", "plain", "json", "none"}, {"text"}),
     ("prebake bake --progress=p", {"plain"}, {"auto"}),
     ("prebake bake -n m", {"moby"}, {"k8s.io"}),
-    ("prebake verify --", {"--deep", "--sealed", "--snapshotter"}, {"--file"}),
+    ("prebake verify --", {"--deep", "--repair", "--sealed", "--snapshotter"}, {"--file"}),
     ("prebake seal --", {"--check", "--list", "--at-shutdown", "--disarm", "--root", "--dry-run",
                          "--yes", "--only", "--skip", "--also"}, {"--armed", "--file"}),
     ("prebake seal --root some", {"some-directory/"}, {"some.list"}),

@@ -236,7 +236,7 @@ def faults_of(texts, units, given, documents):
 def self_test(texts, units, given, documents):
     """Each row changes one text; one of the findings must then contain its last column."""
     rows = (
-        (README, "[--deep] [--sealed]", "[--shallow]", "no option --shallow"),
+        (README, "[--deep] [--repair] [--sealed]", "[--shallow]", "no option --shallow"),
         (README, "    prebake daemon ", "    prebake demon ", "prebake daemon is missing"),
         (README, "verify --deep", "verify --check", "verify has no option --check"),
         (README, "min_free = ", "min_fre = ", "no key guard.min_fre"),

@@ -137,6 +137,92 @@ class VerifyTest(harness.SystemTest):
         self.assertEqual(self.verify().code, harness.DONE)
         self.expect_finding(self.layer.digest, arguments=("--deep",))
 
+    def damage(self, blob):
+        path = self.containerd.blob_path(blob.digest)
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.chmod(0o644)
+        path.write_bytes(data)
+        return path
+
+    def test_a_bake_replaces_damaged_documents(self):
+        for kind, blob in {"config": self.image.config, "manifest": self.image.manifest}.items():
+            with self.subTest(kind):
+                path = self.damage(blob)
+                self.repair_by_bake()
+                self.assertEqual(path.read_bytes(), blob.content)
+
+    def test_a_bake_replaces_a_damaged_layer_that_it_has_to_unpack(self):
+        path = self.damage(self.layer)
+        self.containerd.ctr("snapshots", "rm", self.image.chain_id)
+        self.registry.behave()
+        self.repair_by_bake()
+        self.assertEqual(path.read_bytes(), self.layer.content)
+        self.assertEqual([item.path.rpartition("/")[2] for item in self.registry.gets()],
+                         [self.layer.digest], "nothing else is fetched")
+
+    def test_repair_does_what_the_findings_advise(self):
+        other = self.registry.serve("other/image", oci_image.small_image("elsewhere"))
+        self.bake(other)
+        damaged = self.damage(self.layer)
+        self.damage(self.image.config)
+        self.containerd.ctr("images", "rm", other)
+        self.containerd.ctr("images", "label", self.reference, f"{PINNED[0]}=")
+        self.expect_finding("--repair", arguments=("--deep",))
+        repaired = self.verify("--deep", "--repair")
+        self.assertEqual(repaired.code, harness.DONE, repaired)
+        self.assertRegex(repaired.stdout.splitlines()[-1],
+                         r"^ok: [0-9]+ findings repaired; 2 images")
+        self.assertEqual(damaged.read_bytes(), self.layer.content)
+        self.assertEqual(self.verify("--deep").code, harness.DONE)
+
+    def test_repair_needs_no_registry_for_what_the_disk_has(self):
+        self.containerd.ctr("images", "rm", self.reference)
+        self.containerd.ctr("snapshots", "rm", self.image.chain_id)
+        self.registry.go_down()
+        self.addCleanup(self.registry.come_back)
+        repaired = self.verify("--repair", "--json")
+        self.assertEqual(repaired.code, harness.DONE, repaired)
+        self.assertTrue(repaired.json["ok"])
+        self.assertGreaterEqual(repaired.json["repaired"], 2)
+
+    def test_repair_leaves_what_it_cannot_repair(self):
+        self.containerd.ctr("content", "rm", self.layer.digest)
+        self.registry.go_down()
+        self.addCleanup(self.registry.come_back)
+        result = self.verify("--repair")
+        self.assertEqual(result.code, harness.NOT_READY, result)
+        self.assertTrue(result.stdout.splitlines()[-1].startswith("NOT OK: "), result)
+        self.assertIn(self.layer.digest, result.stdout)
+
+    def test_repair_leaves_a_name_that_a_client_moved(self):
+        other = self.registry.serve("other/image", oci_image.small_image("elsewhere"))
+        self.containerd.ctr("images", "pull", "--plain-http", other)
+        self.containerd.ctr("images", "rm", self.reference)
+        self.containerd.ctr("images", "tag", other, self.reference)
+        result = self.verify("--repair")
+        self.assertEqual(result.code, harness.NOT_READY, result)
+        self.assert_says(result, f"{self.reference} is not repaired")
+
+    def test_an_emptied_store_is_summarised(self):
+        for i in range(6):
+            self.bake(self.registry.serve(f"{self.repository}/{i}", oci_image.small_image(str(i))))
+        for name in self.containerd.images():
+            self.containerd.ctr("images", "rm", name)
+        self.containerd.collect_garbage()
+        result = self.verify()
+        self.assertEqual(result.code, harness.NOT_READY, result)
+        # A line for each image, what to do, and the verdict.
+        self.assertEqual(len(result.stdout.splitlines()), 7 + 2, result)
+        self.assertRegex(result.stdout.splitlines()[-1], "^NOT OK: [0-9]+ findings about 7 images")
+
+    def test_a_bake_sets_a_damaged_record_aside(self):
+        (self.state / "bake.json").write_text("{")
+        result = self.bake(self.reference)
+        self.assert_says(result, "bake.json.corrupt")
+        self.assertEqual((self.state / "bake.json.corrupt").read_text(), "{")
+        self.assertEqual([item["name"] for item in self.record()["images"]], [self.reference])
+
     def test_nothing_was_baked_here(self):
         (self.state / "bake.json").unlink()
         result = self.verify()

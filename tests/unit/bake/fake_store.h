@@ -47,7 +47,8 @@ class FakeStore final : public BlobStore {
     mutable std::map<oci::Digest, std::string> files;  ///< the content; missing if lost
     mutable std::map<oci::Digest, std::uint64_t> sizes;
     mutable std::map<Key, std::string> ingests;
-    bool shares = true;  ///< the sharing policy between namespaces
+    bool shares = true;       ///< the sharing policy between namespaces
+    bool puts_adopt = false;  ///< put() adopts the file of another namespace, too
     // How often containerd goes away during a call.
     mutable int failing_writes = 0;   ///< after half of the bytes
     mutable int failing_commits = 0;  ///< after the blob was committed
@@ -95,6 +96,7 @@ class FakeStore final : public BlobStore {
              const store::Labels& labels) const override {
         const std::scoped_lock lock(mutex_);
         if (blobs.contains({ns, blob.digest})) return update(ns, blob.digest, labels);
+        if (puts_adopt && is_anywhere(blob.digest)) return adopt(ns, blob, labels);
         commit(ns, blob, std::string(bytes), labels);
     }
     void set_labels(const std::string& ns, const oci::Digest& digest,

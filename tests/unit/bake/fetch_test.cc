@@ -209,6 +209,59 @@ TEST_CASE("a lost file that containerd adopts from another namespace is an error
     CHECK(error_of([&] { at.fetch(); }) == Errc::corrupt);
 }
 
+TEST_CASE("a damaged document is stored again, in all namespaces of the image") {
+    Fixture at({image_of("a", {}, {"k8s.io", "moby"})});
+    const std::string& bytes = at.images[0].manifest.bytes;
+    const oci::Digest digest = oci::Digest::of(bytes);
+    at.store.add("k8s.io", bytes);
+    at.store.add("moby", bytes);
+    at.store.files[digest] = std::string(bytes.size(), 'x');
+    at.store_manifest({});
+    CHECK(at.store.files[digest] == bytes);
+    CHECK(at.store.removed == std::vector<FakeStore::Key>{{"k8s.io", digest}, {"moby", digest}});
+    CHECK(at.notices.texts.size() == 1);
+    at.store.removed.clear();
+    at.store_manifest({});
+    CHECK_MESSAGE(at.store.removed.empty(), "it is sound now");
+
+    Fixture kept({image_of("a", {})});
+    kept.store.add("k8s.io", bytes);
+    kept.store.add("elsewhere", bytes);
+    kept.store.files[digest] = std::string(bytes.size(), 'x');
+    // As containerd, which adopts the file that the other namespace has.
+    kept.store.puts_adopt = true;
+    CHECK(error_of([&] { kept.store_manifest({}); }) == Errc::corrupt);
+}
+
+TEST_CASE("a damaged layer is fetched again, once, and keeps its labels") {
+    Fixture at({image_of("a", {kLayer}, {"k8s.io", "moby"})});
+    const oci::Digest digest = oci::Digest::of(kLayer);
+    const auto replace = [&](std::uint64_t& fetched) {
+        return at.fetcher->replace_damaged({.image = at.images[0],
+                                            .ns = "k8s.io",
+                                            .blob = at.images[0].contents.layers[0],
+                                            .labels = {},
+                                            .bytes = nullptr,
+                                            .stop = {}},
+                                           fetched);
+    };
+    std::uint64_t fetched = 0;
+    CHECK_FALSE_MESSAGE(replace(fetched), "there is none");
+    at.store.add("k8s.io", kLayer, {{"label", "of a client"}});
+    at.store.add("moby", kLayer);
+    CHECK_FALSE_MESSAGE(replace(fetched), "it is sound");
+    CHECK(at.registry.opened.empty());
+
+    at.store.files[digest] = std::string(kLayer.size(), 'x');
+    CHECK(replace(fetched));
+    CHECK(fetched == kLayer.size());
+    CHECK(at.store.files[digest] == kLayer);
+    CHECK(at.store.has("moby", kLayer));
+    CHECK(at.labels().at("label") == "of a client");
+    CHECK_MESSAGE(replace(fetched), "another image waited for it");
+    CHECK(at.registry.opened.size() == 1);
+}
+
 TEST_CASE("layers that cannot be stored") {
     struct Row {
         const char* name;

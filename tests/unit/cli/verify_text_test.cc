@@ -64,6 +64,8 @@ TEST_CASE("the verdict says what the exit status says") {
     CHECK(verdict_text(result, 0) == "ok: 2 images, 5 blobs, 1 snapshot checked\n");
     CHECK(verdict_text(result, 3) ==
           "NOT OK: 3 traces of the builder; 2 images, 5 blobs, 1 snapshot checked\n");
+    CHECK(verdict_text(result, 0, 4) ==
+          "ok: 4 findings repaired; 2 images, 5 blobs, 1 snapshot checked\n");
     add(result, "a", Check::names, "name a");
     add(result, "a", Check::names, "name b");
     result.bytes_read = 1024;

@@ -230,6 +230,27 @@ TEST_CASE("a failed repair is retried with growing delays, and reported when it 
     CHECK(scene.log.repairs().size() == 1);
 }
 
+TEST_CASE("a failed repair is forgotten when the image is usable again") {
+    Scene scene;
+    const store::Finding missing{.kind = store::FindingKind::blob_missing,
+                                 .check = store::Check::blobs,
+                                 .image = "a",
+                                 .ns = "k8s.io",
+                                 .object = "blob x",
+                                 .subject = "x",
+                                 .expected = {},
+                                 .found = "missing",
+                                 .next_step = {}};
+    scene.repairer.failures.emplace("a", Error(Errc::not_found, "not on this disk"));
+    scene.repairer.findings = {{missing}, {missing}};
+    scene.guard.check_everything();
+    REQUIRE(scene.log.repairs().size() == 1);
+    CHECK(scene.log.repairs()[0].has_problem());
+    scene.guard.check_everything();  // somebody baked it again
+    CHECK(scene.log.repairs().empty());
+    CHECK_MESSAGE(scene.log.repairs_total() == 1, "it is counted");
+}
+
 /// a cannot be repaired, at first for the reason `failure`.
 struct FailingScene : Scene {
     explicit FailingScene(Errc failure) {

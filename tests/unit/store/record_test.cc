@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "agent/base/error.h"
+#include "agent/base/file.h"
 #include "tests/unit/temporary_directory.h"
 
 namespace prebake::store {
@@ -36,21 +37,32 @@ TEST_CASE("no record is not an empty one, unless asked for") {
     const TemporaryDirectory directory;
     CHECK_THROWS_AS(read_record(directory.path()), Error);
     CHECK(read_record_or_empty(directory.path()).images_size() == 0);
+    std::string notice;
+    CHECK(take_record(directory.path(), notice).images_size() == 0);
+    CHECK(notice.empty());
 }
 
-TEST_CASE("what is no record is refused and left alone") {
-    for (const std::string text :
-         {"", "{", "[]", "{\"schema\": \"prebake.v1.Plan\"}", "{\"images\": 3}"}) {
+TEST_CASE("what is no record is refused, and set aside by a bake") {
+    for (const std::string text : {"", "{", "[]", "{\"schema\": \"prebake.v1.Plan\"}",
+                                   "{\"images\": 3}", "{\"schema\": \"prebake.v2.BakeRecord\"}"}) {
         CAPTURE(text);
         const TemporaryDirectory directory;
-        std::ofstream(record_path(directory.path())) << text;
+        const std::filesystem::path path = record_path(directory.path());
+        const bool is_newer = text.find(".v2.") != std::string::npos;
+        std::ofstream(path) << text;
         try {
-            read_record_or_empty(directory.path());
+            read_record(directory.path());
             FAIL("accepted");
         } catch (const Error& error) {
-            CHECK(error.code() == Errc::corrupt);
+            CHECK(error.code() == (is_newer ? Errc::unsupported : Errc::corrupt));
             CHECK(error.message().find("bake.json") != std::string::npos);
         }
+        std::string notice;
+        CHECK(take_record(directory.path(), notice).images_size() == 0);
+        const std::string aside = path.string() + (is_newer ? ".newer" : ".corrupt");
+        CHECK(notice.find(is_newer ? "bake.json.newer" : "bake.json.corrupt") != std::string::npos);
+        CHECK_FALSE(std::filesystem::exists(path));
+        CHECK(read_file(aside, 100) == text);
     }
 }
 

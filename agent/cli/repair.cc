@@ -1,0 +1,142 @@
+#include "agent/cli/repair.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "agent/bake/bake.h"
+#include "agent/bake/name_conflicts.h"
+#include "agent/bake/recorded_image.h"
+#include "agent/bake/restore.h"
+#include "agent/cli/bake_context.h"
+#include "agent/cli/log.h"
+#include "agent/containerd/content.h"
+#include "agent/containerd/leases.h"
+#include "agent/store/names.h"
+
+namespace prebake::cli {
+namespace {
+
+std::set<std::string> moved_images(const store::Verification& found) {
+    std::set<std::string> moved;
+    for (const store::Finding& finding : found.findings) {
+        if (finding.kind == store::FindingKind::name_moved) moved.insert(finding.image);
+    }
+    return moved;
+}
+
+std::set<std::string> images_with_findings(const store::Verification& found) {
+    const std::set<std::string> moved = moved_images(found);
+    std::set<std::string> images;
+    for (const store::Finding& finding : found.findings) {
+        if (!moved.contains(finding.image)) images.insert(finding.image);
+    }
+    return images;
+}
+
+/// Damaged layers go, with their files, which a new blob would adopt. (Documents are replaced by
+/// the bake, which keeps what they refer to.)
+void remove_damaged_layers(const v1::BakeRecord& record, const store::Verification& found,
+                           const containerd::Connection& connection) {
+    std::set<std::string> lost;
+    for (const store::Finding& finding : found.findings) {
+        if (finding.kind == store::FindingKind::blob_missing) lost.insert(finding.subject);
+    }
+    std::set<std::string> namespaces;
+    for (const v1::BakedImage& image : record.images()) {
+        for (const v1::Layer& layer : image.layers()) {
+            if (!lost.contains(layer.digest())) continue;
+            for (const v1::Placement& placement : image.placements()) {
+                containerd::Content(connection, {.ns = placement.namespace_(), .lease = {}})
+                    .remove(oci::Digest::parse(layer.digest()));
+                namespaces.insert(placement.namespace_());
+            }
+        }
+    }
+    for (const std::string& ns : namespaces) containerd::Leases(connection, ns).collect_garbage();
+}
+
+store::Snapshotters snapshotters_of(const v1::BakedImage& image, const std::string& wanted) {
+    store::Snapshotters snapshotters;
+    if (wanted.empty()) return snapshotters;
+    for (const v1::Placement& placement : image.placements()) {
+        snapshotters.emplace(placement.namespace_(), wanted);
+    }
+    return snapshotters;
+}
+
+/// What this disk has is enough, unless content is lost.
+void restore_from_disk(const Invocation& invocation, const v1::BakeRecord& record,
+                       const store::Verification& found, const containerd::Connection& connection,
+                       bake::EventSink& events) {
+    const std::set<std::string> broken = images_with_findings(found);
+    const store::NameSet pinned = bake::pinned_names({}, record);
+    for (const v1::BakedImage& image : record.images()) {
+        if (!broken.contains(image.name())) continue;
+        try {
+            bake::restore(image, snapshotters_of(image, invocation.config.snapshotter), pinned,
+                          invocation.state_dir, connection, events);
+        } catch (const Error& error) {
+            if (containerd::ends_session(error) || error.code() == Errc::conflict) throw;
+            log_debug("from this disk alone: " + std::string(error.what()));
+        }
+    }
+}
+
+}  // namespace
+
+std::vector<bake::ImageRequest> requests_to_repair(const v1::BakeRecord& record,
+                                                   const store::Verification& found) {
+    const std::set<std::string> broken = images_with_findings(found);
+    std::set<std::string> unlisted = broken;
+    std::vector<bake::ImageRequest> requests;
+    for (const v1::BakedImage& image : record.images()) {
+        unlisted.erase(image.name());
+        if (!broken.contains(image.name())) continue;
+        for (const v1::Placement& placement : image.placements()) {
+            bake::ImageRequest request = bake::request_of(image, placement);
+            request.reference.digest = oci::Digest::parse(image.target().digest());
+            requests.push_back(std::move(request));
+        }
+    }
+    for (const std::string& name : unlisted) {  // of CRI's sandbox image
+        requests.push_back({.reference = oci::Reference::parse(name),
+                            .platform = oci::Platform::host(),
+                            .namespaces = {std::string(store::kCriNamespace)},
+                            .aliases = {},
+                            .is_sandbox = true,
+                            .origin = "needed by CRI"});
+    }
+    return requests;
+}
+
+void repair(const Invocation& invocation, const v1::BakeRecord& record,
+            const store::Verification& found, const store::VerifyOptions& options) {
+    const auto progress =
+        make_progress(invocation.quiet ? ProgressStyle::none : ProgressStyle::plain);
+    const auto notice = [&](const std::string& message) {
+        progress->on_event({.kind = bake::EventKind::notice, .message = message});
+    };
+    BakeContext context(invocation, notice);
+    for (const std::string& name : moved_images(found)) {
+        log_warning(name + " is not repaired: a client moved its name to another image");
+    }
+    remove_damaged_layers(record, found, context.connection);
+    restore_from_disk(invocation, record, found, context.connection, *progress);
+    const std::vector<bake::ImageRequest> rest =
+        requests_to_repair(record, store::verify(record, context.connection, options));
+    if (rest.empty()) return;
+    const bake::BakeLock lock(invocation.state_dir,
+                              {.time_limit = invocation.config.lock_timeout, .on_wait = notice},
+                              invocation.signals.token());
+    const bake::Survey survey = context.resolve(rest, invocation.config.snapshotter);
+    const bake::BakeResult result = bake::bake(lock, survey, bake_options(invocation),
+                                               context.remote, context.connection, *progress);
+    for (const bake::ImageResult& image : result.images) {
+        if (image.problem) log_error(image.problem->within("image " + image.name));
+    }
+    if (result.record_problem) log_error(*result.record_problem);
+}
+
+}  // namespace prebake::cli
