@@ -1,13 +1,34 @@
 #include "agent/cli/ask_node.h"
 
+#include <algorithm>
+#include <string>
+#include <vector>
+
 #include "agent/base/error.h"
 #include "agent/report/ask_daemon.h"
+#include "agent/report/listen_address.h"
+#include "agent/report/port_owner.h"
 
 namespace prebake::cli {
 namespace {
 
 constexpr int kOk = 200;
 constexpr int kServiceUnavailable = 503;  ///< the daemon has too many connections
+
+/// Where the daemon serves everything, and nobody but root listens: another user who has the port
+/// must not answer for it.
+std::vector<std::string> ports_of_daemon(const report::EndpointOptions& endpoint) {
+    if (endpoint.tcp != report::TcpAccess::full) return {};
+    std::vector<std::string> ports;
+    for (const std::string& text : endpoint.listen) {
+        const auto addresses = report::parse_listen(text);
+        const bool is_roots = std::ranges::all_of(addresses, [](const auto& address) {
+            return report::owner_of_port(address).value_or(0) == 0;
+        });
+        if (is_roots) ports.push_back(text);
+    }
+    return ports;
+}
 
 report::DaemonResponse ask_somehow(const Invocation& invocation, const std::string& target,
                                    std::chrono::milliseconds patience) {
@@ -17,7 +38,7 @@ report::DaemonResponse ask_somehow(const Invocation& invocation, const std::stri
         return report::ask_daemon(endpoint.socket, target, patience, stop);
     } catch (const Error& error) {
         if (error.code() != Errc::permission_denied) throw;
-        for (const std::string& address : endpoint.listen) {
+        for (const std::string& address : ports_of_daemon(endpoint)) {
             try {
                 return report::ask_daemon_on_port(address, target, patience, stop);
             } catch (const Error& other) {

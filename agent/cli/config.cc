@@ -13,7 +13,7 @@
 #include "agent/cli/toml.h"
 #include "agent/containerd/connection.h"
 #include "agent/report/conditions.h"
-#include "agent/report/listeners.h"
+#include "agent/report/listen_address.h"
 
 namespace prebake::cli {
 namespace {
@@ -247,6 +247,13 @@ const std::map<std::string, Table>& schema() {
            [](Config& config, const Value& value) { config.endpoint.socket_group = value.text(); }},
           {"listen",
            [](Config& config, const Value& value) { config.endpoint.listen = value.addresses(); }},
+          {"tcp",
+           [](Config& config, const Value& value) {
+               using Access = report::TcpAccess;
+               config.endpoint.tcp = value.one_of<Access>({{"full", Access::full},
+                                                           {"readiness", Access::readiness},
+                                                           {"off", Access::off}});
+           }},
           {"ssm_inventory",
            [](Config& config, const Value& value) { config.ssm_inventory = value.truth(); }}}}};
     return kSchema;

@@ -46,8 +46,7 @@ constexpr milliseconds kFirstRetry{100};
 constexpr milliseconds kLaterRetry{1000};
 constexpr std::chrono::minutes kBootTime{2};
 constexpr milliseconds kPublishDelay{200};
-constexpr seconds kSaveDelay{2};
-constexpr seconds kSaveRetry{30};
+constexpr seconds kSaveDelay{2}, kSaveRetry{30};
 constexpr seconds kBudgetDelay{10};
 constexpr seconds kBudgetInterval{60};
 /// After an overflow, which may repeat: listing everything must not take all our time.
@@ -562,7 +561,8 @@ report::NodeFacts NodeLoop::Impl::facts() const {
             .sandbox_image = guard.sandbox_image,
             .is_sandbox_missing = guard.is_sandbox_missing,
             .images = guard.images,
-            .identity = identity_};
+            .identity = identity_,
+            .endpoint_problem = options_.endpoint_problem ? options_.endpoint_problem() : ""};
 }
 
 void NodeLoop::Impl::publish() {

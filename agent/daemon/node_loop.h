@@ -29,7 +29,8 @@ struct NodeLoopOptions {
     std::string prebake_version;
     std::function<report::IdentityFacts()> identity;
     std::function<containerd::ConfiguredRuntime()> configured_runtime;
-    std::string order_problem;  ///< as in report::NodeFacts
+    std::string order_problem;                           ///< as in report::NodeFacts
+    std::function<std::string()> endpoint_problem = {};  ///< the same; may be empty
     /// Writes one line to the log.
     std::function<void(guard::Severity, const std::string&)> note;
     TimeSource clock = current_moment;

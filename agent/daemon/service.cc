@@ -21,7 +21,7 @@ constexpr std::chrono::hours kLongestSleep{1};
 }  // namespace
 
 Service::Service(ServiceOptions options)
-    : options_(std::move(options)),
+    : options_(with_endpoint(std::move(options))),
       files_(options_.loop.state_dir, {"bake.json", "claim.json"}),
       publication_({.socket = options_.endpoint.socket, .ssm_inventory = options_.ssm_inventory},
                    notifier_, warning_log()),
@@ -30,6 +30,13 @@ Service::Service(ServiceOptions options)
         waker_.wake();
         if (endpoint_) endpoint_->status_changed();
     });
+}
+
+ServiceOptions Service::with_endpoint(ServiceOptions options) {
+    options.loop.endpoint_problem = [this] {
+        return endpoint_ ? endpoint_->problem() : std::string();
+    };
+    return options;
 }
 
 void Service::log(guard::Severity severity, const std::string& text) const {
@@ -41,7 +48,10 @@ std::function<void(const std::string&)> Service::warning_log() const {
 }
 
 void Service::run(const std::stop_token& stop) {
-    endpoint_.emplace(options_.endpoint, holder_, warning_log());
+    endpoint_.emplace(options_.endpoint, holder_, [this](const std::string& text) {
+        log(guard::Severity::warning, text);
+        loop_.reload(false);  // for the condition
+    });
     const std::stop_callback on_stop(stop, [this] { waker_.wake(); });
     std::jthread loop([this](const std::stop_token& end) { run_loop(end); });
     while (!stop.stop_requested() && !has_loop_ended_) {

@@ -43,6 +43,8 @@ class Service {
     void reload();
 
   private:
+    /// With what the loop asks the endpoint, which exists while the loop runs.
+    ServiceOptions with_endpoint(ServiceOptions options);
     void run_loop(const std::stop_token& stop);
     void handle_wakeup();
     void feed_watchdog(std::chrono::steady_clock::time_point now);

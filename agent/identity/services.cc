@@ -32,6 +32,7 @@ constexpr std::array kOtherUnits{
     // Writes the claim, as we do.
     Unit{"prebake-online.service", StopStage::prebake},
     // Starts containers, and writes their state while it runs.
+    Unit{"prebaked.socket", StopStage::prebake},
     Unit{"prebaked.service", StopStage::prebake},
     Unit{"podman-auto-update.timer", StopStage::orchestrators},
     Unit{"crio.service", StopStage::containerd},

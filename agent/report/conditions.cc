@@ -339,6 +339,21 @@ Judgement sealed(const NodeFacts& facts) {
             .message = "nothing identifies this machine as its builder"};
 }
 
+Judgement listening(const NodeFacts& facts) {
+    if (facts.endpoint_problem.empty()) {
+        return {.status = kTrue,
+                .reason = "Listening",
+                .message = "the endpoint listens wherever it is configured to"};
+    }
+    return {.status = kFalse,
+            .reason = "NotListening",
+            .message = facts.endpoint_problem,
+            .next_step =
+                "stop what has the port (ss -ltnp), or choose another report.listen; the daemon "
+                "tries again. To have systemd take the port at boot: systemctl enable "
+                "prebaked.socket"};
+}
+
 Judgement judge(std::string_view type, const NodeFacts& facts) {
     if (type == kContainerdServing) return serving(facts);
     if (type == kImagesPresent) return present(facts);
@@ -346,7 +361,8 @@ Judgement judge(std::string_view type, const NodeFacts& facts) {
     if (type == kImagesPinned) return pinned(facts);
     if (type == kCriResolves) return resolves(facts);
     if (type == kIdentityClaimed) return claimed(facts);
-    return sealed(facts);
+    if (type == kSealIntact) return sealed(facts);
+    return listening(facts);
 }
 
 }  // namespace
@@ -354,7 +370,7 @@ Judgement judge(std::string_view type, const NodeFacts& facts) {
 const std::vector<std::string_view>& condition_types() {
     static const std::vector<std::string_view> types{
         kContainerdServing, kImagesPresent,   kImagesUnpacked, kImagesPinned,
-        kCriResolves,       kIdentityClaimed, kSealIntact};
+        kCriResolves,       kIdentityClaimed, kSealIntact,     kEndpointListening};
     return types;
 }
 

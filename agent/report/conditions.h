@@ -20,6 +20,7 @@ inline constexpr std::string_view kImagesPinned = "ImagesPinned";
 inline constexpr std::string_view kCriResolves = "CriResolves";
 inline constexpr std::string_view kIdentityClaimed = "IdentityClaimed";
 inline constexpr std::string_view kSealIntact = "SealIntact";
+inline constexpr std::string_view kEndpointListening = "EndpointListening";
 
 /// In the order of reports.
 const std::vector<std::string_view>& condition_types();
@@ -47,6 +48,7 @@ struct NodeFacts {
     bool is_sandbox_missing = false;  ///< CRI names one, and containerd has no such image
     std::vector<guard::ImageHealth> images;
     IdentityFacts identity;
+    std::string endpoint_problem;  ///< where the endpoint does not listen, and why
 };
 
 /// The conditions at `now`. `before` are the previous ones: a condition whose status is the same

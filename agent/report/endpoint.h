@@ -14,12 +14,22 @@ namespace prebake::report {
 
 inline constexpr const char* kDefaultSocket = "/run/prebake/prebake.sock";
 
+/// What every process of the machine may read over TCP.
+enum class TcpAccess {
+    full,
+    readiness,  ///< /readyz and /livez, nothing else
+    off,        ///< nothing listens
+};
+
 struct EndpointOptions {
     std::filesystem::path socket = kDefaultSocket;  ///< empty: no socket
     std::string socket_group =
         "prebake";  ///< 0660 root:GROUP; root:root if the group does not exist
     /// Only loopback addresses; localhost means both families.
     std::vector<std::string> listen = {"localhost:9813"};
+    TcpAccess tcp = TcpAccess::full;
+    /// After how long to try again where listening failed: another process may have had the port.
+    std::chrono::milliseconds retry_time{5000};
 
     // Limits on the resources that clients can use. If all places are taken, a new connection gets
     // the place of the one that has been silent, or has not read its answer, for the longest time.
@@ -46,8 +56,10 @@ struct EndpointOptions {
 class Endpoint {
   public:
     /// Binds, and serves until destroyed. A listener that fails (the port is in use) is reported to
-    /// `on_problem` (later also from the endpoint's thread), and the others serve. A stale socket
-    /// file is replaced.
+    /// `on_problem` (later also from the endpoint's thread), and the others serve; it is tried
+    /// again until it listens, which is reported there, too. A stale socket file is replaced. Takes
+    /// over the sockets that systemd passes (sd_listen_fds(3)), where they are for one of the
+    /// addresses.
     /// @throws Error conflict if another daemon listens on the socket, or if the path is not a
     /// socket; usage for an address that is not loopback.
     Endpoint(EndpointOptions options, const StatusHolder& holder,
@@ -61,7 +73,10 @@ class Endpoint {
     void status_changed();
 
     /// The addresses that it listens on: "127.0.0.1:9813", "/run/prebake/prebake.sock".
+    /// Thread-safe.
     std::vector<std::string> addresses() const;
+    /// Where it does not listen, and why; empty: it listens everywhere. Thread-safe.
+    std::string problem() const;
 
   private:
     class Impl;

@@ -5,7 +5,6 @@
 // that waits) cancels it on the socket, and the coroutine sees why. Asio's composed operations are
 // not used, because a cancellation between two of their steps would be lost.
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -18,6 +17,7 @@
 #include <boost/beast/http.hpp>
 #include <exception>
 #include <functional>
+#include <mutex>
 #include <optional>
 #include <set>
 #include <thread>
@@ -206,6 +206,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
             is_written = co_await write(response, part, version, after);
         } else {
             request.host = std::string(message[http::field::host]);
+            request.is_readiness_only =
+                socket_kind_ == SocketKind::tcp && state_.options.tcp == TcpAccess::readiness;
             const Route route = report::route(request);
             if (route.resource) {
                 const milliseconds wait =
@@ -398,11 +400,15 @@ class Endpoint::Impl {
         : options_(std::move(options)),
           on_problem_(std::move(on_problem)),
           state_{options_, holder} {
-        for (auto& listener : listen_on_loopback(options_.listen, on_problem_)) {
-            listeners_.push_back(std::move(listener));
-        }
+        const bool is_off = options_.tcp == TcpAccess::off;
+        listeners_ = listen_on_loopback(is_off ? std::vector<std::string>() : options_.listen,
+                                        passed_listeners());
+        for (const std::string& problem : listeners_.problems()) on_problem_(problem);
+        start_all();
         if (!options_.socket.empty()) open_socket_file();
-        for (auto& listener : listeners_) start(listener);
+        if (!listeners_.failed.empty()) {
+            asio::co_spawn(context_, try_again(), asio::detached);
+        }
         thread_ = std::thread([this] {
             ::pthread_setname_np(::pthread_self(), "http");
             context_.run();
@@ -428,31 +434,59 @@ class Endpoint::Impl {
     }
 
     std::vector<std::string> addresses() const {
-        std::vector<std::string> names;
-        for (const auto& listener : listeners_) names.push_back(listener.name);
-        return names;
+        const std::lock_guard lock(mutex_);
+        return addresses_;
+    }
+    std::string problem() const {
+        const std::lock_guard lock(mutex_);
+        std::string all = socket_problem_;
+        for (const std::string& problem : problems_) all += (all.empty() ? "" : "; ") + problem;
+        return all;
     }
 
   private:
     void open_socket_file() {
         try {
             file_.emplace(options_.socket, options_.socket_group, on_problem_);
-            listeners_.push_back(file_->take_listener());
+            start(file_->take_listener());
         } catch (const Error& error) {
             if (error.code() == Errc::conflict || error.code() == Errc::usage) throw;
             on_problem_(error.what());
+            const std::lock_guard lock(mutex_);
+            socket_problem_ = error.what();
         }
     }
 
-    void start(Listener& listener) {
+    /// Serves what has been opened.
+    void start_all() {
+        for (Listener& listener : std::exchange(listeners_.open, {})) start(std::move(listener));
+        const std::lock_guard lock(mutex_);
+        problems_ = listeners_.problems();
+    }
+
+    asio::awaitable<void> try_again() {
+        asio::steady_timer pause(context_);
+        while (!listeners_.failed.empty()) {
+            pause.expires_after(options_.retry_time);
+            co_await pause.async_wait(asio::use_awaitable);
+            listen_again(listeners_);
+            std::string opened;
+            for (const Listener& listener : listeners_.open) opened += " " + listener.name;
+            start_all();
+            if (!opened.empty()) on_problem_("listening now on" + opened);
+        }
+    }
+
+    void start(Listener listener) {
         const int family = listener.socket_kind == SocketKind::unix_socket ? AF_UNIX
                            : listener.name.starts_with('[')                ? AF_INET6
                                                                            : AF_INET;
         // Asio takes ownership of the descriptor.
-        const int fd = ::fcntl(listener.fd.get(), F_DUPFD_CLOEXEC, 0);
-        if (fd < 0) throw errno_error("cannot listen on", listener.name);
-        listener.fd = FileDescriptor();
-        Acceptor acceptor(context_, stream_protocol(family, 0), fd);
+        Acceptor acceptor(context_, stream_protocol(family, 0), listener.fd.release());
+        {
+            const std::lock_guard lock(mutex_);
+            addresses_.push_back(listener.name);
+        }
         asio::co_spawn(context_, accept(std::move(acceptor), listener.socket_kind), asio::detached);
     }
 
@@ -531,7 +565,11 @@ class Endpoint::Impl {
     const EndpointOptions options_;
     const ReportProblem on_problem_;
     std::optional<SocketFile> file_;
-    std::vector<Listener> listeners_;
+    Listeners listeners_;
+    mutable std::mutex mutex_;
+    std::vector<std::string> addresses_;
+    std::vector<std::string> problems_;
+    std::string socket_problem_;
     ServerState state_;  // outlives the connections, which the context holds
     asio::io_context context_{1};
     std::atomic<bool> is_news_posted_ = false;
@@ -550,6 +588,10 @@ void Endpoint::status_changed() {
 
 std::vector<std::string> Endpoint::addresses() const {
     return impl_->addresses();
+}
+
+std::string Endpoint::problem() const {
+    return impl_->problem();
 }
 
 }  // namespace prebake::report

@@ -7,19 +7,23 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <charconv>
+#include <cstdlib>
 #include <optional>
 #include <system_error>
 #include <utility>
 
 #include "agent/base/error.h"
+#include "agent/report/port_owner.h"
 #include "agent/report/socket_address.h"
 
 namespace prebake::report {
 namespace {
 
 constexpr int kBacklog = 128;
+/// More sockets than this are no mistake that we can help with.
+constexpr long kMaxPassed = 64;
 /// For an entry of /etc/group with its members, which getgrnam_r() always returns.
 constexpr std::size_t kGroupBytes = 64UL << 10;
 
@@ -59,7 +63,7 @@ int listen_at(FileDescriptor& socket, Address& address, in_port_t& port) {
     return 0;
 }
 
-/// Returns 0 or errno. Sets the name of `listener` in any case.
+/// Returns 0 or errno.
 int listen_tcp(const ListenAddress& wanted, Listener& listener) {
     int failure = 0;
     in_port_t port = htons(wanted.port);
@@ -78,9 +82,41 @@ int listen_tcp(const ListenAddress& wanted, Listener& listener) {
         failure = listen_at(listener.fd, address, address.sin6_port);
         port = address.sin6_port;
     }
-    listener.name = (wanted.family == Family::v4 ? "127.0.0.1:" : "[::1]:") +
-                    std::to_string(failure == 0 ? port : wanted.port);
+    listener.name = to_string(ListenAddress{.family = wanted.family, .port = port});
     return failure;
+}
+
+/// Of a TCP socket that listens on loopback; else empty.
+std::string name_of_socket(int fd) {
+    sockaddr_storage address{};
+    socklen_t size = sizeof address;
+    if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return {};
+    if (address.ss_family == AF_INET) {
+        const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
+        if (v4.sin_addr.s_addr != htonl(INADDR_LOOPBACK)) return {};
+        return to_string(ListenAddress{.family = Family::v4, .port = ntohs(v4.sin_port)});
+    }
+    if (address.ss_family != AF_INET6) return {};
+    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
+    if (!IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr)) return {};
+    return to_string(ListenAddress{.family = Family::v6, .port = ntohs(v6.sin6_port)});
+}
+
+std::string problem_of(const ListenAddress& address, int failure) {
+    const auto user = failure == EADDRINUSE ? owner_of_port(address) : std::nullopt;
+    return "cannot listen on " + to_string(address) + ": " +
+           (user ? "a process of user " + std::to_string(*user) + " has the port"
+                 : reason_of(failure));
+}
+
+void listen_at(const ListenAddress& address, Listeners& listeners) {
+    Listener listener;
+    const int failure = listen_tcp(address, listener);
+    if (failure == 0) {
+        listeners.open.push_back(std::move(listener));
+    } else if (!address.is_optional || !is_family_missing(failure)) {
+        listeners.failed.push_back({.address = address, .problem = problem_of(address, failure)});
+    }
 }
 
 void throw_if_in_use(const std::filesystem::path& path) {
@@ -136,45 +172,55 @@ void hand_to_group(const std::filesystem::path& path, const std::string& name,
 
 }  // namespace
 
-std::vector<ListenAddress> parse_listen(const std::string& text) {
-    const std::size_t colon = text.rfind(':');
-    const std::string host = text.substr(0, colon);
-    const std::string digits = colon == std::string::npos ? "" : text.substr(colon + 1);
-    std::uint16_t port = 0;
-    const char* const end = digits.data() + digits.size();
-    const auto [rest, failure] = std::from_chars(digits.data(), end, port);
-    if (failure == std::errc() && rest == end) {
-        if (host == "localhost") {
-            return {{.family = Family::v4, .port = port, .is_optional = true},
-                    {.family = Family::v6, .port = port, .is_optional = true}};
+Listeners listen_on_loopback(const std::vector<std::string>& texts, std::vector<Listener> passed) {
+    Listeners listeners;
+    for (const std::string& text : texts) {
+        for (const ListenAddress& address : parse_listen(text)) {
+            const auto found = std::ranges::find(passed, to_string(address), &Listener::name);
+            if (found == passed.end()) {
+                listen_at(address, listeners);
+            } else {
+                listeners.open.push_back(std::move(*found));
+                passed.erase(found);
+            }
         }
-        if (host == "127.0.0.1") return {{.family = Family::v4, .port = port}};
-        if (host == "[::1]") return {{.family = Family::v6, .port = port}};
     }
-    throw Error(Errc::usage, "cannot listen on \"" + text + "\"",
-                "use localhost:PORT, 127.0.0.1:PORT or [::1]:PORT: the endpoint only serves this "
-                "machine");
+    for (const Listener& other : passed) {
+        listeners.unwanted.push_back("systemd listens on " + other.name +
+                                     ", and report.listen or report.tcp do not want it: "
+                                     "systemctl disable --now prebaked.socket");
+    }
+    return listeners;
 }
 
-std::vector<Listener> listen_on_loopback(const std::vector<std::string>& texts,
-                                         const ReportProblem& on_problem) {
-    std::vector<ListenAddress> addresses;
-    for (const auto& text : texts) {
-        const auto more = parse_listen(text);
-        addresses.insert(addresses.end(), more.begin(), more.end());
+std::vector<std::string> Listeners::problems() const {
+    std::vector<std::string> all = unwanted;
+    for (const FailedListener& each : failed) all.push_back(each.problem);
+    return all;
+}
+
+void listen_again(Listeners& listeners) {
+    for (const FailedListener& failed : std::exchange(listeners.failed, {})) {
+        listen_at(failed.address, listeners);
     }
+}
+
+std::vector<Listener> passed_listeners() {
+    constexpr int kFirst = 3;
+    const auto number_in = [](const char* name) {
+        const char* const text = std::getenv(name);
+        return text == nullptr ? 0L : std::strtol(text, nullptr, 10);
+    };
+    const long count = number_in("LISTEN_PID") == ::getpid() ? number_in("LISTEN_FDS") : 0;
+    for (const char* const name : {"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}) ::unsetenv(name);
     std::vector<Listener> listeners;
-    for (const auto& address : addresses) {
-        Listener listener;
-        const int failure = listen_tcp(address, listener);
-        if (failure == 0) {
-            listeners.push_back(std::move(listener));
-        } else if (!address.is_optional || !is_family_missing(failure)) {
-            on_problem("cannot listen on " + listener.name + ": " + reason_of(failure));
-        }
+    for (int fd = kFirst; fd < kFirst + std::min(count, kMaxPassed); ++fd) {
+        Listener listener{.fd = FileDescriptor(fd), .name = name_of_socket(fd)};
+        if (listener.name.empty()) continue;
+        ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+        ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
+        listeners.push_back(std::move(listener));
     }
-    if (listeners.empty() && !addresses.empty())
-        on_problem("nothing listens on the loopback interface");
     return listeners;
 }
 

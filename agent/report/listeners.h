@@ -7,26 +7,11 @@
 #include <vector>
 
 #include "agent/base/file.h"
+#include "agent/report/listen_address.h"
 #include "agent/report/router.h"
 
 /// The sockets on which the endpoint listens.
 namespace prebake::report {
-
-enum class Family { v4, v6 };
-
-/// A loopback address.
-struct ListenAddress {
-    Family family = Family::v4;
-    std::uint16_t port = 0;  ///< 0: the kernel chooses
-    /// From "localhost", which means both families: one of them may be missing on this machine.
-    bool is_optional = false;
-
-    bool operator==(const ListenAddress&) const = default;
-};
-
-/// Parses "localhost:PORT" (both families, without a resolver), "127.0.0.1:PORT" or "[::1]:PORT".
-/// @throws Error usage for everything else: the endpoint only serves this machine.
-std::vector<ListenAddress> parse_listen(const std::string& text);
 
 /// A listening, non-blocking socket.
 struct Listener {
@@ -37,9 +22,32 @@ struct Listener {
 
 using ReportProblem = std::function<void(const std::string&)>;
 
-/// Listens on all addresses; calls `on_problem` for each that fails. @throws Error usage.
-std::vector<Listener> listen_on_loopback(const std::vector<std::string>& texts,
-                                         const ReportProblem& on_problem);
+/// An address on which listening failed.
+struct FailedListener {
+    ListenAddress address;
+    std::string problem;  ///< "cannot listen on 127.0.0.1:9813: user 1000 has the port"
+};
+
+struct Listeners {
+    std::vector<Listener> open;
+    std::vector<FailedListener> failed;
+    /// Of sockets that systemd passed: nothing is to listen there. systemd keeps them open, so
+    /// clients that connect get no answer.
+    std::vector<std::string> unwanted;
+
+    /// All of it, for people.
+    std::vector<std::string> problems() const;
+};
+
+/// Listens on all addresses. Takes those of `passed` that listen on one of them. @throws Error
+/// usage.
+Listeners listen_on_loopback(const std::vector<std::string>& texts, std::vector<Listener> passed);
+/// Tries again those of `failed`; moves the listeners that succeed to `open`.
+void listen_again(Listeners& listeners);
+
+/// The TCP sockets on loopback that systemd passed to this process (sd_listen_fds(3)); others are
+/// closed. Clears the environment variables of the protocol.
+std::vector<Listener> passed_listeners();
 
 /// A socket file with mode 0660, owned by `group` if it exists; parent directories are created. A
 /// stale socket is replaced. A lock next to the socket prevents a second process from replacing it.

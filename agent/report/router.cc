@@ -120,6 +120,13 @@ Route route(const Request& request) {
     const auto* const rule =
         std::ranges::find_if(kPaths, [&](const ResourcePath& each) { return each.path == path; });
     if (rule == kPaths.end()) return error_route(404, unknown_path(path));
+    const bool is_readiness =
+        rule->resource == Resource::readyz || rule->resource == Resource::livez;
+    if (request.is_readiness_only && !is_readiness) {
+        return error_route(403, Error(Errc::permission_denied,
+                                      "only /readyz and /livez are served over TCP (report.tcp)",
+                                      "use the unix socket (report.socket)"));
+    }
     if (request.method != "GET" && request.method != "HEAD") {
         Route route =
             error_route(405, Error(Errc::usage, in_quotes(request.method) + " is not allowed",

@@ -16,6 +16,7 @@ struct Request {
     std::string target;  ///< path and query, as received
     std::string host;    ///< the Host header; empty if there is none
     SocketKind socket_kind = SocketKind::tcp;
+    bool is_readiness_only = false;  ///< the socket serves /readyz and /livez, nothing else
 };
 
 /// The documents that the endpoint serves (documents.h).

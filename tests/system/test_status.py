@@ -274,6 +274,23 @@ class Endpoint(node.NodeTest):
         addresses = {line.split()[3].rpartition(":")[0] for line in listening.splitlines()}
         self.assertEqual(addresses, {"127.0.0.1", "[::1]"})
 
+    def test_a_port_that_somebody_else_has_is_taken_when_it_is_free(self):
+        with contextlib.closing(socket.create_server(("127.0.0.1", self.port))):
+            daemon = self.daemon()
+            condition = daemon.condition("EndpointListening")
+            self.assertEqual((condition["status"], condition["reason"]), ("False", "NotListening"))
+            self.assertIn(f"127.0.0.1:{self.port}: a process of user {os.geteuid()} has the port",
+                          condition["message"])
+            self.assertTrue(daemon.status()["ready"], "the socket serves")
+        daemon.until(lambda: daemon.condition("EndpointListening")["status"] == "True",
+                     "it has the port")
+        self.assertEqual(self.request("/livez")[0], 200)
+
+    def test_tcp_may_be_for_the_readiness_only(self):
+        self.daemon(config='tcp = "readiness"\n[guard]\nmin_free = "0"\n')
+        self.assertEqual([self.request(target)[0] for target in ("/readyz", "/v1/status")],
+                         [200, 403])
+
     def test_a_foreign_host_is_refused(self):
         self.daemon()
         self.assertIn(self.request("/v1/status", host="rebound.example:80")[0], (403, 421))
@@ -297,7 +314,7 @@ class Endpoint(node.NodeTest):
         self.assertIn('prebake_starts_total{result="hit"} 1\n', metrics)
 
     def test_a_user_who_may_not_use_the_socket_is_answered_here(self):
-        daemon = self.daemon()
+        self.daemon()
         program = self.directory / "prebake"
         shutil.copy(self.program, program)
         for path in (self.workspace.path, self.directory):
@@ -307,8 +324,8 @@ class Endpoint(node.NodeTest):
         said = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.assertEqual(said.returncode, harness.DONE, said.stderr)
         self.assertEqual(json.loads(said.stdout)["source"], "daemon")
-        daemon.stop()
 
+    def test_one_bad_client_delays_no_other(self):
         daemon = self.daemon()
         with contextlib.ExitStack() as clients:
             for _ in range(20):

@@ -2,6 +2,13 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
 #include "agent/base/json.h"
 #include "tests/unit/base/thrown.h"
 #include "tests/unit/report/served.h"
@@ -171,18 +178,43 @@ TEST_CASE("an address that is not loopback is refused, a second daemon too") {
     CHECK(silent.addresses().empty());
 }
 
-TEST_CASE("a listener that fails is reported, and the others serve") {
-    const Served first;
+TEST_CASE("a listener that fails is tried again until it listens, and the others serve") {
+    std::optional<Served> first(std::in_place);
+    const std::string taken = first->tcp();
     const TemporaryDirectory directory;
     const StatusHolder holder;
+    std::mutex mutex;
     std::vector<std::string> problems;
-    const Endpoint second(
-        {.socket = directory / "s", .socket_group = Served::own_group(), .listen = {first.tcp()}},
-        holder, [&](const std::string& problem) { problems.push_back(problem); });
-    REQUIRE(problems.size() == 2);
-    CHECK(contains(problems[0], "Address already in use"));
-    CHECK(contains(problems[1], "nothing listens on the loopback interface"));
+    const Endpoint second({.socket = directory / "s",
+                           .socket_group = Served::own_group(),
+                           .listen = {taken},
+                           .retry_time = std::chrono::milliseconds(5)},
+                          holder, [&](const std::string& problem) {
+                              const std::scoped_lock lock(mutex);
+                              problems.push_back(problem);
+                          });
+    CHECK(contains(second.problem(), "cannot listen on " + taken));
+    CHECK(second.addresses() == std::vector{(directory / "s").string()});
     CHECK(StreamClient((directory / "s").string()).get("/livez").read_reply().status == 200);
+
+    first.reset();
+    while (!second.problem().empty()) std::this_thread::yield();
+    CHECK(second.addresses() == std::vector{(directory / "s").string(), taken});
+    const std::scoped_lock lock(mutex);
+    REQUIRE(problems.size() == 2);
+    CHECK(contains(problems[0], "cannot listen on " + taken));
+    CHECK(problems[1] == "listening now on " + taken);
+}
+
+TEST_CASE("TCP can be turned off") {
+    const TemporaryDirectory directory;
+    const StatusHolder holder;
+    const Endpoint quiet({.socket = directory / "s",
+                          .socket_group = Served::own_group(),
+                          .listen = {"127.0.0.1:0"},
+                          .tcp = TcpAccess::off},
+                         holder, [](const std::string& problem) { FAIL(problem); });
+    CHECK(quiet.addresses() == std::vector{(directory / "s").string()});
 }
 
 }  // namespace

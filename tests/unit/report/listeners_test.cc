@@ -42,15 +42,51 @@ TEST_CASE("addresses to listen on") {
 }
 
 TEST_CASE("a port that is in use is reported, and the other addresses serve") {
-    const auto first = listen_on_loopback({"127.0.0.1:0"}, kNoProblem);
-    REQUIRE(first.size() == 1);
-    std::vector<std::string> problems;
-    const auto tell = [&](const std::string& problem) { problems.push_back(problem); };
-    const auto second = listen_on_loopback({first[0].name, "127.0.0.1:0"}, tell);
-    REQUIRE(problems.size() == 1);
-    CHECK(contains(problems[0], "cannot listen on " + first[0].name + ": Address already in use"));
-    REQUIRE(second.size() == 1);
-    CHECK(second[0].name != first[0].name);
+    Listeners first = listen_on_loopback({"127.0.0.1:0"}, {});
+    REQUIRE(first.open.size() == 1);
+    const std::string taken = first.open[0].name;
+    Listeners second = listen_on_loopback({taken, "127.0.0.1:0"}, {});
+    REQUIRE(second.failed.size() == 1);
+    CHECK(second.failed[0].problem == "cannot listen on " + taken + ": a process of user " +
+                                          std::to_string(::geteuid()) + " has the port");
+    REQUIRE(second.open.size() == 1);
+    CHECK(second.open[0].name != taken);
+
+    listen_again(second);
+    CHECK(second.failed.size() == 1);
+    first.open.clear();
+    listen_again(second);
+    CHECK(second.failed.empty());
+    REQUIRE(second.open.size() == 2);
+    CHECK(second.open[1].name == taken);
+}
+
+TEST_CASE("a socket that was passed is used for its address, and for no other") {
+    Listeners passed = listen_on_loopback({"127.0.0.1:0", "127.0.0.1:0"}, {});
+    REQUIRE(passed.open.size() == 2);
+    const std::string wanted = passed.open[0].name;
+    const int fd = passed.open[0].fd.get();
+    const Listeners used = listen_on_loopback({wanted}, std::move(passed.open));
+    CHECK(used.failed.empty());
+    REQUIRE(used.open.size() == 1);
+    CHECK(used.open[0].name == wanted);
+    CHECK(used.open[0].fd.get() == fd);
+    REQUIRE(used.unwanted.size() == 1);
+    CHECK(contains(used.problems()[0], "prebaked.socket"));
+}
+
+TEST_CASE("sockets are passed to the process that the environment names") {
+    struct Row {
+        const char* name;
+        std::string process;
+    };
+    for (const Row& row : {Row{"another process", "1"}, Row{"nonsense", "x"}, Row{"none", ""}}) {
+        CAPTURE(row.name);
+        ::setenv("LISTEN_PID", row.process.c_str(), 1);
+        ::setenv("LISTEN_FDS", "5", 1);
+        CHECK(passed_listeners().empty());
+        CHECK(::getenv("LISTEN_FDS") == nullptr);
+    }
 }
 
 TEST_CASE("the socket file is for root and the group, and is removed with its owner") {

@@ -64,6 +64,20 @@ TEST_CASE("requests for documents") {
     }
 }
 
+TEST_CASE("a socket that serves the readiness only") {
+    for (const char* target :
+         {"/readyz", "/livez", "/v1/status", "/v1/images", "/v1/ledger", "/metrics"}) {
+        CAPTURE(target);
+        const Route found = route(
+            {.method = "GET", .target = target, .host = "localhost", .is_readiness_only = true});
+        const bool is_served = std::string_view(target).ends_with("z");
+        CHECK(found.resource.has_value() == is_served);
+        if (is_served) continue;
+        CHECK(found.error.status == 403);
+        CHECK(contains(problem_in(found.error).next_step(), "report.socket"));
+    }
+}
+
 TEST_CASE("the Host of a request over TCP") {
     struct Row {
         const char* host;
