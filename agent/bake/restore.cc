@@ -5,7 +5,6 @@
 #include <system_error>
 #include <vector>
 
-#include "agent/bake/bake_lock.h"
 #include "agent/bake/blob_repositories.h"
 #include "agent/bake/fetch.h"
 #include "agent/bake/image_baker.h"
@@ -75,10 +74,10 @@ store::NameSet ids_of(const v1::BakedImage& image) {
 
 }  // namespace
 
-Restoration restore(const v1::BakedImage& image, const store::Snapshotters& snapshotters,
-                    const store::NameSet& pinned, const std::filesystem::path& state_dir,
+Restoration restore(const BakeLock&, const v1::BakedImage& image,
+                    const store::Snapshotters& snapshotters, const store::NameSet& pinned,
+                    const std::filesystem::path& state_dir,
                     const containerd::Connection& connection, EventSink& events) {
-    const BakeLock lock = BakeLock::for_repair(state_dir);
     std::vector<RestorePart> parts = parts_of(image, resolve_stored(image, connection));
     store::StoreView held(connection);
     const store::Snapshotters chosen = choose_snapshotters(image, snapshotters, held.storage());

@@ -35,18 +35,18 @@ std::set<std::string> images_with_findings(const store::Verification& found) {
     return images;
 }
 
-/// Damaged layers go, with their files, which a new blob would adopt. (Documents are replaced by
-/// the bake, which keeps what they refer to.)
+/// Damaged layers go, with their files, which a new blob would adopt; namespaces share the file.
+/// (Documents are replaced by the bake, which keeps what they refer to.)
 void remove_damaged_layers(const v1::BakeRecord& record, const store::Verification& found,
                            const containerd::Connection& connection) {
-    std::set<std::string> lost;
+    std::set<std::string> damaged;
     for (const store::Finding& finding : found.findings) {
-        if (finding.kind == store::FindingKind::blob_missing) lost.insert(finding.subject);
+        if (finding.kind == store::FindingKind::blob_damaged) damaged.insert(finding.subject);
     }
     std::set<std::string> namespaces;
     for (const v1::BakedImage& image : record.images()) {
         for (const v1::Layer& layer : image.layers()) {
-            if (!lost.contains(layer.digest())) continue;
+            if (!damaged.contains(layer.digest())) continue;
             for (const v1::Placement& placement : image.placements()) {
                 containerd::Content(connection, {.ns = placement.namespace_(), .lease = {}})
                     .remove(oci::Digest::parse(layer.digest()));
@@ -67,16 +67,16 @@ store::Snapshotters snapshotters_of(const v1::BakedImage& image, const std::stri
 }
 
 /// What this disk has is enough, unless content is lost.
-void restore_from_disk(const Invocation& invocation, const v1::BakeRecord& record,
-                       const store::Verification& found, const containerd::Connection& connection,
-                       bake::EventSink& events) {
+void restore_from_disk(const Invocation& invocation, const bake::BakeLock& lock,
+                       const v1::BakeRecord& record, const store::Verification& found,
+                       const containerd::Connection& connection, bake::EventSink& events) {
     const std::set<std::string> broken = images_with_findings(found);
     const store::NameSet pinned = bake::pinned_names({}, record);
     for (const v1::BakedImage& image : record.images()) {
         if (!broken.contains(image.name())) continue;
         try {
-            bake::restore(image, snapshotters_of(image, invocation.config.snapshotter), pinned,
-                          invocation.state_dir, connection, events);
+            bake::restore(lock, image, snapshotters_of(image, invocation.config.snapshotter),
+                          pinned, invocation.state_dir, connection, events);
         } catch (const Error& error) {
             if (containerd::ends_session(error) || error.code() == Errc::conflict) throw;
             log_debug("from this disk alone: " + std::string(error.what()));
@@ -111,8 +111,14 @@ std::vector<bake::ImageRequest> requests_to_repair(const v1::BakeRecord& record,
     return requests;
 }
 
-void repair(const Invocation& invocation, const v1::BakeRecord& record,
-            const store::Verification& found, const store::VerifyOptions& options) {
+bake::BakeLock lock_for_repair(const Invocation& invocation) {
+    return bake::BakeLock(invocation.state_dir,
+                          {.time_limit = invocation.config.lock_timeout, .on_wait = log_warning},
+                          invocation.signals.token());
+}
+
+void repair(const Invocation& invocation, const bake::BakeLock& lock, const v1::BakeRecord& record,
+            const store::Verification& found, const FindAgain& find_again) {
     const auto progress =
         make_progress(invocation.quiet ? ProgressStyle::none : ProgressStyle::plain);
     const auto notice = [&](const std::string& message) {
@@ -122,14 +128,12 @@ void repair(const Invocation& invocation, const v1::BakeRecord& record,
     for (const std::string& name : moved_images(found)) {
         log_warning(name + " is not repaired: a client moved its name to another image");
     }
-    remove_damaged_layers(record, found, context.connection);
-    restore_from_disk(invocation, record, found, context.connection, *progress);
-    const std::vector<bake::ImageRequest> rest =
-        requests_to_repair(record, store::verify(record, context.connection, options));
+    // First what the disk has: a layer that is damaged here may be whole elsewhere.
+    restore_from_disk(invocation, lock, record, found, context.connection, *progress);
+    const store::Verification left = find_again();
+    remove_damaged_layers(record, left, context.connection);
+    const std::vector<bake::ImageRequest> rest = requests_to_repair(record, left);
     if (rest.empty()) return;
-    const bake::BakeLock lock(invocation.state_dir,
-                              {.time_limit = invocation.config.lock_timeout, .on_wait = notice},
-                              invocation.signals.token());
     const bake::Survey survey = context.resolve(rest, invocation.config.snapshotter);
     const bake::BakeResult result = bake::bake(lock, survey, bake_options(invocation),
                                                context.remote, context.connection, *progress);

@@ -76,6 +76,8 @@ v1::ResidueReport check_seal(const Invocation& invocation) {
 ExitCode verify_command(const Invocation& invocation, const VerifyArguments& arguments) {
     std::optional<v1::ResidueReport> residue;
     if (arguments.sealed) residue = check_seal(invocation);
+    std::optional<bake::BakeLock> lock;
+    if (arguments.repair) lock = lock_for_repair(invocation);
     const v1::BakeRecord record = store::read_required_record(invocation.state_dir);
     const containerd::Connection connection(invocation.config.address, invocation.signals.token());
     const WantedSandbox sandbox = wanted_sandbox(invocation.config, connection);
@@ -84,15 +86,19 @@ ExitCode verify_command(const Invocation& invocation, const VerifyArguments& arg
         .namespaces = invocation.named_namespaces,
         .snapshotter = invocation.config.snapshotter,
         .sandbox = sandbox.name};
-    store::Verification result = store::verify(record, connection, options);
-    std::vector<std::string> warnings = take_warnings(result);
-    std::size_t repaired = 0;
-    if (arguments.repair && !result.findings.empty()) {
-        const std::size_t before = result.findings.size();
-        repair(invocation, record, result, options);
-        result =
+    std::vector<std::string> warnings;
+    const auto verify = [&] {
+        store::Verification found =
             store::verify(store::read_required_record(invocation.state_dir), connection, options);
-        warnings = take_warnings(result);
+        warnings = take_warnings(found);
+        return found;
+    };
+    store::Verification result = verify();
+    std::size_t repaired = 0;
+    if (lock && !result.findings.empty()) {
+        const std::size_t before = result.findings.size();
+        repair(invocation, *lock, record, result, verify);
+        result = verify();
         repaired = before - std::min(before, result.findings.size());
     }
     for (const std::string& warning : warnings) log_warning(warning);

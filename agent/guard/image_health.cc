@@ -16,11 +16,11 @@ using store::Finding;
 using store::FindingKind;
 
 /// The order in which findings are reported: those that explain others come first.
-constexpr std::array kByWeight{FindingKind::blob_missing,      FindingKind::snapshot_missing,
-                               FindingKind::name_missing,      FindingKind::unmanaged,
-                               FindingKind::cri_unresolved,    FindingKind::cri_other_platform,
-                               FindingKind::unreadable,        FindingKind::unpinned,
-                               FindingKind::reference_missing, FindingKind::name_moved};
+constexpr std::array kByWeight{
+    FindingKind::blob_missing,       FindingKind::blob_damaged, FindingKind::snapshot_missing,
+    FindingKind::name_missing,       FindingKind::unmanaged,    FindingKind::cri_unresolved,
+    FindingKind::cri_other_platform, FindingKind::unreadable,   FindingKind::unpinned,
+    FindingKind::reference_missing,  FindingKind::name_moved};
 
 std::ptrdiff_t weight_of(FindingKind kind) {
     return std::find(kByWeight.begin(), kByWeight.end(), kind) - kByWeight.begin();
@@ -107,6 +107,7 @@ class Judge {
                 health.is_pinned = false;
                 return;
             case FindingKind::blob_missing:
+            case FindingKind::blob_damaged:
                 if (is_needed(finding.subject)) health.is_present = false;
                 return;
             case FindingKind::snapshot_missing:
@@ -179,6 +180,7 @@ std::string words_for(FindingKind kind, const std::string& snapshotter) {
         case FindingKind::unpinned:
             return "pinned again";
         case FindingKind::blob_missing:
+        case FindingKind::blob_damaged:
             return "took content over from another namespace";
         case FindingKind::reference_missing:
             return "protected its content from garbage collection";
@@ -219,6 +221,7 @@ bool is_repairable(const Finding& finding) {
         case FindingKind::unmanaged:
         case FindingKind::unpinned:
         case FindingKind::blob_missing:
+        case FindingKind::blob_damaged:
         case FindingKind::reference_missing:
         case FindingKind::snapshot_missing:
         case FindingKind::cri_unresolved:

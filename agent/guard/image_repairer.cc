@@ -13,7 +13,8 @@ std::vector<store::Finding> ContainerdImageRepairer::verify(
 void ContainerdImageRepairer::restore(const v1::BakedImage& image,
                                       const store::Snapshotters& snapshotters,
                                       const store::NameSet& pinned) {
-    bake::restore(image, snapshotters, pinned, state_dir_, connection_, events_);
+    const bake::BakeLock lock = bake::BakeLock::for_repair(state_dir_);
+    bake::restore(lock, image, snapshotters, pinned, state_dir_, connection_, events_);
 }
 
 bool ContainerdImageRepairer::can_restore() const {

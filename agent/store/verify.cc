@@ -198,10 +198,10 @@ class PlacementCheck {
             if (blob == nullptr) {
                 report(FindingKind::blob_missing, "blob", digest, bytes_text(size), "no such blob");
             } else if (blob->size != size) {
-                report(FindingKind::blob_missing, "blob", digest, bytes_text(size),
+                report(FindingKind::blob_damaged, "blob", digest, bytes_text(size),
                        bytes_text(blob->size));
             } else if (!store_.is_readable(ns_, *blob)) {
-                report(FindingKind::blob_missing, "blob", digest, bytes_text(size),
+                report(FindingKind::blob_damaged, "blob", digest, bytes_text(size),
                        "its file is missing or incomplete");
             }
         }
@@ -345,7 +345,7 @@ class ContentCheck {
             if (!read_.insert(digest).second || !is_there(content, digest)) continue;
             const std::string damage = damage_of(content, digest, result_, connection_.stop());
             if (damage.empty()) continue;
-            result_.findings.push_back({.kind = FindingKind::blob_missing,
+            result_.findings.push_back({.kind = FindingKind::blob_damaged,
                                         .check = Check::blobs,
                                         .image = image.name(),
                                         .ns = ns,

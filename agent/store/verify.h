@@ -17,7 +17,8 @@ enum class FindingKind {
     name_moved,  ///< it points at another image; by image ID, at one with another config
     unmanaged,   ///< the name lacks the label of CRI
     unpinned,
-    blob_missing,        ///< or damaged
+    blob_missing,
+    blob_damaged,        ///< it has another size or content, or its file is gone
     reference_missing,   ///< nothing protects it from garbage collection
     snapshot_missing,    ///< or not committed, or with another parent
     cri_unresolved,      ///< a pod with this name would pull

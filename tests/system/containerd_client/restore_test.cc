@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "agent/bake/bake_lock.h"
 #include "agent/base/file.h"
 #include "agent/containerd/content.h"
 #include "agent/containerd/images.h"
@@ -82,7 +83,8 @@ struct Recorded {
             .has_value();
     }
     Restoration restore_now(const store::Snapshotters& snapshotters = {}) {
-        return restore(entry, snapshotters, {}, state_dir, ns.connection(), events);
+        return restore(BakeLock::for_repair(state_dir), entry, snapshotters, {}, state_dir,
+                       ns.connection(), events);
     }
     void collect_garbage() const { forget_leased(ns); }
     std::size_t findings(const std::string& snapshotter = {}) const {
