@@ -61,7 +61,6 @@ void arm_seal(const Invocation& invocation, const SealArguments& arguments) {
     for (const std::string& name : arguments.scope.only) armed.add_only(name);
     for (const std::string& name : arguments.scope.skip) armed.add_skip(name);
     for (const std::string& name : arguments.scope.also) armed.add_also(name);
-    write_file_durably(kArmedFile, to_json(armed, JsonForm::indented) + "\n", 0600);
 
     const std::stop_token stop = invocation.signals.token();
     std::vector<std::string> units = identity::units_to_stop_now(
@@ -70,7 +69,14 @@ void arm_seal(const Invocation& invocation, const SealArguments& arguments) {
     announce_stops(invocation, units);
     remember_stopped(kStoppedUnitsFile, units);
     // First, so that a machine that cannot be armed is not changed.
-    run_or_throw({.arguments = {"systemctl", "start", kUnit}}, stop);
+    write_file_durably(kArmedFile, to_json(armed, JsonForm::indented) + "\n", 0600);
+    try {
+        run_or_throw({.arguments = {"systemctl", "start", kUnit}}, stop);
+    } catch (const Error&) {
+        std::error_code ignored;
+        std::filesystem::remove(kArmedFile, ignored);
+        throw;
+    }
     for (const v1::Step& step : identity::stop_services(identity::StopPhase::orchestrators,
                                                         invocation.config.services, stop)) {
         if (step.outcome() == v1::Step::FAILED) {

@@ -60,7 +60,9 @@ void mention_seal(const Invocation& invocation, v1::NodeStatus& status) {
     }
     try {
         const auto claim = identity::find_claim(machine::Root("/"), invocation.state_dir.string());
-        if (!claim || claim->state() != v1::Claim::SEALED) return;
+        const bool is_sealed = claim && claim->state() == v1::Claim::SEALED;
+        // On a clone whose first boot failed, the claim is the builder's.
+        if (!is_sealed || claim->seal().boot_id() != report::kernel_boot_id()) return;
     } catch (const Error&) {
         return;  // then nothing is known, as before
     }

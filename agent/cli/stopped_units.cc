@@ -1,6 +1,7 @@
 #include "agent/cli/stopped_units.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <system_error>
 
@@ -14,6 +15,9 @@ namespace prebake::cli {
 namespace {
 
 constexpr std::size_t kMaxBytes = 1UL << 20;
+constexpr const char* kClaimingUnit = "prebake-online.service";
+/// As long as systemd itself gives a unit by default.
+constexpr std::chrono::seconds kStartLimit{90};
 
 std::string joined(const std::vector<std::string>& units) {
     std::string text;
@@ -32,6 +36,7 @@ void announce_stops(const Invocation& invocation, const std::vector<std::string>
 void remember_stopped(const std::filesystem::path& file, const std::vector<std::string>& units) {
     std::vector<std::string> all = remembered_units(file);
     for (const std::string& unit : units) {
+        if (unit == kClaimingUnit) continue;
         if (std::find(all.begin(), all.end(), unit) == all.end()) all.push_back(unit);
     }
     if (all.empty()) return;
@@ -56,19 +61,28 @@ std::vector<std::string> remembered_units(const std::filesystem::path& file) {
 void start_stopped_units(const Invocation& invocation) {
     const std::vector<std::string> units = remembered_units(kStoppedUnitsFile);
     if (units.empty()) return;
-    // One transaction: systemd orders the units, and one may wait for another.
-    std::vector<std::string> command{"systemctl", "start", "--"};
-    command.insert(command.end(), units.rbegin(), units.rend());
-    try {
-        run_or_throw({.arguments = command}, invocation.signals.token());
-    } catch (const Error& error) {
-        if (error.code() == Errc::cancelled) throw;
-        log_warning("not all units that the seal stopped were started again (" + joined(units) +
-                    "): " + error.message() + "; see systemctl status");
+    std::vector<std::string> started;
+    std::vector<std::string> failed;
+    // The last one that stopped starts first.
+    for (auto unit = units.rbegin(); unit != units.rend(); ++unit) {
+        try {
+            run_or_throw(
+                {.arguments = {"systemctl", "start", "--", *unit}, .time_limit = kStartLimit},
+                invocation.signals.token());
+            started.push_back(*unit);
+        } catch (const Error& error) {
+            if (error.code() == Errc::cancelled) throw;
+            log_warning(*unit + ", which the seal stopped, was not started again: " +
+                        error.message() + "; see systemctl status " + *unit);
+            failed.insert(failed.begin(), *unit);
+        }
     }
     std::error_code ignored;  // it may be absent
     std::filesystem::remove(kStoppedUnitsFile, ignored);
-    if (!invocation.quiet) std::printf("started again: %s\n", joined(units).c_str());
+    remember_stopped(kStoppedUnitsFile, failed);
+    if (!invocation.quiet && !started.empty()) {
+        std::printf("started again: %s\n", joined(started).c_str());
+    }
 }
 
 }  // namespace prebake::cli

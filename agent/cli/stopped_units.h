@@ -17,15 +17,15 @@ inline constexpr const char* kStoppedUnitsFile = "/run/prebake/stopped-units";
 /// Says which units will be stopped. Says nothing if there are none, or with --quiet or --json.
 void announce_stops(const Invocation& invocation, const std::vector<std::string>& units);
 
-/// Adds units to the file. @throws Error no_space, permission_denied, io.
+/// Adds units to the file, except those that would claim an identity when they start. @throws Error
+/// no_space, permission_denied, io.
 void remember_stopped(const std::filesystem::path& file, const std::vector<std::string>& units);
 
 /// The units in the file, in the order in which they were stopped; none if there is no file.
 /// @throws Error permission_denied, io, too_large.
 std::vector<std::string> remembered_units(const std::filesystem::path& file);
 
-/// Starts the remembered units in one transaction, and forgets them. Units that do not start are
-/// warned about.
+/// Starts the remembered units. Those that do not start are warned about, and stay remembered.
 void start_stopped_units(const Invocation& invocation);
 
 }  // namespace prebake::cli
