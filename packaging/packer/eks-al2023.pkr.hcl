@@ -165,9 +165,14 @@ build {
       "  (umask 077; mkdir \"$DOCKER_CONFIG\"; echo \"{\\\"auths\\\":{$auths}}\" >\"$DOCKER_CONFIG/config.json\")",
       "fi",
 
+      # The parent image has the sandbox image that nodeadm configures on the node. The builder's
+      # containerd names another one, which no node needs.
+      "install -d /etc/prebake/conf.d",
+      "printf '[bake]\\nsandbox = \"never\"\\n' >/etc/prebake/conf.d/90-builder.toml",
       "prebake plan",
       "prebake bake --progress=plain",
       "prebake verify --deep",
+      "rm /etc/prebake/conf.d/90-builder.toml",
     ]
   }
 
