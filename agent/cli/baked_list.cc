@@ -3,14 +3,16 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
-#include <set>
 #include <string>
-#include <utility>
+#include <tuple>
+
+#include "agent/store/names.h"
 
 namespace prebake::cli {
 namespace {
 
-using Place = std::pair<std::string, std::string>;  // image and namespace
+/// Image, namespace, platform and digest: a tag that was moved counts for another image.
+using Place = std::tuple<std::string, std::string, std::string, std::string>;
 
 /// Each blob once: indexes, manifest, config, layers.
 std::uint64_t bytes_of(const v1::BakedImage& image) {
@@ -30,11 +32,12 @@ v1::BakedImages baked_list(const v1::BakeRecord& record, const v1::NodeImages& d
                            const v1::Ledger& counted) {
     std::map<Place, const v1::ImageState*> states;
     for (const v1::ImageState& state : daemon.images()) {
-        states[{state.name(), state.namespace_()}] = &state;
+        states[{state.name(), state.namespace_(), state.platform(), state.digest()}] = &state;
     }
     std::map<Place, std::uint64_t> starts;
     for (const v1::LedgerImage& image : counted.images()) {
-        starts[{image.name(), image.namespace_()}] += image.starts();
+        starts[{image.name(), image.namespace_(), image.platform(), image.digest()}] +=
+            image.starts();
     }
     v1::BakedImages list;
     list.set_schema("prebake.v1.BakedImages");
@@ -46,12 +49,13 @@ v1::BakedImages baked_list(const v1::BakeRecord& record, const v1::NodeImages& d
         listed.set_bytes(bytes_of(image));
         bool is_pinned = true;
         for (const v1::Placement& placement : image.placements()) {
-            const Place place{image.name(), placement.namespace_()};
+            const Place place{image.name(), placement.namespace_(), image.platform(),
+                              image.target().digest()};
             const auto state = states.find(place);
             const bool is_known = state != states.end();
             listed.add_namespaces(placement.namespace_());
             // Only the kubelet deletes images by itself: other namespaces have no pins.
-            if (placement.namespace_() == "k8s.io") {
+            if (placement.namespace_() == store::kCriNamespace) {
                 is_pinned = is_pinned && (is_known ? state->second->pinned() : placement.pinned());
                 listed.set_pinned(is_pinned);
             }

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdio>
 
 #include "agent/base/error.h"
@@ -9,6 +10,7 @@
 #include "agent/cli/commands.h"
 #include "agent/cli/log.h"
 #include "agent/ledger/ledger_file.h"
+#include "agent/store/names.h"
 #include "agent/store/record.h"
 
 namespace prebake::cli {
@@ -53,13 +55,19 @@ std::string joined(const google::protobuf::RepeatedPtrField<std::string>& words)
     return text;
 }
 
+/// Only the kubelet deletes images by itself, and only in k8s.io.
+std::string pin_word(const v1::ListedImage& image) {
+    const auto& namespaces = image.namespaces();
+    if (std::ranges::find(namespaces, store::kCriNamespace) == namespaces.end()) return "-";
+    return image.pinned() ? "yes" : "no";
+}
+
 void print_table(const v1::BakedImages& list) {
     std::vector<std::vector<std::string>> rows{
         {"IMAGE", "DIGEST", "PLATFORM", "NAMESPACES", "SIZE", "PINNED", "USED"}};
     for (const v1::ListedImage& image : list.images()) {
         rows.push_back({image.name(), image.digest().substr(0, kShortDigest), image.platform(),
-                        joined(image.namespaces()), format_bytes(image.bytes()),
-                        image.pinned() ? "yes" : "no",
+                        joined(image.namespaces()), format_bytes(image.bytes()), pin_word(image),
                         image.starts() == 0 ? "never" : std::to_string(image.starts())});
     }
     std::fputs(format_table(rows, {4}).c_str(), stdout);

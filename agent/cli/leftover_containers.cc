@@ -53,7 +53,7 @@ void remove_containerd_containers(const containerd::Connection& connection, Atte
     });
     for (const std::string& ns : containerd::namespaces(connection)) {
         const containerd::Containers containers(connection, ns);
-        for (const std::string& id : containers.list()) {
+        for (const auto& [id, image, snapshot] : containers.list()) {
             attempts.attempt([&] { containers.remove(id); });
         }
     }

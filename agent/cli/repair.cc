@@ -18,19 +18,23 @@
 namespace prebake::cli {
 namespace {
 
-std::set<std::string> moved_images(const store::Verification& found) {
-    std::set<std::string> moved;
+using Images = std::set<std::pair<std::string, std::string>>;  // name and platform
+
+Images moved_images(const store::Verification& found) {
+    Images moved;
     for (const store::Finding& finding : found.findings) {
-        if (finding.kind == store::FindingKind::name_moved) moved.insert(finding.image);
+        if (finding.kind != store::FindingKind::name_moved) continue;
+        moved.emplace(finding.image, finding.platform);
     }
     return moved;
 }
 
-std::set<std::string> images_with_findings(const store::Verification& found) {
-    const std::set<std::string> moved = moved_images(found);
-    std::set<std::string> images;
+Images images_with_findings(const store::Verification& found) {
+    const Images moved = moved_images(found);
+    Images images;
     for (const store::Finding& finding : found.findings) {
-        if (!moved.contains(finding.image)) images.insert(finding.image);
+        std::pair image(finding.image, finding.platform);
+        if (!moved.contains(image)) images.insert(std::move(image));
     }
     return images;
 }
@@ -70,10 +74,10 @@ store::Snapshotters snapshotters_of(const v1::BakedImage& image, const std::stri
 void restore_from_disk(const Invocation& invocation, const bake::BakeLock& lock,
                        const v1::BakeRecord& record, const store::Verification& found,
                        const containerd::Connection& connection, bake::EventSink& events) {
-    const std::set<std::string> broken = images_with_findings(found);
+    const Images broken = images_with_findings(found);
     const store::NameSet pinned = bake::pinned_names({}, record);
     for (const v1::BakedImage& image : record.images()) {
-        if (!broken.contains(image.name())) continue;
+        if (!broken.contains({image.name(), image.platform()})) continue;
         try {
             bake::restore(lock, image, snapshotters_of(image, invocation.config.snapshotter),
                           pinned, invocation.state_dir, connection, events);
@@ -88,19 +92,19 @@ void restore_from_disk(const Invocation& invocation, const bake::BakeLock& lock,
 
 std::vector<bake::ImageRequest> requests_to_repair(const v1::BakeRecord& record,
                                                    const store::Verification& found) {
-    const std::set<std::string> broken = images_with_findings(found);
-    std::set<std::string> unlisted = broken;
+    const Images broken = images_with_findings(found);
+    Images unlisted = broken;
     std::vector<bake::ImageRequest> requests;
     for (const v1::BakedImage& image : record.images()) {
-        unlisted.erase(image.name());
-        if (!broken.contains(image.name())) continue;
+        unlisted.erase({image.name(), image.platform()});
+        if (!broken.contains({image.name(), image.platform()})) continue;
         for (const v1::Placement& placement : image.placements()) {
             bake::ImageRequest request = bake::request_of(image, placement);
             request.reference.digest = oci::Digest::parse(image.target().digest());
             requests.push_back(std::move(request));
         }
     }
-    for (const std::string& name : unlisted) {  // of CRI's sandbox image
+    for (const auto& [name, platform] : unlisted) {  // of CRI's sandbox image
         requests.push_back({.reference = oci::Reference::parse(name),
                             .platform = oci::Platform::host(),
                             .namespaces = {std::string(store::kCriNamespace)},
@@ -125,7 +129,7 @@ void repair(const Invocation& invocation, const bake::BakeLock& lock, const v1::
         progress->on_event({.kind = bake::EventKind::notice, .message = message});
     };
     BakeContext context(invocation, notice);
-    for (const std::string& name : moved_images(found)) {
+    for (const auto& [name, platform] : moved_images(found)) {
         log_warning(name + " is not repaired: a client moved its name to another image");
     }
     // First what the disk has: a layer that is damaged here may be whole elsewhere.

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <iostream>
+#include <optional>
 #include <string>
 
 #include "agent/base/error.h"
@@ -14,6 +15,7 @@
 #include "agent/cli/stopped_units.h"
 #include "agent/identity/residue.h"
 #include "agent/identity/seal.h"
+#include "agent/store/record.h"
 
 namespace prebake::cli {
 namespace {
@@ -163,6 +165,22 @@ ExitCode check(const Invocation& invocation, const SealArguments& arguments) {
     return report.residue().empty() ? ExitCode::done : ExitCode::not_ready;
 }
 
+constexpr std::size_t kMaxRecordBytes = 64UL << 20;
+
+/// 0 if the record cannot be read: then a node cannot tell that it vanished.
+std::uint32_t number_of_baked_images(const machine::Root& root, const Invocation& invocation) {
+    const std::string path = store::record_path(invocation.state_dir).string();
+    try {
+        const std::optional<std::string> text = root.read(path, kMaxRecordBytes);
+        v1::BakeRecord record;
+        if (text) from_json(*text, record, root.outside(path).string(), "");
+        return static_cast<std::uint32_t>(record.images_size());
+    } catch (const Error& error) {
+        log_warning(error.what());
+        return 0;
+    }
+}
+
 }  // namespace
 
 v1::SealReport seal_now(const Invocation& invocation, const SealArguments& arguments,
@@ -175,6 +193,7 @@ v1::SealReport seal_now(const Invocation& invocation, const SealArguments& argum
         .services = invocation.config.services,
         .state_dir = invocation.state_dir.string()};
     options.prebake_version = PREBAKE_VERSION;
+    options.baked_images = number_of_baked_images(root, invocation);
     options.remove_containers = [&] { remove_leftover_containers(invocation); };
     v1::SealReport report = identity::seal(root, options, invocation.signals.token());
     if (invocation.json) {

@@ -11,6 +11,7 @@
 #include "agent/cli/repair.h"
 #include "agent/cli/residue_report.h"
 #include "agent/cli/verify_text.h"
+#include "agent/guard/image_health.h"
 #include "agent/identity/residue.h"
 #include "agent/store/record.h"
 #include "agent/store/verify.h"
@@ -30,6 +31,7 @@ v1::VerifyReport document_of(const store::Verification& result) {
         v1::Finding& out = *report.add_findings();
         out.set_image(finding.image);
         out.set_namespace_(finding.ns);
+        out.set_platform(finding.platform);
         out.set_object(finding.object);
         out.set_expected(finding.expected);
         out.set_found(finding.found);
@@ -38,25 +40,35 @@ v1::VerifyReport document_of(const store::Verification& result) {
     return report;
 }
 
-/// What of the images says nothing about the machines that they are for. Removes these findings.
+/// What was found of this machine and not of what was baked. Removes these findings.
 std::vector<std::string> take_warnings(store::Verification& result) {
     std::vector<std::string> warnings;
+    std::size_t ignored_pins = 0;
+    std::string about_pins;
     if (result.not_asked > 0) {
         warnings.push_back("CRI was not asked about " + std::to_string(result.not_asked) +
                            (result.not_asked == 1 ? " image" : " images") +
                            " in k8s.io: containerd serves no CRI here, because " +
                            result.cri.problem + "; " + result.cri.next_step);
     }
-    const auto is_warning = [](const store::Finding& finding) {
-        return finding.kind == store::FindingKind::cri_other_platform;
-    };
     for (const store::Finding& finding : result.findings) {
-        if (!is_warning(finding)) continue;
+        if (!store::is_about_machine(finding.kind)) continue;
+        if (finding.kind == store::FindingKind::pin_ignored) {
+            ++ignored_pins;
+            about_pins = finding.next_step;
+            continue;
+        }
         warnings.push_back(finding.image + ": CRI on this machine would pull it: expected " +
                            finding.expected + ", found " + finding.found + "; " +
                            finding.next_step);
     }
-    std::erase_if(result.findings, is_warning);
+    if (ignored_pins > 0) {
+        warnings.push_back("this containerd ignores the pins of " + std::to_string(ignored_pins) +
+                           (ignored_pins == 1 ? " image; " : " images; ") + about_pins);
+    }
+    std::erase_if(result.findings, [](const store::Finding& finding) {
+        return store::is_about_machine(finding.kind);
+    });
     return warnings;
 }
 
@@ -78,7 +90,7 @@ ExitCode verify_command(const Invocation& invocation, const VerifyArguments& arg
     if (arguments.sealed) residue = check_seal(invocation);
     std::optional<bake::BakeLock> lock;
     if (arguments.repair) lock = lock_for_repair(invocation);
-    const v1::BakeRecord record = store::read_required_record(invocation.state_dir);
+    v1::BakeRecord record = store::read_required_record(invocation.state_dir);
     const containerd::Connection connection(invocation.config.address, invocation.signals.token());
     const WantedSandbox sandbox = wanted_sandbox(invocation.config, connection);
     const store::VerifyOptions options{
@@ -88,9 +100,10 @@ ExitCode verify_command(const Invocation& invocation, const VerifyArguments& arg
         .sandbox = sandbox.name};
     std::vector<std::string> warnings;
     const auto verify = [&] {
-        store::Verification found =
-            store::verify(store::read_required_record(invocation.state_dir), connection, options);
+        record = store::read_required_record(invocation.state_dir);
+        store::Verification found = store::verify(record, connection, options);
         warnings = take_warnings(found);
+        if (!sandbox.doubt.empty() && found.is_for_pods) warnings.push_back(sandbox.doubt);
         return found;
     };
     store::Verification result = verify();
@@ -103,19 +116,33 @@ ExitCode verify_command(const Invocation& invocation, const VerifyArguments& arg
     }
     for (const std::string& warning : warnings) log_warning(warning);
     const auto traces = static_cast<std::size_t>(residue ? residue->residue_size() : 0);
-    const bool is_ok = result.findings.empty() && traces == 0;
+    const guard::StoreVerdict verdict =
+        traces > 0 ? guard::StoreVerdict::not_usable : guard::judge(record, result.findings);
+    const bool is_ok = verdict == guard::StoreVerdict::as_baked;
     if (invocation.json) {
         v1::VerifyReport report = document_of(result);
         report.set_ok(is_ok);
+        report.set_verdict(word_for(verdict));
         report.set_repaired(static_cast<std::uint32_t>(repaired));
         for (const std::string& warning : warnings) report.add_warnings(warning);
         if (residue) *report.mutable_sealed() = *residue;
         std::puts(to_json(report, JsonForm::indented).c_str());
     } else if (!invocation.quiet || !is_ok) {
-        std::fputs(findings_text(result).c_str(), stdout);
-        std::fputs(verdict_text(result, traces, repaired).c_str(), stdout);
+        std::fputs(
+            findings_text(result, {.is_deep = arguments.deep, .is_repaired = arguments.repair})
+                .c_str(),
+            stdout);
+        std::fputs(verdict_text(result, verdict, traces, repaired).c_str(), stdout);
     }
-    return is_ok ? ExitCode::done : ExitCode::not_ready;
+    switch (verdict) {
+        case guard::StoreVerdict::as_baked:
+            return ExitCode::done;
+        case guard::StoreVerdict::degraded:
+            return ExitCode::partial;
+        case guard::StoreVerdict::not_usable:
+            break;
+    }
+    return ExitCode::not_ready;
 }
 
 }  // namespace prebake::cli

@@ -24,9 +24,10 @@ std::string counted(std::size_t number, const std::string& what) {
 /// By image, in the order of the record.
 std::vector<Findings> by_image(const store::Verification& result) {
     std::vector<Findings> images;
-    std::map<std::string, std::size_t> seen;
+    std::map<std::pair<std::string, std::string>, std::size_t> seen;  // name and platform
     for (const store::Finding& finding : result.findings) {
-        const auto [entry, is_new] = seen.try_emplace(finding.image, images.size());
+        const auto [entry, is_new] =
+            seen.try_emplace({finding.image, finding.platform}, images.size());
         if (is_new) images.emplace_back();
         images[entry->second].push_back(&finding);
     }
@@ -51,7 +52,7 @@ std::string word_for(store::Check check) {
     return "";
 }
 
-/// "docker.io/library/nginx:1.27 (k8s.io, moby): 3 names, 5 blobs, 2 answers of CRI"
+/// "docker.io/library/nginx:1.27 (linux/amd64; k8s.io, moby): 3 names, 5 blobs, 2 answers of CRI"
 std::string heading_of(const Findings& findings) {
     std::set<std::string> namespaces;
     std::map<store::Check, std::size_t> numbers;
@@ -59,8 +60,10 @@ std::string heading_of(const Findings& findings) {
         namespaces.insert(finding->ns);
         ++numbers[finding->check];
     }
-    std::string where;
-    for (const std::string& ns : namespaces) where += (where.empty() ? "" : ", ") + ns;
+    const std::string& platform = findings.front()->platform;
+    std::string where = platform.empty() ? "" : platform + "; ";
+    const std::size_t start = where.size();
+    for (const std::string& ns : namespaces) where += (where.size() == start ? "" : ", ") + ns;
     std::string what;
     for (const auto& [check, number] : numbers) {
         what += (what.empty() ? "" : ", ") + counted(number, word_for(check)) +
@@ -90,7 +93,19 @@ std::string details_of(const Findings& findings) {
 
 }  // namespace
 
-std::string findings_text(const store::Verification& result) {
+std::string word_for(guard::StoreVerdict verdict) {
+    switch (verdict) {
+        case guard::StoreVerdict::as_baked:
+            return "ok";
+        case guard::StoreVerdict::degraded:
+            return "degraded";
+        case guard::StoreVerdict::not_usable:
+            break;
+    }
+    return "not_ready";
+}
+
+std::string findings_text(const store::Verification& result, const VerifyMode& mode) {
     const std::vector<Findings> images = by_image(result);
     const bool is_detailed = images.size() <= kDetailedImages;
     std::string text;
@@ -99,14 +114,19 @@ std::string findings_text(const store::Verification& result) {
         if (is_detailed) text += details_of(findings);
     }
     if (!is_detailed) {
-        text += "  -> prebake verify --repair; --json has each finding and what to do\n";
+        const std::string repair =
+            mode.is_deep ? "prebake verify --deep --repair; " : "prebake verify --repair; ";
+        text +=
+            "  -> " + (mode.is_repaired ? "" : repair) + "--json has each finding and what to do\n";
     }
     return text;
 }
 
-std::string verdict_text(const store::Verification& result, std::size_t residue,
-                         std::size_t repaired) {
-    std::string text = result.findings.empty() && residue == 0 ? "ok: " : "NOT OK: ";
+std::string verdict_text(const store::Verification& result, guard::StoreVerdict verdict,
+                         std::size_t residue, std::size_t repaired) {
+    std::string text = verdict == guard::StoreVerdict::as_baked   ? "ok: "
+                       : verdict == guard::StoreVerdict::degraded ? "DEGRADED: "
+                                                                  : "NOT OK: ";
     if (!result.findings.empty()) {
         text += counted(result.findings.size(), "finding") + " about " +
                 counted(by_image(result).size(), "image") + "; ";

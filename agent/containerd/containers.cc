@@ -15,10 +15,15 @@ namespace {
 
 namespace containers_api = ::containerd::services::containers::v1;
 namespace tasks = ::containerd::services::tasks::v1;
+namespace task_types = ::containerd::v1::types;
 namespace names = ::containerd::services::namespaces::v1;
 
 /// For a killed process to end: only a process that blocks in the kernel takes longer.
 constexpr std::chrono::seconds kKillTimeout{30};
+
+Container container_from(const containers_api::Container& wire) {
+    return {.id = wire.id(), .image = wire.image(), .snapshot_key = wire.snapshot_key()};
+}
 
 bool is_gone(const grpc::Status& status) {
     return status.error_code() == grpc::StatusCode::NOT_FOUND;
@@ -39,14 +44,41 @@ std::vector<std::string> namespaces(const Connection& connection) {
 Containers::Containers(const Connection& connection, std::string ns)
     : connection_(connection), scope_{.ns = std::move(ns), .lease = {}} {}
 
-std::vector<std::string> Containers::list() const {
+std::vector<Container> Containers::list() const {
     containers_api::ListContainersResponse response;
     check(invoke(connection_, scope_, &containers_api::Containers::Stub::List,
                  containers_api::ListContainersRequest(), response, kReadTimeout),
           connection_, "list the containers of namespace " + scope_.ns);
-    std::vector<std::string> ids;
-    for (const containers_api::Container& container : response.containers())
-        ids.push_back(container.id());
+    std::vector<Container> containers;
+    for (const containers_api::Container& wire : response.containers()) {
+        containers.push_back(container_from(wire));
+    }
+    return containers;
+}
+
+std::optional<Container> Containers::find(const std::string& id) const {
+    containers_api::GetContainerRequest request;
+    request.set_id(id);
+    containers_api::GetContainerResponse response;
+    const grpc::Status status = invoke(connection_, scope_, &containers_api::Containers::Stub::Get,
+                                       request, response, kReadTimeout);
+    if (is_gone(status)) return {};
+    check(status, connection_, "look for the container " + id + " of namespace " + scope_.ns);
+    return container_from(response.container());
+}
+
+std::set<std::string> Containers::started() const {
+    tasks::ListTasksResponse response;
+    check(invoke(connection_, scope_, &tasks::Tasks::Stub::List, tasks::ListTasksRequest(),
+                 response, kReadTimeout),
+          connection_, "list the tasks of namespace " + scope_.ns);
+    std::set<std::string> ids;
+    for (const task_types::Process& task : response.tasks()) {
+        const bool has_run =
+            task.status() == task_types::RUNNING || task.status() == task_types::STOPPED ||
+            task.status() == task_types::PAUSED || task.status() == task_types::PAUSING;
+        if (has_run) ids.insert(task.container_id().empty() ? task.id() : task.container_id());
+    }
     return ids;
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -10,13 +12,23 @@ namespace prebake::containerd {
 /// Every namespace of this containerd. @throws Error unavailable.
 std::vector<std::string> namespaces(const Connection& connection);
 
+struct Container {
+    std::string id;
+    std::string image;         ///< the name that its client gave; may be empty
+    std::string snapshot_key;  ///< of its root file system; may be empty
+};
+
 /// containerd.services.containers.v1 and tasks.v1, of one namespace.
 class Containers {
   public:
     Containers(const Connection& connection, std::string ns);
 
-    /// The ids of all containers, running or not.
-    std::vector<std::string> list() const;
+    /// All containers, running or not.
+    std::vector<Container> list() const;
+    /// Nothing if there is no such container.
+    std::optional<Container> find(const std::string& id) const;
+    /// The IDs of the containers with a process that was started. It may have ended.
+    std::set<std::string> started() const;
     /// Kills the container's processes, waits for their end, and removes the container; its
     /// writable snapshot becomes garbage. Does nothing if there is no such container.
     /// @throws Error timed_out if a process does not die within 30 seconds; unavailable.

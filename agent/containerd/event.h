@@ -15,6 +15,8 @@ enum class EventKind {
     snapshot_committed,
     snapshot_removed,  ///< before 1.7 not sent for garbage collection
     blob_deleted,
+    container_created,  ///< it does not run yet, and may never
+    task_started,       ///< the container's process runs
 };
 
 /// Something that happened in one namespace of containerd.
@@ -22,9 +24,11 @@ struct Event {
     EventKind kind = EventKind::image_created;
     std::chrono::system_clock::time_point at = {};  ///< by containerd's clock
     std::string ns = {};
-    std::string object = {};       ///< the image's name, the snapshot's key, the blob's digest
-    std::string parent = {};       ///< of a prepared snapshot
-    std::string name = {};         ///< of a committed snapshot; its key is `object`
+    /// The image's name, the snapshot's key, the blob's digest, the container's ID.
+    std::string object = {};
+    std::string parent = {};  ///< of a prepared snapshot
+    std::string name =
+        {};  ///< of a committed snapshot, whose key is `object`; the container's image
     std::string snapshotter = {};  ///< of a snapshot; empty before 1.7
     Labels labels = {};            ///< of an image
 };

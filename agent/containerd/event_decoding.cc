@@ -23,7 +23,7 @@ struct Topic {
     EventKind kind;
 };
 
-constexpr std::array<Topic, 7> kTopics{{
+constexpr std::array<Topic, 9> kTopics{{
     {"/images/create", EventKind::image_created},
     {"/images/update", EventKind::image_updated},
     {"/images/delete", EventKind::image_deleted},
@@ -31,6 +31,8 @@ constexpr std::array<Topic, 7> kTopics{{
     {"/snapshot/commit", EventKind::snapshot_committed},
     {"/snapshot/remove", EventKind::snapshot_removed},
     {"/content/delete", EventKind::blob_deleted},
+    {"/containers/create", EventKind::container_created},
+    {"/tasks/start", EventKind::task_started},
 }};
 
 std::optional<EventKind> kind_of(std::string_view topic) {
@@ -91,13 +93,21 @@ bool read_payload(const google::protobuf::Any& any, Event& event) {
         case EventKind::blob_deleted:
             return read<payloads::ContentDelete>(
                 any, [&](const auto& payload) { event.object = payload.digest(); });
+        case EventKind::container_created:
+            return read<payloads::ContainerCreate>(any, [&](const auto& payload) {
+                event.object = payload.id();
+                event.name = payload.image();
+            });
+        case EventKind::task_started:
+            return read<payloads::TaskStart>(
+                any, [&](const auto& payload) { event.object = payload.container_id(); });
     }
     return false;
 }
 
 }  // namespace
 
-std::array<std::string_view, 7> event_topics() {
+std::array<std::string_view, 9> event_topics() {
     std::array<std::string_view, kTopics.size()> names;
     std::ranges::transform(kTopics, names.begin(), &Topic::name);
     return names;

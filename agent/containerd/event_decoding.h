@@ -10,7 +10,7 @@
 namespace prebake::containerd {
 
 /// The topics of the events that decode_event() understands.
-std::array<std::string_view, 7> event_topics();
+std::array<std::string_view, 9> event_topics();
 
 /// The event in `envelope`. Nothing for other topics, and for a payload that is not of the topic's
 /// type, names no object, or is larger than 1 MiB: every user of the socket may publish anything.

@@ -29,11 +29,14 @@ std::size_t LedgerFeed::list_everything(const store::Snapshotters& known, Time n
         on_step();
         try {
             const auto own = known.find(ns);
+            // First: of a container that is created meanwhile the snapshot is found, and its start
+            // is an event.
+            const std::vector<ledger::ListedContainer> containers = containers_of(ns);
             const store::Holdings holdings = store::read_holdings(
                 connection_, ns,
                 own == known.end() ? store::snapshotter_of(ns, connection_) : own->second);
             describe_news(holdings);
-            found += accounts_.relist(holdings, now);
+            found += accounts_.relist(holdings, containers, now);
         } catch (const Error& error) {
             if (error.code() == Errc::cancelled || is_retryable(error.code())) throw;
             // A broken snapshotter of one namespace must not keep the others from being counted.
@@ -47,6 +50,18 @@ std::size_t LedgerFeed::list_everything(const store::Snapshotters& known, Time n
         log_.warn(kUnreadable, "some starts are not counted in namespace " + unreadable);
     }
     return found;
+}
+
+std::vector<ledger::ListedContainer> LedgerFeed::containers_of(const std::string& ns) const {
+    const containerd::Containers containers(connection_, ns);
+    const std::set<std::string> started = containers.started();
+    std::vector<ledger::ListedContainer> listed;
+    for (const containerd::Container& container : containers.list()) {
+        listed.push_back({.snapshot_key = container.snapshot_key,
+                          .image = container.image,
+                          .has_started = started.contains(container.id)});
+    }
+    return listed;
 }
 
 void LedgerFeed::describe_news(const store::Holdings& holdings) {
@@ -100,22 +115,13 @@ void LedgerFeed::image_named(const std::string& ns, const containerd::Image& ima
     accounts_.image_appeared(seen, at);
 }
 
-void LedgerFeed::restored(const v1::BakeRecord& images, const store::Snapshotters& snapshotters) {
-    std::map<std::string, std::set<std::string>> parts;  // namespace -> names, blobs, chains
-    for (const v1::BakedImage& image : images.images()) {
-        for (const v1::Placement& placement : image.placements()) {
-            std::set<std::string>& own = parts[placement.namespace_()];
-            own.insert(placement.names().begin(), placement.names().end());
-            for (const v1::Layer& layer : image.layers()) {
-                own.insert({layer.digest(), layer.chain_id()});
-            }
-        }
-    }
+void LedgerFeed::restored(const std::map<std::string, std::set<std::string>>& parts,
+                          const store::Snapshotters& snapshotters) {
     for (const auto& [ns, own] : parts) {
         const auto snapshotter = snapshotters.find(ns);
         store::Holdings holdings = store::read_holdings(
             connection_, ns, snapshotter == snapshotters.end() ? "" : snapshotter->second);
-        // We restored these parts only: where the others came from is not known here.
+        // Where the other parts came from is not known here.
         const auto is_other = [&own = own](const auto& entry) {
             return !own.contains(entry.first);
         };
@@ -145,14 +151,30 @@ void LedgerFeed::on_event(const containerd::Event& event,
             return accounts_.snapshot_removed(event.ns, event.object, event.at);
         case EventKind::blob_deleted:
             return accounts_.blob_deleted(event.ns, event.object, event.at);
+        case EventKind::container_created:
+            // containerd's clients give a container's snapshot the container's ID.
+            return accounts_.container_created(event.ns, event.object, event.name);
+        case EventKind::task_started:
+            return task_started(event);
     }
 }
 
+void LedgerFeed::task_started(const containerd::Event& event) {
+    std::string key = event.object;
+    if (!accounts_.awaits_start(event.ns, key)) {
+        const auto container = containerd::Containers(connection_, event.ns).find(event.object);
+        if (!container || !accounts_.awaits_start(event.ns, container->snapshot_key)) return;
+        key = container->snapshot_key;
+        accounts_.container_created(event.ns, key, container->image);
+    }
+    accounts_.task_started(event.ns, key, event.at);
+}
+
 void LedgerFeed::snapshot_prepared(const containerd::Event& event) {
-    const auto count = [&] {
-        return accounts_.snapshot_prepared(event.ns, event.object, event.parent, event.at);
+    const auto note = [&] {
+        return accounts_.snapshot_prepared(event.ns, event.object, event.parent);
     };
-    if (count() != ledger::StartOutcome::unknown_image) return;
+    if (note() != ledger::Prepared::on_unknown_image) return;
     const auto now = clock_().steady;
     const auto listed = listed_.find(event.ns);
     if (listed != listed_.end() && now - listed->second < kListInterval) return;
@@ -160,7 +182,7 @@ void LedgerFeed::snapshot_prepared(const containerd::Event& event) {
     describe_news(store::read_holdings(connection_, event.ns, {}));
     // It may still be unknown: a step of a builder, for example. A listing does not count it
     // either.
-    count();
+    note();
 }
 
 }  // namespace prebake::daemon

@@ -5,8 +5,10 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "agent/base/clock.h"
 #include "agent/containerd/events.h"
@@ -38,12 +40,15 @@ class LedgerFeed {
     /// A pull, or a client that named the image by hand. An image that cannot be described (it is
     /// partly pulled, or no image at all) is skipped. @throws Error unavailable, cancelled.
     void image_named(const std::string& ns, const containerd::Image& image, std::optional<Time> at);
-    /// We repaired these images, in these namespaces: that is no pull. @throws Error unavailable,
-    /// cancelled.
-    void restored(const v1::BakeRecord& images, const store::Snapshotters& snapshotters);
+    /// We restored these names, blobs and snapshots (chain IDs), by namespace: that is no pull.
+    /// @throws Error unavailable, cancelled.
+    void restored(const std::map<std::string, std::set<std::string>>& parts,
+                  const store::Snapshotters& snapshotters);
 
   private:
     void snapshot_prepared(const containerd::Event& event);
+    void task_started(const containerd::Event& event);
+    std::vector<ledger::ListedContainer> containers_of(const std::string& ns) const;
     void describe_news(const store::Holdings& holdings);
     std::optional<v1::BakedImage> describe(const std::string& ns, const containerd::Image& image);
 

@@ -163,7 +163,7 @@ class NodeLoop::Impl final : private bake::EventSink {
     Time gap_since_{};
     std::string problem_;
 
-    std::set<guard::ImageKey> unsettled_;  ///< repaired, and the ledger does not know so far
+    guard::RestoredParts unsettled_;  ///< the ledger does not know of them so far
     std::optional<Work> work_;
     std::optional<EventStream> stream_;  // of this session
 };
@@ -323,7 +323,7 @@ void NodeLoop::Impl::process(const containerd::Event& event) {
 
 void NodeLoop::Impl::record_guard_actions() {
     guard::GuardActions actions = work_->guard.take_actions();
-    unsettled_.merge(actions.repaired);
+    for (auto& [ns, parts] : actions.restored) unsettled_[ns].merge(parts);
     for (const std::string& ns : actions.named_again) work_->lease.explain(ns);
     for (const guard::GuardActions::Pull& pull : actions.pulled_again) {
         work_->feed.image_named(pull.ns, pull.image, pull.at);
@@ -515,7 +515,7 @@ void NodeLoop::Impl::check_suspects() {
 void NodeLoop::Impl::settle_repairs() {
     record_guard_actions();
     if (unsettled_.empty()) return;
-    work_->feed.restored(work_->guard.images().wanted(unsettled_), work_->guard.snapshotters());
+    work_->feed.restored(unsettled_, work_->guard.snapshotters());
     unsettled_.clear();
 }
 
@@ -560,6 +560,7 @@ report::NodeFacts NodeLoop::Impl::facts() const {
             .content_directory = guard.content_directory,
             .sandbox_image = guard.sandbox_image,
             .is_sandbox_missing = guard.is_sandbox_missing,
+            .recorded = static_cast<std::size_t>(record_.images_size()),
             .images = guard.images,
             .identity = identity_,
             .endpoint_problem = options_.endpoint_problem ? options_.endpoint_problem() : ""};

@@ -44,22 +44,21 @@ void StatusEvaluator::put_into_holder(const report::NodeFacts& facts,
                                       const report::Verdict& verdict) const {
     report::NodeView view;
     view.ledger = from_.accounts.report();
-    view.status = report::status_document(
-        {.node = facts,
-         .conditions = conditions_,
-         .verdict = verdict,
-         .images = from_.images,
-         .ledger = view.ledger,
-         .log = from_.log,
-         .times = times_,
-         .starts =
-             [&](const guard::ImageHealth& image) {
-                 return from_.accounts.usage({.image = image.name, .ns = image.ns}).starts;
-             },
-         .containerd_version = containerd_version_,
-         .boot_id = from_.boot_id,
-         .prebake_version = from_.prebake_version,
-         .now = from_.clock().wall});
+    view.status = report::status_document({.node = facts,
+                                           .conditions = conditions_,
+                                           .verdict = verdict,
+                                           .images = from_.images,
+                                           .ledger = view.ledger,
+                                           .log = from_.log,
+                                           .times = times_,
+                                           .starts =
+                                               [&](const guard::ImageHealth& image) {
+                                                   return from_.accounts.usage(image.key()).starts;
+                                               },
+                                           .containerd_version = containerd_version_,
+                                           .boot_id = from_.boot_id,
+                                           .prebake_version = from_.prebake_version,
+                                           .now = from_.clock().wall});
     from_.holder.publish(std::move(view));
 }
 

@@ -58,33 +58,4 @@ void CriSettingsReader::ask_cri(CriSettings& settings) {
     }
 }
 
-v1::BakedImage describe_sandbox(const containerd::Connection& connection,
-                                const containerd::Image& held, const std::string& snapshotter) {
-    const containerd::Scope scope{.ns = std::string(store::kCriNamespace), .lease = {}};
-    v1::BakedImage image =
-        store::describe_stored(connection, scope.ns, held, oci::Platform::host());
-    v1::Placement& placement = *image.add_placements();
-    placement.set_namespace_(scope.ns);
-    placement.set_pinned(true);
-    placement.set_unpacked(!image.chain_id().empty());
-    placement.set_snapshotter(snapshotter);
-    placement.set_cri_resolves(true);
-    placement.add_names(held.name);
-    for (const containerd::Image& other : containerd::Images(connection, scope).list()) {
-        const bool is_digest =
-            other.name.starts_with("sha256:") || other.name.find('@') != std::string::npos;
-        if (is_digest && other.name != held.name && other.target.digest == held.target.digest) {
-            placement.add_names(other.name);
-        }
-    }
-    // CRI may be configured to discard layers after unpacking: then there are no blobs to keep.
-    const containerd::Content content(connection, scope);
-    const auto& layers = image.layers();
-    placement.set_layers_kept(
-        std::all_of(layers.begin(), layers.end(), [&](const v1::Layer& layer) {
-            return content.info(oci::Digest::parse(layer.digest())).has_value();
-        }));
-    return image;
-}
-
 }  // namespace prebake::guard

@@ -48,9 +48,4 @@ class CriSettingsReader {
     int failures_ = 0;
 };
 
-/// CRI's sandbox image as a bake record would describe it, with the names that it has in
-/// containerd. @throws Error as store::describe_stored().
-v1::BakedImage describe_sandbox(const containerd::Connection& connection,
-                                const containerd::Image& held, const std::string& snapshotter);
-
 }  // namespace prebake::guard

@@ -14,6 +14,7 @@
 #include "agent/store/baked_images.h"
 #include "agent/store/labels.h"
 #include "agent/store/names.h"
+#include "agent/store/sandbox.h"
 #include "agent/store/storage.h"
 
 namespace prebake::guard {
@@ -65,10 +66,6 @@ bool is_removal(const containerd::Event& event) {
 std::chrono::seconds first_delay(RetryCause cause) {
     const bool is_soon = cause == RetryCause::not_checked || cause == RetryCause::other;
     return is_soon ? kRetrySoon : kRetryLater;
-}
-
-ImageKey key_of(const ImageHealth& image) {
-    return {.image = image.name, .ns = image.ns};
 }
 
 }  // namespace
@@ -126,6 +123,7 @@ void ImageGuard::check_everything() {
     for (const ImageKey& key : images_.evicted()) {
         state_.images.push_back({.name = key.image,
                                  .ns = key.ns,
+                                 .platform = key.platform,
                                  .digest = images_.baked().target_of(key),
                                  .problem = {},
                                  .next_step = {}});
@@ -182,7 +180,7 @@ void ImageGuard::protect_sandbox() {
 
 std::optional<v1::BakedImage> ImageGuard::try_to_describe_sandbox(const containerd::Image& held) {
     try {
-        v1::BakedImage image = describe_sandbox(with_.connection, held, state_.snapshotter);
+        v1::BakedImage image = store::describe_sandbox(with_.connection, held, state_.snapshotter);
         with_.log.clear("sandbox");
         return image;
     } catch (const Error& error) {
@@ -228,6 +226,8 @@ FollowUp ImageGuard::react(const containerd::Event& event,
                     "another client unpacked it");
             return FollowUp::none;
         case EventKind::snapshot_prepared:
+        case EventKind::container_created:
+        case EventKind::task_started:
             return FollowUp::none;
     }
     return FollowUp::none;
@@ -275,7 +275,7 @@ void ImageGuard::on_same_target(const containerd::Event& event, const containerd
 bool ImageGuard::is_moved(const std::vector<ImageKey>& keys) const {
     const std::vector<ImageHealth>& images = state_.images;
     return std::any_of(images.begin(), images.end(), [&](const ImageHealth& image) {
-        return image.is_moved && std::find(keys.begin(), keys.end(), key_of(image)) != keys.end();
+        return image.is_moved && std::find(keys.begin(), keys.end(), image.key()) != keys.end();
     });
 }
 
@@ -306,6 +306,7 @@ void ImageGuard::restore_pin(const containerd::Event& event, const containerd::I
     *repair.mutable_at() = to_timestamp(now.wall);
     repair.set_image(key.image);
     repair.set_namespace_(key.ns);
+    repair.set_platform(key.platform);
     repair.set_what("pinned again");
     repair.set_why(why);
     with_.log.add(std::move(repair));
@@ -350,6 +351,8 @@ std::vector<ImageKey> ImageGuard::keys_about(const containerd::Event& event) con
         case EventKind::blob_deleted:
             return images_.baked().made_of(event.ns, event.object);
         case EventKind::snapshot_prepared:
+        case EventKind::container_created:
+        case EventKind::task_started:
             return {};
     }
     return {};
@@ -370,7 +373,7 @@ std::vector<ImageKey> ImageGuard::not_unpacked(std::vector<ImageKey> keys) const
     const std::vector<ImageHealth>& images = state_.images;
     std::erase_if(keys, [&](const ImageKey& key) {
         return std::ranges::none_of(images, [&](const ImageHealth& image) {
-            return key_of(image) == key && !image.is_unpacked;
+            return image.key() == key && !image.is_unpacked;
         });
     });
     return keys;
@@ -463,8 +466,8 @@ std::optional<std::uint64_t> ImageGuard::free_bytes(const std::string& ns) const
 }
 
 const ImageHealth* ImageGuard::health_of(const ImageKey& key) const {
-    const auto found = std::ranges::find_if(
-        state_.images, [&](const auto& image) { return key_of(image) == key; });
+    const auto found =
+        std::ranges::find_if(state_.images, [&](const auto& image) { return image.key() == key; });
     return found == state_.images.end() ? nullptr : &*found;
 }
 
@@ -489,17 +492,16 @@ void ImageGuard::apply(Reconciled reconciled,
     const Moment now = with_.clock();
     const auto& open = reconciled.to_retry;
     for (const ImageHealth& image : reconciled.images) {
-        if (!open.contains(key_of(image))) retries_.erase(key_of(image));
+        if (!open.contains(image.key())) retries_.erase(image.key());
         if (image.problem.empty()) with_.log.forget_failures(image.name, image.ns);
     }
     for (const auto& [key, cause] : open) retry_later(key, cause, why(key));
+    for (auto& [ns, parts] : reconciled.restored) actions_.restored[ns].merge(parts);
     for (const ImageKey& key : reconciled.named_again) actions_.named_again.insert(key.ns);
     for (v1::Repair& repair : reconciled.repairs) {
-        const ImageKey key{.image = repair.image(), .ns = repair.namespace_()};
-        if (!repair.what().empty()) {
-            repaired_.insert(key);
-            actions_.repaired.insert(key);
-        }
+        const ImageKey key{
+            .image = repair.image(), .ns = repair.namespace_(), .platform = repair.platform()};
+        if (!repair.what().empty()) repaired_.insert(key);
         // A repair that will be retried is reported when it succeeds or fails for good.
         if (!open.contains(key)) with_.log.add(std::move(repair));
     }
@@ -512,7 +514,7 @@ void ImageGuard::replace_health(std::vector<ImageHealth> checked) {
     std::vector<ImageHealth>& images = state_.images;
     for (ImageHealth& image : checked) {
         const auto known = std::find_if(images.begin(), images.end(), [&](const ImageHealth& old) {
-            return key_of(old) == key_of(image) && old.digest == image.digest;
+            return old.key() == image.key() && old.digest == image.digest;
         });
         if (known == images.end()) {
             images.push_back(std::move(image));
@@ -525,7 +527,7 @@ void ImageGuard::replace_health(std::vector<ImageHealth> checked) {
 void ImageGuard::update_flags() {
     const auto sandbox = images_.baked().sandbox_key();
     for (ImageHealth& image : state_.images) {
-        const ImageKey key = key_of(image);
+        const ImageKey key = image.key();
         image.is_sandbox = sandbox == key;
         image.is_unpinned_by_budget = images_.unpinned().contains(key);
         image.is_evicted = images_.evicted().contains(key);

@@ -64,7 +64,7 @@ struct GuardActions {
     };
     std::vector<Pull> pulled_again;  ///< without a change of what the name points to
     std::vector<Name> repinned;
-    std::set<ImageKey> repaired;
+    RestoredParts restored;
     std::set<std::string> named_again;  ///< namespaces with names that were deleted and restored
 };
 

@@ -20,7 +20,7 @@ constexpr std::array kByWeight{
     FindingKind::blob_missing,       FindingKind::blob_damaged, FindingKind::snapshot_missing,
     FindingKind::name_missing,       FindingKind::unmanaged,    FindingKind::cri_unresolved,
     FindingKind::cri_other_platform, FindingKind::unreadable,   FindingKind::unpinned,
-    FindingKind::reference_missing,  FindingKind::name_moved};
+    FindingKind::reference_missing,  FindingKind::pin_ignored,  FindingKind::name_moved};
 
 std::ptrdiff_t weight_of(FindingKind kind) {
     return std::find(kByWeight.begin(), kByWeight.end(), kind) - kByWeight.begin();
@@ -65,18 +65,22 @@ class Judge {
     }
 
     ImageHealth judge() {
-        ImageHealth health{.name = image_.name(),
-                           .ns = placement_.namespace_(),
-                           .digest = image_.target().digest(),
-                           .wants_pin = placement_.pinned(),
-                           .wants_unpacked = placement_.unpacked(),
-                           .wants_cri = store::is_for_cri(image_, placement_),
-                           .problem = {},
-                           .next_step = {}};
+        ImageHealth health{
+            .name = image_.name(),
+            .ns = placement_.namespace_(),
+            .platform = image_.platform(),
+            .digest = image_.target().digest(),
+            .wants_pin = placement_.pinned(),
+            .wants_unpacked = placement_.unpacked(),
+            .wants_cri = store::is_for_cri(image_, placement_),
+            .is_other_platform = !placement_.cri_resolves() && !store::runs_here(image_.platform()),
+            .problem = {},
+            .next_step = {}};
         for (const v1::Layer& layer : image_.layers()) health.bytes += layer.size();
         const std::set<std::string> moved = subjects(findings_, FindingKind::name_moved);
         health.is_moved = !moved.empty();
         if (is_abandoned(placement_, moved)) {
+            health.is_abandoned = true;
             explain(health,
                     **std::find_if(findings_.begin(), findings_.end(), [](const Finding* f) {
                         return f->kind == FindingKind::name_moved;
@@ -87,7 +91,9 @@ class Judge {
             if (finding->kind != FindingKind::name_moved && moved.contains(finding->subject)) {
                 continue;
             }
-            if (health.problem.empty()) explain(health, *finding);
+            if (health.problem.empty() && !store::is_about_machine(finding->kind)) {
+                explain(health, *finding);
+            }
             weigh(health, *finding);
         }
         return health;
@@ -108,6 +114,7 @@ class Judge {
                 return;
             case FindingKind::blob_missing:
             case FindingKind::blob_damaged:
+                health.is_complete = false;
                 if (is_needed(finding.subject)) health.is_present = false;
                 return;
             case FindingKind::snapshot_missing:
@@ -115,8 +122,12 @@ class Judge {
                 return;
             case FindingKind::unmanaged:
             case FindingKind::cri_unresolved:
-            case FindingKind::cri_other_platform:
                 health.is_resolved = false;
+                return;
+            case FindingKind::pin_ignored:
+                health.is_pin_ignored = true;
+                return;
+            case FindingKind::cri_other_platform:  // is_other_platform
                 return;
             case FindingKind::unpinned:
             case FindingKind::reference_missing:
@@ -138,6 +149,7 @@ class Judge {
                 health.is_unpacked = false;
                 health.is_pinned = false;
                 health.is_resolved = false;
+                health.is_complete = false;
                 return;
             case store::Check::names:
             case store::Check::references:
@@ -146,6 +158,7 @@ class Judge {
                 return;
             case store::Check::blobs:
                 health.is_present = false;
+                health.is_complete = false;
                 return;
             case store::Check::snapshots:
                 health.is_unpacked = false;
@@ -189,6 +202,7 @@ std::string words_for(FindingKind kind, const std::string& snapshotter) {
         case FindingKind::cri_unresolved:
             return "made CRI know it";
         case FindingKind::cri_other_platform:
+        case FindingKind::pin_ignored:
         case FindingKind::name_moved:
         case FindingKind::unreadable:
             return {};
@@ -198,6 +212,10 @@ std::string words_for(FindingKind kind, const std::string& snapshotter) {
 
 }  // namespace
 
+store::ImageKey key_of(const Finding& finding) {
+    return {.image = finding.image, .ns = finding.ns, .platform = finding.platform};
+}
+
 std::vector<ImageHealth> health_of(const v1::BakeRecord& record,
                                    const std::vector<Finding>& findings) {
     std::vector<ImageHealth> images;
@@ -205,7 +223,8 @@ std::vector<ImageHealth> health_of(const v1::BakeRecord& record,
         for (const v1::Placement& placement : image.placements()) {
             std::vector<const Finding*> own;
             for (const Finding& finding : findings) {
-                if (finding.image == image.name() && finding.ns == placement.namespace_()) {
+                if (finding.image == image.name() && finding.ns == placement.namespace_() &&
+                    finding.platform == image.platform()) {
                     own.push_back(&finding);
                 }
             }
@@ -213,6 +232,22 @@ std::vector<ImageHealth> health_of(const v1::BakeRecord& record,
         }
     }
     return images;
+}
+
+StoreVerdict judge(const v1::BakeRecord& record, const std::vector<Finding>& findings) {
+    std::set<std::string> recorded;
+    for (const v1::BakedImage& image : record.images()) recorded.insert(image.name());
+    bool is_degraded = false;
+    for (const Finding& finding : findings) {
+        if (store::is_about_machine(finding.kind)) continue;
+        if (!recorded.contains(finding.image)) return StoreVerdict::not_usable;
+        is_degraded = true;
+    }
+    for (const ImageHealth& image : health_of(record, findings)) {
+        const bool is_needed = !image.is_abandoned && !image.is_other_platform;
+        if (is_needed && !image.is_usable()) return StoreVerdict::not_usable;
+    }
+    return is_degraded ? StoreVerdict::degraded : StoreVerdict::as_baked;
 }
 
 bool is_repairable(const Finding& finding) {
@@ -227,6 +262,7 @@ bool is_repairable(const Finding& finding) {
         case FindingKind::cri_unresolved:
             return true;
         case FindingKind::cri_other_platform:
+        case FindingKind::pin_ignored:
         case FindingKind::name_moved:
         case FindingKind::unreadable:
             return false;
@@ -236,16 +272,16 @@ bool is_repairable(const Finding& finding) {
 
 std::vector<Finding> repairable_of(const v1::BakeRecord& record,
                                    const std::vector<Finding>& findings) {
-    using Key = std::pair<std::string, std::string>;  // image, namespace
-    std::map<Key, std::set<std::string>> moved;
+    std::map<store::ImageKey, std::set<std::string>> moved;
     for (const Finding& finding : findings) {
         if (finding.kind != FindingKind::name_moved) continue;
-        moved[{finding.image, finding.ns}].insert(finding.subject);
+        moved[key_of(finding)].insert(finding.subject);
     }
-    std::set<Key> abandoned;
+    std::set<store::ImageKey> abandoned;
     for (const v1::BakedImage& image : record.images()) {
         for (const v1::Placement& placement : image.placements()) {
-            const Key key(image.name(), placement.namespace_());
+            const store::ImageKey key{
+                .image = image.name(), .ns = placement.namespace_(), .platform = image.platform()};
             const auto own = moved.find(key);
             if (own != moved.end() && is_abandoned(placement, own->second)) abandoned.insert(key);
         }
@@ -253,7 +289,7 @@ std::vector<Finding> repairable_of(const v1::BakeRecord& record,
     std::vector<Finding> repairable;
     std::copy_if(findings.begin(), findings.end(), std::back_inserter(repairable),
                  [&](const Finding& finding) {
-                     const Key key(finding.image, finding.ns);
+                     const store::ImageKey key = key_of(finding);
                      const auto own = moved.find(key);
                      const bool is_moved =
                          own != moved.end() && own->second.contains(finding.subject);

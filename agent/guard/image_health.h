@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "agent/base/timestamp.h"
+#include "agent/store/baked_images.h"
 #include "agent/store/verify.h"
 #include "proto/prebake/v1/bake_record.pb.h"
 
@@ -15,17 +16,22 @@ namespace prebake::guard {
 struct ImageHealth {
     std::string name;
     std::string ns;
+    std::string platform = {};
     std::string digest;
     std::uint64_t bytes = 0;  ///< compressed, all layers
     bool is_sandbox = false;
     bool wants_pin = false;
     bool wants_unpacked = false;
     bool wants_cri = false;
-    bool is_present = true;   ///< its names exist, and the content that a container needs
-    bool is_unpacked = true;  ///< in the effective snapshotter
-    bool is_pinned = true;    ///< and its content is kept from garbage collection
-    bool is_resolved = true;  ///< CRI finds it by every name that pods use
-    bool is_moved = false;    ///< one of its tags points to another image now
+    bool is_present = true;          ///< its names exist, and the content that a container needs
+    bool is_unpacked = true;         ///< in the effective snapshotter
+    bool is_pinned = true;           ///< and its content is kept from garbage collection
+    bool is_resolved = true;         ///< CRI finds it by every name that pods use
+    bool is_moved = false;           ///< one of its tags points to another image now
+    bool is_abandoned = false;       ///< all of them do: nobody wants this image any more
+    bool is_complete = true;         ///< all content that the bake kept is there, needed or not
+    bool is_pin_ignored = false;     ///< it has the label, and CRI does not heed it
+    bool is_other_platform = false;  ///< this machine does not run it
     bool is_unpinned_by_budget = false;
     bool is_evicted = false;  ///< unpinned by the budget, then deleted by the kubelet
     bool is_repaired = false;
@@ -34,12 +40,25 @@ struct ImageHealth {
     std::string next_step;
 
     bool is_usable() const { return is_present && is_unpacked && is_resolved; }
+    store::ImageKey key() const { return {.image = name, .ns = ns, .platform = platform}; }
 };
+
+/// The image that the finding is about.
+store::ImageKey key_of(const store::Finding& finding);
 
 /// The health of every image and namespace of the record, in its order. If all tags of an image
 /// were moved, the image is no longer wanted: other findings about it are ignored.
 std::vector<ImageHealth> health_of(const v1::BakeRecord& record,
                                    const std::vector<store::Finding>& findings);
+
+/// What findings mean for the machine. `prebake verify` and the daemon judge alike.
+enum class StoreVerdict {
+    as_baked,    ///< nothing was found, but what store::is_about_machine()
+    degraded,    ///< every image is usable; something is not as it was baked
+    not_usable,  ///< an image of this machine's platform cannot be started without a pull
+};
+/// Findings about an image that `record` does not have concern CRI's sandbox image.
+StoreVerdict judge(const v1::BakeRecord& record, const std::vector<store::Finding>& findings);
 
 /// True if bake::restore() can repair it. It does not move a tag back: the client that moved it did
 /// so on purpose.

@@ -81,10 +81,14 @@ void ProtectedImages::set_evicted(const ImageKey& key, bool is_evicted) {
 
 void ProtectedImages::load(const google::protobuf::RepeatedPtrField<v1::UnpinnedImage>& unpinned) {
     for (const v1::UnpinnedImage& image : unpinned) {
-        const ImageKey key{.image = image.name(), .ns = image.namespace_()};
-        if (!baked_->contains(key)) continue;
-        set_unpinned(key, true);
-        set_evicted(key, image.evicted());
+        for (const store::PlacedImage& placed : baked_->images()) {
+            const ImageKey& key = placed.key;
+            if (key.image != image.name() || key.ns != image.namespace_()) continue;
+            // Older ledgers do not name the platform.
+            if (!image.platform().empty() && key.platform != image.platform()) continue;
+            set_unpinned(key, true);
+            set_evicted(key, image.evicted());
+        }
     }
     has_changed_ = false;
 }
@@ -94,6 +98,7 @@ void ProtectedImages::store(google::protobuf::RepeatedPtrField<v1::UnpinnedImage
         v1::UnpinnedImage& image = *unpinned.Add();
         image.set_namespace_(key.ns);
         image.set_name(key.image);
+        image.set_platform(key.platform);
         image.set_evicted(evicted_.contains(key));
     }
 }

@@ -19,10 +19,6 @@ namespace {
 using store::Finding;
 using Findings = std::vector<Finding>;
 
-ImageKey key_of(const Finding& finding) {
-    return {.image = finding.image, .ns = finding.ns};
-}
-
 /// How the repair of an image ended.
 struct Attempt {
     std::optional<Error> problem;  ///< nothing: it succeeded
@@ -38,6 +34,10 @@ std::optional<RetryCause> retry_after(Errc code) {
         return RetryCause::other;
     }
     return {};
+}
+
+ImageKey key_in(const v1::BakedImage& image, const v1::Placement& placement) {
+    return {.image = image.name(), .ns = placement.namespace_(), .platform = image.platform()};
 }
 
 class Reconciler {
@@ -73,7 +73,7 @@ class Reconciler {
         result_.images = health_of(job_.wanted, after);
         for (ImageHealth& image : result_.images) {
             explain(image);
-            const bool was_broken = broken_.contains({.image = image.name, .ns = image.ns});
+            const bool was_broken = broken_.contains(image.key());
             image.checked_at = was_broken ? checked_again_at : checked_at;
         }
         return std::move(result_);
@@ -99,9 +99,7 @@ class Reconciler {
             v1::BakedImage copy = image;
             copy.clear_placements();
             for (const v1::Placement& placement : image.placements()) {
-                if (!broken_.contains({.image = image.name(), .ns = placement.namespace_()})) {
-                    continue;
-                }
+                if (!broken_.contains(key_in(image, placement))) continue;
                 *copy.add_placements() = placement;
             }
             if (!copy.placements().empty()) *part.add_images() = std::move(copy);
@@ -125,7 +123,7 @@ class Reconciler {
             job_.on_progress(progress);
             const Attempt attempt = restore(image);
             for (const v1::Placement& placement : image.placements()) {
-                const ImageKey key{.image = image.name(), .ns = placement.namespace_()};
+                const ImageKey key = key_in(image, placement);
                 attempts_[key] = attempt;
                 if (attempt.retry) result_.to_retry.insert_or_assign(key, *attempt.retry);
             }
@@ -158,8 +156,8 @@ class Reconciler {
                 [&](const Finding& finding) {
                     return key_of(finding) == key &&
                            std::none_of(after.begin(), after.end(), [&](const Finding& left) {
-                               return left.kind == finding.kind && left.image == finding.image &&
-                                      left.ns == finding.ns && left.subject == finding.subject;
+                               return left.kind == finding.kind && key_of(left) == key &&
+                                      left.subject == finding.subject;
                            });
                 });
             if (std::ranges::any_of(repaired, [](const Finding& finding) {
@@ -167,15 +165,30 @@ class Reconciler {
                 })) {
                 result_.named_again.insert(key);
             }
+            note_restored(key, repaired);
             v1::Repair& repair = result_.repairs.emplace_back();
             *repair.mutable_at() = to_timestamp(job_.clock().wall);
             repair.set_image(key.image);
             repair.set_namespace_(key.ns);
+            repair.set_platform(key.platform);
             repair.set_what(repair_of(repaired, snapshotter_of(key.ns)));
             repair.set_why(job_.why(key));
             if (const auto problem = problem_of_attempt(key, after)) {
                 *repair.mutable_problem() = problem_of(*problem);
             }
+        }
+    }
+
+    /// If the attempt failed, somebody else brought back what is there now.
+    void note_restored(const ImageKey& key, const Findings& repaired) {
+        const auto attempt = attempts_.find(key);
+        if (attempt == attempts_.end() || attempt->second.problem) return;
+        for (const Finding& finding : repaired) {
+            const bool is_part = finding.kind == store::FindingKind::name_missing ||
+                                 finding.kind == store::FindingKind::blob_missing ||
+                                 finding.kind == store::FindingKind::blob_damaged ||
+                                 finding.kind == store::FindingKind::snapshot_missing;
+            if (is_part) result_.restored[key.ns].insert(finding.subject);
         }
     }
 
@@ -194,7 +207,7 @@ class Reconciler {
 
     /// The error of the attempt explains more than the finding that is left.
     void explain(ImageHealth& image) const {
-        const auto attempt = attempts_.find({.image = image.name, .ns = image.ns});
+        const auto attempt = attempts_.find(image.key());
         if (attempt == attempts_.end() || !attempt->second.problem || image.problem.empty()) return;
         image.problem = attempt->second.problem->message();
         if (!attempt->second.problem->next_step().empty()) {

@@ -40,6 +40,9 @@ struct Reconciliation {
     std::function<void(const RepairProgress&)> on_progress;
 };
 
+/// The names, blobs and snapshots (chain IDs) that were missing and that we restored, by namespace.
+using RestoredParts = std::map<std::string, std::set<std::string>>;
+
 /// Why an image has to be tried again.
 enum class RetryCause {
     not_checked,  ///< the check failed, so nothing was tried
@@ -54,6 +57,7 @@ struct Reconciled {
     std::vector<v1::Repair> repairs;          ///< also those that failed, with their problem
     std::map<ImageKey, RetryCause> to_retry;  ///< these may succeed later
     std::set<ImageKey> named_again;           ///< these had lost a name
+    RestoredParts restored;
 };
 
 /// Compares the images with containerd and repairs from this disk what can be repaired. If one

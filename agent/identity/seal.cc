@@ -179,6 +179,7 @@ class Sealing {
         *seal_.mutable_by() = without_needless_uuid(sealer());
         seal_.set_boot_id(boot_id_);
         seal_.set_prebake_version(options_.prebake_version);
+        seal_.set_baked_images(options_.baked_images);
         *seal_.mutable_at() = google::protobuf::util::TimeUtil::GetCurrentTime();
         if (was_sealed_ || !options_.scope.only.empty()) return;
         try {

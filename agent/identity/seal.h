@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <stop_token>
@@ -28,6 +29,7 @@ struct SealOptions {
     std::string state_dir = "/var/lib/prebake";       ///< inside the root
     std::string drop_in_dir = "/etc/prebake/seal.d";  ///< inside the root; not run for another root
     std::string prebake_version = {};
+    std::uint32_t baked_images = 0;  ///< in the bake record
     /// Stops and removes all containers before containerd's files are sealed; may be empty. Called
     /// only if is_managed_by_systemd(). An Error is reported and does not stop the seal.
     std::function<void()> remove_containers = {};

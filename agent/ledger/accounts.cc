@@ -1,6 +1,8 @@
 #include "agent/ledger/accounts.h"
 
 #include <algorithm>
+#include <chrono>
+#include <set>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -25,10 +27,23 @@ constexpr std::string_view kPrebakeKey = "-prebake";
 /// container's own snapshot "<id>" on top of that.
 constexpr std::string_view kDockerInitKey = "-init-key";
 constexpr std::string_view kDockerInit = "-init";
-constexpr std::size_t kKeySuffix = kDockerInitKey.size() - kDockerInit.size();
 /// Limit of the layers that were used in one boot; the file lists them. Beyond this limit the bytes
 /// of a layer are missing in the boot's totals.
 constexpr std::size_t kMaxBootLayers = 16384;
+/// More than a bake has images with their names.
+constexpr std::size_t kMaxRecentPulls = 4096;
+/// The times of a bake are those of its process, the times of events those of containerd.
+constexpr std::chrono::seconds kBakeSlack{2};
+
+/// The top layer of the image that a container's snapshot is on top of.
+std::optional<oci::Digest> image_below(const containerd::SnapshotInfo& snapshot,
+                                       const store::Holdings& holdings) {
+    if (auto chain = oci::Digest::try_parse(snapshot.parent)) return chain;
+    if (!snapshot.parent.ends_with(kDockerInit)) return {};
+    const auto init = holdings.snapshots.find(snapshot.parent);
+    if (init == holdings.snapshots.end()) return {};
+    return oci::Digest::try_parse(init->second.parent);
+}
 
 }  // namespace
 
@@ -67,11 +82,37 @@ void Accounts::open(const std::string& claim, const std::string& boot_id, Time b
 void Accounts::set_baked(std::shared_ptr<const store::BakedImages> baked) {
     // While CRI does not answer, the last known sandbox image stays.
     if (!baked->sandbox().name.empty()) sandbox_ = baked->sandbox().name;
-    origins_.set_baked(*baked);
-    catalog_.set_baked(std::move(baked));
+    baked_ = std::move(baked);
+    origins_.set_baked(*baked_);
+    catalog_.set_baked(baked_);
     consider_sandbox();
     for (const CatalogImage* image : catalog_.recorded()) credit_stored(*image);
+    for (const store::PlacedImage& placed : baked_->images()) take_back_pulls_of(placed);
     has_changed_ = true;
+}
+
+void Accounts::note_pull(const CatalogImage& image, Time at, std::uint64_t bytes,
+                         std::uint64_t pulls) {
+    recent_pulls_.push_back({.key = image.key,
+                             .digest = image.contents->target,
+                             .at = at,
+                             .bytes = bytes,
+                             .pulls = pulls});
+    if (recent_pulls_.size() > kMaxRecentPulls) recent_pulls_.pop_front();
+}
+
+/// What the bake itself fetched was not pulled by the node.
+void Accounts::take_back_pulls_of(const store::PlacedImage& baked) {
+    if (!baked.is_recorded || !baked.image.has_baked_at()) return;
+    const Time ended = to_time(baked.image.baked_at()) + kBakeSlack;
+    const auto took = std::chrono::duration<double>(baked.image.seconds());
+    const Time began = ended - 2 * kBakeSlack - std::chrono::duration_cast<Time::duration>(took);
+    std::erase_if(recent_pulls_, [&](const RecentPull& pull) {
+        const bool is_of_bake = pull.key == baked.key && pull.at >= began && pull.at <= ended &&
+                                pull.digest == baked.image.target().digest();
+        if (is_of_bake) totals_.take_back_pull(pull.key, pull.digest, pull.bytes, pull.pulls);
+        return is_of_bake;
+    });
 }
 
 /// The sandbox image is on every machine image, even if no list has it: its starts are not misses,
@@ -118,9 +159,9 @@ void Accounts::touch(Time time) {
 
 bool Accounts::is_counted(const std::string& ns, const std::string& key) const {
     if (totals_.counted().contains(ns, key)) return true;
-    // A listing may find it committed before the event of its preparation is read.
+    // A listing may find the container before the event of its preparation is read.
     return key.ends_with(kDockerInitKey) &&
-           totals_.counted().contains(ns, key.substr(0, key.size() - kKeySuffix));
+           totals_.counted().contains(ns, key.substr(0, key.size() - kDockerInitKey.size()));
 }
 
 void Accounts::count(const CatalogImage& image, Time at) {
@@ -140,23 +181,44 @@ void Accounts::count(const CatalogImage& image, Time at) {
     has_changed_ = true;
 }
 
-StartOutcome Accounts::snapshot_prepared(const std::string& ns, const std::string& key,
-                                         const std::string& parent, Time at) {
-    if (key.starts_with(kUnpackKey)) return StartOutcome::not_a_start;
+Prepared Accounts::snapshot_prepared(const std::string& ns, const std::string& key,
+                                     const std::string& parent) {
+    if (key.starts_with(kUnpackKey)) return Prepared::not_a_start;
+    if (parent.ends_with(kDockerInit) && pending_.rename(ns, parent, key)) {
+        return Prepared::for_container;
+    }
     const std::optional<oci::Digest> chain = oci::Digest::try_parse(parent);
-    if (!chain || is_counted(ns, key)) return StartOutcome::not_a_start;
+    if (!chain || is_counted(ns, key)) return Prepared::not_a_start;
     const Catalog::ChainOwner owner = catalog_.owner_of_chain(ns, *chain);
-    if (!owner.is_known) return StartOutcome::unknown_image;
-    if (owner.image == nullptr) return StartOutcome::not_a_start;
-    touch(at);
+    if (!owner.is_known) return Prepared::on_unknown_image;
+    if (owner.image == nullptr) return Prepared::not_a_start;
+    pending_.add(ns, key, {.chain = *chain});
+    return Prepared::for_container;
+}
+
+void Accounts::container_created(const std::string& ns, const std::string& key,
+                                 const std::string& image) {
+    pending_.set_image(ns, key, image);
+}
+
+void Accounts::task_started(const std::string& ns, const std::string& key, Time at) {
+    if (!is_counted(ns, key) && count_start(ns, key, at)) touch(at);
+    pending_.remove(ns, key);
+}
+
+bool Accounts::count_start(const std::string& ns, const std::string& key, Time at) {
+    const PendingStart* const start = pending_.find(ns, key);
+    if (start == nullptr) return false;
+    const Catalog::ChainOwner owner = catalog_.owner_of_chain(ns, start->chain, start->image);
+    if (owner.image == nullptr) return false;
     count(*owner.image, at);
     totals_.counted().add(ns, key);
-    return StartOutcome::counted;
+    return true;
 }
 
 void Accounts::snapshot_committed(const std::string& ns, const std::string& key,
                                   const std::string& name, Time at) {
-    has_changed_ |= totals_.counted().rename(ns, key, name);
+    pending_.rename(ns, key, name);
     const std::optional<oci::Digest> chain = oci::Digest::try_parse(name);
     if (!chain) return;
     const bool is_ours = key.find(kPrebakeKey) != std::string::npos;
@@ -220,6 +282,7 @@ void Accounts::image_appeared(const SeenImage& seen, std::optional<Time> at) {
         v1::LedgerImage& entry = totals_.entry(image);
         if (!placed.is_alias) entry.set_pulls(entry.pulls() + 1);
         totals_.add_pulled(entry, pulled.bytes);
+        note_pull(image, at.value_or(looked_until_), pulled.bytes, placed.is_alias ? 0 : 1);
         if (at && is_first_sight && !image.is_baked) {
             *entry.mutable_appeared_at() = to_timestamp(*at);
             entry.set_seconds_to_first_start(0);
@@ -251,11 +314,13 @@ void Accounts::settle_listed(CatalogImage& image) {
     v1::LedgerImage& entry = totals_.entry(image);
     entry.set_pulls(entry.pulls() + 1);
     totals_.add_pulled(entry, pulled.bytes);
+    note_pull(image, looked_until_, pulled.bytes, 1);
     origins_.forget_lost(image);
     has_changed_ = true;
 }
 
-std::size_t Accounts::relist(const store::Holdings& holdings, Time now) {
+std::size_t Accounts::relist(const store::Holdings& holdings,
+                             const std::vector<ListedContainer>& containers, Time now) {
     for (const std::string& name : catalog_.names_missing_in(holdings)) {
         image_gone(holdings.ns, name);
     }
@@ -267,7 +332,7 @@ std::size_t Accounts::relist(const store::Holdings& holdings, Time now) {
     }
     touch(now);
     has_changed_ = true;
-    return has_snapshots ? count_listed(holdings, now) : 0;
+    return has_snapshots ? count_listed(holdings, containers, now) : 0;
 }
 
 void Accounts::all_listed() {
@@ -276,37 +341,52 @@ void Accounts::all_listed() {
 }
 
 void Accounts::retain_counted(const store::Holdings& holdings) {
-    const auto exists = [&](const std::string& key) { return holdings.snapshots.contains(key); };
-    for (const std::string& key : totals_.counted().keys_ending(holdings.ns, kDockerInitKey)) {
-        const std::string committed = key.substr(0, key.size() - kKeySuffix);
-        if (!exists(key) && exists(committed)) {
-            totals_.counted().rename(holdings.ns, key, committed);
-        }
+    const auto& snapshots = holdings.snapshots;
+    // Older ledgers have Docker's containers by what is below their snapshot.
+    for (const std::string& init : totals_.counted().keys_ending(holdings.ns, kDockerInit)) {
+        const std::string own = init.substr(0, init.size() - kDockerInit.size());
+        const auto snapshot = snapshots.find(own);
+        if (snapshot == snapshots.end() || snapshot->second.parent != init) continue;
+        totals_.counted().rename(holdings.ns, init, own);
     }
-    totals_.counted().retain(holdings.ns, exists);
+    totals_.counted().retain(holdings.ns,
+                             [&](const std::string& key) { return snapshots.contains(key); });
 }
 
-std::size_t Accounts::count_listed(const store::Holdings& holdings, Time now) {
+std::size_t Accounts::count_listed(const store::Holdings& holdings,
+                                   const std::vector<ListedContainer>& containers, Time now) {
     retain_counted(holdings);
-    std::vector<const containerd::SnapshotInfo*> starts;
+    std::vector<const containerd::SnapshotInfo*> own;
     for (const auto& [key, snapshot] : holdings.snapshots) {
-        const bool is_active = snapshot.kind == containerd::SnapshotKind::active;
-        if (is_active || key.ends_with(kDockerInit)) starts.push_back(&snapshot);
+        if (snapshot.kind == containerd::SnapshotKind::active) own.push_back(&snapshot);
     }
-    std::stable_sort(starts.begin(), starts.end(), [](const auto* one, const auto* other) {
+    std::stable_sort(own.begin(), own.end(), [](const auto* one, const auto* other) {
         return one->created_at < other->created_at;
     });
+    // An event that is not read yet may report what is pending after this listing.
+    pending_.clear(holdings.ns);
+    for (const containerd::SnapshotInfo* snapshot : own) {
+        const std::optional<oci::Digest> chain = image_below(*snapshot, holdings);
+        if (!chain || snapshot->name.starts_with(kUnpackKey)) continue;
+        if (!is_counted(holdings.ns, snapshot->name)) {
+            pending_.add(holdings.ns, snapshot->name, {.chain = *chain});
+        }
+    }
+    std::set<std::string_view> started;
+    for (const ListedContainer& container : containers) {
+        pending_.set_image(holdings.ns, container.snapshot_key, container.image);
+        if (container.has_started) started.insert(container.snapshot_key);
+    }
     std::size_t found = 0;
-    for (const containerd::SnapshotInfo* start : starts) {
-        const std::optional<oci::Digest> chain = oci::Digest::try_parse(start->parent);
-        if (!chain || start->name.starts_with(kUnpackKey)) continue;
-        if (is_counted(holdings.ns, start->name)) continue;
-        const Catalog::ChainOwner owner = catalog_.owner_of_chain(holdings.ns, *chain);
-        if (owner.image == nullptr) continue;
-        totals_.counted().add(holdings.ns, start->name);
-        if (counting_since_ && start->created_at < *counting_since_) continue;  // on the builder
-        count(*owner.image, std::min(start->created_at, now));
-        ++found;
+    for (const containerd::SnapshotInfo* snapshot : own) {
+        const std::string& key = snapshot->name;
+        if (!started.contains(key) || !awaits_start(holdings.ns, key)) continue;
+        if (counting_since_ && snapshot->created_at < *counting_since_) {  // on the builder
+            totals_.counted().add(holdings.ns, key);
+        } else if (count_start(holdings.ns, key, std::min(snapshot->created_at, now))) {
+            ++found;
+        }
+        pending_.remove(holdings.ns, key);
     }
     return found;
 }

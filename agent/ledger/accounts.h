@@ -2,17 +2,20 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "agent/base/timestamp.h"
 #include "agent/ledger/catalog.h"
 #include "agent/ledger/layer_origins.h"
 #include "agent/ledger/ledger_totals.h"
+#include "agent/ledger/pending_starts.h"
 #include "agent/ledger/usage.h"
 #include "agent/oci/digest.h"
 #include "agent/store/baked_images.h"
@@ -31,20 +34,28 @@ struct SeenImage {
     std::map<std::string, Time> blobs;
 };
 
-/// What a prepared snapshot was.
-enum class StartOutcome {
-    counted,      ///< a container start
-    not_a_start,  ///< an unpacking, a snapshot on top of a container's own, or a start that was
-                  ///< counted before
+/// A container, as a listing finds it.
+struct ListedContainer {
+    std::string snapshot_key;
+    std::string image;         ///< the name that its client gave; may be empty
+    bool has_started = false;  ///< its process runs, or has run
+};
+
+/// What a prepared snapshot is.
+enum class Prepared {
+    for_container,  ///< task_started() counts it
+    not_a_start,    ///< for an unpacking, on top of a container's own, or counted before
     /// The parent may be the top layer of an image, but no image with it is known. Call
     /// image_appeared() if there is one, then report the snapshot again; else it is no start.
-    unknown_image,
+    on_unknown_image,
 };
 
 /// Turns containerd's events into the ledger: knows which images there are and where their layers
-/// came from, and counts container starts. A start is a snapshot that is prepared on top of the
-/// last layer of a known image. It is a hit if the image was baked and none of its layers was
-/// pulled since, partial if some layers come from the bake, else a miss. No I/O; not thread-safe.
+/// came from, and counts container starts. A start is a process that starts in a container whose
+/// snapshot was prepared on top of the last layer of a known image; each snapshot counts once. Of
+/// several images with this layer it is the one that the container names. It is a hit if the image
+/// was baked and none of its layers was pulled since, partial if some layers come from the bake,
+/// else a miss. No I/O; not thread-safe.
 class Accounts {
   public:
     /// `stored` is what read_ledger() returned; may be empty.
@@ -63,7 +74,8 @@ class Accounts {
     /// that no event reported: those started during a gap or, in a new ledger, since the boot.
     /// Returns their number. Containers of unknown images are not counted, so call
     /// image_appeared() first for every image of the listing that is_news().
-    std::size_t relist(const store::Holdings& holdings, Time now);
+    std::size_t relist(const store::Holdings& holdings,
+                       const std::vector<ListedContainer>& containers, Time now);
     /// Call it after relist() of the last namespace.
     void all_listed();
 
@@ -75,8 +87,16 @@ class Accounts {
     void image_appeared(const SeenImage& seen, std::optional<Time> at);
     void image_gone(const std::string& ns, const std::string& name);
 
-    StartOutcome snapshot_prepared(const std::string& ns, const std::string& key,
-                                   const std::string& parent, Time at);
+    Prepared snapshot_prepared(const std::string& ns, const std::string& key,
+                               const std::string& parent);
+    /// A container with this snapshot was created. `image` is the name that it gives.
+    void container_created(const std::string& ns, const std::string& key, const std::string& image);
+    /// Whether a container with this snapshot has yet to start.
+    bool awaits_start(const std::string& ns, const std::string& key) const {
+        return pending_.find(ns, key) != nullptr;
+    }
+    /// The process of a container with this snapshot was started: counts it if it awaits_start().
+    void task_started(const std::string& ns, const std::string& key, Time at);
     void snapshot_committed(const std::string& ns, const std::string& key, const std::string& name,
                             Time at);
     void snapshot_removed(const std::string& ns, const std::string& key, Time at);
@@ -104,17 +124,32 @@ class Accounts {
     bool is_unpacked(const CatalogImage& image) const;
     bool has_pulled_layer(const CatalogImage& image) const;
     void count(const CatalogImage& image, Time at);
-    std::size_t count_listed(const store::Holdings& holdings, Time now);
+    bool count_start(const std::string& ns, const std::string& key, Time at);
+    std::size_t count_listed(const store::Holdings& holdings,
+                             const std::vector<ListedContainer>& containers, Time now);
     void retain_counted(const store::Holdings& holdings);
     void settle_listed(CatalogImage& image);
     void credit_stored(const CatalogImage& image);
     void consider_sandbox();
     void explain(CatalogImage& image, std::string_view reason, bool has_pulled);
+    void note_pull(const CatalogImage& image, Time at, std::uint64_t bytes, std::uint64_t pulls);
+    void take_back_pulls_of(const store::PlacedImage& baked);
     void touch(Time time);
 
     LedgerTotals totals_;
+    std::shared_ptr<const store::BakedImages> baked_;
     Catalog catalog_;
     LayerOrigins origins_;
+    PendingStarts pending_;
+    /// Of the last hours: a bake that runs on a node is known as one only when it has ended.
+    struct RecentPull {
+        store::ImageKey key;
+        std::string digest;
+        Time at{};
+        std::uint64_t bytes = 0;
+        std::uint64_t pulls = 0;
+    };
+    std::deque<RecentPull> recent_pulls_;
     oci::DigestSet credited_;  ///< baked layers whose bytes are counted as served
     oci::DigestSet credited_in_boot_;
     /// The stored ledger is of an old version, which did not list the layers of the boot.

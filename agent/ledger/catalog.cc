@@ -40,12 +40,21 @@ std::size_t place_in_record(const CatalogImage& image) {
     return image.position.value_or(std::numeric_limits<std::size_t>::max());
 }
 
+/// Whether a name of `known` belongs to the recorded image instead: it was not recorded, or it is
+/// for another platform than this machine's.
+bool is_replaceable(const CatalogImage& known, const CatalogImage& recorded) {
+    if (known.contents->target != recorded.contents->target) return false;
+    return !known.position ||
+           (!store::runs_here(known.key.platform) && store::runs_here(recorded.key.platform));
+}
+
 }  // namespace
 
 ImageContents summarize(const v1::BakedImage& image) {
     ImageContents contents{.target = image.target().digest(),
                            .manifest = image.manifest().digest(),
                            .config = image.config().digest(),
+                           .platform = image.platform(),
                            .chain = oci::Digest::try_parse(image.chain_id()),
                            .layers = {}};
     contents.layers.reserve(static_cast<std::size_t>(image.layers_size()));
@@ -107,8 +116,7 @@ void Catalog::add_recorded(const store::PlacedImage& placed, const std::vector<I
         const auto place = space.names.find(name);
         if (place == space.names.end()) {
             attach(space, name, image);
-        } else if (!place->second->position &&
-                   place->second->contents->target == image->contents->target) {
+        } else if (is_replaceable(*place->second, *image)) {
             detach(space, name);
             attach(space, name, image);
         }
@@ -212,7 +220,7 @@ Catalog::Placed Catalog::place(const std::string& ns, const std::string& name,
         image != nullptr && is_new_name && image->names_present > 0 && is_alias_name(name);
     if (image == nullptr) {
         image = std::make_shared<CatalogImage>(
-            CatalogImage{.key = {.image = name, .ns = ns},
+            CatalogImage{.key = {.image = name, .ns = ns, .platform = contents.platform},
                          .contents = std::make_shared<const ImageContents>(std::move(contents)),
                          .position = {}});
         index(space, *image);
@@ -287,11 +295,15 @@ void Catalog::count_as_baked(CatalogImage& image) {
     other_names_ -= image.names_present;
 }
 
-Catalog::ChainOwner Catalog::owner_of_chain(const std::string& ns, const oci::Digest& chain) const {
+Catalog::ChainOwner Catalog::owner_of_chain(const std::string& ns, const oci::Digest& chain,
+                                            const std::string& name) const {
     const auto space = spaces_.find(ns);
     if (space == spaces_.end()) return {};
     const auto use = space->second.chains.find(chain);
     if (use == space->second.chains.end()) return {};
+    CatalogImage* const named = find(ns, name);
+    const bool is_named = named != nullptr && named->contents->chain == chain;
+    if (is_named && named->is_baked) return {.image = named, .is_known = true};
     const auto rank = [](const CatalogImage* image) {
         return std::tuple(image->names_present > 0, image->is_baked, image->appeared);
     };
@@ -299,9 +311,14 @@ Catalog::ChainOwner Catalog::owner_of_chain(const std::string& ns, const oci::Di
         if (rank(one) != rank(other)) return rank(one) > rank(other);
         return place_in_record(*one) < place_in_record(*other);
     };
+    // A baked image that was pulled under another name is still the baked one.
+    const auto may_be = [&](const CatalogImage* image) {
+        return !is_named || image == named ||
+               (image->is_baked && is_same_image(*image->contents, *named->contents));
+    };
     CatalogImage* best = nullptr;
     for (CatalogImage* image : use->second.tops) {
-        if (best == nullptr || is_better(image, best)) best = image;
+        if (may_be(image) && (best == nullptr || is_better(image, best))) best = image;
     }
     return {.image = best, .is_known = true};
 }

@@ -32,6 +32,7 @@ struct ImageContents {
     std::string target;
     std::string manifest;
     std::string config;
+    std::string platform;              ///< linux/amd64; empty: unknown
     std::optional<oci::Digest> chain;  ///< of the top layer
     std::vector<ImageLayer> layers;    ///< bottom first
     std::uint64_t bytes = 0;           ///< of all layers
@@ -85,9 +86,11 @@ class Catalog {
         CatalogImage* image = nullptr;  ///< the image whose container uses the chain
         bool is_known = false;          ///< false: no image of the namespace has this chain
     };
-    /// Which image a container was started from. Of several images with this top layer it is one
-    /// that has a name, the baked one, the one that appeared last, the first of the record.
-    ChainOwner owner_of_chain(const std::string& ns, const oci::Digest& chain) const;
+    /// Which image a container was started from. Of several images with this top layer it is the
+    /// one that `name` points to, or the baked one if both are one image, else one that has a name,
+    /// the baked one, the one that appeared last, the first of the record.
+    ChainOwner owner_of_chain(const std::string& ns, const oci::Digest& chain,
+                              const std::string& name = {}) const;
 
     /// All images of a namespace: first the others, in the order of their appearance, then the
     /// baked ones, in the order of the record.

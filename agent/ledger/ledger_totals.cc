@@ -5,6 +5,8 @@
 #include <tuple>
 #include <vector>
 
+#include "agent/oci/platform.h"
+
 namespace prebake::ledger {
 namespace {
 
@@ -101,8 +103,13 @@ LedgerTotals::LedgerTotals(const v1::LedgerState& stored)
     : head_(with_fields_of<v1::Ledger>(stored)) {
     counted_.load(stored.counted());
     for (const v1::LedgerImage& image : stored.images()) {
-        const EntryKey key({.image = image.name(), .ns = image.namespace_()}, image.digest());
-        entry(key.first, key.second) = image;
+        store::ImageKey key{
+            .image = image.name(), .ns = image.namespace_(), .platform = image.platform()};
+        // Older ledgers do not name it, and have only counted what ran on this machine.
+        if (key.platform.empty()) key.platform = oci::Platform::host().str();
+        v1::LedgerImage& loaded = entry(key, image.digest());
+        loaded = image;
+        loaded.set_platform(key.platform);
     }
     v1::Totals sums;
     for (const auto& [key, image] : images_) {
@@ -168,6 +175,7 @@ v1::LedgerImage& LedgerTotals::entry(const store::ImageKey& key, const std::stri
     if (!is_new) return entry;
     entry.set_namespace_(key.ns);
     entry.set_name(key.image);
+    entry.set_platform(key.platform);
     entry.set_digest(digest);
     if (images_.size() > kMaxLedgerImages) merge_least_used(place->first);
     return entry;
@@ -224,6 +232,24 @@ void LedgerTotals::add_pulled(v1::LedgerImage& entry, std::uint64_t bytes) {
     for (v1::Totals* totals : {head_.mutable_since_claim(), head_.mutable_boot()}) {
         totals->set_bytes_pulled(totals->bytes_pulled() + bytes);
     }
+}
+
+void LedgerTotals::take_back_pull(const store::ImageKey& key, const std::string& digest,
+                                  std::uint64_t bytes, std::uint64_t pulls) {
+    const auto place = images_.find({key, digest});
+    if (place == images_.end()) return;
+    const auto less = [](std::uint64_t from, std::uint64_t by) {
+        return from - std::min(from, by);
+    };
+    v1::LedgerImage& entry = place->second;
+    entry.set_pulls(less(entry.pulls(), pulls));
+    entry.set_bytes_pulled(less(entry.bytes_pulled(), bytes));
+    for (v1::Totals* totals : {head_.mutable_since_claim(), head_.mutable_boot()}) {
+        totals->set_bytes_pulled(less(totals->bytes_pulled(), bytes));
+    }
+    if (entry.pulls() > 0) return;
+    entry.clear_appeared_at();
+    entry.clear_reason();
 }
 
 void LedgerTotals::add_gap(Time from, Time to, const std::string& cause, std::size_t found) {

@@ -9,8 +9,12 @@
 namespace prebake::ledger {
 namespace {
 
-/// (namespace, chain ID of the top layer)
-using Chain = std::pair<std::string_view, oci::Digest>;
+/// (namespace, digest of the config)
+using Identity = std::pair<std::string_view, std::string_view>;
+
+Identity identity_of(const CatalogImage& image) {
+    return {image.key.ns, image.contents->config};
+}
 
 bool is_used(const LedgerTotals& totals, const CatalogImage& image) {
     const v1::LedgerImage* entry = totals.find(image);
@@ -22,6 +26,7 @@ v1::LedgerImage unused_entry(const LedgerTotals& totals, const CatalogImage& ima
     if (const v1::LedgerImage* known = totals.find(image)) entry = *known;
     entry.set_name(image.key.image);
     entry.set_namespace_(image.key.ns);
+    entry.set_platform(image.key.platform);
     entry.set_digest(image.contents->target);
     entry.set_baked(true);
     entry.set_bytes(image.contents->bytes);
@@ -32,17 +37,13 @@ v1::LedgerImage unused_entry(const LedgerTotals& totals, const CatalogImage& ima
 
 v1::Ledger report_of(const LedgerTotals& totals, const Catalog& catalog) {
     const std::vector<const CatalogImage*> baked = catalog.recorded();
-    std::set<Chain> used;
+    std::set<Identity> used;
     for (const CatalogImage* image : baked) {
-        if (image->contents->chain && is_used(totals, *image)) {
-            used.emplace(image->key.ns, *image->contents->chain);
-        }
+        if (is_used(totals, *image)) used.insert(identity_of(*image));
     }
     std::vector<v1::LedgerImage> unused;
     for (const CatalogImage* image : baked) {
-        const auto& chain = image->contents->chain;
-        if (is_used(totals, *image) || (chain && used.contains(Chain(image->key.ns, *chain))))
-            continue;
+        if (used.contains(identity_of(*image))) continue;
         unused.push_back(unused_entry(totals, *image));
     }
     std::stable_sort(unused.begin(), unused.end(), [](const auto& one, const auto& other) {
@@ -60,10 +61,8 @@ ImageUsage usage_of(const LedgerTotals& totals, const Catalog& catalog,
                                      [&](const CatalogImage* image) { return image->key == key; });
     ImageUsage usage;
     if (wanted == baked.end()) return usage;
-    const auto& chain = (*wanted)->contents->chain;
     for (const CatalogImage* image : baked) {
-        const bool is_same = image == *wanted ||
-                             (image->key.ns == key.ns && chain && image->contents->chain == chain);
+        const bool is_same = identity_of(*image) == identity_of(**wanted);
         const v1::LedgerImage* entry = is_same ? totals.find(*image) : nullptr;
         if (entry == nullptr) continue;
         usage.starts += entry->starts();

@@ -8,9 +8,8 @@
 #include "agent/store/baked_images.h"
 #include "proto/prebake/v1/node.pb.h"
 
-/// How much the baked images were used. Pure. Two baked images with the same top layer (one image
-/// under two tags) share their starts: these are counted for the first, and the second is not
-/// reported as unused.
+/// How much the baked images were used. Pure. Baked names of one image share their starts: CRI
+/// knows a container's image by the first of them, and the second is not reported as unused.
 namespace prebake::ledger {
 
 struct ImageUsage {

@@ -38,19 +38,28 @@ std::string called(const guard::ImageHealth& image) {
 
 using Images = std::vector<const guard::ImageHealth*>;
 
-Images those(const NodeFacts& facts, const std::function<bool(const guard::ImageHealth&)>& which) {
+Images all_those(const NodeFacts& facts,
+                 const std::function<bool(const guard::ImageHealth&)>& which) {
     Images images;
     for (const guard::ImageHealth& image : facts.images) {
-        if (!image.is_evicted && which(image)) images.push_back(&image);
+        if (which(image)) images.push_back(&image);
     }
     return images;
 }
 
-/// An image in two namespaces is one image.
+/// The images that this node needs: without evicted ones, those whose tags are all elsewhere now,
+/// and those that it does not run.
+Images those(const NodeFacts& facts, const std::function<bool(const guard::ImageHealth&)>& which) {
+    return all_those(facts, [&](const guard::ImageHealth& image) {
+        return !image.is_evicted && !image.is_abandoned && !image.is_other_platform && which(image);
+    });
+}
+
+/// An image in two namespaces is one image; for two platforms it is two.
 std::size_t number_of(const Images& images) {
-    std::set<std::string_view> names;
-    for (const guard::ImageHealth* image : images) names.insert(image->name);
-    return names.size();
+    std::set<std::pair<std::string_view, std::string_view>> counted;
+    for (const guard::ImageHealth* image : images) counted.emplace(image->name, image->platform);
+    return counted.size();
 }
 
 /// The message names the first image with a problem, and the number of the others.
@@ -60,7 +69,7 @@ Judgement first_problem(const Images& images, std::string reason, const std::str
     const std::string why = first.problem.empty() ? "" : ": " + first.problem;
     return {.status = kFalse,
             .reason = std::move(reason),
-            .message = called(first) + and_more(images.size()) + " " + what + why,
+            .message = called(first) + and_more(number_of(images)) + " " + what + why,
             .next_step = first.next_step.empty() ? else_next_step : first.next_step};
 }
 
@@ -124,13 +133,66 @@ Judgement nothing_left(const NodeFacts& facts, std::size_t missing) {
                 "prebake bake -f LIST"};
 }
 
+/// What the other conditions of images have in common.
+std::optional<Judgement> undecided(const NodeFacts& facts) {
+    if (!facts.record_problem.empty()) return no_record(facts, kUnknown);
+    return unchecked(facts);
+}
+
+/// "; 1 image is for another platform (linux/arm64)"
+std::string not_for_here(const NodeFacts& facts) {
+    const Images others =
+        all_those(facts, [](const guard::ImageHealth& image) { return image.is_other_platform; });
+    if (others.empty()) return {};
+    const std::size_t number = number_of(others);
+    return "; " + counted(number, "image") + (number == 1 ? " is" : " are") +
+           " for another platform (" + others.front()->platform + ")";
+}
+
+/// None of the images is for this node any more.
+Judgement none_wanted(const NodeFacts& facts) {
+    const bool is_moved_or_evicted =
+        std::any_of(facts.images.begin(), facts.images.end(),
+                    [](const guard::ImageHealth& image) { return !image.is_other_platform; });
+    if (is_moved_or_evicted) {
+        return {.status = kTrue,
+                .reason = "NoneWanted",
+                .message =
+                    "no baked image is wanted any more: their tags were moved, or the pin "
+                    "budget gave them up" +
+                    not_for_here(facts)};
+    }
+    return {.status = kFalse,
+            .reason = "OtherPlatform",
+            .message =
+                "no baked image runs on this machine: all are for " + facts.images.front().platform,
+            .next_step =
+                "bake for this machine's platform: prebake bake --platform PLATFORM -f "
+                "LIST"};
+}
+
+Judgement record_missing(const NodeFacts& facts) {
+    return {.status = kFalse,
+            .reason = "RecordMissing",
+            .message = "this machine's image was sealed with " +
+                       counted(facts.identity.claim.seal().baked_images(), "baked image") +
+                       ", and /var/lib/prebake/bake.json is gone: nothing keeps them usable",
+            .next_step =
+                "restore the file from the builder, or bake the images again: prebake "
+                "bake -f LIST"};
+}
+
 Judgement present(const NodeFacts& facts) {
     if (!facts.record_problem.empty()) return no_record(facts, kFalse);
     if (auto judgement = unchecked(facts)) return *judgement;
+    if (facts.recorded == 0 && facts.identity.claim.seal().baked_images() > 0) {
+        return record_missing(facts);
+    }
     if (facts.images.empty()) return nothing_baked(facts);
     const Images missing =
         those(facts, [](const guard::ImageHealth& image) { return !image.is_present; });
     const Images all = those(facts, [](const guard::ImageHealth&) { return true; });
+    if (all.empty()) return none_wanted(facts);
     if (missing.size() > 1 && missing.size() == all.size()) {
         return nothing_left(facts, number_of(missing));
     }
@@ -152,23 +214,35 @@ Judgement present(const NodeFacts& facts) {
     }
     if (!missing.empty())
         return first_problem(missing, "ImagesMissing", "is not complete", "prebake verify");
-    const Images moved =
-        those(facts, [](const guard::ImageHealth& image) { return image.is_moved; });
-    const Images unmoved =
-        those(facts, [](const guard::ImageHealth& image) { return !image.is_moved; });
-    return {
-        .status = kTrue,
-        .reason = "AllPresent",
-        .message = counted(number_of(unmoved), "image") + " with their names and content" +
-                   (moved.empty() ? ""
-                                  : "; the tags of " + counted(number_of(moved), "other image") +
-                                        " were moved by a client")};
+    return {.status = kTrue,
+            .reason = "AllPresent",
+            .message = counted(number_of(all), "image") + " with " +
+                       (number_of(all) == 1 ? "its" : "their") +
+                       " names and the content that containers need" + not_for_here(facts)};
 }
 
-/// What the three further conditions of images have in common.
-std::optional<Judgement> undecided(const NodeFacts& facts) {
-    if (!facts.record_problem.empty()) return no_record(facts, kUnknown);
-    return unchecked(facts);
+/// Whether the store is as it was baked, needed or not: prebake verify asks the same.
+Judgement intact(const NodeFacts& facts) {
+    if (auto judgement = undecided(facts)) return *judgement;
+    const Images incomplete = all_those(facts, [](const guard::ImageHealth& image) {
+        return !image.is_evicted && !image.is_abandoned && !image.is_complete;
+    });
+    if (!incomplete.empty()) {
+        return first_problem(incomplete, "ContentMissing", "lacks content that was baked",
+                             "prebake verify --repair");
+    }
+    const Images moved =
+        all_those(facts, [](const guard::ImageHealth& image) { return image.is_moved; });
+    if (!moved.empty()) {
+        return {.status = kFalse,
+                .reason = "TagMoved",
+                .message = "a client moved the tags of " + counted(number_of(moved), "image") +
+                           ", first of " + called(*moved.front()),
+                .next_step = "to bake what the tags point to now: prebake bake -f LIST"};
+    }
+    return {.status = kTrue,
+            .reason = "AsBaked",
+            .message = "every image has the content and the tags that it was baked with"};
 }
 
 /// A condition that concerns no image is met, but says so: nothing was checked.
@@ -198,15 +272,28 @@ Judgement pinned(const NodeFacts& facts) {
         return image.wants_pin && !image.is_pinned && !image.is_unpinned_by_budget;
     });
     if (!lost.empty()) return first_problem(lost, "PinLost", "is not pinned", "prebake verify");
-    const auto by_budget =
-        std::count_if(facts.images.begin(), facts.images.end(),
-                      [](const guard::ImageHealth& image) { return image.is_unpinned_by_budget; });
-    if (by_budget > 0) {
-        return {.status = kTrue,
+    const Images by_budget = all_those(facts, [](const guard::ImageHealth& image) {
+        return image.is_unpinned_by_budget && !image.is_abandoned;
+    });
+    if (!by_budget.empty()) {
+        return {.status = kFalse,
                 .reason = "UnpinnedByBudget",
-                .message = counted(static_cast<std::size_t>(by_budget), "image") +
+                .message = counted(number_of(by_budget), "image") +
                            " not pinned, to leave room on the disk",
-                .next_step = "give the disk more room, or bake less"};
+                .next_step =
+                    "give the disk more room, bake less, or change the limits in [guard] "
+                    "of prebake.toml"};
+    }
+    const Images ignored =
+        those(facts, [](const guard::ImageHealth& image) { return image.is_pin_ignored; });
+    if (!ignored.empty()) {
+        return {.status = kFalse,
+                .reason = "PinsIgnored",
+                .message = "this containerd ignores pins: the kubelet may delete " +
+                           counted(number_of(ignored), "baked image") + " when the disk fills up",
+                .next_step =
+                    "upgrade containerd to 1.6.22, 1.7.3 or later; prebake kubelet-config "
+                    "shows when the kubelet deletes images"};
     }
     if (those(facts, [](const guard::ImageHealth& image) { return image.wants_pin; }).empty()) {
         return not_wanted("asks for a pin");
@@ -234,7 +321,7 @@ Judgement resolves(const NodeFacts& facts) {
                 .reason = "NotAnswering",
                 .message = "CRI answers only while containerd does"};
     }
-    if (!facts.cri.answers) return no_cri(facts, wanted.size());
+    if (!facts.cri.answers) return no_cri(facts, number_of(wanted));
     const Images lost = those(facts, [](const guard::ImageHealth& image) {
         return image.wants_cri && !image.is_resolved;
     });
@@ -360,6 +447,7 @@ Judgement judge(std::string_view type, const NodeFacts& facts) {
     if (type == kImagesUnpacked) return unpacked(facts);
     if (type == kImagesPinned) return pinned(facts);
     if (type == kCriResolves) return resolves(facts);
+    if (type == kBakeIntact) return intact(facts);
     if (type == kIdentityClaimed) return claimed(facts);
     if (type == kSealIntact) return sealed(facts);
     return listening(facts);
@@ -369,8 +457,8 @@ Judgement judge(std::string_view type, const NodeFacts& facts) {
 
 const std::vector<std::string_view>& condition_types() {
     static const std::vector<std::string_view> types{
-        kContainerdServing, kImagesPresent,   kImagesUnpacked, kImagesPinned,
-        kCriResolves,       kIdentityClaimed, kSealIntact,     kEndpointListening};
+        kContainerdServing, kImagesPresent,   kImagesUnpacked, kImagesPinned,     kCriResolves,
+        kBakeIntact,        kIdentityClaimed, kSealIntact,     kEndpointListening};
     return types;
 }
 
@@ -400,15 +488,15 @@ std::vector<v1::Condition> evaluate(const NodeFacts& facts,
 Verdict verdict_of(const std::vector<v1::Condition>& conditions, bool is_reconciled) {
     const v1::Condition* first_gate = nullptr;
     const v1::Condition* first_other = nullptr;
-    std::size_t amiss_count = 0;
+    std::size_t false_count = 0;
     for (const v1::Condition& condition : conditions) {
         if (condition.status() == kTrue) continue;
-        ++amiss_count;
+        ++false_count;
         const v1::Condition*& first = condition.gates_readiness() ? first_gate : first_other;
         if (first == nullptr) first = &condition;
     }
     const auto told = [&](const v1::Condition& condition) {
-        return condition.type() + ": " + condition.message() + and_more(amiss_count);
+        return condition.type() + ": " + condition.message() + and_more(false_count);
     };
     if (!is_reconciled) {
         const v1::Condition* first = first_gate != nullptr ? first_gate : first_other;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +19,7 @@ inline constexpr std::string_view kImagesPresent = "ImagesPresent";
 inline constexpr std::string_view kImagesUnpacked = "ImagesUnpacked";
 inline constexpr std::string_view kImagesPinned = "ImagesPinned";
 inline constexpr std::string_view kCriResolves = "CriResolves";
+inline constexpr std::string_view kBakeIntact = "BakeIntact";
 inline constexpr std::string_view kIdentityClaimed = "IdentityClaimed";
 inline constexpr std::string_view kSealIntact = "SealIntact";
 inline constexpr std::string_view kEndpointListening = "EndpointListening";
@@ -46,6 +48,7 @@ struct NodeFacts {
     std::string content_directory;  ///< containerd's content store; empty: unknown
     std::string sandbox_image;
     bool is_sandbox_missing = false;  ///< CRI names one, and containerd has no such image
+    std::size_t recorded = 0;         ///< images in the bake record
     std::vector<guard::ImageHealth> images;
     IdentityFacts identity;
     std::string endpoint_problem;  ///< where the endpoint does not listen, and why

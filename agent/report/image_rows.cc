@@ -51,12 +51,12 @@ std::vector<ImageRow> ImageRows::update(const v1::Ledger& ledger) {
     std::map<Key, Entry> entries;
     for (const auto& image : ledger.images()) {
         add(rest, image);
-        add(entries[{image.name(), image.namespace_()}], image);
+        add(entries[{image.name(), image.namespace_(), image.platform()}], image);
     }
     add(rest, ledger.other());
     // Baked images get a row before their first start; later there may be no free row.
     for (const auto& image : ledger.never_used()) {
-        entries[{image.name(), image.namespace_()}].is_baked = true;
+        entries[{image.name(), image.namespace_(), image.platform()}].is_baked = true;
     }
 
     std::vector<const std::pair<const Key, Entry>*> newcomers;
@@ -82,9 +82,10 @@ std::vector<ImageRow> ImageRows::update(const v1::Ledger& ledger) {
             }
             rest.*count -= std::min(rest.*count, shown.*count);
         }
-        rows.push_back({key.first, key.second, shown});
+        const auto& [name, ns, platform] = key;
+        rows.push_back({name, ns, platform, shown});
     }
-    if (has_other_) rows.push_back({"other", "", rest});
+    if (has_other_) rows.push_back({"other", "", "", rest});
     return rows;
 }
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
-#include <utility>
+#include <tuple>
 #include <vector>
 
 #include "proto/prebake/v1/node.pb.h"
@@ -21,6 +21,7 @@ struct ImageCounts {
 struct ImageRow {
     std::string name;
     std::string ns;
+    std::string platform;
     ImageCounts counts;
 };
 
@@ -34,14 +35,14 @@ class ImageRows {
     explicit ImageRows(std::size_t max_rows = kMaxRows) : max_rows_(max_rows) {}
 
     /// The rows of `ledger`, which must not be older than in the previous call. There is one row
-    /// per name and namespace, even if the name had several digests, and a last row "other" with
-    /// the remaining counts if there are more images than rows. Baked images get rows first, used
-    /// or not, then the others in the order in which they were first seen.
+    /// per name, namespace and platform, even if the name had several digests, and a last row
+    /// "other" with the remaining counts if there are more images than rows. Baked images get rows
+    /// first, used or not, then the others in the order in which they were first seen.
     std::vector<ImageRow> update(const v1::Ledger& ledger);
 
   private:
-    /// Name and namespace.
-    using Key = std::pair<std::string, std::string>;
+    /// Name, namespace and platform.
+    using Key = std::tuple<std::string, std::string, std::string>;
 
     const std::size_t max_rows_;
     std::string claim_;

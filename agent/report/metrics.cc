@@ -109,8 +109,8 @@ void write_readiness(Writer& writer, const v1::NodeStatus& status) {
 }
 
 void write_images(Writer& writer, const v1::NodeStatus& status) {
-    constexpr std::array<std::string_view, 5> kStates{"usable", "repaired", "moved", "unusable",
-                                                      "evicted"};
+    constexpr std::array<std::string_view, 6> kStates{"usable",   "repaired", "moved",
+                                                      "unusable", "evicted",  "other_platform"};
     std::array<std::uint64_t, kStates.size()> counts{};
     for (const auto& image : status.images()) {
         const auto state = std::ranges::find(kStates, image.state());
@@ -162,7 +162,10 @@ void write_ledger(Writer& writer, const NodeView& view, ImageRows& image_rows) {
                    "their own are counted as \"other\".");
     for (const auto& row : rows) {
         const auto series = [&](std::uint64_t value, std::string_view result) {
-            writer.series(value, {{"image", row.name}, {"namespace", row.ns}, {"result", result}});
+            writer.series(value, {{"image", row.name},
+                                  {"namespace", row.ns},
+                                  {"platform", row.platform},
+                                  {"result", result}});
         };
         series(row.counts.hits, "hit");
         series(row.counts.partials, "partial");
@@ -171,7 +174,8 @@ void write_ledger(Writer& writer, const NodeView& view, ImageRows& image_rows) {
     writer.counter("prebake_image_pulled_bytes_total",
                    "Compressed bytes that were pulled for an image since the claim.");
     for (const auto& row : rows) {
-        writer.series(row.counts.bytes_pulled, {{"image", row.name}, {"namespace", row.ns}});
+        writer.series(row.counts.bytes_pulled,
+                      {{"image", row.name}, {"namespace", row.ns}, {"platform", row.platform}});
     }
 }
 

@@ -50,6 +50,7 @@ json::object image_entry(const v1::ImageState& image) {
     if (!image.next_step().empty()) problem += "; " + image.next_step();
     return {{"Name", value_of(image.name(), kMaxImageTextBytes)},
             {"Namespace", value_of(image.namespace_(), kMaxImageTextBytes)},
+            {"Platform", value_of(image.platform(), kMaxImageTextBytes)},
             {"Digest", value_of(image.digest(), kMaxImageTextBytes)},
             {"State", value_of(image.state(), kMaxImageTextBytes)},
             {"Pinned", yes_or_no(image.pinned())},
@@ -94,6 +95,7 @@ json::object node_entry(const NodeView& view, std::size_t images_listed) {
             {"ImagesBaked", std::to_string(counts.baked())},
             {"ImagesUsable", std::to_string(counts.usable())},
             {"ImagesUnusable", std::to_string(counts.unusable())},
+            {"ImagesOtherPlatform", std::to_string(counts.other_platform())},
             {"ImagesPinned", std::to_string(counts.pinned())},
             {"ImagesRepaired", std::to_string(counts.repaired())},
             {"ImagesMoved", std::to_string(counts.moved())},

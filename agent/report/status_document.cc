@@ -18,24 +18,31 @@ struct Summary {
     bool is_unpinned_by_budget = false;
     bool is_repaired = false;
     bool is_moved = false;
+    bool is_other_platform = false;
 };
 
-std::map<std::string, Summary> summaries_of(const StatusFacts& facts) {
-    std::map<std::string, Summary> summaries;
+/// Name and platform.
+using ImageName = std::pair<std::string_view, std::string_view>;
+
+std::map<ImageName, Summary> summaries_of(const StatusFacts& facts) {
+    std::map<ImageName, Summary> summaries;
     for (const guard::ImageHealth& image : facts.node.images) {
         if (!facts.images.baked().is_recorded(image.name)) continue;  // the sandbox image
-        Summary& summary = summaries[image.name];
+        Summary& summary = summaries[{image.name, image.platform}];
         summary.is_usable = summary.is_usable && image.is_usable() && !image.is_evicted;
         // Only the kubelet deletes images by itself, so other namespaces have no pins.
-        if (image.wants_pin) summary.is_pinned = summary.is_pinned && image.is_pinned;
+        if (image.wants_pin) {
+            summary.is_pinned = summary.is_pinned && image.is_pinned && !image.is_pin_ignored;
+        }
         summary.is_unpinned_by_budget |= image.is_unpinned_by_budget;
         summary.is_repaired |= image.is_repaired;
         summary.is_moved |= image.is_moved;
+        summary.is_other_platform |= image.is_other_platform;
     }
     return summaries;
 }
 
-using Names = std::set<std::string_view>;
+using Names = std::set<ImageName>;
 
 /// The bytes of the record's layers, each counted once, without layers that only images of
 /// `left_out` have.
@@ -43,7 +50,7 @@ std::uint64_t bytes_of(const v1::BakeRecord& record, const Names& left_out) {
     std::set<std::string_view> counted;
     std::uint64_t bytes = 0;
     for (const v1::BakedImage& image : record.images()) {
-        if (left_out.contains(image.name())) continue;
+        if (left_out.contains({image.name(), image.platform()})) continue;
         for (const v1::Layer& layer : image.layers()) {
             if (counted.insert(layer.digest()).second) bytes += layer.size();
         }
@@ -51,11 +58,16 @@ std::uint64_t bytes_of(const v1::BakeRecord& record, const Names& left_out) {
     return bytes;
 }
 
-/// Evicted images are counted as unpinned by the budget, not as unusable.
+/// Evicted images are counted as unpinned by the budget, not as unusable; those for another
+/// platform only as such.
 v1::ImageCounts counts_of(const StatusFacts& facts) {
     v1::ImageCounts counts;
     counts.set_baked(static_cast<std::uint32_t>(facts.images.baked().record().images_size()));
     for (const auto& [name, summary] : summaries_of(facts)) {
+        if (summary.is_other_platform) {
+            counts.set_other_platform(counts.other_platform() + 1);
+            continue;
+        }
         if (summary.is_usable) {
             counts.set_usable(counts.usable() + 1);
         } else if (!summary.is_unpinned_by_budget) {
@@ -73,7 +85,8 @@ v1::ImageCounts counts_of(const StatusFacts& facts) {
     const v1::BakeRecord& record = facts.images.baked().record();
     counts.set_baked_bytes(bytes_of(record, {}));
     Names unused;
-    for (const v1::LedgerImage& image : facts.ledger.never_used()) unused.insert(image.name());
+    for (const v1::LedgerImage& image : facts.ledger.never_used())
+        unused.emplace(image.name(), image.platform());
     // The bytes that would be saved if they were not baked.
     counts.set_never_used_bytes(counts.baked_bytes() - bytes_of(record, unused));
     return counts;
@@ -83,10 +96,11 @@ v1::ImageState state_document(const guard::ImageHealth& image, std::uint64_t sta
     v1::ImageState state;
     state.set_name(image.name);
     state.set_namespace_(image.ns);
+    state.set_platform(image.platform);
     state.set_digest(image.digest);
     state.set_state(state_of(image));
     state.set_pinned(image.wants_pin && image.is_pinned && image.is_present &&
-                     !image.is_unpinned_by_budget);
+                     !image.is_unpinned_by_budget && !image.is_pin_ignored);
     state.set_sandbox(image.is_sandbox);
     state.set_bytes(image.bytes);
     state.set_starts(starts);
@@ -95,6 +109,8 @@ v1::ImageState state_document(const guard::ImageHealth& image, std::uint64_t sta
     if (!image.problem.empty()) return state;
     if (image.is_evicted) {
         state.set_message("unpinned to leave room on the disk, then deleted");
+    } else if (image.is_other_platform) {
+        state.set_message("for another platform than this machine's");
     } else if (image.is_unpinned_by_budget) {
         state.set_message("unpinned to leave room on the disk");
     }
@@ -113,6 +129,7 @@ void add_images(const StatusFacts& facts, v1::NodeStatus& status) {
     std::vector<const guard::ImageHealth*> images;
     for (const guard::ImageHealth& image : facts.node.images) images.push_back(&image);
     const auto rank_of = [](const guard::ImageHealth* image) {
+        if (image->is_other_platform) return 1;
         if (!image->is_usable() || image->is_evicted) return 0;
         return image->problem.empty() && !image->is_unpinned_by_budget && !image->is_repaired ? 2
                                                                                               : 1;
@@ -128,6 +145,7 @@ void add_images(const StatusFacts& facts, v1::NodeStatus& status) {
 }  // namespace
 
 std::string state_of(const guard::ImageHealth& image) {
+    if (image.is_other_platform) return "other_platform";
     if (image.is_evicted) return "evicted";
     if (!image.is_usable()) return "unusable";
     if (image.is_moved) return "moved";

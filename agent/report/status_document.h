@@ -31,7 +31,7 @@ struct StatusFacts {
 /// The status with all images, those with problems first. Pure.
 v1::NodeStatus status_document(const StatusFacts& facts);
 
-/// usable, repaired, moved, evicted or unusable.
+/// usable, repaired, moved, evicted, unusable or other_platform.
 std::string state_of(const guard::ImageHealth& image);
 
 }  // namespace prebake::report

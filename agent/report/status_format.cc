@@ -53,7 +53,8 @@ std::string heading_of(const v1::NodeStatus& status) {
 
 std::string images_summary(const v1::ImageCounts& counts) {
     if (counts.baked() == 0) return "no images were baked";
-    return std::to_string(counts.usable()) + " of " + count_of(counts.baked(), "image") + " usable";
+    const std::uint32_t for_here = counts.baked() - counts.other_platform();
+    return std::to_string(counts.usable()) + " of " + count_of(for_here, "image") + " usable";
 }
 
 std::string hits_summary(const v1::Totals& totals) {
@@ -82,7 +83,8 @@ std::string images_line(const v1::ImageCounts& counts) {
         {counts.unusable(), "not usable"},
         {counts.repaired(), "repaired"},
         {counts.moved(), "moved to another image"},
-        {counts.unpinned_by_budget(), "unpinned by the budget"}};
+        {counts.unpinned_by_budget(), "unpinned by the budget"},
+        {counts.other_platform(), "for another platform"}};
     for (const auto& [number, what] : parts) {
         if (number > 0) line += ", " + std::to_string(number) + " " + what;
     }
@@ -193,9 +195,10 @@ std::vector<std::string> image_blocks(const v1::NodeStatus& status) {
     std::vector<std::string> blocks;
     for (const auto& image : status.images()) {
         if (!has_problem(image)) continue;
-        std::string line = "  " + text_of(image.state(), 20) + "  " +
-                           text_of(image.name(), kMaxNameBytes) + " (" +
-                           text_of(image.namespace_(), 76) + ")";
+        std::string line =
+            "  " + text_of(image.state(), 20) + "  " + text_of(image.name(), kMaxNameBytes) + " (" +
+            text_of(image.namespace_(), 76) +
+            (image.platform().empty() ? "" : ", " + text_of(image.platform(), 40)) + ")";
         if (!image.message().empty()) line += ": " + text_of(image.message());
         blocks.push_back(with_next_step(line + "\n", image.next_step()));
     }

@@ -3,9 +3,21 @@
 #include <algorithm>
 #include <iterator>
 
+#include "agent/base/error.h"
+#include "agent/oci/platform.h"
 #include "agent/store/names.h"
 
 namespace prebake::store {
+
+bool runs_here(const std::string& platform) {
+    static const std::vector<oci::Platform> runnable = oci::runnable_on(oci::Platform::host());
+    if (platform.empty()) return true;
+    try {
+        return std::ranges::find(runnable, oci::Platform::parse(platform)) != runnable.end();
+    } catch (const Error&) {
+        return true;
+    }
+}
 
 BakedImages::BakedImages(v1::BakeRecord record, SandboxImage sandbox)
     : record_(std::move(record)), sandbox_(std::move(sandbox)) {
@@ -16,11 +28,14 @@ BakedImages::BakedImages(v1::BakeRecord record, SandboxImage sandbox)
 
 void BakedImages::add(const v1::BakedImage& image, bool is_recorded) {
     for (const v1::Placement& placement : image.placements()) {
-        images_.push_back({.key = {.image = image.name(), .ns = placement.namespace_()},
+        images_.push_back({.key = {.image = image.name(),
+                                   .ns = placement.namespace_(),
+                                   .platform = image.platform()},
                            .image = image,
                            .placement = placement,
                            .position = images_.size(),
-                           .is_recorded = is_recorded});
+                           .is_recorded = is_recorded,
+                           .runs_here = store::runs_here(image.platform())});
         index(images_.back());
     }
 }
@@ -75,9 +90,11 @@ std::vector<ImageKey> BakedImages::named(std::string_view ns, std::string_view n
 
 const PlacedImage* BakedImages::first_named(std::string_view ns, std::string_view name) const {
     // A multimap keeps equal keys in the order of their insertion.
-    const auto first = names_.lower_bound(std::pair(ns, name));
-    const bool is_found = first != names_.end() && first->first == std::pair(ns, name);
-    return is_found ? &images_[first->second] : nullptr;
+    const auto [first, last] = names_.equal_range(std::pair(ns, name));
+    if (first == last) return nullptr;
+    const auto best = std::find_if(
+        first, last, [&](const auto& entry) { return images_[entry.second].runs_here; });
+    return &images_[(best == last ? first : best)->second];
 }
 
 std::vector<ImageKey> BakedImages::made_of(std::string_view ns, std::string_view part) const {
@@ -95,7 +112,7 @@ std::vector<std::string> BakedImages::names_of(const ImageKey& key) const {
 
 std::string BakedImages::target_of(const ImageKey& key) const {
     const auto placed = std::find_if(images_.begin(), images_.end(), [&](const PlacedImage& other) {
-        return other.key.image == key.image;
+        return other.key.image == key.image && other.key.platform == key.platform;
     });
     return placed == images_.end() ? std::string() : placed->image.target().digest();
 }

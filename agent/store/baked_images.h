@@ -18,6 +18,7 @@ namespace prebake::store {
 struct ImageKey {
     std::string image;  ///< its name in the bake record
     std::string ns;
+    std::string platform = {};  ///< linux/amd64: one name may be baked for several
     auto operator<=>(const ImageKey&) const = default;
 };
 
@@ -37,7 +38,12 @@ struct PlacedImage {
     const v1::Placement& placement;
     std::size_t position = 0;  ///< in BakedImages::images()
     bool is_recorded = true;   ///< false: the sandbox image, and the record does not have it
+    bool runs_here = true;     ///< its platform is one that this machine runs
 };
+
+/// Whether this machine runs images of the platform, by containerd's rule. An unknown platform
+/// does, because nothing speaks against it.
+bool runs_here(const std::string& platform);
 
 /// The images that the node has to keep usable: those of the bake record, in its order, then the
 /// sandbox image, unless the record has an image of its name. Never changes: the ledger and the
@@ -63,7 +69,7 @@ class BakedImages {
 
     /// The images that have this name in the namespace.
     std::vector<ImageKey> named(std::string_view ns, std::string_view name) const;
-    /// The first of them, or null.
+    /// The first of them that runs on this machine, else the first, or null.
     const PlacedImage* first_named(std::string_view ns, std::string_view name) const;
     /// The images that have this snapshot (chain ID) or this blob.
     std::vector<ImageKey> made_of(std::string_view ns, std::string_view part) const;

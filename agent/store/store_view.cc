@@ -1,7 +1,5 @@
 #include "agent/store/store_view.h"
 
-#include <vector>
-
 #include "agent/containerd/content.h"
 #include "agent/containerd/introspection.h"
 
@@ -25,18 +23,17 @@ bool StoreView::is_readable(const std::string& ns, const containerd::BlobInfo& b
            containerd::Content(connection_, {.ns = ns, .lease = {}}).is_readable(blob);
 }
 
-std::string StoreView::cri_image(const std::string& name) {
+const containerd::CriImage* StoreView::cri_image(const std::string& name) {
     if (!cri_images_) {
-        Ids ids;
-        for (const containerd::CriImage& image : containerd::Cri(connection_).list_images()) {
-            ids.emplace(image.id, image.id);
-            for (const std::string& tag : image.repo_tags) ids.emplace(tag, image.id);
-            for (const std::string& by : image.repo_digests) ids.emplace(by, image.id);
+        cri_images_ = containerd::Cri(connection_).list_images();
+        for (const containerd::CriImage& image : *cri_images_) {
+            cri_names_.emplace(image.id, &image);
+            for (const std::string& tag : image.repo_tags) cri_names_.emplace(tag, &image);
+            for (const std::string& by : image.repo_digests) cri_names_.emplace(by, &image);
         }
-        cri_images_ = std::move(ids);
     }
-    const auto found = cri_images_->find(name);
-    return found == cri_images_->end() ? std::string() : found->second;
+    const auto found = cri_names_.find(name);
+    return found == cri_names_.end() ? nullptr : found->second;
 }
 
 }  // namespace prebake::store

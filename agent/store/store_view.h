@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "agent/containerd/connection.h"
 #include "agent/containerd/cri.h"
@@ -27,16 +28,16 @@ class StoreView {
 
     /// Whether CRI answers.
     const containerd::CriService& cri_service() const { return cri_service_; }
-    /// The ID of the image that a pod gets by this name; empty if CRI would pull. CRI must answer.
-    std::string cri_image(const std::string& name);
+    /// The image that a pod gets by this name; null if CRI would pull. CRI must answer. Valid as
+    /// long as this object.
+    const containerd::CriImage* cri_image(const std::string& name);
 
   private:
-    using Ids = std::map<std::string, std::string>;  // by name
-
     const containerd::Connection& connection_;
     Storage storage_;
     containerd::CriService cri_service_;
-    std::optional<Ids> cri_images_;
+    std::optional<std::vector<containerd::CriImage>> cri_images_;
+    std::map<std::string, const containerd::CriImage*> cri_names_;
     std::map<std::pair<std::string, std::string>, Holdings> holdings_;
 };
 

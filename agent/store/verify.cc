@@ -13,9 +13,11 @@
 #include "agent/base/wait.h"
 #include "agent/containerd/content.h"
 #include "agent/oci/platform.h"
+#include "agent/store/baked_images.h"
 #include "agent/store/labels.h"
 #include "agent/store/names.h"
 #include "agent/store/record.h"
+#include "agent/store/sandbox.h"
 #include "agent/store/store_view.h"
 #include "agent/store/stored_image.h"
 
@@ -129,6 +131,7 @@ class PlacementCheck {
         result_.findings.push_back({.kind = kind,
                                     .check = check_,
                                     .image = image_.name(),
+                                    .platform = image_.platform(),
                                     .ns = ns_,
                                     .object = subject.empty() ? what : what + " " + subject,
                                     .subject = subject,
@@ -272,24 +275,44 @@ class PlacementCheck {
 
     void check_cri() {
         const std::string host = oci::Platform::host().str();
-        if (!placement_.cri_resolves() && image_.platform() != host) {
+        if (!placement_.cri_resolves() && !runs_here(image_.platform())) {
             return check_cri_of_other_platform(host);
         }
         const std::string& config = image_.config().digest();
+        bool is_pin_heeded = false;
         for (const std::string& name : placement_.names()) {
-            const std::string id = store_.cri_image(name);
+            const containerd::CriImage* const known = store_.cri_image(name);
+            const std::string id = known == nullptr ? "" : known->id;
+            is_pin_heeded |= known != nullptr && known->pinned;
             if (id == config) continue;
             report(FindingKind::cri_unresolved, "CRI", name, "image " + config,
                    id.empty() ? "no such image" : "image " + id,
                    "a pod with this name would pull; see containerd's log, then " +
                        how_to_bake_again(image_, ns_));
         }
+        if (!is_pin_heeded && has_pin_label()) {
+            report(
+                FindingKind::pin_ignored, "CRI", image_.name(),
+                "the image to be reported as pinned", "it is not: this containerd ignores pins",
+                "upgrade containerd to 1.6.22, 1.7.3 or later: with this one the kubelet deletes "
+                "baked images when the disk fills up");
+        }
+    }
+
+    /// CRI takes an image as pinned if one of its names is.
+    bool has_pin_label() const {
+        return std::ranges::any_of(placement_.names(), [&](const std::string& name) {
+            const auto held = held_->images.find(name);
+            if (held == held_->images.end() || !placement_.pinned()) return false;
+            const auto label = held->second.labels.find(std::string(kPinnedLabel));
+            return label != held->second.labels.end() && label->second == "pinned";
+        });
     }
 
     /// CRI may have the index's image for this machine by the same names.
     void check_cri_of_other_platform(const std::string& host) {
         for (const std::string& name : placement_.names()) {
-            if (is_image_id(name) || !store_.cri_image(name).empty()) continue;
+            if (is_image_id(name) || store_.cri_image(name) != nullptr) continue;
             report(FindingKind::cri_other_platform, "CRI", name,
                    "an image for " + image_.platform(),
                    "no image for this machine, which containerd takes for " + host,
@@ -348,6 +371,7 @@ class ContentCheck {
             result_.findings.push_back({.kind = FindingKind::blob_damaged,
                                         .check = Check::blobs,
                                         .image = image.name(),
+                                        .platform = image.platform(),
                                         .ns = ns,
                                         .object = "blob " + digest,
                                         .subject = digest,
@@ -379,32 +403,55 @@ bool is_wanted(std::string_view ns, const VerifyOptions& options) {
     return wanted.empty() || std::find(wanted.begin(), wanted.end(), ns) != wanted.end();
 }
 
-/// A sandbox image that the record does not have. Without it no pod starts.
-void check_sandbox(const v1::BakeRecord& record, const std::string& name, StoreView& store,
+/// The sandbox image, if the record does not have it and an image is for pods. Without it no pod
+/// starts.
+void check_sandbox(const v1::BakeRecord& record, StoreView& store,
+                   const containerd::Connection& connection, const VerifyOptions& options,
                    Verification& result) {
+    const std::string& name = options.sandbox;
     const std::string ns(kCriNamespace);
-    bool is_for_pods = false;
+    const v1::Placement* for_pods = nullptr;
     for (const v1::BakedImage& image : record.images()) {
         for (const v1::Placement& placement : image.placements()) {
             if (placement.namespace_() != ns) continue;
             const auto& names = placement.names();
             if (std::find(names.begin(), names.end(), name) != names.end()) return;
-            is_for_pods = true;
+            for_pods = &placement;
         }
     }
-    if (!is_for_pods || store.holdings(ns, "").images.contains(name)) return;
-    result.findings.push_back({.kind = FindingKind::name_missing,
-                               .check = Check::names,
-                               .image = name,
-                               .ns = ns,
-                               .object = "name " + name,
-                               .subject = name,
-                               .expected = "CRI's sandbox image, which every pod needs",
-                               .found = "no such name",
-                               .next_step = "prebake bake " + name});
+    if (for_pods == nullptr) return;
+    const auto report = [&](FindingKind kind, const std::string& found) {
+        result.findings.push_back({.kind = kind,
+                                   .check = Check::names,
+                                   .image = name,
+                                   .platform = oci::Platform::host().str(),
+                                   .ns = ns,
+                                   .object = "name " + name,
+                                   .subject = name,
+                                   .expected = "CRI's sandbox image, which every pod needs",
+                                   .found = found,
+                                   .next_step = "prebake bake " + name});
+    };
+    const std::map<std::string, containerd::Image>& images = store.holdings(ns, "").images;
+    const auto held = images.find(name);
+    if (held == images.end()) return report(FindingKind::name_missing, "no such name");
+    try {
+        v1::BakedImage image =
+            describe_sandbox(connection, held->second, snapshotter_for(*for_pods, options));
+        // Nobody asked for a pin. A node's daemon sets one.
+        image.mutable_placements(0)->set_pinned(false);
+        PlacementCheck(image, image.placements(0), store, connection, options, result).run();
+    } catch (const Error& error) {
+        if (concerns_everything(error)) throw;
+        report(FindingKind::blob_missing, error.message());
+    }
 }
 
 }  // namespace
+
+bool is_about_machine(FindingKind kind) {
+    return kind == FindingKind::cri_other_platform || kind == FindingKind::pin_ignored;
+}
 
 Verification verify(const v1::BakeRecord& record, const containerd::Connection& connection,
                     const VerifyOptions& options) {
@@ -417,13 +464,14 @@ Verification verify(const v1::BakeRecord& record, const containerd::Connection& 
         for (const v1::Placement& placement : image.placements()) {
             if (!is_wanted(placement.namespace_(), options)) continue;
             is_counted = true;
+            result.is_for_pods |= placement.namespace_() == kCriNamespace;
             PlacementCheck(image, placement, store, connection, options, result).run();
             if (options.depth == Depth::content) content.run(image, placement);
         }
         if (is_counted) ++result.images;
     }
     if (!options.sandbox.empty() && is_wanted(kCriNamespace, options)) {
-        check_sandbox(record, options.sandbox, store, result);
+        check_sandbox(record, store, connection, options, result);
     }
     return result;
 }

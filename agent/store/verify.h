@@ -17,14 +17,20 @@ enum class FindingKind {
     name_moved,  ///< it points at another image; by image ID, at one with another config
     unmanaged,   ///< the name lacks the label of CRI
     unpinned,
+    pin_ignored,  ///< it is pinned, and CRI does not heed the label (containerd
+                  ///< before 1.6.22, 1.7.3)
     blob_missing,
     blob_damaged,        ///< it has another size or content, or its file is gone
     reference_missing,   ///< nothing protects it from garbage collection
     snapshot_missing,    ///< or not committed, or with another parent
     cri_unresolved,      ///< a pod with this name would pull
-    cri_other_platform,  ///< the same, because the image is for another platform than this machine
+    cri_other_platform,  ///< the same, because this machine does not run the image's platform
     unreadable,          ///< the check failed
 };
+
+/// True if the finding says something of this machine and its containerd, and nothing about what
+/// was baked: a warning.
+bool is_about_machine(FindingKind kind);
 
 /// The check that led to a finding.
 enum class Check {
@@ -41,6 +47,7 @@ struct Finding {
     FindingKind kind = FindingKind::unreadable;
     Check check = Check::holdings;  ///< with FindingKind::unreadable: the one that failed
     std::string image;
+    std::string platform = {};
     std::string ns;
     std::string object;   ///< "name …", "blob …", "snapshot …", "CRI …"
     std::string subject;  ///< the name, digest or chain ID in it
@@ -71,6 +78,7 @@ struct Verification {
     std::uint64_t snapshots = 0;
     std::uint64_t bytes_read = 0;
     containerd::CriService cri;
+    bool is_for_pods = false;       ///< an image is in k8s.io
     std::size_t not_asked = 0;      ///< images for pods, if CRI does not answer
     std::vector<Finding> findings;  ///< empty if everything that was baked is usable
 };

@@ -50,9 +50,26 @@ TEST_CASE("an emptied store takes one line for each image") {
     CHECK(std::count(text.begin(), text.end(), '\n') == 31);
     CHECK(text.find("image 29 (k8s.io): 20 blobs\n") != std::string::npos);
 
+    CHECK(text.ends_with("  -> prebake verify --repair; --json has each finding and what to do\n"));
+    CHECK(findings_text(result, {.is_deep = true}).find("  -> prebake verify --deep --repair; ") !=
+          std::string::npos);
+    CHECK(findings_text(result, {.is_deep = true, .is_repaired = true}).find("--repair") ==
+          std::string::npos);
+
     store::Verification one;
     for (int blob = 0; blob < 20; ++blob) add(one, "a", Check::blobs, "blob");
     CHECK(findings_text(one).find("  and 12 more: --json has them all\n") != std::string::npos);
+}
+
+TEST_CASE("two platforms of one name are two images") {
+    store::Verification result;
+    for (const char* platform : {"linux/amd64", "linux/arm64"}) {
+        add(result, "a", Check::names, "name a");
+        result.findings.back().platform = platform;
+    }
+    const std::string text = findings_text(result);
+    CHECK(text.find("a (linux/amd64; k8s.io): 1 name\n") != std::string::npos);
+    CHECK(text.find("a (linux/arm64; k8s.io): 1 name\n") != std::string::npos);
 }
 
 TEST_CASE("the verdict says what the exit status says") {
@@ -61,15 +78,18 @@ TEST_CASE("the verdict says what the exit status says") {
     result.blobs = 5;
     result.snapshots = 1;
     CHECK(findings_text(result).empty());
-    CHECK(verdict_text(result, 0) == "ok: 2 images, 5 blobs, 1 snapshot checked\n");
-    CHECK(verdict_text(result, 3) ==
+    using guard::StoreVerdict;
+    CHECK(verdict_text(result, StoreVerdict::as_baked, 0) ==
+          "ok: 2 images, 5 blobs, 1 snapshot checked\n");
+    CHECK(verdict_text(result, StoreVerdict::not_usable, 3) ==
           "NOT OK: 3 traces of the builder; 2 images, 5 blobs, 1 snapshot checked\n");
-    CHECK(verdict_text(result, 0, 4) ==
+    CHECK(verdict_text(result, StoreVerdict::as_baked, 0, 4) ==
           "ok: 4 findings repaired; 2 images, 5 blobs, 1 snapshot checked\n");
     add(result, "a", Check::names, "name a");
     add(result, "a", Check::names, "name b");
     result.bytes_read = 1024;
-    CHECK(verdict_text(result, 0) ==
+    CHECK(verdict_text(result, StoreVerdict::degraded, 0).starts_with("DEGRADED: 2 findings"));
+    CHECK(verdict_text(result, StoreVerdict::not_usable, 0) ==
           "NOT OK: 2 findings about 1 image; 2 images, 5 blobs, 1 snapshot checked, 1.0 KiB read "
           "and hashed\n");
 }

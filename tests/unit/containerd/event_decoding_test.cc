@@ -82,6 +82,22 @@ TEST_CASE("each topic has its payload") {
     REQUIRE(deleted);
     CHECK(deleted->kind == EventKind::blob_deleted);
     CHECK(deleted->object == "sha256:x");
+
+    payloads::ContainerCreate create;
+    create.set_id("c1");
+    create.set_image("nginx");
+    const auto created = decode_event(envelope("/containers/create", create));
+    REQUIRE(created);
+    CHECK(created->kind == EventKind::container_created);
+    CHECK(created->object == "c1");
+    CHECK(created->name == "nginx");
+
+    payloads::TaskStart start;
+    start.set_container_id("c1");
+    const auto started = decode_event(envelope("/tasks/start", start));
+    REQUIRE(started);
+    CHECK(started->kind == EventKind::task_started);
+    CHECK(started->object == "c1");
 }
 
 TEST_CASE("a prefix of the payload's type is accepted") {
@@ -92,7 +108,7 @@ TEST_CASE("a prefix of the payload's type is accepted") {
 
 TEST_CASE("every topic that is subscribed to is decoded") {
     const auto topics = event_topics();
-    CHECK(topics.size() == 7);
+    CHECK(topics.size() == 9);
     for (const char* topic : {"/images/create", "/snapshot/commit", "/content/delete"}) {
         CHECK(std::ranges::count(topics, topic) == 1);
     }

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "agent/containerd/connection.h"
+#include "proto/containerd/containers.grpc.pb.h"
 #include "proto/containerd/content.grpc.pb.h"
 #include "proto/containerd/cri.grpc.pb.h"
 #include "proto/containerd/events.grpc.pb.h"
@@ -18,12 +19,14 @@
 #include "proto/containerd/leases.grpc.pb.h"
 #include "proto/containerd/namespaces.grpc.pb.h"
 #include "proto/containerd/snapshots.grpc.pb.h"
+#include "proto/containerd/tasks.grpc.pb.h"
 #include "proto/containerd/version.grpc.pb.h"
 #include "tests/unit/temporary_directory.h"
 
 /// A gRPC server with containerd's services whose responses are those of the test.
 namespace prebake::containerd::fake {
 
+namespace containers = ::containerd::services::containers::v1;
 namespace content = ::containerd::services::content::v1;
 namespace cri = ::runtime::v1;
 namespace events = ::containerd::services::events::v1;
@@ -32,6 +35,7 @@ namespace introspection = ::containerd::services::introspection::v1;
 namespace leases = ::containerd::services::leases::v1;
 namespace namespaces = ::containerd::services::namespaces::v1;
 namespace snapshots = ::containerd::services::snapshots::v1;
+namespace tasks = ::containerd::services::tasks::v1;
 namespace version = ::containerd::services::version::v1;
 using google::protobuf::Empty;
 using grpc::ServerContext;
@@ -101,6 +105,16 @@ struct SnapshotsService final : snapshots::Snapshots::Service {
                         snapshots::ListSnapshotsResponse)
 };
 
+struct ContainersService final : containers::Containers::Service {
+    PREBAKE_FAKE_METHOD(Get, get, containers::GetContainerRequest, containers::GetContainerResponse)
+    PREBAKE_FAKE_METHOD(List, list, containers::ListContainersRequest,
+                        containers::ListContainersResponse)
+};
+
+struct TasksService final : tasks::Tasks::Service {
+    PREBAKE_FAKE_METHOD(List, list, tasks::ListTasksRequest, tasks::ListTasksResponse)
+};
+
 struct LeasesService final : leases::Leases::Service {
     PREBAKE_FAKE_METHOD(Create, create, leases::CreateRequest, leases::CreateResponse)
     PREBAKE_FAKE_METHOD(Delete, remove, leases::DeleteRequest, Empty)
@@ -164,6 +178,8 @@ class Containerd {
         builder.RegisterService(&content);
         builder.RegisterService(&images);
         builder.RegisterService(&snapshots);
+        builder.RegisterService(&containers);
+        builder.RegisterService(&tasks);
         builder.RegisterService(&leases);
         builder.RegisterService(&namespaces);
         builder.RegisterService(&introspection);
@@ -185,6 +201,8 @@ class Containerd {
     ContentService content;
     ImagesService images;
     SnapshotsService snapshots;
+    ContainersService containers;
+    TasksService tasks;
     LeasesService leases;
     NamespacesService namespaces;
     IntrospectionService introspection;

@@ -49,6 +49,8 @@ class MemoryContainerd {
     Containerd& server() { return server_; }
     /// Before the first call. CRI then finds every image in k8s.io by its names.
     void serve_cri() { set_cri_handlers(); }
+    /// As before 1.6.22 and 1.7.3.
+    void ignore_pins() { ignores_pins_ = true; }
 
     void intercept(Interceptor interceptor) {
         const std::scoped_lock lock(mutex_);
@@ -96,15 +98,30 @@ class MemoryContainerd {
         image.mutable_labels()->erase(label);
         deliver("/images/update", ns, event_about<images::ImageUpdate>(image));
     }
-    /// A container starts: its snapshot is prepared on top of `parent`.
-    void prepare_snapshot(const std::string& ns, const std::string& key,
+    /// A container is created: its snapshot is prepared on top of `parent`.
+    void create_container(const std::string& ns, const std::string& id, const std::string& image,
                           const std::string& parent) {
         const std::scoped_lock lock(mutex_);
-        put_snapshot(ns, key, parent, snapshots::ACTIVE);
-        ::containerd::events::SnapshotPrepare payload;
-        payload.set_key(key);
-        payload.set_parent(parent);
-        deliver("/snapshot/prepare", ns, payload);
+        put_snapshot(ns, id, parent, snapshots::ACTIVE);
+        ::containerd::events::SnapshotPrepare prepared;
+        prepared.set_key(id);
+        prepared.set_parent(parent);
+        deliver("/snapshot/prepare", ns, prepared);
+        containers::Container& container = containers_[{ns, id}];
+        container.set_id(id);
+        container.set_image(image);
+        container.set_snapshot_key(id);
+        ::containerd::events::ContainerCreate created;
+        created.set_id(id);
+        created.set_image(image);
+        deliver("/containers/create", ns, created);
+    }
+    void start_task(const std::string& ns, const std::string& id) {
+        const std::scoped_lock lock(mutex_);
+        started_.insert({ns, id});
+        ::containerd::events::TaskStart payload;
+        payload.set_container_id(id);
+        deliver("/tasks/start", ns, payload);
     }
 
     /// Empty if there is no such image.
@@ -210,6 +227,30 @@ class MemoryContainerd {
                 stream.Write(response);
                 return grpc::Status::OK;
             });
+        server_.containers.list =
+            locked("Containers.List", [this](const std::string& ns, const auto&, auto& response) {
+                for (const auto& [key, container] : containers_) {
+                    if (key.first == ns) *response.add_containers() = container;
+                }
+                return grpc::Status::OK;
+            });
+        server_.containers.get = locked(
+            "Containers.Get", [this](const std::string& ns, const auto& request, auto& response) {
+                const auto found = containers_.find({ns, request.id()});
+                if (found == containers_.end()) return not_found();
+                *response.mutable_container() = found->second;
+                return grpc::Status::OK;
+            });
+        server_.tasks.list =
+            locked("Tasks.List", [this](const std::string& ns, const auto&, auto& response) {
+                for (const Key& key : started_) {
+                    if (key.first != ns) continue;
+                    auto& task = *response.add_tasks();
+                    task.set_id(key.second);
+                    task.set_status(::containerd::v1::types::RUNNING);
+                }
+                return grpc::Status::OK;
+            });
         set_lease_handlers();
         set_image_handlers();
         set_content_handlers();
@@ -270,6 +311,9 @@ class MemoryContainerd {
                     wire.set_id(key.second);
                     for (const auto& [other, named] : images_) {
                         if (named.target().digest() != image.target().digest()) continue;
+                        const auto pin = named.labels().find("io.cri-containerd.pinned");
+                        const bool is_pinned = pin != named.labels().end();
+                        wire.set_pinned(wire.pinned() || (is_pinned && !ignores_pins_));
                         wire.add_repo_tags(other.second);
                     }
                 }
@@ -436,6 +480,9 @@ class MemoryContainerd {
     Interceptor interceptor_;
     std::map<std::string, std::size_t> calls_;
     std::map<Key, images::Image> images_;
+    std::map<Key, containers::Container> containers_;
+    std::set<Key> started_;
+    bool ignores_pins_ = false;
     std::map<Key, Blob> blobs_;
     std::map<Key, snapshots::Info> snapshots_;
     std::map<Key, Lease> leases_;  ///< by namespace and id

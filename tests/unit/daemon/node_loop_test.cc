@@ -226,6 +226,19 @@ TEST_CASE("a baked image that is in containerd is usable") {
     CHECK_MESSAGE(at.containerd.calls("Images.Update") == 0, "nothing had to be repaired");
 }
 
+TEST_CASE("a containerd that ignores pins is found out by what CRI reports") {
+    Scene at;
+    at.bake();
+    at.containerd.ignore_pins();
+    at.start();
+    const View ready = at.until_ready();
+    CHECK(ready->status.verdict() == "degraded");
+    CHECK(condition(*ready, "ImagesPinned").reason() == "PinsIgnored");
+    CHECK_FALSE(ready->status.images(0).pinned());
+    CHECK(ready->status.counts().pinned() == 0);
+    CHECK(ready->status.counts().usable() == 1);
+}
+
 TEST_CASE("a lost pin is restored by the guard and counted by the ledger") {
     Scene at;
     at.bake();
@@ -278,7 +291,10 @@ TEST_CASE("a container that starts from a baked image is a hit") {
     at.bake();
     at.start_and_follow();
     const v1::BakeRecord record = store::read_record(at.state_dir.path());
-    at.containerd.prepare_snapshot(kCri, "container-1", record.images(0).chain_id());
+    const std::string chain = record.images(0).chain_id();
+    at.containerd.create_container(kCri, "fails-in-runc", record.images(0).name(), chain);
+    at.containerd.create_container(kCri, "container-1", record.images(0).name(), chain);
+    at.containerd.start_task(kCri, "container-1");
     const View started =
         at.until([](const NodeView& view) { return view.ledger.boot().starts() > 0; });
     CHECK(started->ledger.boot().starts() == 1);
@@ -301,7 +317,9 @@ TEST_CASE("when containerd restarts, the ledger has a gap and the images are che
 
     // A container starts before we follow events again: only a listing finds it.
     const v1::BakeRecord record = store::read_record(at.state_dir.path());
-    at.containerd.prepare_snapshot(kCri, "container-1", record.images(0).chain_id());
+    at.containerd.create_container(kCri, "container-1", record.images(0).name(),
+                                   record.images(0).chain_id());
+    at.containerd.start_task(kCri, "container-1");
     at.containerd.start();
     const View ready = at.until_ready();
     CHECK(ready->status.verdict() == "ready");
@@ -399,7 +417,9 @@ TEST_CASE("a reload reads the claim again, and a new claim has counts of its own
     at.bake();
     at.start_and_follow();
     const v1::BakeRecord record = store::read_record(at.state_dir.path());
-    at.containerd.prepare_snapshot(kCri, "container-1", record.images(0).chain_id());
+    at.containerd.create_container(kCri, "container-1", record.images(0).name(),
+                                   record.images(0).chain_id());
+    at.containerd.start_task(kCri, "container-1");
     at.until([](const NodeView& view) { return view.ledger.since_claim().starts() > 0; });
     at.instance = "i-2";
     at.loop->reload(false);

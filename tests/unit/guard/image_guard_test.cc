@@ -127,7 +127,7 @@ TEST_CASE("a pin that a pull replaced is restored, and the pull is reported") {
     CHECK(actions.pulled_again[0].image.name == "a");
     REQUIRE(actions.repinned.size() == 1);
     CHECK(actions.repinned[0].name == "a");
-    CHECK_MESSAGE(actions.repaired.empty(), "no content was restored");
+    CHECK_MESSAGE(actions.restored.empty(), "no content was restored");
     REQUIRE(scene.log.repairs().size() == 1);
     CHECK(scene.log.repairs()[0].why().starts_with("pulled again"));
     CHECK(scene.guard.state().images[0].is_repaired);
@@ -184,7 +184,8 @@ TEST_CASE("what a check of suspects repaired is reported for the ledger") {
                                {}};
     scene.check_suspects();
     CHECK(scene.repairer.restored == Names{"a"});
-    CHECK(scene.guard.take_actions().repaired == std::set{kA});
+    const RestoredParts restored = scene.guard.take_actions().restored;
+    CHECK(restored == RestoredParts{{"k8s.io", {"a"}}});
     CHECK(scene.log.repairs()[0].why() == "deleted");
 }
 

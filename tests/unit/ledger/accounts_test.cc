@@ -26,6 +26,10 @@ Spec named(Spec spec, const std::string& name) {
     return spec;
 }
 
+store::ImageKey key_of(const Spec& spec) {
+    return {.image = spec.name, .ns = kCri, .platform = spec.contents().platform()};
+}
+
 struct Expected {
     std::uint64_t hits = 0;
     std::uint64_t partials = 0;
@@ -231,7 +235,7 @@ const Case kCases[] = {
 
 TEST_CASE("the class of a start, and the reason") {
     for (const Case& row : kCases) {
-        CAPTURE(row.name);
+        CAPTURE(std::string(row.name));
         ScriptedNode node;
         node.bake(kApp);
         node.put(kCri, {.name = "reg.io/pause:3", .layers = {{"pause", 3}}});
@@ -277,69 +281,182 @@ TEST_CASE("snapshots that are not starts") {
     node.boot();
     Accounts& accounts = *node.accounts;
     const std::string base = kApp.contents().layers(0).chain_id();
-    CHECK(accounts.snapshot_prepared(kCri, "extract-1-x " + kApp.top(), kApp.top(), node.now) ==
-          StartOutcome::not_a_start);
-    CHECK(accounts.snapshot_prepared(kCri, "buildkit", base, node.now) ==
-          StartOutcome::not_a_start);
-    CHECK(accounts.snapshot_prepared(kCri, "c1", "", node.now) == StartOutcome::not_a_start);
-    CHECK(accounts.snapshot_prepared(kCri, "c1", "c0", node.now) == StartOutcome::not_a_start);
-    CHECK(accounts.snapshot_prepared(kCri, "c1", digest("?"), node.now) ==
-          StartOutcome::unknown_image);
-    CHECK(accounts.snapshot_prepared("default", "c1", kApp.top(), node.now) ==
-          StartOutcome::unknown_image);
+    CHECK(accounts.snapshot_prepared(kCri, "extract-1-x " + kApp.top(), kApp.top()) ==
+          Prepared::not_a_start);
+    CHECK(accounts.snapshot_prepared(kCri, "buildkit", base) == Prepared::not_a_start);
+    CHECK(accounts.snapshot_prepared(kCri, "c1", "") == Prepared::not_a_start);
+    CHECK(accounts.snapshot_prepared(kCri, "c1", "c0") == Prepared::not_a_start);
+    CHECK(accounts.snapshot_prepared(kCri, "c1", digest("?")) == Prepared::on_unknown_image);
+    CHECK(accounts.snapshot_prepared("default", "c1", kApp.top()) == Prepared::on_unknown_image);
+    node.run(kCri, "c1");
     CHECK(node.totals().starts() == 0);
-    CHECK(node.start(kCri, kApp, "c1") == StartOutcome::counted);
-    CHECK(node.start(kCri, kApp, "c1") == StartOutcome::not_a_start);
+    CHECK(node.start(kCri, kApp, "c1") == Prepared::for_container);
+    CHECK(node.start(kCri, kApp, "c1") == Prepared::not_a_start);
     node.stop(kCri, "c1");
-    CHECK(node.start(kCri, kApp, "c1") == StartOutcome::counted);
+    CHECK(node.start(kCri, kApp, "c1") == Prepared::for_container);
     CHECK(node.totals().hits() == 2);
+}
+
+TEST_CASE("a container counts when its process starts, and once") {
+    ScriptedNode node;
+    node.bake(kApp);
+    node.boot();
+    node.create(kCri, kApp, "fails in runc");
+    CHECK(node.relist() == 0);
+    CHECK(node.restart() == 0);
+    node.stop(kCri, "fails in runc");
+    node.create(kCri, kApp, "c1");
+    CHECK(node.totals().starts() == 0);
+    node.run(kCri, "c1");
+    CHECK(node.totals().hits() == 1);
+    node.run(kCri, "c1");  // it is started again
+    CHECK(node.relist() == 0);
+    CHECK(node.totals().starts() == 1);
+
+    // The daemon is away while it starts, and while another is created.
+    node.create(kCri, kApp, "c2");
+    node.loses_events = true;
+    node.run(kCri, "c2");
+    node.create(kCri, kApp, "c3");
+    CHECK(node.relist() == 1);
+    node.run(kCri, "c3");
+    CHECK(node.totals().hits() == 3);
+
+    // Its end is reported before its start.
+    node.create(kCri, kApp, "c4");
+    node.accounts->snapshot_removed(kCri, "c4", node.now);
+    node.run(kCri, "c4");
+    CHECK(node.totals().hits() == 4);
+}
+
+TEST_CASE("of two images with one top layer, the container's image name decides") {
+    const Spec twin{.name = "reg.io/twin:1", .layers = kApp.layers, .entrypoint = "twin"};
+    const Spec pulled{.name = "reg.io/pulled:1", .layers = kApp.layers, .entrypoint = "pulled"};
+    ScriptedNode node;
+    node.bake(kApp);
+    node.bake(twin);
+    node.boot();
+    node.pull(kCri, pulled);
+    node.start(kCri, twin, "c1");
+    node.start(kCri, twin, "c2");
+    node.start(kCri, kApp, "c3");
+    node.start(kCri, pulled, "c4");
+    node.loses_events = true;
+    node.start(kCri, twin, "c5");
+    CHECK(node.relist() == 1);
+    CHECK(node.entry(twin).starts() == 3);
+    CHECK(node.entry(kApp).starts() == 1);
+    CHECK(node.entry(pulled).starts() == 1);
+    CHECK(node.accounts->usage(key_of(twin)).starts == 3);
+    CHECK(node.accounts->report().never_used().empty());
+}
+
+TEST_CASE("what a bake on the node fetches was not pulled") {
+    ScriptedNode node;
+    node.boot();
+    node.pull(kCri, kAlien);
+    node.tick(seconds(3600));
+    node.pull(kCri, kApp);
+    CHECK(node.totals().bytes_pulled() > 0);
+    const std::uint64_t of_alien = node.entry(kAlien).bytes_pulled();
+    for (const Spec& spec : {kApp, kAlien}) {
+        v1::BakedImage image = spec.contents();
+        v1::Placement& placement = *image.add_placements();
+        placement.set_namespace_(kCri);
+        placement.add_names(spec.name);
+        placement.set_layers_kept(true);
+        placement.set_unpacked(true);
+        image.set_seconds(10);  // of kAlien everything was there
+        *image.mutable_baked_at() = to_timestamp(node.now);
+        *node.record.add_images() = image;
+    }
+    node.set_baked();
+    CHECK(node.entry(kApp).bytes_pulled() == 0);
+    CHECK(node.entry(kApp).pulls() == 0);
+    CHECK(node.entry(kApp).reason().empty());
+    CHECK(node.entry(kAlien).pulls() == 1);
+    CHECK(node.totals().bytes_pulled() == of_alien);
+    node.start(kCri, kApp, "c1");
+    CHECK(node.totals().hits() == 1);
 }
 
 TEST_CASE("Docker's containers count once") {
     ScriptedNode node;
     node.bake(kApp, {"moby"});
     node.boot();
+    auto& moby = node.stores["moby"];
     const auto prepare = [&](const std::string& key, const std::string& parent) {
-        return node.accounts->snapshot_prepared("moby", key, parent, node.tick());
+        return node.accounts->snapshot_prepared("moby", key, parent);
     };
-    CHECK(prepare("id-init-key", kApp.top()) == StartOutcome::counted);
-    node.accounts->snapshot_committed("moby", "id-init-key", "id-init", node.now);
-    CHECK(prepare("id", "id-init") == StartOutcome::not_a_start);
-    node.stores["moby"].snapshots["id-init"] = {
-        .at = node.now, .kind = SnapshotKind::committed, .parent = kApp.top()};
-    node.stores["moby"].snapshots["id"] = {
-        .at = node.now, .kind = SnapshotKind::active, .parent = "id-init"};
+    const auto put = [&](const std::string& id) {
+        moby.snapshots[id + "-init"] = {
+            .at = node.tick(), .kind = SnapshotKind::committed, .parent = kApp.top()};
+        moby.snapshots[id] = {.at = node.now, .kind = SnapshotKind::active, .parent = id + "-init"};
+    };
+    const auto create = [&](const std::string& id) {
+        CHECK(prepare(id + "-init-key", kApp.top()) == Prepared::for_container);
+        node.accounts->snapshot_committed("moby", id + "-init-key", id + "-init", node.now);
+        CHECK(prepare(id, id + "-init") == Prepared::for_container);
+        put(id);
+    };
+    create("one");
+    create("never started");
+    CHECK(node.totals().starts() == 0);
+    moby.containers["one"] = kApp;
+    node.run("moby", "one");
+    CHECK(node.totals().hits() == 1);
     CHECK(node.relist() == 0);
     CHECK(node.restart() == 0);
     // A listing finds it before the event of its preparation is read.
-    node.stores["moby"].snapshots["two-init"] = {
-        .at = node.now, .kind = SnapshotKind::committed, .parent = kApp.top()};
+    put("two");
+    moby.containers["two"] = kApp;
+    moby.started.insert("two");
     CHECK(node.relist() == 1);
-    CHECK(prepare("two-init-key", kApp.top()) == StartOutcome::not_a_start);
+    CHECK(prepare("two-init-key", kApp.top()) == Prepared::not_a_start);
     // It is committed, and that event is lost.
-    CHECK(prepare("three-init-key", kApp.top()) == StartOutcome::counted);
-    node.stores["moby"].snapshots["three-init"] = {
-        .at = node.now, .kind = SnapshotKind::committed, .parent = kApp.top()};
+    CHECK(prepare("three-init-key", kApp.top()) == Prepared::for_container);
+    put("three");
+    moby.containers["three"] = kApp;
     CHECK(node.relist() == 0);
+    node.run("moby", "three");
     CHECK(node.totals().hits() == 3);
-    node.accounts->snapshot_removed("moby", "id-init", node.now);
+    node.accounts->snapshot_removed("moby", "one", node.now);
     CHECK(node.accounts->state().counted_size() == 2);
+}
+
+TEST_CASE("Docker's containers that an older version counted do not count again") {
+    ScriptedNode node;
+    node.bake(kApp, {"moby"});
+    node.boot();
+    auto& moby = node.stores["moby"];
+    moby.snapshots["id-init"] = {
+        .at = node.now, .kind = SnapshotKind::committed, .parent = kApp.top()};
+    moby.snapshots["id"] = {.at = node.now, .kind = SnapshotKind::active, .parent = "id-init"};
+    moby.containers["id"] = kApp;
+    moby.started.insert("id");
+    v1::LedgerState stored = node.accounts->state();
+    v1::CountedStart& counted = *stored.add_counted();
+    counted.set_namespace_("moby");
+    counted.set_key("id-init");
+    node.accounts = std::make_unique<Accounts>(stored);
+    CHECK(node.attach() == 0);
+    CHECK(node.totals().starts() == 0);
 }
 
 TEST_CASE("a snapshot on a chain of no image is not a start") {
     ScriptedNode node;
     node.boot();
-    CHECK(node.start(kCri, kAlien, "a builder's step") == StartOutcome::unknown_image);
+    CHECK(node.start(kCri, kAlien, "a builder's step") == Prepared::on_unknown_image);
     CHECK(node.relist() == 0);
     CHECK(node.restart() == 0);
     CHECK(node.totals().starts() == 0);
     CHECK(node.accounts->report().images_size() == 0);
 
     // The image's name is created last: the daemon looks for it when a start has no image.
-    CHECK(node.start(kCri, kTool, "c1") == StartOutcome::unknown_image);
+    CHECK(node.start(kCri, kTool, "c1") == Prepared::on_unknown_image);
     node.accounts->image_appeared(node.seen(kCri, kTool), std::nullopt);
-    CHECK(node.accounts->snapshot_prepared(kCri, "c1", kTool.top(), node.now) ==
-          StartOutcome::counted);
+    CHECK(node.accounts->snapshot_prepared(kCri, "c1", kTool.top()) == Prepared::for_container);
+    node.run(kCri, "c1");
     CHECK(node.entry(kTool).misses() == 1);
     CHECK(node.totals().starts() == 1);
 }
@@ -802,9 +919,9 @@ TEST_CASE("baked images that were never used") {
     CHECK(ledger.since_claim().hit_ratio() == 1);
     CHECK(ledger.since_claim().byte_hit_ratio() == 1);
     CHECK(node.accounts->state().since_claim().hit_ratio() == 0);
-    CHECK(node.accounts->usage({.image = alias.name, .ns = kCri}).starts == 1);
-    CHECK(node.accounts->usage({.image = kTool.name, .ns = kCri}).starts == 0);
-    CHECK(node.accounts->usage({.image = kApp.name, .ns = kCri}).last_used == node.now);
+    CHECK(node.accounts->usage(key_of(alias)).starts == 1);
+    CHECK(node.accounts->usage(key_of(kTool)).starts == 0);
+    CHECK(node.accounts->usage(key_of(kApp)).last_used == node.now);
 }
 
 TEST_CASE("the least used of thousands of images are merged") {
@@ -855,7 +972,7 @@ TEST_CASE("changes are reported once; pins that were set again count") {
     node.boot();
     CHECK(node.accounts->take_changed());
     CHECK_FALSE(node.accounts->take_changed());
-    node.accounts->snapshot_prepared(kCri, "c1", "c0", node.now);
+    node.accounts->snapshot_prepared(kCri, "c1", "c0");
     node.accounts->snapshot_removed(kCri, "c9", node.now);
     CHECK_FALSE(node.accounts->take_changed());
     node.accounts->repinned(kCri, kApp.name);

@@ -18,8 +18,8 @@ namespace prebake::tests {
 
 using containerd::SnapshotKind;
 using ledger::Accounts;
+using ledger::Prepared;
 using ledger::SeenImage;
-using ledger::StartOutcome;
 using std::chrono::seconds;
 
 inline std::string digest(const std::string& what) {
@@ -30,12 +30,13 @@ inline std::string digest(const std::string& what) {
 struct Spec {
     std::string name;
     std::vector<std::pair<std::string, std::uint64_t>> layers;
+    std::string entrypoint = {};  ///< images with the same layers and another one are two images
 
     v1::BakedImage contents() const {
         v1::BakedImage image;
         image.set_name(name);
         image.set_platform("linux/amd64");
-        std::string stack;
+        std::string stack = entrypoint;
         for (const auto& layer : layers) stack += "/" + layer.first;
         image.mutable_target()->set_digest(digest("index of " + stack));
         image.mutable_manifest()->set_digest(digest("manifest of " + stack));
@@ -126,7 +127,7 @@ class ScriptedNode {
                     accounts->image_appeared(seen(ns, spec), std::nullopt);
                 }
             }
-            found += accounts->relist(holdings(ns), now);
+            found += accounts->relist(holdings(ns), containers(ns), now);
         }
         accounts->all_listed();
         loses_events = false;
@@ -208,18 +209,32 @@ class ScriptedNode {
         }
     }
 
-    StartOutcome start(const std::string& ns, const Spec& spec, const std::string& key) {
+    /// Creates a container of the image, which does not run yet.
+    Prepared create(const std::string& ns, const Spec& spec, const std::string& key) {
         tick();
         stores[ns].snapshots[key] = {.at = now, .kind = SnapshotKind::active, .parent = spec.top()};
         stores[ns].containers[key] = spec;
-        if (loses_events) return StartOutcome::not_a_start;
-        return accounts->snapshot_prepared(ns, key, spec.top(), now);
+        stores[ns].started.erase(key);
+        if (loses_events) return Prepared::not_a_start;
+        const Prepared prepared = accounts->snapshot_prepared(ns, key, spec.top());
+        accounts->container_created(ns, key, spec.name);
+        return prepared;
+    }
+    void run(const std::string& ns, const std::string& key) {
+        stores[ns].started.insert(key);
+        if (!loses_events) accounts->task_started(ns, key, now);
+    }
+    Prepared start(const std::string& ns, const Spec& spec, const std::string& key) {
+        const Prepared prepared = create(ns, spec, key);
+        run(ns, key);
+        return prepared;
     }
     /// `key` by value: it may be a reference to the key that is deleted.
     void stop(const std::string& ns, std::string key) {
         tick();
         stores[ns].snapshots.erase(key);
         stores[ns].containers.erase(key);
+        stores[ns].started.erase(key);
         if (!loses_events) accounts->snapshot_removed(ns, key, now);
     }
 
@@ -237,6 +252,15 @@ class ScriptedNode {
             if (blob != stores[ns].blobs.end()) image.blobs.insert(*blob);
         }
         return image;
+    }
+    std::vector<ledger::ListedContainer> containers(const std::string& ns) {
+        std::vector<ledger::ListedContainer> listed;
+        for (const auto& [key, spec] : stores[ns].containers) {
+            listed.push_back({.snapshot_key = key,
+                              .image = spec.name,
+                              .has_started = stores[ns].started.contains(key)});
+        }
+        return listed;
     }
     store::Holdings holdings(const std::string& ns) {
         store::Holdings holdings{
@@ -291,7 +315,8 @@ class ScriptedNode {
         std::map<std::string, Spec> images;
         std::map<std::string, Time> blobs;
         std::map<std::string, Snapshot> snapshots;
-        std::map<std::string, Spec> containers;
+        std::map<std::string, Spec> containers;  ///< by the key of their snapshot
+        std::set<std::string> started;           ///< the same keys
     };
 
     std::unique_ptr<Accounts> accounts;

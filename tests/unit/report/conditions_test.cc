@@ -39,6 +39,7 @@ NodeFacts healthy() {
     facts.cri.answers = true;
     facts.snapshotter = "overlayfs";
     facts.images = {image("a"), image("b")};
+    facts.recorded = 2;
     facts.identity.claim.set_state(v1::Claim::CLAIMED);
     facts.identity.claim.mutable_instance()->set_id("i-1");
     return facts;
@@ -78,6 +79,11 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
     };
     const Change ordered_and_serving = [](NodeFacts& facts) {
         facts.order_problem = "k3s.service waits for prebake-ready.target";
+    };
+    const Change one_of_another_platform = [](NodeFacts& facts) {
+        facts.images[1].is_other_platform = true;
+        facts.images[1].is_resolved = facts.images[1].is_present = false;
+        facts.images[1].platform = "linux/s390x";
     };
     struct Row {
         const char* name;
@@ -135,9 +141,63 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
              facts.images[1].is_evicted = true;
          },
          "True AllPresent", ""},
-        {"a moved image is not counted as present", "ImagesPresent",
-         [](NodeFacts& facts) { facts.images[1].is_moved = true; }, "True AllPresent",
-         "1 image with their names and content; a client moved the tags of 1 more image"},
+        {"an image that lost its tags is not counted", "ImagesPresent",
+         [](NodeFacts& facts) { facts.images[1].is_moved = facts.images[1].is_abandoned = true; },
+         "True AllPresent", "1 image with its names"},
+        {"all tags were moved", "ImagesPresent",
+         [](NodeFacts& facts) {
+             for (ImageHealth& each : facts.images) each.is_moved = each.is_abandoned = true;
+         },
+         "True NoneWanted", "no baked image is wanted any more"},
+        {"one is for another platform", "ImagesPresent", one_of_another_platform, "True AllPresent",
+         "1 image with its names and the content that containers need; 1 image is for another "
+         "platform (linux/s390x)"},
+        {"all are for another platform", "ImagesPresent",
+         [](NodeFacts& facts) {
+             for (ImageHealth& each : facts.images) {
+                 each.is_other_platform = true;
+                 each.platform = "linux/s390x";
+             }
+         },
+         "False OtherPlatform", "all are for linux/s390x"},
+        {"the record vanished", "ImagesPresent",
+         [](NodeFacts& facts) {
+             facts.images.clear();
+             facts.recorded = 0;
+             facts.identity.claim.mutable_seal()->set_baked_images(7);
+         },
+         "False RecordMissing", "7 baked images"},
+        {"the record vanished, and the sandbox image is protected", "ImagesPresent",
+         [](NodeFacts& facts) {
+             facts.recorded = 0;
+             facts.identity.claim.mutable_seal()->set_baked_images(1);
+         },
+         "False RecordMissing", "1 baked image,"},
+        {"as baked", "BakeIntact", nothing, "True AsBaked", ""},
+        {"a layer that no container needs is gone", "BakeIntact",
+         [](NodeFacts& facts) {
+             facts.images[1].is_complete = false;
+             facts.images[1].problem = "blob x: no such blob";
+         },
+         "False ContentMissing", "b in k8s.io lacks content that was baked: blob x"},
+        {"the same, of an image for another platform", "BakeIntact",
+         [](NodeFacts& facts) {
+             facts.images[1].is_complete = false;
+             facts.images[1].is_other_platform = true;
+         },
+         "False ContentMissing", "b in k8s.io"},
+        {"a tag was moved", "BakeIntact", [](NodeFacts& facts) { facts.images[1].is_moved = true; },
+         "False TagMoved", "the tags of 1 image, first of b in k8s.io"},
+        {"evicted", "BakeIntact",
+         [](NodeFacts& facts) {
+             facts.images[1].is_complete = false;
+             facts.images[1].is_evicted = true;
+         },
+         "True AsBaked", ""},
+        {"record, intact", "BakeIntact", no_record, "Unknown RecordUnreadable", ""},
+        {"not checked, intact", "BakeIntact", unchecked, "Unknown NotChecked", ""},
+        {"another platform is no problem of CRI", "CriResolves", one_of_another_platform,
+         "True Resolves", ""},
         {"nothing baked", "ImagesPresent", [](NodeFacts& facts) { facts.images.clear(); },
          "True NothingBaked", ""},
         {"nothing baked, and no sandbox image", "ImagesPresent",
@@ -192,7 +252,17 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
              facts.images[0].is_unpinned_by_budget = true;
              facts.images[0].is_pinned = false;
          },
-         "True UnpinnedByBudget", "1 image not pinned"},
+         "False UnpinnedByBudget", "1 image not pinned"},
+        {"CRI ignores pins", "ImagesPinned",
+         [](NodeFacts& facts) {
+             for (ImageHealth& each : facts.images) each.is_pin_ignored = true;
+         },
+         "False PinsIgnored", "2 baked images"},
+        {"an emptied store", "ImagesPinned",
+         [](NodeFacts& facts) {
+             for (ImageHealth& each : facts.images) each.is_present = each.is_pinned = false;
+         },
+         "False PinLost", "a in k8s.io (and 1 more)"},
         {"no pins wanted", "ImagesPinned",
          [](NodeFacts& facts) {
              for (ImageHealth& each : facts.images) each.wants_pin = false;
@@ -270,7 +340,7 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
          "True RenewedClone", "i-0"},
     };
     for (const Row& row : rows) {
-        CAPTURE(row.name);
+        CAPTURE(std::string(row.name));
         NodeFacts facts = healthy();
         row.change(facts);
         const v1::Condition found = condition(facts, row.type);
@@ -350,7 +420,7 @@ TEST_CASE("the verdict is the worst that the conditions allow") {
          "checked"},
     };
     for (const Row& row : rows) {
-        CAPTURE(row.name);
+        CAPTURE(std::string(row.name));
         NodeFacts facts = healthy();
         row.change(facts);
         const Verdict found = verdict(facts, row.gates);

@@ -204,15 +204,16 @@ TEST_CASE("the values of a node") {
         {"prebake_pulled_bytes_total", 99},
         {"prebake_ledger_gaps_total", 1},
         {"prebake_image_starts_total{image=\"docker.io/library/a:1\",namespace=\"k8s.io\","
-         "result=\"hit\"}",
+         "platform=\"\",result=\"hit\"}",
          5},
         {"prebake_image_starts_total{image=\"docker.io/library/a:1\",namespace=\"k8s.io\","
-         "result=\"partial\"}",
+         "platform=\"\",result=\"partial\"}",
          2},
         {"prebake_image_starts_total{image=\"docker.io/library/a:1\",namespace=\"k8s.io\","
-         "result=\"miss\"}",
+         "platform=\"\",result=\"miss\"}",
          1},
-        {"prebake_image_pulled_bytes_total{image=\"docker.io/library/a:1\",namespace=\"k8s.io\"}",
+        {"prebake_image_pulled_bytes_total{image=\"docker.io/library/"
+         "a:1\",namespace=\"k8s.io\",platform=\"\"}",
          77},
     };
     for (const auto& row : expected) {
@@ -240,7 +241,7 @@ TEST_CASE("labels are escaped") {
     add_image(view, "a\"b\\c\nd}", 1);
     const Exposition metrics(text_of(view));
     CHECK(metrics.value("prebake_image_pulled_bytes_total{image=\"a\\\"b\\\\c\\nd}\","
-                        "namespace=\"k8s.io\"}") == 0);
+                        "namespace=\"k8s.io\",platform=\"\"}") == 0);
 }
 
 TEST_CASE("one series for a name, even if it had several images") {
@@ -250,9 +251,9 @@ TEST_CASE("one series for a name, even if it had several images") {
     add_image(view, "a:latest", 9).set_namespace_("default");
     const Exposition metrics(text_of(view));
     const std::string start = "prebake_image_starts_total{image=\"a:latest\",namespace=\"";
-    CHECK(metrics.value(start + "k8s.io\",result=\"hit\"}") == 3);
-    CHECK(metrics.value(start + "k8s.io\",result=\"miss\"}") == 4);
-    CHECK(metrics.value(start + "default\",result=\"hit\"}") == 9);
+    CHECK(metrics.value(start + "k8s.io\",platform=\"\",result=\"hit\"}") == 3);
+    CHECK(metrics.value(start + "k8s.io\",platform=\"\",result=\"miss\"}") == 4);
+    CHECK(metrics.value(start + "default\",platform=\"\",result=\"hit\"}") == 9);
 }
 
 TEST_CASE("images without a series of their own share one") {
@@ -261,7 +262,7 @@ TEST_CASE("images without a series of their own share one") {
     const auto hits_of = [](const Exposition& metrics, const std::string& image,
                             const std::string& ns) {
         return metrics.value("prebake_image_starts_total{image=\"" + image + "\",namespace=\"" +
-                             ns + "\",result=\"hit\"}");
+                             ns + "\",platform=\"\",result=\"hit\"}");
     };
     const Exposition all(text_of(view, 10));
     CHECK(all.count("prebake_image_pulled_bytes_total") == 10);

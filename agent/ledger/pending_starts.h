@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "agent/oci/digest.h"
+
+namespace prebake::ledger {
+
+/// Limit of the snapshots that wait for their container's start. Beyond it the oldest are dropped,
+/// and found again by the next listing.
+inline constexpr std::size_t kMaxPendingStarts = 8192;
+
+/// A snapshot that was prepared for a container whose process has not started, as far as is known.
+struct PendingStart {
+    oci::Digest chain;         ///< the top layer of the image that it is on
+    std::string image = {};    ///< the name that the container gives; empty: not known
+    std::uint64_t number = 0;  ///< set by add()
+};
+
+/// They stay after the snapshot is deleted: of a container that ran for a moment, the start may be
+/// reported last, because another process (the shim) sends that event.
+class PendingStarts {
+  public:
+    void add(const std::string& ns, const std::string& key, PendingStart start);
+    /// Does nothing if there is no such snapshot.
+    void set_image(const std::string& ns, const std::string& key, const std::string& image);
+    /// Null if there is none. Valid until the next change.
+    const PendingStart* find(const std::string& ns, const std::string& key) const;
+    /// False if there is no such snapshot.
+    bool rename(const std::string& ns, const std::string& key, const std::string& name);
+    void remove(const std::string& ns, const std::string& key);
+    void clear(const std::string& ns);
+
+  private:
+    using Key = std::pair<std::string, std::string>;  // namespace and key
+
+    std::map<Key, PendingStart> starts_;
+    std::map<std::uint64_t, Key> in_order_;
+    std::uint64_t next_ = 0;
+};
+
+}  // namespace prebake::ledger
