@@ -264,8 +264,11 @@ BakeResult bake(const BakeLock&, const Survey& survey, const BakeOptions& option
                      downloads, fetcher, unpacker);
 
     events.on_event({.kind = EventKind::bake_begun,
-                     .total = survey.plan.bytes_to_fetch,
-                     .images = planned.size()});
+                     .current = survey.plan.bytes_present,
+                     .total = survey.plan.bytes_present + survey.plan.bytes_to_fetch,
+                     .images = planned.size(),
+                     .layers = survey.plan.layers,
+                     .snapshots = survey.plan.snapshots});
     for (const PlannedImage& image : planned) notice_moved_tag(image, record, events);
     BakeResult result;
     result.images.resize(planned.size());

@@ -28,6 +28,10 @@ std::string_view to_string(EventKind kind) {
     return "";
 }
 
+std::string snapshot_id(const std::string& ns, const oci::Digest& chain_id) {
+    return ns + " " + chain_id.str();
+}
+
 void notice(EventSink& events, const std::string& image, std::string message) {
     events.on_event({.kind = EventKind::notice, .image = image, .message = std::move(message)});
 }

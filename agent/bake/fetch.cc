@@ -166,22 +166,28 @@ BlobFetcher::Stored BlobFetcher::store(const Job& job, std::uint64_t& fetched) {
 }
 
 BlobFetcher::Stored BlobFetcher::transfer(const Job& job, std::uint64_t& fetched) {
+    std::uint64_t received = 0;  // over the network
+    std::uint64_t copied = 0;    // from another namespace
     for (int opened = 0; opened < kMaxOpens; ++opened) {
         throw_if_stopped(job.stop);
         std::unique_ptr<containerd::BlobWriter> writer;
         store_.outlast_restart(job.image.name(),
                                [&] { writer = store_.open_writer(job.ns, job.blob); });
-        if (!writer) return Stored::already_there;
+        if (!writer) {  // perhaps stored by us, before containerd went away
+            fetched += received;
+            return Stored::already_there;
+        }
         bool from_network = false;
         std::unique_ptr<Source> source;
         // An ingest that is full at once is a blob of another namespace that containerd adopts.
         if (writer->offset() < job.blob.size) {
             source = open_source(job, writer->offset(), from_network);
         }
-        std::uint64_t moved = 0;
-        const bool is_complete = copy(job, *writer, source.get(), moved);
-        if (from_network) fetched += moved;
-        if (is_complete) return Stored::with_labels;
+        std::uint64_t& moved = from_network ? received : copied;
+        if (copy(job, *writer, source.get(), moved, received)) {
+            fetched += received;
+            return Stored::with_labels;
+        }
     }
     throw Error(Errc::unavailable,
                 "containerd went away " + std::to_string(kMaxOpens) +
@@ -190,8 +196,9 @@ BlobFetcher::Stored BlobFetcher::transfer(const Job& job, std::uint64_t& fetched
 }
 
 /// Copies and commits. False if containerd went away: the ingest keeps what it has acknowledged.
+/// Adds to `moved`, which is `received` if the source is the network.
 bool BlobFetcher::copy(const Job& job, containerd::BlobWriter& writer, Source* source,
-                       std::uint64_t& moved) {
+                       std::uint64_t& moved, const std::uint64_t& received) {
     std::vector<std::byte> buffer(std::min<std::uint64_t>(kChunkBytes, job.blob.size + 1));
     for (;;) {
         throw_if_stopped(job.stop);
@@ -215,7 +222,8 @@ bool BlobFetcher::copy(const Job& job, containerd::BlobWriter& writer, Source* s
                           .image = job.image.name(),
                           .layer = job.blob.digest.str(),
                           .current = writer.offset(),
-                          .total = job.blob.size});
+                          .total = job.blob.size,
+                          .received = received});
     }
 }
 

@@ -78,7 +78,8 @@ class BlobFetcher {
     void require_sound(const Job& job);
     Stored store(const Job& job, std::uint64_t& fetched);
     Stored transfer(const Job& job, std::uint64_t& fetched);
-    bool copy(const Job& job, containerd::BlobWriter& writer, Source* source, std::uint64_t& moved);
+    bool copy(const Job& job, containerd::BlobWriter& writer, Source* source, std::uint64_t& moved,
+              const std::uint64_t& received);
     std::unique_ptr<Source> open_source(const Job& job, std::uint64_t offset, bool& from_network);
 
     const BlobStore& store_;

@@ -1,6 +1,7 @@
 #include "agent/bake/plan.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <string>
 #include <utility>
@@ -29,34 +30,57 @@ class Totals {
         const std::vector<std::size_t> needed = layers_needed(image, present_);
         for (std::size_t i = 0; i < image.contents.layers.size(); ++i) {
             const bool is_needed = std::find(needed.begin(), needed.end(), i) != needed.end();
-            add_blob(planned, image.contents.layers[i], is_needed);
+            add_blob(planned, image.contents.layers[i], is_needed).is_layer = true;
         }
         planned.unpacked =
             image.chain_ids.empty() || present_.has_snapshot(image.request, image.chain_ids.back());
         add_snapshots(image);
     }
 
-  private:
-    void add_blob(PlannedImage& planned, const oci::Descriptor& blob, bool is_needed) {
-        const bool is_there = !is_needed || present_.has_blob(planned.request, blob.digest);
-        planned.compressed_bytes += blob.size;
-        if (is_there) planned.bytes_present += blob.size;
-        if (!counted_blobs_.insert(blob.digest).second) return;
-        if (is_there) {
-            plan_.bytes_present += blob.size;
-        } else {
-            plan_.bytes_to_fetch += blob.size;
-            plan_.estimated_disk_bytes += blob.size;
+    void add_up() {
+        for (const auto& [digest, blob] : blobs_) {
+            if (blob.is_layer) {
+                plan_.layers.push_back(
+                    {.id = digest.str(), .bytes = blob.bytes, .is_done = blob.is_there});
+            }
+            if (blob.is_there) {
+                plan_.bytes_present += blob.bytes;
+            } else {
+                plan_.bytes_to_fetch += blob.bytes;
+                plan_.estimated_disk_bytes += blob.bytes;
+            }
         }
+    }
+
+  private:
+    struct Blob {
+        std::uint64_t bytes = 0;
+        bool is_there = true;
+        bool is_layer = false;
+    };
+
+    Blob& add_blob(PlannedImage& planned, const oci::Descriptor& descriptor, bool is_needed) {
+        const bool is_there = !is_needed || present_.has_blob(planned.request, descriptor.digest);
+        planned.compressed_bytes += descriptor.size;
+        if (is_there) planned.bytes_present += descriptor.size;
+        Blob& blob = blobs_[descriptor.digest];
+        blob.bytes = descriptor.size;
+        // One image may have it, or not need it, and another one may have to fetch it.
+        blob.is_there = blob.is_there && is_there;
+        return blob;
     }
 
     void add_snapshots(const ResolvedImage& image) {
         for (const std::string& ns : image.request.namespaces) {
             for (std::size_t i = 0; i < image.chain_ids.size(); ++i) {
                 const std::pair snapshot{ns, image.chain_ids[i]};
-                if (present_.snapshots.contains(snapshot)) continue;
                 if (!counted_snapshots_.insert(snapshot).second) continue;
                 const oci::Descriptor& layer = image.contents.layers[i];
+                const bool is_there = present_.snapshots.contains(snapshot);
+                plan_.snapshots.push_back({.id = snapshot_id(ns, image.chain_ids[i]),
+                                           .bytes = layer.size,
+                                           .is_done = is_there});
+                if (is_there) continue;
                 plan_.estimated_disk_bytes += static_cast<std::uint64_t>(
                     static_cast<double>(layer.size) * expansion_of(layer));
                 // Layers may unpack to any size, but not to less.
@@ -67,7 +91,7 @@ class Totals {
 
     Plan& plan_;
     const PresentContent& present_;
-    std::set<oci::Digest> counted_blobs_;
+    std::map<oci::Digest, Blob> blobs_;
     std::set<std::pair<std::string, oci::Digest>> counted_snapshots_;
 };
 
@@ -90,6 +114,7 @@ Plan make_plan(std::vector<PlannedImage> images, const PresentContent& present) 
     for (PlannedImage& planned : plan.images) {
         if (planned.image) totals.add(planned);
     }
+    totals.add_up();
     return plan;
 }
 

@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "agent/bake/event.h"
 #include "agent/bake/present_content.h"
 #include "agent/bake/resolve.h"
 #include "agent/base/error.h"
@@ -28,6 +29,8 @@ struct Plan {
     std::uint64_t bytes_present = 0;
     std::uint64_t estimated_disk_bytes = 0;  ///< about what the bake will add
     std::uint64_t least_snapshot_bytes = 0;  ///< a lower bound of what unpacking will add
+    std::vector<PlannedWork> layers;         ///< of all images, each once
+    std::vector<PlannedWork> snapshots;      ///< of all images, each once
 };
 
 /// Which layers of `image` must be in the store before it gets its names. A layer that is unpacked

@@ -60,6 +60,13 @@ UnpackOutcome Unpacker::ensure(const ResolvedImage& image, std::size_t layer, co
         const containerd::Snapshots snapshots(store_.connection(), store_.scope(ns), snapshotter);
         store_.outlast_restart(image.name(), [&] { outcome = build(image, layer, snapshots, ns); });
     });
+    const oci::Descriptor& blob = image.contents.layers[layer];
+    store_.events().on_event({.kind = EventKind::unpacked,
+                              .image = image.name(),
+                              .layer = blob.digest.str(),
+                              .snapshot = snapshot_id(ns, image.chain_ids[layer]),
+                              .current = outcome == UnpackOutcome::unpacked ? blob.size : 0,
+                              .total = blob.size});
     return outcome;
 }
 
@@ -81,17 +88,13 @@ UnpackOutcome Unpacker::build(const ResolvedImage& image, std::size_t layer,
     store_.events().on_event({.kind = EventKind::unpacking,
                               .image = image.name(),
                               .layer = blob.digest.str(),
+                              .snapshot = snapshot_id(ns, image.chain_ids[layer]),
                               .total = blob.size});
     // A staged snapshot has the layer already, and cannot be written.
     if (!containerd::is_staged(*mounts)) apply(image, layer, ns, *mounts);
     // Synced first: a committed snapshot is never unpacked again, even if the disk lost its files.
     store_.storage().sync_snapshotter(snapshots.snapshotter());
     active.commit(chain_id, labels);
-    store_.events().on_event({.kind = EventKind::unpacked,
-                              .image = image.name(),
-                              .layer = blob.digest.str(),
-                              .current = blob.size,
-                              .total = blob.size});
     return UnpackOutcome::unpacked;
 }
 

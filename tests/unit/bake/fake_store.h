@@ -241,13 +241,15 @@ class FakeLayers final : public LayerSource {
     std::mutex mutex_;
 };
 
-/// Keeps the notices.
+/// Keeps the notices, and what the last EventKind::fetching received.
 class Notices final : public EventSink {
   public:
     std::vector<std::string> texts;
+    std::uint64_t received = 0;
     void on_event(const Event& event) override {
         const std::scoped_lock lock(mutex_);
         if (event.kind == EventKind::notice) texts.push_back(event.message);
+        if (event.kind == EventKind::fetching) received = event.received;
     }
 
   private:

@@ -175,6 +175,7 @@ TEST_CASE("a layer is stored from where it costs least") {
         Fixture at({image_of("a:1", {kLayer}, {"k8s.io", "moby"})}, {"k8s.io", "elsewhere"});
         row.prepare(at.store);
         CHECK(at.fetch() == row.fetched);
+        CHECK(at.notices.received == row.fetched);
         CHECK(at.registry.opened == row.opened);
         CHECK(at.fetcher->has_changed() == row.has_changed);
         CHECK(at.store.label_calls == row.label_calls);

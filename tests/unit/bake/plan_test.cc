@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <map>
+
 namespace prebake::bake {
 namespace {
 
@@ -87,6 +89,42 @@ TEST_CASE("a blob in one namespace serves the others, a snapshot does not") {
     CHECK(plan.bytes_to_fetch == kManifestBytes + kConfigBytes);
     CHECK_FALSE(plan.images[0].unpacked);
     CHECK(plan.least_snapshot_bytes == 1000);
+}
+
+TEST_CASE("the work lists each layer and each snapshot once, and knows what is done") {
+    PlannedImage both = image("a:1", {{"base", 1000}, {"a", 100}});
+    both.request.namespaces = {"k8s.io", "moby"};
+    both.image->request = both.request;
+    PresentContent present;
+    present.blobs.emplace("k8s.io", digest("base"));
+    present.snapshots.emplace("moby", digest("chain base"));
+    const Plan plan = make_plan({both, image("b:1", {{"base", 1000}})}, present);
+    CHECK_MESSAGE(plan.layers.size() == 2, "the documents were read before the bake");
+    for (const PlannedWork& work : plan.layers) {
+        CHECK(work.is_done == (work.id == digest("base").str()));
+    }
+    std::map<std::string, std::uint64_t> left;
+    for (const PlannedWork& work : plan.snapshots) {
+        if (!work.is_done) left[work.id] = work.bytes;
+    }
+    CHECK(plan.snapshots.size() == 4);
+    CHECK(left ==
+          std::map<std::string, std::uint64_t>{{snapshot_id("k8s.io", digest("chain base")), 1000},
+                                               {snapshot_id("k8s.io", digest("chain a")), 100},
+                                               {snapshot_id("moby", digest("chain a")), 100}});
+}
+
+TEST_CASE("a blob that one image does not need is fetched for another one") {
+    PlannedImage dropping = image("a:1", {{"base", 1000}});
+    dropping.request.keep_layers = false;
+    dropping.image->request = dropping.request;
+    PresentContent present;
+    present.snapshots.emplace("k8s.io", digest("chain base"));
+    const PlannedImage keeping = image("b:1", {{"base", 1000}});
+    const std::uint64_t documents = 2 * (kManifestBytes + kConfigBytes);
+    CHECK(make_plan({dropping}, present).bytes_to_fetch == documents / 2);
+    CHECK(make_plan({dropping, keeping}, present).bytes_to_fetch == 1000 + documents);
+    CHECK(make_plan({keeping, dropping}, present).bytes_to_fetch == 1000 + documents);
 }
 
 TEST_CASE("layers that are not kept are needed only until they are unpacked") {

@@ -18,8 +18,13 @@ namespace fake = containerd::fake;
 using grpc::Status;
 using Names = std::vector<std::string>;
 
-struct NoEvents final : EventSink {
-    void on_event(const Event&) override {}
+/// What was reported: kind, snapshot, bytes.
+struct Reports final : EventSink {
+    Names lines;
+    void on_event(const Event& event) override {
+        lines.push_back(std::string(to_string(event.kind)) + " " + event.snapshot + " " +
+                        std::to_string(event.current) + "/" + std::to_string(event.total));
+    }
 };
 
 /// Applies nothing, and reports which diffID that would have had.
@@ -39,6 +44,9 @@ struct FakeApplier final : LayerApplier {
 struct Scene {
     Scene() {
         server.snapshots.prepare = [this](auto&, const auto& request, auto& response) {
+            if (committed_by_others.contains(request.labels().at(containerd::kSnapshotRefLabel))) {
+                return Status(grpc::StatusCode::ALREADY_EXISTS, "exists");
+            }
             labels = {request.labels().begin(), request.labels().end()};
             parent = request.parent();
             auto& mount = *response.add_mounts();
@@ -46,6 +54,8 @@ struct Scene {
             mount.add_options(cached.contains(labels[containerd::kDiffIdLabel]) ? "ro" : "rw");
             return Status::OK;
         };
+        server.snapshots.stat = [](auto&, const auto&, auto&) { return Status::OK; };
+        server.leases.add_resource = [](auto&, const auto&, auto&) { return Status::OK; };
         server.snapshots.commit = [this](auto&, const auto& request, auto&) {
             committed.push_back(request.name());
             return Status::OK;
@@ -62,13 +72,14 @@ struct Scene {
     const ResolvedImage image = test::image_of("docker.io/library/a:1", {"base", "top"});
     std::map<std::string, std::string> labels;  ///< of the last Prepare
     std::string parent;
-    std::set<std::string> cached;  ///< diffIDs
+    std::set<std::string> cached;               ///< diffIDs
+    std::set<std::string> committed_by_others;  ///< chain IDs
     Names committed;
     int removed = 0;
     fake::Containerd server;
     containerd::Connection connection{server.socket(), {}};
     store::Storage storage{{}};
-    NoEvents events;
+    Reports events;
     LeasedStore store{connection, storage, events, "lease", OnRestart::fail};
     FakeApplier applier;
     Unpacker unpacker{store, applier};
@@ -95,6 +106,19 @@ TEST_CASE("a snapshot that the snapshotter filled from its cache is committed as
     CHECK(at.parent == at.image.chain_ids[0].str());
     CHECK(at.labels.at(containerd::kParentLabel) == at.image.chain_ids[0].str());
     CHECK(at.removed == 0);
+}
+
+TEST_CASE("a snapshot that another client made counts as unpacked") {
+    Scene at;
+    at.committed_by_others = {at.image.chain_ids[0].str()};
+    at.applier.diff_id = at.image.diff_ids[1];
+    at.unpack(0);
+    at.unpack(1);
+    at.unpack(1);
+    const std::string base = snapshot_id("k8s.io", at.image.chain_ids[0]);
+    const std::string top = snapshot_id("k8s.io", at.image.chain_ids[1]);
+    CHECK(at.events.lines == Names{"unpacked " + base + " 0/4", "unpacking " + top + " 0/3",
+                                   "unpacked " + top + " 3/3", "unpacked " + top + " 0/3"});
 }
 
 TEST_CASE("a layer with another diffID is not committed, and its snapshot is removed") {
