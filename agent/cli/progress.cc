@@ -4,7 +4,9 @@
 
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <mutex>
+#include <string_view>
 
 #include "agent/base/json.h"
 #include "agent/cli/terminal_progress.h"
@@ -58,13 +60,19 @@ class JsonProgress : public bake::EventSink {
     std::mutex mutex_;
 };
 
+/// True if stderr is a terminal on which lines can be redrawn.
+bool can_redraw() {
+    const char* type = std::getenv("TERM");
+    return ::isatty(STDERR_FILENO) == 1 && type != nullptr && *type != '\0' &&
+           std::string_view(type) != "dumb";
+}
+
 }  // namespace
 
 std::unique_ptr<bake::EventSink> make_progress(ProgressStyle style) {
     switch (style) {
         case ProgressStyle::automatic:
-            return make_progress(::isatty(STDERR_FILENO) == 1 ? ProgressStyle::terminal
-                                                              : ProgressStyle::plain);
+            return make_progress(can_redraw() ? ProgressStyle::terminal : ProgressStyle::plain);
         case ProgressStyle::terminal:
             return std::make_unique<TerminalProgress>();
         case ProgressStyle::plain:

@@ -8,8 +8,8 @@
 namespace prebake::cli {
 
 enum class ProgressStyle {
-    automatic,  ///< terminal if stderr is a terminal, otherwise plain
-    terminal,   ///< a line per active layer and a total, redrawn in place
+    automatic,  ///< terminal if stderr is one and TERM says that it can redraw, otherwise plain
+    terminal,   ///< a line per active layer and the totals, redrawn in place
     plain,      ///< a line when an image starts and when it is done
     json,       ///< a prebake.v1.ProgressEvent per line
     none,

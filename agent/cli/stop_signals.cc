@@ -1,6 +1,9 @@
 #include "agent/cli/stop_signals.h"
 
+#include <unistd.h>
+
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <utility>
 
@@ -15,6 +18,12 @@ sigset_t stop_signals(Hangup hangup) {
     sigaddset(&signals, SIGUSR1);  // sent by the destructor to end the waiting thread
     if (hangup == Hangup::reloads) sigaddset(&signals, SIGHUP);
     return signals;
+}
+
+/// Without the clean-up of a normal end. The shell's prompt gets a line of its own, below "^C".
+[[noreturn]] void end_at_once(int signal) {
+    if (::isatty(STDERR_FILENO) == 1) std::fputs("\n", stderr);
+    std::_Exit(128 + signal);
 }
 
 }  // namespace
@@ -45,7 +54,7 @@ void StopSignals::wait(const std::stop_token& ended) {
             if (on_hangup_) on_hangup_();
             continue;
         }
-        if (received_ != 0) std::_Exit(128 + signal);
+        if (received_ != 0) end_at_once(signal);
         received_ = signal;
         source_.request_stop();
     }

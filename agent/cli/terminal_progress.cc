@@ -4,7 +4,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 
 #include "agent/base/format.h"
 
@@ -14,27 +17,12 @@ namespace {
 using bake::Event;
 using bake::EventKind;
 
-constexpr std::size_t kBarWidth = 24;
-constexpr std::size_t kDigestShown = 19;  // "sha256:" and 12 digits
 constexpr std::chrono::milliseconds kRedrawInterval{100};
 
-std::string bar(std::uint64_t current, std::uint64_t total) {
-    const std::uint64_t filled =
-        total == 0 ? 0 : std::min<std::uint64_t>(kBarWidth, current * kBarWidth / total);
-    return "[" + std::string(filled, '#') + std::string(kBarWidth - filled, '.') + "]";
-}
-
-struct ScreenSize {
-    std::size_t columns = 80;
-    std::size_t rows = 24;
-};
-
-ScreenSize screen_size() {
+ScreenSize terminal_size() {
     struct winsize size {};
-    if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0 || size.ws_row == 0) {
-        return {};
-    }
-    return {.columns = size.ws_col, .rows = size.ws_row};
+    if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0) size = {};
+    return screen_size(size.ws_col, size.ws_row, std::getenv("COLUMNS"));
 }
 
 }  // namespace
@@ -62,98 +50,61 @@ std::string line_for(const Event& event) {
     return {};
 }
 
-void LiveState::apply(const Event& event, Clock::time_point now) {
-    const std::pair key{event.image, event.layer};
-    switch (event.kind) {
-        case EventKind::bake_begun:
-            begin_ = now;
-            images_ = event.images;
-            to_fetch_ = event.total;
-            break;
-        case EventKind::image_begun:
-            break;
-        case EventKind::fetching: {
-            Layer& layer = active_[key];
-            if (event.current > layer.current) fetched_ += event.current - layer.current;
-            layer = {.unpacking = false, .current = event.current, .total = event.total};
-            break;
-        }
-        case EventKind::unpacking:
-            active_[key] = {.unpacking = true, .current = event.total, .total = event.total};
-            break;
-        case EventKind::fetched:
-        case EventKind::unpacked:
-            active_.erase(key);
-            break;
-        case EventKind::image_done:
-        case EventKind::image_failed:
-            ++images_ended_;
-            std::erase_if(active_,
-                          [&](const auto& item) { return item.first.first == event.image; });
-            break;
-        case EventKind::notice:
-            break;
-    }
+ScreenSize screen_size(std::size_t columns, std::size_t rows, const char* wanted_columns) {
+    ScreenSize size;
+    if (rows > 0) size.rows = rows;
+    if (columns > 0) size.columns = columns;
+    if (wanted_columns == nullptr) return size;
+    std::size_t wanted = 0;
+    const char* const end = wanted_columns + std::strlen(wanted_columns);
+    const auto [last, failure] = std::from_chars(wanted_columns, end, wanted);
+    if (failure != std::errc() || last != end || wanted == 0) return size;
+    size.columns = columns > 0 ? std::min(columns, wanted) : wanted;
+    return size;
 }
 
-std::string LiveState::draw(std::size_t width, std::size_t height, Clock::time_point now) const {
-    if (images_ == 0) return {};
-    std::string text;
-    std::size_t lines = 1;
-    for (const auto& [key, layer] : active_) {
-        if (++lines > height) break;
-        const std::string what =
-            layer.unpacking ? "unpacking"
-                            : format_bytes(layer.current) + " / " + format_bytes(layer.total);
-        std::string line = key.second.substr(0, kDigestShown) + "  " +
-                           bar(layer.current, layer.total) + "  " + what + "  " + key.first;
-        line.resize(std::min(line.size(), width));
-        text += line + "\n";
-    }
-    std::string total = total_line(now);
-    total.resize(std::min(total.size(), width));
-    return text + total + "\n";
-}
-
-std::string LiveState::total_line(Clock::time_point now) const {
-    const double seconds = std::chrono::duration<double>(now - begin_).count();
-    const double rate = seconds > 0 ? static_cast<double>(fetched_) / seconds : 0;
-    std::string line = "images " + std::to_string(images_ended_) + " of " +
-                       std::to_string(images_) + " done  " + format_bytes(fetched_) + " of " +
-                       format_bytes(to_fetch_) + "  " +
-                       format_bytes(static_cast<std::uint64_t>(rate)) + "/s";
-    if (rate > 0 && fetched_ < to_fetch_) {
-        const double left = static_cast<double>(to_fetch_ - fetched_) / rate;
-        line += "  " + format_duration(std::chrono::duration<double>(left)) + " left";
-    }
-    return line;
-}
+TerminalProgress::TerminalProgress()
+    : thread_([this](const std::stop_token& ended) { keep_drawing(ended); }) {}
 
 TerminalProgress::~TerminalProgress() {
-    if (drawn_lines_ > 0) std::fprintf(stderr, "\x1b[%zuA\x1b[J", drawn_lines_);
+    thread_.request_stop();
+    thread_.join();
+    std::fputs(erase().c_str(), stderr);
 }
 
 void TerminalProgress::on_event(const Event& event) {
-    const auto now = LiveState::Clock::now();
-    const std::scoped_lock lock(mutex_);
-    state_.apply(event, now);
     const std::string lasting = line_for(event);
-    if (lasting.empty() && now - last_draw_ < kRedrawInterval) return;
-    last_draw_ = now;
-    redraw(lasting);
+    const std::scoped_lock lock(mutex_);
+    state_.apply(event, LiveState::Clock::now());
+    if (!lasting.empty()) draw(lasting);
 }
 
-/// Moves up over the live lines, clears to the end of the screen, and writes everything at once to
-/// avoid flicker.
-void TerminalProgress::redraw(const std::string& lasting) {
-    std::string screen;
-    if (drawn_lines_ > 0) screen = "\x1b[" + std::to_string(drawn_lines_) + "A\x1b[J";
+void TerminalProgress::keep_drawing(const std::stop_token& ended) {
+    std::unique_lock lock(mutex_);
+    while (!ended.stop_requested()) {
+        draw("");
+        never_notified_.wait_for(lock, ended, kRedrawInterval, [] { return false; });
+    }
+}
+
+/// Moves up over the live lines and clears to the end of the screen. From the first column: the
+/// terminal may have echoed a key.
+std::string TerminalProgress::erase() const {
+    if (drawn_.empty()) return "\r\x1b[J";
+    return "\r\x1b[" + std::to_string(drawn_.size()) + "A\x1b[J";
+}
+
+/// Writes everything at once to avoid flicker, and nothing if nothing has changed. Leaves the last
+/// column empty, where some terminals begin the next line.
+void TerminalProgress::draw(const std::string& lasting) {
+    const ScreenSize size = terminal_size();
+    std::vector<std::string> live = state_.lines(
+        size.columns - 1, std::max<std::size_t>(size.rows / 2, 1), LiveState::Clock::now());
+    if (lasting.empty() && live == drawn_) return;
+    std::string screen = erase();
     if (!lasting.empty()) screen += lasting + "\n";
-    const ScreenSize size = screen_size();
-    const std::string live = state_.draw(size.columns - 1, std::max<std::size_t>(size.rows / 2, 2),
-                                         LiveState::Clock::now());
-    screen += live;
-    drawn_lines_ = static_cast<std::size_t>(std::count(live.begin(), live.end(), '\n'));
+    for (const std::string& line : live) screen += line + "\n";
+    drawn_ = std::move(live);
     std::fputs(screen.c_str(), stderr);
 }
 

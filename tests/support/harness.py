@@ -180,7 +180,8 @@ class SystemTest(unittest.TestCase):
         """The configuration file that prebake reads with these arguments."""
         return self.directory / "prebake.toml"
 
-    def start(self, *arguments, environment=None, prefix=(), stdin=""):
+    def command(self, *arguments, environment=None, prefix=()):
+        """A command line that runs prebake, and its environment."""
         config = self.configuration(arguments)
         if not config.exists():
             config.write_text(NO_SANDBOX)
@@ -191,7 +192,10 @@ class SystemTest(unittest.TestCase):
         options = ["--config", config, "--state-dir", self.state]
         if not {"--address", "-a"} & set(arguments) and "CONTAINERD_ADDRESS" not in given:
             options += ["--address", self.containerd.address]
-        command = [*map(str, prefix), self.program, *map(str, options), *map(str, arguments)]
+        return [*map(str, prefix), self.program, *map(str, options), *map(str, arguments)], given
+
+    def start(self, *arguments, environment=None, prefix=(), stdin=""):
+        command, given = self.command(*arguments, environment=environment, prefix=prefix)
         running = Running(command, given, self.directory, stdin)
         self.addCleanup(running.end)
         return running
