@@ -21,6 +21,8 @@ std::string_view to_string(Errc code) {
             return "unauthenticated";
         case Errc::permission_denied:
             return "permission_denied";
+        case Errc::untrusted:
+            return "untrusted";
         case Errc::rate_limited:
             return "rate_limited";
         case Errc::unavailable:

@@ -108,6 +108,12 @@ class Child {
             setup.actions(), setup.attributes(), as_c_array(arguments).data(),
             as_c_array(variables).data());
         if (error != 0) {
+            // There is no other way to an open file: a script needs /proc with execveat(2), too.
+            if (command.executable >= 0 && access("/proc/self/fd", X_OK) != 0) {
+                throw Error(Errc::failed_precondition,
+                            "cannot run " + command.arguments.front() + ": /proc is not mounted",
+                            "mount it: mount -t proc proc /proc (in a chroot, there)");
+            }
             errno = error;
             throw errno_error("cannot run", command.arguments.front());
         }

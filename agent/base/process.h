@@ -14,7 +14,7 @@ struct Command {
     std::vector<std::string>
         arguments;  ///< the first one is the program: a path, or found in $PATH
     /// If not -1: this open file is run (as fexecve(3) does), and the first argument only names it.
-    /// A script finds itself at /proc/self/fd/3.
+    /// A script finds itself at /proc/self/fd/3, so /proc must be mounted.
     int executable = -1;
     /// Added to our own environment; they replace variables of the same name.
     std::vector<std::pair<std::string, std::string>> environment = {};
@@ -30,7 +30,8 @@ struct CommandResult {
 /// Runs a program to its end, with /dev/null as standard input, in its own process group. After the
 /// time limit, or when a stop is requested, the whole group gets SIGTERM, and SIGKILL two seconds
 /// later. Does not wait for background processes that the program leaves behind.
-/// @throws Error not_found (no such program), permission_denied, timed_out, cancelled, io.
+/// @throws Error not_found (no such program), permission_denied, failed_precondition (no /proc),
+/// timed_out, cancelled, io.
 CommandResult run_command(const Command& command, const std::stop_token& stop);
 
 /// True if a program of that name is in $PATH, or is there if it is a path.

@@ -10,6 +10,7 @@
 
 #include "agent/base/error.h"
 #include "agent/base/file.h"
+#include "agent/base/file_trust.h"
 #include "agent/base/process.h"
 
 namespace prebake::machine {
@@ -32,18 +33,18 @@ bool is_name_of_drop_in(std::string_view name) {
            });
 }
 
-/// @throws Error permission_denied if users other than root (in a test: than ours) can change it.
-void require_ours_alone(const Root& root, const std::string& path, uid_t uid, mode_t mode) {
-    const bool is_owned = uid == 0 || uid == ::geteuid();
-    if (is_owned && (mode & (S_IWGRP | S_IWOTH)) == 0) return;
-    throw Error(Errc::permission_denied,
-                root.outside(path).string() + " can be changed by users other than root",
+/// @throws Error untrusted if users other than root (in a test: than ours) can change it.
+void require_ours_alone(const Root& root, const std::string& path, const Ownership& file) {
+    if (is_changed_only_by({::geteuid()}, file)) return;
+    throw Error(Errc::untrusted,
+                root.outside(path).string() + " can be changed by users other than root (" +
+                    to_string(file) + ")",
                 "run chown root and chmod go-w on it");
 }
 
 /// The executable at `path`, opened, if there is one. What is verified is what was opened, and
 /// nobody else can put another file there: the directories count, too, up to the root.
-/// @throws Error permission_denied as require_ours_alone(), and for a link that is not trusted.
+/// @throws Error untrusted as require_ours_alone(), and for a link that is not trusted.
 std::optional<FileDescriptor> open_executable(const Root& root, const std::string& path) {
     const std::string real = root.resolved_for_change(path, LastLink::follow);
     const std::optional<FileInfo> there = root.info(real);
@@ -51,13 +52,13 @@ std::optional<FileDescriptor> open_executable(const Root& root, const std::strin
     for (std::string directory = real; directory != "/";) {
         directory = directory.substr(0, std::max<std::size_t>(directory.rfind('/'), 1));
         if (const std::optional<FileInfo> info = root.info(directory))
-            require_ours_alone(root, directory, info->uid, info->mode);
+            require_ours_alone(root, directory, ownership_of(*info));
     }
     FileDescriptor file = root.open(real);
     struct stat status {};
     if (::fstat(file.get(), &status) != 0) throw errno_error("cannot look at", root.outside(path));
     if ((status.st_mode & 0111) == 0) return std::nullopt;
-    require_ours_alone(root, real, status.st_uid, status.st_mode);
+    require_ours_alone(root, real, {status.st_uid, status.st_gid, status.st_mode & 07777, false});
     return file;
 }
 
@@ -72,7 +73,7 @@ DropIns drop_ins_in(const Root& root, std::string_view directory) {
             if (open_executable(root, std::string(directory) + "/" + name))
                 result.names.push_back(name);
         } catch (const Error& error) {
-            if (error.code() != Errc::permission_denied) throw;
+            if (error.code() != Errc::untrusted) throw;
             result.refused.push_back({name, error});
         }
         if (result.names.size() + result.refused.size() > kMaxDropIns) {
@@ -91,6 +92,8 @@ void run_drop_in(const Root& root, std::string_view directory, const std::string
     Command command;
     command.arguments = {root.outside(path).string()};
     command.environment = run.environment;
+    // Its $0 names the open file, which tells a script nothing about where it is.
+    command.environment.emplace_back("PREBAKE_DROP_IN", command.arguments.front());
     command.time_limit = run.time_limit;
     // Its output does not go into errors: these end up in reports and in claim.json, which all
     // users can read.

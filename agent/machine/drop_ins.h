@@ -31,7 +31,8 @@ struct DropInRun {
 };
 
 /// Runs one executable of the running machine. It is opened once, verified as by drop_ins_in(), and
-/// the open file is run: nobody can replace it in between. @throws Error with its name and how it
+/// the open file is run: nobody can replace it in between. That takes /proc. A script's $0 is then
+/// /proc/self/fd/3, so its path is in $PREBAKE_DROP_IN. @throws Error with its name and how it
 /// ended; its output is then in /run/prebake/NAME.log, readable only by root.
 void run_drop_in(const Root& root, std::string_view directory, const std::string& name,
                  const DropInRun& run, const std::stop_token& stop);

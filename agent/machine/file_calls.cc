@@ -76,6 +76,7 @@ std::optional<FileStatus> status_at(int directory, const std::string& name,
     status.info.is_mount = (raw.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
     status.id = {(static_cast<std::uint64_t>(raw.stx_dev_major) << 32) | raw.stx_dev_minor,
                  raw.stx_ino};
+    status.changed_at = raw.stx_ctime.tv_sec * 1'000'000'000 + raw.stx_ctime.tv_nsec;
     return status;
 }
 

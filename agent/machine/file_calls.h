@@ -29,6 +29,7 @@ struct FileId {
 struct FileStatus {
     FileInfo info;
     FileId id;
+    std::int64_t changed_at = 0;  ///< nanoseconds since the epoch; also of a change of the mode
 };
 
 /// statx(2) of `name` in a directory, without following links; of the descriptor itself if `name`

@@ -16,7 +16,13 @@ void report(const Error& error, std::vector<Error>& problems) {
 NamedFiles named_files(const Root& root, const Patterns& patterns) {
     NamedFiles files;
     for (const std::string& pattern : patterns) {
-        for (const std::string& path : root.match(pattern)) {
+        std::vector<Error> problems;
+        const std::vector<std::string> paths = root.match(pattern, problems);
+        for (const Error& problem : problems) {
+            if (problem.code() != Errc::untrusted) throw Error(problem);
+            report(problem, files.problems);
+        }
+        for (const std::string& path : paths) {
             try {
                 const std::string name = root.resolved_for_change(path);
                 files.paths.insert(name);
@@ -24,6 +30,7 @@ NamedFiles named_files(const Root& root, const Patterns& patterns) {
                 if (info && info->type == FileType::symlink)
                     files.targets.insert(root.resolved_for_change(name, LastLink::follow));
             } catch (const Error& error) {
+                if (error.code() != Errc::untrusted) throw;
                 // The link is what the administrator named, if not what was meant.
                 files.paths.insert(path);
                 report(error, files.problems);

@@ -1,13 +1,17 @@
+#include <fcntl.h>
 #include <fnmatch.h>
 
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "agent/machine/file_calls.h"
 #include "agent/machine/root.h"
 
 namespace prebake::machine {
@@ -48,7 +52,37 @@ void check_count(std::size_t count, std::string_view pattern) {
         "name the directory that contains them instead");
 }
 
+void sort_once(std::vector<std::string>& paths) {
+    std::sort(paths.begin(), paths.end());
+    paths.erase(std::unique(paths.begin(), paths.end()), paths.end());
+}
+
+/// The homes that a passwd(5) names.
+std::vector<std::string> homes_in(std::string_view passwd) {
+    std::vector<std::string> homes;
+    while (!passwd.empty()) {
+        std::string_view line = passwd.substr(0, passwd.find('\n'));
+        passwd.remove_prefix(std::min(passwd.size(), line.size() + 1));
+        constexpr int kColonsBeforeHome = 5;
+        int colons = 0;
+        while (colons < kColonsBeforeHome && line.find(':') != std::string_view::npos) {
+            line.remove_prefix(line.find(':') + 1);
+            ++colons;
+        }
+        const std::string_view home = line.substr(0, line.find(':'));
+        if (colons == kColonsBeforeHome && home.starts_with('/')) homes.emplace_back(home);
+    }
+    return homes;
+}
+
 }  // namespace
+
+/// The homes as they were found in some state of the files that name them.
+struct Root::Homes {
+    std::string state;
+    std::vector<std::string> paths;
+    std::vector<Error> problems;
+};
 
 std::vector<std::string> Root::match(std::string_view pattern) const {
     std::vector<Error> problems;
@@ -99,8 +133,7 @@ std::vector<std::string> Root::match(std::string_view pattern, std::vector<Error
             if (info(path.empty() ? "/" : path)) existing.push_back(std::move(path));
         });
     }
-    std::sort(existing.begin(), existing.end());
-    existing.erase(std::unique(existing.begin(), existing.end()), existing.end());
+    sort_once(existing);
     return existing;
 }
 
@@ -112,37 +145,44 @@ std::vector<std::string> Root::home_directories() const {
 }
 
 std::vector<std::string> Root::home_directories(std::vector<Error>& problems) const {
-    std::vector<std::string> candidates{"/root"};
+    const Homes& known = homes();
+    problems.insert(problems.end(), known.problems.begin(), known.problems.end());
+    return known.paths;
+}
+
+std::string Root::state_of(std::string_view path) const {
+    const std::optional<FileDescriptor> fd = open_below(path, O_PATH);
+    const auto status = fd ? status_at(fd->get(), "", std::string(path)) : std::nullopt;
+    if (!status) return {};
+    return std::to_string(status->id.device) + ":" + std::to_string(status->id.inode) + ":" +
+           std::to_string(status->changed_at);
+}
+
+const Root::Homes& Root::homes() const {
+    const std::string state = state_of("/etc/passwd") + " " + state_of("/home");
+    if (homes_ && homes_->state == state) return *homes_;
+    std::vector<std::string> candidates =
+        homes_in(read("/etc/passwd", kMaxPasswdBytes).value_or(""));
+    candidates.emplace_back("/root");
     for (const std::string& name : names_at("/home", LastLink::follow))
         candidates.push_back("/home/" + name);
-    const std::string passwd = read("/etc/passwd", kMaxPasswdBytes).value_or("");
-    for (std::string_view rest = passwd; !rest.empty();) {
-        std::string_view line = rest.substr(0, rest.find('\n'));
-        rest.remove_prefix(std::min(rest.size(), line.size() + 1));
-        constexpr int kColonsBeforeHome = 5;  // passwd(5)
-        int colons = 0;
-        while (colons < kColonsBeforeHome && line.find(':') != std::string_view::npos) {
-            line.remove_prefix(line.find(':') + 1);
-            ++colons;
-        }
-        const std::string_view home = line.substr(0, line.find(':'));
-        if (colons == kColonsBeforeHome && home.starts_with('/')) candidates.emplace_back(home);
-    }
-    std::vector<std::string> homes;
+    sort_once(candidates);  // many accounts may share a home
+    Homes found{.state = state, .paths = {}, .problems = {}};
     for (const std::string& candidate : candidates) {
         try {
+            if (!info(candidate)) continue;  // cheaper than to resolve it
             std::string home = resolved_for_change(candidate, LastLink::follow);
             const std::string top = home.substr(1, home.find('/', 1) - 1);
             if (home == "/" || std::count(kNoHomesIn.begin(), kNoHomesIn.end(), top) != 0) continue;
             const std::optional<FileInfo> there = info(home);
-            if (there && there->type == FileType::directory) homes.push_back(std::move(home));
+            if (there && there->type == FileType::directory) found.paths.push_back(std::move(home));
         } catch (const Error& error) {
-            problems.push_back(error);
+            found.problems.push_back(error);
         }
     }
-    std::sort(homes.begin(), homes.end());
-    homes.erase(std::unique(homes.begin(), homes.end()), homes.end());
-    return homes;
+    sort_once(found.paths);
+    homes_ = std::make_shared<const Homes>(std::move(found));
+    return *homes_;
 }
 
 }  // namespace prebake::machine

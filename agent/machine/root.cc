@@ -13,6 +13,7 @@
 #include <system_error>
 #include <utility>
 
+#include "agent/base/file_trust.h"
 #include "agent/machine/file_calls.h"
 #include "agent/machine/random.h"
 #include "agent/machine/tree_removal.h"
@@ -185,6 +186,19 @@ Root::Root(const std::filesystem::path& directory) {
     is_running_machine_ = directory_ == "/";
 }
 
+Root::Root(std::filesystem::path directory, FileDescriptor fd)
+    : directory_(std::move(directory)),
+      fd_(std::move(fd)),
+      is_running_machine_(directory_ == "/") {}
+
+Root Root::trusting_all_links() const {
+    FileDescriptor same(::fcntl(fd_.get(), F_DUPFD_CLOEXEC, 0));
+    if (!same) throw file_error("cannot open the root", directory_);
+    Root root(directory_, std::move(same));
+    root.trusts_all_links_ = true;
+    return root;
+}
+
 std::filesystem::path Root::outside(std::string_view path) const {
     return directory_ / std::filesystem::path(path).relative_path();
 }
@@ -246,6 +260,7 @@ std::string Root::resolved(std::string_view path, LastLink last) const {
 }
 
 std::string Root::resolved_for_change(std::string_view path, LastLink last) const {
+    if (trusts_all_links_) return resolved(path, last);
     const uid_t owner = status_at(fd_.get(), "", directory_).value_or(FileStatus{}).info.uid;
     return walk(path, last, [&](const std::string& link, const FileDescriptor& fd) {
         require_trusted(link, fd, owner);
@@ -254,24 +269,20 @@ std::string Root::resolved_for_change(std::string_view path, LastLink last) cons
 
 void Root::require_trusted(const std::string& link, const FileDescriptor& fd, uid_t owner) const {
     const std::string name = outside(link).string();
-    const auto is_roots = [owner](const FileInfo& info) {
-        return info.uid == 0 || info.uid == owner;
-    };
     const std::optional<FileStatus> status = status_at(fd.get(), "", name);
-    if (!status || !is_roots(status->info)) {
-        throw Error(Errc::permission_denied,
+    if (!status || (status->info.uid != 0 && status->info.uid != owner)) {
+        throw Error(Errc::untrusted,
                     "will not follow the link " + name + ": it does not belong to root",
                     "remove the link, or change its owner to root (chown -h) if it is right");
     }
     // A user who can write to a directory above can put another link of root there.
     for (std::string above = link; above != "/";) {
         above = split(above).parent;
-        const FileInfo directory = info(above).value_or(FileInfo{});
-        const bool is_open = (directory.mode & S_IWOTH) != 0 && (directory.mode & S_ISVTX) == 0;
-        if (is_roots(directory) && !is_open) continue;
-        throw Error(Errc::permission_denied,
+        const Ownership directory = ownership_of(info(above).value_or(FileInfo{}));
+        if (is_changed_only_by({owner}, directory)) continue;
+        throw Error(Errc::untrusted,
                     "will not follow the link " + name + ": " + outside(above).string() +
-                        " can be changed by users other than root",
+                        " can be changed by users other than root (" + to_string(directory) + ")",
                     "remove the link, or name its target instead");
     }
 }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -42,6 +43,9 @@ class Root {
 
     /// True for "/": the machine that we run on.
     bool is_running_machine() const { return is_running_machine_; }
+    /// The same tree with every link trusted (see resolved_for_change()): shows what is behind
+    /// links of users. Only to look: nothing may be changed through it.
+    Root trusting_all_links() const;
     /// The path outside the tree, for other programs and for messages.
     std::filesystem::path outside(std::string_view path) const;
 
@@ -69,14 +73,15 @@ class Root {
     /// resolved(), for a file that is read to be changed, changed or spared: a user who can create
     /// a link must not choose which files of others are meant. Only trusted links are followed:
     /// root or the owner of the tree owns the link and every directory above it, and nobody else
-    /// can rename it there.
-    /// @throws Error permission_denied for any other link; the errors of resolved().
+    /// can rename it there (is_changed_only_by() in base/file_trust.h).
+    /// @throws Error untrusted for any other link; the errors of resolved().
     std::string resolved_for_change(std::string_view path, LastLink last = LastLink::keep) const;
 
     /// The homes in /etc/passwd, /root and the directories in /home: existing ones, each once,
     /// without "/" and the directories of system programs (/bin, /usr/..., /dev, /proc). Only
-    /// trusted links lead to a home (see resolved_for_change()).
-    /// @throws Error permission_denied (any other link, too), io.
+    /// trusted links lead to a home (see resolved_for_change()). They are found once, and again
+    /// only after /etc/passwd or /home changed: there may be tens of thousands.
+    /// @throws Error untrusted (any other link), permission_denied, io.
     std::vector<std::string> home_directories() const;
     /// The same, but a home that cannot be looked at goes to `problems`.
     std::vector<std::string> home_directories(std::vector<Error>& problems) const;
@@ -84,7 +89,7 @@ class Root {
     /// The contents of a regular file; a trusted link is followed (see resolved_for_change()).
     /// Nothing if there is no such file. If the file is a mount point, the file beneath the mount
     /// is read.
-    /// @throws Error too_large, permission_denied (any other link, too), io.
+    /// @throws Error too_large, untrusted (any other link), permission_denied, io.
     std::optional<std::string> read(std::string_view path, std::size_t limit) const;
     /// The same with every link followed, and with what is mounted over the file.
     std::optional<std::string> read_as_mounted(std::string_view path, std::size_t limit) const;
@@ -130,6 +135,9 @@ class Root {
 
   private:
     struct Place;  // a file's directory, opened, and its name there
+    struct Homes;
+
+    Root(std::filesystem::path directory, FileDescriptor fd);
 
     std::optional<FileDescriptor> open_below(std::string_view path, int flags,
                                              LinksOnTheWay links = LinksOnTheWay::follow) const;
@@ -141,10 +149,14 @@ class Root {
         const std::function<void(const std::string&, const FileDescriptor&)>& on_link) const;
     FileDescriptor make_directory(const std::string& path) const;
     std::vector<std::string> names_at(std::string_view directory, LastLink last) const;
+    const Homes& homes() const;
+    std::string state_of(std::string_view path) const;
 
     std::filesystem::path directory_;
     FileDescriptor fd_;
     bool is_running_machine_ = false;
+    bool trusts_all_links_ = false;
+    mutable std::shared_ptr<const Homes> homes_;
 };
 
 }  // namespace prebake::machine

@@ -1,5 +1,9 @@
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
+#include <sys/stat.h>
+
+// Trees of files get the modes of a machine's, whatever the umask of the person who runs the tests.
+static const mode_t kFormerUmask [[maybe_unused]] = ::umask(022);
 
 // ThreadSanitizer asks this function of the program, by this name, what not to report.
 // NOLINTNEXTLINE(bugprone-reserved-identifier)

@@ -2,6 +2,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "agent/base/error.h"
 #include "agent/identity/items/extra_changes.h"
@@ -24,18 +25,29 @@ constexpr std::array<std::string_view, 9> kRegistryConfigs{"~/.docker/config.jso
                                                            "~/.config/helm/registry/config.json",
                                                            "~/.config/helm/registry.json"};
 
+/// Without the homes that a user's link leads to: the survey reports that link, because the item
+/// has targets in homes, too.
+std::vector<std::string> matches(const machine::Root& root, std::string_view pattern) {
+    std::vector<Error> problems;
+    std::vector<std::string> paths = root.match(pattern, problems);
+    for (const Error& problem : problems) {
+        if (problem.code() != Errc::untrusted) throw Error(problem);
+    }
+    return paths;
+}
+
 }  // namespace
 
 Changes registry_credentials_changes(const machine::Root& root, const ItemSettings&) {
     Changes changes;
     for (const std::string_view pattern : kRegistryConfigs) {
-        for (const std::string& path : root.match(pattern)) {
+        for (const std::string& path : matches(root, pattern)) {
             std::optional<std::string> text;
             try {
                 text = read_regular(root, path);
             } catch (const Error& error) {
-                if (error.code() != Errc::permission_denied) throw;
-                // A user's link is on the way: the survey refuses the change, and says why.
+                if (error.code() != Errc::untrusted) throw;
+                // The survey refuses the change, and says which link is on the way.
                 changes.push_back({Change::Kind::remove, path, {}});
             }
             if (!text) continue;

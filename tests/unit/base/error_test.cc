@@ -25,6 +25,7 @@ const std::vector<CodeCase> kCodes = {
     {Errc::not_found, "not_found", false},
     {Errc::unauthenticated, "unauthenticated", false},
     {Errc::permission_denied, "permission_denied", false},
+    {Errc::untrusted, "untrusted", false},
     {Errc::rate_limited, "rate_limited", true},
     {Errc::unavailable, "unavailable", true},
     {Errc::timed_out, "timed_out", true},

@@ -27,7 +27,7 @@ TEST_CASE("files that patterns name, by their real names") {
     CHECK(thrown_by([&] { named_files(tree.root(), {"etc"}); }).code() == Errc::usage);
 }
 
-TEST_CASE("a user's links are named, not their targets") {
+TEST_CASE("a user's links are named, not their targets" * doctest::test_suite("root")) {
     if (::geteuid() != 0) {
         MESSAGE("not run: only root can give a link to somebody");
         return;
@@ -54,6 +54,10 @@ TEST_CASE("a user's links are named, not their targets") {
     CHECK(tree.root().match("~/keys/*", problems).empty());
     REQUIRE(problems.size() == 1);
     CHECK(contains(problems[0].message(), "/home/eve/second"));
+
+    const NamedFiles kept = named_files(tree.root(), {"~/.bashrc"});
+    REQUIRE(kept.problems.size() == 1);
+    CHECK(contains(kept.problems[0].message(), "/home/eve/second"));
 }
 
 }  // namespace

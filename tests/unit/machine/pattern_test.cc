@@ -1,6 +1,12 @@
 #include <doctest/doctest.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <string>
 
 #include "agent/machine/root.h"
 #include "tests/unit/base/thrown.h"
@@ -88,6 +94,60 @@ TEST_CASE("homes") {
     CHECK(tree.root().match("~/.ssh/id_*") ==
           Names{"/var/home/core/.ssh/id_rsa", "/var/home/left-over/.ssh/id_rsa"});
     CHECK(tests::TestTree().root().home_directories().empty());
+}
+
+/// How often a file is opened, as inotify(7) sees it. Equal events in a row count once, so the
+/// closing must be watched, too.
+class OpenCount {
+  public:
+    explicit OpenCount(const std::filesystem::path& path)
+        : fd_(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC)) {
+        REQUIRE(::inotify_add_watch(fd_.get(), path.c_str(), IN_OPEN | IN_CLOSE_NOWRITE) >= 0);
+    }
+    int value() const {
+        alignas(inotify_event) std::array<char, 4096> buffer;
+        int opened = 0;
+        ssize_t got = 0;
+        while ((got = ::read(fd_.get(), buffer.data(), buffer.size())) > 0) {
+            for (std::size_t at = 0; at < static_cast<std::size_t>(got);) {
+                inotify_event event{};
+                std::copy_n(buffer.data() + at, sizeof event, reinterpret_cast<char*>(&event));
+                opened += (event.mask & IN_OPEN) != 0 ? 1 : 0;
+                at += sizeof event + event.len;
+            }
+        }
+        return opened;
+    }
+
+  private:
+    FileDescriptor fd_;
+};
+
+TEST_CASE("however many accounts and patterns: passwd is read once, until it changes") {
+    constexpr int kAccounts = 50'000;
+    const tests::TestTree tree;
+    std::string passwd;
+    for (int i = 0; i < kAccounts; ++i) {
+        const std::string number = std::to_string(i);
+        passwd += "u" + number + ":x:" + number + ":1::/srv/homes/u" + number + ":/bin/sh\n";
+    }
+    tree.put("/etc/passwd", passwd);
+    tree.put("/srv/homes/u49999/.ssh/id_rsa", "");
+    tree.put("/home/left-over/.ssh/id_rsa", "");
+    const OpenCount opened(tree.at("/etc/passwd"));
+    const Root root = tree.root();
+    const Names keys{"/home/left-over/.ssh/id_rsa", "/srv/homes/u49999/.ssh/id_rsa"};
+    for (int i = 0; i < 100; ++i) CHECK(root.match("~/.ssh/id_*") == keys);
+    CHECK(root.home_directories() == Names{"/home/left-over", "/srv/homes/u49999"});
+    CHECK(opened.value() == 1);
+
+    tree.put("/etc/passwd", "left:x:1:1::/srv/homes/u49999:/bin/sh\n");
+    CHECK(root.home_directories() == Names{"/home/left-over", "/srv/homes/u49999"});
+    CHECK(opened.value() > 0);
+    tree.put("/home/new/.ssh/id_rsa", "");
+    CHECK(root.match("~/.ssh/id_rsa").size() == 3);
+    std::filesystem::remove(tree.at("/etc/passwd"));
+    CHECK(root.home_directories() == Names{"/home/left-over", "/home/new"});
 }
 
 TEST_CASE("what cannot be read hides only itself") {
