@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <iostream>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "agent/base/error.h"
@@ -109,10 +110,16 @@ const char* word_for(v1::SealedItem::Outcome outcome, bool is_dry_run) {
 }
 
 void print_item(const v1::SealedItem& item, bool is_dry_run) {
-    if (item.outcome() == v1::SealedItem::CLEAN) return;
-    std::printf("%s: %s", item.name().c_str(), word_for(item.outcome(), is_dry_run));
-    if (item.changes_size() > 0) std::printf(" (%d)", item.changes_size());
-    std::puts("");
+    const int links = item.not_followed_size();
+    if (item.outcome() == v1::SealedItem::CLEAN && links == 0) return;
+    std::string line;
+    if (item.outcome() != v1::SealedItem::CLEAN) line = word_for(item.outcome(), is_dry_run);
+    if (item.changes_size() > 0) line += " (" + std::to_string(item.changes_size()) + ")";
+    if (links > 0) {
+        line += (line.empty() ? "" : ", ") + std::to_string(links) +
+                (links == 1 ? " link not followed" : " links not followed");
+    }
+    std::printf("%s: %s\n", item.name().c_str(), line.c_str());
     if (is_dry_run) {
         for (const v1::PathChange& change : item.changes()) {
             std::printf("  %s %s\n", change.kind().c_str(), change.path().c_str());
@@ -135,9 +142,15 @@ void log_problems(const v1::SealReport& report) {
             log_warning(step.name() + ": " + step.problem().message());
         }
     }
+    std::set<std::string> known_links;
     for (const v1::SealedItem& item : report.items()) {
         for (const v1::Problem& problem : item.problems()) {
             log_error(Error(Errc::io, item.name() + ": " + problem.message(), problem.next_step()));
+        }
+        for (const v1::Problem& link : item.not_followed()) {
+            // Many items may meet one link.
+            if (!known_links.insert(link.message()).second) continue;
+            log_warning(item.name() + ": " + link.message() + "; " + link.next_step());
         }
     }
 }

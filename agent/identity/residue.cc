@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -103,23 +105,39 @@ class Checking {
         } catch (const Error& error) {
             residue_.push_back(residue(kKeptPaths, "", "not checked: " + error.message()));
         }
-        for (const Error& problem : kept_.problems)
-            noted_.push_back(residue(kKeptPaths, "", "not kept: " + problem.message()));
+        note_not_followed(kKeptPaths, kept_.problems);
+    }
+
+    void note_not_followed(std::string_view item, const std::vector<Error>& links) {
+        for (const Error& link : links) {
+            if (known_links_.insert(link.message()).second)  // many items may meet one link
+                noted_.push_back(residue(item, "", link.message()));
+        }
     }
 
     void check_items() {
         const SealScope& scope = options_.scope;
         for (const Item& item : items()) {
             throw_if_stopped(stop_);
-            take(item.name, treatment_of(item, scope), survey(root_, item, scope.settings, kept_));
+            take(item.name, treatment_of(item, scope), [&](const machine::Root& root) {
+                return survey(root, item, scope.settings, kept_);
+            });
         }
-        if (scope.remove.empty()) return;
-        take(kConfiguredPaths, scope.only.empty() ? Treatment::seal : Treatment::skip,
-             survey_paths(root_, scope.remove, kept_));
+        if (!scope.remove.empty()) {
+            take(
+                kConfiguredPaths, scope.only.empty() ? Treatment::seal : Treatment::skip,
+                [&](const machine::Root& root) { return survey_paths(root, scope.remove, kept_); });
+        }
+        for (const auto& [item, paths] : behind_links_) add_behind_links(item, paths);
     }
 
     /// What is skipped or only reported is there on purpose: it is listed, but does not count.
-    void take(std::string_view item, Treatment treatment, const Pending& pending) {
+    void take(std::string_view item, Treatment treatment,
+              const std::function<Pending(const machine::Root&)>& look) {
+        const Pending pending = look(root_);
+        note_not_followed(item, pending.not_followed);
+        if (treatment == Treatment::seal && !pending.not_followed.empty())
+            look_behind_links(item, pending, look(root_.trusting_all_links()));
         ResidueList found;
         for (const Change& change : pending.changes) {
             found.push_back(residue(item, change.path, to_do(change.kind)));
@@ -129,6 +147,33 @@ class Checking {
         for (const Error& problem : pending.problems)
             found.push_back(residue(item, "", "not checked: " + problem.message()));
         add_sorted(std::move(found), treatment == Treatment::seal ? residue_ : noted_);
+    }
+
+    /// A link that the seal did not follow hides nothing: what the item would remove behind it is
+    /// residue.
+    void look_behind_links(std::string_view item, const Pending& pending, const Pending& all) {
+        std::set<std::string> known;
+        for (const Change& change : pending.changes) known.insert(change.path);
+        for (const Error& problem : pending.problems) known.insert(problem.message());
+        for (const Change& change : all.changes) {
+            if (known.count(change.path) == 0) behind_links_[item].push_back(change.path);
+        }
+        for (const Error& problem : all.problems) {
+            if (known.count(problem.message()) == 0)
+                residue_.push_back(residue(item, "", "not checked: " + problem.message()));
+        }
+    }
+
+    /// One entry for an item, because a link may lead to anything.
+    void add_behind_links(std::string_view item, const std::vector<std::string>& paths) {
+        std::vector<std::string> left;
+        for (const std::string& path : paths) {
+            if (!is_going(path)) left.push_back(path);
+        }
+        if (left.empty()) return;
+        std::string kind = "to remove, behind a link that is not followed";
+        if (left.size() > 1) kind += ", with " + std::to_string(left.size() - 1) + " more";
+        residue_.push_back(residue(item, left.front(), kind));
     }
 
     /// Reads every file once, for secrets and for the builder's values.
@@ -203,6 +248,8 @@ class Checking {
     machine::NamedFiles kept_;
     std::set<std::string> going_;  // what items must remove or empty
     v1::Seal seal_;
+    std::set<std::string> known_links_;                                  // that are noted
+    std::map<std::string_view, std::vector<std::string>> behind_links_;  // by item
     ResidueList residue_;
     ResidueList noted_;
     v1::ResidueReport report_;

@@ -302,7 +302,7 @@ class Sealing {
     bool find_kept() {
         v1::SealedItem item;
         item.set_name(std::string(kKeptPaths));
-        item.set_outcome(v1::SealedItem::NOTED);
+        item.set_outcome(v1::SealedItem::CLEAN);
         try {
             kept_ = kept_files(root_, options_.scope, options_.state_dir);
         } catch (const Error& error) {
@@ -310,10 +310,13 @@ class Sealing {
             *item.add_problems() = printable_problem(error);
             report_.set_failed(report_.failed() + 1);
         }
-        for (const Error& problem : kept_.problems)
-            *item.add_problems() = printable_problem(problem);
-        if (item.problems_size() > 0) *report_.add_items() = item;
+        add_not_followed(item, kept_.problems);
+        if (item.problems_size() + item.not_followed_size() > 0) *report_.add_items() = item;
         return item.outcome() != v1::SealedItem::FAILED;
+    }
+
+    static void add_not_followed(v1::SealedItem& item, const std::vector<Error>& links) {
+        for (const Error& link : links) *item.add_not_followed() = printable_problem(link);
     }
 
     void work_on_items() {
@@ -359,6 +362,7 @@ class Sealing {
         for (const Change& change : pending.changes) add_change(item, change);
         for (const Error& problem : pending.problems)
             *item.add_problems() = printable_problem(problem);
+        add_not_followed(item, pending.not_followed);
         item.set_outcome(!pending.problems.empty()  ? if_problems
                          : !pending.changes.empty() ? if_changes
                                                     : v1::SealedItem::CLEAN);
@@ -421,6 +425,7 @@ class Sealing {
         }
         for (const Error& problem : left.problems)
             *item.add_problems() = printable_problem(problem);
+        add_not_followed(item, left.not_followed);
         for (const Change& change : left.changes) {
             const auto failure = failures.find(change.path);
             *item.add_problems() = printable_problem(

@@ -27,9 +27,11 @@ class Surveyor {
         std::vector<std::pair<Target::What, std::string>> found;
         for (const Target& target : targets) {
             attempt([&] {
-                for (const std::string& path : root_.match(target.pattern, pending_.problems))
+                std::vector<Error> problems;
+                for (const std::string& path : root_.match(target.pattern, problems))
                     attempt(
                         [&] { found.emplace_back(target.what, root_.resolved_for_change(path)); });
+                for (const Error& problem : problems) report(problem);
             });
         }
         for (const auto& match : found) {
@@ -40,6 +42,18 @@ class Surveyor {
         for (const auto& match : found) {
             attempt([&] { look_at(match.first, match.second); });
         }
+    }
+
+    void add_changes_of(const Item& item, const ItemSettings& settings) {
+        Changes changes;
+        try {
+            changes = item.extra_changes(root_, settings);
+        } catch (const Error& error) {
+            // It is not known which changes are missing, so this is a problem even if a link is the
+            // cause.
+            return report_to(pending_.problems, error);
+        }
+        for (Change& change : changes) attempt([&] { add_change(std::move(change)); });
     }
 
     void add_change(Change change) {
@@ -94,7 +108,7 @@ class Surveyor {
     }
 
     /// A trusted link stands for its target (/var/mail).
-    /// @throws Error permission_denied for any other link: it must not choose what is removed.
+    /// @throws Error untrusted for any other link: it must not choose what is removed.
     std::string followed(const std::string& path) const {
         return root_.resolved_for_change(path, machine::LastLink::follow);
     }
@@ -138,9 +152,14 @@ class Surveyor {
         }
     }
 
-    /// Once: many files may have the same problem, such as a link or a mount above them.
     void report(const Error& error) {
-        if (reported_.insert(error.what()).second) pending_.problems.push_back(error);
+        report_to(error.code() == Errc::untrusted ? pending_.not_followed : pending_.problems,
+                  error);
+    }
+
+    /// Once: many files may have the same problem, such as a link or a mount above them.
+    void report_to(std::vector<Error>& problems, const Error& error) {
+        if (reported_.insert(error.what()).second) problems.push_back(error);
     }
 
     void report_mount(const std::string& path) {
@@ -231,12 +250,7 @@ Pending survey(const machine::Root& root, const Item& item, const ItemSettings& 
                const machine::NamedFiles& kept) {
     Surveyor surveyor(root, kept);
     surveyor.look_for(item.targets);
-    if (item.extra_changes != nullptr) {
-        surveyor.attempt([&] {
-            for (const Change& change : item.extra_changes(root, settings))
-                surveyor.attempt([&] { surveyor.add_change(change); });
-        });
-    }
+    if (item.extra_changes != nullptr) surveyor.add_changes_of(item, settings);
     return surveyor.finish();
 }
 

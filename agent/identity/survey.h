@@ -10,10 +10,13 @@
 
 namespace prebake::identity {
 
-/// What an item still needs. If both are empty, nothing of it is left.
+/// What an item still needs. If there are no changes and no problems, nothing of it is left.
 struct Pending {
     Changes changes;
     std::vector<Error> problems;  ///< what could not be read
+    /// Links that are not trusted (see machine::Root::resolved_for_change()). They are left alone,
+    /// with what is behind them, so that no user can prevent a seal.
+    std::vector<Error> not_followed;
 };
 
 /// Finds what an item still needs: `seal` carries it out, `seal --dry-run` prints it, and `seal

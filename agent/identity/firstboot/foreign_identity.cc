@@ -52,6 +52,7 @@ class Remover {
 
     void remove(const std::string& item, const Pending& pending) {
         const int before = removed_;
+        not_followed_ += pending.not_followed.size();
         for (const Error& problem : pending.problems) {
             if (problem.code() == Errc::cancelled) throw Error(problem);
             left_.emplace(item, problem);
@@ -76,6 +77,10 @@ class Remover {
         Removal removal{.message = std::to_string(removed_) + " files or directories removed",
                         .left = {},
                         .removed = removed_};
+        if (not_followed_ > 0) {
+            removal.message +=
+                ", " + std::to_string(not_followed_) + " links of users not followed";
+        }
         for (const auto& [what, error] : left_) {
             v1::Step step;
             step.set_name(kForeignLeftPrefix + what);
@@ -99,6 +104,7 @@ class Remover {
     std::set<std::string> left_before_;
     std::map<std::string, Error> left_;  // by path or item
     int removed_ = 0;
+    std::size_t not_followed_ = 0;
 };
 
 }  // namespace
@@ -126,7 +132,8 @@ Removal remove_foreign_identity(const StepContext& context) {
     try {
         kept = kept_files(context.root, scope, context.options.state_dir);
     } catch (const Error& error) {
-        remover.remove(std::string(kKeptPaths), Pending{.changes = {}, .problems = {error}});
+        remover.remove(std::string(kKeptPaths),
+                       Pending{.changes = {}, .problems = {error}, .not_followed = {}});
         return remover.result();
     }
     for (const Item& item : items_to_renew(scope)) {

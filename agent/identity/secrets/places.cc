@@ -217,6 +217,9 @@ SearchArea search_area(const machine::Root& root, const machine::NamedFiles& kep
             leave_out(pattern, kServices, machine::LastLink::keep);
     }
     for (const std::string& path : kept.paths) area.left_out.try_emplace(path, kKept);
+    // What a user's link leads to is searched like everything else.
+    std::erase_if(area.problems,
+                  [](const Error& problem) { return problem.code() == Errc::untrusted; });
     return area;
 }
 

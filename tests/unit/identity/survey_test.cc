@@ -43,6 +43,7 @@ Lines lines_of(const Pending& pending) {
         }
     }
     for (const Error& problem : pending.problems) lines.push_back(problem.message());
+    for (const Error& link : pending.not_followed) lines.push_back(link.message());
     return lines;
 }
 
@@ -170,7 +171,7 @@ TEST_CASE("extra changes") {
           Lines{"remove /etc/machine-id", "odd file"});
 }
 
-TEST_CASE("another user's link does not reach other files") {
+TEST_CASE("another user's link does not reach other files" * doctest::test_suite("root")) {
     if (::geteuid() != 0) {
         MESSAGE("not run: only root can give a link to somebody");
         return;
@@ -189,12 +190,15 @@ TEST_CASE("another user's link does not reach other files") {
         {{What::contents, "~/.cache"}, {What::all_bytes, "~/.cache"}, {What::bytes, "~/log"}});
     const Pending pending = survey(tree.root(), item, {}, {});
     CHECK(pending.changes.empty());
-    REQUIRE(pending.problems.size() == 2);
-    CHECK(contains(pending.problems[0].message(), "/home/eve/.cache: it does not belong to root"));
-    CHECK(contains(pending.problems[1].message(), "/home/eve/log: it does not belong to root"));
+    CHECK(pending.problems.empty());
+    REQUIRE(pending.not_followed.size() == 2);
+    CHECK(contains(pending.not_followed[0].message(),
+                   "/home/eve/.cache: it does not belong to root"));
+    CHECK(contains(pending.not_followed[1].message(), "/home/eve/log: it does not belong to root"));
 }
 
-TEST_CASE("the target of another user's link is one problem, and stays") {
+TEST_CASE("the target of another user's link is one problem, and stays" *
+          doctest::test_suite("root")) {
     if (::geteuid() != 0) {
         MESSAGE("not run: only root can give a link to somebody");
         return;
@@ -210,6 +214,27 @@ TEST_CASE("the target of another user's link is one problem, and stays") {
     REQUIRE(lines.size() == 2);
     CHECK(lines[0] == "remove /home/bob/.ssh/key.pem");
     CHECK(contains(lines[1], "/home/eve/.ssh: it does not belong to root"));
+}
+
+TEST_CASE("an item whose own rules meet a user's link is not half done" *
+          doctest::test_suite("root")) {
+    if (::geteuid() != 0) {
+        MESSAGE("not run: only root can give a link to somebody");
+        return;
+    }
+    const tests::TestTree tree;
+    tree.put("/etc/target", "1");
+    tree.link("/srv/link", "/etc/target");
+    REQUIRE(::lchown(tree.at("/srv/link").c_str(), 1000, 1000) == 0);
+    Item item = item_of({});
+    item.extra_changes = [](const machine::Root& root, const ItemSettings&) -> Changes {
+        root.read("/srv/link", 100);
+        return {};
+    };
+    const Pending pending = survey(tree.root(), item, {}, {});
+    CHECK(pending.not_followed.empty());
+    REQUIRE(pending.problems.size() == 1);
+    CHECK(contains(pending.problems[0].message(), "/srv/link: it does not belong to root"));
 }
 
 TEST_CASE("which file systems are on the network") {

@@ -1,4 +1,4 @@
-prebake_unit_tests(identity
+prebake_unit_tests(identity ROOT
     SOURCES claim_test.cc fingerprints_test.cc items_fixtures.cc items_fixtures_agents.cc items_fixtures_cluster.cc
             items_fixtures_network.cc items_fixtures_people.cc items_fixtures_system.cc items_rules_test.cc
             items_test.cc login_records_test.cc race_test.cc residue_test.cc seal_property_test.cc services_test.cc survey_test.cc
