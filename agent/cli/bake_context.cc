@@ -71,8 +71,9 @@ std::vector<bake::ImageRequest> read_images(const Config& config, const ImageArg
     std::vector<std::string> lists = arguments.lists;
     const bool nothing_named = lists.empty() && requests.empty();
     if (nothing_named) lists = configured_lists(config.image_lists);
+    const WhoseFile whose = nothing_named ? WhoseFile::ours : WhoseFile::invokers;
     for (const std::string& file : lists) {
-        for (bake::ImageRequest& request : read_image_list(file, environment)) {
+        for (bake::ImageRequest& request : read_image_list(file, whose, environment)) {
             requests.push_back(std::move(request));
         }
     }

@@ -8,7 +8,6 @@
 #include <system_error>
 
 #include "agent/base/error.h"
-#include "agent/base/file.h"
 #include "agent/cli/quantity.h"
 #include "agent/cli/toml.h"
 #include "agent/containerd/connection.h"
@@ -267,9 +266,9 @@ std::vector<std::string> keys_of(const Map& map) {
     return keys;
 }
 
-void read_into(Config& config, const std::filesystem::path& path) {
+void read_into(Config& config, const std::filesystem::path& path, WhoseFile whose) {
     const std::string file = path.string();
-    const toml::table root = parse_toml(read_file(path, kMaxConfigFileBytes), file);
+    const toml::table root = parse_toml(read_trusted_file(path, kMaxConfigFileBytes, whose), file);
     for (const auto& [table_name, node] : root) {
         const auto table = schema().find(std::string(table_name.str()));
         if (table == schema().end()) {
@@ -304,9 +303,10 @@ std::vector<std::filesystem::path> drop_ins(const std::filesystem::path& directo
 }
 
 /// Reads the files in order; later files override earlier ones.
-Config read_files(const std::optional<std::filesystem::path>& file) {
+Config read_files(const std::optional<std::filesystem::path>& file, WhoseFile whose) {
     Config config;
-    for (const std::filesystem::path& each : config_files(file)) read_into(config, each);
+    for (const std::filesystem::path& each : config_files(file))
+        read_into(config, each, file ? whose : WhoseFile::ours);
     return config;
 }
 
@@ -328,9 +328,9 @@ std::vector<std::filesystem::path> config_files(const std::optional<std::filesys
     return files;
 }
 
-Config read_config(const std::optional<std::filesystem::path>& file) {
+Config read_config(const std::optional<std::filesystem::path>& file, WhoseFile whose) {
     try {
-        Config config = read_files(file);
+        Config config = read_files(file, whose);
         // A host's own key and certificate must not become part of an image.
         const identity::firstboot::HostCertificateOptions& host = config.first_boot.certificate;
         for (const std::string& path : {host.key_file, host.certificate_file}) {

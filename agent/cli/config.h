@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "agent/bake/image_list.h"
+#include "agent/base/file_trust.h"
 #include "agent/guard/pin_budget.h"
 #include "agent/identity/firstboot/options.h"
 #include "agent/identity/scope.h"
@@ -72,11 +73,12 @@ struct Config {
 
 inline constexpr const char* kDefaultConfigFile = "/etc/prebake/prebake.toml";
 
-/// Reads `file` if given (it must exist). Otherwise reads kDefaultConfigFile, then conf.d/*.toml
-/// next to it in the order of their names; none of them has to exist. Later files override single
-/// keys.
+/// Reads `file` if given (it must exist); it may belong to a user as `whose` says. Otherwise reads
+/// kDefaultConfigFile, then conf.d/*.toml next to it in the order of their names; none of them has
+/// to exist. Later files override single keys. A file that other users can change is an error.
 /// @throws Error usage that names file, line and key, and for an unknown key the nearest known key.
-Config read_config(const std::optional<std::filesystem::path>& file);
+Config read_config(const std::optional<std::filesystem::path>& file,
+                   WhoseFile whose = WhoseFile::invokers);
 
 /// The files that read_config() reads, in that order.
 std::vector<std::filesystem::path> config_files(const std::optional<std::filesystem::path>& file);

@@ -214,6 +214,12 @@ std::string quoted_list(const std::vector<std::string>& values) {
     return text + "]";
 }
 
+/// Who named the list on the command line can also say that its contents are right.
+std::string what_to_do(const Error& untrusted, const std::string& file, WhoseFile whose) {
+    if (whose == WhoseFile::ours) return untrusted.next_step();
+    return untrusted.next_step() + ", or pass the list as it is: -f - < " + file;
+}
+
 }  // namespace
 
 std::string expand_variables(std::string_view text, const Lookup& lookup) {
@@ -251,7 +257,8 @@ std::vector<bake::ImageRequest> parse_image_list(std::string_view text, const st
                                  : parse_lines(text, name, lookup);
 }
 
-std::vector<bake::ImageRequest> read_image_list(const std::string& file, const Lookup& lookup) {
+std::vector<bake::ImageRequest> read_image_list(const std::string& file, WhoseFile whose,
+                                                const Lookup& lookup) {
     if (file.empty()) throw Error(Errc::usage, "an image list has an empty name");
     const bool is_stdin = file == "-";
     const std::string name = is_stdin ? "stdin" : file;
@@ -261,9 +268,11 @@ std::vector<bake::ImageRequest> read_image_list(const std::string& file, const L
     std::string text;
     try {
         text = is_stdin ? read_descriptor(STDIN_FILENO, name, kMaxListBytes)
-                        : read_file(file, kMaxListBytes);
+                        : read_trusted_file(file, kMaxListBytes, whose);
     } catch (const Error& error) {
-        throw Error(Errc::usage, "image list: " + error.message(), "check its name and its mode");
+        throw Error(Errc::usage, "image list: " + error.message(),
+                    error.code() == Errc::untrusted ? what_to_do(error, file, whose)
+                                                    : "check its name and its mode");
     }
     std::vector<bake::ImageRequest> requests = parse_image_list(text, name, lookup);
     if (requests.empty()) throw Error(Errc::usage, "image list " + name + " names no image");

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "agent/bake/image_list.h"
+#include "agent/base/file_trust.h"
 
 namespace prebake::cli {
 
@@ -25,9 +26,10 @@ std::string expand_variables(std::string_view text, const Lookup& lookup);
 std::vector<bake::ImageRequest> parse_image_list(std::string_view text, const std::string& name,
                                                  const Lookup& lookup);
 
-/// Reads a list from a file, or from stdin for "-". @throws Error usage, also for a directory and
-/// for a list without images.
-std::vector<bake::ImageRequest> read_image_list(const std::string& file, const Lookup& lookup);
+/// Reads a list from a file, or from stdin for "-". @throws Error usage, also for a directory, for
+/// a list without images, and for a file that other users can change (base/file_trust.h).
+std::vector<bake::ImageRequest> read_image_list(const std::string& file, WhoseFile whose,
+                                                const Lookup& lookup);
 
 /// The list in TOML, as written by `plan --lock`. The requests must have digests.
 std::string lock_text(const std::vector<bake::ImageRequest>& requests);

@@ -62,6 +62,9 @@ void arm_seal(const Invocation& invocation, const SealArguments& arguments) {
     for (const std::string& name : arguments.scope.skip) armed.add_skip(name);
     for (const std::string& name : arguments.scope.also) armed.add_also(name);
 
+    // At shutdown it is not known who ran sudo: a user's own file would be refused then.
+    if (!invocation.config_file.empty()) read_config(invocation.config_file, WhoseFile::ours);
+
     const std::stop_token stop = invocation.signals.token();
     std::vector<std::string> units = identity::units_to_stop_now(
         {identity::StopPhase::orchestrators}, invocation.config.services, stop);
@@ -118,7 +121,7 @@ ExitCode carry_out_armed_seal(const Invocation& invocation, const SealArguments&
               "arm it again: prebake seal --at-shutdown");
     Invocation same = invocation;
     same.state_dir = armed.state_dir();
-    if (!armed.config().empty()) same.config = read_config(armed.config());
+    if (!armed.config().empty()) same.config = read_config(armed.config(), WhoseFile::ours);
     SealArguments once = arguments;
     once.scope = same.config.seal;
     once.scope.only = strings_of(armed.only());

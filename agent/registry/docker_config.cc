@@ -7,7 +7,7 @@
 
 #include "agent/base/base64.h"
 #include "agent/base/error.h"
-#include "agent/base/file.h"
+#include "agent/base/file_trust.h"
 
 namespace prebake::registry {
 namespace {
@@ -45,7 +45,7 @@ class DockerConfig : public CredentialSource {
     std::optional<Credentials> find(std::string_view registry) override {
         std::string text;
         try {
-            text = read_file(file_, kMaxConfigBytes);
+            text = read_trusted_file(file_, kMaxConfigBytes, WhoseFile::invokers);
         } catch (const Error& error) {
             if (error.code() == Errc::not_found) return std::nullopt;
             throw error.within("cannot read the registry credentials");

@@ -1,6 +1,8 @@
 #include "agent/cli/config.h"
 
 #include <doctest/doctest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
@@ -9,6 +11,7 @@
 
 #include "agent/base/error.h"
 #include "agent/cli/toml.h"
+#include "tests/unit/base/thrown.h"
 #include "tests/unit/temporary_directory.h"
 
 namespace prebake::cli {
@@ -19,6 +22,21 @@ Config read(const std::string& text) {
     const auto file = directory.path() / "prebake.toml";
     std::ofstream(file) << text;
     return read_config(file);
+}
+
+TEST_CASE("a configuration file that others can change is refused") {
+    const TemporaryDirectory directory;
+    const auto file = directory.path() / "prebake.toml";
+    std::ofstream(file) << "";
+    CHECK(read_config(file) == Config());
+    for (const mode_t mode : {0666, 0664}) {
+        REQUIRE(::chmod(file.c_str(), mode) == 0);
+        const Error error = tests::thrown_by([&] { read_config(file, WhoseFile::ours); });
+        CHECK(error.code() == Errc::usage);
+        CHECK(tests::contains(error.message(), file.string()));
+        CHECK(tests::contains(error.message(), "owner " + std::to_string(::geteuid())));
+        CHECK(error.next_step() == "run chmod go-w " + file.string());
+    }
 }
 
 /// The file that packages install.

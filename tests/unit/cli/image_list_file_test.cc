@@ -1,11 +1,14 @@
 #include "agent/cli/image_list_file.h"
 
 #include <doctest/doctest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 
 #include "agent/base/error.h"
+#include "tests/unit/base/thrown.h"
 #include "tests/unit/temporary_directory.h"
 
 namespace prebake::cli {
@@ -111,11 +114,30 @@ TEST_CASE("errors in a list name their place") {
 
 TEST_CASE("files that are not lists") {
     const TemporaryDirectory directory;
-    CHECK_THROWS_AS(read_image_list(directory.path().string(), lookup), Error);
-    CHECK_THROWS_AS(read_image_list((directory.path() / "missing").string(), lookup), Error);
+    CHECK_THROWS_AS(read_image_list(directory.path().string(), WhoseFile::ours, lookup), Error);
+    CHECK_THROWS_AS(
+        read_image_list((directory.path() / "missing").string(), WhoseFile::ours, lookup), Error);
     const auto empty = directory.path() / "empty";
     std::ofstream(empty) << "# nothing\n";
-    CHECK_THROWS_AS(read_image_list(empty.string(), lookup), Error);
+    CHECK_THROWS_AS(read_image_list(empty.string(), WhoseFile::ours, lookup), Error);
+}
+
+TEST_CASE("a list that others can change is refused, and the error says what to do") {
+    const TemporaryDirectory directory;
+    const std::string list = directory.path() / "list";
+    std::ofstream(list) << "nginx:1\n";
+    CHECK(read_image_list(list, WhoseFile::invokers, lookup).size() == 1);
+    REQUIRE(::chmod(list.c_str(), 0666) == 0);
+    const auto error_for = [&](WhoseFile whose) {
+        return tests::thrown_by([&] { read_image_list(list, whose, lookup); });
+    };
+    const Error named = error_for(WhoseFile::invokers);
+    CHECK(named.code() == Errc::usage);
+    CHECK(tests::contains(named.message(), list));
+    CHECK(tests::contains(named.message(), "mode 0666"));
+    CHECK(named.next_step() ==
+          "run chmod go-w " + list + ", or pass the list as it is: -f - < " + list);
+    CHECK(error_for(WhoseFile::ours).next_step() == "run chmod go-w " + list);
 }
 
 TEST_CASE("a lock is a list: reading it gives the same requests") {

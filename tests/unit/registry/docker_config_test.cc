@@ -1,11 +1,13 @@
 #include <doctest/doctest.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 
 #include "agent/registry/docker_config.h"
+#include "tests/unit/base/thrown.h"
 #include "tests/unit/registry/scripted_http.h"
 #include "tests/unit/temporary_directory.h"
 
@@ -102,6 +104,17 @@ TEST_CASE("a file without credentials is not an error") {
     CHECK(found(R"({"auths":[]})", "a.io") == "none");
     CHECK(found(R"({"auths":{"a.io":"x"}})", "a.io") == "none");
     CHECK_FALSE(docker_config_credentials("/nonexistent/config.json")->find("a.io"));
+}
+
+TEST_CASE("credentials that others can change are refused") {
+    const ConfigFile file(R"({"auths":{"r.example":{"auth":"dTpw"}}})");
+    REQUIRE(::chmod(file.path().c_str(), 0666) == 0);
+    const Error error =
+        tests::thrown_by([&] { docker_config_credentials(file.path())->find("r.example"); });
+    CHECK(error.code() == Errc::untrusted);
+    CHECK(tests::contains(error.message(), file.path().string()));
+    CHECK(tests::contains(error.message(), "mode 0666"));
+    CHECK(error.next_step() == "run chmod go-w " + file.path().string());
 }
 
 TEST_CASE("a credential helper is not run, but mentioned") {
