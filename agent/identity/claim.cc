@@ -3,6 +3,7 @@
 #include "agent/base/error.h"
 #include "agent/base/file.h"
 #include "agent/base/json.h"
+#include "agent/base/set_aside.h"
 #include "agent/machine/instance.h"
 
 namespace prebake::identity {
@@ -29,11 +30,6 @@ v1::Claim parse_claim(const std::string& json, const std::string& origin) {
     from_json(json, claim, origin, "");
     if (claim.schema() != kSchema) throw Error(Errc::corrupt, origin + " is not a claim");
     return claim;
-}
-
-/// Under another name, for a later investigation.
-void set_aside(const machine::Root& root, const std::string& path) {
-    root.rename(path, path.substr(path.rfind('/') + 1) + ".corrupt");
 }
 
 /// Not settled while the metadata service may still add an ID: on EC2 the instance ID is stable,
@@ -91,14 +87,19 @@ std::optional<v1::Claim> find_claim(const machine::Root& root, std::string_view 
 }
 
 v1::Claim read_claim(const machine::Root& root, std::string_view state_dir, std::string& warning) {
+    std::string aside = "claim.json";
     try {
         return find_claim(root, state_dir).value_or(unclaimed());
     } catch (const Error& error) {
-        if (error.code() != Errc::corrupt && error.code() != Errc::too_large) throw;
-        warning = error.message() +
-                  "; it is kept as claim.json.corrupt, and the machine counts as unclaimed";
+        // The claim of a later version is not set aside, unlike its counts: this machine has an
+        // identity, which it would lose as an unclaimed one.
+        const std::string_view ending = ending_aside(error);
+        if (ending.empty() || error.code() == Errc::unsupported) throw;
+        aside += ending;
+        warning =
+            error.message() + "; it is kept as " + aside + ", and the machine counts as unclaimed";
     }
-    set_aside(root, path_in(state_dir, "claim.json"));
+    root.rename(path_in(state_dir, "claim.json"), aside);
     return unclaimed();
 }
 
