@@ -37,7 +37,7 @@ enum class WhoseFile {
 /// refused if other users can change it, or put another file in its place: then they would decide
 /// what root does. Each directory and link on the way counts. The group of a user's own file may
 /// write to it if that user is the only member (user private groups, with the umask 002 of some
-/// distributions). Pipes and devices have no place that counts.
+/// distributions). Pipes, devices and deleted files have no place that counts.
 /// @throws Error untrusted, with owner and mode; otherwise as read_file().
 std::string read_trusted_file(const std::filesystem::path& path, std::size_t limit,
                               WhoseFile whose);

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "agent/base/error.h"
+#include "agent/base/file.h"
 #include "tests/unit/base/thrown.h"
 #include "tests/unit/machine/in_child.h"
 #include "tests/unit/temporary_directory.h"
@@ -129,7 +130,7 @@ TEST_CASE("links count with the directories on both ways") {
     }
 }
 
-TEST_CASE("a pipe is what a shell passes") {
+TEST_CASE("what a shell passes as an open file") {
     std::array<int, 2> ends{};
     REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
     REQUIRE(::write(ends[1], "text", 4) == 4);
@@ -137,6 +138,12 @@ TEST_CASE("a pipe is what a shell passes") {
     CHECK(read_trusted_file("/dev/fd/" + std::to_string(ends[0]), 100, WhoseFile::invokers) ==
           "text");
     ::close(ends[0]);
+
+    const OwnFile file;
+    const FileDescriptor here_document(::open(file.path().c_str(), O_RDONLY | O_CLOEXEC));
+    fs::remove(file.path());
+    const std::string path = "/dev/fd/" + std::to_string(here_document.get());
+    CHECK(read_trusted_file(path, 100, WhoseFile::invokers) == "text");
 }
 
 TEST_CASE("the files of the user who ran sudo" * doctest::test_suite("root")) {
