@@ -284,7 +284,8 @@ def main():
     documents[KEYS_PAGE] = pathlib.Path(os.environ["PAGES"], KEYS_PAGE).read_text()
     units = [path.name for path in sorted((tree.TOP / "systemd").iterdir())
              if path.suffix in (".service", ".target")]
-    given = {variable for path in (tree.TOP / "agent/identity").rglob("*.cc")
+    given = {variable for room in ("identity", "machine")
+             for path in (tree.TOP / "agent" / room).rglob("*.cc")
              for variable in re.findall(r'"(PREBAKE_[A-Z0-9_]+)"', path.read_text())}
     if sys.argv[1:] == ["--self-test"]:
         wrong, rows = self_test(texts, units, given, documents)
