@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -49,6 +51,65 @@ void seal_tree(const TestTree& tree) {
     tree.make_directory("/var/lib/prebake");
     const v1::SealReport report = seal(tree.root(), {}, {});
     REQUIRE(report.failed() == 0);
+}
+
+TEST_CASE("a user's link does not prevent a seal, and hides nothing from the check" *
+          doctest::test_suite("root")) {
+    if (::geteuid() != 0) {
+        MESSAGE("not run: only root can give a link to somebody");
+        return;
+    }
+    struct Row {
+        const char* name;
+        const char* link;
+        const char* target;
+        const char* item;     ///< that does not follow it
+        const char* residue;  ///< what the check says of that item
+    };
+    const Row rows[] = {
+        {"nothing behind", "/home/eve/.config", "/nowhere", nullptr, nullptr},
+        {"nothing that is an item's", "/home/eve/.kube", "/srv", nullptr, nullptr},
+        {"a directory with nothing to remove", "/home/eve/.docker", "/srv/tools",
+         "registry-credentials", nullptr},
+        {"a file that the item would remove", "/home/eve/.aws", "/srv/aws", "cloud-credentials",
+         "/srv/aws/credentials to remove, behind a link that is not followed"},
+        {"credentials in a file that stays", "/home/eve/.docker", "/srv/docker",
+         "registry-credentials",
+         "/srv/docker/config.json to remove, behind a link that is not followed"},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        const Image tree;
+        tree.put("/srv/aws/credentials", "[default]\n");
+        tree.put("/srv/docker/config.json", R"({"auths":{"r":{"auth":"dTpw"}}})");
+        tree.put("/srv/tools/config.json", R"({"credsStore":"pass"})");
+        tree.put("/home/bob/.docker/config.json", R"({"auths":{"r":{"auth":"dTpw"}}})");
+        tree.link(row.link, row.target);
+        REQUIRE(::lchown(tree.at(row.link).c_str(), 1000, 1000) == 0);
+        const v1::SealReport report = seal(tree.root(), {}, {});
+        CHECK(report.failed() == 0);
+        CHECK_FALSE(tree.has("/home/bob/.docker/config.json"));
+        CHECK(tree.has("/srv/aws/credentials"));
+        CHECK(tree.has("/srv/docker/config.json"));
+        const v1::ResidueReport checked = check_tree(tree);
+        std::string residue;
+        for (const v1::Residue& found : checked.residue()) {
+            if (row.item != nullptr && found.item() == row.item)
+                residue += found.path() + " " + found.kind();
+        }
+        CHECK(residue == (row.residue == nullptr ? "" : row.residue));
+        if (row.item == nullptr) continue;
+        const v1::SealedItem& item =
+            *std::find_if(report.items().begin(), report.items().end(),
+                          [&](const v1::SealedItem& one) { return one.name() == row.item; });
+        CHECK(item.outcome() != v1::SealedItem::FAILED);
+        REQUIRE(item.not_followed_size() == 1);
+        CHECK(contains(item.not_followed(0).message(), row.link));
+        const auto is_noted = [&](const v1::Residue& noted) {
+            return noted.item() == row.item && contains(noted.kind(), row.link);
+        };
+        CHECK(std::any_of(checked.noted().begin(), checked.noted().end(), is_noted));
+    }
 }
 
 TEST_CASE("a sealed image has no residue, a dirty one is reported file by file") {

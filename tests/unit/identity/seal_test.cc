@@ -174,65 +174,6 @@ TEST_CASE("a user's link does not choose what is kept" * doctest::test_suite("ro
     }
 }
 
-TEST_CASE("a user's link does not prevent a seal, and hides nothing from the check" *
-          doctest::test_suite("root")) {
-    if (::geteuid() != 0) {
-        MESSAGE("not run: only root can give a link to somebody");
-        return;
-    }
-    struct Row {
-        const char* name;
-        const char* link;
-        const char* target;
-        const char* item;     ///< that does not follow it
-        const char* residue;  ///< what the check says of that item
-    };
-    const Row rows[] = {
-        {"nothing behind", "/home/eve/.config", "/nowhere", nullptr, nullptr},
-        {"nothing that is an item's", "/home/eve/.kube", "/srv", nullptr, nullptr},
-        {"a directory with nothing to remove", "/home/eve/.docker", "/srv/tools",
-         "registry-credentials", nullptr},
-        {"a file that the item would remove", "/home/eve/.aws", "/srv/aws", "cloud-credentials",
-         "/srv/aws/credentials to remove, behind a link that is not followed"},
-        {"credentials in a file that stays", "/home/eve/.docker", "/srv/docker",
-         "registry-credentials",
-         "/srv/docker/config.json to remove, behind a link that is not followed"},
-    };
-    for (const Row& row : rows) {
-        CAPTURE(row.name);
-        const tests::TestTree tree;
-        furnish(tree);
-        tree.put("/srv/aws/credentials", "[default]\n");
-        tree.put("/srv/docker/config.json", R"({"auths":{"r":{"auth":"dTpw"}}})");
-        tree.put("/srv/tools/config.json", R"({"credsStore":"pass"})");
-        tree.put("/home/bob/.docker/config.json", R"({"auths":{"r":{"auth":"dTpw"}}})");
-        tree.link(row.link, row.target);
-        REQUIRE(::lchown(tree.at(row.link).c_str(), 1000, 1000) == 0);
-        const v1::SealReport report = seal_tree(tree);
-        CHECK(report.failed() == 0);
-        CHECK(claim_of(tree).state() == v1::Claim::SEALED);
-        CHECK_FALSE(tree.has("/home/bob/.docker/config.json"));
-        CHECK(tree.has("/srv/aws/credentials"));
-        CHECK(tree.has("/srv/docker/config.json"));
-        const v1::ResidueReport checked = check(tree.root(), {}, {});
-        std::string residue;
-        for (const v1::Residue& found : checked.residue()) {
-            if (row.item != nullptr && found.item() == row.item)
-                residue += found.path() + " " + found.kind();
-        }
-        CHECK(residue == (row.residue == nullptr ? "" : row.residue));
-        if (row.item == nullptr) continue;
-        const v1::SealedItem& item = item_in(report, row.item);
-        CHECK(item.outcome() != v1::SealedItem::FAILED);
-        REQUIRE(item.not_followed_size() == 1);
-        CHECK(contains(item.not_followed(0).message(), row.link));
-        const auto is_noted = [&](const v1::Residue& noted) {
-            return noted.item() == row.item && contains(noted.kind(), row.link);
-        };
-        CHECK(std::any_of(checked.noted().begin(), checked.noted().end(), is_noted));
-    }
-}
-
 TEST_CASE("if it is not known what to keep, nothing is removed") {
     const tests::TestTree tree;
     furnish(tree);
