@@ -1,7 +1,5 @@
 #include "agent/daemon/node_loop.h"
 
-#include <google/protobuf/util/message_differencer.h>
-
 #include <algorithm>
 #include <atomic>
 #include <memory>
@@ -20,13 +18,13 @@
 #include "agent/daemon/loop_states.h"
 #include "agent/daemon/status_evaluator.h"
 #include "agent/daemon/timers.h"
+#include "agent/daemon/watched_record.h"
 #include "agent/guard/baked_lease.h"
 #include "agent/guard/disk_usage.h"
 #include "agent/guard/image_guard.h"
 #include "agent/guard/image_names.h"
 #include "agent/guard/image_repairer.h"
 #include "agent/store/baked_images.h"
-#include "agent/store/record.h"
 
 namespace prebake::daemon {
 namespace {
@@ -46,7 +44,8 @@ constexpr milliseconds kFirstRetry{100};
 constexpr milliseconds kLaterRetry{1000};
 constexpr std::chrono::minutes kBootTime{2};
 constexpr milliseconds kPublishDelay{200};
-constexpr seconds kSaveDelay{2}, kSaveRetry{30};
+constexpr seconds kSaveDelay{2};
+constexpr seconds kSaveRetry{30};
 constexpr seconds kBudgetDelay{10};
 constexpr seconds kBudgetInterval{60};
 /// After an overflow, which may repeat: listing everything must not take all our time.
@@ -92,7 +91,6 @@ class NodeLoop::Impl final : private bake::EventSink {
     SteadyTime now() const { return options_.clock().steady; }
 
     void read_identity();
-    bool read_record();
     void use_record();
     void share_images();
     void reload_now(const ReloadRequested& request);
@@ -140,6 +138,8 @@ class NodeLoop::Impl final : private bake::EventSink {
     EventQueue queue_{kMaxWaitingEvents};
     std::atomic<SteadyTime::rep> alive_until_{0};
 
+    WatchedRecord record_{options_.state_dir, log_};
+
     LoopState state_ = LoopState::waiting_for_containerd;
     SteadyTime waiting_since_{};
     Timers timers_;
@@ -154,9 +154,7 @@ class NodeLoop::Impl final : private bake::EventSink {
     std::string serving_problem_;
     bool has_serving_changed_ = false;  ///< since it was published
     bool is_reconciled_ = false;
-    std::string record_problem_;
     report::IdentityFacts identity_;
-    v1::BakeRecord record_;
     std::shared_ptr<const store::BakedImages> shared_images_;  ///< what the ledger uses
 
     // About the last StreamEnded or EventsLost, and the last question to containerd.
@@ -204,7 +202,7 @@ void NodeLoop::Impl::run(const std::stop_token& stop) {
     work_.emplace(*this, stop);
     read_identity();
     work_->ledger.open(identity_.claim);
-    read_record();
+    record_.read();
     use_record();
     // Without a budget nothing was unpinned.
     if (work_->guard.has_pin_limits()) work_->ledger.load_unpinned(work_->guard.images());
@@ -233,24 +231,8 @@ void NodeLoop::Impl::read_identity() {
     }
 }
 
-/// True if the record has changed. If it cannot be read, the last one stays in use.
-bool NodeLoop::Impl::read_record() {
-    try {
-        v1::BakeRecord record = store::read_record_or_empty(options_.state_dir);
-        record_problem_.clear();
-        log_.clear("record");
-        if (google::protobuf::util::MessageDifferencer::Equals(record, record_)) return false;
-        record_ = std::move(record);
-        return true;
-    } catch (const Error& error) {
-        record_problem_ = error.message();
-        log_.warn("record", error.message());
-        return false;
-    }
-}
-
 void NodeLoop::Impl::use_record() {
-    work_->guard.set_record(record_);
+    work_->guard.set_record(record_.record());
     share_images();
 }
 
@@ -265,7 +247,7 @@ void NodeLoop::Impl::share_images() {
 void NodeLoop::Impl::reload_now(const ReloadRequested& request) {
     read_identity();
     const bool is_other_claim = work_->ledger.open(identity_.claim);
-    const bool is_other_record = read_record();
+    const bool is_other_record = record_.read();
     if (is_other_record) use_record();
     if (request.is_check_wanted) work_->lease.start_over();
     if (is_other_record || request.is_check_wanted) dispatch(LoopEvent::check_requested);
@@ -554,13 +536,13 @@ report::NodeFacts NodeLoop::Impl::facts() const {
             .serving_problem = serving_problem_,
             .order_problem = has_served_ ? std::string() : options_.order_problem,
             .is_reconciled = is_reconciled_,
-            .record_problem = record_problem_,
+            .record_problem = record_.problem(),
             .cri = guard.cri,
             .snapshotter = guard.snapshotter,
             .content_directory = guard.content_directory,
             .sandbox_image = guard.sandbox_image,
             .is_sandbox_missing = guard.is_sandbox_missing,
-            .recorded = static_cast<std::size_t>(record_.images_size()),
+            .recorded = static_cast<std::size_t>(record_.record().images_size()),
             .images = guard.images,
             .identity = identity_,
             .endpoint_problem = options_.endpoint_problem ? options_.endpoint_problem() : ""};

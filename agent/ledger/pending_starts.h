@@ -14,7 +14,7 @@ namespace prebake::ledger {
 /// and found again by the next listing.
 inline constexpr std::size_t kMaxPendingStarts = 8192;
 
-/// A snapshot that was prepared for a container whose process has not started, as far as is known.
+/// A snapshot that was prepared for a container whose process is not known to have started.
 struct PendingStart {
     oci::Digest chain;         ///< the top layer of the image that it is on
     std::string image = {};    ///< the name that the container gives; empty: not known

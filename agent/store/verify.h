@@ -17,7 +17,7 @@ enum class FindingKind {
     name_moved,  ///< it points at another image; by image ID, at one with another config
     unmanaged,   ///< the name lacks the label of CRI
     unpinned,
-    pin_ignored,  ///< it is pinned, and CRI does not heed the label (containerd
+    pin_ignored,  ///< it is pinned, and CRI does not honor the label (containerd
                   ///< before 1.6.22, 1.7.3)
     blob_missing,
     blob_damaged,        ///< it has another size or content, or its file is gone
