@@ -4,10 +4,13 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <map>
 
+#include "agent/base/ascii.h"
 #include "agent/base/error.h"
 #include "agent/base/file.h"
+#include "agent/base/nearest.h"
 #include "agent/cli/toml.h"
 #include "agent/containerd/connection.h"
 
@@ -15,6 +18,73 @@ namespace prebake::cli {
 namespace {
 
 constexpr std::size_t kMaxListBytes = 4UL << 20;
+
+// Errors about a list never quote it. The file may be none, and the output may go to somebody who
+// may bake, but not read that file: through AWS Systems Manager, or sudo.
+
+constexpr std::string_view kListForm =
+    "a list has [[image]] tables, each with a line like ref = \"docker.io/library/nginx:1.27\", or "
+    "one reference a line";
+
+struct Mistake {
+    std::size_t offset;
+    std::string_view what;
+};
+
+/// What Reference::parse() refuses in `text`, and where. Only for messages.
+Mistake mistake_in(std::string_view text) {
+    constexpr auto kNone = std::string_view::npos;
+    if (text.empty()) return {0, "it is empty"};
+    if (text.find("://") != kNone) return {0, "it is a URL; leave out the scheme"};
+    if (const auto at = text.find_first_of(" \t"); at != kNone) return {at, "it has a space"};
+    const auto is_strange = [](char c) {
+        return !is_alphanumeric(c) && std::string_view("._-:/@[]").find(c) == kNone;
+    };
+    if (const auto at = std::find_if(text.begin(), text.end(), is_strange); at != text.end()) {
+        return {static_cast<std::size_t>(at - text.begin()), "no reference has such a character"};
+    }
+    const auto slash = text.find('/');
+    const std::size_t repository = slash == kNone ? 0 : slash + 1;
+    const auto end = std::min(text.find_first_of(":@", repository), text.size());
+    for (std::size_t at = repository; at < end; ++at) {
+        if (is_upper(text[at])) return {at, "the repository has an upper-case letter"};
+    }
+    return {0, "it is not written as [REGISTRY/]REPOSITORY[:TAG][@sha256:DIGEST]"};
+}
+
+/// Reference::parse() without its message. `place_of(offset)` is where in the list a character is.
+template <typename PlaceOf>
+oci::Reference reference_from(std::string_view text, std::string_view what,
+                              const PlaceOf& place_of) {
+    try {
+        return oci::Reference::parse(text);
+    } catch (const Error& error) {
+        Mistake mistake = mistake_in(text);
+        if (error.code() == Errc::unsupported)
+            mistake = {0,
+                       "its digest is not a sha256 digest, the only kind that containerd stores"};
+        throw Error(error.code(),
+                    place_of(mistake.offset) + ": " + std::string(what) +
+                        " is not an image reference: " + std::string(mistake.what),
+                    "for example: docker.io/library/nginx:1.27");
+    }
+}
+
+std::string position_of(const toml::node& node, const std::string& file) {
+    return place_of(node, file) + ":" + std::to_string(node.source().begin.column);
+}
+
+Error unknown_list_key(const toml::key& key, const std::string& file,
+                       const std::vector<std::string>& known) {
+    const std::string meant = nearest(key.str(), known);
+    std::string all;
+    for (const std::string& name : known) all += (all.empty() ? "" : ", ") + name;
+    const toml::source_position at = key.source().begin;
+    return Error(
+        Errc::usage,
+        file + ":" + std::to_string(at.line) + ":" + std::to_string(at.column) + ": unknown key",
+        meant.empty() ? "a list has these keys here: " + all : "did you mean \"" + meant + "\"?");
+}
 
 /// Reads an [[image]] table into a request.
 class EntryReader {
@@ -25,25 +95,33 @@ class EntryReader {
     bake::ImageRequest read() {
         const toml::node* ref = table_.get("ref");
         if (ref == nullptr) {
-            throw Error(Errc::usage, place_of(table_, file_) + ": this [[image]] has no ref",
+            throw Error(Errc::usage, position_of(table_, file_) + ": this [[image]] has no ref",
                         "add a line like ref = \"docker.io/library/nginx:1.27\"");
         }
         request_.origin = place_of(*ref, file_);
-        request_.reference = reference(*ref, "ref");
-        for (const auto& [key, node] : table_) read_key(std::string(key.str()), node);
+        request_.reference = reference(*ref, text(*ref, "ref"), "ref");
+        for (const auto& [key, node] : table_) read_key(key, node);
         return request_;
     }
 
   private:
-    template <typename Work>
-    auto at(const toml::node& node, Work work) {
-        return in_context(place_of(node, file_), work);
+    /// Runs a parser whose own message would quote the value.
+    template <typename Parse>
+    auto parsed(const toml::node& node, const std::string& key, std::string_view form,
+                Parse parse) {
+        try {
+            return parse();
+        } catch (const Error& error) {
+            throw Error(error.code(),
+                        position_of(node, file_) + ": " + key + " is not " + std::string(form),
+                        "for example: " + key + " = " + std::string(example_of(key)));
+        }
     }
 
     using KeyReader = void (EntryReader::*)(const toml::node&, const std::string&);
 
-    void read_key(const std::string& key, const toml::node& node) {
-        static const std::map<std::string, KeyReader> kKeys{
+    void read_key(const toml::key& key, const toml::node& node) {
+        static const std::map<std::string, KeyReader, std::less<>> kKeys{
             {"ref", &EntryReader::read_nothing},
             {"digest", &EntryReader::read_digest},
             {"platform", &EntryReader::read_platform},
@@ -52,12 +130,12 @@ class EntryReader {
             {"pin", &EntryReader::read_pin},
             {"unpack", &EntryReader::read_unpack},
             {"keep_layers", &EntryReader::read_keep_layers}};
-        const auto reader = kKeys.find(key);
-        if (reader != kKeys.end()) return (this->*reader->second)(node, key);
+        const auto reader = kKeys.find(key.str());
+        if (reader != kKeys.end()) return (this->*reader->second)(node, reader->first);
         std::vector<std::string> known;
         known.reserve(kKeys.size());
         for (const auto& [name, unused] : kKeys) known.push_back(name);
-        throw unknown_key(place_of(node, file_), key, known);
+        throw unknown_list_key(key, file_, known);
     }
 
     static std::string_view example_of(std::string_view key) {
@@ -70,9 +148,12 @@ class EntryReader {
 
     void read_nothing(const toml::node&, const std::string&) {}
     void read_digest(const toml::node& node, const std::string& key) {
-        const oci::Digest digest = at(node, [&] { return oci::Digest::parse(text(node, key)); });
+        const std::string value = text(node, key);
+        const oci::Digest digest =
+            parsed(node, key, "a digest", [&] { return oci::Digest::parse(value); });
         if (request_.reference.digest && request_.reference.digest != digest) {
-            throw Error(Errc::usage, place_of(node, file_) + ": digest contradicts the one in ref",
+            throw Error(Errc::usage,
+                        position_of(node, file_) + ": digest contradicts the one in ref",
                         "keep one of the two");
         }
         request_.reference.digest = digest;
@@ -83,50 +164,55 @@ class EntryReader {
         }
     }
     void read_platform(const toml::node& node, const std::string& key) {
-        request_.platform = at(node, [&] { return oci::Platform::parse(text(node, key)); });
+        const std::string value = text(node, key);
+        request_.platform =
+            parsed(node, key, "a platform", [&] { return oci::Platform::parse(value); });
     }
     void read_namespaces(const toml::node& node, const std::string& key) {
-        at(node, [&] {
-            request_.namespaces = texts(node, key);
+        request_.namespaces = texts(node, key);
+        parsed(node, key, "a list of containerd namespaces", [&] {
             for (const std::string& ns : request_.namespaces) containerd::validate_namespace(ns);
             return 0;
         });
     }
     void read_aliases(const toml::node& node, const std::string& key) {
-        at(node, [&] {
-            for (const std::string& text : texts(node, key)) {
-                request_.aliases.push_back(alias(text));
-            }
-            return 0;
-        });
-    }
-    static oci::Reference alias(const std::string& text) {
-        oci::Reference reference = oci::Reference::parse(text);
-        if (!reference.digest) return reference;
-        throw Error(Errc::usage, "alias " + text + " has a digest",
-                    "use a tag: an alias has the digest of the image");
+        for (const std::string& text : texts(node, key)) {
+            request_.aliases.push_back(reference(node, text, "an alias"));
+            if (!request_.aliases.back().digest) continue;
+            throw Error(Errc::usage, position_of(node, file_) + ": an alias has a digest",
+                        "use a tag: an alias has the digest of the image");
+        }
     }
     void read_pin(const toml::node& node, const std::string& key) {
-        request_.pin = at(node, [&] { return bool_value(node, key); });
+        request_.pin = truth(node, key);
     }
     void read_unpack(const toml::node& node, const std::string& key) {
-        request_.unpack = at(node, [&] { return bool_value(node, key); });
+        request_.unpack = truth(node, key);
     }
     void read_keep_layers(const toml::node& node, const std::string& key) {
-        request_.keep_layers = at(node, [&] { return bool_value(node, key); });
+        request_.keep_layers = truth(node, key);
     }
 
-    oci::Reference reference(const toml::node& node, const std::string& key) {
-        return at(node, [&] { return oci::Reference::parse(text(node, key)); });
+    oci::Reference reference(const toml::node& node, const std::string& text,
+                             std::string_view what) {
+        return reference_from(text, what, [&](std::size_t) { return position_of(node, file_); });
+    }
+    bool truth(const toml::node& node, const std::string& key) {
+        return in_context(position_of(node, file_), [&] { return bool_value(node, key); });
     }
     std::string text(const toml::node& node, const std::string& key) {
-        return expand_variables(string_value(node, key, example_of(key)), lookup_);
+        return in_context(position_of(node, file_), [&] {
+            return expand_variables(string_value(node, key, example_of(key)), lookup_);
+        });
     }
     std::vector<std::string> texts(const toml::node& node, const std::string& key) {
-        std::vector<std::string> values = strings_value(node, key, example_of(key));
-        for (std::string& value : values) value = expand_variables(value, lookup_);
-        return values;
+        return in_context(position_of(node, file_), [&] {
+            std::vector<std::string> values = strings_value(node, key, example_of(key));
+            for (std::string& value : values) value = expand_variables(value, lookup_);
+            return values;
+        });
     }
+
     const toml::table& table_;
     const std::string& file_;
     const Lookup& lookup_;
@@ -140,13 +226,13 @@ class EntryReader {
 
 std::vector<bake::ImageRequest> parse_tables(std::string_view text, const std::string& name,
                                              const Lookup& lookup) {
-    const toml::table root = parse_toml(text, name);
+    const toml::table root = parse_toml(text, name, std::string(kListForm));
     std::vector<bake::ImageRequest> requests;
     for (const auto& [key, node] : root) {
-        if (key.str() != "image") throw unknown_key(place_of(node, name), key.str(), {"image"});
+        if (key.str() != "image") throw unknown_list_key(key, name, {"image"});
         const toml::array* tables = node.as_array();
         if (tables == nullptr || !tables->is_homogeneous<toml::table>()) {
-            throw Error(Errc::usage, place_of(node, name) + ": image must be a list of tables",
+            throw Error(Errc::usage, position_of(node, name) + ": image must be a list of tables",
                         "write [[image]] with two brackets before each image");
         }
         for (const toml::node& table : *tables) {
@@ -163,8 +249,8 @@ std::string_view trimmed(std::string_view text) {
     return text.substr(begin, text.find_last_not_of(kBlank) - begin + 1);
 }
 
-/// Calls visit(line number, text without comment and blanks) for each line that is not empty. Stops
-/// when visit() returns false.
+/// Calls visit(line, column, text without comment and blanks) for each line that is not empty.
+/// Stops when visit() returns false.
 template <typename Visit>
 void for_each_line(std::string_view text, Visit visit) {
     for (int number = 1; !text.empty(); ++number) {
@@ -172,7 +258,9 @@ void for_each_line(std::string_view text, Visit visit) {
         const std::string_view line = text.substr(0, end);
         text = end == std::string_view::npos ? std::string_view() : text.substr(end + 1);
         const std::string_view content = trimmed(line.substr(0, line.find('#')));
-        if (!content.empty() && !visit(number, content)) return;
+        if (content.empty()) continue;
+        const auto column = static_cast<std::size_t>(content.data() - line.data()) + 1;
+        if (!visit(number, column, content)) return;
     }
 }
 
@@ -180,7 +268,7 @@ void for_each_line(std::string_view text, Visit visit) {
 /// equals sign.
 bool looks_like_toml(std::string_view text) {
     bool is_toml = false;
-    for_each_line(text, [&](int, std::string_view line) {
+    for_each_line(text, [&](int, std::size_t, std::string_view line) {
         is_toml = line.starts_with("[[") || line.find('=') != std::string_view::npos ||
                   (line.front() == '[' && line.back() == ']');
         return false;
@@ -191,15 +279,22 @@ bool looks_like_toml(std::string_view text) {
 std::vector<bake::ImageRequest> parse_lines(std::string_view text, const std::string& name,
                                             const Lookup& lookup) {
     std::vector<bake::ImageRequest> requests;
-    for_each_line(text, [&](int number, std::string_view line) {
+    for_each_line(text, [&](int number, std::size_t column, std::string_view line) {
         const std::string origin = name + ":" + std::to_string(number);
-        in_context(origin, [&] {
-            requests.push_back({.reference = oci::Reference::parse(expand_variables(line, lookup)),
-                                .platform = {},
-                                .namespaces = {},
-                                .aliases = {},
-                                .origin = origin});
-        });
+        const auto place_of = [&](std::size_t offset) {
+            return origin + ":" + std::to_string(column + offset);
+        };
+        const std::string written =
+            in_context(place_of(0), [&] { return expand_variables(line, lookup); });
+        const bool has_variables = written != line;
+        requests.push_back(
+            {.reference = reference_from(
+                 written, "this",
+                 [&](std::size_t offset) { return place_of(has_variables ? 0 : offset); }),
+             .platform = {},
+             .namespaces = {},
+             .aliases = {},
+             .origin = origin});
         return true;
     });
     return requests;
@@ -243,8 +338,8 @@ std::string expand_variables(std::string_view text, const Lookup& lookup) {
             expanded += inside.substr(dash + 2);
         } else {
             throw Error(Errc::usage,
-                        "environment variable " + variable + (value ? " is empty" : " is not set"),
-                        "set it, or write ${" + variable + ":-default}");
+                        std::string("an environment variable is ") + (value ? "empty" : "not set"),
+                        "set it, or write ${NAME:-default}");
         }
     }
 }

@@ -3,12 +3,35 @@
 #include "agent/base/nearest.h"
 
 namespace prebake::cli {
-toml::table parse_toml(std::string_view text, const std::string& file) {
+namespace {
+
+/// The parser's description without pieces of the file. It quotes them behind what it expected, as
+/// in "expected '=', saw 'x'", or where the first quotation mark is.
+std::string_view without_quotations(std::string_view description) {
+    const std::size_t mark = description.find('\'');
+    if (mark == std::string_view::npos) return description;
+    const std::string_view before = description.substr(0, mark);
+    std::size_t end = mark;
+    if (before.ends_with("expected "))
+        end = description.find(", saw ", mark);
+    else if (before.ends_with(", saw "))
+        end = mark - std::string_view(", saw ").size();
+    description = description.substr(0, end);
+    return description.substr(0, description.find_last_not_of(' ') + 1);
+}
+
+}  // namespace
+
+toml::table parse_toml(std::string_view text, const std::string& file,
+                       const std::string& next_step) {
     try {
         return toml::parse(text, file);
     } catch (const toml::parse_error& error) {
-        throw Error(Errc::usage, file + ":" + std::to_string(error.source().begin.line) + ": " +
-                                     std::string(error.description()));
+        const toml::source_position at = error.source().begin;
+        throw Error(Errc::usage,
+                    file + ":" + std::to_string(at.line) + ":" + std::to_string(at.column) + ": " +
+                        std::string(without_quotations(error.description())),
+                    next_step);
     }
 }
 

@@ -13,8 +13,10 @@
 /// Shared by the readers of our TOML files.
 namespace prebake::cli {
 
-/// @throws Error usage "file:line: reason".
-toml::table parse_toml(std::string_view text, const std::string& file);
+/// @throws Error usage "file:line:column: reason", with `next_step`. The reason does not quote the
+/// text.
+toml::table parse_toml(std::string_view text, const std::string& file,
+                       const std::string& next_step = {});
 
 /// "file:line"
 std::string place_of(const toml::node& node, const std::string& file);

@@ -33,6 +33,8 @@ STUB = """#!/bin/sh
 for word; do printf '<%s>' "$word"; done
 exit "$STUB_EXIT"
 """
+# The only place whose files a parameter may name: an error could tell what is in another file.
+LISTS = "/etc/prebake/images.d/"
 # Document, parameters, arguments of prebake.
 CALLS = (
     ("PrebakeStatus", {}, "<status><--format=text>"),
@@ -47,11 +49,17 @@ CALLS = (
     ("PrebakeBake", {"Images": "nginx"}, "<bake><nginx>"),
     ("PrebakeBake", {"Images": "localhost:5000/A_b/c-d:V1.2@sha256:0f busybox"},
      "<bake><localhost:5000/A_b/c-d:V1.2@sha256:0f><busybox>"),
-    ("PrebakeBake", {"ListFile": "/etc/a.toml"}, "<bake><--file></etc/a.toml>"),
-    ("PrebakeBake", {"Images": "a b", "ListFile": "/l"}, "<bake><a><b><--file></l>"),
+    ("PrebakeBake", {"ListFile": LISTS + "a.toml"}, f"<bake><--file><{LISTS}a.toml>"),
+    ("PrebakeBake", {"Images": "a b", "ListFile": LISTS + "team_1/b-2.txt"},
+     f"<bake><a><b><--file><{LISTS}team_1/b-2.txt>"),
 )
 REFUSED = {"Seconds": ("0", "3600", "-1", "1.5", "", "10s", "99999"), "Format": ("", "xml"),
-           "Deep": ("", "yes"), "Images": ("-f", "a -f", "--lock x"), "ListFile": ("a", "-")}
+           "Deep": ("", "yes"), "Images": ("-f", "a -f", "--lock x"),
+           "ListFile": ("a", "-", "/", "/etc/shadow", "/etc/prebake/prebake.toml", LISTS,
+                        LISTS[:-1], LISTS + "../../shadow", LISTS + "..", LISTS + ".", LISTS + ".x",
+                        LISTS + "a/../../../shadow", LISTS + "a//b", LISTS + "a/",
+                        "/etc/prebake/imagesXd/a", "/etc/prebake/images.dx/a",
+                        "/x/etc/prebake/images.d/a", "etc/prebake/images.d/a")}
 
 
 def accepts(parameter, value):
@@ -206,6 +214,8 @@ def self_test():
         "no pattern": lambda d, p, s: p.pop("allowedPattern") and None,
         "an open pattern": lambda d, p, s: p.update(allowedPattern=p["allowedPattern"][:-1]),
         "a pattern that takes all": lambda d, p, s: p.update(allowedPattern="^.*$"),
+        "a list anywhere": lambda d, p, s: d["parameters"]["ListFile"].update(
+            allowedPattern="^(|/[A-Za-z0-9._/-]*)$"),
         "a default that is refused": lambda d, p, s: p.update(default=";"),
         "a list": lambda d, p, s: p.update(type="StringList"),
         "a parameter for a secret": lambda d, p, s: d["parameters"].update(Password=p),

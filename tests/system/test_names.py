@@ -82,7 +82,7 @@ class AliasTest(harness.SystemTest):
         a, b, _ = self.references
         alias = f"{b}@{self.images[1].top.digest}"
         result = self.bake("-f", self.image_list((a, {"aliases": [alias]})), code=harness.USAGE)
-        self.assert_says(result, "images.toml:3", alias, "digest")
+        self.assert_says(result, "images.toml:3", "alias", "digest")
         self.assertEqual(self.registry.requests, [], "refused before anybody is asked")
 
 
