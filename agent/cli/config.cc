@@ -170,6 +170,10 @@ const std::map<std::string, Table>& schema() {
            [](Config& config, const Value& value) {
                config.services.docker = runtime_of(value.truth());
            }},
+          {"scan_also",
+           [](Config& config, const Value& value) { config.search.also = value.texts(); }},
+          {"scan_skip",
+           [](Config& config, const Value& value) { config.search.skip = value.texts(); }},
           {"scan_time",
            [](Config& config, const Value& value) { config.scan.time = value.duration(); }},
           {"scan_bytes",

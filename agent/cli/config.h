@@ -50,6 +50,7 @@ struct Config {
     // [seal]
     identity::SealScope seal;
     identity::ServicesToStop services;
+    identity::secrets::SearchPlaces search;
     identity::secrets::ScanLimits scan;
 
     // [firstboot]

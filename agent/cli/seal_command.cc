@@ -167,6 +167,7 @@ ExitCode check(const Invocation& invocation, const SealArguments& arguments) {
     const machine::Root root(arguments.root);
     const v1::ResidueReport report = identity::check(root,
                                                      {.scope = arguments.scope,
+                                                      .search = invocation.config.search,
                                                       .limits = invocation.config.scan,
                                                       .state_dir = invocation.state_dir.string()},
                                                      invocation.signals.token());

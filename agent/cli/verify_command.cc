@@ -76,6 +76,7 @@ std::vector<std::string> take_warnings(store::Verification& result) {
 v1::ResidueReport check_seal(const Invocation& invocation) {
     v1::ResidueReport residue = identity::check(machine::Root("/"),
                                                 {.scope = invocation.config.seal,
+                                                 .search = invocation.config.search,
                                                  .limits = invocation.config.scan,
                                                  .state_dir = invocation.state_dir.string()},
                                                 invocation.signals.token());

@@ -16,6 +16,7 @@
 #include "agent/base/wait.h"
 #include "agent/identity/builder_values.h"
 #include "agent/identity/claim.h"
+#include "agent/identity/live_passwords.h"
 #include "agent/identity/residue_text.h"
 #include "agent/identity/survey.h"
 #include "agent/machine/instance.h"
@@ -179,11 +180,13 @@ class Checking {
     /// Reads every file once, for secrets and for the builder's values.
     void check_files() {
         ValueFinder finder(known_values(), seal_, options_.scope);
+        LivePasswords passwords = known_users();
         const secrets::SecretScan scan = secrets::scan_for_secrets(
-            root_, kept_, options_.limits, stop_,
-            [&finder](std::string_view path, std::string_view text, std::size_t from,
-                      std::size_t to, std::vector<secrets::LocatedSecret>& located) {
+            root_, kept_, options_.search, options_.limits, stop_,
+            [&](std::string_view path, std::string_view text, std::size_t from, std::size_t to,
+                std::vector<secrets::LocatedSecret>& located) {
                 finder.locate(path, text, from, to, located);
+                passwords.locate(path, text, from, to, located);
             });
         report_.set_files_scanned(scan.files);
         report_.set_bytes_scanned(scan.bytes);
@@ -213,6 +216,16 @@ class Checking {
             path.resize(path.rfind('/'));
         }
         return false;
+    }
+
+    LivePasswords known_users() {
+        try {
+            return LivePasswords(root_);
+        } catch (const Error& error) {
+            residue_.push_back(
+                residue("secrets", "/etc/passwd", "not checked: " + error.message()));
+            return LivePasswords(std::string_view());
+        }
     }
 
     BuilderValues known_values() {
@@ -260,6 +273,7 @@ class Checking {
 v1::ResidueReport check(const machine::Root& root, const CheckOptions& options,
                         const std::stop_token& stop) {
     validate(options.scope);
+    secrets::validate(options.search);
     require_machine(root);
     return Checking(root, options, stop).run();
 }

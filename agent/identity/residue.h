@@ -12,6 +12,7 @@ namespace prebake::identity {
 
 struct CheckOptions {
     SealScope scope;
+    secrets::SearchPlaces search;
     secrets::ScanLimits limits;
     std::string state_dir = "/var/lib/prebake";
 };

@@ -39,13 +39,6 @@ bool holds(const std::vector<std::string>& names, std::string_view name) {
     return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-void validate_keep(const std::string& pattern) {
-    const bool has_parent = ("/" + pattern + "/").find("/../") != std::string::npos;
-    if ((pattern.starts_with('/') || pattern.starts_with("~/")) && !has_parent) return;
-    throw Error(Errc::usage, "\"" + pattern + "\" cannot be kept: it names no path",
-                "write an absolute path, or one below ~/, without \"..\"");
-}
-
 }  // namespace
 
 machine::NamedFiles kept_files(const machine::Root& root, const SealScope& scope,
@@ -62,7 +55,7 @@ void validate(const SealScope& scope) {
     for (const std::string& name : scope.only) require_removable(name);
     for (const std::string& name : scope.also) require_removable(name);
     for (const std::string& pattern : scope.remove) validate_pattern(pattern);
-    for (const std::string& pattern : scope.keep) validate_keep(pattern);
+    machine::validate("seal.keep", scope.keep);
 }
 
 void require_machine(const machine::Root& root) {

@@ -13,6 +13,15 @@ void report(const Error& error, std::vector<Error>& problems) {
 
 }  // namespace
 
+void validate(std::string_view setting, const Patterns& patterns) {
+    for (const std::string& pattern : patterns) {
+        const bool has_parent = ("/" + pattern + "/").find("/../") != std::string::npos;
+        if ((pattern.starts_with('/') || pattern.starts_with("~/")) && !has_parent) continue;
+        throw Error(Errc::usage, std::string(setting) + ": \"" + pattern + "\" names no path",
+                    "write an absolute path, or one below ~/, without \"..\"");
+    }
+}
+
 NamedFiles named_files(const Root& root, const Patterns& patterns) {
     NamedFiles files;
     for (const std::string& pattern : patterns) {

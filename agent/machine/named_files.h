@@ -2,6 +2,7 @@
 
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "agent/base/error.h"
@@ -16,6 +17,10 @@ struct NamedFiles {
     std::set<std::string> targets;  ///< of trusted links among `paths`
     std::vector<Error> problems;    ///< links that are not followed, each once
 };
+
+/// @throws Error usage for a pattern that names no path: neither absolute nor below ~/, or with
+/// "..". `setting` is where the patterns come from: "seal.keep".
+void validate(std::string_view setting, const Patterns& patterns);
 
 /// @throws Error usage for what is no pattern; permission_denied, io for a directory that cannot be
 /// read.

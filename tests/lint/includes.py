@@ -66,7 +66,7 @@ LIBRARIES = (
     ("isa-l", ("layer",)),
     ("igzip", ("layer",)),
     ("zstd", ("layer",)),
-    ("zlib", ("layer",)),
+    ("zlib", ("layer", "identity/secrets")),
     ("spdlog/", ("cli",)),
     ("CLI/", ("cli",)),
     ("toml++/", ("cli", "containerd/config_file.cc")),

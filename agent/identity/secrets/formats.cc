@@ -12,9 +12,6 @@ using std::string_view;
 /// What judges return if it is not a secret.
 constexpr string_view kNothing{};
 
-/// Longer tokens are judged by their first characters.
-constexpr size_t kMaxToken = 512;
-
 bool is_as_written(const SecretRule& rule, const Candidate& c) {
     return c.text.substr(c.begin, c.end - c.begin) == rule.needle;
 }
@@ -89,8 +86,22 @@ std::string_view judge_token(const SecretRule& rule, const Candidate& c) {
     if (is_of(Alphabet::word, rule.needle.front()) && !begins_word(c)) return kNothing;
     const size_t length = run_length(c.text, c.end, rule.alphabet, kMaxToken);
     const string_view token = c.text.substr(c.end, length);
-    const bool is_secret = length >= rule.at_least && is_varied(token) && !is_placeholder(token);
+    const bool is_long_enough = length >= rule.at_least && length <= rule.at_most;
+    const bool is_secret = is_long_enough && is_varied(token) && !is_placeholder(token);
     return is_secret ? rule.kind : kNothing;
+}
+
+std::string_view judge_openai(const SecretRule& rule, const Candidate& c) {
+    constexpr size_t kMostBefore = 256;
+    constexpr size_t kLeastBefore = 16;
+    if (!is_as_written(rule, c)) return kNothing;
+    size_t begin = c.begin;
+    while (begin > 0 && c.begin - begin < kMostBefore && is_of(rule.alphabet, c.text[begin - 1]))
+        --begin;
+    const string_view before = c.text.substr(begin, c.begin - begin);
+    const bool is_key = before.starts_with("sk-") && before.size() >= kLeastBefore &&
+                        run_length(c.text, c.end, rule.alphabet, kMaxToken) >= rule.at_least;
+    return is_key && is_varied(before) && !is_placeholder(before) ? rule.kind : kNothing;
 }
 
 std::string_view judge_slack(const SecretRule& rule, const Candidate& c) {

@@ -36,6 +36,9 @@ std::string_view judge_url(const SecretRule& rule, const Candidate& c);
 /// The issuer's prefix, and enough characters of its alphabet.
 std::string_view judge_token(const SecretRule& rule, const Candidate& c);
 
+/// sk-...T3BlbkFJ...: the middle says "OpenAI" in base64.
+std::string_view judge_openai(const SecretRule& rule, const Candidate& c);
+
 /// xoxb-1234567890-...
 std::string_view judge_slack(const SecretRule& rule, const Candidate& c);
 
@@ -63,6 +66,10 @@ std::string_view judge_putty(const SecretRule& rule, const Candidate& c);
 /// because such a line contains no needle.
 std::vector<std::size_t> passwords_in_pgpass(std::string_view text, std::size_t from,
                                              std::size_t to);
+
+/// The offsets of keys in WireGuard's directory: `wg genkey` writes a file with nothing else. Not a
+/// judge, for the same reason.
+std::vector<std::size_t> keys_of_wireguard(std::string_view text, std::size_t from, std::size_t to);
 
 /// The offsets of tokens in kube-apiserver's token file (Kubernetes, "Static token file"). Not a
 /// judge, for the same reason.

@@ -60,18 +60,14 @@ std::vector<LocatedSecret> locate_secrets(std::string_view path, std::string_vie
         located.push_back({kind, begin, is_setting ? Evidence::setting : Evidence::format});
         quiet_until[index] = std::min(text.find('\n', begin), text.size());
     });
-    if (traits.pgpass || traits.token_file) {
-        if (traits.pgpass) {
-            for (const std::size_t offset : passwords_in_pgpass(text, from, to))
-                located.push_back({"password (PostgreSQL)", offset});
-        }
-        if (traits.token_file) {
-            for (const std::size_t offset : tokens_in_token_file(text, from, to))
-                located.push_back({"token (Kubernetes)", offset});
-        }
+    const auto add_lines = [&](std::string_view kind, const std::vector<std::size_t>& offsets) {
+        for (const std::size_t offset : offsets) located.push_back({kind, offset});
         std::stable_sort(located.begin(), located.end(),
                          [](const auto& a, const auto& b) { return a.offset < b.offset; });
-    }
+    };
+    if (traits.pgpass) add_lines("password (PostgreSQL)", passwords_in_pgpass(text, from, to));
+    if (traits.token_file) add_lines("token (Kubernetes)", tokens_in_token_file(text, from, to));
+    if (traits.wireguard) add_lines("private key (WireGuard)", keys_of_wireguard(text, from, to));
     prefer_formats(text, located);
     return located;
 }

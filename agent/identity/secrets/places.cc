@@ -18,6 +18,7 @@ constexpr std::string_view kPackages = "files of packages, the same on every mac
 constexpr std::string_view kServices =
     "private to running services, which remove it when they stop";
 constexpr std::string_view kKept = "kept by seal.keep";
+constexpr std::string_view kSkipped = "left out by seal.scan_skip";
 
 struct Rule {
     std::string_view pattern;
@@ -77,6 +78,7 @@ constexpr Rule kLeftOut[]{
     {"/usr/src", kPackages},
     // Libraries in languages whose packages come with tests and their keys.
     {"/usr/share/cargo", kPackages},
+    {"/usr/share/cmake*", kPackages},
     {"/usr/share/gocode", kPackages},
     {"/usr/share/nodejs", kPackages},
     {"/usr/share/perl*", kPackages},
@@ -171,6 +173,9 @@ std::optional<std::string> followed(const machine::Root& root, const std::string
 
 std::string_view SearchArea::why_left_out(const std::string& path,
                                           const std::vector<std::string>& siblings) const {
+    const auto choice = spared.find(path);
+    if (choice != spared.end()) return choice->second;
+    if (is_wanted(path)) return {};
     const auto rule = left_out.find(path);
     if (rule != left_out.end()) return rule->second;
     const std::string_view name = std::string_view(path).substr(path.rfind('/') + 1);
@@ -194,7 +199,23 @@ std::string_view SearchArea::why_left_out(const std::string& path,
     return {};
 }
 
-SearchArea search_area(const machine::Root& root, const machine::NamedFiles& kept) {
+bool SearchArea::is_wanted(std::string_view path) const {
+    return std::any_of(also.begin(), also.end(),
+                       [&](const std::string& place) { return is_at_or_above(place, path); });
+}
+
+bool SearchArea::is_spared(std::string_view path) const {
+    return std::any_of(spared.begin(), spared.end(),
+                       [&](const auto& place) { return is_at_or_above(place.first, path); });
+}
+
+void validate(const SearchPlaces& places) {
+    machine::validate("seal.scan_also", places.also);
+    machine::validate("seal.scan_skip", places.skip);
+}
+
+SearchArea search_area(const machine::Root& root, const machine::NamedFiles& kept,
+                       const SearchPlaces& places) {
     SearchArea area;
     std::vector<std::string> homes;
     attempt(area, [&] { homes = root.home_directories(area.problems); });
@@ -216,10 +237,21 @@ SearchArea search_area(const machine::Root& root, const machine::NamedFiles& kep
         for (const std::string_view pattern : kPrivate)
             leave_out(pattern, kServices, machine::LastLink::keep);
     }
-    for (const std::string& path : kept.paths) area.left_out.try_emplace(path, kKept);
+    for (const std::string& path : kept.paths) area.spared.try_emplace(path, kKept);
     // What a user's link leads to is searched like everything else.
     std::erase_if(area.problems,
                   [](const Error& problem) { return problem.code() == Errc::untrusted; });
+    attempt(area, [&] {
+        // A link that is not followed is left out alone: what it leads to is searched.
+        for (const std::string& path : machine::named_files(root, places.skip).paths)
+            area.spared.try_emplace(path, kSkipped);
+    });
+    attempt(area, [&] {
+        machine::NamedFiles also = machine::named_files(root, places.also);
+        area.also.merge(also.paths);
+        area.also.merge(also.targets);
+        area.problems.insert(area.problems.end(), also.problems.begin(), also.problems.end());
+    });
     return area;
 }
 

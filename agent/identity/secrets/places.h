@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,27 +15,41 @@
 
 namespace prebake::identity::secrets {
 
-/// A directory or file that is not searched, and why.
-struct LeftOut {
-    std::string path;
-    std::string_view reason;  ///< static storage
+/// The administrator's own places, as patterns. What `skip` names is not searched; else what `also`
+/// names is, with all below it, even if it belongs to packages or is mounted and not on a disk.
+struct SearchPlaces {
+    machine::Patterns also;
+    machine::Patterns skip;
+
+    bool operator==(const SearchPlaces&) const = default;
 };
+
+/// @throws Error usage for a pattern that names no path.
+void validate(const SearchPlaces& places);
 
 /// What is searched for secrets: everything on the disks of the machine, except `left_out`. Links
 /// are not followed: their targets are searched where they are.
 struct SearchArea {
     std::map<std::string, std::string_view> left_out;  ///< existing paths, and why
+    std::map<std::string, std::string_view> spared;    ///< the same, by the administrator
+    std::set<std::string> also;                        ///< searched, also if they are left out
     std::vector<Error> problems;                       ///< what could not be determined
 
     /// Why `path` is not searched; empty if it is. `siblings` are all names in its directory: some
     /// directories of container images are recognized by what is beside them.
     std::string_view why_left_out(const std::string& path,
                                   const std::vector<std::string>& siblings) const;
+
+    /// Whether the administrator wants `path`, or a directory above it, to be searched.
+    bool is_wanted(std::string_view path) const;
+    /// Whether the administrator wants `path`, or a directory above it, not to be searched.
+    bool is_spared(std::string_view path) const;
 };
 
 /// Left out are container images, files of packages (the same on every machine) and the paths of
 /// `kept`, not the targets.
-SearchArea search_area(const machine::Root& root, const machine::NamedFiles& kept);
+SearchArea search_area(const machine::Root& root, const machine::NamedFiles& kept,
+                       const SearchPlaces& places);
 
 /// Why a mounted file system is not searched; empty if it is: it is on a disk, and so becomes part
 /// of a machine image, or it is an overlay. By st_dev and statfs(2)'s f_type. Pure.

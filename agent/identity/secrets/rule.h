@@ -16,6 +16,7 @@ struct FileTraits {
     bool colons = false;      ///< YAML and JSON: `name: value` is an assignment, too
     bool netrc = false;       ///< .netrc and apt's auth.conf: words, not assignments
     bool pgpass = false;      ///< .pgpass: host:port:database:user:password
+    bool wireguard = false;   ///< below /etc/wireguard, and not called a public key
     bool token_file = false;  ///< of kube-apiserver: token,user,uid,"groups"
 };
 FileTraits traits_of(std::string_view path);
@@ -28,9 +29,13 @@ struct Candidate {
     FileTraits traits;
 };
 
+/// Longer tokens are judged by their first characters.
+inline constexpr std::size_t kMaxToken = 512;
+
 /// How one kind of secret is recognized: by a string that is rare elsewhere, and a judge that
-/// checks the text around it. No rule finds password hashes (/etc/shadow): the accounts of an image
-/// are there on purpose, with the passwords that its maker chose.
+/// checks the text around it. No judge verifies the checksum that some issuers put into tokens:
+/// they change it without notice, and a live token must not pass as a sample. No rule finds
+/// password hashes: identity/live_passwords.h does.
 struct SecretRule {
     /// The kind of secret; empty if it is not a secret.
     using Judge = std::string_view (*)(const SecretRule&, const Candidate&);
@@ -40,6 +45,7 @@ struct SecretRule {
     Judge judge;
     Alphabet alphabet = Alphabet::alphanumeric;  ///< of what follows the needle
     std::size_t at_least = 0;                    ///< how many characters of it
+    std::size_t at_most = kMaxToken;             ///< the same; more are something else
 };
 
 /// No judge reads further than this before and after its needle.

@@ -18,9 +18,12 @@
 
 #include "agent/base/error.h"
 #include "agent/base/wait.h"
+#include "agent/identity/secrets/binary_formats.h"
+#include "agent/identity/secrets/byte_source.h"
+#include "agent/identity/secrets/gunzip.h"
 #include "agent/identity/secrets/patterns.h"
 #include "agent/identity/secrets/places.h"
-#include "agent/identity/secrets/rules.h"
+#include "agent/identity/secrets/utf16.h"
 
 namespace prebake::identity::secrets {
 namespace {
@@ -39,40 +42,14 @@ constexpr std::string_view kSnapshot =
 constexpr std::string_view kRepeated =
     "mounted at several paths, and searched at another one of them";
 
-/// How files begin that would have to be unpacked or opened. Secrets in them are not found.
-struct Signature {
-    std::string_view bytes;
-    std::string_view reason;
-};
-constexpr std::string_view kCompressed = "compressed, and not unpacked";
-constexpr std::string_view kKeystore = "a keystore, and not opened";
-constexpr Signature kSignatures[]{
-    {"\x1f\x8b", kCompressed},  // gzip
-    {"BZh", kCompressed},       // bzip2
-    {{"\xfd"
-      "7zXZ\0",
-      6},
-     kCompressed},                        // xz
-    {"\x28\xb5\x2f\xfd", kCompressed},    // zstd
-    {"\x04\x22\x4d\x18", kCompressed},    // lz4
-    {"PK\x03\x04", kCompressed},          // zip, jar
-    {"7z\xbc\xaf\x27\x1c", kCompressed},  // 7-Zip
-    {"hsqs", kCompressed},                // squashfs
-    {"\xfe\xed\xfe\xed", kKeystore},      // Java (JKS)
-    {"\xce\xce\xce\xce", kKeystore},      // Java (JCEKS)
-    {"\x03\xd9\xa2\x9a", kKeystore},      // KeePass
-};
+constexpr std::string_view kDamaged =
+    "damaged: what could be unpacked before the damage was searched, and not the rest";
 
-/// PKCS #12: a sequence that starts with version 3 (RFC 7292, 4).
-bool is_pkcs12(std::string_view text) {
-    return text.starts_with("\x30\x82") && text.substr(4).starts_with("\x02\x01\x03");
-}
-
-std::string_view why_opaque(std::string_view text) {
-    for (const Signature& signature : kSignatures) {
-        if (text.starts_with(signature.bytes)) return signature.reason;
-    }
-    return text.size() > 4 && is_pkcs12(text) ? kKeystore : std::string_view();
+/// `path` as it was before compression: its name says what its contents mean.
+std::string_view unpacked_name(std::string_view path) {
+    constexpr std::string_view kGzip = ".gz";
+    if (path.ends_with(kGzip)) path.remove_suffix(kGzip.size());
+    return path;
 }
 
 struct Directory {
@@ -87,10 +64,10 @@ class VisitedDirectories {
   public:
     /// False if it was there before.
     bool add(dev_t device, ino_t inode) {
-        const Key key{device, inode};
-        if (keys_.size() == kMaxRemembered) return keys_.count(key) == 0;
-        return keys_.insert(key).second;
+        if (keys_.size() == kMaxRemembered) return !holds(device, inode);
+        return keys_.insert(Key{device, inode}).second;
     }
+    bool holds(dev_t device, ino_t inode) const { return keys_.count(Key{device, inode}) != 0; }
 
   private:
     struct Key {
@@ -127,6 +104,10 @@ class Scanner {
             if (!is_over()) scan_place(place);
             if (is_over()) not_scanned(place.path, limit_);
         }
+        for (const std::string& path : area_.also) {
+            if (!is_over()) scan_also(path);
+            if (is_over()) not_scanned(path, limit_);
+        }
         std::sort(result_.secrets.begin(), result_.secrets.end(), [](const auto& a, const auto& b) {
             return std::tie(a.path, a.line, a.kind) < std::tie(b.path, b.line, b.kind);
         });
@@ -140,6 +121,21 @@ class Scanner {
     }
 
   private:
+    enum class Unpacking { later, done };
+
+    /// What is searched, and what its contents are called.
+    struct Searched {
+        const std::string& path;
+        std::string_view name;
+        Unpacking unpacking;
+    };
+
+    /// What else than plain bytes a file is.
+    struct Form {
+        bool is_gzip = false;
+        std::optional<ByteOrder> utf16;
+    };
+
     /// If a limit is reached, these are done. /var, because what is mounted there and elsewhere is
     /// judged by its name there.
     static bool is_searched_first(const Directory& place) {
@@ -153,6 +149,25 @@ class Scanner {
             visited_.add(status.st_dev, status.st_ino);
         } catch (const Error& error) {
             not_scanned("/", error.message());
+        }
+    }
+
+    /// What the administrator wants and the walk did not reach: it is below what is left out.
+    void scan_also(const std::string& path) {
+        try {
+            const std::optional<machine::FileInfo> info = root_.info(path);
+            if (!info || area_.is_spared(path)) return;
+            if (info->type == machine::FileType::regular) {
+                const struct stat above = status_of(path.substr(0, path.rfind('/') + 1));
+                if (!visited_.holds(above.st_dev, above.st_ino)) scan_file(path);
+            } else if (info->type == machine::FileType::directory) {
+                const struct stat status = status_of(path);
+                if (!visited_.holds(status.st_dev, status.st_ino))
+                    scan_place({path, status.st_dev, status.st_ino});
+            }
+        } catch (const Error& error) {
+            if (error.code() == Errc::cancelled) throw;
+            if (error.code() != Errc::not_found) not_scanned(path, error.message());
         }
     }
 
@@ -204,6 +219,8 @@ class Scanner {
             if (!reason.empty()) return left_out(path, reason);
             if (!is_directory) return scan_file(path);
             const struct stat status = status_of(path);
+            if (area_.also.count(path) != 0)
+                return directories.push_back({path, status.st_dev, status.st_ino});
             const std::string_view why_not = info->is_mount ? why_not_below(path, status.st_dev)
                                                             : why_snapshot(path, status.st_ino);
             if (!why_not.empty()) return left_out(path, why_not);
@@ -256,50 +273,82 @@ class Scanner {
         ++result_.files;
         if (static_cast<std::uint64_t>(status.st_size) > limits_.file_bytes)
             return not_scanned(path, too_large());
-        scan_pieces(path, fd.get());
+        FileBytes bytes(fd.get(), root_.outside(path).string());
+        const Form form = scan_pieces({path, path, Unpacking::later}, bytes);
+        if (form.is_gzip) return scan_gzip(path, bytes);
+        scan_utf16({path, path, Unpacking::done}, bytes, form);
+    }
+
+    void scan_gzip(const std::string& path, ByteSource& compressed) {
+        compressed.rewind();
+        GunzippedBytes bytes(compressed);
+        const Searched searched{path, unpacked_name(path), Unpacking::done};
+        const Form form = scan_pieces(searched, bytes);
+        if (bytes.expands_too_much()) {
+            return not_scanned(path, "the rest of a file that expands more than " +
+                                         std::to_string(GunzippedBytes::kMaxRatio) + " times");
+        }
+        if (bytes.is_damaged()) left_out(path, kDamaged);
+        scan_utf16(searched, bytes, form);
+    }
+
+    void scan_utf16(const Searched& searched, ByteSource& utf16, const Form& form) {
+        if (!form.utf16) return;
+        utf16.rewind();
+        Utf16AsUtf8 bytes(utf16, *form.utf16);
+        scan_pieces(searched, bytes);
     }
 
     /// Pieces overlap by more than the judges read, so each secret is complete in one of them. Each
-    /// offset in the file belongs to only one piece.
-    void scan_pieces(const std::string& path, int fd) {
+    /// offset in the file belongs to only one piece. Returns what else the file has to be read as.
+    Form scan_pieces(const Searched& searched, ByteSource& bytes) {
         static_assert(kMaxLookBehind + kMaxLookAhead < kPiece / 2);
+        const std::string& path = searched.path;
         buffer_.resize(kPiece);
+        Form form;
         std::size_t filled = 0;
         std::size_t from = 0;
         std::uint64_t line = 1;  // at `counted`
         std::size_t counted = 0;
-        std::uint64_t bytes = 0;
+        std::uint64_t total = 0;
         std::size_t found = 0;
         for (bool is_last = false; !is_last;) {
-            if (is_over()) return;
-            const std::size_t got = fill(path, fd, filled);
+            if (is_over()) return {};
+            const std::size_t got = fill(bytes, filled);
             is_last = filled + got < kPiece;
             filled += got;
-            bytes += got;
-            result_.bytes += got;
-            if (bytes > limits_.file_bytes) return not_scanned(path, too_large());
-
             const std::string_view text(buffer_.data(), filled);
+            if (from == 0 && searched.unpacking == Unpacking::later && is_gzip(text))
+                return {.is_gzip = true, .utf16 = {}};
+            total += got;
+            result_.bytes += got;
+            if (total > limits_.file_bytes) {
+                not_scanned(path, too_large());
+                return {};
+            }
             if (from == 0) {
-                const std::string_view reason = why_opaque(text);
-                if (!reason.empty()) left_out(path, reason);
+                form.utf16 = utf16_order(text);
+                const BinaryFormat binary = binary_format(text);
+                if (!binary.not_opened.empty()) left_out(path, binary.not_opened);
+                if (!binary.key.empty()) add({path, binary.key}, found);
             }
             const std::size_t to = is_last ? filled : filled - kMaxLookAhead;
-            for (const LocatedSecret& secret : located_in(path, text, from, to)) {
+            for (const LocatedSecret& secret : located_in(searched.name, text, from, to)) {
                 line += newlines(text.substr(counted, secret.offset - counted));
                 counted = secret.offset;
-                if (!add({path, secret.kind, line, secret.evidence}, found)) return;
+                if (!add({path, secret.kind, line, secret.evidence}, found)) return {};
             }
-            if (is_last) return;
+            if (is_last) break;
             line += newlines(text.substr(counted, to - counted));
             const std::size_t kept_from = to - kMaxLookBehind;
             std::memmove(buffer_.data(), buffer_.data() + kept_from, filled - kept_from);
             filled -= kept_from;
             from = counted = kMaxLookBehind;
         }
+        return form;
     }
 
-    std::vector<LocatedSecret> located_in(const std::string& path, std::string_view text,
+    std::vector<LocatedSecret> located_in(std::string_view path, std::string_view text,
                                           std::size_t from, std::size_t to) const {
         std::vector<LocatedSecret> located = locate_secrets(path, text, from, to);
         if (!locate_more_) return located;
@@ -309,16 +358,14 @@ class Scanner {
         return located;
     }
 
-    /// Fills the buffer, except at the end of the file.
-    std::size_t fill(const std::string& path, int fd, std::size_t filled) {
+    /// Fills the buffer, except at the end.
+    std::size_t fill(ByteSource& bytes, std::size_t filled) {
         std::size_t total = 0;
         while (filled + total < kPiece) {
-            const ssize_t got =
-                ::read(fd, buffer_.data() + filled + total, kPiece - filled - total);
-            if (got < 0 && errno == EINTR) continue;
-            if (got < 0) throw errno_error("cannot read", root_.outside(path));
+            const std::size_t got =
+                bytes.read(buffer_.data() + filled + total, kPiece - filled - total);
             if (got == 0) break;
-            total += static_cast<std::size_t>(got);
+            total += got;
         }
         return total;
     }
@@ -386,10 +433,10 @@ class Scanner {
 }  // namespace
 
 SecretScan scan_for_secrets(const machine::Root& root, const machine::NamedFiles& kept,
-                            const ScanLimits& limits, const std::stop_token& stop,
-                            const LocateMore& locate_more) {
+                            const SearchPlaces& places, const ScanLimits& limits,
+                            const std::stop_token& stop, const LocateMore& locate_more) {
     throw_if_stopped(stop);
-    return Scanner(root, search_area(root, kept), limits, stop, locate_more).scan();
+    return Scanner(root, search_area(root, kept, places), limits, stop, locate_more).scan();
 }
 
 }  // namespace prebake::identity::secrets

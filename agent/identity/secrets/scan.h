@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "agent/identity/secrets/patterns.h"
+#include "agent/identity/secrets/places.h"
 #include "agent/machine/named_files.h"
 #include "agent/machine/root.h"
 
@@ -52,12 +53,13 @@ using LocateMore =
 /// in it (network file systems and those in memory do not become part of an image), and overlays. A
 /// directory that is mounted at several paths is searched at one of them. `left_out` says what is
 /// not searched: container images, package databases, programs, `kept`, read-only btrfs snapshots;
-/// also compressed files and keystores, which are not unpacked. Files are read in overlapping
-/// pieces, so memory is bounded. Limits that are reached are findings (`not_scanned`), as are files
-/// that cannot be read.
+/// also files that are compressed (except with gzip), and keystores without a visible key. `places`
+/// changes this. Text in UTF-16 is searched, too. Files are read in overlapping pieces, so memory
+/// is bounded. Limits that are reached are findings (`not_scanned`), as are files that cannot be
+/// read.
 /// @throws Error cancelled only.
 SecretScan scan_for_secrets(const machine::Root& root, const machine::NamedFiles& kept,
-                            const ScanLimits& limits, const std::stop_token& stop,
-                            const LocateMore& locate_more = {});
+                            const SearchPlaces& places, const ScanLimits& limits,
+                            const std::stop_token& stop, const LocateMore& locate_more = {});
 
 }  // namespace prebake::identity::secrets

@@ -218,6 +218,16 @@ std::vector<std::size_t> passwords_in_pgpass(std::string_view text, std::size_t 
     });
 }
 
+std::vector<std::size_t> keys_of_wireguard(std::string_view text, std::size_t from,
+                                           std::size_t to) {
+    return lines_with_secrets(text, from, to, [](string_view line) {
+        constexpr size_t kDigits = 43;  // 32 bytes
+        line = trimmed(line);
+        return line.size() == kDigits + 1 && line.back() == '=' &&
+               run_length(line, 0, Alphabet::base64, kDigits) == kDigits && is_varied(line);
+    });
+}
+
 std::vector<std::size_t> tokens_in_token_file(std::string_view text, std::size_t from,
                                               std::size_t to) {
     return lines_with_secrets(text, from, to, [](string_view line) {

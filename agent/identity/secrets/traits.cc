@@ -61,6 +61,7 @@ FileTraits traits_of(std::string_view path) {
     traits.netrc = name == ".netrc" || name == "_netrc" || name == "netrc" || name == "auth.conf" ||
                    lies_in("/auth.conf.d/");
     traits.pgpass = name == ".pgpass" || name == "pgpass.conf";
+    traits.wireguard = path.starts_with("/etc/wireguard/") && name.find("pub") == std::string::npos;
     traits.token_file = name == "known_tokens.csv" || name == "token_auth.csv";
     return traits;
 }

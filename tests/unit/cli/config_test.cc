@@ -119,6 +119,8 @@ keep = "~/.ssh/authorized_keys"
 machine_id = "uninitialized"
 stop_containerd = true
 stop_docker = true
+scan_also = ["/usr/lib/app"]
+scan_skip = "/srv/data"
 scan_time = "30s"
 scan_bytes = "1GiB"
 scan_file_bytes = "2MiB"
@@ -167,6 +169,8 @@ ssm_inventory = false
     CHECK(config.seal.settings.machine_id == identity::MachineIdFormat::uninitialized);
     CHECK(config.services.containerd == identity::WhenSealing::stop);
     CHECK(config.services.docker == identity::WhenSealing::stop);
+    CHECK(config.search.also == Strings{"/usr/lib/app"});
+    CHECK(config.search.skip == Strings{"/srv/data"});
     CHECK(config.scan.time == std::chrono::seconds(30));
     CHECK(config.scan.bytes == 1ULL << 30);
     CHECK(config.scan.file_bytes == 2ULL << 20);

@@ -245,6 +245,30 @@ TEST_CASE("what was not searched on purpose is noted, with the reason") {
                 "secrets /var/lib/docker/overlay2 not searched: container images"});
 }
 
+TEST_CASE("passwords with which users log in are residue, once, unless they are kept") {
+    const Image tree;
+    const std::string hash = "$6$salt$" + noise(86);
+    tree.put("/etc/passwd",
+             "root:x:0:0::/root:/bin/bash\nvagrant:x:1000:1000::/:/bin/sh\n"
+             "www:x:33:33::/:/usr/sbin/nologin\n");
+    tree.put("/etc/shadow", "root:" + hash + ":1:\nvagrant::1:\nwww:" + hash + ":1:\n");
+    tree.put("/etc/shadow-", "root:" + hash + ":1:\n");
+    tree.put("/etc/gshadow", "wheel:" + hash + "::\nroot:*::\n");
+    CheckOptions options;
+    const v1::ResidueReport report = check_tree(tree, options);
+    CHECK(lines_of(report.residue(), "secrets") ==
+          Lines{"secrets /etc/gshadow password hash of the group wheel 1",
+                "secrets /etc/shadow password hash of the user root, who can log in 1",
+                "secrets /etc/shadow empty password of the user vagrant, who can log in 2"});
+    CHECK(lines_of(report.residue(), "account-backups").size() == 1);
+    CHECK(!contains(to_json(report, JsonForm::indented), hash.substr(8, 12)));
+    options.scope.keep = {"/etc/shadow"};
+    options.search.skip = {"/etc/gshadow"};
+    CHECK(lines_of(check_tree(tree, options).residue(), "secrets").empty());
+    options.search.also = {"no path"};
+    CHECK(tests::thrown_by([&] { check_tree(tree, options); }).code() == Errc::usage);
+}
+
 TEST_CASE("the builder's values are found before the seal, and after it by their hashes") {
     const Image tree;
     tree.put("/etc/hostname", "golden-vm\n");

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/identity/secrets/judges.h"
 #include "agent/identity/secrets/needle_finder.h"
 #include "agent/identity/secrets/patterns.h"
 #include "agent/identity/secrets/rules.h"
@@ -318,6 +319,19 @@ TEST_CASE("secrets are recognized") {
          "1 password (netrc)"},
         {"PostgreSQL", "/root/.pgpass", "# mine\ndb.corp:5432:*:builder:swordfish9\n",
          "2 password (PostgreSQL)"},
+        {"WireGuard, as wg genkey writes it", "/etc/wireguard/private.key", noise(43) + "=\n",
+         "1 private key (WireGuard)"},
+        {"WireGuard, a shared key", "/etc/wireguard/wg0.conf",
+         "[Peer]\nPresharedKey = " + noise(43) + "=\n", "2 key in a setting"},
+        {"OpenAI", "/srv/app", "sk-proj-" + noise(40) + "T3Blbk" + "FJ" + noise(40),
+         "1 OpenAI key"},
+        {"OpenAI, an old one", "/srv/app", "sk-" + noise(20) + "T3Blbk" + "FJ" + noise(20),
+         "1 OpenAI key"},
+        {"token of a service account", "/var/run/secrets/kubernetes.io/serviceaccount/token",
+         base64url_of(R"({"alg":"RS256","kid":"x"})") + "." +
+             base64url_of(R"({"iss":"kubernetes/serviceaccount","kubernetes.io":{}})") + "." +
+             noise(342),
+         "1 JSON web token"},
         {"curl in a script", "/opt/app/run.sh",
          "curl -H 'Authorization: Basic " + base64_of("ci:swordfish9") + "'",
          "1 authorization header"},
@@ -435,6 +449,11 @@ TEST_CASE("what only looks like a secret is not one") {
         {"comments", "/etc/default/app", "#A_PASSWORD=swordfish9\n  ; B_TOKEN=swordfish9", ""},
         {"comparison", "/etc/profile.d/a.sh", "if [ \"$A_TOKEN\" == swordfish9 ]; then", ""},
         {"program", "/usr/local/lib/app/main.py", "password = 'swordfish9'", ""},
+        {"OpenAI's name alone", "/srv/app", noise(40) + "T3Blbk" + "FJ" + noise(40), ""},
+        {"OpenAI, too short", "/srv/app", "sk-T3Blbk" + ("FJ" + noise(40)), ""},
+        {"words with sk-", "/srv/app", "sk-" + noise(48), ""},
+        {"WireGuard, the public key", "/etc/wireguard/public.key", noise(43) + "=\n", ""},
+        {"44 characters elsewhere", "/etc/app/private.key", noise(43) + "=\n", ""},
         {"OpenSSL's own sample", "/etc/ssl/openssl.cnf", "secret = pass:insta # can be used", ""},
         {"nsswitch", "/etc/nsswitch.conf", "passwd:         files systemd\n", ""},
         {"PAM", "/etc/pam.d/common-password",
@@ -458,6 +477,45 @@ TEST_CASE("what only looks like a secret is not one") {
         CAPTURE(row.name);
         CHECK(list_of(secrets_in(row.path, row.text)) == row.expected);
     }
+}
+
+/// Characters of the alphabet, without a pattern.
+std::string token_of(Alphabet alphabet, std::size_t length) {
+    std::string all;
+    for (char c = '!'; c <= '~'; ++c) {
+        // A '=' ends words, a '.' in a row of three stands for an omission.
+        if (is_of(alphabet, c) && c != '=' && c != '.') all += c;
+    }
+    return noise(length, all);
+}
+
+TEST_CASE("tokens of all issuers: long enough, of their alphabet, at the beginning of a word") {
+    std::size_t forms = 0;
+    for (const SecretRule& rule : secret_rules()) {
+        if (rule.judge != judge_token) continue;
+        ++forms;
+        const std::string needle(rule.needle);
+        CAPTURE(needle);
+        const std::string path = "/srv/data/file";  // no settings: the form alone counts
+        const auto found = [&](const std::string& text) { return list_of(secrets_in(path, text)); };
+        const std::string expected = "1 " + std::string(rule.kind);
+        const std::string token = token_of(rule.alphabet, rule.at_least);
+        CHECK(found(needle + token) == expected);
+        CHECK(found("x: '" + needle + token + "',") == expected);
+        CHECK(found("{\"x\":\"" + needle + token + "\"}") == expected);
+        CHECK(found("TOKEN=" + needle + token + "\n") == expected);
+        CHECK(found(needle + token.substr(1)).empty());
+        CHECK(found(needle + token.substr(1) + " " + token).empty());
+        CHECK(found(needle + "!" + token).empty());
+        CHECK(found(needle + std::string(rule.at_least, 'X')).empty());
+        CHECK(found(needle + "EXAMPLE" + token.substr(7)).empty());
+        if (is_of(Alphabet::word, needle.front())) CHECK(found("x" + needle + token).empty());
+        if (rule.at_most == kMaxToken)
+            CHECK(found(needle + token + token) == expected);
+        else
+            CHECK(found(needle + token_of(rule.alphabet, rule.at_most + 1)).empty());
+    }
+    CHECK(forms > 35);
 }
 
 TEST_CASE("lines are counted, and one kind in a line is one finding") {

@@ -18,6 +18,7 @@
 #include "agent/identity/secrets/places.h"
 #include "agent/identity/secrets/rules.h"
 #include "tests/unit/base/thrown.h"
+#include "tests/unit/identity/secrets/planted_files.h"
 #include "tests/unit/identity/secrets/planted_secrets.h"
 #include "tests/unit/machine/in_child.h"
 #include "tests/unit/machine/test_tree.h"
@@ -61,8 +62,9 @@ Lines not_scanned_in(const SecretScan& scan) {
 }
 
 SecretScan scan(const TestTree& tree, const machine::Patterns& keep = {},
-                const ScanLimits& limits = {}) {
-    return scan_for_secrets(tree.root(), machine::named_files(tree.root(), keep), limits, {});
+                const ScanLimits& limits = {}, const SearchPlaces& places = {}) {
+    return scan_for_secrets(tree.root(), machine::named_files(tree.root(), keep), places, limits,
+                            {});
 }
 
 void make_key(const std::filesystem::path& directory) {
@@ -220,15 +222,14 @@ TEST_CASE("what would have to be unpacked is reported") {
     };
     using namespace std::string_literals;
     const std::vector<Row> rows{
-        {"/data/a.gz", "\x1f\x8b\x08"s, "compressed"},
         {"/data/b.xz",
          "\xfd"
          "7zXZ\0\0"s,
          "compressed"},
         {"/data/c.zst", "\x28\xb5\x2f\xfd\x04"s, "compressed"},
         {"/data/d.jar", "PK\x03\x04"s, "compressed"},
-        {"/data/e.jks", "\xfe\xed\xfe\xed\0\0\0\x02"s, "keystore"},
-        {"/data/f.p12", "\x30\x82\x09\xd1\x02\x01\x03\x30"s, "keystore"},
+        {"/data/e.gz", tests::gzipped(tests::gzipped("gzip in gzip")), "compressed"},
+        {"/data/f.p12", tests::pkcs12(3), "keystore"},
         {"/data/g.der", "\x30\x82\x09\xd1\x02\x01\x00\x30"s, ""},
         {"/data/h", "", ""},
         {"/data/i", "\x1f", ""},
@@ -247,6 +248,91 @@ TEST_CASE("what would have to be unpacked is reported") {
         ++said;
     }
     CHECK(said == left_out.size());
+}
+
+TEST_CASE("what is not plain text is searched, too") {
+    const TestTree tree;
+    const std::string lines = "\n\n" + kToken + "\n";
+    const std::string setting = "[client]\npassword = swordfish9\n";
+    std::string damaged = tests::gzipped(lines + noise(5000));
+    damaged[damaged.size() / 2] = static_cast<char>(~damaged[damaged.size() / 2]);
+    tree.put("/opt/a.gz", tests::gzipped(lines));
+    tree.put("/opt/b", tests::gzipped(std::string(3UL << 20, '.') + lines));
+    tree.put("/etc/c.cnf.gz", tests::gzipped(setting));
+    tree.put("/opt/d.gz", tests::gzipped("x") + tests::gzipped("\n" + kToken));
+    tree.put("/opt/e.gz", tests::gzipped("x\n") + kKey);
+    tree.put("/opt/f.txt", "\xff\xfe" + tests::utf16(lines));
+    tree.put("/etc/g.reg", tests::utf16(lines, true));
+    tree.put("/etc/h.cnf", tests::utf16(setting));
+    tree.put("/opt/i.txt.gz", tests::gzipped(tests::utf16(lines)));
+    tree.put("/opt/j.key", tests::pkcs8_der());
+    tree.put("/opt/k.key.gz", tests::gzipped(tests::rsa_der()));
+    tree.put("/opt/l.p12", tests::pkcs12(2));
+    tree.put("/opt/m.gz", damaged);
+    tree.put("/opt/n.gz", tests::gzipped(std::string(64UL << 20, '\0') + kToken));
+    // UTF-16 at first sight only: what is plain in it counts as well.
+    tree.put("/opt/o.txt", tests::utf16("appended by another program:") + kToken);
+    const SecretScan result = scan(tree);
+    CHECK(found_in(result) ==
+          Lines{"/etc/c.cnf.gz:2 password in a setting", "/etc/g.reg:3 GitHub token",
+                "/etc/h.cnf:2 password in a setting", "/opt/a.gz:3 GitHub token",
+                "/opt/b:3 GitHub token", "/opt/d.gz:2 GitHub token",
+                "/opt/e.gz:2 private key (PEM)", "/opt/f.txt:3 GitHub token",
+                "/opt/i.txt.gz:3 GitHub token", "/opt/j.key:1 private key (DER)",
+                "/opt/k.key.gz:1 private key (DER)", "/opt/l.p12:1 private key (PKCS #12)",
+                "/opt/m.gz:3 GitHub token", "/opt/o.txt:1 GitHub token"});
+    CHECK(not_scanned_in(result) ==
+          Lines{"/opt/n.gz: the rest of a file that expands more than 200 times"});
+    CHECK(
+        left_out_in(result) ==
+        Lines{"/opt/m.gz: damaged: what could be unpacked before the damage was searched, and not "
+              "the rest"});
+}
+
+TEST_CASE("limits hold for what is unpacked") {
+    const TestTree tree;
+    tree.put("/opt/a.gz", tests::gzipped(noise(3UL << 20) + kToken));
+    const SecretScan result = scan(tree, {}, {.file_bytes = 5UL << 19});
+    CHECK(found_in(result).empty());
+    CHECK(not_scanned_in(result) == Lines{"/opt/a.gz: larger than 2621440 bytes"});
+}
+
+TEST_CASE("the administrator decides what is searched") {
+    const TestTree tree;
+    for (const char* const path :
+         {"/usr/lib/app/key", "/usr/lib/other/key", "/usr/share/doc/app/key", "/usr/bin/key",
+          "/var/lib/containerd/key", "/srv/big/key", "/srv/big/small/key", "/srv/small/key",
+          "/home/alice/work/key"}) {
+        tree.put(path, kKey);
+    }
+    tree.link("/opt/app", "/usr/lib/app");
+    const SearchPlaces places{
+        .also = {"/opt/app", "/usr/share/doc", "/usr/bin/k*", "/srv", "/no/such/place"},
+        .skip = {"/srv/big", "~/work", "/usr/lib/app/none"}};
+    const SecretScan result = scan(tree, {}, {}, places);
+    CHECK(found_in(result) == Lines{"/srv/small/key:1 private key (PEM)",
+                                    "/usr/bin/key:1 private key (PEM)",
+                                    "/usr/lib/app/key:1 private key (PEM)",
+                                    "/usr/share/doc/app/key:1 private key (PEM)"});
+    CHECK(left_out_in(result) == Lines{"/home/alice/work: left out by seal.scan_skip",
+                                       "/srv/big: left out by seal.scan_skip",
+                                       "/usr/bin: files of packages, the same on every machine",
+                                       "/usr/lib: files of packages, the same on every machine",
+                                       "/var/lib/containerd: container images"});
+    CHECK(not_scanned_in(result).empty());
+    // What is searched anyway is not searched twice, and what is skipped stays skipped.
+    const SecretScan again =
+        scan(tree, {}, {}, {.also = {"/srv/big/small", "/srv/small/key"}, .skip = {"/srv/big"}});
+    CHECK(found_in(again) ==
+          Lines{"/home/alice/work/key:1 private key (PEM)", "/srv/small/key:1 private key (PEM)"});
+    for (const char* const pattern : {"srv", "~alice/x", "/srv/../etc", ""}) {
+        CAPTURE(pattern);
+        CHECK(tests::thrown_by([&] { validate({.also = {pattern}, .skip = {}}); }).code() ==
+              Errc::usage);
+        CHECK(
+            contains(tests::thrown_by([&] { validate({.also = {}, .skip = {pattern}}); }).message(),
+                     "seal.scan_skip: "));
+    }
 }
 
 TEST_CASE("secrets on the borders of pieces are found once, with their lines") {
@@ -325,7 +411,7 @@ TEST_CASE("limits that are reached are findings") {
         std::stop_source stop;
         stop.request_stop();
         const Error error =
-            tests::thrown_by([&] { scan_for_secrets(tree.root(), {}, {}, stop.get_token()); });
+            tests::thrown_by([&] { scan_for_secrets(tree.root(), {}, {}, {}, stop.get_token()); });
         CHECK(error.code() == Errc::cancelled);
     }
 }
@@ -446,7 +532,7 @@ TEST_CASE("a directory that is mounted at several paths is searched once") {
         tests::bind(tree / "opt/app", tree / "srv/app");
         tests::bind(tree, tree / "media/all");
         std::string lines;
-        const SecretScan result = scan_for_secrets(machine::Root(tree), {}, {}, {});
+        const SecretScan result = scan_for_secrets(machine::Root(tree), {}, {}, {}, {});
         for (const std::string& line : found_in(result)) lines += line + "\n";
         for (const std::string& line : left_out_in(result)) lines += line + "\n";
         return lines + std::to_string(result.files);
@@ -499,7 +585,7 @@ TEST_CASE("a caller of the scan adds findings of its own") {
     tree.put("/etc/a", "one\ntwo " + kToken + "\n");
     tree.put("/opt/b", "two\n");
     const SecretScan result =
-        scan_for_secrets(tree.root(), {}, {}, {},
+        scan_for_secrets(tree.root(), {}, {}, {}, {},
                          [](std::string_view path, std::string_view text, std::size_t from,
                             std::size_t to, std::vector<LocatedSecret>& located) {
                              const std::size_t at = text.find("two", from);
