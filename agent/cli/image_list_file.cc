@@ -300,6 +300,15 @@ std::vector<bake::ImageRequest> parse_lines(std::string_view text, const std::st
     return requests;
 }
 
+/// A name as environment variables usually have. It alone is quoted: names stand in scripts and
+/// templates, and are no secrets.
+bool is_usual_name(std::string_view variable) {
+    constexpr std::size_t kLongest = 64;
+    return variable.size() <= kLongest && !is_digit(variable.front()) &&
+           std::all_of(variable.begin(), variable.end(),
+                       [](char c) { return is_upper(c) || is_digit(c) || c == '_'; });
+}
+
 std::string quoted_list(const std::vector<std::string>& values) {
     std::string text = "[";
     for (const std::string& value : values) {
@@ -337,9 +346,12 @@ std::string expand_variables(std::string_view text, const Lookup& lookup) {
         } else if (dash != std::string_view::npos) {
             expanded += inside.substr(dash + 2);
         } else {
+            const std::string name = is_usual_name(variable) ? variable : "NAME";
             throw Error(Errc::usage,
-                        std::string("an environment variable is ") + (value ? "empty" : "not set"),
-                        "set it, or write ${NAME:-default}");
+                        (name == variable ? "environment variable " + name
+                                          : std::string("an environment variable")) +
+                            (value ? " is empty" : " is not set"),
+                        "set it, or write ${" + name + ":-default}");
         }
     }
 }

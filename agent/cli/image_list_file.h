@@ -16,14 +16,15 @@ using Lookup = std::function<std::optional<std::string>(const std::string&)>;
 
 /// Replaces ${VAR} and ${VAR:-default} (the default is used if VAR is unset or empty, as in a
 /// shell). Any other $ is kept.
-/// @throws Error usage for an unset variable or a missing brace. It does not quote the text.
+/// @throws Error usage for an unset variable or a missing brace. Of the text it has at most a
+/// variable's name, if that is one as usual: IMAGE_TAG.
 std::string expand_variables(std::string_view text, const Lookup& lookup);
 
 /// Parses an image list: TOML with [[image]] tables, or plain text with one reference per line. The
 /// first line that is not empty and not a comment decides which. `name` is used in errors and in
 /// ImageRequest::origin.
-/// @throws Error usage, unsupported "name:line:column: what is expected". It never quotes the text:
-/// the file may not be a list.
+/// @throws Error usage, unsupported "name:line:column: what is expected". It quotes no more of the
+/// text than expand_variables() does: the file may not be a list.
 std::vector<bake::ImageRequest> parse_image_list(std::string_view text, const std::string& name,
                                                  const Lookup& lookup);
 

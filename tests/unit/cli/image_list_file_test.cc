@@ -86,7 +86,10 @@ TEST_CASE("errors in a list name their place, what is wrong there and the right 
     };
     const std::string example = "for example: docker.io/library/nginx:1.27";
     const std::vector<Row> rows{
-        {"unset variable", "a:1\nb:${NOPE}\n", {"list:2:1", "not set", "${NAME:-default}"}},
+        {"unset variable", "a:1\nb:${NOPE}\n", {"list:2:1", "NOPE is not set", "${NOPE:-default}"}},
+        {"unusual variable",
+         "b:${nope}\n",
+         {"list:1:1", "variable is not set", "${NAME:-default}"}},
         {"empty variable", "b:${EMPTY}\n", {"list:1:1", "empty"}},
         {"no brace", "  b:${NOPE\n", {"list:1:3", "closing brace"}},
         {"space", "a:1\n  nginx 1.27\n", {"list:2:8", "space", example}},
@@ -174,6 +177,7 @@ TEST_CASE("no message quotes a file: it may be none of ours, and hold a secret")
         "[[image]]\nref = \"" + secret + "\"\n",
         "[[image]]\nref = \"a@sha512:" + secret + "\"\n",
         "[[image]]\nref = \"a:${" + secret + "}\"\n",
+        "password=${UNSET}" + secret + "\n",
         image + secret + " = true\n",
         image + "digest = \"" + secret + "\"\n",
         image + "digest = \"sha512:" + secret + "\"\n",
