@@ -104,6 +104,38 @@ class SealTest(unittest.TestCase):
         self.seal()
         self.assertEqual(self.tree(), sealed)  # sealing twice is sealing once
 
+    def test_keys_of_real_programs_are_found(self):
+        """What OpenSSL and gzip write; what is public among it is no secret."""
+        directory = self.root / "srv/keys"
+        directory.mkdir(parents=True)
+
+        def openssl(*arguments):
+            subprocess.run(("openssl", *arguments), cwd=directory, check=True,
+                           capture_output=True, timeout=60)
+
+        openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x", "-keyout",
+                "key.pem", "-out", "certificate.pem")
+        to_der = ("-outform", "DER", "-out")
+        key = ("-in", "key.pem", *to_der)
+        store = ("-in", "certificate.pem", "-passout", "pass:x", "-out")
+        openssl("rsa", *key, "rsa.der", "-traditional")
+        openssl("pkcs8", *key, "pkcs8.der", "-topk8", "-nocrypt")
+        openssl("pkcs8", *key, "encrypted.der", "-topk8", "-passout", "pass:x")
+        openssl("genpkey", "-algorithm", "ed25519", *to_der, "ed25519.der")
+        openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", *to_der, "sec1.der")
+        openssl("pkcs12", "-export", "-inkey", "key.pem", *store, "key.p12")
+        openssl("pkcs12", "-export", "-nokeys", *store, "public.p12")
+        openssl("rsa", *key, "public.der", "-pubout")
+        openssl("req", *to_der, "request.der", "-new", "-key", "key.pem", "-subj", "/CN=x")
+        openssl("x509", "-in", "certificate.pem", *to_der, "certificate.der")
+        text = (directory / "key.pem").read_text()
+        (directory / "utf16.txt").write_bytes(text.encode("utf-16"))
+        subprocess.run(("gzip", "key.pem"), cwd=directory, check=True)
+        found = {path.removeprefix("/srv/keys/") for item, path in self.residue()
+                 if item == "secrets" and path.startswith("/srv/keys/")}
+        self.assertEqual(found, {"rsa.der", "pkcs8.der", "encrypted.der", "ed25519.der", "sec1.der",
+                                 "key.p12", "utf16.txt", "key.pem.gz"})
+
     def test_one_item_that_fails_stops_no_other(self):
         vault = self.root / "var/lib/amazon/ssm/Vault"
         subprocess.run(["mount", "-t", "tmpfs", "prebake-test", vault], check=True)

@@ -23,6 +23,7 @@
 #include "agent/identity/secrets/gunzip.h"
 #include "agent/identity/secrets/patterns.h"
 #include "agent/identity/secrets/places.h"
+#include "agent/identity/secrets/rule.h"
 #include "agent/identity/secrets/utf16.h"
 
 namespace prebake::identity::secrets {

@@ -77,8 +77,10 @@ TEST_CASE("what gzip compressed is unpacked, and what is not gzip is passed on")
             for (const char* const time : {"first", "after rewind()"}) {
                 CAPTURE(time);
                 const std::string unpacked = all_of(bytes);
-                CHECK(unpacked.substr(0, row.text.size() - row.is_damaged * 4) ==
-                      row.text.substr(0, row.text.size() - row.is_damaged * 4));
+                // The checksum is wrong: what is passed on of it depends on zlib.
+                const std::size_t unchecked = row.is_damaged ? 4 : 0;
+                CHECK(unpacked.substr(0, row.text.size() - unchecked) ==
+                      row.text.substr(0, row.text.size() - unchecked));
                 CHECK(bytes.is_damaged() == row.is_damaged);
                 CHECK_FALSE(bytes.expands_too_much());
                 bytes.rewind();
