@@ -53,7 +53,15 @@ TEST_CASE("containers are killed and removed in every state") {
     CHECK(has(namespaces(space.connection()), ns));
     REQUIRE(ctr(ns, {"task", "list", "--quiet"}).find("running") != std::string::npos);
 
-    for (const std::string& id : containers.list()) containers.remove(id);
+    const auto running = containers.find("running");
+    REQUIRE(running);
+    CHECK(running->id == "running");
+    CHECK_FALSE(containers.find("another"));
+    const std::set<std::string> started = containers.started();
+    CHECK(started.contains("running"));
+    CHECK_FALSE(started.contains("never-begun"));
+
+    for (const Container& container : containers.list()) containers.remove(container.id);
     CHECK(containers.list().empty());
     CHECK(ctr(ns, {"task", "list", "--quiet"}).empty());
     CHECK(ctr(ns, {"container", "list", "--quiet"}).empty());
