@@ -130,11 +130,15 @@ bake::Survey BakeContext::survey(const Invocation& invocation,
                                  std::vector<std::string>& warnings) {
     const bake::Defaults defaults = defaults_of(invocation);
     std::vector<bake::ImageRequest> wanted = bake::with_defaults(requests, defaults);
-    const WantedSandbox sandbox = bake::any_for_pods(wanted)
-                                      ? wanted_sandbox(invocation.config, connection)
-                                      : WantedSandbox();
+    WantedSandbox sandbox = bake::any_for_pods(wanted)
+                                ? wanted_sandbox(invocation.config, connection)
+                                : WantedSandbox();
     if (!sandbox.name.empty()) {
-        wanted = bake::add_sandbox(std::move(wanted), sandbox.name, defaults.platform);
+        try {
+            wanted = bake::add_sandbox(wanted, sandbox.name, defaults.platform);
+        } catch (const Error& error) {  // the listed images do not need that name
+            sandbox.doubt = error.what();
+        }
     }
     if (!sandbox.doubt.empty()) {
         log_warning(sandbox.doubt);

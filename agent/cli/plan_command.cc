@@ -74,12 +74,13 @@ void print_table(const bake::Survey& survey) {
     std::printf("\n");
 }
 
-/// The requests with their resolved digests. Namespaces that equal the default stay unset. The
-/// platform is always set, because a digest may be for only one platform.
+/// The requests that could be resolved, with their digests. Namespaces that equal the default stay
+/// unset. The platform is always set, because a digest may be for only one platform.
 std::vector<bake::ImageRequest> locked(const bake::Survey& survey,
                                        const std::vector<std::string>& default_namespaces) {
     std::vector<bake::ImageRequest> requests;
     for (const bake::PlannedImage& planned : survey.plan.images) {
+        if (planned.problem) continue;
         bake::ImageRequest& request = requests.emplace_back(planned.request);
         request.reference.digest = planned.image->target.digest;
         if (request.namespaces == default_namespaces) request.namespaces.clear();
@@ -107,26 +108,31 @@ ExitCode plan_command(const Invocation& invocation, const PlanArguments& argumen
     }
     const Error* first = nullptr;
     std::size_t problems = 0;
+    bool is_only_sandbox = true;
     for (const bake::PlannedImage& planned : survey.plan.images) {
         if (!planned.problem) continue;
         log_error(planned.problem->within("image " + bake::name_of(planned.request)));
         if (problems++ == 0) first = &*planned.problem;
+        is_only_sandbox = is_only_sandbox && planned.request.is_sandbox;
     }
+    ExitCode code = ExitCode::done;
     if (problems > 0) {
-        if (!arguments.lock_file.empty()) {
-            log_warning("no lock written: not every image could be resolved");
-        }
-        return problems == survey.plan.images.size() ? exit_code_of(first->code())
-                                                     : ExitCode::partial;
+        const bool is_all = problems == survey.plan.images.size();
+        code = is_all ? exit_code_of(first->code()) : ExitCode::partial;
     }
-    if (arguments.lock_file.empty()) return ExitCode::done;
+    if (arguments.lock_file.empty()) return code;
+    // The list does not name the sandbox image.
+    if (problems > 0 && !is_only_sandbox) {
+        log_warning("no lock written: not every image could be resolved");
+        return code;
+    }
     const std::string lock = lock_text(locked(survey, invocation.config.namespaces));
     if (is_lock_printed) {
         std::fputs(lock.c_str(), stdout);
     } else {
         write_file_durably(arguments.lock_file, lock, 0644);
     }
-    return ExitCode::done;
+    return code;
 }
 
 }  // namespace prebake::cli

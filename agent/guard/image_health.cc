@@ -127,7 +127,8 @@ class Judge {
             case FindingKind::pin_ignored:
                 health.is_pin_ignored = true;
                 return;
-            case FindingKind::cri_other_platform:  // is_other_platform
+            case FindingKind::cri_other_platform:
+                health.is_other_platform = true;
                 return;
             case FindingKind::unpinned:
             case FindingKind::reference_missing:

@@ -31,7 +31,7 @@ struct ImageHealth {
     bool is_abandoned = false;       ///< all of them do: nobody wants this image any more
     bool is_complete = true;         ///< all content that the bake kept is there, needed or not
     bool is_pin_ignored = false;     ///< it has the label, and CRI does not honor it
-    bool is_other_platform = false;  ///< this machine does not run it
+    bool is_other_platform = false;  ///< this machine does not run it, or CRI would not take it
     bool is_unpinned_by_budget = false;
     bool is_evicted = false;  ///< unpinned by the budget, then deleted by the kubelet
     bool is_repaired = false;

@@ -275,7 +275,7 @@ class PlacementCheck {
 
     void check_cri() {
         const std::string host = oci::Platform::host().str();
-        if (!placement_.cri_resolves() && !runs_here(image_.platform())) {
+        if (!placement_.cri_resolves() && image_.platform() != host) {
             return check_cri_of_other_platform(host);
         }
         const std::string& config = image_.config().digest();
@@ -355,6 +355,14 @@ std::string damage_of(const containerd::Content& content, const std::string& dig
     }
 }
 
+/// A bake stores the blob again, unless a namespace that it does not know has the damaged file,
+/// too.
+std::string how_to_replace(const std::string& digest) {
+    return "prebake verify --deep --repair; if that finds it again, another namespace holds the "
+           "damaged file: ctr -n NAMESPACE content rm " +
+           digest + ", then repair again";
+}
+
 /// Reads each blob once, even if several images and namespaces share it.
 class ContentCheck {
   public:
@@ -377,7 +385,7 @@ class ContentCheck {
                                         .subject = digest,
                                         .expected = "content with this digest",
                                         .found = damage,
-                                        .next_step = "prebake verify --deep --repair"});
+                                        .next_step = how_to_replace(digest)});
         }
     }
 

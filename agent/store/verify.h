@@ -24,7 +24,7 @@ enum class FindingKind {
     reference_missing,   ///< nothing protects it from garbage collection
     snapshot_missing,    ///< or not committed, or with another parent
     cri_unresolved,      ///< a pod with this name would pull
-    cri_other_platform,  ///< the same, because this machine does not run the image's platform
+    cri_other_platform,  ///< the same, because it is for another platform than CRI takes here
     unreadable,          ///< the check failed
 };
 

@@ -34,8 +34,13 @@ TEST_CASE("without the daemon: as baked and as counted") {
         v1::LedgerImage& image = *counted.add_images();
         image.set_name("a");
         image.set_namespace_(ns);
+        image.set_platform("linux/amd64");
+        image.set_digest("sha256:m");
         image.set_starts(3);
     }
+    // The tag pointed to another image for a while.
+    *counted.add_images() = counted.images(0);
+    counted.mutable_images(2)->set_digest("sha256:other");
     const v1::BakedImages list = baked_list(record, {}, counted);
     REQUIRE(list.images_size() == 2);
     CHECK(list.images(0).platform() == "linux/amd64");
@@ -44,6 +49,7 @@ TEST_CASE("without the daemon: as baked and as counted") {
     CHECK(list.images(0).starts() == 6);
     CHECK(list.images(0).namespaces_size() == 2);
     CHECK(list.images(1).platform() == "linux/arm64");
+    CHECK(list.images(1).starts() == 0);
     CHECK_FALSE(list.images(1).pinned());
 }
 
@@ -54,6 +60,8 @@ TEST_CASE("with the daemon: as it is now") {
     v1::ImageState& state = *daemon.add_images();
     state.set_name("a");
     state.set_namespace_("k8s.io");
+    state.set_platform("linux/amd64");
+    state.set_digest("sha256:m");
     state.set_starts(2);
     const v1::BakedImages list = baked_list(record, daemon, {});
     CHECK_FALSE(list.images(0).pinned());

@@ -25,6 +25,7 @@ void add_image(v1::BakeRecord& record, const std::string& name) {
 void add_finding(store::Verification& found, FindingKind kind, const std::string& image) {
     found.findings.push_back({.kind = kind,
                               .image = image,
+                              .platform = "linux/arm64",
                               .ns = "k8s.io",
                               .object = {},
                               .subject = {},
