@@ -56,7 +56,7 @@ class Day(node.NodeTest):
         for reference in sorted(expected):
             print(f"{reference:45} {dict(expected[reference])!s:>24} {found.get(reference)!s:>24}")
         self.assertEqual(found, {name: dict(counts) for name, counts in expected.items()})
-        self.assertEqual(ledger["sinceClaim"]["starts"], str(total + 1), "and one sandbox")
+        self.assertEqual(ledger["sinceClaim"]["starts"], total + 1, "and one sandbox")
         own = {reference: sum(layer.blob.size for layer in self.images[reference].layers[1:])
                for reference in late}
         own |= {reference: sum(layer.blob.size for layer in self.images[reference].layers)

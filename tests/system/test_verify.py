@@ -22,8 +22,8 @@ class VerifyTest(harness.SystemTest):
         return self.prebake("verify", *arguments)
 
     def expect_finding(self, *words, arguments=(), code=harness.NOT_READY):
-        """verify reports it to people and to programs, and a new bake repairs it. The exit status is
-        PARTIAL if containers start nevertheless."""
+        """verify reports it to people and to programs, and a new bake repairs it. `code` is PARTIAL
+        if containers start nevertheless."""
         result = self.verify(*arguments)
         self.assertEqual(result.code, code, result)
         said = (result.stdout + result.stderr).lower()

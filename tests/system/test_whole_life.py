@@ -68,7 +68,7 @@ class WholeLife(PackagedTest):
     def a_clone_is_ready_and_serves(self, name):
         clone = self.make_clone(name, self.sealed)
         clone.power_on()
-        clone.run("prebake", "status", "--wait=60")
+        self.until_ready(clone)
         ready_at = self.status(clone)["times"]["readyAt"]
         clone.ready_seconds = datetime.fromisoformat(ready_at).timestamp() - clone.powered_on_at
         clone.pod = self.start_pod(clone, "web", self.reference)
@@ -80,7 +80,7 @@ class WholeLife(PackagedTest):
         clone.counts = self.until_counted(clone, self.reference, starts=1, hits=1)
         self.assertEqual(int(clone.counts["bytesPulled"]), 0)
         self.assertGreater(int(clone.counts["bytesServed"]), LAYERS * LAYER_BYTES)
-        print(clone.run("prebake", "status"))
+        print(clone.run("prebake", "status", check=False))
         return clone
 
     def after_a_reboot_it_still_knows(self, clone):
@@ -88,7 +88,7 @@ class WholeLife(PackagedTest):
         clone.reboot()
         self.assertEqual(self.assert_claimed(clone), clone.claim)
         self.assertEqual(clone.read("/etc/machine-id"), clone.machine_id)
-        clone.run("prebake", "status", "--wait=60")
+        self.until_ready(clone)
         self.assertEqual(self.until_counted(clone, self.reference, starts=1), clone.counts)
         pod = self.start_pod(clone, "again", self.reference)
         counts = self.until_counted(clone, self.reference, starts=2, hits=2)
