@@ -8,6 +8,10 @@ import oci_image
 from harness import PINNED
 
 
+# Without its label, a blob lives until the next garbage collection.
+COLLECTED = (harness.PARTIAL, harness.NOT_READY)
+
+
 class VerifyTest(harness.SystemTest):
     def setUp(self):
         super().setUp()
@@ -23,9 +27,9 @@ class VerifyTest(harness.SystemTest):
 
     def expect_finding(self, *words, arguments=(), code=harness.NOT_READY):
         """verify reports it to people and to programs, and a new bake repairs it. `code` is PARTIAL
-        if containers start nevertheless."""
+        if containers start nevertheless; of COLLECTED containerd may have been faster."""
         result = self.verify(*arguments)
-        self.assertEqual(result.code, code, result)
+        self.assertIn(result.code, code if code == COLLECTED else (code,), result)
         said = (result.stdout + result.stderr).lower()
         for word in (self.reference, *words):
             self.assertIn(word.lower(), said)
@@ -75,7 +79,7 @@ class VerifyTest(harness.SystemTest):
     def test_a_gc_label_is_gone(self):
         self.containerd.ctr("content", "label", self.image.manifest.digest,
                             "containerd.io/gc.ref.content.config=")
-        self.expect_finding("gc.ref.content", self.image.config.digest, code=harness.PARTIAL)
+        self.expect_finding("gc.ref.content", self.image.config.digest, code=COLLECTED)
 
     def test_a_gc_label_of_an_index_is_gone(self):
         child = oci_image.small_image(self.repository + "-child")
@@ -85,7 +89,7 @@ class VerifyTest(harness.SystemTest):
         label = "containerd.io/gc.ref.content.m.0"
         self.assertEqual(self.containerd.blobs()[index.top.digest][label], child.top.digest)
         self.containerd.ctr("content", "label", index.top.digest, f"{label}=")
-        self.expect_finding("gc.ref.content", index.top.digest, child.top.digest)
+        self.expect_finding("gc.ref.content", index.top.digest, child.top.digest, code=COLLECTED)
         self.repair_by_bake()
         self.assertEqual(self.containerd.blobs()[index.top.digest][label], child.top.digest)
 
