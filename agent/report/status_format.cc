@@ -279,12 +279,12 @@ std::string status_brief(const v1::NodeStatus& status) {
     std::transform(word.begin(), word.end(), word.begin(),
                    [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
     if (status.verdict() != "ready" && !status.message().empty()) {
-        return shorten(word + ": " + printable(status.message()), kMaxBriefBytes - 1);
+        return shorten(word + ": " + printable(status.message()), kMaxBriefBytes - 2);
     }
     const v1::Totals& totals = status.since_claim();
     std::string line = word + ": " + images_summary(status.counts());
     if (totals.starts() > 0) line += ", " + percentage(totals.hits(), totals.starts()) + " hits";
-    return shorten(line, kMaxBriefBytes - 1);
+    return shorten(line, kMaxBriefBytes - 2);
 }
 
 v1::NodeStatus status_of_files(const v1::NodeStatus& last, const v1::Ledger& ledger,

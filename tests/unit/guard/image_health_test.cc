@@ -117,6 +117,31 @@ TEST_CASE("health_of() derives the health from the findings") {
     }
 }
 
+TEST_CASE("a finding is about one platform of a name, and another platform is not unusable") {
+    v1::BakeRecord two;
+    for (const char* platform : {"linux/amd64", "linux/s390x"}) {
+        *two.add_images() = record().images(0);
+        two.mutable_images(two.images_size() - 1)->set_platform(platform);
+        for (v1::Placement& placement :
+             *two.mutable_images(two.images_size() - 1)->mutable_placements()) {
+            placement.set_cri_resolves(false);
+        }
+    }
+    Finding finding = found(FindingKind::snapshot_missing, "sha256:chain");
+    finding.platform = "linux/s390x";
+    const std::vector<ImageHealth> images = health_of(two, {finding});
+    REQUIRE(images.size() == 4);
+    CHECK(images[0].is_unpacked);
+    CHECK_FALSE(images[2].is_unpacked);
+    CHECK(images[2].key() == prebake::guard::key_of(finding));
+    CHECK(images[2].is_other_platform == !prebake::store::runs_here("linux/s390x"));
+    // On a machine that does not run it, nothing needs it.
+    using prebake::guard::StoreVerdict;
+    const StoreVerdict verdict = prebake::guard::judge(two, {finding});
+    CHECK(verdict ==
+          (images[2].is_other_platform ? StoreVerdict::degraded : StoreVerdict::not_usable));
+}
+
 TEST_CASE("a check that failed counts as a problem of what it checked") {
     struct Row {
         const char* name;

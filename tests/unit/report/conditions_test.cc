@@ -351,6 +351,52 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
     }
 }
 
+TEST_CASE("whatever is found in a store, status and prebake verify judge it alike") {
+    using prebake::guard::StoreVerdict;
+    using prebake::store::FindingKind;
+    v1::BakeRecord record;
+    v1::BakedImage& baked = *record.add_images();
+    baked.set_name("reg.example/a:1");
+    baked.mutable_config()->set_digest("sha256:c");
+    baked.add_layers()->set_digest("sha256:l");
+    v1::Placement& placement = *baked.add_placements();
+    placement.set_namespace_("k8s.io");
+    placement.add_names("reg.example/a:1");
+    placement.add_names("sha256:c");
+    placement.set_pinned(true);
+    placement.set_unpacked(true);
+    placement.set_cri_resolves(true);
+    const std::vector<std::string> gates{"ContainerdServing", "ImagesPresent",   "ImagesUnpacked",
+                                         "CriResolves",       "IdentityClaimed", "SealIntact"};
+    for (const char* subject : {"reg.example/a:1", "sha256:c", "sha256:l"}) {
+        for (int kind = 0; kind <= static_cast<int>(FindingKind::unreadable); ++kind) {
+            CAPTURE(subject);
+            CAPTURE(kind);
+            const prebake::store::Finding finding{.kind = static_cast<FindingKind>(kind),
+                                                  .image = baked.name(),
+                                                  .ns = "k8s.io",
+                                                  .object = "object",
+                                                  .subject = subject,
+                                                  .expected = {},
+                                                  .found = "found",
+                                                  .next_step = "step"};
+            NodeFacts facts = healthy();
+            facts.images = prebake::guard::health_of(record, {finding});
+            facts.recorded = 1;
+            if (finding.kind == FindingKind::pin_ignored ||
+                finding.kind == FindingKind::cri_other_platform) {
+                continue;  // they say nothing about the store
+            }
+            const Verdict of_status = verdict(facts, gates);
+            const StoreVerdict of_verify = prebake::guard::judge(record, {finding});
+            CHECK(of_status.word == (of_verify == StoreVerdict::as_baked   ? "ready"
+                                     : of_verify == StoreVerdict::degraded ? "degraded"
+                                                                           : "not_ready"));
+            CHECK(of_verify != StoreVerdict::as_baked);
+        }
+    }
+}
+
 TEST_CASE("the sealed builder is not told to claim an identity") {
     NodeFacts facts = healthy();
     facts.identity.claim.set_state(v1::Claim::SEALED);

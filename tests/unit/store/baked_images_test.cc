@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "agent/oci/platform.h"
+
 namespace prebake::store {
 namespace {
 
@@ -87,6 +89,21 @@ TEST_CASE("the first of several images with one name is the first of the record"
     CHECK(baked.first_named("k8s.io", "sha256:config")->key == kA);
     CHECK(baked.first_named("k8s.io", "c") == nullptr);
     CHECK(baked.first_named("moby", "a") == nullptr);
+}
+
+TEST_CASE("of two platforms of one name, the one that this machine runs is first") {
+    v1::BakeRecord two;
+    const std::string host = oci::Platform::host().str();
+    for (const std::string& platform : {std::string("plan9/mips"), host}) {
+        v1::BakedImage& added = *two.add_images();
+        added = image("a");
+        added.set_platform(platform);
+    }
+    const BakedImages baked(two);
+    CHECK(baked.first_named("k8s.io", "a")->key.platform == host);
+    CHECK(baked.named("k8s.io", "a").size() == 2);
+    CHECK_FALSE(baked.images()[0].runs_here);
+    CHECK(runs_here("linux/") == runs_here(""));
 }
 
 TEST_CASE("an image has names and a target") {
