@@ -53,7 +53,8 @@ void remove_containerd_containers(const containerd::Connection& connection, Atte
     });
     for (const std::string& ns : containerd::namespaces(connection)) {
         const containerd::Containers containers(connection, ns);
-        for (const auto& [id, image, snapshot] : containers.list()) {
+        for (const containerd::Container& container : containers.list()) {
+            const std::string& id = container.id;
             attempts.attempt([&] { containers.remove(id); });
         }
     }
