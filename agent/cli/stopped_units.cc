@@ -59,22 +59,23 @@ std::vector<std::string> remembered_units(const std::filesystem::path& file) {
 }
 
 void start_stopped_units(const Invocation& invocation) {
-    const std::vector<std::string> units = remembered_units(kStoppedUnitsFile);
+    std::vector<std::string> units = remembered_units(kStoppedUnitsFile);
     if (units.empty()) return;
+    // The last one that stopped starts first.
+    std::reverse(units.begin(), units.end());
     std::vector<std::string> started;
     std::vector<std::string> failed;
-    // The last one that stopped starts first.
-    for (auto unit = units.rbegin(); unit != units.rend(); ++unit) {
+    for (const std::string& unit : units) {
         try {
             run_or_throw(
-                {.arguments = {"systemctl", "start", "--", *unit}, .time_limit = kStartLimit},
+                {.arguments = {"systemctl", "start", "--", unit}, .time_limit = kStartLimit},
                 invocation.signals.token());
-            started.push_back(*unit);
+            started.push_back(unit);
         } catch (const Error& error) {
             if (error.code() == Errc::cancelled) throw;
-            log_warning(*unit + ", which the seal stopped, was not started again: " +
-                        error.message() + "; see systemctl status " + *unit);
-            failed.insert(failed.begin(), *unit);
+            log_warning(unit + ", which the seal stopped, was not started again: " +
+                        error.message() + "; see systemctl status " + unit);
+            failed.insert(failed.begin(), unit);
         }
     }
     std::error_code ignored;  // it may be absent
