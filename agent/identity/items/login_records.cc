@@ -14,26 +14,32 @@ namespace prebake::identity {
 namespace {
 
 constexpr const char* kWtmp = "/var/log/wtmp";
-/// Thousands of logins. A shutdown ends a few terminals.
+/// Thousands of logins. A shutdown writes a few records.
 constexpr std::size_t kMaxBytes = 4UL << 20;
 
 bool is_empty(std::string_view field) {
     return std::all_of(field.begin(), field.end(), [](char c) { return c == '\0'; });
 }
 
-/// The end of a terminal that names nobody (utmp(5)).
-bool is_anonymous_end(std::string_view bytes) {
+/// What systemd and agetty write although nobody logs in (utmp(5)): a terminal begins or ends, or
+/// the machine shuts down. The host of a shutdown is the kernel's release.
+bool is_anonymous(std::string_view bytes) {
     struct utmp record {};
     std::memcpy(&record, bytes.data(), sizeof record);
-    return record.ut_type == DEAD_PROCESS && is_empty({record.ut_user, sizeof record.ut_user}) &&
-           is_empty({record.ut_host, sizeof record.ut_host});
+    const std::string_view field(record.ut_user, sizeof record.ut_user);
+    const std::string_view user = field.substr(0, field.find('\0'));
+    if (record.ut_type == RUN_LVL) return user == "shutdown" || user == "runlevel";
+    const bool is_terminal = record.ut_type == DEAD_PROCESS || record.ut_type == INIT_PROCESS ||
+                             record.ut_type == LOGIN_PROCESS;
+    const bool is_nobody = user.empty() || (user == "LOGIN" && record.ut_type == LOGIN_PROCESS);
+    return is_terminal && is_nobody && is_empty({record.ut_host, sizeof record.ut_host});
 }
 
 /// False for what is no list of such records, as on a machine of another architecture.
 bool identifies_nobody(std::string_view records) {
     if (records.size() % sizeof(struct utmp) != 0) return false;
     for (; !records.empty(); records.remove_prefix(sizeof(struct utmp))) {
-        if (!is_anonymous_end(records)) return false;
+        if (!is_anonymous(records)) return false;
     }
     return true;
 }

@@ -30,6 +30,10 @@ TEST_CASE("what a shutdown writes to wtmp after a seal is no residue, a login is
     const Row rows[] = {
         {"empty", "", false},
         {"ends of terminals", end + end + end, false},
+        {"a terminal that waits for a login",
+         record(INIT_PROCESS) + record(LOGIN_PROCESS, "LOGIN") + end, false},
+        {"a shutdown", end + record(RUN_LVL, "shutdown", "6.1.0-13-amd64"), false},
+        {"a user by that name", record(USER_PROCESS, "shutdown"), true},
         {"a login", record(USER_PROCESS, "eve", "10.0.0.9") + end, true},
         {"the end of a login, with its name", end + record(DEAD_PROCESS, "eve"), true},
         {"an end with an address", record(DEAD_PROCESS, "", "10.0.0.9"), true},
