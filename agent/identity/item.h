@@ -117,6 +117,8 @@ struct Item {
     Default by_default = Default::on;
     OnClone on_clone = OnClone::keep;
     FixedList<Target, 36> targets{};
+    /// A file that a target covers and that another item judges. Empty: there is none.
+    std::string_view of_another_item{};
     /// Changes that patterns cannot express, and that are still necessary. Null if there are none.
     Changes (*extra_changes)(const machine::Root&, const ItemSettings&) = nullptr;
     std::string_view extra_description{};  ///< what `extra_changes` does; empty without it

@@ -23,6 +23,11 @@ class Surveyor {
         kept_.insert(kept.targets.begin(), kept.targets.end());
     }
 
+    /// Another item judges this file.
+    void leave(std::string_view path) {
+        attempt([&] { kept_.insert(followed(std::string(path))); });
+    }
+
     void look_for(std::span<const Target> targets) {
         std::vector<std::pair<Target::What, std::string>> found;
         for (const Target& target : targets) {
@@ -249,6 +254,7 @@ class Surveyor {
 Pending survey(const machine::Root& root, const Item& item, const ItemSettings& settings,
                const machine::NamedFiles& kept) {
     Surveyor surveyor(root, kept);
+    if (!item.of_another_item.empty()) surveyor.leave(item.of_another_item);
     surveyor.look_for(item.targets);
     if (item.extra_changes != nullptr) surveyor.add_changes_of(item, settings);
     return surveyor.finish();

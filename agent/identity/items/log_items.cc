@@ -81,8 +81,8 @@ constexpr Item kLogItems[] = {
         },
         .extra_changes = login_records_changes,
         .extra_description =
-            "empty /var/log/wtmp, unless it has only the ends of terminals, without a name or an "
-            "address: a shutdown writes these",
+            "empty /var/log/wtmp, unless it has only what systemd and agetty write without a "
+            "login, as at a shutdown",
         .written_by = {{"psacct.service"}, {"acct.service"}, {"systemd-update-utmp.service"}},
     },
     {
@@ -139,6 +139,7 @@ constexpr Item kLogItems[] = {
             empty_inside("/var/log/postgresql"),
             empty_inside("/var/log/remote"),
         },
+        .of_another_item = "/var/log/wtmp",
         .extra_changes = logs_changes,
         .extra_description = "removes rotated, compressed and dated logs below /var/log",
         .written_by = {

@@ -1,10 +1,13 @@
 #include <doctest/doctest.h>
 #include <utmp.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 
+#include "agent/identity/item.h"
 #include "agent/identity/items/extra_changes.h"
+#include "agent/identity/survey.h"
 #include "tests/unit/machine/test_tree.h"
 
 namespace prebake::identity {
@@ -51,6 +54,15 @@ TEST_CASE("what a shutdown writes to wtmp after a seal is no residue, a login is
         CHECK(changes[0].path == "/var/log/wtmp");
     }
     CHECK(login_records_changes(tests::TestTree().root(), {}).empty());
+    // The item that empties /var/log leaves the file to this one.
+    const auto logs = std::ranges::find(items(), "logs", &Item::name);
+    REQUIRE(logs != items().end());
+    const tests::TestTree tree;
+    tree.put("/var/log/wtmp", end, 0664);
+    tree.put("/var/log/btmp", end, 0660);
+    const Pending pending = survey(tree.root(), *logs, {}, {});
+    REQUIRE(pending.changes.size() == 1);
+    CHECK(pending.changes[0].path == "/var/log/btmp");
 }
 
 }  // namespace
