@@ -127,7 +127,7 @@ std::vector<ImageRequest> add_sandbox(std::vector<ImageRequest> requests, const 
 
 Error explained(const ImageRequest& request, const Error& error) {
     if (!request.is_sandbox || error.code() == Errc::cancelled) return error;
-    const std::string step = error.next_step();
+    const std::string& step = error.next_step();
     return Error(error.code(), "CRI needs this image for every pod: " + error.message(),
                  step + (step.empty() ? "" : "; ") + kNoSandbox);
 }
