@@ -55,7 +55,8 @@ class Ansible(PackagedTest):
     def play(self, images, *options, code=0, **variables):
         """Runs bake.yml in the network of the builder, where sshd listens on loopback."""
         variables = {"prebake_images": images, "prebake_package": str(package(".deb")),
-                     "prebake_config": {"bake": {"parallel_downloads": 2}}, **variables}
+                     "prebake_config": {"bake": {"parallel_downloads": 2, "sandbox": "never"}},
+                     **variables}
         inventory = self.home / "inventory"
         inventory.write_text("builder ansible_host=127.0.0.1 ansible_user=root "
                              "ansible_python_interpreter=/usr/bin/python3\n")

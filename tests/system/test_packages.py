@@ -89,7 +89,7 @@ class Contents(unittest.TestCase):
 
     def test_control_of_the_deb(self):
         fields = run("dpkg-deb", "-f", self.deb, "Package", "Architecture", "Section", "Priority",
-                     "Depends", "Suggests").splitlines()
+                     "Depends", "Recommends", "Suggests").splitlines()
         scripts = sorted(path.name for path in (self.tree / "DEBIAN").iterdir())
         self.assert_golden("deb.control", [*fields, *scripts])
 
