@@ -59,7 +59,7 @@ TEST_CASE("which executables are drop-ins") {
 TEST_CASE("nothing is run from a directory that everyone, or its group, can write to") {
     const tests::TestTree tree;
     tree.put(std::string(kDirectory) + "/10-a", "", 0755);
-    for (const mode_t mode : {0777, 0775}) {
+    for (const mode_t mode : {0777U, 0775U}) {
         ::chmod(tree.at(kDirectory).c_str(), mode);
         const DropIns found = drop_ins_in(tree.root(), kDirectory);
         CHECK(found.names.empty());
