@@ -29,7 +29,7 @@ TEST_CASE("a configuration file that others can change is refused") {
     const auto file = directory.path() / "prebake.toml";
     std::ofstream(file) << "";
     CHECK(read_config(file) == Config());
-    for (const mode_t mode : {0666, 0664}) {
+    for (const mode_t mode : {0666U, 0664U}) {
         REQUIRE(::chmod(file.c_str(), mode) == 0);
         const Error error = tests::thrown_by([&] { read_config(file, WhoseFile::ours); });
         CHECK(error.code() == Errc::usage);
@@ -260,7 +260,7 @@ TEST_CASE("errors name file, line and the nearest key") {
 }
 
 TEST_CASE("an error of a type shows the form") {
-    for (const auto& [text, example] : std::vector<std::pair<std::string, std::string>>{
+    for (const auto& row : std::vector<std::pair<std::string, std::string>>{
              {"[readiness]\ndeadline = true\n", "deadline = \"5m\""},
              {"[readiness]\ndeadline = -1\n", "deadline = \"5m\""},
              {"[readiness]\ngates = 1\n", "gates = [\"ImagesPresent\", \"IdentityClaimed\"]"},
@@ -272,12 +272,13 @@ TEST_CASE("an error of a type shows the form") {
              {"[guard]\nkeep_deleted = \"yes\"\n", "keep_deleted = true"},
              {"[guard]\nmin_free = 15\n", "min_free = \"64MiB\""},
              {"[report]\nlisten = false\n", "listen = [\"localhost:9813\"]"}}) {
+        const std::string& text = row.first;
         CAPTURE(text);
         try {
             read(text);
             FAIL("accepted");
         } catch (const Error& error) {
-            CHECK(error.next_step() == "for example: " + example);
+            CHECK(error.next_step() == "for example: " + row.second);
         }
     }
 }
