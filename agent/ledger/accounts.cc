@@ -35,6 +35,13 @@ constexpr std::size_t kMaxRecentPulls = 4096;
 /// The times of a bake are those of its process, the times of events those of containerd.
 constexpr std::chrono::seconds kBakeSlack{2};
 
+/// When the bake began to work on the image, or a little earlier.
+Time begin_of_bake(const v1::BakedImage& image) {
+    const auto took = std::chrono::duration<double>(image.seconds());
+    return to_time(image.baked_at()) - std::chrono::duration_cast<Time::duration>(took) -
+           kBakeSlack;
+}
+
 /// The top layer of the image that a container's snapshot is on top of.
 std::optional<oci::Digest> image_below(const containerd::SnapshotInfo& snapshot,
                                        const store::Holdings& holdings) {
@@ -101,14 +108,31 @@ void Accounts::note_pull(const CatalogImage& image, Time at, std::uint64_t bytes
     if (recent_pulls_.size() > kMaxRecentPulls) recent_pulls_.pop_front();
 }
 
-/// What the bake itself fetched was not pulled by the node.
+/// The record of a bake may be read before the last news of it.
+bool Accounts::is_named_by_bake(const CatalogImage& image, Time at) const {
+    if (!baked_) return false;
+    const auto& images = baked_->images();
+    return std::any_of(images.begin(), images.end(), [&](const store::PlacedImage& baked) {
+        return baked.is_recorded && baked.image.has_baked_at() && baked.key.ns == image.key.ns &&
+               baked.image.target().digest() == image.contents->target &&
+               at >= begin_of_bake(baked.image) && at <= to_time(baked.image.baked_at());
+    });
+}
+
+/// What the bake itself fetched was not pulled by the node. Until its record is read, each of its
+/// names looks like an image of its own.
 void Accounts::take_back_pulls_of(const store::PlacedImage& baked) {
     if (!baked.is_recorded || !baked.image.has_baked_at()) return;
     const Time ended = to_time(baked.image.baked_at()) + kBakeSlack;
-    const auto took = std::chrono::duration<double>(baked.image.seconds());
-    const Time began = ended - 2 * kBakeSlack - std::chrono::duration_cast<Time::duration>(took);
+    const Time began = begin_of_bake(baked.image);
+    const auto& names = baked.placement.names();
+    const auto is_named = [&](const std::string& name) {
+        return name == baked.key.image ||
+               std::find(names.begin(), names.end(), name) != names.end();
+    };
     std::erase_if(recent_pulls_, [&](const RecentPull& pull) {
-        const bool is_of_bake = pull.key == baked.key && pull.at >= began && pull.at <= ended &&
+        const bool is_of_bake = pull.at >= began && pull.at <= ended &&
+                                pull.key.ns == baked.key.ns && is_named(pull.key.image) &&
                                 pull.digest == baked.image.target().digest();
         if (is_of_bake) totals_.take_back_pull(pull.key, pull.digest, pull.bytes, pull.pulls);
         return is_of_bake;
@@ -271,7 +295,7 @@ void Accounts::image_appeared(const SeenImage& seen, std::optional<Time> at) {
     credit_stored(image);
     const LayerOrigins::Pulled pulled = origins_.take_pulled(image);
     const bool is_first_sight = !placed.was_there && !placed.is_alias;
-    const bool is_pull = pulled.any || (at && !placed.is_alias);
+    const bool is_pull = pulled.any || (at && !placed.is_alias && !is_named_by_bake(image, *at));
     if (is_first_sight && !image.is_baked) {
         const v1::LedgerImage* entry = totals_.find(image);
         image.is_from_listing = !is_pull;

@@ -133,6 +133,7 @@ class Accounts {
     void consider_sandbox();
     void explain(CatalogImage& image, std::string_view reason, bool has_pulled);
     void note_pull(const CatalogImage& image, Time at, std::uint64_t bytes, std::uint64_t pulls);
+    bool is_named_by_bake(const CatalogImage& image, Time at) const;
     void take_back_pulls_of(const store::PlacedImage& baked);
     void touch(Time time);
 

@@ -322,6 +322,10 @@ LayerOrigins::Pulled LayerOrigins::take_pulled(const CatalogImage& image) {
                                    ? is_made && !is_there(layer.digest)
                                    : std::exchange(blob->second.is_fresh, false);
         if (!is_pulled) continue;
+        // The record of a bake may be read before the news of what it stored.
+        const Time stored_at =
+            blob == space.blobs.end() ? chain->second.made_at : blob->second.stored_at;
+        if (is_of_bake(layer.digest, stored_at)) continue;
         pulled.any = true;
         set_pulled(space, layer.digest);
         const Trace trace = blob == space.blobs.end() ? Trace::chain : Trace::blob;

@@ -250,6 +250,8 @@ void LedgerTotals::take_back_pull(const store::ImageKey& key, const std::string&
     if (entry.pulls() > 0) return;
     entry.clear_appeared_at();
     entry.clear_reason();
+    const std::uint64_t others = entry.hits() + entry.partials() + entry.misses() + entry.repins();
+    if (others == 0 && entry.bytes_pulled() == 0) images_.erase(place);
 }
 
 void LedgerTotals::add_gap(Time from, Time to, const std::string& cause, std::size_t found) {

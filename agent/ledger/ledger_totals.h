@@ -55,7 +55,8 @@ class LedgerTotals {
     };
     void count(v1::LedgerImage& entry, StartClass start, Served served, Time at);
     void add_pulled(v1::LedgerImage& entry, std::uint64_t bytes);
-    /// A pull that add_pulled() counted was none: the bake itself fetched it.
+    /// A pull that add_pulled() counted was none: the bake itself fetched it. Removes an entry
+    /// without other counts.
     void take_back_pull(const store::ImageKey& key, const std::string& digest, std::uint64_t bytes,
                         std::uint64_t pulls);
     void add_gap(Time from, Time to, const std::string& cause, std::size_t found);

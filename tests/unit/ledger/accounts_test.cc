@@ -380,6 +380,76 @@ TEST_CASE("what a bake on the node fetches was not pulled") {
     CHECK(node.totals().hits() == 1);
 }
 
+TEST_CASE("what a bake fetched to repair an image is found by a listing, and was not pulled") {
+    ScriptedNode node;
+    node.bake(kApp);
+    node.boot();
+    node.tick(seconds(3600));
+    node.drop_blobs(kCri, kApp);
+    for (const v1::Layer& layer : kApp.parts()) {
+        node.stores[kCri].blobs.emplace(layer.digest(), node.tick());
+    }
+    *node.record.mutable_images(0)->mutable_baked_at() = to_timestamp(node.tick());
+    node.set_baked();
+    node.tick(seconds(30));
+    node.relist();
+    CHECK(node.totals().bytes_pulled() == 0);
+    CHECK(node.entry(kApp).pulls() == 0);
+    node.start(kCri, kApp, "c1");
+    CHECK(node.totals().hits() == 1);
+}
+
+TEST_CASE("all names that a bake gives are of the bake") {
+    ScriptedNode node;
+    node.boot();
+    node.tick(seconds(3600));
+    // As a bake does: the tag comes last.
+    for (const char* const name : {"sha256:config", "docker.io/library/app@sha256:digest"}) {
+        Spec spec = kApp;
+        spec.name = name;
+        node.pull(kCri, spec);
+    }
+    node.pull(kCri, kApp);
+    CHECK(node.totals().bytes_pulled() > 0);
+    v1::BakedImage image = kApp.contents();
+    v1::Placement& placement = *image.add_placements();
+    placement.set_namespace_(kCri);
+    for (const char* const name : {"sha256:config", "docker.io/library/app@sha256:digest"}) {
+        placement.add_names(name);
+    }
+    placement.add_names(kApp.name);
+    placement.set_layers_kept(true);
+    placement.set_unpacked(true);
+    image.set_seconds(20);
+    *image.mutable_baked_at() = to_timestamp(node.now);
+    *node.record.add_images() = image;
+    node.set_baked();
+    CHECK(node.totals().bytes_pulled() == 0);
+    CHECK(node.accounts->report().images().empty());
+    CHECK(node.accounts->report().never_used_size() == 1);
+}
+
+TEST_CASE("what a bake fetched was not pulled, also if the record is read before the news of it") {
+    ScriptedNode node;
+    node.bake(kApp);
+    node.boot();
+    node.tick(seconds(3600));
+    node.remove(kCri, kApp);
+    v1::BakedImage& image = *node.record.mutable_images(0);
+    image.set_seconds(60);
+    *image.mutable_baked_at() = to_timestamp(node.now + seconds(60));
+    node.set_baked();
+    node.pull(kCri, kApp);
+    CHECK(node.entry(kApp).pulls() == 0);
+    CHECK(node.entry(kApp).bytes_pulled() == 0);
+    CHECK(node.totals().bytes_pulled() == 0);
+    // A pull after the bake is one.
+    node.tick(seconds(3600));
+    node.remove(kCri, kApp);
+    node.pull(kCri, kApp);
+    CHECK(node.entry(kApp).pulls() == 1);
+}
+
 TEST_CASE("Docker's containers count once") {
     ScriptedNode node;
     node.bake(kApp, {"moby"});
