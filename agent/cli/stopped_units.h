@@ -1,7 +1,9 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "agent/cli/commands.h"
@@ -25,7 +27,15 @@ void remember_stopped(const std::filesystem::path& file, const std::vector<std::
 /// @throws Error permission_denied, io, too_large.
 std::vector<std::string> remembered_units(const std::filesystem::path& file);
 
+enum class Started { yes, not_yet, no };
+
+/// Whether units have started, from the output of `systemctl show --property=Id,ActiveState,Job`
+/// after `systemctl start --no-block`; by unit. Pure.
+std::map<std::string, Started> started_units(std::string_view shown);
+
 /// Starts the remembered units. Those that do not start are warned about, and stay remembered.
+/// Units that wait for something else, such as a kubelet for a node that is ready, are left to
+/// systemd after ten seconds.
 void start_stopped_units(const Invocation& invocation);
 
 }  // namespace prebake::cli

@@ -150,16 +150,23 @@ std::vector<StopStep> stop_steps(StopPhase phase, const std::vector<std::string>
 
 std::vector<std::string> units_in(std::string_view listing) {
     constexpr std::array<std::string_view, 4> kSuffixes{".service", ".socket", ".timer", ".path"};
+    const auto is_unit = [&](std::string_view word) {
+        return std::any_of(kSuffixes.begin(), kSuffixes.end(),
+                           [&](std::string_view suffix) { return word.ends_with(suffix); });
+    };
     std::vector<std::string> units;
-    while (!listing.empty()) {
-        std::string_view line = listing.substr(0, listing.find('\n'));
-        listing.remove_prefix(std::min(listing.size(), line.size() + 1));
-        line.remove_prefix(std::min(line.size(), line.find_first_not_of(' ')));
-        const std::string_view unit = line.substr(0, line.find(' '));
-        // Messages appear between the units, because the output has both streams.
-        if (std::any_of(kSuffixes.begin(), kSuffixes.end(),
-                        [&](std::string_view suffix) { return unit.ends_with(suffix); }))
-            units.emplace_back(unit);
+    for (std::string_view line : lines_of(listing)) {
+        // Of a job, the first word is its number. Messages appear between the units, because the
+        // output has both streams.
+        for (int words = 0; words < 2; ++words) {
+            line.remove_prefix(std::min(line.size(), line.find_first_not_of(' ')));
+            const std::string_view word = line.substr(0, line.find(' '));
+            line.remove_prefix(word.size());
+            if (!is_unit(word)) continue;
+            if (std::find(units.begin(), units.end(), word) == units.end())
+                units.emplace_back(word);
+            break;
+        }
     }
     return units;
 }
@@ -228,13 +235,20 @@ namespace {
 
 std::vector<std::string> active_units(const std::stop_token& stop) {
     // "activating" is the state of a unit that keeps failing, such as a kubelet without a cluster.
-    const Command list{.arguments = {"systemctl", "list-units", "--plain", "--no-legend",
-                                     "--no-pager", "--full", "--type=service,socket,timer,path",
-                                     "--state=active,reloading,activating,deactivating"},
-                       .environment = {},
-                       .time_limit = kAskLimit,
-                       .output_limit = kMaxListing};
-    return units_in(run_or_throw(list, stop));
+    const auto listed = [&](std::vector<std::string> arguments) {
+        arguments.insert(arguments.begin(), "systemctl");
+        arguments.insert(arguments.end(), {"--plain", "--no-legend", "--no-pager", "--full"});
+        return run_or_throw({.arguments = std::move(arguments),
+                             .environment = {},
+                             .time_limit = kAskLimit,
+                             .output_limit = kMaxListing},
+                            stop);
+    };
+    return units_in(listed({"list-units", "--type=service,socket,timer,path",
+                            "--state=active,reloading,activating,deactivating"}) +
+                    // What waits to start, such as a kubelet for a node that is ready, would do so
+                    // after the seal.
+                    "\n" + listed({"list-jobs"}));
 }
 
 }  // namespace

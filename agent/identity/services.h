@@ -44,7 +44,8 @@ enum class StopPhase {
 std::vector<StopStep> stop_steps(StopPhase phase, const std::vector<std::string>& active_units,
                                  const ServicesToStop& services);
 
-/// The units in the output of `systemctl list-units --plain --no-legend`. Pure.
+/// The units in the output of `systemctl list-units` or `list-jobs`, with `--plain --no-legend`;
+/// each once. Pure.
 std::vector<std::string> units_in(std::string_view listing);
 
 /// Runs a program and throws Error if it fails; see run_or_throw().

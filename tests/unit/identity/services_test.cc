@@ -183,6 +183,11 @@ TEST_CASE("what systemctl lists") {
                    "Running in chroot, ignoring request: list-units\n"
                    "a@b\\x2dc.timer loaded active waiting last line") ==
           Lines{"kubelet.service", "docker.socket", "a@b\\x2dc.timer"});
+    CHECK(units_in("chrony.service loaded active running chrony\n"
+                   "  412 kubelet.service      start waiting\n"
+                   "  413 prebake-ready.target start waiting\n"
+                   "   12 chrony.service       stop  running\n"
+                   "No jobs running.\n") == Lines{"chrony.service", "kubelet.service"});
 }
 
 TEST_CASE("a step that fails does not stop the others, a stop request does") {
