@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "agent/base/format.h"
+#include "agent/guard/activity_log.h"
 #include "agent/report/image_order.h"
 
 namespace prebake::report {
@@ -270,7 +271,11 @@ std::string status_text(const v1::NodeStatus& status, std::chrono::system_clock:
     page.add_section("Images with a problem", "image", image_blocks(status),
                      std::uint64_t{counts.unusable()} + counts.moved());
     page.add_section("Warnings", "warning", warning_blocks(status), 0);
-    page.add_section("Repairs", "repair", repair_blocks(status), status.repairs_total());
+    // Fewer than the daemon keeps: the others are failures that were repaired since.
+    const bool has_all = !status.truncated() && static_cast<std::size_t>(status.repairs_size()) <
+                                                    guard::ActivityLog::kMaxRepairs;
+    page.add_section("Repairs", "repair", repair_blocks(status),
+                     has_all ? 0 : status.repairs_total());
     return head + facts + std::move(page).finish();
 }
 

@@ -233,6 +233,15 @@ TEST_CASE("omitted entries are counted") {
                       " images, 5 warnings, 40 repairs; see prebake status --json");
 }
 
+TEST_CASE("failures that were repaired since are not omitted") {
+    v1::NodeStatus status = healthy();
+    status.add_repairs()->set_what("pinned again");
+    status.set_repairs_total(2);
+    const std::string text = status_text(status, kNow);
+    CHECK(contains(text, "pinned again"));
+    CHECK_FALSE(contains(text, "Omitted"));
+}
+
 TEST_CASE("no format ends within a character") {
     const std::string wide = "\xf0\x9f\x8d\x9e";
     for (int shift = 0; shift < 4; ++shift) {
