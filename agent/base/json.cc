@@ -3,6 +3,8 @@
 #include <google/protobuf/struct.pb.h>
 #include <google/protobuf/util/json_util.h>
 
+#include <algorithm>
+
 #include "agent/base/error.h"
 #include "agent/base/json_numbers.h"
 
@@ -29,10 +31,10 @@ void from_json(std::string_view json, google::protobuf::Message& message, const 
         google::protobuf::StringPiece(json.data(), json.size()), &message, options);
     if (!status.ok()) {
         // protobuf's message has several lines: the others show the place in the text.
-        const std::string reason(status.message());
-        throw Error(Errc::corrupt,
-                    origin + " is not a " + message.GetTypeName() + ": " +
-                        reason.substr(0, reason.find('\n')),
+        std::string reason(status.message());
+        reason.resize(std::min(reason.size(), reason.find('\n')));
+        if (reason.ends_with('.')) reason.pop_back();  // it may be the middle of a sentence
+        throw Error(Errc::corrupt, origin + " is not a " + message.GetTypeName() + ": " + reason,
                     next_step);
     }
 }

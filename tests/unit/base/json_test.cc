@@ -5,6 +5,7 @@
 #include <string>
 
 #include "agent/base/error.h"
+#include "proto/prebake/v1/problem.pb.h"
 
 namespace prebake {
 namespace {
@@ -25,6 +26,19 @@ TEST_CASE("the schema of a document") {
     for (const Row& row : rows) {
         CAPTURE(row.json);
         CHECK(schema_in(row.json) == row.schema);
+    }
+}
+
+TEST_CASE("what is wrong with a document fits into a sentence") {
+    v1::Problem message;
+    try {
+        from_json("damaged", message, "/a/b.json", "restore it");
+        FAIL("it was read");
+    } catch (const Error& error) {
+        CHECK(error.code() == Errc::corrupt);
+        CHECK(error.message().starts_with("/a/b.json is not a prebake.v1.Problem: "));
+        CHECK_FALSE(error.message().ends_with('.'));
+        CHECK(error.next_step() == "restore it");
     }
 }
 
