@@ -323,17 +323,23 @@ def _labels(text):
 
 
 class DockerRegistry:
-    """Debian's docker-registry on a loopback port, with its storage below `directory`. `through` is
-    a command prefix that starts it, for example in another network."""
+    """Debian's docker-registry on a loopback port, with its files below `directory`. `through` is a
+    command prefix that starts it, for example in another network. `storage` are the blobs of
+    another one that has stopped. `tls` are the files of a certificate and its key: then it can be
+    read, but not pushed to."""
 
-    def __init__(self, directory, through=()):
-        directory.mkdir(parents=True, exist_ok=True)
+    def __init__(self, directory, through=(), storage=None, port=0, tls=None):
+        directory.mkdir(parents=True)
+        self.storage = storage or directory / "storage"
         config = directory / "registry.yml"
+        http_keys = {"addr": f"127.0.0.1:{port}"}
+        if tls:
+            http_keys["tls"] = {"certificate": str(tls[0]), "key": str(tls[1])}
         config.write_text(json.dumps({  # JSON is YAML
             "version": 0.1,
             "log": {"level": "info"},
-            "storage": {"filesystem": {"rootdirectory": str(directory / "storage")}},
-            "http": {"addr": "127.0.0.1:0"},
+            "storage": {"filesystem": {"rootdirectory": str(self.storage)}},
+            "http": http_keys,
         }))
         program = shutil.which("docker-registry", path=ADMIN_PATH)
         if not program:

@@ -434,6 +434,9 @@ class Machine:
 
     def write(self, inside, contents, mode=0o644):
         path = self.path(inside)
+        # An absolute link of the machine leads to the files of this one.
+        if not path.resolve().is_relative_to(self.root.resolve()):
+            raise AssertionError(f"{inside} of {self.name} leads out of it: {path.resolve()}")
         path.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(contents, bytes):
             path.write_bytes(contents)

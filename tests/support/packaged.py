@@ -61,19 +61,25 @@ class PackagedTest(BootTest):
 
     @classmethod
     def make_packaged(cls, name, containerd=True, **options):
-        """A machine that is off, with the package installed, and containerd's data on a separate
-        disk. No cloud-init: it would dominate the boot time that the tests measure."""
+        """A make_node() with the package installed."""
+        made = cls.make_node(name, containerd, **options)
+        # The firmware of EC2 implies a metadata service. How long to wait for a missing one:
+        made.write("/etc/prebake/conf.d/test.toml", '[firstboot]\nmetadata_timeout = "3s"\n')
+        install_deb(made)
+        return made
+
+    @classmethod
+    def make_node(cls, name, containerd=True, **options):
+        """A machine that is off, without the package, and containerd's data on a separate disk. No
+        cloud-init: it would dominate the boot time that the tests measure."""
         made = cls.make_machine(name, image=cls.bare, disks=(STORE,), **options)
         made.write("/etc/hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost\n")
         made.write("/etc/cloud/cloud-init.disabled", "")
-        # The firmware of EC2 implies a metadata service. How long to wait for a missing one:
-        made.write("/etc/prebake/conf.d/test.toml", '[firstboot]\nmetadata_timeout = "3s"\n')
         made.write("/etc/containerd/config.toml", CONTAINERD_CONFIG.format(
             restrict="false" if has_capability(CAP_SYS_RESOURCE) else "true"))
         enable(made, "mask", "nvmf-autoconnect.service")  # a container has no NVMe
         if containerd:
             enable(made, "enable", "containerd.service")
-        install_deb(made)
         return made
 
     @classmethod
