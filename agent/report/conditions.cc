@@ -437,7 +437,7 @@ Judgement listening(const NodeFacts& facts) {
             .message = facts.endpoint_problem,
             .next_step =
                 "stop what has the port (ss -ltnp), or choose another report.listen; the daemon "
-                "tries again. To have systemd take the port at boot: systemctl enable "
+                "tries again. To have systemd take the port at the next boot: systemctl enable "
                 "prebaked.socket"};
 }
 

@@ -21,6 +21,7 @@ from packaged import PackagedTest, install_deb, package
 
 GOLDEN = pathlib.Path(__file__).resolve().parent / "packages"
 UNITS = ("prebake-firstboot.service", "prebaked.service", "prebake-ready.target")
+SOCKET = "prebaked.socket"  # enabled by an administrator
 CONFIG = "/etc/prebake/prebake.toml"
 RECORD = "/var/lib/prebake/bake.json"
 MAX_PROGRAM_BYTES = 12_000_000
@@ -365,6 +366,12 @@ class Running(PackagedTest):
         self.assertIsNone(self.process_of("prebaked.service"))
         self.assertEqual(self.process_of("kubelet.service"), self.kubelet)
 
+    def assert_socket(self, state):
+        """Returns since when systemd has the port."""
+        shown = self.machine.properties(SOCKET, "ActiveState", "ActiveEnterTimestampMonotonic")
+        self.assertEqual(shown["ActiveState"], state)
+        return shown["ActiveEnterTimestampMonotonic"]
+
     def dpkg(self, *arguments):
         self.assertNotRegex(self.machine.run("dpkg", *arguments), "(?i)error|fail")
 
@@ -375,6 +382,14 @@ class Running(PackagedTest):
             self.machine.path(f"/root/{name}.deb").write_bytes(source.read_bytes())
         self.dpkg("-i", "/root/newer.deb")
         self.assert_daemon_is_another(first)
+        self.assert_socket("inactive")
+        # The socket cannot be started while the daemon has the port: an upgrade does that.
+        self.machine.run("systemctl", "enable", SOCKET)
+        self.dpkg("-i", "/root/newer.deb")
+        taken = self.assert_socket("active")
+        self.dpkg("-i", "/root/newer.deb")
+        self.assertEqual(self.assert_socket("active"), taken, "the port was never free")
+        self.assert_daemon_is_another(first)
         self.dpkg("--remove", "prebake")
         self.assert_daemon_has_ended()
         self.assertNotEqual(self.machine.run_raw("test", "-e", "/run/prebake").returncode, 0)
@@ -383,6 +398,8 @@ class Running(PackagedTest):
         self.machine.run("touch", "/var/lib/prebake/file")
         self.dpkg("--purge", "prebake")
         self.assertEqual(self.machine.run("ls", "-A", "/var/lib/prebake"), "")
+        self.assertEqual(self.machine.run("find", "/etc/systemd", "/var/lib/systemd", "-name",
+                                          f"{SOCKET}*"), "")
         self.dpkg("-i", "/root/this.deb")
         self.assert_daemon_is_another(first)
         self.machine.power_off()
@@ -398,7 +415,13 @@ class Running(PackagedTest):
         self.assertEqual(self.process_of("prebaked.service"), first)
         script("postun", 1)
         self.assert_daemon_is_another(first)
+        self.machine.run("systemctl", "enable", SOCKET)
+        script("postun", 1)
+        taken = self.assert_socket("active")
+        script("postun", 1)
+        self.assertEqual(self.assert_socket("active"), taken, "the port was never free")
         script("preun", 0)
+        self.assert_socket("inactive")
         self.assert_daemon_has_ended()
         script("postun", 0)
         self.assertNotEqual(self.machine.run_raw("test", "-e", "/run/prebake").returncode, 0)
