@@ -2,7 +2,8 @@
 #
 #   packer init eks-al2023.pkr.hcl
 #   packer build -var image_list=images.txt -var ami_name=eks-baked-1 \
-#       -var package=prebake-0.1.0-1.x86_64.rpm eks-al2023.pkr.hcl
+#       -var package=prebake-0.1.0-1.x86_64.rpm -var package_sha256="$SHA256" \
+#       eks-al2023.pkr.hcl
 
 packer {
   required_plugins {
@@ -21,6 +22,11 @@ variable "image_list" {
 variable "package" {
   type        = string
   description = "The .rpm of prebake."
+}
+
+variable "package_sha256" {
+  type        = string
+  description = "SHA-256 of the package, as its publisher names it."
 }
 
 variable "ami_name" {
@@ -118,33 +124,44 @@ source "amazon-ebs" "node" {
 build {
   sources = ["source.amazon-ebs.node"]
 
-  # The seal removes files in /tmp.
+  # Files are uploaded here: only ec2-user and root can write to it, unlike /tmp, where another user
+  # could put a file of the same name first. /run is no part of the image.
+  provisioner "shell" {
+    # In the home directory of ec2-user.
+    remote_folder   = "."
+    execute_command = "bash '{{ .Path }}'"
+    inline          = ["sudo install -d -m 0700 -o \"$(id -u)\" /run/prebake-build"]
+  }
+
   provisioner "file" {
     source      = var.package
-    destination = "/tmp/prebake.rpm"
+    destination = "/run/prebake-build/prebake.rpm"
   }
 
   provisioner "file" {
     source      = var.image_list
-    destination = "/tmp/${basename(var.image_list)}"
+    destination = "/run/prebake-build/${basename(var.image_list)}"
   }
 
   provisioner "shell" {
-    # -H: prebake searches for the credentials of registries in root's home.
-    execute_command = "chmod +x '{{ .Path }}'; sudo -H env {{ .Vars }} '{{ .Path }}'"
+    remote_folder = "/run/prebake-build"
+    # -H: prebake searches for the credentials of registries in root's home. With the interpreter:
+    # some distributions mount /run with noexec.
+    execute_command = "sudo -H env {{ .Vars }} bash -e '{{ .Path }}'"
     environment_vars = [
       "IMAGE_LIST=${basename(var.image_list)}",
+      "PACKAGE_SHA256=${var.package_sha256}",
       "ECR_REGISTRIES=${join(" ", var.ecr_registries)}",
     ]
-    inline_shebang = "/bin/bash -e"
     inline = [
       "set -uo pipefail",
       # sshd starts before cloud-init ends, and files that cloud-init writes after the seal would
       # stay. 2: done, with warnings.
       "cloud-init status --wait || test $? -eq 2",
 
-      "dnf -y install /tmp/prebake.rpm",
-      "install -m 0644 \"/tmp/$IMAGE_LIST\" /etc/prebake/images.d/",
+      "echo \"$PACKAGE_SHA256  /run/prebake-build/prebake.rpm\" | sha256sum --check --strict --quiet",
+      "dnf -y install /run/prebake-build/prebake.rpm",
+      "install -m 0644 \"/run/prebake-build/$IMAGE_LIST\" /etc/prebake/images.d/",
 
       # On a node nodeadm writes containerd's configuration and starts it. A builder is not in a
       # cluster, so nodeadm does neither. containerd's defaults are enough for the bake: the store
@@ -182,14 +199,14 @@ build {
   # "session_manager" the connection needs the SSM agent, which the seal stops: then use only
   # "prebake seal --at-shutdown" in this script.
   provisioner "shell" {
-    execute_command = "chmod +x '{{ .Path }}'; sudo env {{ .Vars }} '{{ .Path }}'"
-    inline_shebang  = "/bin/bash -e"
+    remote_folder   = "/run/prebake-build"
+    execute_command = "sudo env {{ .Vars }} bash -e '{{ .Path }}'"
     inline = [
       "prebake seal --yes",
       # Exits with 4, which fails the build, if anything of the builder is left.
       "prebake seal --check",
     ]
-    # The script was in /tmp, which is empty now.
+    # The script is not on the disk.
     skip_clean = true
   }
 }

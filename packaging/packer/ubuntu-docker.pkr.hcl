@@ -2,7 +2,8 @@
 #
 #   packer init ubuntu-docker.pkr.hcl
 #   packer build -var image_list=images.txt -var ami_name=docker-baked-1 \
-#       -var package=prebake_0.1.0-1_amd64.deb ubuntu-docker.pkr.hcl
+#       -var package=prebake_0.1.0-1_amd64.deb -var package_sha256="$SHA256" \
+#       ubuntu-docker.pkr.hcl
 
 packer {
   required_plugins {
@@ -21,6 +22,11 @@ variable "image_list" {
 variable "package" {
   type        = string
   description = "The .deb of prebake."
+}
+
+variable "package_sha256" {
+  type        = string
+  description = "SHA-256 of the package, as its publisher names it."
 }
 
 variable "ami_name" {
@@ -95,25 +101,35 @@ source "amazon-ebs" "host" {
 build {
   sources = ["source.amazon-ebs.host"]
 
-  # The seal removes files in /tmp.
+  # Files are uploaded here: only ubuntu and root can write to it, unlike /tmp, where another user
+  # could put a file of the same name first. /run is no part of the image.
+  provisioner "shell" {
+    # In the home directory of ubuntu.
+    remote_folder   = "."
+    execute_command = "bash '{{ .Path }}'"
+    inline          = ["sudo install -d -m 0700 -o \"$(id -u)\" /run/prebake-build"]
+  }
+
   provisioner "file" {
     source      = var.package
-    destination = "/tmp/prebake.deb"
+    destination = "/run/prebake-build/prebake.deb"
   }
 
   provisioner "file" {
     source      = var.image_list
-    destination = "/tmp/${basename(var.image_list)}"
+    destination = "/run/prebake-build/${basename(var.image_list)}"
   }
 
   provisioner "shell" {
-    # -H: prebake searches for the credentials of registries in root's home.
-    execute_command = "chmod +x '{{ .Path }}'; sudo -H env {{ .Vars }} '{{ .Path }}'"
+    remote_folder = "/run/prebake-build"
+    # -H: prebake searches for the credentials of registries in root's home. With the interpreter:
+    # some distributions mount /run with noexec.
+    execute_command = "sudo -H env {{ .Vars }} bash -e '{{ .Path }}'"
     environment_vars = [
       "IMAGE_LIST=${basename(var.image_list)}",
+      "PACKAGE_SHA256=${var.package_sha256}",
       "DEBIAN_FRONTEND=noninteractive",
     ]
-    inline_shebang = "/bin/bash -e"
     inline = [
       # cloud-init still writes apt's sources and other files after sshd has started. 2: done, with
       # warnings.
@@ -123,12 +139,13 @@ build {
       # starts for the first time: images do not move from one store to the other.
       "install -d /etc/docker",
       "echo '{\"features\": {\"containerd-snapshotter\": true}}' >/etc/docker/daemon.json",
+      "echo \"$PACKAGE_SHA256  /run/prebake-build/prebake.deb\" | sha256sum --check --strict --quiet",
       "apt-get -q -o DPkg::Lock::Timeout=300 update",
-      "apt-get -q -y -o DPkg::Lock::Timeout=300 install docker.io /tmp/prebake.deb",
+      "apt-get -q -y -o DPkg::Lock::Timeout=300 install docker.io /run/prebake-build/prebake.deb",
 
       # Docker's namespace, for lists that set none and for the daemon on the hosts.
       "printf '[containerd]\\nnamespaces = [\"moby\"]\\n' >/etc/prebake/conf.d/docker.toml",
-      "install -m 0644 \"/tmp/$IMAGE_LIST\" /etc/prebake/images.d/",
+      "install -m 0644 \"/run/prebake-build/$IMAGE_LIST\" /etc/prebake/images.d/",
 
       "prebake plan",
       "prebake bake --progress=plain",
@@ -148,14 +165,14 @@ build {
   # "session_manager" the connection needs the SSM agent, which the seal stops: then use only
   # "prebake seal --at-shutdown" in this script.
   provisioner "shell" {
-    execute_command = "chmod +x '{{ .Path }}'; sudo env {{ .Vars }} '{{ .Path }}'"
-    inline_shebang  = "/bin/bash -e"
+    remote_folder   = "/run/prebake-build"
+    execute_command = "sudo env {{ .Vars }} bash -e '{{ .Path }}'"
     inline = [
       "prebake seal --yes",
       # Exits with 4, which fails the build, if anything of the builder is left.
       "prebake seal --check",
     ]
-    # The script was in /tmp, which is empty now.
+    # The script is not on the disk.
     skip_clean = true
   }
 }

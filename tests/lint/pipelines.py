@@ -351,6 +351,15 @@ def faults_of_versions(texts):
 
 
 @listed_once
+def faults_of_checksum(path, text):
+    """The package must be what its publisher has published."""
+    installed = re.search(r"install .*prebake\.(?:rpm|deb)", text)
+    checked = re.search(r"\| sha256sum --check --strict\b", text)
+    if not installed or not checked or installed.start() < checked.start():
+        yield f"{path}: installs a package without checking its SHA-256"
+
+
+@listed_once
 def faults_of_template(path, text):
     plugins = PLUGINS.search(text)
     if not plugins or 'source  = "github.com/hashicorp/amazon"' not in plugins[0]:
@@ -366,6 +375,9 @@ def faults_of_template(path, text):
     if text.count('"prebake seal --yes",') != 1:
         yield f"{path}: seals more than once"
     for provisioner in provisioners:
+        # Packer's default is a name below /tmp that another user can guess.
+        if 'provisioner "shell"' in provisioner and "remote_folder" not in provisioner:
+            yield f"{path}: a script is uploaded to /tmp"
         lines = re.findall(r'^ +"(.*)",$', provisioner.partition("inline = [")[2], re.MULTILINE)
         script = "\n".join(lines).replace('\\"', '"').replace("\\\\", "\\").replace("$${", "${")
         yield from shell_faults(script, path)
@@ -445,6 +457,8 @@ def check(said, packer, texts, validated=(EKS, DOCKER)):
                 yield from faults_of_packer(packer, path, texts[path])
         yield from faults_of_readme(texts)
         yield from faults_of_versions(texts)
+        for path in (IMAGE_BUILDER, CLOUD_INIT, EKS, DOCKER):
+            yield from faults_of_checksum(path, texts[path])
         for path in EXAMPLES:
             yield from faults_of_words(said, path, texts[path])
 
@@ -466,7 +480,7 @@ def self_test(said, packer, good):
         (IMAGE_BUILDER, "- name: validate", "- name: verify", "'verify' is none of"),
         (IMAGE_BUILDER, "- name: validate", "- name: test", "its phases are"),
         (IMAGE_BUILDER, "type: string", "type: list", "'list' is none of"),
-        (IMAGE_BUILDER, "destination: /var", "target: /var", "there is no key target"),
+        (IMAGE_BUILDER, "destination: /run", "target: /run", "there is no key target"),
         (IMAGE_BUILDER, "'{{ Package }}'", "'{{ Packages }}'", "used ['EcrRegistry', 'Image"),
         (IMAGE_BUILDER, "'{{ EcrRegistry }}'", "{{ EcrRegistry }}", "outside of single quotes"),
         (IMAGE_BUILDER, "- name: Install", "- name: Fetch", "step names are not unique"),
@@ -513,6 +527,11 @@ def self_test(said, packer, good):
         (EKS, '"  done",', '"  od",', "syntax error"),
         (DOCKER, "bake --progress=plain", "bake --progess=plain", "no option --progess"),
         (DOCKER, 'prebake = "yes"', 'prebake = "1"', "is not tagged"),
+        (EKS, "remote_folder ", "remote_file ", "a script is uploaded to /tmp"),
+        (DOCKER, "| sha256sum --check", "| cksum --check", "without checking its SHA-256"),
+        (CLOUD_INIT, "| sha256sum --check", "| true --check", "without checking its SHA-256"),
+        (IMAGE_BUILDER, " sha256sum --check", " true", "without checking its SHA-256"),
+        (README, "-var package_sha256=\"$SHA256\" ", "", "would ask for package_sha256"),
         (README, "-var ami_name=eks-baked-1 ", "", "would ask for ami_name"),
         (README, "packer init", "packer", "does not tell how"),
         (README, "prebake-0.1.0-1", "prebake-0.0.9-1", "names prebake 0.0.9"),

@@ -3,6 +3,7 @@
 containerd, but no prebake and no package mirror.
 """
 
+import hashlib
 import json
 import re
 import subprocess
@@ -54,7 +55,9 @@ class Ansible(PackagedTest):
 
     def play(self, images, *options, code=0, **variables):
         """Runs bake.yml in the network of the builder, where sshd listens on loopback."""
-        variables = {"prebake_images": images, "prebake_package": str(package(".deb")),
+        deb = package(".deb")
+        variables = {"prebake_images": images, "prebake_package": str(deb),
+                     "prebake_package_sha256": hashlib.sha256(deb.read_bytes()).hexdigest(),
                      "prebake_config": {"bake": {"parallel_downloads": 2, "sandbox": "never"}},
                      **variables}
         inventory = self.home / "inventory"
@@ -84,6 +87,7 @@ class Ansible(PackagedTest):
         self.web = self.push(self.builder, self.registry, "shop/web")
         self.builder.boot()
         self.a_check_of_a_bare_machine_changes_nothing()
+        self.another_package_is_not_installed()
         self.the_first_run_installs_and_bakes()
         self.the_second_run_changes_nothing()
         self.an_image_that_is_added_is_baked_alone()
@@ -95,6 +99,13 @@ class Ansible(PackagedTest):
         self.play([self.web], "--check")
         for path in ("/usr/bin/prebake", "/etc/prebake", "/var/cache/prebake.deb"):
             self.assertFalse(self.builder.path(path).exists(), path)
+
+    def another_package_is_not_installed(self):
+        for wrong in ("", "0" * 64):
+            play = self.play([self.web], code=2, prebake_package_sha256=wrong)
+            self.assertRegex(play.output, "was not installed: +its SHA-256 is [0-9a-f]{64}, and")
+            for path in ("/usr/bin/prebake", "/var/cache/prebake.deb"):
+                self.assertFalse(self.builder.path(path).exists(), path)
 
     def the_first_run_installs_and_bakes(self):
         play = self.play([self.web])
