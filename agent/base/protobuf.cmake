@@ -3,6 +3,7 @@
 # generated_sources: all generated code, without compiling it.
 
 include_guard(GLOBAL)
+include(${PROJECT_SOURCE_DIR}/packaging/linked.cmake)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(PREBAKE_PROTOBUF REQUIRED protobuf>=3.21)
 find_program(PREBAKE_PROTOC protoc REQUIRED)
@@ -20,6 +21,7 @@ function(prebake_archives out)
         endif()
         find_library(PREBAKE_ARCHIVE_${name} NAMES lib${name}.a REQUIRED)
         list(APPEND archives ${PREBAKE_ARCHIVE_${name}})
+        prebake_linked_file(${PREBAKE_ARCHIVE_${name}})
     endforeach()
     set(${out} ${archives} PARENT_SCOPE)
 endfunction()

@@ -170,6 +170,8 @@ class CommandLine {
             ->capture_default_str();
         config_app_->require_subcommand(1);
         check_app_->fallthrough();
+        version_app_->add_flag("--verbose", is_verbose_,
+                               "Also the libraries in this program: versions and licenses");
         help_app_->add_option("COMMAND", helped_, "Command");
         app_.fallthrough();
         for (CLI::App* command : commands_) {
@@ -195,7 +197,7 @@ class CommandLine {
         }
         if (help_app_->parsed()) return help();
         if (version_app_->parsed()) {
-            std::puts("prebake " PREBAKE_VERSION);
+            print_version(is_verbose_);
             return 0;
         }
         return std::nullopt;
@@ -441,6 +443,7 @@ class CommandLine {
     std::string kubernetes_;
     std::string status_format_ = "text";
     bool is_brief_ = false;
+    bool is_verbose_ = false;
     std::string wait_;
 };
 

@@ -87,7 +87,8 @@ _prebake() {
         firstboot) options+=" --online" ;;
         status) options+=" --format --brief --wait" ;;
         kubelet-config) options+=" --check --kubernetes --kubelet-root" ;;
-        images | daemon | config | help | version) ;;
+        version) options+=" --verbose" ;;
+        images | daemon | config | help) ;;
         *) options+=" --version" ;;
     esac
     _prebake_reply "$options"

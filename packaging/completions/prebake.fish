@@ -67,6 +67,8 @@ complete -c prebake -n $seal -l also -x -a '(__prebake_items)' -d 'Also these it
 
 complete -c prebake -n '__fish_seen_subcommand_from firstboot' -l online -d 'The second half, with a network'
 
+complete -c prebake -n '__fish_seen_subcommand_from version' -l verbose -d 'Also the libraries in this program'
+
 complete -c prebake -n '__fish_seen_subcommand_from config' -a check -d 'Name the first error'
 complete -c prebake -n '__fish_seen_subcommand_from help' -a "$commands"
 

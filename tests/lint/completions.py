@@ -39,6 +39,7 @@ ROWS = (
     ("prebake images --js", {"--json"}, set()),
     ("prebake config ", {"check"}, {"plan"}),
     ("prebake help ver", {"verify", "version"}, {"plan"}),
+    ("prebake version --verb", {"--verbose"}, {"--version"}),
     ("prebake firstboot --o", {"--online"}, set()),
     ("prebake status --f", {"--format"}, set()),
     ("prebake status --format ", {"text", "json", "brief", "prometheus"}, {"plain"}),

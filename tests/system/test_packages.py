@@ -5,7 +5,9 @@ roots without a running systemd and on running machines. packaging/build has bui
 PREBAKE_UPDATE_GOLDEN=1 rewrites the file lists instead of comparing them.
 """
 
+import datetime
 import hashlib
+import json
 import os
 import pathlib
 import re
@@ -106,6 +108,42 @@ class Contents(unittest.TestCase):
         for name, newest in NEWEST_SYMBOLS.items():
             for version in re.findall(rf"\({name}_([0-9.]+)\)", text):
                 self.assertLessEqual(tuple(map(int, version.split("."))), newest)
+
+    def test_libraries_in_the_program_are_listed_everywhere(self):
+        """lint.linked checks that this is all of them."""
+        listed = re.findall(r"(?m)^(\S+)  +(\d\S*)  +(\S.*?)  +(\S+) (\S+)$",
+                            run(self.program, "version", "--verbose"))
+        self.assertGreater(len(listed), 5)
+        self.assertNotIn("NOASSERTION", [row[2] for row in listed])
+        built_using = run("dpkg-deb", "-f", self.deb, "Built-Using").strip()
+        self.assertEqual(set(built_using.split(", ")),
+                         {f"{source} (= {version})" for *_, source, version in listed})
+        provided = run("rpm", "-qp", "--provides", self.rpm).splitlines()
+        self.assertEqual({line for line in provided if line.startswith("bundled(")},
+                         {f"bundled({name}) = {version}" for name, version, *_ in listed})
+        documents = self.tree / "usr/share/doc/prebake"
+        self.assertEqual({path.name for path in (documents / "third-party").iterdir()},
+                         {f"{name}.gz" for name, *_ in listed})
+        self.assert_sbom(json.loads((documents / "prebake.spdx.json").read_text()), listed)
+
+    def assert_sbom(self, sbom, listed):
+        self.assertEqual(sbom["spdxVersion"], "SPDX-2.3")
+        ours, *others = sbom["packages"]
+        self.assertEqual(ours["name"], "prebake")
+        self.assertEqual([(package["name"], package["versionInfo"], package["licenseDeclared"])
+                          for package in others], [row[:3] for row in listed])
+        purls = [package["externalRefs"][0]["referenceLocator"] for package in others]
+        for purl, (*_, source, version) in zip(purls, listed):
+            self.assertRegex(purl, rf"^pkg:deb/[a-z]+/{re.escape(source)}@"
+                             rf"{re.escape(version.replace('+', '%2B'))}\?arch=source$")
+        identifiers = [package["SPDXID"] for package in sbom["packages"]]
+        self.assertEqual(len(set(identifiers)), len(identifiers))
+        for identifier in identifiers:
+            self.assertRegex(identifier, r"^SPDXRef-[a-zA-Z0-9.-]+$")
+        self.assertEqual({relation["relatedSpdxElement"] for relation in sbom["relationships"]},
+                         set(identifiers))
+        created = datetime.datetime.fromisoformat(sbom["creationInfo"]["created"][:-1] + "+00:00")
+        self.assertEqual(int(created.timestamp()), int(self.deb_time()))
 
     def test_both_have_the_same_program_and_the_same_files(self):
         other = self.workspace.path / "rpm"
