@@ -32,16 +32,6 @@ Ownership ownership_of(const struct stat& status) {
     return {status.st_uid, status.st_gid, status.st_mode & 07777, S_ISDIR(status.st_mode)};
 }
 
-std::vector<std::string_view> fields_of(std::string_view line) {
-    std::vector<std::string_view> fields;
-    for (std::size_t colon = 0; colon != std::string_view::npos;) {
-        colon = line.find(':');
-        fields.push_back(line.substr(0, colon));
-        line.remove_prefix(std::min(line.size(), colon == std::string_view::npos ? 0 : colon + 1));
-    }
-    return fields;
-}
-
 std::optional<unsigned> number_in(std::string_view text) {
     unsigned number = 0;
     const auto [rest, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -63,18 +53,16 @@ std::string accounts_in(const char* file) {
 bool is_private_group(gid_t gid, uid_t uid) {
     std::string user;
     const std::string passwd = accounts_in("/etc/passwd");
-    for (const std::string_view line : lines_of(passwd)) {
-        const std::vector<std::string_view> fields = fields_of(line);  // passwd(5)
-        if (fields.size() < 4 || number_in(fields[3]) != gid) continue;
-        if (number_in(fields[2]) != uid) return false;
-        user = fields[0];
+    for (const std::string_view line : lines_of(passwd)) {  // passwd(5)
+        if (number_in(field_of(line, 3)) != gid) continue;
+        if (number_in(field_of(line, 2)) != uid) return false;
+        user = field_of(line, 0);
     }
     const std::string group = accounts_in("/etc/group");
     const std::vector<std::string_view> lines = lines_of(group);
     return !user.empty() && std::none_of(lines.begin(), lines.end(), [&](std::string_view line) {
-        const std::vector<std::string_view> fields = fields_of(line);  // group(5)
-        return fields.size() >= 4 && number_in(fields[2]) == gid && !fields[3].empty() &&
-               fields[3] != user;
+        const std::string_view members = field_of(line, 3);  // group(5)
+        return number_in(field_of(line, 2)) == gid && !members.empty() && members != user;
     });
 }
 

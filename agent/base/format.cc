@@ -39,6 +39,10 @@ std::size_t sequence_at(std::string_view bytes, std::size_t at) {
 
 }  // namespace
 
+std::string counted(std::uint64_t number, std::string_view what) {
+    return std::to_string(number) + " " + std::string(what) + (number == 1 ? "" : "s");
+}
+
 std::string format_bytes(std::uint64_t bytes) {
     if (bytes < 1024) return std::to_string(bytes) + " B";
     static constexpr std::array kUnits{"KiB", "MiB", "GiB", "TiB", "PiB"};

@@ -10,6 +10,8 @@
 /// Text for people. Pure.
 namespace prebake {
 
+/// "1 image", "2 images"
+std::string counted(std::uint64_t number, std::string_view what);
 /// "0 B", "812 B", "1.4 KiB", "212.0 MiB"
 std::string format_bytes(std::uint64_t bytes);
 /// "0.3 s", "12.9 s", "3 min 07 s", "1 h 02 min"

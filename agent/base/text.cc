@@ -28,4 +28,13 @@ std::string_view trimmed(std::string_view text) {
     return text.substr(first, text.find_last_not_of(kWhiteSpace) - first + 1);
 }
 
+std::string_view field_of(std::string_view line, int number) {
+    for (; number > 0; --number) {
+        const std::size_t colon = line.find(':');
+        if (colon == std::string_view::npos) return {};
+        line.remove_prefix(colon + 1);
+    }
+    return line.substr(0, line.find(':'));
+}
+
 }  // namespace prebake

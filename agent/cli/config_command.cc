@@ -1,6 +1,7 @@
 #include <cstdio>
 
 #include "agent/base/json.h"
+#include "agent/base/text.h"
 #include "agent/cli/commands.h"
 #include "proto/prebake/v1/report.pb.h"
 
@@ -9,15 +10,14 @@ namespace prebake::cli {
 ExitCode config_command(const std::string& file, bool json, bool quiet) {
     v1::ConfigReport report;
     report.set_schema("prebake.v1.ConfigReport");
-    std::string names;
     for (const std::filesystem::path& each :
          config_files(file.empty() ? std::nullopt : std::optional<std::filesystem::path>(file))) {
         report.add_files(each.string());
-        names += (names.empty() ? "" : ", ") + each.string();
     }
     if (json) {
         std::puts(to_json(report, JsonForm::indented).c_str());
     } else if (!quiet) {
+        const std::string names = joined(report.files());
         std::printf("ok: %s\n", names.empty() ? "there is no configuration file" : names.c_str());
     }
     return ExitCode::done;

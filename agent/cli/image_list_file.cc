@@ -11,6 +11,7 @@
 #include "agent/base/error.h"
 #include "agent/base/file.h"
 #include "agent/base/nearest.h"
+#include "agent/base/text.h"
 #include "agent/cli/toml.h"
 #include "agent/containerd/connection.h"
 
@@ -77,13 +78,12 @@ std::string position_of(const toml::node& node, const std::string& file) {
 Error unknown_list_key(const toml::key& key, const std::string& file,
                        const std::vector<std::string>& known) {
     const std::string meant = nearest(key.str(), known);
-    std::string all;
-    for (const std::string& name : known) all += (all.empty() ? "" : ", ") + name;
     const toml::source_position at = key.source().begin;
     return Error(
         Errc::usage,
         file + ":" + std::to_string(at.line) + ":" + std::to_string(at.column) + ": unknown key",
-        meant.empty() ? "a list has these keys here: " + all : "did you mean \"" + meant + "\"?");
+        meant.empty() ? "a list has these keys here: " + joined(known)
+                      : "did you mean \"" + meant + "\"?");
 }
 
 /// Reads an [[image]] table into a request.

@@ -5,6 +5,7 @@
 #include "agent/base/file.h"
 #include "agent/base/format.h"
 #include "agent/base/json.h"
+#include "agent/base/text.h"
 #include "agent/cli/ask_node.h"
 #include "agent/cli/baked_list.h"
 #include "agent/cli/commands.h"
@@ -49,12 +50,6 @@ v1::Ledger read_counts(const Invocation& invocation) {
     return ledger;
 }
 
-std::string joined(const google::protobuf::RepeatedPtrField<std::string>& words) {
-    std::string text;
-    for (const std::string& word : words) text += (text.empty() ? "" : ",") + word;
-    return text;
-}
-
 /// Only the kubelet deletes images by itself, and only in k8s.io.
 std::string pin_word(const v1::ListedImage& image) {
     const auto& namespaces = image.namespaces();
@@ -67,7 +62,8 @@ void print_table(const v1::BakedImages& list) {
         {"IMAGE", "DIGEST", "PLATFORM", "NAMESPACES", "SIZE", "PINNED", "USED"}};
     for (const v1::ListedImage& image : list.images()) {
         rows.push_back({image.name(), image.digest().substr(0, kShortDigest), image.platform(),
-                        joined(image.namespaces()), format_bytes(image.bytes()), pin_word(image),
+                        joined(image.namespaces(), ","), format_bytes(image.bytes()),
+                        pin_word(image),
                         image.starts() == 0 ? "never" : std::to_string(image.starts())});
     }
     std::fputs(format_table(rows, {4}).c_str(), stdout);

@@ -24,12 +24,6 @@ constexpr const char* kClaimingUnit = "prebake-online.service";
 constexpr std::chrono::seconds kStartLimit{10};
 constexpr std::chrono::milliseconds kPause{200};
 
-std::string joined(const std::vector<std::string>& units) {
-    std::string text;
-    for (const std::string& unit : units) text += (text.empty() ? "" : ", ") + unit;
-    return text;
-}
-
 std::map<std::string, Started> look_at(const std::vector<std::string>& units,
                                        const std::stop_token& stop) {
     std::vector<std::string> arguments{"systemctl", "show", "--property=Id,ActiveState,Job", "--"};

@@ -1,6 +1,7 @@
 #include "agent/cli/toml.h"
 
 #include "agent/base/nearest.h"
+#include "agent/base/text.h"
 
 namespace prebake::cli {
 namespace {
@@ -42,11 +43,9 @@ std::string place_of(const toml::node& node, const std::string& file) {
 Error unknown_word(const std::string& place, std::string_view what, std::string_view word,
                    const std::vector<std::string>& known) {
     const std::string meant = nearest(word, known);
-    std::string all;
-    for (const std::string& name : known) all += (all.empty() ? "" : ", ") + name;
     return Error(Errc::usage,
                  place + ": unknown " + std::string(what) + " \"" + std::string(word) + "\"",
-                 meant.empty() ? "known " + std::string(what) + "s are: " + all
+                 meant.empty() ? "known " + std::string(what) + "s are: " + joined(known)
                                : "did you mean \"" + meant + "\"?");
 }
 

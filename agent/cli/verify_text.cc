@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "agent/base/format.h"
+#include "agent/base/text.h"
 
 namespace prebake::cli {
 namespace {
@@ -16,10 +17,6 @@ constexpr std::size_t kDetailedImages = 5;
 constexpr std::size_t kShownFindings = 8;
 
 using Findings = std::vector<const store::Finding*>;
-
-std::string counted(std::size_t number, const std::string& what) {
-    return std::to_string(number) + " " + what + (number == 1 ? "" : "s");
-}
 
 /// By image, in the order of the record.
 std::vector<Findings> by_image(const store::Verification& result) {
@@ -61,15 +58,13 @@ std::string heading_of(const Findings& findings) {
         ++numbers[finding->check];
     }
     const std::string& platform = findings.front()->platform;
-    std::string where = platform.empty() ? "" : platform + "; ";
-    const std::size_t start = where.size();
-    for (const std::string& ns : namespaces) where += (where.size() == start ? "" : ", ") + ns;
-    std::string what;
+    std::vector<std::string> what;
     for (const auto& [check, number] : numbers) {
-        what += (what.empty() ? "" : ", ") + counted(number, word_for(check)) +
-                (check == store::Check::cri ? " of CRI" : "");
+        what.push_back(counted(number, word_for(check)) +
+                       (check == store::Check::cri ? " of CRI" : ""));
     }
-    return findings.front()->image + " (" + where + "): " + what + "\n";
+    return findings.front()->image + " (" + (platform.empty() ? "" : platform + "; ") +
+           joined(namespaces) + "): " + joined(what) + "\n";
 }
 
 std::string details_of(const Findings& findings) {

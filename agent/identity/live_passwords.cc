@@ -4,6 +4,7 @@
 #include <array>
 
 #include "agent/base/ascii.h"
+#include "agent/base/text.h"
 
 namespace prebake::identity {
 namespace {
@@ -11,16 +12,6 @@ namespace {
 constexpr std::string_view kPasswd = "/etc/passwd";
 constexpr std::string_view kShadow = "/etc/shadow";
 constexpr std::string_view kGroupShadow = "/etc/gshadow";
-
-/// The field of a line of these files, from 0; empty if there is none.
-std::string_view field(std::string_view line, int number) {
-    for (; number > 0; --number) {
-        const std::size_t colon = line.find(':');
-        if (colon == std::string_view::npos) return {};
-        line.remove_prefix(colon + 1);
-    }
-    return line.substr(0, line.find(':'));
-}
 
 template <typename Visit>
 void for_each_line_from(std::string_view text, std::size_t from, std::size_t to, Visit visit) {
@@ -56,13 +47,13 @@ constexpr std::size_t kMaxPasswdBytes = 16UL << 20;
 }  // namespace
 
 LivePasswords::LivePasswords(std::string_view passwd) {
-    for_each_line_from(passwd, 0, passwd.size(), [this](std::size_t, std::string_view line) {
+    for (const std::string_view line : lines_of(passwd)) {
         constexpr int kShell = 6;
-        const std::string_view name = field(line, 0);
+        const std::string_view name = field_of(line, 0);
         // Entries with '+' and '-' include users of a directory service.
         const bool is_account = !name.empty() && name[0] != '+' && name[0] != '-' && name[0] != '#';
-        if (is_account && is_login_shell(field(line, kShell))) login_users_.emplace(name);
-    });
+        if (is_account && is_login_shell(field_of(line, kShell))) login_users_.emplace(name);
+    }
 }
 
 LivePasswords::LivePasswords(const machine::Root& root)
@@ -75,8 +66,8 @@ void LivePasswords::locate(std::string_view path, std::string_view text, std::si
     // A line belongs to the piece in which it begins.
     if (from > 0 && text[from - 1] != '\n') from = std::min(text.find('\n', from), to - 1) + 1;
     for_each_line_from(text, from, to, [&](std::size_t offset, std::string_view line) {
-        const std::string_view name = field(line, 0);
-        const std::string_view password = field(line, 1);
+        const std::string_view name = field_of(line, 0);
+        const std::string_view password = field_of(line, 1);
         const bool is_empty = password.empty() && line.find(':') != std::string_view::npos;
         // A group without a password lets only its members in.
         if (is_group ? !is_hash(password) : login_users_.find(name) == login_users_.end()) return;

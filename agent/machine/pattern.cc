@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/base/text.h"
 #include "agent/machine/file_calls.h"
 #include "agent/machine/root.h"
 
@@ -59,18 +60,11 @@ void sort_once(std::vector<std::string>& paths) {
 
 /// The homes that a passwd(5) names.
 std::vector<std::string> homes_in(std::string_view passwd) {
+    constexpr int kHome = 5;
     std::vector<std::string> homes;
-    while (!passwd.empty()) {
-        std::string_view line = passwd.substr(0, passwd.find('\n'));
-        passwd.remove_prefix(std::min(passwd.size(), line.size() + 1));
-        constexpr int kColonsBeforeHome = 5;
-        int colons = 0;
-        while (colons < kColonsBeforeHome && line.find(':') != std::string_view::npos) {
-            line.remove_prefix(line.find(':') + 1);
-            ++colons;
-        }
-        const std::string_view home = line.substr(0, line.find(':'));
-        if (colons == kColonsBeforeHome && home.starts_with('/')) homes.emplace_back(home);
+    for (const std::string_view line : lines_of(passwd)) {
+        const std::string_view home = field_of(line, kHome);
+        if (home.starts_with('/')) homes.emplace_back(home);
     }
     return homes;
 }

@@ -8,6 +8,7 @@
 #include "agent/base/base64.h"
 #include "agent/base/error.h"
 #include "agent/base/stream.h"
+#include "agent/base/text.h"
 #include "agent/http/url.h"
 #include "agent/registry/status.h"
 
@@ -28,12 +29,6 @@ std::string form_encode(const Fields& fields) {
         if (!text.empty()) text += '&';
         text += http::percent_encode(name) + "=" + http::percent_encode(value);
     }
-    return text;
-}
-
-std::string joined(const std::vector<std::string>& words) {
-    std::string text;
-    for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
     return text;
 }
 
@@ -101,7 +96,7 @@ http::Request token_get(const TokenQuery& query, const std::optional<Credentials
 
 http::Request token_post(const TokenQuery& query, const Credentials& credentials) {
     const bool refresh = !credentials.identity_token.empty();
-    const std::string scope = joined(query.scopes);
+    const std::string scope = joined(query.scopes, " ");
     Fields fields{{"grant_type", refresh ? "refresh_token" : "password"},
                   {"service", query.service},
                   {"client_id", "prebake"},

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "agent/base/format.h"
 #include "agent/base/timestamp.h"
 #include "agent/store/names.h"
 
@@ -23,10 +24,6 @@ struct Judgement {
     std::string message;
     std::string next_step = {};
 };
-
-std::string counted(std::size_t count, const std::string& what) {
-    return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
-}
 
 std::string and_more(std::size_t count) {
     return count > 1 ? " (and " + std::to_string(count - 1) + " more)" : "";

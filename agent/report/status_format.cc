@@ -21,10 +21,6 @@ constexpr std::size_t kMaxNameBytes = 160;
 /// Reserved for the line about everything that did not fit.
 constexpr std::size_t kLastLineBytes = 140;
 
-std::string count_of(std::uint64_t number, std::string_view what) {
-    return std::to_string(number) + " " + std::string(what) + (number == 1 ? "" : "s");
-}
-
 /// Rounded down: 100% means all.
 std::string percentage(std::uint64_t part, std::uint64_t whole) {
     if (part >= whole) return "100%";
@@ -55,13 +51,12 @@ std::string heading_of(const v1::NodeStatus& status) {
 std::string images_summary(const v1::ImageCounts& counts) {
     if (counts.baked() == 0) return "no images were baked";
     const std::uint32_t for_here = counts.baked() - counts.other_platform();
-    return std::to_string(counts.usable()) + " of " + count_of(for_here, "image") + " usable";
+    return std::to_string(counts.usable()) + " of " + counted(for_here, "image") + " usable";
 }
 
 std::string hits_summary(const v1::Totals& totals) {
     if (totals.starts() == 0) return "no starts yet";
-    return percentage(totals.hits(), totals.starts()) + " of " +
-           count_of(totals.starts(), "start") +
+    return percentage(totals.hits(), totals.starts()) + " of " + counted(totals.starts(), "start") +
            (totals.starts() == 1 ? " was a hit" : " were hits");
 }
 
@@ -95,9 +90,9 @@ std::string images_line(const v1::ImageCounts& counts) {
 
 std::string totals_line(const v1::Totals& totals) {
     if (totals.starts() == 0 && totals.bytes_pulled() == 0) return "none yet";
-    std::string line = count_of(totals.starts(), "start");
+    std::string line = counted(totals.starts(), "start");
     if (totals.starts() > 0) {
-        line += ": " + count_of(totals.hits(), "hit") + " (" +
+        line += ": " + counted(totals.hits(), "hit") + " (" +
                 percentage(totals.hits(), totals.starts()) + "), " +
                 std::to_string(totals.partials()) + " partial, " + std::to_string(totals.misses()) +
                 " missed";
@@ -152,7 +147,7 @@ std::string facts_of(const v1::NodeStatus& status, std::chrono::system_clock::ti
     add("This boot", totals_line(status.boot()));
     add("Since the claim", totals_line(status.since_claim()));
     if (status.counts().never_used() > 0) {
-        add("Never used", count_of(status.counts().never_used(), "image") + ", " +
+        add("Never used", counted(status.counts().never_used(), "image") + ", " +
                               format_bytes(status.counts().never_used_bytes()));
     }
     add("First ready", time_line(status.times()));
@@ -244,7 +239,7 @@ class Page {
         if (shown > 0) text_ += section;
         total = std::max<std::uint64_t>(total, blocks.size());
         if (shown == total) return;
-        left_out_ += (left_out_.empty() ? "" : ", ") + count_of(total - shown, what);
+        left_out_ += (left_out_.empty() ? "" : ", ") + counted(total - shown, what);
     }
 
     std::string finish() && {

@@ -40,7 +40,7 @@ StepResult set_host_name(const StepContext& context) {
     if (is_in_place(context.claim) && !present.empty()) return done("already there");
     const ResolvedTemplate resolved = resolve_template(context.options.hostname, context.metadata);
     if (!resolved.missing.empty()) {
-        return done("left alone: no value for " + list_of(resolved.missing));
+        return done("left alone: no value for " + joined(resolved.missing));
     }
     const std::string name = fitting(resolved.text);
     if (!machine::is_dns_name(name)) {

@@ -36,7 +36,7 @@ StepResult write_hosts(const StepContext& context) {
         restore_contexts(context.root, {kHostsPath}, context.stop);
     }
     if (missing.empty()) return done("written");
-    return done("written, without lines that need " + list_of(missing));
+    return done("written, without lines that need " + joined(missing));
 }
 
 }  // namespace prebake::identity::firstboot

@@ -49,12 +49,4 @@ ResolvedTemplate resolve_template(std::string_view text, const machine::Metadata
     return resolved;
 }
 
-std::string list_of(const std::vector<std::string>& placeholders) {
-    std::string list;
-    for (const std::string& placeholder : placeholders) {
-        list += (list.empty() ? "" : ", ") + placeholder;
-    }
-    return list;
-}
-
 }  // namespace prebake::identity::firstboot

@@ -18,7 +18,4 @@ struct ResolvedTemplate {
 /// @throws Error usage for another placeholder, or a brace that is not closed.
 ResolvedTemplate resolve_template(std::string_view text, const machine::Metadata& metadata);
 
-/// "{region}, {tag:Name}"
-std::string list_of(const std::vector<std::string>& placeholders);
-
 }  // namespace prebake::identity::firstboot

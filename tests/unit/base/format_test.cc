@@ -20,6 +20,12 @@ TEST_CASE("bytes") {
     }
 }
 
+TEST_CASE("counted things") {
+    CHECK(counted(0, "image") == "0 images");
+    CHECK(counted(1, "image") == "1 image");
+    CHECK(counted(2, "image") == "2 images");
+}
+
 TEST_CASE("durations") {
     struct Row {
         double seconds;

@@ -44,7 +44,7 @@ TEST_CASE("template: placeholders and what is missing") {
         CAPTURE(row.text);
         const ResolvedTemplate resolved = resolve_template(row.text, metadata());
         CHECK(resolved.text == row.expected);
-        CHECK(list_of(resolved.missing) == row.missing);
+        CHECK(joined(resolved.missing) == row.missing);
     }
 }
 
