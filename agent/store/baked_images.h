@@ -22,6 +22,8 @@ struct ImageKey {
     auto operator<=>(const ImageKey&) const = default;
 };
 
+ImageKey key_of(const v1::BakedImage& image, const v1::Placement& placement);
+
 /// CRI's sandbox image (pause), which every pod needs.
 struct SandboxImage {
     std::string name;  ///< CRI's name for it; empty if CRI is not used
