@@ -17,6 +17,11 @@ constexpr std::size_t kChunkBytes = 1UL << 20;
 /// How often the ingest of one blob is opened if containerd keeps going away while it is written.
 constexpr int kMaxOpens = 6;
 
+std::string how_to_delete(const oci::Digest& digest) {
+    return "delete it in every namespace (ctr -n NAMESPACE content rm " + digest.str() +
+           "), then bake again";
+}
+
 }  // namespace
 
 std::uint64_t BlobFetcher::ensure(const Job& job) {
@@ -85,13 +90,8 @@ bool BlobFetcher::is_there(const Job& job) {
 /// Reads all of the blob.
 bool BlobFetcher::is_sound(const Job& job) {
     const std::unique_ptr<Source> source = store_.read(job.ns, job.blob.digest, 0);
-    Sha256 hash;
-    std::vector<std::byte> buffer(std::min<std::uint64_t>(kChunkBytes, job.blob.size + 1));
-    while (const std::size_t got = source->read(buffer)) {
-        throw_if_stopped(job.stop);
-        hash.update(std::span(buffer).first(got));
-    }
-    return oci::Digest(hash.finish()) == job.blob.digest;
+    const oci::Digest actual(sha256(*source, [&](std::size_t) { throw_if_stopped(job.stop); }));
+    return actual == job.blob.digest;
 }
 
 /// Removes the blob from all namespaces of the image: they share one file, and a new blob adopts it
@@ -104,9 +104,15 @@ void BlobFetcher::forget(const Job& job, const std::string& why) {
     }
 }
 
+BlobFetcher::Replacement& BlobFetcher::replacement_of(const oci::Digest& digest) {
+    const std::scoped_lock lock(replacements_mutex_);
+    return replacements_[digest];
+}
+
 bool BlobFetcher::replace_damaged(const Job& job, std::uint64_t& fetched) {
-    const std::scoped_lock lock(replacing_);
-    if (replaced_.contains({job.ns, job.blob.digest})) return true;  // by another image
+    Replacement& replacement = replacement_of(job.blob.digest);
+    const std::scoped_lock lock(replacement.running);
+    if (replacement.done_in.contains(job.ns)) return true;  // by another image
     if (!store_.info(job.ns, job.blob.digest) || is_sound(job)) return false;
     std::vector<std::pair<std::string, store::Labels>> held;
     for (const std::string& ns : job.image.request.namespaces) {
@@ -122,7 +128,7 @@ bool BlobFetcher::replace_damaged(const Job& job, std::uint64_t& fetched) {
                         .stop = job.stop};
         store(again, fetched);
         require_sound(again);
-        replaced_.emplace(ns, job.blob.digest);
+        replacement.done_in.insert(ns);
     }
     return true;
 }
@@ -132,8 +138,7 @@ void BlobFetcher::require_sound(const Job& job) {
     throw Error(Errc::corrupt,
                 "blob " + job.blob.digest.str() +
                     " is damaged, and containerd adopts the damaged file from another namespace",
-                "delete it in every namespace (ctr -n NAMESPACE content rm " +
-                    job.blob.digest.str() + "), then bake again");
+                how_to_delete(job.blob.digest));
 }
 
 void BlobFetcher::require_readable(const Job& job) {
@@ -143,8 +148,7 @@ void BlobFetcher::require_readable(const Job& job) {
         throw Error(Errc::corrupt,
                     "containerd has lost the file of blob " + job.blob.digest.str() +
                         ", and adopts what is left of it from another namespace",
-                    "delete it in every namespace (ctr -n NAMESPACE content rm " +
-                        job.blob.digest.str() + "), then bake again");
+                    how_to_delete(job.blob.digest));
     });
 }
 

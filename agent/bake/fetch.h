@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -68,11 +69,17 @@ class BlobFetcher {
 
   private:
     enum class Stored { with_labels, already_there };
+    /// Of one damaged blob, at a time by one image: its namespaces share the file.
+    struct Replacement {
+        std::mutex running;
+        std::set<std::string> done_in;  ///< namespaces
+    };
 
     store::Labels with_sources(store::Labels labels, const store::Labels& held,
                                const std::string& ns, const oci::Digest& digest) const;
     bool is_there(const Job& job);
     bool is_sound(const Job& job);
+    Replacement& replacement_of(const oci::Digest& digest);
     void forget(const Job& job, const std::string& why);
     void require_readable(const Job& job);
     void require_sound(const Job& job);
@@ -89,8 +96,8 @@ class BlobFetcher {
     std::vector<std::string> other_namespaces_;
     std::atomic<bool> has_changed_{false};
     OnceMap<std::pair<std::string, oci::Digest>> once_;
-    std::mutex replacing_;
-    std::set<std::pair<std::string, oci::Digest>> replaced_;  ///< namespace and digest
+    std::mutex replacements_mutex_;
+    std::map<oci::Digest, Replacement> replacements_;
 };
 
 }  // namespace prebake::bake

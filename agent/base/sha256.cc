@@ -2,10 +2,17 @@
 
 #include <openssl/evp.h>
 
+#include <vector>
+
 #include "agent/base/error.h"
 #include "agent/base/hex.h"
 
 namespace prebake {
+namespace {
+
+constexpr std::size_t kReadBytes = 256UL << 10;
+
+}  // namespace
 
 struct Sha256::Context {
     struct Free {
@@ -42,6 +49,16 @@ Sha256Hash Sha256::finish() {
         throw Error(Errc::internal, "OpenSSL failed to hash");
     }
     return hash;
+}
+
+Sha256Hash sha256(Source& source, const std::function<void(std::size_t)>& on_read) {
+    Sha256 hash;
+    std::vector<std::byte> buffer(kReadBytes);
+    while (const std::size_t got = source.read(buffer)) {
+        on_read(got);
+        hash.update(std::span(buffer).first(got));
+    }
+    return hash.finish();
 }
 
 Sha256Hash sha256(std::string_view bytes) {

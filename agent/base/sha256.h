@@ -2,10 +2,13 @@
 
 #include <array>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+
+#include "agent/base/stream.h"
 
 namespace prebake {
 
@@ -31,6 +34,9 @@ class Sha256 {
     std::unique_ptr<Context> context_;
 };
 
+/// The hash of the rest of `source`. Calls `on_read` with the number of bytes after each read; it
+/// may throw to end the work.
+Sha256Hash sha256(Source& source, const std::function<void(std::size_t)>& on_read);
 /// The hash of `bytes`.
 Sha256Hash sha256(std::string_view bytes);
 /// The hash of `bytes` as 64 lower-case hex digits.

@@ -24,8 +24,6 @@
 namespace prebake::store {
 namespace {
 
-constexpr std::size_t kReadBytes = 1UL << 20;
-
 std::string bytes_text(std::uint64_t bytes) {
     return std::to_string(bytes) + " bytes";
 }
@@ -340,15 +338,11 @@ std::string damage_of(const containerd::Content& content, const std::string& dig
                       Verification& result, const std::stop_token& stop) {
     try {
         const std::unique_ptr<Source> source = content.read(oci::Digest::parse(digest));
-        Sha256 hash;
-        std::vector<std::byte> buffer(kReadBytes);
-        while (const std::size_t got = source->read(buffer)) {
+        const oci::Digest actual(sha256(*source, [&](std::size_t bytes) {
             throw_if_stopped(stop);
-            hash.update(std::span(buffer).first(got));
-            result.bytes_read += got;
-        }
-        const std::string actual = oci::Digest(hash.finish()).str();
-        return actual == digest ? "" : "content with digest " + actual;
+            result.bytes_read += bytes;
+        }));
+        return actual.str() == digest ? "" : "content with digest " + actual.str();
     } catch (const Error& error) {
         if (concerns_everything(error)) throw;
         return "it cannot be read: " + error.message();

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cstring>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -14,27 +13,11 @@
 #include "agent/bake/event.h"
 #include "agent/bake/layer_source.h"
 #include "agent/base/error.h"
+#include "tests/unit/base/bytes_source.h"
 
 namespace prebake::bake::test {
 
-/// A Source of bytes in memory that may fail at its end.
-class BytesSource final : public Source {
-  public:
-    explicit BytesSource(std::string bytes, std::optional<Error> failure = {})
-        : bytes_(std::move(bytes)), failure_(std::move(failure)) {}
-    std::size_t read(std::span<std::byte> buffer) override {
-        const std::size_t count = std::min(buffer.size(), bytes_.size() - at_);
-        if (count == 0 && failure_) throw Error(*failure_);
-        std::memcpy(buffer.data(), bytes_.data() + at_, count);
-        at_ += count;
-        return count;
-    }
-
-  private:
-    std::string bytes_;
-    std::optional<Error> failure_;
-    std::size_t at_ = 0;
-};
+using prebake::tests::BytesSource;
 
 /// The content store of containerd in memory, with its rules on ingests, adoption and labels. Files
 /// are shared by all namespaces. Thread-safe.

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "tests/unit/base/bytes_source.h"
+
 namespace {
 
 struct VectorCase {
@@ -55,6 +57,16 @@ TEST_CASE("bytes and text give the same hash") {
     prebake::Sha256 hash;
     hash.update(bytes);
     CHECK(hash.finish() == prebake::sha256("abc"));
+}
+
+TEST_CASE("the hash of a stream is that of its bytes, each reported once") {
+    const std::string bytes(1'000'000, 'a');
+    std::size_t read = 0;
+    prebake::tests::BytesSource whole(bytes);
+    CHECK(prebake::sha256(whole, [&](std::size_t got) { read += got; }) == prebake::sha256(bytes));
+    CHECK(read == bytes.size());
+    prebake::tests::BytesSource stopped(bytes);
+    CHECK_THROWS_AS(prebake::sha256(stopped, [](std::size_t) { throw 1; }), int);
 }
 
 TEST_CASE("a moved hash continues where it was") {

@@ -2,32 +2,18 @@
 
 #include <doctest/doctest.h>
 
-#include <algorithm>
-#include <cstring>
 #include <string>
+
+#include "tests/unit/base/bytes_source.h"
 
 namespace prebake {
 namespace {
 
-class TextSource : public Source {
-  public:
-    explicit TextSource(std::string text) : text_(std::move(text)) {}
-
-    std::size_t read(std::span<std::byte> buffer) override {
-        const std::size_t count = std::min(buffer.size(), text_.size() - position_);
-        std::memcpy(buffer.data(), text_.data() + position_, count);
-        position_ += count;
-        return count;
-    }
-
-  private:
-    std::string text_;
-    std::size_t position_ = 0;
-};
+using prebake::tests::BytesSource;
 
 TEST_CASE("a source is read up to a limit") {
     const auto read = [](std::size_t size, std::size_t limit) {
-        TextSource source(std::string(size, 'x'));
+        BytesSource source(std::string(size, 'x'));
         const auto text = read_up_to(source, limit);
         return text ? static_cast<int>(text->size()) : -1;
     };
