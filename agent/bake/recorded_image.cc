@@ -6,6 +6,7 @@
 
 #include "agent/base/error.h"
 #include "agent/containerd/containers.h"
+#include "agent/store/names.h"
 #include "agent/store/record.h"
 #include "agent/store/stored_image.h"
 
@@ -27,7 +28,7 @@ std::vector<oci::Reference> aliases_in(const v1::Placement& placement,
     std::vector<oci::Reference> tagged;
     std::vector<oci::Reference> by_digest;
     for (const std::string& name : placement.names()) {
-        if (name.starts_with("sha256:")) continue;  // CRI's name for the config
+        if (store::is_image_id(name)) continue;  // CRI's name for the config
         oci::Reference named = oci::Reference::parse(name);
         if (named.tag_name() && named.tag_name() == reference.tag_name()) continue;
         (named.tag ? tagged : by_digest).push_back(std::move(named));

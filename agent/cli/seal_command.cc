@@ -179,13 +179,11 @@ ExitCode check(const Invocation& invocation, const SealArguments& arguments) {
     return report.residue().empty() ? ExitCode::done : ExitCode::not_ready;
 }
 
-constexpr std::size_t kMaxRecordBytes = 64UL << 20;
-
 /// 0 if the record cannot be read: then a node cannot tell that it vanished.
 std::uint32_t number_of_baked_images(const machine::Root& root, const Invocation& invocation) {
     const std::string path = store::record_path(invocation.state_dir).string();
     try {
-        const std::optional<std::string> text = root.read(path, kMaxRecordBytes);
+        const std::optional<std::string> text = root.read(path, store::kMaxRecordBytes);
         v1::BakeRecord record;
         if (text) from_json(*text, record, root.outside(path).string(), "");
         return static_cast<std::uint32_t>(record.images_size());

@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "agent/store/names.h"
 #include "agent/store/record.h"
 
 namespace prebake::guard {
@@ -24,10 +25,6 @@ constexpr std::array kByWeight{
 
 std::ptrdiff_t weight_of(FindingKind kind) {
     return std::find(kByWeight.begin(), kByWeight.end(), kind) - kByWeight.begin();
-}
-
-bool is_tag(const std::string& name) {
-    return !name.starts_with("sha256:") && name.find('@') == std::string::npos;
 }
 
 std::set<std::string> subjects(const std::vector<const Finding*>& findings, FindingKind kind) {
@@ -48,7 +45,7 @@ bool is_abandoned(const v1::Placement& placement, const std::set<std::string>& m
     if (moved.empty()) return false;
     const auto& names = placement.names();
     return std::all_of(names.begin(), names.end(), [&](const std::string& name) {
-        return !is_tag(name) || moved.contains(name);
+        return store::is_name_by_digest(name) || moved.contains(name);
     });
 }
 
@@ -245,8 +242,7 @@ StoreVerdict judge(const v1::BakeRecord& record, const std::vector<Finding>& fin
         is_degraded = true;
     }
     for (const ImageHealth& image : health_of(record, findings)) {
-        const bool is_needed = !image.is_abandoned && !image.is_other_platform;
-        if (is_needed && !image.is_usable()) return StoreVerdict::not_usable;
+        if (image.is_needed() && !image.is_usable()) return StoreVerdict::not_usable;
     }
     return is_degraded ? StoreVerdict::degraded : StoreVerdict::as_baked;
 }
@@ -281,8 +277,7 @@ std::vector<Finding> repairable_of(const v1::BakeRecord& record,
     std::set<store::ImageKey> abandoned;
     for (const v1::BakedImage& image : record.images()) {
         for (const v1::Placement& placement : image.placements()) {
-            const store::ImageKey key{
-                .image = image.name(), .ns = placement.namespace_(), .platform = image.platform()};
+            const store::ImageKey key = store::key_of(image, placement);
             const auto own = moved.find(key);
             if (own != moved.end() && is_abandoned(placement, own->second)) abandoned.insert(key);
         }

@@ -40,6 +40,10 @@ struct ImageHealth {
     std::string next_step;
 
     bool is_usable() const { return is_present && is_unpacked && is_resolved; }
+    /// Not if all its tags are elsewhere now, or this machine does not run it.
+    bool is_needed() const { return !is_abandoned && !is_other_platform; }
+    /// The kubelet does not delete it.
+    bool is_kept() const { return is_pinned && !is_pin_ignored; }
     store::ImageKey key() const { return {.image = name, .ns = ns, .platform = platform}; }
 };
 

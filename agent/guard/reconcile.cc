@@ -36,10 +36,6 @@ std::optional<RetryCause> retry_after(Errc code) {
     return {};
 }
 
-ImageKey key_in(const v1::BakedImage& image, const v1::Placement& placement) {
-    return {.image = image.name(), .ns = placement.namespace_(), .platform = image.platform()};
-}
-
 class Reconciler {
   public:
     explicit Reconciler(const Reconciliation& job) : job_(job) {}
@@ -99,7 +95,7 @@ class Reconciler {
             v1::BakedImage copy = image;
             copy.clear_placements();
             for (const v1::Placement& placement : image.placements()) {
-                if (!broken_.contains(key_in(image, placement))) continue;
+                if (!broken_.contains(store::key_of(image, placement))) continue;
                 *copy.add_placements() = placement;
             }
             if (!copy.placements().empty()) *part.add_images() = std::move(copy);
@@ -123,7 +119,7 @@ class Reconciler {
             job_.on_progress(progress);
             const Attempt attempt = restore(image);
             for (const v1::Placement& placement : image.placements()) {
-                const ImageKey key = key_in(image, placement);
+                const ImageKey key = store::key_of(image, placement);
                 attempts_[key] = attempt;
                 if (attempt.retry) result_.to_retry.insert_or_assign(key, *attempt.retry);
             }

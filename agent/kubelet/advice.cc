@@ -38,7 +38,7 @@ const v1::Placement* cri_placement(const v1::BakedImage& image) {
 
 /// Nothing for a bare digest and for an invalid reference.
 std::optional<oci::Reference> parse(const std::string& name) {
-    if (name.starts_with("sha256:")) return std::nullopt;
+    if (store::is_image_id(name)) return std::nullopt;
     try {
         return oci::Reference::parse(name);
     } catch (const Error&) {

@@ -11,11 +11,6 @@
 namespace prebake::ledger {
 namespace {
 
-/// CRI's other names of an image: "repository@sha256:…" and "sha256:…".
-bool is_alias_name(std::string_view name) {
-    return store::is_image_id(name) || name.find('@') != std::string_view::npos;
-}
-
 std::string_view repository_of(std::string_view name) {
     const std::size_t at = name.find('@');
     if (at != std::string_view::npos) return name.substr(0, at);
@@ -184,10 +179,11 @@ Catalog::ImagePtr Catalog::owner_of(const std::string& ns, const Space& space,
                                     const std::string& name, const ImageContents& contents) const {
     ImagePtr recorded = recorded_of(ns, name);
     if (recorded != nullptr && recorded->contents->target == contents.target) return recorded;
-    if (!is_alias_name(name)) return nullptr;
+    if (!store::is_name_by_digest(name)) return nullptr;
     for (const auto& [other, image] : space.names) {
         const std::string& own_name = image->key.image;
-        if (image->contents->target != contents.target || is_alias_name(own_name)) continue;
+        if (image->contents->target != contents.target || store::is_name_by_digest(own_name))
+            continue;
         if (store::is_image_id(name) || repository_of(name) == repository_of(own_name))
             return image;
     }
@@ -216,8 +212,8 @@ Catalog::Placed Catalog::place(const std::string& ns, const std::string& name,
     ImagePtr image = owner_of(ns, space, name, contents);
     // An ID that moves between manifests with one config is an alias of both.
     const bool is_new_name = !has_name || store::is_image_id(name);
-    const bool is_alias =
-        image != nullptr && is_new_name && image->names_present > 0 && is_alias_name(name);
+    const bool is_alias = image != nullptr && is_new_name && image->names_present > 0 &&
+                          store::is_name_by_digest(name);
     if (image == nullptr) {
         image = std::make_shared<CatalogImage>(
             CatalogImage{.key = {.image = name, .ns = ns, .platform = contents.platform},

@@ -48,7 +48,7 @@ Images all_those(const NodeFacts& facts,
 /// and those that it does not run.
 Images those(const NodeFacts& facts, const std::function<bool(const guard::ImageHealth&)>& which) {
     return all_those(facts, [&](const guard::ImageHealth& image) {
-        return !image.is_evicted && !image.is_abandoned && !image.is_other_platform && which(image);
+        return !image.is_evicted && image.is_needed() && which(image);
     });
 }
 

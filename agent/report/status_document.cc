@@ -32,7 +32,7 @@ std::map<ImageName, Summary> summaries_of(const StatusFacts& facts) {
         summary.is_usable = summary.is_usable && image.is_usable() && !image.is_evicted;
         // Only the kubelet deletes images by itself, so other namespaces have no pins.
         if (image.wants_pin) {
-            summary.is_pinned = summary.is_pinned && image.is_pinned && !image.is_pin_ignored;
+            summary.is_pinned = summary.is_pinned && image.is_kept();
         }
         summary.is_unpinned_by_budget |= image.is_unpinned_by_budget;
         summary.is_repaired |= image.is_repaired;
@@ -99,8 +99,8 @@ v1::ImageState state_document(const guard::ImageHealth& image, std::uint64_t sta
     state.set_platform(image.platform);
     state.set_digest(image.digest);
     state.set_state(state_of(image));
-    state.set_pinned(image.wants_pin && image.is_pinned && image.is_present &&
-                     !image.is_unpinned_by_budget && !image.is_pin_ignored);
+    state.set_pinned(image.wants_pin && image.is_kept() && image.is_present &&
+                     !image.is_unpinned_by_budget);
     state.set_sandbox(image.is_sandbox);
     state.set_bytes(image.bytes);
     state.set_starts(starts);

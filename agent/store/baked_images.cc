@@ -19,6 +19,10 @@ bool runs_here(const std::string& platform) {
     }
 }
 
+ImageKey key_of(const v1::BakedImage& image, const v1::Placement& placement) {
+    return {.image = image.name(), .ns = placement.namespace_(), .platform = image.platform()};
+}
+
 BakedImages::BakedImages(v1::BakeRecord record, SandboxImage sandbox)
     : record_(std::move(record)), sandbox_(std::move(sandbox)) {
     for (const v1::BakedImage& image : record_.images()) add(image, true);
@@ -28,9 +32,7 @@ BakedImages::BakedImages(v1::BakeRecord record, SandboxImage sandbox)
 
 void BakedImages::add(const v1::BakedImage& image, bool is_recorded) {
     for (const v1::Placement& placement : image.placements()) {
-        images_.push_back({.key = {.image = image.name(),
-                                   .ns = placement.namespace_(),
-                                   .platform = image.platform()},
+        images_.push_back({.key = key_of(image, placement),
                            .image = image,
                            .placement = placement,
                            .position = images_.size(),

@@ -38,6 +38,10 @@ bool is_image_id(std::string_view name) {
     return oci::Digest::try_parse(name).has_value();
 }
 
+bool is_name_by_digest(std::string_view name) {
+    return is_image_id(name) || name.find('@') != std::string_view::npos;
+}
+
 Labels name_labels(std::string_view ns, Pin pin) {
     if (ns != kCriNamespace) return {};
     return {{std::string(kManagedLabel), "managed"},

@@ -13,8 +13,6 @@
 namespace prebake::store {
 namespace {
 
-/// Some thousand images of a hundred layers.
-constexpr std::size_t kMaxRecordBytes = 64UL << 20;
 constexpr const char* kSchema = "prebake.v1.BakeRecord";
 constexpr const char* kUnusableRecord = "bake again, which replaces it, or restore it";
 

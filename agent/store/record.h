@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <string>
 
@@ -7,11 +8,14 @@
 
 namespace prebake::store {
 
+/// Limit of the record's file: some thousand images of a hundred layers.
+inline constexpr std::size_t kMaxRecordBytes = 64UL << 20;
+
 /// The path of the bake record in the state directory.
 std::filesystem::path record_path(const std::filesystem::path& state_dir);
 
 /// @throws Error not_found if nothing was baked; corrupt if the file is not a bake record;
-/// unsupported if a later version of prebake wrote it; too_large if it is over 64 MiB.
+/// unsupported if a later version of prebake wrote it; too_large if it is over kMaxRecordBytes.
 v1::BakeRecord read_record(const std::filesystem::path& state_dir);
 
 /// The same for commands that need a record: their error not_found says what to do.

@@ -35,9 +35,8 @@ v1::BakedImage describe_sandbox(const containerd::Connection& connection,
     placement.set_cri_resolves(true);
     placement.add_names(held.name);
     for (const containerd::Image& other : containerd::Images(connection, scope).list()) {
-        const bool is_digest =
-            other.name.starts_with("sha256:") || other.name.find('@') != std::string::npos;
-        if (is_digest && other.name != held.name && other.target.digest == held.target.digest) {
+        if (is_name_by_digest(other.name) && other.name != held.name &&
+            other.target.digest == held.target.digest) {
             placement.add_names(other.name);
         }
     }

@@ -19,7 +19,7 @@ namespace {
 
 const std::string kTag = "docker.io/library/a:1";
 const std::string kDigestName = "docker.io/library/a@sha256:t";
-const std::string kId = "sha256:c";
+const std::string kId = "sha256:" + std::string(64, 'c');
 
 v1::BakeRecord record() {
     v1::BakeRecord record;

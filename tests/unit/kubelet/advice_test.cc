@@ -154,8 +154,9 @@ TEST_CASE("more images than the kubelet reports") {
         v1::BakeRecord record;
         for (int i = 0; i < row.images; ++i) {
             const std::string tag = std::to_string(i);
-            bake(record, "docker.io/library/app:" + tag, "sha256:" + tag);
-            bake(record, "docker.io/library/app:again" + tag, "sha256:" + tag);  // the same image
+            const std::string id = "sha256:" + std::string(64 - tag.size(), '0') + tag;
+            bake(record, "docker.io/library/app:" + tag, id);
+            bake(record, "docker.io/library/app:again" + tag, id);  // the same image
         }
         const v1::KubeletAdvice advice = advise_kubelet(record, kNew);
         CHECK(advice.node_status_max_images() == row.expected);
