@@ -1,14 +1,13 @@
 #pragma once
 
-#include <cstdint>
+#include <cstddef>
 #include <functional>
-#include <map>
 #include <string>
 #include <string_view>
-#include <unordered_map>
-#include <utility>
+#include <variant>
 #include <vector>
 
+#include "agent/ledger/snapshot_table.h"
 #include "proto/prebake/v1/node.pb.h"
 
 namespace prebake::ledger {
@@ -17,8 +16,8 @@ namespace prebake::ledger {
 /// oldest are dropped, and count again if their snapshots still exist at the next listing.
 inline constexpr std::size_t kMaxCountedStarts = 8192;
 
-/// The snapshots of the starts that were counted, by (namespace, key). Kept while they exist, so
-/// that no start counts twice.
+/// The snapshots of the starts that were counted. Kept while they exist, so that no start counts
+/// twice.
 class CountedStarts {
   public:
     void load(const google::protobuf::RepeatedPtrField<v1::CountedStart>& starts);
@@ -37,16 +36,7 @@ class CountedStarts {
     std::vector<std::string> keys_ending(const std::string& ns, std::string_view ending) const;
 
   private:
-    using Start = std::pair<std::string, std::string>;  ///< (namespace, key)
-    struct StartHash {
-        std::size_t operator()(const Start& start) const {
-            return std::hash<std::string>()(start.second);
-        }
-    };
-
-    std::unordered_map<Start, std::uint64_t, StartHash> numbers_;
-    std::map<std::uint64_t, const Start*> in_order_;
-    std::uint64_t next_ = 0;
+    SnapshotTable<std::monostate> starts_{kMaxCountedStarts};
 };
 
 }  // namespace prebake::ledger

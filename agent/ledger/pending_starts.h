@@ -1,11 +1,9 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
-#include <map>
 #include <string>
-#include <utility>
 
+#include "agent/ledger/snapshot_table.h"
 #include "agent/oci/digest.h"
 
 namespace prebake::ledger {
@@ -16,9 +14,8 @@ inline constexpr std::size_t kMaxPendingStarts = 8192;
 
 /// A snapshot that was prepared for a container whose process is not known to have started.
 struct PendingStart {
-    oci::Digest chain;         ///< the top layer of the image that it is on
-    std::string image = {};    ///< the name that the container gives; empty: not known
-    std::uint64_t number = 0;  ///< set by add()
+    oci::Digest chain;       ///< the top layer of the image that it is on
+    std::string image = {};  ///< the name that the container gives; empty: not known
 };
 
 /// They stay after the snapshot is deleted: of a container that ran for a moment, the start may be
@@ -36,11 +33,7 @@ class PendingStarts {
     void clear(const std::string& ns);
 
   private:
-    using Key = std::pair<std::string, std::string>;  // namespace and key
-
-    std::map<Key, PendingStart> starts_;
-    std::map<std::uint64_t, Key> in_order_;
-    std::uint64_t next_ = 0;
+    SnapshotTable<PendingStart> starts_{kMaxPendingStarts};
 };
 
 }  // namespace prebake::ledger
