@@ -54,7 +54,7 @@ Sums sums_of(const bake::BakeResult& result) {
     for (const bake::ImageResult& image : result.images) {
         sums.fetched += image.bytes_fetched;
         sums.reused += image.bytes_reused;
-        if (image.outcome <= bake::ImageOutcome::baked) ++sums.good;
+        if (image.is_usable()) ++sums.good;
     }
     return sums;
 }
@@ -130,9 +130,8 @@ ExitCode exit_code_of_result(const bake::BakeResult& result, const BakeArguments
     if (!has(bake::ImageOutcome::failed)) return ExitCode::done;
     // A bake of which nothing but the sandbox image succeeded is not partial.
     const bool has_good =
-        std::any_of(result.images.begin(), result.images.end(), [](const auto& image) {
-            return !image.is_sandbox && image.outcome <= bake::ImageOutcome::baked;
-        });
+        std::any_of(result.images.begin(), result.images.end(),
+                    [](const auto& image) { return !image.is_sandbox && image.is_usable(); });
     if (has_good) return ExitCode::partial;
     // A permanent failure takes precedence over a temporary one.
     ExitCode code = ExitCode::try_again;

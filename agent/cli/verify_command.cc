@@ -101,18 +101,21 @@ ExitCode verify_command(const Invocation& invocation, const VerifyArguments& arg
         .sandbox = sandbox.name};
     std::vector<std::string> warnings;
     const auto verify = [&] {
-        record = store::read_required_record(invocation.state_dir);
         store::Verification found = store::verify(record, connection, options);
         warnings = take_warnings(found);
         if (!sandbox.doubt.empty() && found.is_for_pods) warnings.push_back(sandbox.doubt);
         return found;
     };
+    const auto verify_again = [&] {
+        record = store::read_required_record(invocation.state_dir);
+        return verify();
+    };
     store::Verification result = verify();
     std::size_t repaired = 0;
     if (lock && !result.findings.empty()) {
         const std::size_t before = result.findings.size();
-        repair(invocation, *lock, record, result, verify);
-        result = verify();
+        repair(invocation, *lock, record, result, verify_again);
+        result = verify_again();
         repaired = before - std::min(before, result.findings.size());
     }
     for (const std::string& warning : warnings) log_warning(warning);

@@ -27,8 +27,8 @@ struct Event {
     /// The image's name, the snapshot's key, the blob's digest, the container's ID.
     std::string object = {};
     std::string parent = {};  ///< of a prepared snapshot
-    std::string name =
-        {};  ///< of a committed snapshot, whose key is `object`; the container's image
+    /// Of a committed snapshot, whose key is `object`. The container's image.
+    std::string name = {};
     std::string snapshotter = {};  ///< of a snapshot; empty before 1.7
     Labels labels = {};            ///< of an image
 };

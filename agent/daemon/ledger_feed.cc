@@ -115,7 +115,7 @@ void LedgerFeed::image_named(const std::string& ns, const containerd::Image& ima
     accounts_.image_appeared(seen, at);
 }
 
-void LedgerFeed::restored(const std::map<std::string, std::set<std::string>>& parts,
+void LedgerFeed::restored(const guard::RestoredParts& parts,
                           const store::Snapshotters& snapshotters) {
     for (const auto& [ns, own] : parts) {
         const auto snapshotter = snapshotters.find(ns);

@@ -14,6 +14,7 @@
 #include "agent/containerd/events.h"
 #include "agent/containerd/images.h"
 #include "agent/guard/activity_log.h"
+#include "agent/guard/reconcile.h"
 #include "agent/ledger/accounts.h"
 #include "agent/store/holdings.h"
 #include "agent/store/snapshotter.h"
@@ -40,10 +41,9 @@ class LedgerFeed {
     /// A pull, or a client that named the image by hand. An image that cannot be described (it is
     /// partly pulled, or no image at all) is skipped. @throws Error unavailable, cancelled.
     void image_named(const std::string& ns, const containerd::Image& image, std::optional<Time> at);
-    /// We restored these names, blobs and snapshots (chain IDs), by namespace: that is no pull.
+    /// That was no pull.
     /// @throws Error unavailable, cancelled.
-    void restored(const std::map<std::string, std::set<std::string>>& parts,
-                  const store::Snapshotters& snapshotters);
+    void restored(const guard::RestoredParts& parts, const store::Snapshotters& snapshotters);
 
   private:
     void snapshot_prepared(const containerd::Event& event);
