@@ -44,9 +44,13 @@ void ActivityLog::add(v1::Repair repair) {
     ++repairs_total_;
 }
 
-void ActivityLog::forget_failures(const std::string& image, const std::string& ns) {
+store::ImageKey key_of(const v1::Repair& repair) {
+    return {.image = repair.image(), .ns = repair.namespace_(), .platform = repair.platform()};
+}
+
+void ActivityLog::forget_failures(const store::ImageKey& image) {
     std::erase_if(repairs_, [&](const v1::Repair& repair) {
-        return repair.has_problem() && repair.image() == image && repair.namespace_() == ns;
+        return repair.has_problem() && key_of(repair) == image;
     });
 }
 

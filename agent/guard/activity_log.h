@@ -8,11 +8,15 @@
 #include <utility>
 #include <vector>
 
+#include "agent/store/baked_images.h"
 #include "proto/prebake/v1/node.pb.h"
 
 namespace prebake::guard {
 
 enum class Severity { error, warning, info, debug };
+
+/// The image that was repaired.
+store::ImageKey key_of(const v1::Repair& repair);
 
 /// What the daemon reports about its work: lines of the log, warnings that stand until they are
 /// cleared, and the last repairs. Warnings and repairs are also shown by the status.
@@ -40,7 +44,7 @@ class ActivityLog {
     /// Logs a repair and keeps it.
     void add(v1::Repair repair);
     /// Forgets that repairs of the image failed: it is usable now.
-    void forget_failures(const std::string& image, const std::string& ns);
+    void forget_failures(const store::ImageKey& image);
     /// The last kMaxRepairs, the latest first, without failures that were repaired since.
     const std::deque<v1::Repair>& repairs() const { return repairs_; }
     /// All repairs since the daemon started.

@@ -493,14 +493,13 @@ void ImageGuard::apply(Reconciled reconciled,
     const auto& open = reconciled.to_retry;
     for (const ImageHealth& image : reconciled.images) {
         if (!open.contains(image.key())) retries_.erase(image.key());
-        if (image.problem.empty()) with_.log.forget_failures(image.name, image.ns);
+        if (image.problem.empty()) with_.log.forget_failures(image.key());
     }
     for (const auto& [key, cause] : open) retry_later(key, cause, why(key));
     for (auto& [ns, parts] : reconciled.restored) actions_.restored[ns].merge(parts);
     for (const ImageKey& key : reconciled.named_again) actions_.named_again.insert(key.ns);
     for (v1::Repair& repair : reconciled.repairs) {
-        const ImageKey key{
-            .image = repair.image(), .ns = repair.namespace_(), .platform = repair.platform()};
+        const ImageKey key = key_of(repair);
         if (!repair.what().empty()) repaired_.insert(key);
         // A repair that will be retried is reported when it succeeds or fails for good.
         if (!open.contains(key)) with_.log.add(std::move(repair));
