@@ -161,8 +161,10 @@ std::string with_next_step(std::string text, const std::string& next_step) {
     return text;
 }
 
-/// One block of lines per condition.
+/// One block of lines per condition. None of a machine that is about to become an image: they are
+/// unknown, because the seal stopped the daemon.
 std::vector<std::string> condition_blocks(const v1::NodeStatus& status) {
+    if (status.verdict() == "sealed" || status.verdict() == "armed") return {};
     std::size_t width = 0;
     for (const auto& condition : status.conditions()) {
         if (condition.status() != "True") width = std::max(width, condition.type().size());

@@ -130,7 +130,6 @@ class Containerd:
         version = subprocess.run([self._daemon, "--version"], stdout=subprocess.PIPE, text=True,
                                  check=True).stdout
         self.version = tuple(map(int, re.search(r" v?(\d+)\.(\d+)\.(\d+)", version).groups()))
-        # Of a containerd that does not, every node is degraded.
         self.honors_pins = self.version >= (1, 7, 3) or (1, 6, 22) <= self.version < (1, 7)
         self._server = None
         self._config = directory / "containerd.toml"

@@ -174,11 +174,6 @@ class NodeTest(harness.SystemTest):
             daemon.until_ready()
         return daemon
 
-    @property
-    def ready_code(self):
-        """The exit status of `prebake status` on a node on which all is well."""
-        return harness.DONE if self.containerd.honors_pins else harness.PARTIAL
-
     def cri(self, verb, *arguments, code=0):
         command = [self.cri_program, self.containerd.address, verb, *map(str, arguments)]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

@@ -383,16 +383,15 @@ TEST_CASE("whatever is found in a store, status and prebake verify judge it alik
             NodeFacts facts = healthy();
             facts.images = prebake::guard::health_of(record, {finding});
             facts.recorded = 1;
-            if (finding.kind == FindingKind::pin_ignored ||
-                finding.kind == FindingKind::cri_other_platform) {
-                continue;  // they say nothing about the store
-            }
+            // If it is the only image, none runs here, which says nothing about the store.
+            if (finding.kind == FindingKind::cri_other_platform) continue;
             const Verdict of_status = verdict(facts, gates);
             const StoreVerdict of_verify = prebake::guard::judge(record, {finding});
             CHECK(of_status.word == (of_verify == StoreVerdict::as_baked   ? "ready"
                                      : of_verify == StoreVerdict::degraded ? "degraded"
                                                                            : "not_ready"));
-            CHECK(of_verify != StoreVerdict::as_baked);
+            CHECK((of_verify == StoreVerdict::as_baked) ==
+                  prebake::store::is_about_machine(finding.kind));
         }
     }
 }
@@ -424,6 +423,7 @@ TEST_CASE("conditions come in one order, say whether they gate, and remember the
 
 TEST_CASE("the verdict is the worst that the conditions allow") {
     const Change pin_lost = [](NodeFacts& facts) { facts.images[0].is_pinned = false; };
+    const Change pins_ignored = [](NodeFacts& facts) { facts.images[0].is_pin_ignored = true; };
     struct Row {
         const char* name;
         Change change;
@@ -436,6 +436,8 @@ TEST_CASE("the verdict is the worst that the conditions allow") {
         {"ready", [](NodeFacts&) {}, every_gate(), "ready", true, "usable"},
         {"a gate", pin_lost, {"ImagesPinned"}, "not_ready", false, "ImagesPinned: a in k8s.io"},
         {"no gate", pin_lost, {"ImagesPresent"}, "degraded", true, "ImagesPinned"},
+        {"pins are ignored", pins_ignored, {"ImagesPresent"}, "ready", true, "usable"},
+        {"pins are ignored, and gate", pins_ignored, every_gate(), "not_ready", false, "ignores"},
         {"unknown is not true",
          [](NodeFacts& facts) { facts.identity.claim.set_state(v1::Claim::UNCLAIMED); },
          {"SealIntact"},

@@ -184,6 +184,16 @@ TEST_CASE("a healthy node needs few lines") {
         "IdentityClaimed, SealIntact\n");
 }
 
+TEST_CASE("what becomes an image has no conditions") {
+    for (const char* verdict : {"sealed", "armed"}) {
+        CAPTURE(verdict);
+        v1::NodeStatus status = healthy();
+        add_condition(status, "Disk", "Unknown", "was True", "");
+        status.set_verdict(verdict);
+        CHECK_FALSE(contains(status_text(status, kNow), "Conditions"));
+    }
+}
+
 TEST_CASE("problems have a next step") {
     v1::NodeStatus status = healthy();
     add_condition(status, "Disk", "False", "it is full", "make room");
