@@ -435,9 +435,11 @@ class Machine:
     def write(self, inside, contents, mode=0o644):
         path = self.path(inside)
         # An absolute link of the machine leads to the files of this one.
-        if not path.resolve().is_relative_to(self.root.resolve()):
-            raise AssertionError(f"{inside} of {self.name} leads out of it: {path.resolve()}")
+        if not path.parent.resolve().is_relative_to(self.root.resolve()):
+            raise AssertionError(f"{inside} of {self.name} leads out of it: {path.parent.resolve()}")
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_symlink():
+            path.unlink()  # such as the alias of a unit
         if isinstance(contents, bytes):
             path.write_bytes(contents)
         else:
