@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "agent/base/text.h"
 #include "tests/unit/base/thrown.h"
 
 namespace prebake::identity::firstboot {
