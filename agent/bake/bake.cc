@@ -1,7 +1,5 @@
 #include "agent/bake/bake.h"
 
-#include <google/protobuf/util/time_util.h>
-
 #include <algorithm>
 #include <set>
 
@@ -13,6 +11,7 @@
 #include "agent/bake/leased_store.h"
 #include "agent/bake/name_conflicts.h"
 #include "agent/bake/unpack.h"
+#include "agent/base/timestamp.h"
 #include "agent/base/wait.h"
 #include "agent/base/worker_pool.h"
 #include "agent/containerd/cri.h"
@@ -63,14 +62,6 @@ BlobRepositories repositories_of(const Plan& plan) {
     return repositories;
 }
 
-google::protobuf::Timestamp now() {
-    // In nanoseconds (TimeUtil::GetCurrentTime() has seconds): the node compares it with the times
-    // of blobs to find what was stored after the bake.
-    const auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
-    return google::protobuf::util::TimeUtil::NanosecondsToTimestamp(
-        std::chrono::duration_cast<std::chrono::nanoseconds>(since_epoch).count());
-}
-
 std::vector<v1::Placement> placements_of(const ResolvedImage& image, const Survey& survey,
                                          bool cri_resolves) {
     std::vector<v1::Placement> placements;
@@ -102,7 +93,9 @@ v1::BakedImage record_entry(const ResolvedImage& image, const ImageResult& resul
     entry.set_bytes_fetched(result.bytes_fetched);
     entry.set_bytes_reused(result.bytes_reused);
     entry.set_seconds(result.seconds.count());
-    *entry.mutable_baked_at() = now();
+    // The node compares it, and when the work on the image began, with the times of blobs and names
+    // to tell what the bake fetched from what was pulled.
+    *entry.mutable_baked_at() = to_timestamp(result.ended_at);
     entry.set_prebake_version(prebake_version);
     entry.set_containerd_version(containerd_version);
     return entry;
@@ -139,6 +132,7 @@ ImageResult bake_one(const PlannedImage& planned, const Survey& survey, ImageBak
     }
     result.bytes_fetched = changes.bytes_fetched;
     result.seconds = Clock::now() - begin;
+    result.ended_at = std::chrono::system_clock::now();
     if (result.outcome == ImageOutcome::interrupted) return result;
     const bool is_good = result.outcome != ImageOutcome::failed;
     events.on_event({.kind = is_good ? EventKind::image_done : EventKind::image_failed,
@@ -181,7 +175,7 @@ void record_results(const Survey& survey, const BakeOptions& options,
         is_changed = true;
     }
     if (!is_changed) return;
-    *record.mutable_updated_at() = now();
+    *record.mutable_updated_at() = to_timestamp(std::chrono::system_clock::now());
     record.set_prebake_version(options.prebake_version);
     record.set_containerd_version(survey.containerd_version);
     survey.storage.sync_content();

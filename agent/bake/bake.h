@@ -38,6 +38,7 @@ struct ImageResult {
     std::uint64_t bytes_fetched = 0;
     std::uint64_t bytes_reused = 0;
     std::chrono::duration<double> seconds{0};
+    std::chrono::system_clock::time_point ended_at = {};
 
     bool is_usable() const {
         return outcome == ImageOutcome::already_there || outcome == ImageOutcome::baked;

@@ -1,8 +1,11 @@
 #!/usr/bin/python3
 """The bake record: what it contains after one bake, and how it merges several bakes."""
 
+import datetime
+
 import harness
 import oci_image
+import registry as scripted
 
 
 class RecordBase(harness.SystemTest):
@@ -46,6 +49,23 @@ class RecordTest(RecordBase):
             self.assertLessEqual(set(again), {item["name"] for item in self.record()["images"]})
         self.assertEqual(sorted(item["name"] for item in self.record()["images"]),
                          sorted(references))
+
+    def test_each_image_has_the_time_when_it_was_done(self):
+        first = self.registry.serve(f"{self.repository}/first", oci_image.small_image("done first"))
+        image = oci_image.small_image("done second")
+        second = self.registry.serve(f"{self.repository}/second", image)
+        gate = self.registry.gate()
+        self.registry.on(f"second/blobs/{image.layers[0].blob.digest}", scripted.stall(gate))
+        baking = self.start("bake", "--progress=plain", first, second)
+        baking.at(gate)
+        baking.until(lambda: f"{first}: done" in baking.stderr(), "the first image is done")
+        before = datetime.datetime.now(datetime.timezone.utc)
+        gate.open()
+        self.assertEqual(baking.wait().code, 0)
+        done = {item["name"]: datetime.datetime.fromisoformat(item["bakedAt"])
+                for item in self.record()["images"]}
+        self.assertLess(done[first], before)
+        self.assertGreater(done[second], before)
 
     def test_a_namespace_named_twice_is_one_placement(self):
         reference, image = self.serve_greeting()
