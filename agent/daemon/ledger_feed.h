@@ -41,7 +41,7 @@ class LedgerFeed {
     /// A pull, or a client that named the image by hand. An image that cannot be described (it is
     /// partly pulled, or no image at all) is skipped. @throws Error unavailable, cancelled.
     void image_named(const std::string& ns, const containerd::Image& image, std::optional<Time> at);
-    /// That was no pull.
+    /// prebake restored `parts` from the disk, which was no pull.
     /// @throws Error unavailable, cancelled.
     void restored(const guard::RestoredParts& parts, const store::Snapshotters& snapshotters);
 

@@ -144,7 +144,7 @@ void Accounts::take_back_pulls_of(const store::PlacedImage& baked) {
 void Accounts::consider_sandbox() {
     if (sandbox_.empty()) return;
     CatalogImage* image = catalog_.find(std::string(store::kCriNamespace), sandbox_);
-    if (image == nullptr || !image->is_from_listing) return;
+    if (image == nullptr || !image->is_unpulled) return;
     const v1::LedgerImage* entry = totals_.find(*image);
     if (entry != nullptr && !entry->baked() && (entry->pulls() > 0 || entry->bytes_pulled() > 0)) {
         return;
@@ -298,7 +298,7 @@ void Accounts::image_appeared(const SeenImage& seen, std::optional<Time> at) {
     const bool is_pull = pulled.any || (at && !placed.is_alias && !is_named_by_bake(image, *at));
     if (is_first_sight && !image.is_baked) {
         const v1::LedgerImage* entry = totals_.find(image);
-        image.is_from_listing = !is_pull;
+        image.is_unpulled = !is_pull;
         image.reason = entry != nullptr && !entry->reason().empty() ? entry->reason() : reason;
     }
     if (is_pull) {
@@ -306,7 +306,7 @@ void Accounts::image_appeared(const SeenImage& seen, std::optional<Time> at) {
         v1::LedgerImage& entry = totals_.entry(image);
         if (!placed.is_alias) entry.set_pulls(entry.pulls() + 1);
         totals_.add_pulled(entry, pulled.bytes);
-        note_pull(image, at.value_or(looked_until_), pulled.bytes, placed.is_alias ? 0 : 1);
+        note_pull(image, at.value_or(pulled.stored_at), pulled.bytes, placed.is_alias ? 0 : 1);
         if (at && is_first_sight && !image.is_baked) {
             *entry.mutable_appeared_at() = to_timestamp(*at);
             entry.set_seconds_to_first_start(0);
@@ -338,7 +338,7 @@ void Accounts::settle_listed(CatalogImage& image) {
     v1::LedgerImage& entry = totals_.entry(image);
     entry.set_pulls(entry.pulls() + 1);
     totals_.add_pulled(entry, pulled.bytes);
-    note_pull(image, looked_until_, pulled.bytes, 1);
+    note_pull(image, pulled.stored_at, pulled.bytes, 1);
     origins_.forget_lost(image);
     has_changed_ = true;
 }

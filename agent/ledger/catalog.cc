@@ -107,6 +107,7 @@ void Catalog::add_recorded(const store::PlacedImage& placed, const std::vector<I
     image->position = placed.position;
     recorded_.push_back(image);
     if (!is_new) return;
+    image->reason.clear();  // it looked like a pull until now
     for (const std::string& name : placed.placement.names()) {
         const auto place = space.names.find(name);
         if (place == space.names.end()) {

@@ -51,7 +51,7 @@ struct CatalogImage {
     std::uint64_t appeared = 0;           ///< the higher, the later; 0: it was baked
     bool has_lost_name = false;           ///< baked, and somebody else deleted a name
     bool is_chain_missing = false;        ///< baked, and not unpacked at the last listing
-    bool is_from_listing = false;         ///< no event reported it
+    bool is_unpulled = false;             ///< a listing found it, or a bake named it
     std::string reason = {};              ///< why it was pulled, or why it is not a hit
 };
 

@@ -327,6 +327,7 @@ LayerOrigins::Pulled LayerOrigins::take_pulled(const CatalogImage& image) {
             blob == space.blobs.end() ? chain->second.made_at : blob->second.stored_at;
         if (is_of_bake(layer.digest, stored_at)) continue;
         pulled.any = true;
+        pulled.stored_at = std::max(pulled.stored_at, stored_at);
         set_pulled(space, layer.digest);
         const Trace trace = blob == space.blobs.end() ? Trace::chain : Trace::blob;
         if (count_pull(layer, trace)) pulled.bytes += layer.size;

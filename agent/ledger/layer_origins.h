@@ -70,8 +70,9 @@ class LayerOrigins {
     struct Pulled {
         std::uint64_t bytes = 0;
         bool any = false;
+        Time stored_at{};  ///< of the last layer
     };
-    /// Settles the layers of the image that were pulled since the last call. Returns their bytes.
+    /// Settles the layers of the image that were pulled since the last call.
     /// Each layer counts once over all images and namespaces for as long as it is on the disk.
     Pulled take_pulled(const CatalogImage& image);
     /// The ledger already has the bytes that were pulled for the image.

@@ -16,6 +16,10 @@ template <typename Value>
 class SnapshotTable {
   public:
     explicit SnapshotTable(std::size_t limit) : limit_(limit) {}
+    ~SnapshotTable() = default;
+    // by_age_ refers to entries_.
+    SnapshotTable(const SnapshotTable&) = delete;
+    SnapshotTable& operator=(const SnapshotTable&) = delete;
 
     /// Null if there is none. Valid until it is removed.
     Value* find(const SnapshotKey& key) {

@@ -370,6 +370,7 @@ TEST_CASE("what a bake on the node fetches was not pulled") {
         *image.mutable_baked_at() = to_timestamp(node.now);
         *node.record.add_images() = image;
     }
+    node.tick(seconds(600));  // other images follow; then the record is written
     node.set_baked();
     CHECK(node.entry(kApp).bytes_pulled() == 0);
     CHECK(node.entry(kApp).pulls() == 0);
@@ -378,6 +379,7 @@ TEST_CASE("what a bake on the node fetches was not pulled") {
     CHECK(node.totals().bytes_pulled() == of_alien);
     node.start(kCri, kApp, "c1");
     CHECK(node.totals().hits() == 1);
+    CHECK(node.entry(kApp).reason().empty());
 }
 
 TEST_CASE("what a bake fetched to repair an image is found by a listing, and was not pulled") {
@@ -399,12 +401,35 @@ TEST_CASE("what a bake fetched to repair an image is found by a listing, and was
     CHECK(node.totals().hits() == 1);
 }
 
+TEST_CASE("what a bake fetched to repair an image was not pulled, also if it is listed first") {
+    ScriptedNode node;
+    node.bake(kApp);
+    node.boot();
+    node.tick(seconds(3600));
+    node.drop_blobs(kCri, kApp);
+    for (const v1::Layer& layer : kApp.parts()) {
+        node.stores[kCri].blobs.emplace(layer.digest(), node.tick());
+    }
+    const Time ended = node.now;
+    node.tick(seconds(30));
+    node.relist();
+    CHECK_MESSAGE(node.entry(kApp).pulls() == 1, "until the record is read");
+    v1::BakedImage& image = *node.record.mutable_images(0);
+    image.set_seconds(20);
+    *image.mutable_baked_at() = to_timestamp(ended);
+    node.set_baked();
+    CHECK(node.totals().bytes_pulled() == 0);
+    CHECK(node.entry(kApp).pulls() == 0);
+}
+
 TEST_CASE("all names that a bake gives are of the bake") {
     ScriptedNode node;
     node.boot();
     node.tick(seconds(3600));
     // As a bake does: the tag comes last.
-    for (const char* const name : {"sha256:config", "docker.io/library/app@sha256:digest"}) {
+    const std::string id = kApp.contents().config().digest();
+    const std::string by_digest = kApp.name.substr(0, kApp.name.rfind(':')) + "@" + kApp.target();
+    for (const std::string& name : {id, by_digest}) {
         Spec spec = kApp;
         spec.name = name;
         node.pull(kCri, spec);
@@ -414,9 +439,7 @@ TEST_CASE("all names that a bake gives are of the bake") {
     v1::BakedImage image = kApp.contents();
     v1::Placement& placement = *image.add_placements();
     placement.set_namespace_(kCri);
-    for (const char* const name : {"sha256:config", "docker.io/library/app@sha256:digest"}) {
-        placement.add_names(name);
-    }
+    for (const std::string& name : {id, by_digest}) placement.add_names(name);
     placement.add_names(kApp.name);
     placement.set_layers_kept(true);
     placement.set_unpacked(true);
