@@ -26,7 +26,7 @@ constexpr std::chrono::milliseconds kPause{200};
 
 std::map<std::string, Started> look_at(const std::vector<std::string>& units,
                                        const std::stop_token& stop) {
-    std::vector<std::string> arguments{"systemctl", "show", "--property=Id,ActiveState,Job", "--"};
+    std::vector<std::string> arguments{"systemctl", "show", kStartProperties, "--"};
     arguments.insert(arguments.end(), units.begin(), units.end());
     return started_units(
         run_or_throw({.arguments = std::move(arguments), .output_limit = kMaxBytes}, stop));
@@ -67,35 +67,49 @@ std::vector<std::string> remembered_units(const std::filesystem::path& file) {
 
 std::map<std::string, Started> started_units(std::string_view shown) {
     std::map<std::string, Started> units;
-    std::string unit;
-    Started state = Started::yes;
+    std::map<std::string_view, std::string_view> properties;
     const auto end_block = [&] {
-        if (!unit.empty()) units[unit] = state;
-        unit.clear();
-        state = Started::yes;
+        const auto value = [&](std::string_view name) {
+            const auto found = properties.find(name);
+            return found == properties.end() ? std::string_view() : found->second;
+        };
+        const bool is_queued = !value("Job").empty() && value("Job") != "0";
+        const bool is_over = value("ActiveState") == "inactive";
+        const bool has_nothing_to_do = value("ConditionResult") == "no" ||
+                                       (value("Type") == "oneshot" && value("Result") == "success");
+        // A unit that keeps failing is "activating", as it was before the seal.
+        const bool is_lost = value("ActiveState") == "failed" || (is_over && !has_nothing_to_do);
+        if (!properties.empty()) {
+            units[std::string(value("Id"))] = is_queued ? Started::not_yet
+                                              : is_lost ? Started::no
+                                                        : Started::yes;
+        }
+        properties.clear();
     };
-    // One block of lines for each unit, in any order. A unit that keeps failing is as it was before
-    // the seal.
+    // One block of lines for each unit, in any order.
     for (const std::string_view line : lines_of(shown)) {
+        const std::size_t equals = line.find('=');
         if (line.empty()) {
             end_block();
-        } else if (line.starts_with("Id=")) {
-            unit = line.substr(3);
-        } else if (line == "ActiveState=failed") {
-            state = Started::no;
-        } else if (line.starts_with("Job=") && line.size() > 4 && line != "Job=0") {
-            state = Started::not_yet;
+        } else if (equals != std::string_view::npos) {
+            properties.emplace(line.substr(0, equals), line.substr(equals + 1));
         }
     }
     end_block();
     return units;
 }
 
+std::vector<std::string> in_start_order(std::vector<std::string> stopped) {
+    std::reverse(stopped.begin(), stopped.end());
+    std::stable_partition(stopped.begin(), stopped.end(),
+                          [](const std::string& unit) { return !unit.ends_with(".service"); });
+    return stopped;
+}
+
 void start_stopped_units(const Invocation& invocation) {
-    std::vector<std::string> units = remembered_units(kStoppedUnitsFile);
-    if (units.empty()) return;
-    // The last one that stopped starts first.
-    std::reverse(units.begin(), units.end());
+    const std::vector<std::string> stopped = remembered_units(kStoppedUnitsFile);
+    if (stopped.empty()) return;
+    const std::vector<std::string> units = in_start_order(stopped);
     const std::stop_token stop = invocation.signals.token();
     std::map<std::string, std::string> problems;
     for (const std::string& unit : units) {
@@ -118,22 +132,25 @@ void start_stopped_units(const Invocation& invocation) {
     }
     std::vector<std::string> started;
     std::vector<std::string> waiting;
-    std::vector<std::string> failed;
     for (const std::string& unit : units) {
         if (is_waiting(unit)) {
             waiting.push_back(unit);
         } else if (problems.count(unit) == 0 && now[unit] == Started::yes) {
             started.push_back(unit);
         } else {
-            const std::string why = problems.count(unit) == 0 ? "it failed" : problems[unit];
+            const std::string why =
+                problems.count(unit) == 0 ? "it, or what it requires, failed" : problems[unit];
             log_warning(unit + ", which the seal stopped, was not started again: " + why +
                         "; see systemctl status " + unit);
-            failed.insert(failed.begin(), unit);
         }
     }
+    std::vector<std::string> left = stopped;
+    std::erase_if(left, [&](const std::string& unit) {
+        return std::find(started.begin(), started.end(), unit) != started.end();
+    });
     std::error_code ignored;  // it may be absent
     std::filesystem::remove(kStoppedUnitsFile, ignored);
-    remember_stopped(kStoppedUnitsFile, failed);
+    remember_stopped(kStoppedUnitsFile, left);
     if (invocation.quiet) return;
     if (!started.empty()) std::printf("started again: %s\n", joined(started).c_str());
     if (!waiting.empty()) {

@@ -27,15 +27,27 @@ void remember_stopped(const std::filesystem::path& file, const std::vector<std::
 /// @throws Error permission_denied, io, too_large.
 std::vector<std::string> remembered_units(const std::filesystem::path& file);
 
-enum class Started { yes, not_yet, no };
+/// The state of a unit after `systemctl start --no-block`.
+enum class Started {
+    no,  ///< it failed, or was not started: what it requires failed, or a socket's port is taken
+    not_yet,  ///< it waits in systemd's queue
+    yes,  ///< or it has nothing to do: a condition of the unit is not met, or it has done its work
+};
 
-/// Whether units have started, from the output of `systemctl show --property=Id,ActiveState,Job`
-/// after `systemctl start --no-block`; by unit. Pure.
+/// The properties that started_units() needs.
+inline constexpr const char* kStartProperties =
+    "--property=Id,Type,ActiveState,Result,ConditionResult,Job";
+
+/// By unit, from the output of `systemctl show` with kStartProperties. Pure.
 std::map<std::string, Started> started_units(std::string_view shown);
 
-/// Starts the remembered units. Those that do not start are warned about, and stay remembered.
-/// Units that wait for something else, such as a kubelet for a node that is ready, are left to
-/// systemd after ten seconds.
+/// The order in which units start: sockets and the like before the services that would take their
+/// port, and the last one that stopped first. Pure.
+std::vector<std::string> in_start_order(std::vector<std::string> stopped);
+
+/// Starts the remembered units. Those that do not start are warned about. Those, and units that
+/// after ten seconds still wait for something else, such as a kubelet for a node that is ready,
+/// stay remembered.
 void start_stopped_units(const Invocation& invocation);
 
 }  // namespace prebake::cli

@@ -233,8 +233,7 @@ std::vector<v1::Step> carry_out(const std::vector<StopStep>& steps, const RunPro
 
 namespace {
 
-std::vector<std::string> active_units(const std::stop_token& stop) {
-    // "activating" is the state of a unit that keeps failing, such as a kubelet without a cluster.
+std::vector<std::string> active_and_queued_units(const std::stop_token& stop) {
     const auto listed = [&](std::vector<std::string> arguments) {
         arguments.insert(arguments.begin(), "systemctl");
         arguments.insert(arguments.end(), {"--plain", "--no-legend", "--no-pager", "--full"});
@@ -244,11 +243,13 @@ std::vector<std::string> active_units(const std::stop_token& stop) {
                              .output_limit = kMaxListing},
                             stop);
     };
-    return units_in(listed({"list-units", "--type=service,socket,timer,path",
-                            "--state=active,reloading,activating,deactivating"}) +
-                    // What waits to start, such as a kubelet for a node that is ready, would do so
-                    // after the seal.
-                    "\n" + listed({"list-jobs"}));
+    // What waits to start, such as a kubelet for a node that is ready, would do so after the seal.
+    // Listed first: what starts in between is active then.
+    const std::string queued = listed({"list-jobs"});
+    // "activating" is the state of a unit that keeps failing, such as a kubelet without a cluster.
+    const std::string active = listed({"list-units", "--type=service,socket,timer,path",
+                                       "--state=active,reloading,activating,deactivating"});
+    return units_in(queued + "\n" + active);
 }
 
 }  // namespace
@@ -258,7 +259,7 @@ std::vector<std::string> units_to_stop_now(const std::vector<StopPhase>& phases,
                                            const std::stop_token& stop) {
     std::vector<std::string> units;
     if (!is_managed_by_systemd()) return units;
-    const std::vector<std::string> active = active_units(stop);
+    const std::vector<std::string> active = active_and_queued_units(stop);
     for (const StopPhase phase : phases) {
         for (const StopStep& step : stop_steps(phase, active, services)) {
             if (phase != StopPhase::journal) units.push_back(step.arguments.back());
@@ -272,7 +273,7 @@ std::vector<v1::Step> stop_services(StopPhase phase, const ServicesToStop& servi
     if (!is_managed_by_systemd()) return {};
     std::vector<StopStep> steps;
     const v1::Step asked = attempt_step("list units", "see what systemctl(1) says", [&] {
-        steps = stop_steps(phase, active_units(stop), services);
+        steps = stop_steps(phase, active_and_queued_units(stop), services);
     });
     if (asked.outcome() == v1::Step::FAILED) return {asked};
     return carry_out(steps, [&](const Command& command) { run_or_throw(command, stop); });
