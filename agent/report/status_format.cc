@@ -268,11 +268,10 @@ std::string status_text(const v1::NodeStatus& status, std::chrono::system_clock:
     page.add_section("Images with a problem", "image", image_blocks(status),
                      std::uint64_t{counts.unusable()} + counts.moved());
     page.add_section("Warnings", "warning", warning_blocks(status), 0);
-    // Fewer than the daemon keeps: the others are failures that were repaired since.
-    const bool has_all = !status.truncated() && static_cast<std::size_t>(status.repairs_size()) <
-                                                    guard::ActivityLog::kMaxRepairs;
-    page.add_section("Repairs", "repair", repair_blocks(status),
-                     has_all ? 0 : status.repairs_total());
+    // Of all repairs the daemon keeps only the last, so the others are in no document.
+    const std::uint64_t kept =
+        std::min<std::uint64_t>(status.repairs_total(), guard::ActivityLog::kMaxRepairs);
+    page.add_section("Repairs", "repair", repair_blocks(status), status.truncated() ? kept : 0);
     return head + facts + std::move(page).finish();
 }
 
