@@ -99,7 +99,8 @@ ExitCode kubelet_config_command(const Invocation& invocation,
 /// Reports which files were read; main.cc has read them, or failed. `file` is that of --config.
 ExitCode config_command(const std::string& file, bool json, bool quiet);
 /// `is_verbose`: also the libraries of others that are in the program.
-void print_version(bool is_verbose);
+enum class VersionDetail { version, with_libraries };
+void print_version(VersionDetail detail, bool is_json);
 ExitCode images_command(const Invocation& invocation);
 ExitCode firstboot_command(const Invocation& invocation, const FirstBootArguments& arguments);
 

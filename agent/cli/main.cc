@@ -197,7 +197,8 @@ class CommandLine {
         }
         if (help_app_->parsed()) return help();
         if (version_app_->parsed()) {
-            print_version(is_verbose_);
+            print_version(is_verbose_ ? VersionDetail::with_libraries : VersionDetail::version,
+                          global_.json);
             return 0;
         }
         return std::nullopt;
