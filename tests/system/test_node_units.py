@@ -82,23 +82,23 @@ class NodeUnits(BootTest):
         machine.run("systemctl", "stop", DAEMON)
         self.assertEqual(machine.properties(DAEMON, "Result"), {"Result": "success"})
         machine.run("systemctl", "reset-failed")
-        self.the_start_limit_stops_only_a_crash_loop(machine)
+        self.it_is_started_until_its_trouble_ends(machine)
         machine.power_off()
 
-    def the_start_limit_stops_only_a_crash_loop(self, machine):
+    def it_is_started_until_its_trouble_ends(self, machine):
         for _ in range(20):  # somebody edits the configuration
             machine.run("systemctl", "restart", DAEMON)
         machine.run("systemctl", "stop", DAEMON)
-        machine.write(f"/etc/systemd/system/{DAEMON}.d/crash.conf",
-                      "[Service]\nExecStart=\nExecStart=/bin/false\nRestartSec=10ms\n")
+        crash = machine.write(f"/etc/systemd/system/{DAEMON}.d/crash.conf",
+                              "[Service]\nExecStart=\nExecStart=/bin/false\nRestartSec=10ms\n")
         machine.run("systemctl", "daemon-reload")
-        machine.run("systemctl", "reset-failed")
         machine.run("systemctl", "start", DAEMON, check=False)
-        wait_until(lambda: machine.properties(DAEMON, "ActiveState") == {"ActiveState": "failed"},
-                   "the crash loop ends")
-        self.assertEqual(machine.properties(DAEMON, "NRestarts", "RestartUSec"),
-                         {"NRestarts": "30", "RestartUSec": "10ms"})
-        machine.run("systemctl", "reset-failed")
+        wait_until(lambda: int(machine.properties(DAEMON, "NRestarts")["NRestarts"]) > 40,
+                   "it has crashed often")
+        crash.unlink()
+        machine.run("systemctl", "daemon-reload")
+        wait_until(lambda: machine.properties(DAEMON, "ActiveState") == {"ActiveState": "active"},
+                   "it runs again")
 
     def test_a_restarted_kubelet_does_not_wait_as_long_again(self):
         machine = self.machine_with_kubelet("restarted", '[readiness]\ndeadline = "8s"\n')
