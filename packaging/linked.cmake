@@ -29,6 +29,8 @@ function(prebake_owners out)
     endif()
     string(REGEX MATCHALL "[^\n]+\n" lines "${answer}")
     list(TRANSFORM lines REPLACE ": /[^\n]*\n$" "")
+    # Packages of several architectures share a file: "libfmt-dev:amd64, libfmt-dev:i386".
+    list(TRANSFORM lines REPLACE ", .*" "")
     list(REMOVE_DUPLICATES lines)
     set(${out} ${lines} PARENT_SCOPE)
 endfunction()
