@@ -69,7 +69,7 @@ class BlobFetcher {
 
   private:
     enum class Stored { with_labels, already_there };
-    /// Of one damaged blob, at a time by one image: its namespaces share the file.
+    /// Namespaces share a blob's file, so one image at a time replaces a damaged one.
     struct Replacement {
         std::mutex running;
         std::set<std::string> done_in;  ///< namespaces

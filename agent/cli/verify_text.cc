@@ -59,6 +59,7 @@ std::string heading_of(const Findings& findings) {
     }
     const std::string& platform = findings.front()->platform;
     std::vector<std::string> what;
+    what.reserve(numbers.size());
     for (const auto& [check, number] : numbers) {
         what.push_back(counted(number, word_for(check)) +
                        (check == store::Check::cri ? " of CRI" : ""));

@@ -30,7 +30,8 @@ std::vector<std::string> names_in(std::string_view ns,
 /// its child) share it. CRI lets it point at any of these.
 bool is_image_id(std::string_view name);
 
-/// True for an ID and for "repository@sha256:…": no client moves such a name to another image.
+/// True for an ID and for "repository@sha256:…". Such names come with an image; nobody looks for
+/// its newest version under them.
 bool is_name_by_digest(std::string_view name);
 
 /// (namespace, name)

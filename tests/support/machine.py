@@ -435,8 +435,9 @@ class Machine:
     def write(self, inside, contents, mode=0o644):
         path = self.path(inside)
         # An absolute link of the machine leads to the files of this one.
-        if not path.parent.resolve().is_relative_to(self.root.resolve()):
-            raise AssertionError(f"{inside} of {self.name} leads out of it: {path.parent.resolve()}")
+        where = path.parent.resolve()
+        if not where.is_relative_to(self.root.resolve()):
+            raise AssertionError(f"{inside} of {self.name} leads out of it: {where}")
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_symlink():
             path.unlink()  # such as the alias of a unit
