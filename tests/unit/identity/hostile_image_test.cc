@@ -258,7 +258,9 @@ std::string walk_all_paths(const machine::Root& root) {
     std::string result = seal_everything(root, options);
     attempt([&] { seal(root, {}, {}); });
     attempt([&] { check(root, check_options, {}); });
-    attempt([&] { note_builder(root, "/var/lib/prebake", v1::Instance()); });
+    v1::Instance builder;
+    builder.set_id("i-0123456789abcdef0");
+    attempt([&] { note_builder(root, "/var/lib/prebake", builder); });
     attempt([&] { read_claim(root, "/var/lib/prebake", warning); });
     attempt([&] { unchanged_fingerprints(root, items(), v1::Seal()); });
     return result;
