@@ -223,11 +223,13 @@ SearchArea search_area(const machine::Root& root, const machine::NamedFiles& kep
                                machine::LastLink last) {
         attempt(area, [&] {
             for (const std::string& path : root.match(pattern, area.problems)) {
-                const std::string name = root.resolved(path, machine::LastLink::keep);
-                area.left_out.try_emplace(name, reason);
-                if (last == machine::LastLink::keep) continue;
-                if (const auto target = followed(root, name, homes))
-                    area.left_out.try_emplace(*target, reason);
+                attempt(area, [&] {
+                    const std::string name = root.resolved_for_change(path);
+                    area.left_out.try_emplace(name, reason);
+                    if (last == machine::LastLink::keep) return;
+                    if (const auto target = followed(root, name, homes))
+                        area.left_out.try_emplace(*target, reason);
+                });
             }
         });
     };
