@@ -329,6 +329,47 @@ TEST_CASE("a container counts when its process starts, and once") {
     CHECK(node.totals().hits() == 4);
 }
 
+TEST_CASE("the containers of every client count when their process starts") {
+    const std::string id = digest("a container").substr(sizeof("sha256:") - 1);
+    struct Client {
+        const char* name;
+        const char* ns;
+        std::string key;    ///< of the container's snapshot, mostly the container's ID
+        std::string image;  ///< as the container names it
+    };
+    const std::vector<Client> clients{
+        {"ctr run", "default", "web", kApp.name},
+        {"nerdctl run", "default", id, kApp.name},
+        {"CRI, by tag", kCri, id, kApp.name},
+        {"CRI, by digest", kCri, id, "reg.io/app@" + kApp.target()},
+        {"CRI, by ID", kCri, id, kApp.contents().config().digest()},
+        {"Docker", "moby", id, kApp.name},
+        {"a client that names no image", "default", id, ""},
+    };
+    for (const Client& client : clients) {
+        CAPTURE(client.name);
+        const std::string ns = client.ns;
+        ScriptedNode node;
+        node.bake(kApp, {ns});
+        node.boot();
+        Accounts& accounts = *node.accounts;
+        std::string parent = kApp.top();
+        if (ns == "moby") {
+            parent = client.key + "-init";
+            CHECK(accounts.snapshot_prepared(ns, parent + "-key", kApp.top()) ==
+                  Prepared::for_container);
+            accounts.snapshot_committed(ns, parent + "-key", parent, node.tick());
+        }
+        CHECK(accounts.snapshot_prepared(ns, client.key, parent) == Prepared::for_container);
+        accounts.container_created(ns, client.key, client.image);
+        CHECK_MESSAGE(node.totals().starts() == 0, "it may never run");
+        accounts.task_started(ns, client.key, node.tick());
+        CHECK(node.totals().hits() == 1);
+        accounts.snapshot_removed(ns, client.key, node.tick());
+        CHECK(node.totals().starts() == 1);
+    }
+}
+
 TEST_CASE("of two images with one top layer, the container's image name decides") {
     const Spec twin{.name = "reg.io/twin:1", .layers = kApp.layers, .entrypoint = "twin"};
     const Spec pulled{.name = "reg.io/pulled:1", .layers = kApp.layers, .entrypoint = "pulled"};
