@@ -84,6 +84,25 @@ v1::ResidueReport check_seal(const Invocation& invocation) {
     return residue;
 }
 
+/// Without a record that can be used no image is known to be usable: prebake status says the same.
+ExitCode report_unusable_record(const Invocation& invocation, const Error& error) {
+    log_error(error);
+    if (!invocation.json) return ExitCode::not_ready;
+    v1::VerifyReport report = document_of({});
+    report.set_verdict(word_for(guard::StoreVerdict::not_usable));
+    v1::Finding& finding = *report.add_findings();
+    finding.set_object("bake record " + store::record_path(invocation.state_dir).string());
+    finding.set_expected("a bake record that this version can read");
+    finding.set_found(error.message());
+    finding.set_next_step(error.next_step());
+    std::puts(to_json(report, JsonForm::indented).c_str());
+    return ExitCode::not_ready;
+}
+
+bool is_record_unusable(Errc code) {
+    return code == Errc::corrupt || code == Errc::unsupported || code == Errc::too_large;
+}
+
 }  // namespace
 
 ExitCode verify_command(const Invocation& invocation, const VerifyArguments& arguments) {
@@ -91,7 +110,13 @@ ExitCode verify_command(const Invocation& invocation, const VerifyArguments& arg
     if (arguments.sealed) residue = check_seal(invocation);
     std::optional<bake::BakeLock> lock;
     if (arguments.repair) lock = lock_for_repair(invocation);
-    v1::BakeRecord record = store::read_required_record(invocation.state_dir);
+    v1::BakeRecord record;
+    try {
+        record = store::read_required_record(invocation.state_dir);
+    } catch (const Error& error) {
+        if (!is_record_unusable(error.code())) throw;
+        return report_unusable_record(invocation, error);
+    }
     const containerd::Connection connection(invocation.config.address, invocation.signals.token());
     const WantedSandbox sandbox = wanted_sandbox(invocation.config, connection);
     const store::VerifyOptions options{

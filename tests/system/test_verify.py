@@ -242,8 +242,12 @@ class VerifyTest(harness.SystemTest):
             with self.subTest(name):
                 (self.state / "bake.json").write_text(text)
                 result = self.verify()
-                self.assertNotIn(result.code, (harness.DONE, harness.USAGE), result)
+                self.assertEqual(result.code, harness.NOT_READY, result)
                 self.assert_says(result, "bake.json")
+                report = self.verify("--json").json
+                self.assertFalse(report["ok"])
+                self.assertEqual(report["verdict"], "not_ready")
+                self.assertIn("bake.json", report["findings"][0]["object"])
 
     def test_a_malformed_digest_in_the_record(self):
         """One bad entry does not hide findings about the others."""
