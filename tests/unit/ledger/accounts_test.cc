@@ -401,15 +401,7 @@ TEST_CASE("what a bake on the node fetches was not pulled") {
     CHECK(node.totals().bytes_pulled() > 0);
     const std::uint64_t of_alien = node.entry(kAlien).bytes_pulled();
     for (const Spec& spec : {kApp, kAlien}) {
-        v1::BakedImage image = spec.contents();
-        v1::Placement& placement = *image.add_placements();
-        placement.set_namespace_(kCri);
-        placement.add_names(spec.name);
-        placement.set_layers_kept(true);
-        placement.set_unpacked(true);
-        image.set_seconds(10);  // of kAlien everything was there
-        *image.mutable_baked_at() = to_timestamp(node.now);
-        *node.record.add_images() = image;
+        node.add_to_record(spec).set_seconds(10);  // of kAlien everything was there
     }
     node.tick(seconds(600));  // other images follow; then the record is written
     node.set_baked();
@@ -428,10 +420,7 @@ TEST_CASE("what a bake fetched to repair an image is found by a listing, and was
     node.bake(kApp);
     node.boot();
     node.tick(seconds(3600));
-    node.drop_blobs(kCri, kApp);
-    for (const v1::Layer& layer : kApp.parts()) {
-        node.stores[kCri].blobs.emplace(layer.digest(), node.tick());
-    }
+    node.store_again(kCri, kApp);
     *node.record.mutable_images(0)->mutable_baked_at() = to_timestamp(node.tick());
     node.set_baked();
     node.tick(seconds(30));
@@ -447,10 +436,7 @@ TEST_CASE("what a bake fetched to repair an image was not pulled, also if it is 
     node.bake(kApp);
     node.boot();
     node.tick(seconds(3600));
-    node.drop_blobs(kCri, kApp);
-    for (const v1::Layer& layer : kApp.parts()) {
-        node.stores[kCri].blobs.emplace(layer.digest(), node.tick());
-    }
+    node.store_again(kCri, kApp);
     const Time ended = node.now;
     node.tick(seconds(30));
     node.relist();
@@ -477,16 +463,9 @@ TEST_CASE("all names that a bake gives are of the bake") {
     }
     node.pull(kCri, kApp);
     CHECK(node.totals().bytes_pulled() > 0);
-    v1::BakedImage image = kApp.contents();
-    v1::Placement& placement = *image.add_placements();
-    placement.set_namespace_(kCri);
-    for (const std::string& name : {id, by_digest}) placement.add_names(name);
-    placement.add_names(kApp.name);
-    placement.set_layers_kept(true);
-    placement.set_unpacked(true);
+    v1::BakedImage& image = node.add_to_record(kApp);
+    for (const std::string& name : {id, by_digest}) image.mutable_placements(0)->add_names(name);
     image.set_seconds(20);
-    *image.mutable_baked_at() = to_timestamp(node.now);
-    *node.record.add_images() = image;
     node.set_baked();
     CHECK(node.totals().bytes_pulled() == 0);
     CHECK(node.accounts->report().images().empty());

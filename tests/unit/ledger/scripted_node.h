@@ -72,17 +72,24 @@ class ScriptedNode {
 
     void bake(const Spec& spec, const std::vector<std::string>& namespaces = {kCri},
               bool is_kept = true) {
-        v1::BakedImage image = spec.contents();
+        for (const std::string& ns : namespaces) put(ns, spec, is_kept);
+        add_to_record(spec, namespaces, is_kept);
+    }
+    /// A bake of the image ends now. Valid until the next call.
+    v1::BakedImage& add_to_record(const Spec& spec,
+                                  const std::vector<std::string>& namespaces = {kCri},
+                                  bool is_kept = true) {
+        v1::BakedImage& image = *record.add_images();
+        image = spec.contents();
         for (const std::string& ns : namespaces) {
             v1::Placement& placement = *image.add_placements();
             placement.set_namespace_(ns);
             placement.add_names(spec.name);
             placement.set_layers_kept(is_kept);
             placement.set_unpacked(true);
-            put(ns, spec, is_kept);
         }
         *image.mutable_baked_at() = to_timestamp(now);
-        *record.add_images() = image;
+        return image;
     }
     /// Adds an image without events.
     void put(const std::string& ns, const Spec& spec, bool has_blobs = true) {
@@ -161,6 +168,13 @@ class ScriptedNode {
         for (const v1::Layer& layer : spec.parts()) {
             if (stores[ns].blobs.erase(layer.digest()) == 0 || loses_events) continue;
             accounts->blob_deleted(ns, layer.digest(), now);
+        }
+    }
+    /// As a bake that repairs the image: its blobs are stored again, and no name changes.
+    void store_again(const std::string& ns, const Spec& spec) {
+        drop_blobs(ns, spec);
+        for (const v1::Layer& layer : spec.parts()) {
+            stores[ns].blobs.emplace(layer.digest(), tick());
         }
     }
     void unpack(const std::string& ns, const std::string& chain, const std::string& key) {
