@@ -11,6 +11,7 @@
 #include "agent/bake/leased_store.h"
 #include "agent/bake/name_conflicts.h"
 #include "agent/bake/unpack.h"
+#include "agent/base/format.h"
 #include "agent/base/timestamp.h"
 #include "agent/base/wait.h"
 #include "agent/base/worker_pool.h"
@@ -196,8 +197,7 @@ std::optional<Error> cri_doubt(const Survey& survey, const std::vector<ImageResu
         }
     }
     if (unconfirmed.empty()) return {};
-    const std::string images =
-        std::to_string(unconfirmed.size()) + (unconfirmed.size() == 1 ? " image" : " images");
+    const std::string images = counted(unconfirmed.size(), "image");
     const containerd::CriService cri = containerd::Cri(connection).service();
     const std::string on_the_node = "the daemon asks CRI on each node (condition CriResolves)";
     if (!cri.answers) {

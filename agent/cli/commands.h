@@ -98,8 +98,8 @@ ExitCode kubelet_config_command(const Invocation& invocation,
                                 const KubeletConfigArguments& arguments);
 /// Reports which files were read; main.cc has read them, or failed. `file` is that of --config.
 ExitCode config_command(const std::string& file, bool json, bool quiet);
-/// `is_verbose`: also the libraries of others that are in the program.
-enum class VersionDetail { version, with_libraries };
+enum class VersionDetail { version, with_libraries };  ///< libraries of others in the program
+/// Prints to standard output, as a document if `is_json`.
 void print_version(VersionDetail detail, bool is_json);
 ExitCode images_command(const Invocation& invocation);
 ExitCode firstboot_command(const Invocation& invocation, const FirstBootArguments& arguments);

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/base/format.h"
 #include "agent/base/json.h"
 #include "agent/cli/bake_context.h"
 #include "agent/cli/commands.h"
@@ -46,8 +47,7 @@ std::vector<std::string> take_warnings(store::Verification& result) {
     std::size_t ignored_pins = 0;
     std::string about_pins;
     if (result.not_asked > 0) {
-        warnings.push_back("CRI was not asked about " + std::to_string(result.not_asked) +
-                           (result.not_asked == 1 ? " image" : " images") +
+        warnings.push_back("CRI was not asked about " + counted(result.not_asked, "image") +
                            " in k8s.io: containerd serves no CRI here, because " +
                            result.cri.problem + "; " + result.cri.next_step);
     }
@@ -63,8 +63,8 @@ std::vector<std::string> take_warnings(store::Verification& result) {
                            finding.next_step);
     }
     if (ignored_pins > 0) {
-        warnings.push_back("this containerd ignores the pins of " + std::to_string(ignored_pins) +
-                           (ignored_pins == 1 ? " image; " : " images; ") + about_pins);
+        warnings.push_back("this containerd ignores the pins of " + counted(ignored_pins, "image") +
+                           "; " + about_pins);
     }
     std::erase_if(result.findings, [](const store::Finding& finding) {
         return store::is_about_machine(finding.kind);
