@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -37,11 +38,11 @@ constexpr const char* kExecutablePath = "/proc/self/fd/3";
 /// The arguments of posix_spawn(3), which have to be freed.
 class SpawnSetup {
   public:
-    SpawnSetup(int output, int executable) {
+    SpawnSetup(int input, int output, int errors, int executable) {
         posix_spawn_file_actions_init(&actions_);
-        posix_spawn_file_actions_addopen(&actions_, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+        posix_spawn_file_actions_adddup2(&actions_, input, STDIN_FILENO);
         posix_spawn_file_actions_adddup2(&actions_, output, STDOUT_FILENO);
-        posix_spawn_file_actions_adddup2(&actions_, output, STDERR_FILENO);
+        posix_spawn_file_actions_adddup2(&actions_, errors, STDERR_FILENO);
         // An interpreter opens it again, so it must not be closed when it is run.
         if (executable >= 0) posix_spawn_file_actions_adddup2(&actions_, executable, kExecutable);
         posix_spawnattr_init(&attributes_);
@@ -72,8 +73,7 @@ class SpawnSetup {
     posix_spawnattr_t attributes_;
 };
 
-std::vector<std::string> environment_with(
-    const std::vector<std::pair<std::string, std::string>>& added) {
+std::map<std::string, std::string> own_environment() {
     std::map<std::string, std::string> variables;
     for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
         const std::string_view variable = *entry;
@@ -81,7 +81,13 @@ std::vector<std::string> environment_with(
         if (equals == std::string_view::npos) continue;
         variables.emplace(variable.substr(0, equals), variable.substr(equals + 1));
     }
-    for (const auto& [name, value] : added) variables[name] = value;
+    return variables;
+}
+
+std::vector<std::string> environment_of(const Command& command) {
+    std::map<std::string, std::string> variables;
+    if (command.inherits_environment) variables = own_environment();
+    for (const auto& [name, value] : command.environment) variables[name] = value;
     std::vector<std::string> result;
     result.reserve(variables.size());
     for (const auto& [name, value] : variables) result.push_back(name + "=" + value);
@@ -96,13 +102,32 @@ std::vector<char*> as_c_array(std::vector<std::string>& strings) {
     return pointers;
 }
 
+/// A file in memory, or /dev/null: nobody has to write into a pipe while the program runs.
+FileDescriptor open_input(std::string_view text) {
+    if (text.empty()) {
+        FileDescriptor nothing(open("/dev/null", O_RDONLY | O_CLOEXEC));
+        if (!nothing) throw errno_error("cannot open", "/dev/null");
+        return nothing;
+    }
+    FileDescriptor file(memfd_create("input", MFD_CLOEXEC));
+    if (!file) throw errno_error("cannot make", "a file in memory");
+    for (std::size_t at = 0; at < text.size();) {
+        const ssize_t count =
+            pwrite(file.get(), text.data() + at, text.size() - at, static_cast<off_t>(at));
+        if (count < 0 && errno != EINTR) throw errno_error("cannot write", "a file in memory");
+        if (count > 0) at += static_cast<std::size_t>(count);
+    }
+    return file;
+}
+
 /// A running child and its process group. The destructor kills and reaps it.
 class Child {
   public:
-    Child(const Command& command, int output) {
-        const SpawnSetup setup(output, command.executable);
+    Child(const Command& command, int output, int errors) {
+        const FileDescriptor input = open_input(command.input);
+        const SpawnSetup setup(input.get(), output, errors, command.executable);
         std::vector<std::string> arguments = command.arguments;
-        std::vector<std::string> variables = environment_with(command.environment);
+        std::vector<std::string> variables = environment_of(command);
         const int error = posix_spawnp(
             &pid_, command.executable < 0 ? arguments.front().c_str() : kExecutablePath,
             setup.actions(), setup.attributes(), as_c_array(arguments).data(),
@@ -165,15 +190,21 @@ Pipe make_pipe() {
     return pipe;
 }
 
+/// What the child writes.
+struct Stream {
+    FileDescriptor fd;
+    std::string& text;
+};
+
 /// Reads without waiting. False at the end of the stream.
-bool drain(int fd, std::string& output, std::size_t limit) {
+bool drain(const Stream& stream, std::size_t limit) {
     std::array<char, 4096> buffer;
     while (true) {
-        const ssize_t count = read(fd, buffer.data(), buffer.size());
+        const ssize_t count = read(stream.fd.get(), buffer.data(), buffer.size());
         if (count == 0) return false;
         if (count < 0) return errno == EAGAIN || errno == EINTR;
-        const std::size_t room = limit - std::min(limit, output.size());
-        output.append(buffer.data(), std::min(room, static_cast<std::size_t>(count)));
+        const std::size_t room = limit - std::min(limit, stream.text.size());
+        stream.text.append(buffer.data(), std::min(room, static_cast<std::size_t>(count)));
     }
 }
 
@@ -190,11 +221,11 @@ class Watch {
           on_stop_(stop, [this] { eventfd_write(wake_.get(), 1); }) {}
 
     /// Returns when the child has ended, by itself or because of the deadline or a stop.
-    Interruption wait(const Child& child, int output, std::string& text) {
-        bool is_open = true;
+    Interruption wait(const Child& child, Stream& output, Stream& errors) {
         while (true) {
-            std::array<pollfd, 3> events{
-                pollfd{child.exit_fd(), POLLIN, 0}, pollfd{is_open ? output : -1, POLLIN, 0},
+            std::array<pollfd, 4> events{
+                pollfd{child.exit_fd(), POLLIN, 0}, pollfd{output.fd.get(), POLLIN, 0},
+                pollfd{errors.fd.get(), POLLIN, 0},
                 pollfd{interruption_ == Interruption::none ? wake_.get() : -1, POLLIN, 0}};
             const auto left =
                 std::chrono::ceil<std::chrono::milliseconds>(deadline_ - Clock::now());
@@ -202,7 +233,9 @@ class Watch {
             if (poll(events.data(), events.size(), timeout) < 0 && errno != EINTR) {
                 throw errno_error("cannot wait for", command_.arguments.front());
             }
-            if (is_open) is_open = drain(output, text, command_.output_limit);
+            for (Stream* const stream : {&output, &errors}) {
+                if (stream->fd && !drain(*stream, command_.output_limit)) stream->fd = {};
+            }
             if (events[0].revents != 0) return interruption_;
             interrupt_if_due(child);
         }
@@ -247,10 +280,15 @@ CommandResult run_command(const Command& command, const std::stop_token& stop) {
     const std::string& program = command.arguments.at(0);
     if (stop.stop_requested()) throw Error(Errc::cancelled, program + " was not run");
     Pipe pipe = make_pipe();
-    Child child(command, pipe.write_end.get());
-    pipe.write_end = FileDescriptor();
+    Pipe for_errors = command.separates_errors ? make_pipe() : Pipe();
+    const int errors = command.separates_errors ? for_errors.write_end.get() : pipe.write_end.get();
+    Child child(command, pipe.write_end.get(), errors);
+    pipe.write_end = {};
+    for_errors.write_end = {};
     CommandResult result;
-    switch (Watch(command, stop).wait(child, pipe.read_end.get(), result.output)) {
+    Stream output_stream{.fd = std::move(pipe.read_end), .text = result.output};
+    Stream error_stream{.fd = std::move(for_errors.read_end), .text = result.errors};
+    switch (Watch(command, stop).wait(child, output_stream, error_stream)) {
         case Interruption::timed_out:
             throw Error(Errc::timed_out, program + " did not end within " +
                                              std::to_string(command.time_limit.count()) +

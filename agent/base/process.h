@@ -16,18 +16,24 @@ struct Command {
     /// If not -1: this open file is run (as fexecve(3) does), and the first argument only names it.
     /// A script finds itself at /proc/self/fd/3, so /proc must be mounted.
     int executable = -1;
-    /// Added to our own environment; they replace variables of the same name.
+    /// Added to our own environment, in which they replace variables of the same name; without
+    /// inherits_environment they are all variables.
     std::vector<std::pair<std::string, std::string>> environment = {};
+    bool inherits_environment = true;
+    /// Standard input. It is kept in memory only, so it may be a secret.
+    std::string input = {};
+    bool separates_errors = false;  ///< CommandResult::output is standard output alone
     std::chrono::milliseconds time_limit{60'000};
-    std::size_t output_limit = 64UL << 10;  ///< bytes; the rest is read and dropped
+    std::size_t output_limit = 64UL << 10;  ///< bytes of a stream; the rest is read and dropped
 };
 
 struct CommandResult {
     int status = 0;      ///< exit status; 128 + n if signal n killed it, as in a shell
-    std::string output;  ///< standard output and standard error, in order
+    std::string output;  ///< standard output, and standard error in between
+    std::string errors;  ///< standard error, with Command::separates_errors
 };
 
-/// Runs a program to its end, with /dev/null as standard input, in its own process group. After the
+/// Runs a program to its end, in its own process group. After the
 /// time limit, or when a stop is requested, the whole group gets SIGTERM, and SIGKILL two seconds
 /// later. Does not wait for background processes that the program leaves behind.
 /// @throws Error not_found (no such program), permission_denied, failed_precondition (no /proc),

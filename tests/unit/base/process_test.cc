@@ -110,6 +110,33 @@ TEST_CASE("background processes of a program are not waited for") {
     CHECK(steady_clock::now() - began < std::chrono::seconds(15));
 }
 
+TEST_CASE("a program reads its input, and has nothing else") {
+    CHECK(run_or_throw(shell("cat"), {}).empty());
+    Command command = shell("cat; echo to nobody >&2");
+    command.input = std::string(300'000, 'x');
+    command.output_limit = 400'000;
+    command.separates_errors = true;
+    const CommandResult result = run_command(command, {});
+    CHECK(result.output == command.input);
+    CHECK(result.errors == "to nobody\n");
+}
+
+TEST_CASE("a program that need not read its input ends as well") {
+    Command command = shell("exec true");
+    command.input = std::string(300'000, 'x');
+    CHECK(run_command(command, {}).status == 0);
+}
+
+TEST_CASE("a clean environment has only what is given") {
+    Command command = shell("exec /usr/bin/env");
+    command.environment = {{"PATH", "/usr/bin:/bin"}, {"ONLY", "this"}};
+    command.inherits_environment = false;
+    std::string output = run_or_throw(command, {});
+    CHECK(output.find("ONLY=this\n") != std::string::npos);
+    CHECK(output.find("PATH=/usr/bin:/bin\n") != std::string::npos);
+    CHECK(output.find("HOME=") == std::string::npos);
+}
+
 TEST_CASE("run_or_throw() quotes the last line of the output") {
     CHECK(run_or_throw(shell("echo fine"), {}) == "fine\n");
     const auto error = tests::thrown_by(
