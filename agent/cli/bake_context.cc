@@ -10,7 +10,7 @@
 #include "agent/containerd/config_file.h"
 #include "agent/containerd/cri.h"
 #include "agent/http/client.h"
-#include "agent/registry/docker_config.h"
+#include "agent/registry/credential_chain.h"
 #include "agent/store/sandbox.h"
 
 namespace prebake::cli {
@@ -52,9 +52,13 @@ std::vector<std::string> configured_lists(const std::filesystem::path& directory
 }
 
 std::shared_ptr<registry::CredentialSource> credentials(const Config& config) {
-    std::optional<std::filesystem::path> file = config.docker_config;
-    if (file->empty()) file = registry::default_docker_config();
-    return registry::docker_config_credentials(file.value_or(std::filesystem::path()));
+    return registry::all_credentials(
+        {.given = {},
+         .auth_file = {},
+         .docker_config = config.docker_config,
+         .provider_config = {},
+         .provider_programs = {}},
+        [](const char* name) { return environment(name).value_or(""); }, log_debug);
 }
 
 }  // namespace

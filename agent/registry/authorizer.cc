@@ -72,7 +72,7 @@ std::string Authorizer::authorize(const Audience& audience,
 Authorizer::Authorization Authorizer::make_authorization(const Audience& audience,
                                                          const std::vector<Challenge>& challenges,
                                                          const std::stop_token& stop) {
-    auto credentials = credentials_->find(audience.registry);
+    auto credentials = credentials_->find(audience.repository, stop);
     if (credentials && credentials->anonymous()) credentials.reset();
     const Challenge* challenge = preferred_challenge(challenges);
     if (challenge == nullptr) {
@@ -80,7 +80,7 @@ Authorizer::Authorization Authorizer::make_authorization(const Audience& audienc
                     "the registry answers 401 Unauthorized and offers neither Bearer nor Basic "
                     "authentication, but " +
                         schemes(challenges),
-                    login_hint(audience.registry));
+                    login_hint(audience.repository, stop));
     }
     Authorization authorization{.header = {}, .expires = steady_clock::time_point::max()};
     if (credentials && !credentials->registry_token.empty()) {
@@ -88,29 +88,29 @@ Authorizer::Authorization Authorizer::make_authorization(const Audience& audienc
     } else if (challenge->scheme == "bearer") {
         const Token token =
             fetch_token(*client_, token_query(*challenge, audience.scope), credentials,
-                        audience.endpoint, login_hint(audience.registry), stop);
+                        audience.endpoint, login_hint(audience.repository, stop), stop);
         authorization.header = "Bearer " + token.value;
         authorization.expires = clock_() + token.lifetime - kExpiryMargin;
     } else if (credentials && !credentials->username.empty() && !credentials->password.empty()) {
         authorization.header = basic_authorization(*credentials);
     } else {
-        throw Error(Errc::unauthenticated,
-                    "the registry " + audience.registry + " requires a username and a password",
-                    login_hint(audience.registry));
+        throw Error(
+            Errc::unauthenticated,
+            "the registry " + audience.repository.registry + " requires a username and a password",
+            login_hint(audience.repository, stop));
     }
     return authorization;
 }
 
-std::string Authorizer::login_hint(std::string_view registry) {
-    const auto credentials = credentials_->find(registry);
-    const std::string name(registry);
+std::string Authorizer::login_hint(const Repository& repository, const std::stop_token& stop) {
+    const auto credentials = credentials_->find(repository, stop);
+    const std::string& name = repository.registry;
     if (credentials && !credentials->anonymous()) {
-        return "check the name, and the credentials for " + name +
-               " that the Docker config has (docker login " + name + ")";
+        return "check the name, and the credentials for " + name + " from " + credentials->source;
     }
     if (credentials && !credentials->note.empty()) return credentials->note;
-    return "check the name; there are no credentials for " + name +
-           " in the Docker config (docker login " + name + ")";
+    return "check the name; there are no credentials for " + name + " (docker login " + name +
+           ", or --authfile FILE)";
 }
 
 }  // namespace prebake::registry

@@ -9,7 +9,6 @@
 #include <optional>
 #include <stop_token>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "agent/http/client.h"
@@ -21,7 +20,7 @@ namespace prebake::registry {
 
 /// What an authorization is for.
 struct Audience {
-    std::string registry;  ///< "docker.io": the key of its credentials
+    Repository repository;  ///< the credentials are for it
     Endpoint endpoint;
     std::string scope;  ///< "repository:library/nginx:pull"
 };
@@ -44,7 +43,7 @@ class Authorizer {
                           const std::optional<std::string>& refused, const std::stop_token& stop);
 
     /// The next step for the operator after a 401 or 403; depends on the known credentials.
-    std::string login_hint(std::string_view registry);
+    std::string login_hint(const Repository& repository, const std::stop_token& stop);
 
   private:
     struct Authorization {

@@ -1,10 +1,19 @@
 #pragma once
 
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 
 namespace prebake::registry {
+
+/// Whom credentials are for.
+struct Repository {
+    std::string registry;  ///< host and port: "docker.io", "localhost:5000"
+    std::string path;      ///< "library/nginx"
+
+    std::string name() const { return registry + "/" + path; }
+};
 
 /// What to show to a registry. Kept in memory only; never logged, never part of an Error.
 struct Credentials {
@@ -12,6 +21,7 @@ struct Credentials {
     std::string password;
     std::string identity_token;  ///< an OAuth2 refresh token, instead of username and password
     std::string registry_token;  ///< a bearer token to send as it is
+    std::string source = {};     ///< where they are from, for messages: "/root/.docker/config.json"
     /// Why the source has no secret for this registry; goes into the error message.
     std::string note;
 
@@ -21,14 +31,15 @@ struct Credentials {
     }
 };
 
-/// Where credentials come from: the interface for credential helpers and cloud roles.
+/// Where credentials come from: files, helpers, clouds. Thread-safe.
 class CredentialSource {
   public:
     virtual ~CredentialSource() = default;
-    /// Credentials for a registry host with its port ("docker.io", "localhost:5000"). Nothing, or
-    /// an anonymous() value with a note, if there are none.
-    /// @throws Error that names the source (never the secret) if it exists but cannot be read.
-    virtual std::optional<Credentials> find(std::string_view registry) = 0;
+    /// Nothing, or an anonymous() value with a note, if there are none.
+    /// @throws Error that names the source (never the secret) if it exists but cannot be read;
+    /// cancelled.
+    virtual std::optional<Credentials> find(const Repository& repository,
+                                            const std::stop_token& stop) = 0;
 };
 
 }  // namespace prebake::registry

@@ -74,9 +74,10 @@ std::unique_ptr<http::Response> RequestSender::send_to(const Endpoint& endpoint,
                                                        const oci::Reference& repository,
                                                        const RepositoryRequest& request,
                                                        const std::stop_token& stop) {
-    const Audience audience{.registry = repository.registry,
-                            .endpoint = endpoint,
-                            .scope = "repository:" + repository.repository + ":pull"};
+    const Audience audience{
+        .repository = {.registry = repository.registry, .path = repository.repository},
+        .endpoint = endpoint,
+        .scope = "repository:" + repository.repository + ":pull"};
     std::optional<std::string> authorization = authorizer_.known(audience);
     Reply reply = follow(audience, request, authorization, stop);
     if (reply.response->status == 401 && reply.redirected_to.empty()) {
@@ -97,7 +98,7 @@ std::unique_ptr<http::Response> RequestSender::send_to(const Endpoint& endpoint,
     }
     // 401 and 403 may also mean that there is no such repository (Docker Hub, GHCR).
     const bool maybe_absent = status == 401 || status == 403;
-    const std::string hint = maybe_absent ? authorizer_.login_hint(repository.registry) : "";
+    const std::string hint = maybe_absent ? authorizer_.login_hint(audience.repository, stop) : "";
     const std::string who = maybe_absent ? "it does not exist or may not be pulled with these "
                                            "credentials: the registry"
                                          : "the registry";
@@ -119,7 +120,7 @@ RequestSender::Reply RequestSender::follow(const Audience& audience,
     for (int redirects = 0; redirects <= kMaxRedirects; ++redirects) {
         http_request.time_limit = time_left(request);
         auto response = client_->send(http_request, stop);
-        if (redirects == 0) remember(audience.registry, audience.endpoint);
+        if (redirects == 0) remember(audience.repository.registry, audience.endpoint);
         if (!is_redirect(response->status)) {
             return Reply{.response = std::move(response), .redirected_to = redirected_to};
         }

@@ -13,7 +13,7 @@ namespace {
 
 using std::chrono::steady_clock;
 
-const Audience kAudience{.registry = "reg.example",
+const Audience kAudience{.repository = {.registry = "reg.example", .path = "a"},
                          .endpoint = {.base_url = "https://reg.example"},
                          .scope = "repository:a:pull"};
 const std::string kTokenUrl = "https://auth.example/t?scope=repository%3Aa%3Apull";
@@ -107,7 +107,7 @@ TEST_CASE("the authorization for a challenge") {
         const Error error =
             error_of([&] { authorizer.authorize(kAudience, row.challenges, {}, {}); });
         CHECK(error.code() == Errc::unauthenticated);
-        CHECK(contains(error.next_step(), "docker login reg.example"));
+        CHECK(contains(error.next_step(), "reg.example"));
     }
 }
 
@@ -122,14 +122,14 @@ TEST_CASE("the hint names the known credentials and what to do") {
     };
     for (const Row& row : {
              Row{FixedCredentials::none(),
-                 "check the name; there are no credentials for r in the Docker config (docker "
-                 "login r)"},
+                 "check the name; there are no credentials for r (docker login r, or --authfile "
+                 "FILE)"},
              Row{FixedCredentials::of(known),
-                 "check the name, and the credentials for r that the Docker config has (docker "
-                 "login r)"},
+                 "check the name, and the credentials for r from the test"},
              Row{FixedCredentials::of(helper), "the helper is not run"},
          }) {
-        CHECK(Authorizer(scripted({}), row.source).login_hint("r") == row.expected);
+        CHECK(Authorizer(scripted({}), row.source).login_hint({.registry = "r", .path = "a"}, {}) ==
+              row.expected);
     }
 }
 

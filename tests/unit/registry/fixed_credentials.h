@@ -2,7 +2,7 @@
 
 #include <memory>
 #include <optional>
-#include <string_view>
+#include <stop_token>
 #include <utility>
 
 #include "agent/registry/credentials.h"
@@ -19,10 +19,13 @@ class FixedCredentials : public CredentialSource {
         return std::make_shared<FixedCredentials>(std::nullopt);
     }
     static std::shared_ptr<CredentialSource> of(Credentials credentials) {
+        credentials.source = "the test";
         return std::make_shared<FixedCredentials>(std::move(credentials));
     }
 
-    std::optional<Credentials> find(std::string_view) override { return credentials_; }
+    std::optional<Credentials> find(const Repository&, const std::stop_token&) override {
+        return credentials_;
+    }
 
   private:
     std::optional<Credentials> credentials_;

@@ -78,9 +78,9 @@ TEST_CASE("401 and 403 lead to a hint about credentials") {
     };
     for (const Row& row : {
              Row{"401, anonymous", 401, FixedCredentials::none(), Errc::unauthenticated,
-                 "there are no credentials for reg.example in the Docker config"},
+                 "there are no credentials for reg.example (docker login reg.example, or"},
              Row{"403, anonymous", 403, FixedCredentials::none(), Errc::permission_denied,
-                 "there are no credentials for reg.example in the Docker config"},
+                 "there are no credentials for reg.example (docker login reg.example, or"},
              Row{"401, helper", 401, FixedCredentials::of(helper), Errc::unauthenticated,
                  "credential helper \"ecr-login\""},
          }) {
@@ -107,8 +107,7 @@ TEST_CASE("401 and 403 lead to a hint about credentials") {
         },
         FixedCredentials::of(password()));
     const Error error = error_of([&] { registry.send(kRepository, kRequest, {}); });
-    CHECK(
-        contains(error.next_step(), "the credentials for reg.example that the Docker config has"));
+    CHECK(contains(error.next_step(), "the credentials for reg.example from the test"));
 }
 
 TEST_CASE("redirects to another host or port drop the authorization, also on the way back") {

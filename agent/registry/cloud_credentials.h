@@ -1,0 +1,48 @@
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+
+#include "agent/base/clock.h"
+#include "agent/registry/cloud_registry.h"
+#include "agent/registry/credential_helper.h"
+#include "agent/registry/credentials.h"
+#include "agent/registry/external_program.h"
+
+namespace prebake::registry {
+
+/// Credentials of the machine's role for the registries of clouds, without any configuration: from
+/// the cloud's credential helper, else from its command line. Asks nothing for other registries.
+/// Without a secret the note names what to install and what the role must be allowed to do.
+class CloudCredentials : public CredentialSource {
+  public:
+    explicit CloudCredentials(std::shared_ptr<CredentialHelpers> helpers,
+                              RunProgram run = run_command, TimeSource clock = current_moment);
+
+    std::optional<Credentials> find(const Repository& repository,
+                                    const std::stop_token& stop) override;
+
+  private:
+    struct Password {
+        std::string text;
+        std::chrono::steady_clock::time_point expires;
+    };
+
+    Credentials from_helpers(CloudRegistry registry, const Repository& repository,
+                             const std::stop_token& stop, std::string& notes);
+    Credentials from_aws(const CloudRegistry& registry, const std::stop_token& stop,
+                         std::string& notes);
+
+    std::shared_ptr<CredentialHelpers> helpers_;
+    RunProgram run_;
+    TimeSource clock_;
+    std::mutex mutex_;
+    std::map<std::string, Password> passwords_;  ///< of the AWS CLI, by service and region
+};
+
+}  // namespace prebake::registry

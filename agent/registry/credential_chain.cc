@@ -1,0 +1,145 @@
+#include "agent/registry/credential_chain.h"
+
+#include <utility>
+
+#include "agent/base/error.h"
+#include "agent/base/file_trust.h"
+#include "agent/registry/auth_config.h"
+#include "agent/registry/cloud_credentials.h"
+#include "agent/registry/kubelet_provider.h"
+
+namespace prebake::registry {
+namespace {
+
+std::optional<std::string> read_if_there(const std::filesystem::path& file) {
+    try {
+        return read_trusted_file(file, kMaxAuthConfigBytes, WhoseFile::invokers);
+    } catch (const Error& error) {
+        if (error.code() == Errc::not_found) return std::nullopt;
+        throw error.within("cannot read the registry credentials");
+    }
+}
+
+void require_file(const std::filesystem::path& file, const char* named_by) {
+    std::error_code ignored;
+    if (std::filesystem::exists(file, ignored)) return;
+    throw Error(
+        Errc::not_found,
+        "there is no file " + file.string() + ", which " + named_by +
+            " names for the registry credentials",
+        "create it with skopeo login --authfile " + file.string() + ", or name another one");
+}
+
+}  // namespace
+
+AuthDocument::AuthDocument(std::string name, Read read, std::shared_ptr<CredentialHelpers> helpers)
+    : name_(std::move(name)), read_(std::move(read)), helpers_(std::move(helpers)) {}
+
+std::optional<Credentials> AuthDocument::find(const Repository& repository,
+                                              const std::stop_token& stop) {
+    const std::optional<std::string> text = read_();
+    if (!text) return std::nullopt;
+    const AuthConfig config(*text, name_);
+    std::string note;
+    const auto ask = [&](const std::string& helper) {
+        Credentials answer;
+        if (helper.empty()) return answer;
+        answer = helpers_->get(helper, name_, repository, stop);
+        if (note.empty()) note = answer.note;
+        return answer;
+    };
+    Credentials found = ask(config.helper_for(repository));
+    if (!found.anonymous()) return found;
+    if (std::optional<Credentials> own = config.find(repository)) return own;
+    found = ask(config.default_helper());
+    if (!found.anonymous()) return found;
+    if (note.empty()) return std::nullopt;
+    found.note = std::move(note);
+    return found;
+}
+
+std::shared_ptr<CredentialSource> auth_file(const std::filesystem::path& file,
+                                            std::shared_ptr<CredentialHelpers> helpers) {
+    return std::make_shared<AuthDocument>(
+        file.string(), [file] { return read_if_there(file); }, std::move(helpers));
+}
+
+CredentialChain::CredentialChain(std::vector<std::shared_ptr<CredentialSource>> sources,
+                                 std::function<void(const std::string&)> explain)
+    : sources_(std::move(sources)), explain_(std::move(explain)) {}
+
+std::optional<Credentials> CredentialChain::find(const Repository& repository,
+                                                 const std::stop_token& stop) {
+    Credentials none;
+    for (const auto& source : sources_) {
+        std::optional<Credentials> found = source->find(repository, stop);
+        if (!found) continue;
+        if (!found->anonymous()) {
+            say(repository.name() + ": credentials from " + found->source);
+            return found;
+        }
+        say(repository.name() + ": no credentials: " + found->note);
+        none.note += (none.note.empty() ? "" : "; ") + found->note;
+    }
+    if (none.note.empty()) {
+        say(repository.name() + ": no credentials");
+        return std::nullopt;
+    }
+    return none;
+}
+
+void CredentialChain::say(const std::string& text) {
+    if (!explain_) return;
+    {
+        const std::scoped_lock lock(mutex_);
+        if (!said_.insert(text).second) return;
+    }
+    explain_(text);
+}
+
+std::shared_ptr<CredentialSource> all_credentials(const CredentialPlaces& places,
+                                                  const Variable& variable,
+                                                  std::function<void(const std::string&)> explain) {
+    const auto helpers = std::make_shared<CredentialHelpers>();
+    std::vector<std::shared_ptr<CredentialSource>> sources;
+    const auto add_file = [&](const std::filesystem::path& file) {
+        sources.push_back(auth_file(file, helpers));
+    };
+    const auto add_text = [&](std::string name, std::string text) {
+        sources.push_back(std::make_shared<AuthDocument>(
+            std::move(name), [text = std::move(text)] { return std::optional(text); }, helpers));
+    };
+    if (places.given) {
+        add_text("standard input", *places.given);
+    } else if (!places.auth_file.empty()) {
+        require_file(places.auth_file, "--authfile");
+        add_file(places.auth_file);
+    }
+    if (const std::string file = variable("REGISTRY_AUTH_FILE"); !file.empty()) {
+        require_file(file, "REGISTRY_AUTH_FILE");
+        add_file(file);
+    }
+    if (std::string text = variable("DOCKER_AUTH_CONFIG"); !text.empty()) {
+        add_text("DOCKER_AUTH_CONFIG", std::move(text));
+    }
+    const std::string home = variable("HOME");
+    if (!places.docker_config.empty()) {
+        add_file(places.docker_config);
+    } else if (const std::string directory = variable("DOCKER_CONFIG"); !directory.empty()) {
+        add_file(std::filesystem::path(directory) / "config.json");
+    } else if (!home.empty()) {
+        add_file(std::filesystem::path(home) / ".docker/config.json");
+    }
+    if (const std::string directory = variable("XDG_RUNTIME_DIR"); !directory.empty()) {
+        add_file(std::filesystem::path(directory) / "containers/auth.json");
+    }
+    if (!home.empty()) add_file(std::filesystem::path(home) / ".config/containers/auth.json");
+    if (!places.provider_config.empty()) {
+        sources.push_back(
+            std::make_shared<KubeletProviders>(places.provider_config, places.provider_programs));
+    }
+    sources.push_back(std::make_shared<CloudCredentials>(helpers));
+    return std::make_shared<CredentialChain>(std::move(sources), std::move(explain));
+}
+
+}  // namespace prebake::registry

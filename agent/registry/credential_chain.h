@@ -1,0 +1,81 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "agent/registry/credential_helper.h"
+#include "agent/registry/credentials.h"
+
+namespace prebake::registry {
+
+/// A document with credentials (auth_config.h), and the helpers that it names: a helper for this
+/// registry comes first, then the document's own entries, then the helper for all registries.
+class AuthDocument : public CredentialSource {
+  public:
+    /// Returns the document's text, or nothing if there is no such document. Called every time: it
+    /// is small, and its secrets need not stay in memory.
+    using Read = std::function<std::optional<std::string>()>;
+
+    AuthDocument(std::string name, Read read, std::shared_ptr<CredentialHelpers> helpers);
+
+    /// @throws Error usage, and those of `read`.
+    std::optional<Credentials> find(const Repository& repository,
+                                    const std::stop_token& stop) override;
+
+  private:
+    std::string name_;
+    Read read_;
+    std::shared_ptr<CredentialHelpers> helpers_;
+};
+
+/// A file. A missing one means no credentials; one that other users can change is an error
+/// (base/file_trust.h).
+std::shared_ptr<CredentialSource> auth_file(const std::filesystem::path& file,
+                                            std::shared_ptr<CredentialHelpers> helpers);
+
+/// The first of several sources that has a secret. Without one, the notes of all of them.
+class CredentialChain : public CredentialSource {
+  public:
+    /// `explain` gets each thing that was found out once, without secrets; it may be empty.
+    CredentialChain(std::vector<std::shared_ptr<CredentialSource>> sources,
+                    std::function<void(const std::string&)> explain);
+
+    std::optional<Credentials> find(const Repository& repository,
+                                    const std::stop_token& stop) override;
+
+  private:
+    void say(const std::string& text);
+
+    std::vector<std::shared_ptr<CredentialSource>> sources_;
+    std::function<void(const std::string&)> explain_;
+    std::mutex mutex_;
+    std::set<std::string> said_;
+};
+
+/// Where this user's credentials are.
+struct CredentialPlaces {
+    std::optional<std::string> given;         ///< --authfile -: the text on standard input
+    std::filesystem::path auth_file;          ///< --authfile; empty: none
+    std::filesystem::path docker_config;      ///< in place of Docker's file; empty: its usual place
+    std::filesystem::path provider_config;    ///< of the kubelet's providers; empty: none
+    std::filesystem::path provider_programs;  ///< their directory
+};
+
+/// The value of an environment variable, or empty.
+using Variable = std::function<std::string(const char*)>;
+
+/// In this order: --authfile, REGISTRY_AUTH_FILE, DOCKER_AUTH_CONFIG, Docker's config.json,
+/// containers-auth.json(5), the kubelet's providers, the registry's cloud.
+/// @throws Error not_found if a file that was named is missing; as KubeletProviders.
+std::shared_ptr<CredentialSource> all_credentials(const CredentialPlaces& places,
+                                                  const Variable& variable,
+                                                  std::function<void(const std::string&)> explain);
+
+}  // namespace prebake::registry

@@ -1,0 +1,120 @@
+#include "agent/registry/credential_helper.h"
+
+#include <algorithm>
+#include <array>
+#include <boost/json.hpp>
+#include <string_view>
+#include <vector>
+
+#include "agent/base/ascii.h"
+#include "agent/base/error.h"
+#include "agent/registry/json_members.h"
+
+namespace prebake::registry {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::chrono::minutes kKept{5};
+/// docker/cli's name of Docker Hub for helpers.
+constexpr const char* kHubServer = "https://index.docker.io/v1/";
+/// The user name with which an identity token is stored.
+constexpr std::string_view kTokenUser = "<token>";
+/// What docker-credential-helpers prints if it has nothing. That is no failure.
+constexpr std::string_view kNotFound = "credentials not found";
+
+struct Package {
+    const char* helper;
+    const char* advice;
+};
+constexpr std::array kPackages{
+    Package{"ecr-login", "install the package amazon-ecr-credential-helper"},
+    Package{"gcr", "install docker-credential-gcr"},
+    Package{"gcloud", "install the package google-cloud-cli"},
+    Package{"acr-env", "install docker-credential-acr-env"},
+};
+
+std::string advice_for(const std::string& helper) {
+    for (const Package& package : kPackages) {
+        if (helper == package.helper) return package.advice;
+    }
+    return "install docker-credential-" + helper + " into a directory of $PATH";
+}
+
+bool is_name(std::string_view helper) {
+    return !helper.empty() && std::all_of(helper.begin(), helper.end(), [](char c) {
+        return is_alphanumeric(c) || c == '-' || c == '_' || c == '.';
+    });
+}
+
+}  // namespace
+
+Credentials parse_helper_answer(std::string_view text) {
+    boost::system::error_code failure;
+    const json::value document = json::parse(text, failure);
+    if (failure || !document.is_object()) {
+        throw Error(Errc::corrupt, "its answer is not a JSON object");
+    }
+    const json::object& answer = document.as_object();
+    Credentials credentials;
+    credentials.username = text_at(answer, "Username");
+    std::string secret = text_at(answer, "Secret");
+    if (secret.empty()) throw Error(Errc::corrupt, "its answer has no secret");
+    if (credentials.username == kTokenUser) {
+        credentials.username.clear();
+        credentials.identity_token = std::move(secret);
+    } else {
+        credentials.password = std::move(secret);
+    }
+    return credentials;
+}
+
+CredentialHelpers::CredentialHelpers(RunProgram run, TimeSource clock)
+    : run_(std::move(run)), clock_(std::move(clock)) {}
+
+Credentials CredentialHelpers::get(const std::string& helper, const std::string& named_by,
+                                   const Repository& repository, const std::stop_token& stop) {
+    const bool is_hub = repository.registry == "docker.io";
+    const std::string server = is_hub ? kHubServer : repository.registry;
+    // One at a time: a caller that waits here gets the answer of the other.
+    const std::scoped_lock lock(mutex_);
+    const auto known = answers_.find({helper, server});
+    if (known != answers_.end() && clock_().steady < known->second.expires) {
+        return known->second.credentials;
+    }
+    Credentials credentials = ask(helper, named_by, server, stop);
+    answers_.insert_or_assign(
+        {helper, server}, Answer{.credentials = credentials, .expires = clock_().steady + kKept});
+    return credentials;
+}
+
+Credentials CredentialHelpers::ask(const std::string& helper, const std::string& named_by,
+                                   const std::string& server, const std::stop_token& stop) const {
+    const std::string program = "docker-credential-" + helper;
+    Credentials none;
+    const auto because = [&](const std::string& why) {
+        none.note = program + ", which " + named_by + " names for " + server + ", " + why;
+        return none;
+    };
+    if (!is_name(helper)) return because("is no name of a program");
+    if (!is_program(program)) return because("is not in $PATH; " + advice_for(helper));
+    try {
+        const CommandResult result = run_(external_program({program, "get"}, server), stop);
+        if (result.status == 0) {
+            Credentials credentials = parse_helper_answer(result.output);
+            credentials.source = program;
+            return credentials;
+        }
+        // The protocol has the reason on standard output.
+        const CommandResult said{.status = result.status, .output = {}, .errors = result.output};
+        const std::string complaint = complaint_of(said);
+        if (complaint.find(kNotFound) != std::string::npos) return because("has none");
+        return because("failed: " + complaint + "; try: echo " + server + " | " + program +
+                       " get >/dev/null");
+    } catch (const Error& error) {
+        if (error.code() == Errc::cancelled) throw;
+        return because("failed: " + error.message());
+    }
+}
+
+}  // namespace prebake::registry

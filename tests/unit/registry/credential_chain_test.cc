@@ -1,0 +1,184 @@
+#include "agent/registry/credential_chain.h"
+
+#include <doctest/doctest.h>
+
+#include <fstream>
+#include <map>
+
+#include "agent/registry/cloud_credentials.h"
+#include "tests/unit/base/thrown.h"
+#include "tests/unit/registry/fixed_credentials.h"
+#include "tests/unit/registry/programs.h"
+
+namespace prebake::registry {
+namespace {
+
+namespace fs = std::filesystem;
+using prebake::tests::contains;
+using prebake::tests::thrown_by;
+
+const Repository kApp{.registry = "a.io", .path = "team/app"};
+const Repository kEcr{.registry = "123456789012.dkr.ecr.eu-west-1.amazonaws.com", .path = "app"};
+
+std::string entry(const std::string& user) {
+    return R"({"auths":{"a.io":{"username":")" + user + R"(","password":"p"}}})";
+}
+
+std::string user_of(CredentialSource& source, const Repository& repository = kApp) {
+    const auto found = source.find(repository, {});
+    if (!found) return "nothing";
+    return found->anonymous() ? found->note : found->username;
+}
+
+/// A home with files, and variables.
+struct Home {
+    void write(const std::string& name, const std::string& text) const {
+        fs::create_directories((directory / name).parent_path());
+        std::ofstream(directory / name) << text;
+    }
+    std::shared_ptr<CredentialSource> sources(const CredentialPlaces& places = {}) {
+        return all_credentials(
+            places,
+            [this](const char* name) {
+                const auto found = variables.find(name);
+                return found == variables.end() ? std::string() : found->second;
+            },
+            [this](const std::string& text) { explained.push_back(text); });
+    }
+
+    TemporaryDirectory directory;
+    std::map<std::string, std::string> variables{{"HOME", directory.path().string()}};
+    std::vector<std::string> explained;
+};
+
+TEST_CASE("the places of credentials have an order") {
+    Home home;
+    CHECK(user_of(*home.sources()) == "nothing");
+    const auto expect = [&](const std::string& user, const CredentialPlaces& places = {}) {
+        CHECK(user_of(*home.sources(places)) == user);
+    };
+    home.write(".config/containers/auth.json", entry("config"));
+    expect("config");
+    home.variables["XDG_RUNTIME_DIR"] = (home.directory / "run").string();
+    home.write("run/containers/auth.json", entry("run"));
+    expect("run");
+    home.write(".docker/config.json", entry("docker"));
+    expect("docker");
+    home.variables["DOCKER_CONFIG"] = (home.directory / "d").string();
+    home.write("d/config.json", entry("directory"));
+    expect("directory");
+    home.write("configured.json", entry("configured"));
+    const fs::path configured = home.directory / "configured.json";
+    expect("configured", {.given = {},
+                          .auth_file = {},
+                          .docker_config = configured,
+                          .provider_config = {},
+                          .provider_programs = {}});
+    home.variables["DOCKER_AUTH_CONFIG"] = entry("variable");
+    expect("variable");
+    home.write("registry.json", entry("registry"));
+    home.variables["REGISTRY_AUTH_FILE"] = (home.directory / "registry.json").string();
+    expect("registry");
+    home.write("given.json", entry("authfile"));
+    expect("authfile", {.given = {},
+                        .auth_file = home.directory / "given.json",
+                        .docker_config = {},
+                        .provider_config = {},
+                        .provider_programs = {}});
+    expect("input", {.given = entry("input"),
+                     .auth_file = {},
+                     .docker_config = {},
+                     .provider_config = {},
+                     .provider_programs = {}});
+}
+
+TEST_CASE("a place without an entry does not hide the next") {
+    Home home;
+    home.write(".docker/config.json", entry("docker"));
+    home.variables["DOCKER_AUTH_CONFIG"] = R"({"auths":{"b.io":{"auth":"dTpw"}}})";
+    const auto sources = home.sources();
+    CHECK(user_of(*sources) == "docker");
+    CHECK(user_of(*sources) == "docker");
+    const std::string file = (home.directory / ".docker/config.json").string();
+    CHECK(home.explained == std::vector<std::string>{"a.io/team/app: credentials from " + file});
+}
+
+TEST_CASE("a file that is named must exist") {
+    Home home;
+    home.variables["REGISTRY_AUTH_FILE"] = "/nonexistent/auth.json";
+    const Error error = thrown_by([&] { home.sources(); });
+    CHECK(error.code() == Errc::not_found);
+    CHECK(contains(error.message(), "/nonexistent/auth.json, which REGISTRY_AUTH_FILE names"));
+}
+
+TEST_CASE("credentials that others can change are refused") {
+    Home home;
+    home.write(".docker/config.json", entry("docker"));
+    const fs::path file = home.directory / ".docker/config.json";
+    REQUIRE(::chmod(file.c_str(), 0666U) == 0);
+    const Error error = thrown_by([&] { user_of(*home.sources()); });
+    CHECK(error.code() == Errc::untrusted);
+    CHECK(contains(error.message(), file.string()));
+    CHECK(contains(error.message(), "mode 0666"));
+    CHECK(error.next_step() == "run chmod go-w " + file.string());
+}
+
+TEST_CASE("a helper for the registry comes before the file's own entry, one for all after it") {
+    const prebake::tests::Programs programs;
+    programs.add("docker-credential-test", R"(echo '{"Username":"helper","Secret":"p"}')");
+    struct Row {
+        const char* name;
+        std::string config;
+        const char* expected;
+    };
+    for (const Row& row : {
+             Row{"for it", R"({"credHelpers":{"a.io":"test"},"auths":{"a.io":{"auth":"dTpw"}}})",
+                 "helper"},
+             Row{"for another",
+                 R"({"credHelpers":{"b.io":"test"},"auths":{"a.io":{"auth":"dTpw"}}})", "u"},
+             Row{"for all", R"({"credsStore":"test","auths":{"a.io":{"auth":"dTpw"}}})", "u"},
+             Row{"for all, without an entry", R"({"credsStore":"test","auths":{"a.io":{}}})",
+                 "helper"},
+             Row{"one that fails",
+                 R"({"credHelpers":{"a.io":"absent"},"auths":{"a.io":{"auth":"dTpw"}}})", "u"},
+         }) {
+        CAPTURE(row.name);
+        Home home;
+        home.write(".docker/config.json", row.config);
+        CHECK(user_of(*home.sources()) == row.expected);
+    }
+    Home home;
+    home.write(".docker/config.json", R"({"credHelpers":{"a.io":"absent"}})");
+    CHECK(contains(user_of(*home.sources()), "docker-credential-absent, which "));
+}
+
+TEST_CASE("ECR without configuration: the helper, else the AWS CLI in the registry's region") {
+    const prebake::tests::Programs programs;
+    Home home;
+    const auto sources = home.sources();
+    programs.add("aws", "echo \"$*\" >" + programs.file("asked").string() + "; echo password");
+    const auto found = sources->find(kEcr, {});
+    REQUIRE(found.has_value());
+    CHECK(found->username == "AWS");
+    CHECK(found->password == "password");
+    CHECK(programs.read("asked") == "ecr get-login-password --region eu-west-1\n");
+    CHECK(home.explained.back() == kEcr.name() +
+                                       ": credentials from aws ecr get-login-password --region "
+                                       "eu-west-1");
+    programs.add("docker-credential-ecr-login", R"(echo '{"Username":"AWS","Secret":"helper"}')");
+    CHECK(home.sources()->find(kEcr, {})->password == "helper");
+    CHECK(user_of(*home.sources()) == "nothing");
+}
+
+TEST_CASE("ECR without a role: what to install, and what the role needs") {
+    const prebake::tests::Programs programs;
+    programs.add("aws", "echo 'Unable to locate credentials' >&2; exit 253");
+    Home home;
+    const std::string note = user_of(*home.sources(), kEcr);
+    CHECK(contains(note, "aws ecr get-login-password --region eu-west-1 failed: Unable to locate"));
+    CHECK(contains(note, "install the package amazon-ecr-credential-helper"));
+    CHECK(contains(note, "ecr:GetAuthorizationToken"));
+}
+
+}  // namespace
+}  // namespace prebake::registry
