@@ -412,7 +412,7 @@ class Core {
 
     asio::awaitable<void> start_tls(Connection& connection, const Target& target,
                                     steady_clock::time_point deadline) {
-        const bool verifies = target.verification == TlsVerification::system_trust_store;
+        const bool verifies = target.tls.verification == TlsVerification::system_trust_store;
         ssl::context& context = tls_context(verifies ? verifying_ : unverifying_, verifies);
         Socket socket = std::move(connection.socket());
         auto& stream = connection.stream.emplace<TlsStream>(std::move(socket), context);

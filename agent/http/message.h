@@ -23,12 +23,29 @@ std::vector<std::string> find_headers(const Headers& headers, std::string_view n
 
 enum class TlsVerification { system_trust_store, none };
 
+/// Files in PEM form. The key may be in the certificate's file: then both names are equal.
+struct ClientCertificate {
+    std::string certificate;
+    std::string key;
+
+    bool operator==(const ClientCertificate&) const = default;
+};
+
+/// How to check a server, and what to show it.
+struct TlsSettings {
+    TlsVerification verification = TlsVerification::system_trust_store;
+    std::vector<std::string> ca_files = {};  ///< in PEM form, trusted besides the system's
+    std::vector<ClientCertificate> client_certificates = {};
+
+    bool operator==(const TlsSettings&) const = default;
+};
+
 struct Request {
     Method method = Method::get;
     std::string url;  ///< absolute, http or https
     Headers headers;
     std::string body;  ///< of a post or put
-    TlsVerification tls = TlsVerification::system_trust_store;
+    TlsSettings tls = {};
     /// Connect to this unix socket instead of the host of the URL, which then only fills the Host
     /// header and has to be http. Empty: TCP.
     std::string unix_socket = {};
@@ -37,6 +54,8 @@ struct Request {
     /// Whether the host may have a link-local address: a cloud serves credentials of its machine
     /// there. False for URLs that another host chose.
     bool allows_link_local = true;
+    /// In place of Timeouts::connect.
+    std::optional<std::chrono::milliseconds> connect_timeout = {};
 };
 
 /// A response whose header has arrived. The body is read through Source; the connection goes back

@@ -88,7 +88,7 @@ Error Target::timed_out(const std::string& phase, std::chrono::milliseconds limi
 Target target_of(const Request& request, Target::Clock::time_point now) {
     Target target{.url = parse_url(request.url),
                   .unix_socket = request.unix_socket,
-                  .verification = request.tls,
+                  .tls = request.tls,
                   .peer = {},
                   .pool_key = {},
                   .allows_link_local = request.allows_link_local,
@@ -105,7 +105,7 @@ Target target_of(const Request& request, Target::Clock::time_point now) {
     }
     target.peer = target.url.authority();
     target.pool_key = target.url.origin();
-    if (request.tls == TlsVerification::none) target.pool_key += " unverified";
+    if (request.tls.verification == TlsVerification::none) target.pool_key += " unverified";
     // A connection that was made without the check must not be used where it is wanted.
     if (!request.allows_link_local) target.pool_key += " routable";
     return target;

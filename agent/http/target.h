@@ -18,7 +18,7 @@ struct Target {
 
     Url url;
     std::string unix_socket;  ///< empty: TCP
-    TlsVerification verification = TlsVerification::system_trust_store;
+    TlsSettings tls;
     std::string peer;               ///< "host:port" or the path of the socket, for errors
     std::string pool_key;           ///< requests with the same key may share a connection
     bool allows_link_local = true;  ///< as in Request

@@ -3,6 +3,8 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include "agent/http/url.h"
+
 namespace prebake::registry {
 namespace {
 
@@ -39,17 +41,18 @@ std::vector<Endpoint> endpoints_of(std::string_view registry) {
     const std::string name(registry);
     const auto [host, port] = split(registry);
     if (!is_loopback(host)) return {{.base_url = "https://" + name}};
-    const Endpoint unverified{.base_url = "https://" + name, .tls = http::TlsVerification::none};
-    const Endpoint plain{.base_url = "http://" + name, .tls = http::TlsVerification::none};
+    const http::TlsSettings none{.verification = http::TlsVerification::none};
+    const Endpoint unverified{.base_url = "https://" + name, .tls = none};
+    const Endpoint plain{.base_url = "http://" + name, .tls = none};
     if (port == "80") return {plain};
     if (port.empty() || port == "443") return {unverified};
     return {unverified, plain};
 }
 
-http::TlsVerification tls_towards(std::string_view host, const Endpoint& from) {
-    return from.tls == http::TlsVerification::none && is_loopback(host)
-               ? http::TlsVerification::none
-               : http::TlsVerification::system_trust_store;
+http::TlsSettings tls_towards(std::string_view host, const Endpoint& from) {
+    const bool for_loopback_only = from.tls.verification == http::TlsVerification::none &&
+                                   is_loopback(http::parse_url(from.base_url).host);
+    return for_loopback_only && !is_loopback(host) ? http::TlsSettings() : from.tls;
 }
 
 }  // namespace prebake::registry

@@ -11,7 +11,7 @@ namespace prebake::registry {
 /// One address of a registry.
 struct Endpoint {
     std::string base_url;  ///< "https://registry-1.docker.io", without a slash at its end
-    http::TlsVerification tls = http::TlsVerification::system_trust_store;
+    http::TlsSettings tls = {};
 
     bool operator==(const Endpoint&) const = default;
 };
@@ -24,7 +24,8 @@ std::vector<Endpoint> endpoints_of(std::string_view registry);
 /// .localhost are not loopback: some resolvers ask the DNS for them.
 bool is_loopback(std::string_view host);
 
-/// How to verify the certificate of `host` when the endpoint `from` redirects or refers to it.
-http::TlsVerification tls_towards(std::string_view host, const Endpoint& from);
+/// How to connect to `host` when the endpoint `from` redirects or refers to it: as to the endpoint,
+/// as containerd does. Only what is not verified because it is loopback stays so for loopback.
+http::TlsSettings tls_towards(std::string_view host, const Endpoint& from);
 
 }  // namespace prebake::registry

@@ -115,7 +115,7 @@ class TrustStore {
 Request get(std::string url, TlsVerification tls) {
     Request request;
     request.url = std::move(url);
-    request.tls = tls;
+    request.tls.verification = tls;
     return request;
 }
 

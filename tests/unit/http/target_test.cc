@@ -62,7 +62,7 @@ TEST_CASE("link-local addresses") {
 
 TEST_CASE("connections are shared only between equal targets") {
     Request unverified = request("https://a.example/");
-    unverified.tls = TlsVerification::none;
+    unverified.tls.verification = TlsVerification::none;
     Request restricted = request("https://a.example/");
     restricted.allows_link_local = false;
     std::set<std::string> keys;

@@ -5,8 +5,8 @@
 namespace prebake::registry {
 namespace {
 
-constexpr auto kTrusted = http::TlsVerification::system_trust_store;
-constexpr auto kNone = http::TlsVerification::none;
+const http::TlsSettings kTrusted{};
+const http::TlsSettings kNone{.verification = http::TlsVerification::none};
 
 TEST_CASE("the endpoints of a registry, in order") {
     struct Row {
@@ -38,13 +38,17 @@ TEST_CASE("the endpoints of a registry, in order") {
     }
 }
 
-TEST_CASE("certificates are not verified only from loopback to loopback") {
+TEST_CASE("other hosts are connected to like the endpoint, loopback apart") {
     const Endpoint loopback{"https://localhost:5000", kNone};
     const Endpoint elsewhere{"https://ghcr.io", kTrusted};
+    const Endpoint skips{"https://mirror.example", kNone};
+    const http::TlsSettings own_ca{.ca_files = {"/ca.pem"}};
     CHECK(tls_towards("127.0.0.1", loopback) == kNone);
     CHECK(tls_towards("::1", loopback) == kNone);
     CHECK(tls_towards("cdn.example", loopback) == kTrusted);
     CHECK(tls_towards("localhost", elsewhere) == kTrusted);
+    CHECK(tls_towards("auth.example", skips) == kNone);
+    CHECK(tls_towards("auth.example", {"https://mirror.example", own_ca}) == own_ca);
 }
 
 }  // namespace

@@ -89,7 +89,7 @@ class ScriptedHttp : public http::Client {
         for (const auto& name : step.without) {
             CHECK_MESSAGE(!http::find_header(request.headers, name), name);
         }
-        if (step.tls) CHECK(request.tls == *step.tls);
+        if (step.tls) CHECK(request.tls.verification == *step.tls);
         if (step.has_time_limit) CHECK(request.time_limit.has_value() == *step.has_time_limit);
         if (step.allows_link_local) CHECK(request.allows_link_local == *step.allows_link_local);
         if (step.refuses) throw Error(*step.refuses);

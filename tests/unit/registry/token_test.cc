@@ -197,7 +197,8 @@ TEST_CASE("nothing is sent to a realm that is less secure than the registry") {
 }
 
 TEST_CASE("a plain registry on loopback may name a plain realm") {
-    const Endpoint plain{.base_url = "http://localhost:5000", .tls = http::TlsVerification::none};
+    const Endpoint plain{.base_url = "http://localhost:5000",
+                         .tls = {.verification = http::TlsVerification::none}};
     TokenQuery query = kQuery;
     query.realm = "http://localhost:5001/token";
     ScriptedHttp http(
