@@ -8,8 +8,8 @@
 #include <system_error>
 
 #include "agent/base/error.h"
+#include "agent/base/toml.h"
 #include "agent/cli/quantity.h"
-#include "agent/cli/toml.h"
 #include "agent/containerd/connection.h"
 #include "agent/report/conditions.h"
 #include "agent/report/listen_address.h"

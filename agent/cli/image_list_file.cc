@@ -12,7 +12,7 @@
 #include "agent/base/file.h"
 #include "agent/base/nearest.h"
 #include "agent/base/text.h"
-#include "agent/cli/toml.h"
+#include "agent/base/toml.h"
 #include "agent/containerd/connection.h"
 
 namespace prebake::cli {

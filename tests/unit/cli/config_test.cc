@@ -10,7 +10,7 @@
 #include <sstream>
 
 #include "agent/base/error.h"
-#include "agent/cli/toml.h"
+#include "agent/base/toml.h"
 #include "tests/unit/base/thrown.h"
 #include "tests/unit/temporary_directory.h"
 

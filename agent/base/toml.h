@@ -11,7 +11,7 @@
 #include "agent/base/error.h"
 
 /// Shared by the readers of our TOML files.
-namespace prebake::cli {
+namespace prebake {
 
 /// @throws Error usage "file:line:column: reason", with `next_step`. The reason does not quote the
 /// text.
@@ -40,4 +40,4 @@ bool bool_value(const toml::node& node, std::string_view key);
 std::vector<std::string> strings_value(const toml::node& node, std::string_view key,
                                        std::string_view example);
 
-}  // namespace prebake::cli
+}  // namespace prebake

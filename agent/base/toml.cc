@@ -1,9 +1,9 @@
-#include "agent/cli/toml.h"
+#include "agent/base/toml.h"
 
 #include "agent/base/nearest.h"
 #include "agent/base/text.h"
 
-namespace prebake::cli {
+namespace prebake {
 namespace {
 
 /// The parser's description without pieces of the file. It quotes them behind what it expected, as
@@ -83,4 +83,4 @@ std::vector<std::string> strings_value(const toml::node& node, std::string_view 
     return values;
 }
 
-}  // namespace prebake::cli
+}  // namespace prebake
