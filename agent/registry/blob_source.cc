@@ -89,12 +89,11 @@ void BlobSource::ensure_open() {
 }
 
 void BlobSource::open() {
-    RepositoryRequest request{
-        .method = http::Method::get,
-        .path = "/v2/" + repository_.repository + "/blobs/" + descriptor_.digest.str(),
-        .headers = {},
-        .expected_error_status = 416,
-        .deadline = deadline_};
+    RepositoryRequest request{.method = http::Method::get,
+                              .path = "blobs/" + descriptor_.digest.str(),
+                              .headers = {},
+                              .expected_error_status = 416,
+                              .deadline = deadline_};
     if (position_ > 0) {
         request.headers.emplace_back("Range", "bytes=" + std::to_string(position_) + "-");
     }

@@ -3,6 +3,8 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include <regex>
+
 #include "agent/http/url.h"
 
 namespace prebake::registry {
@@ -22,6 +24,12 @@ HostAndPort split(std::string_view registry) {
     return {.host = registry.substr(0, colon), .port = registry.substr(colon + 1)};
 }
 
+/// Go also writes "${1}" for a group; std::regex knows "$1" alone.
+std::string without_braces(const std::string& replacement) {
+    static const std::regex braced(R"(\$\{([0-9]+)\})");
+    return std::regex_replace(replacement, braced, "$$$1");
+}
+
 }  // namespace
 
 bool is_loopback(std::string_view host) {
@@ -36,17 +44,26 @@ bool is_loopback(std::string_view host) {
     return ::inet_pton(AF_INET6, text.c_str(), &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
 }
 
+std::string Endpoint::repository_of(const std::string& repository) const {
+    for (const Rewrite& rewrite : rewrites) {
+        std::string rewritten = std::regex_replace(repository, std::regex(rewrite.pattern),
+                                                   without_braces(rewrite.replacement));
+        if (rewritten != repository) return rewritten;
+    }
+    return repository;
+}
+
 std::vector<Endpoint> endpoints_of(std::string_view registry) {
     if (registry == "docker.io") return {{.base_url = "https://registry-1.docker.io"}};
     const std::string name(registry);
     const auto [host, port] = split(registry);
     if (!is_loopback(host)) return {{.base_url = "https://" + name}};
-    const http::TlsSettings none{.verification = http::TlsVerification::none};
-    const Endpoint unverified{.base_url = "https://" + name, .tls = none};
-    const Endpoint plain{.base_url = "http://" + name, .tls = none};
-    if (port == "80") return {plain};
-    if (port.empty() || port == "443") return {unverified};
-    return {unverified, plain};
+    Endpoint loopback{.base_url = "https://" + name,
+                      .tls = {.verification = http::TlsVerification::none}};
+    if (port == "80") loopback.base_url = "http://" + name;
+    // Otherwise the port does not tell which protocol it is.
+    loopback.falls_back_to_http = !port.empty() && port != "443" && port != "80";
+    return {loopback};
 }
 
 http::TlsSettings tls_towards(std::string_view host, const Endpoint& from) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -8,16 +10,38 @@
 
 namespace prebake::registry {
 
-/// One address of a registry.
+/// A rule of k3s and RKE2: mirrors may keep an image under another repository.
+struct Rewrite {
+    std::string pattern;      ///< a regular expression, part of a repository
+    std::string replacement;  ///< with $1, ${1} for what the pattern's groups matched
+
+    bool operator==(const Rewrite&) const = default;
+};
+
+/// One host that serves the images of a registry: the registry itself, or a mirror.
 struct Endpoint {
     std::string base_url;  ///< "https://registry-1.docker.io", without a slash at its end
     http::TlsSettings tls = {};
+    std::string path = "/v2";  ///< of the API
+    /// Plain HTTP if it does not speak TLS: the base URL is https.
+    bool falls_back_to_http = false;
+    /// Whether it may say which digest a tag has.
+    bool resolves = true;
+    bool pulls = true;
+    http::Headers headers = {};  ///< for each request, also to its token service
+    std::optional<std::chrono::milliseconds> dial_timeout = {};
+    std::vector<Rewrite> rewrites = {};
+    /// The registry that it stands in for, to be named in requests; empty for the registry itself.
+    std::string mirror_of = {};
 
     bool operator==(const Endpoint&) const = default;
+
+    /// The repository on this host. The first pattern that changes it decides.
+    std::string repository_of(const std::string& repository) const;
 };
 
-/// The endpoints of `registry` ("docker.io", "localhost:5000") in the order to try them, as
-/// containerd has them without a hosts.toml. The mirrors of a hosts.toml will come before these.
+/// The endpoints of `registry` ("docker.io", "localhost:5000") as containerd has them without a
+/// hosts.toml: one.
 std::vector<Endpoint> endpoints_of(std::string_view registry);
 
 /// True for "localhost", 127.0.0.0/8 and ::1 (brackets allowed), without a port. Names below

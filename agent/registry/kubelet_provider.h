@@ -39,9 +39,6 @@ std::vector<CredentialProvider> parse_provider_config(std::string_view json,
 /// numbers of labels with '*' in them, the same port, and a path that the image's begins with.
 bool matches_image(std::string_view pattern, const Repository& repository);
 
-/// A duration of Go: "5m0s", "1h30m", "0s". Nothing if it is none.
-std::optional<std::chrono::nanoseconds> parse_go_duration(std::string_view text);
-
 /// Runs the providers for the images that they are for, in the order of the configuration, until
 /// one has credentials. Keeps an answer as long as it says. Thread-safe.
 class KubeletProviders : public CredentialSource {

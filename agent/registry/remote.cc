@@ -26,10 +26,6 @@ std::chrono::steady_clock::time_point document_deadline() {
     return std::chrono::steady_clock::now() + kDocumentTime;
 }
 
-std::string manifest_path(const oci::Reference& repository, const std::string& which) {
-    return "/v2/" + repository.repository + "/manifests/" + which;
-}
-
 std::string media_type_of(const http::Response& response) {
     std::string type = http::find_header(response.headers, "Content-Type").value_or("");
     type.resize(std::min(type.find(';'), type.size()));
@@ -71,8 +67,9 @@ Error over_limit(std::size_t limit) {
 class Remote::Impl {
   public:
     Impl(std::shared_ptr<http::Client> client, std::shared_ptr<CredentialSource> credentials,
-         RetryOptions options)
-        : sender_(std::make_shared<RequestSender>(std::move(client), std::move(credentials))),
+         RetryOptions options, EndpointsOf endpoints)
+        : sender_(std::make_shared<RequestSender>(std::move(client), std::move(credentials),
+                                                  std::move(endpoints))),
           options_(std::make_shared<const RetryOptions>(std::move(options))) {}
 
     oci::Descriptor resolve(const oci::Reference& reference, const std::stop_token& stop) {
@@ -80,9 +77,10 @@ class Remote::Impl {
             const std::string which =
                 reference.digest ? reference.digest->str() : reference.tag.value_or("latest");
             RepositoryRequest request{.method = http::Method::head,
-                                      .path = manifest_path(reference, which),
+                                      .path = "manifests/" + which,
                                       .headers = {{"Accept", std::string(kManifestTypes)}},
                                       .expected_error_status = 405,
+                                      .resolves = !reference.digest,
                                       .deadline = document_deadline()};
             auto descriptor =
                 from_header(*sender_->send(reference, request, stop), reference.digest);
@@ -96,7 +94,7 @@ class Remote::Impl {
     std::string fetch_manifest(const oci::Reference& repository, const oci::Descriptor& descriptor,
                                const std::stop_token& stop) {
         RepositoryRequest request{.method = http::Method::get,
-                                  .path = manifest_path(repository, descriptor.digest.str()),
+                                  .path = "manifests/" + descriptor.digest.str(),
                                   .headers = {{"Accept", descriptor.media_type + ", */*"}}};
         const std::string subject =
             "manifest " + descriptor.digest.short_form() + " of " + repository.name();
@@ -181,9 +179,9 @@ class Remote::Impl {
 };
 
 Remote::Remote(std::shared_ptr<http::Client> client, std::shared_ptr<CredentialSource> credentials,
-               RetryOptions options)
-    : impl_(std::make_unique<Impl>(std::move(client), std::move(credentials), std::move(options))) {
-}
+               RetryOptions options, EndpointsOf endpoints)
+    : impl_(std::make_unique<Impl>(std::move(client), std::move(credentials), std::move(options),
+                                   std::move(endpoints))) {}
 
 Remote::~Remote() = default;
 

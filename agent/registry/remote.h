@@ -10,6 +10,7 @@
 #include "agent/oci/manifest.h"
 #include "agent/oci/reference.h"
 #include "agent/registry/credentials.h"
+#include "agent/registry/hosts_directory.h"
 #include "agent/registry/retry.h"
 
 namespace prebake::registry {
@@ -21,7 +22,7 @@ namespace prebake::registry {
 class Remote {
   public:
     Remote(std::shared_ptr<http::Client> client, std::shared_ptr<CredentialSource> credentials,
-           RetryOptions options);
+           RetryOptions options, EndpointsOf endpoints = endpoints_of);
     ~Remote();
     Remote(const Remote&) = delete;
     Remote& operator=(const Remote&) = delete;

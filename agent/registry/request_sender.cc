@@ -1,11 +1,14 @@
 #include "agent/registry/request_sender.h"
 
 #include <algorithm>
+#include <exception>
+#include <iterator>
 #include <utility>
 
 #include "agent/base/error.h"
 #include "agent/http/url.h"
 #include "agent/registry/challenge.h"
+#include "agent/registry/retry.h"
 #include "agent/registry/status.h"
 
 namespace prebake::registry {
@@ -13,6 +16,8 @@ namespace {
 
 /// One more is an error. Registries redirect once or twice.
 constexpr int kMaxRedirects = 10;
+/// How long a host that could not be reached is tried after the others.
+constexpr std::chrono::seconds kTimeWithoutHost{60};
 
 bool is_redirect(int status) {
     return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
@@ -45,47 +50,146 @@ std::string redirect_target(const http::Response& response, const std::string& u
     return target;
 }
 
+/// Whose credentials the endpoint gets. The path of a mirror's API may begin with a repository.
+Repository named_on(const Endpoint& endpoint, const std::string& registry,
+                    const std::string& path) {
+    if (endpoint.mirror_of.empty()) return {.registry = registry, .path = path};
+    Repository repository{.registry = http::parse_url(endpoint.base_url).host_header, .path = path};
+    constexpr std::string_view kApi = "/v2/";
+    if (endpoint.path.starts_with(kApi)) {
+        repository.path = endpoint.path.substr(kApi.size()) + "/" + path;
+    }
+    return repository;
+}
+
+std::string url_of(const Endpoint& endpoint, const std::string& repository,
+                   const RepositoryRequest& request) {
+    std::string url = endpoint.base_url + endpoint.path + "/" + repository + "/" + request.path;
+    if (!endpoint.mirror_of.empty()) url += "?ns=" + http::percent_encode(endpoint.mirror_of);
+    return url;
+}
+
+struct Failure {
+    Endpoint endpoint;
+    std::exception_ptr error;
+};
+
+std::string message_of(const std::exception_ptr& failure) {
+    try {
+        std::rethrow_exception(failure);
+    } catch (const Error& error) {
+        return error.message();
+    }
+}
+
+/// The error of the last endpoint, with the reasons of the others.
+[[noreturn]] void throw_last(const std::vector<Failure>& failures) {
+    if (failures.size() == 1) std::rethrow_exception(failures.back().error);
+    std::string before;
+    for (const Failure& failure : failures) {
+        if (&failure == &failures.back()) continue;
+        before += "; before that, " + failure.endpoint.base_url + ": " + message_of(failure.error);
+    }
+    const auto explained = [&](const Error& error) {
+        return Error(error.code(),
+                     failures.back().endpoint.base_url + ": " + error.message() + before,
+                     error.next_step());
+    };
+    try {
+        std::rethrow_exception(failures.back().error);
+    } catch (const RetryLaterError& error) {
+        throw RetryLaterError(explained(error), error.retry_after());
+    } catch (const Error& error) {
+        throw explained(error);
+    }
+}
+
 }  // namespace
 
 RequestSender::RequestSender(std::shared_ptr<http::Client> client,
-                             std::shared_ptr<CredentialSource> credentials)
-    : client_(std::move(client)), authorizer_(client_, std::move(credentials)) {}
+                             std::shared_ptr<CredentialSource> credentials, EndpointsOf endpoints,
+                             Clock clock)
+    : client_(std::move(client)),
+      authorizer_(client_, std::move(credentials)),
+      endpoints_(std::move(endpoints)),
+      clock_(std::move(clock)) {}
 
 std::unique_ptr<http::Response> RequestSender::send(const oci::Reference& repository,
                                                     const RepositoryRequest& request,
                                                     const std::stop_token& stop) {
-    std::vector<Endpoint> endpoints = candidates(repository.registry);
-    for (; endpoints.size() > 1; endpoints.erase(endpoints.begin())) {
+    std::vector<Failure> failures;
+    for (const Endpoint& endpoint : candidates(repository.registry, request)) {
         try {
-            return send_to(endpoints.front(), repository, request, stop);
+            return send_to(endpoint, repository, request, stop);
         } catch (const Error& error) {
-            // The next endpoint is tried only if there was no connection to this one.
-            if (error.code() != Errc::unavailable) throw;
-            const std::vector<Endpoint> now = candidates(repository.registry);
-            if (now.front() == endpoints.front() && now.size() == 1) throw;
-            // Meanwhile another thread has found the endpoint that responds.
-            if (now.size() == 1) return send_to(now.front(), repository, request, stop);
+            if (error.code() == Errc::cancelled) throw;
+            failures.push_back({endpoint, std::current_exception()});
         }
     }
-    return send_to(endpoints.front(), repository, request, stop);
+    throw_last(failures);
+}
+
+std::vector<Endpoint> RequestSender::candidates(const std::string& registry,
+                                                const RepositoryRequest& request) {
+    const std::lock_guard lock(mutex_);
+    auto known = endpoints_of_.find(registry);
+    if (known == endpoints_of_.end()) {
+        known = endpoints_of_.emplace(registry, endpoints_(registry)).first;
+    }
+    std::vector<Endpoint> endpoints;
+    // By digest, containerd asks all hosts if one of them may be asked at all.
+    const bool any_pulls = std::ranges::any_of(known->second, &Endpoint::pulls);
+    std::ranges::copy_if(known->second, std::back_inserter(endpoints), [&](const Endpoint& each) {
+        return request.resolves ? each.pulls && each.resolves : any_pulls;
+    });
+    if (endpoints.empty()) {
+        throw Error(Errc::unsupported,
+                    "its hosts.toml has no host for " + registry + " that may " +
+                        (request.resolves ? "resolve tags" : "be pulled from"),
+                    "add the capabilities \"pull\" and \"resolve\" to one of them");
+    }
+    std::ranges::stable_partition(endpoints, [&](const Endpoint& each) {
+        const auto until = unreachable_until_.find(http::parse_url(each.base_url).authority());
+        return until == unreachable_until_.end() || until->second <= clock_();
+    });
+    return endpoints;
 }
 
 std::unique_ptr<http::Response> RequestSender::send_to(const Endpoint& endpoint,
                                                        const oci::Reference& repository,
                                                        const RepositoryRequest& request,
                                                        const std::stop_token& stop) {
-    const Audience audience{
-        .repository = {.registry = repository.registry, .path = repository.repository},
-        .endpoint = endpoint,
-        .scope = "repository:" + repository.repository + ":pull"};
+    if (!endpoint.falls_back_to_http) return send_once(endpoint, repository, request, stop);
+    if (speaks_tls(endpoint).value_or(true)) {
+        try {
+            return send_once(endpoint, repository, request, stop);
+        } catch (const Error& error) {
+            // Plain HTTP is tried only if there was no connection with TLS.
+            if (error.code() != Errc::unavailable || speaks_tls(endpoint) == true) throw;
+        }
+    }
+    Endpoint plain = endpoint;
+    plain.base_url.replace(0, std::string_view("https").size(), "http");
+    return send_once(plain, repository, request, stop);
+}
+
+std::unique_ptr<http::Response> RequestSender::send_once(const Endpoint& endpoint,
+                                                         const oci::Reference& repository,
+                                                         const RepositoryRequest& request,
+                                                         const std::stop_token& stop) {
+    const std::string path = endpoint.repository_of(repository.repository);
+    const Audience audience{.repository = named_on(endpoint, repository.registry, path),
+                            .endpoint = endpoint,
+                            .scope = "repository:" + path + ":pull"};
+    const std::string url = url_of(endpoint, path, request);
     std::optional<std::string> authorization = authorizer_.known(audience);
-    Reply reply = follow(audience, request, authorization, stop);
+    Reply reply = follow(audience, url, request, authorization, stop);
     if (reply.response->status == 401 && reply.redirected_to.empty()) {
         const auto challenges =
             parse_challenges(http::find_headers(reply.response->headers, "WWW-Authenticate"));
         http::discard_body(*reply.response);
         authorization = authorizer_.authorize(audience, challenges, authorization, stop);
-        reply = follow(audience, request, authorization, stop);
+        reply = follow(audience, url, request, authorization, stop);
     }
     const int status = reply.response->status;
     if ((status >= 200 && status < 300) ||
@@ -105,33 +209,36 @@ std::unique_ptr<http::Response> RequestSender::send_to(const Endpoint& endpoint,
     throw_status(*reply.response, who, hint);
 }
 
-RequestSender::Reply RequestSender::follow(const Audience& audience,
+RequestSender::Reply RequestSender::follow(const Audience& audience, const std::string& url,
                                            const RepositoryRequest& request,
                                            const std::optional<std::string>& authorization,
                                            const std::stop_token& stop) {
-    const std::string registry = http::parse_url(audience.endpoint.base_url).authority();
+    const Endpoint& endpoint = audience.endpoint;
+    const std::string registry = http::parse_url(endpoint.base_url).authority();
     http::Request http_request{.method = request.method,
-                               .url = audience.endpoint.base_url + request.path,
+                               .url = url,
                                .headers = request.headers,
                                .body = {},
-                               .tls = audience.endpoint.tls};
+                               .tls = endpoint.tls,
+                               .connect_timeout = endpoint.dial_timeout};
+    for (const auto& header : endpoint.headers) http_request.headers.push_back(header);
     if (authorization) http_request.headers.emplace_back("Authorization", *authorization);
     std::string redirected_to;
     for (int redirects = 0; redirects <= kMaxRedirects; ++redirects) {
         http_request.time_limit = time_left(request);
-        auto response = client_->send(http_request, stop);
-        if (redirects == 0) remember(audience.repository.registry, audience.endpoint);
+        auto response = redirects == 0 ? send_first(endpoint, http_request, stop)
+                                       : client_->send(http_request, stop);
         if (!is_redirect(response->status)) {
             return Reply{.response = std::move(response), .redirected_to = redirected_to};
         }
         http::discard_body(*response);
         http_request.url = redirect_target(*response, http_request.url);
         const http::Url target = http::parse_url(http_request.url);
-        http_request.tls = tls_towards(target.host, audience.endpoint);
+        http_request.tls = tls_towards(target.host, endpoint);
         http_request.allows_link_local = false;
         if (target.authority() != registry) {
-            // From here on without the Authorization: signed URLs refuse it, and a redirect from
-            // another host back to the registry must not use it.
+            // From here on without the Authorization and the host's own headers: signed URLs refuse
+            // them, and a redirect from another host back to the registry must not use them.
             http_request.headers = request.headers;
             redirected_to = target.authority();
         }
@@ -140,16 +247,31 @@ RequestSender::Reply RequestSender::follow(const Audience& audience,
                 "the registry redirects more than " + std::to_string(kMaxRedirects) + " times");
 }
 
-std::vector<Endpoint> RequestSender::candidates(const std::string& registry) {
-    const std::lock_guard lock(mutex_);
-    const auto found = responding_.find(registry);
-    if (found != responding_.end()) return {found->second};
-    return endpoints_of(registry);
+std::unique_ptr<http::Response> RequestSender::send_first(const Endpoint& endpoint,
+                                                          const http::Request& request,
+                                                          const std::stop_token& stop) {
+    const std::string authority = http::parse_url(request.url).authority();
+    try {
+        auto response = client_->send(request, stop);
+        const std::lock_guard lock(mutex_);
+        unreachable_until_.erase(authority);
+        if (endpoint.falls_back_to_http) {
+            speaks_tls_[authority] = endpoint.base_url.starts_with("https");
+        }
+        return response;
+    } catch (const Error& error) {
+        if (error.code() != Errc::cancelled) {
+            const std::lock_guard lock(mutex_);
+            unreachable_until_[authority] = clock_() + kTimeWithoutHost;
+        }
+        throw;
+    }
 }
 
-void RequestSender::remember(const std::string& registry, const Endpoint& endpoint) {
+std::optional<bool> RequestSender::speaks_tls(const Endpoint& endpoint) {
     const std::lock_guard lock(mutex_);
-    responding_.emplace(registry, endpoint);
+    const auto known = speaks_tls_.find(http::parse_url(endpoint.base_url).authority());
+    return known == speaks_tls_.end() ? std::nullopt : std::optional(known->second);
 }
 
 }  // namespace prebake::registry

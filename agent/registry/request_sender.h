@@ -14,30 +14,37 @@
 #include "agent/registry/authorizer.h"
 #include "agent/registry/credentials.h"
 #include "agent/registry/endpoint.h"
+#include "agent/registry/hosts_directory.h"
 
 namespace prebake::registry {
 
 /// A request to a registry.
 struct RepositoryRequest {
     http::Method method = http::Method::get;
-    std::string path;  ///< below the endpoint: "/v2/library/nginx/manifests/latest"
+    std::string path;  ///< below the repository: "manifests/latest"
     http::Headers headers;
     int expected_error_status = 0;  ///< a status >= 400 to return instead of throwing; 0: none
+    bool resolves = false;          ///< a tag: only for hosts that may say what it is
     /// Of the whole exchange, with its redirects. Nothing: as long as bytes arrive.
     std::optional<std::chrono::steady_clock::time_point> deadline = {};
 };
 
-/// Sends a request to a registry, once: chooses the endpoint, authorizes, follows redirects, and
-/// turns statuses into Errors. Never retries. Thread-safe.
+/// Sends a request to each of the endpoints of a registry, once, until one answers it: authorizes,
+/// follows redirects, and turns statuses into Errors. Never retries. Thread-safe.
 class RequestSender {
   public:
+    using Clock = Authorizer::Clock;
+
     RequestSender(std::shared_ptr<http::Client> client,
-                  std::shared_ptr<CredentialSource> credentials);
+                  std::shared_ptr<CredentialSource> credentials,
+                  EndpointsOf endpoints = endpoints_of,
+                  Clock clock = std::chrono::steady_clock::now);
 
     /// A response with a 2xx status, or with the expected error status. Every call starts at the
-    /// registry itself, because the URLs of its redirects are signed and expire.
-    /// @throws Error like throw_status(), http::Client::send() and Authorizer::authorize();
-    /// corrupt, unsupported or permission_denied for redirects that must not be followed.
+    /// endpoints, because the URLs of redirects are signed and expire.
+    /// @throws Error of the last endpoint, which also says why those before failed: like
+    /// throw_status(), http::Client::send() and Authorizer::authorize(); corrupt, unsupported or
+    /// permission_denied for redirects that must not be followed.
     std::unique_ptr<http::Response> send(const oci::Reference& repository,
                                          const RepositoryRequest& request,
                                          const std::stop_token& stop);
@@ -48,21 +55,36 @@ class RequestSender {
         std::string redirected_to;  ///< the authority that answered, if it is not the registry
     };
 
+    /// Those that may serve the request. Hosts that could not be reached just now come last: they
+    /// would cost a timeout each time.
+    std::vector<Endpoint> candidates(const std::string& registry, const RepositoryRequest& request);
     std::unique_ptr<http::Response> send_to(const Endpoint& endpoint,
                                             const oci::Reference& repository,
                                             const RepositoryRequest& request,
                                             const std::stop_token& stop);
+    /// With the protocol of its base URL.
+    std::unique_ptr<http::Response> send_once(const Endpoint& endpoint,
+                                              const oci::Reference& repository,
+                                              const RepositoryRequest& request,
+                                              const std::stop_token& stop);
     /// The response of the registry, or of the last host that it redirects to.
-    Reply follow(const Audience& audience, const RepositoryRequest& request,
+    Reply follow(const Audience& audience, const std::string& url, const RepositoryRequest& request,
                  const std::optional<std::string>& authorization, const std::stop_token& stop);
-    /// The endpoint that responded before; all endpoints if none did.
-    std::vector<Endpoint> candidates(const std::string& registry);
-    void remember(const std::string& registry, const Endpoint& endpoint);
+    /// The first request to an endpoint, which shows whether it can be reached.
+    std::unique_ptr<http::Response> send_first(const Endpoint& endpoint,
+                                               const http::Request& request,
+                                               const std::stop_token& stop);
+    /// Nothing if it has not been reached yet.
+    std::optional<bool> speaks_tls(const Endpoint& endpoint);
 
     std::shared_ptr<http::Client> client_;
     Authorizer authorizer_;
+    EndpointsOf endpoints_;
+    Clock clock_;
     std::mutex mutex_;
-    std::map<std::string, Endpoint> responding_;
+    std::map<std::string, std::vector<Endpoint>> endpoints_of_;  ///< by registry
+    std::map<std::string, bool> speaks_tls_;                     ///< by authority
+    std::map<std::string, std::chrono::steady_clock::time_point> unreachable_until_;
 };
 
 }  // namespace prebake::registry

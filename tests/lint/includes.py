@@ -69,7 +69,8 @@ LIBRARIES = (
     ("zlib", ("layer", "identity/secrets")),
     ("spdlog/", ("cli",)),
     ("CLI/", ("cli",)),
-    ("toml++/", ("cli", "containerd/config_file.cc")),
+    ("toml++/",
+     ("base/toml.h", "cli", "containerd/config_file.cc", "registry/hosts_file.cc")),
 )
 # Headers of libc and of the kernel; the C++ library's have neither a slash nor an extension.
 SYSTEM = re.compile(r"^([a-z0-9_]+(\.h)?|(sys|linux|netinet|arpa|net|bits)/[a-z0-9_/]+\.h)$")

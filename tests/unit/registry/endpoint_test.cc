@@ -8,33 +8,38 @@ namespace {
 const http::TlsSettings kTrusted{};
 const http::TlsSettings kNone{.verification = http::TlsVerification::none};
 
-TEST_CASE("the endpoints of a registry, in order") {
+TEST_CASE("the endpoint of a registry") {
     struct Row {
         std::string registry;
-        std::vector<Endpoint> expected;
+        std::string base_url;
+        http::TlsSettings tls;
+        bool falls_back_to_http = false;
     };
     const std::vector<Row> rows = {
-        {"docker.io", {{"https://registry-1.docker.io", kTrusted}}},
-        {"ghcr.io", {{"https://ghcr.io", kTrusted}}},
-        {"registry.example:5000", {{"https://registry.example:5000", kTrusted}}},
-        {"registry.example:80", {{"https://registry.example:80", kTrusted}}},
-        {"[2001:db8::1]:5000", {{"https://[2001:db8::1]:5000", kTrusted}}},
-        {"[2001:db8::1]", {{"https://[2001:db8::1]", kTrusted}}},
-        {"localhost", {{"https://localhost", kNone}}},
-        {"localhost:443", {{"https://localhost:443", kNone}}},
-        {"localhost:80", {{"http://localhost:80", kNone}}},
-        {"localhost:5000", {{"https://localhost:5000", kNone}, {"http://localhost:5000", kNone}}},
-        {"127.8.9.1:5000", {{"https://127.8.9.1:5000", kNone}, {"http://127.8.9.1:5000", kNone}}},
-        {"[::1]:5000", {{"https://[::1]:5000", kNone}, {"http://[::1]:5000", kNone}}},
-        {"[::1]", {{"https://[::1]", kNone}}},
-        {"a.localhost:5000", {{"https://a.localhost:5000", kTrusted}}},
-        {"localhost.example:5000", {{"https://localhost.example:5000", kTrusted}}},
-        {"127.example:5000", {{"https://127.example:5000", kTrusted}}},
-        {"128.0.0.1:5000", {{"https://128.0.0.1:5000", kTrusted}}},
+        {"docker.io", "https://registry-1.docker.io", kTrusted},
+        {"ghcr.io", "https://ghcr.io", kTrusted},
+        {"registry.example:5000", "https://registry.example:5000", kTrusted},
+        {"registry.example:80", "https://registry.example:80", kTrusted},
+        {"[2001:db8::1]:5000", "https://[2001:db8::1]:5000", kTrusted},
+        {"[2001:db8::1]", "https://[2001:db8::1]", kTrusted},
+        {"localhost", "https://localhost", kNone},
+        {"localhost:443", "https://localhost:443", kNone},
+        {"localhost:80", "http://localhost:80", kNone},
+        {"localhost:5000", "https://localhost:5000", kNone, true},
+        {"127.8.9.1:5000", "https://127.8.9.1:5000", kNone, true},
+        {"[::1]:5000", "https://[::1]:5000", kNone, true},
+        {"[::1]", "https://[::1]", kNone},
+        {"a.localhost:5000", "https://a.localhost:5000", kTrusted},
+        {"localhost.example:5000", "https://localhost.example:5000", kTrusted},
+        {"127.example:5000", "https://127.example:5000", kTrusted},
+        {"128.0.0.1:5000", "https://128.0.0.1:5000", kTrusted},
     };
     for (const Row& row : rows) {
         CAPTURE(row.registry);
-        CHECK(endpoints_of(row.registry) == row.expected);
+        CHECK(endpoints_of(row.registry) ==
+              std::vector<Endpoint>{{.base_url = row.base_url,
+                                     .tls = row.tls,
+                                     .falls_back_to_http = row.falls_back_to_http}});
     }
 }
 

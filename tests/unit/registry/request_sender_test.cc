@@ -11,7 +11,7 @@ namespace {
 const oci::Reference kRepository = oci::Reference::parse("reg.example/a:1");
 const oci::Reference kLocal = oci::Reference::parse("localhost:5000/a:1");
 const RepositoryRequest kRequest{
-    .method = http::Method::get, .path = "/v2/a/blobs/x", .headers = {{"Range", "bytes=5-"}}};
+    .method = http::Method::get, .path = "blobs/x", .headers = {{"Range", "bytes=5-"}}};
 const std::string kUrl = "https://reg.example/v2/a/blobs/x";
 const std::string kTokenUrl = "https://auth.example/t?service=s&scope=repository%3Aa%3Apull";
 const http::Headers kBearer = {{"WWW-Authenticate",
@@ -252,6 +252,145 @@ TEST_CASE("a loopback registry is tried with TLS first, later where it responded
         auto registry = sender({{.url = secure, .refuses = Error(Errc::cancelled, "stop")}});
         CHECK(error_of([&] { registry.send(kLocal, kRequest, {}); }).code() == Errc::cancelled);
     }
+}
+
+/// With the mirrors m1.example and m2.example, and the registry.
+RequestSender with_mirrors(std::vector<Step> steps, std::vector<Endpoint> endpoints = {},
+                           std::shared_ptr<CredentialSource> credentials = FixedCredentials::none(),
+                           RequestSender::Clock clock = std::chrono::steady_clock::now) {
+    if (endpoints.empty()) {
+        endpoints = {{.base_url = "https://m1.example", .mirror_of = "reg.example"},
+                     {.base_url = "http://m2.example", .mirror_of = "reg.example"},
+                     {.base_url = "https://reg.example"}};
+    }
+    return RequestSender(
+        std::make_shared<ScriptedHttp>(std::move(steps)), std::move(credentials),
+        [endpoints](std::string_view) { return endpoints; }, std::move(clock));
+}
+
+const std::string kFirst = "https://m1.example/v2/a/blobs/x?ns=reg.example";
+const std::string kSecond = "http://m2.example/v2/a/blobs/x?ns=reg.example";
+const Error kRefused(Errc::unavailable, "connection refused");
+
+TEST_CASE("after any failure the next host is tried") {
+    for (const int status : {400, 401, 403, 404, 429, 500, 503}) {
+        CAPTURE(status);
+        auto registry = with_mirrors(
+            {{.url = kFirst, .status = status}, {.url = kSecond, .status = 404}, {.url = kUrl}});
+        CHECK(registry.send(kRepository, kRequest, {})->status == 200);
+    }
+    auto registry = with_mirrors({{.url = kFirst, .refuses = kRefused}, {.url = kSecond}});
+    CHECK(registry.send(kRepository, kRequest, {})->status == 200);
+}
+
+TEST_CASE("the last host's failure counts, and those before it are named") {
+    auto registry = with_mirrors({{.url = kFirst, .status = 503},
+                                  {.url = kSecond, .refuses = Error(Errc::not_found, "no name")},
+                                  {.url = kUrl, .status = 404}});
+    const Error error = error_of([&] { registry.send(kRepository, kRequest, {}); });
+    CHECK(error.code() == Errc::not_found);
+    CHECK(error.message().starts_with("https://reg.example: "));
+    CHECK(contains(error.message(), "before that, https://m1.example: "));
+    CHECK(contains(error.message(), "503"));
+    CHECK(contains(error.message(), "before that, http://m2.example: no name"));
+}
+
+TEST_CASE("a stop ends the search for a host") {
+    auto registry = with_mirrors({{.url = kFirst, .refuses = Error(Errc::cancelled, "stop")}});
+    CHECK(error_of([&] { registry.send(kRepository, kRequest, {}); }).code() == Errc::cancelled);
+}
+
+TEST_CASE("a host that could not be reached comes last for a minute") {
+    auto now = std::chrono::steady_clock::now();
+    auto registry = with_mirrors({{.url = kFirst, .refuses = kRefused},
+                                  {.url = kSecond},
+                                  {.url = kSecond, .status = 404},
+                                  {.url = kUrl, .status = 404},
+                                  {.url = kFirst},
+                                  {.url = kFirst, .status = 404},
+                                  {.url = kSecond}},
+                                 {}, FixedCredentials::none(), [&] { return now; });
+    CHECK(registry.send(kRepository, kRequest, {})->status == 200);
+    CHECK(registry.send(kRepository, kRequest, {})->status == 200);  // by the first, which is last
+    CHECK(registry.send(kRepository, kRequest, {})->status == 200);
+    auto later =
+        with_mirrors({{.url = kFirst, .refuses = kRefused}, {.url = kSecond}, {.url = kFirst}}, {},
+                     FixedCredentials::none(), [&] { return now; });
+    CHECK(later.send(kRepository, kRequest, {})->status == 200);
+    now += std::chrono::seconds(61);
+    CHECK(later.send(kRepository, kRequest, {})->status == 200);
+}
+
+TEST_CASE("capabilities decide which hosts are asked") {
+    RepositoryRequest tag = kRequest;
+    tag.resolves = true;
+    Endpoint first{.base_url = "https://m1.example", .mirror_of = "reg.example"};
+    Endpoint itself{.base_url = "https://reg.example"};
+    SUBCASE("for a tag, those that resolve") {
+        first.resolves = false;
+        auto registry = with_mirrors({{.url = kUrl}, {.url = kFirst}}, {first, itself});
+        CHECK(registry.send(kRepository, tag, {})->status == 200);
+        CHECK(registry.send(kRepository, kRequest, {})->status == 200);
+    }
+    SUBCASE("for a digest, all of them if one may be asked") {
+        first.pulls = first.resolves = false;
+        auto registry = with_mirrors({{.url = kFirst}}, {first, itself});
+        CHECK(registry.send(kRepository, kRequest, {})->status == 200);
+    }
+    SUBCASE("none is an error") {
+        first.pulls = first.resolves = false;
+        auto registry = with_mirrors({}, {first});
+        for (const RepositoryRequest& each : {tag, kRequest}) {
+            const Error error = error_of([&] { registry.send(kRepository, each, {}); });
+            CHECK(error.code() == Errc::unsupported);
+        }
+    }
+}
+
+TEST_CASE("what a hosts.toml says about a host is in each request to it, and no other") {
+    const Endpoint first{.base_url = "https://m1.example",
+                         .tls = {.ca_files = {"/ca"}},
+                         .path = "/v2/hub",
+                         .headers = {{"X-Team", "storage"}},
+                         .rewrites = {{"^a$", "b"}},
+                         .mirror_of = "reg.example"};
+    const std::string url = "https://m1.example/v2/hub/b/blobs/x?ns=reg.example";
+    auto registry =
+        with_mirrors({redirect(url, "https://cdn.example/x"),
+                      {.url = "https://cdn.example/x", .without = {"X-Team"}, .status = 403},
+                      {.url = kUrl, .without = {"X-Team"}}},
+                     {first, {.base_url = "https://reg.example"}});
+    CHECK(registry.send(kRepository, kRequest, {})->status == 200);
+    auto again = with_mirrors({{.url = url, .with = {{"X-Team", "storage"}}}}, {first});
+    CHECK(again.send(kRepository, kRequest, {})->status == 200);
+}
+
+/// Keeps whom it was asked for.
+class AskedCredentials : public CredentialSource {
+  public:
+    std::optional<Credentials> find(const Repository& repository, const std::stop_token&) override {
+        asked.push_back(repository.name());
+        return password();
+    }
+    std::vector<std::string> asked;
+};
+
+TEST_CASE("a mirror gets the credentials of its own name") {
+    const auto credentials = std::make_shared<AskedCredentials>();
+    const http::Headers basic = {{"WWW-Authenticate", "Basic realm=x"}};
+    auto registry = with_mirrors(
+        {{.url = "https://m1.example:5000/v2/hub/a/blobs/x?ns=reg.example",
+          .status = 401,
+          .headers = basic},
+         {.url = "https://m1.example:5000/v2/hub/a/blobs/x?ns=reg.example", .status = 404},
+         {.url = kUrl, .without = {"Authorization"}, .status = 401, .headers = basic},
+         {.url = kUrl}},
+        {{.base_url = "https://m1.example:5000", .path = "/v2/hub", .mirror_of = "reg.example"},
+         {.base_url = "https://reg.example"}},
+        credentials);
+    CHECK(registry.send(kRepository, kRequest, {})->status == 200);
+    CHECK(credentials->asked.front() == "m1.example:5000/hub/a");
+    CHECK(credentials->asked.back() == "reg.example/a");
 }
 
 }  // namespace
