@@ -54,6 +54,7 @@ function(prebake_linked_libraries out)
         "re2|re2|BSD-3-Clause"
         "spdlog|spdlog|MIT"
         "tomlplusplus|tomlplusplus|MIT"
+        "yaml-cpp|yaml-cpp|MIT"
         "zlib|zlib|Zlib")
     get_property(files GLOBAL PROPERTY PREBAKE_LINKED_FILES)
     prebake_owners(packages ${files})

@@ -5,6 +5,7 @@
 #define TOML_ENABLE_FORMATTERS 0
 #include <toml++/toml.h>
 
+#include <algorithm>
 #include <initializer_list>
 #include <set>
 #include <string_view>
@@ -41,15 +42,29 @@ void take(std::string& value, std::string found) {
     if (!found.empty()) value = std::move(found);
 }
 
+/// "DIRECTORY:DIRECTORY"
+void take_directories(ConfiguredRuntime& runtime, std::string_view list) {
+    if (list.empty()) return;
+    runtime.hosts_directories.clear();
+    while (!list.empty()) {
+        const std::size_t end = std::min(list.find(':'), list.size());
+        if (end > 0) runtime.hosts_directories.emplace_back(list.substr(0, end));
+        list.remove_prefix(std::min(end + 1, list.size()));
+    }
+}
+
 void take_from(const toml::table& root, ConfiguredRuntime& runtime) {
     for (const std::string_view plugin : kCriPlugins) {
         take(runtime.snapshotter,
              string_at(root, {"plugins", plugin, "containerd", "snapshotter"}));
         take(runtime.sandbox_image, string_at(root, {"plugins", plugin, "sandbox_image"}));
+        take_directories(runtime, string_at(root, {"plugins", plugin, "registry", "config_path"}));
     }
     take(runtime.snapshotter, string_at(root, {"plugins", kImagesPlugin, "snapshotter"}));
     take(runtime.sandbox_image,
          string_at(root, {"plugins", kImagesPlugin, "pinned_images", "sandbox"}));
+    take_directories(runtime,
+                     string_at(root, {"plugins", kImagesPlugin, "registry", "config_path"}));
 }
 
 /// The files that match; relative patterns are relative to the importing file.

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 namespace prebake::containerd {
 
@@ -10,6 +11,8 @@ namespace prebake::containerd {
 struct ConfiguredRuntime {
     std::string snapshotter;
     std::string sandbox_image;
+    /// The directories with a hosts.toml for each registry, in the order to search them.
+    std::vector<std::filesystem::path> hosts_directories;
 };
 
 /// Reads `file` and the files that it imports, in configuration versions 1 to 3. A file that is

@@ -30,6 +30,27 @@ void require_file(const std::filesystem::path& file, const char* named_by) {
         "create it with skopeo login --authfile " + file.string() + ", or name another one");
 }
 
+std::shared_ptr<CredentialSource> kubelet_providers(
+    const CredentialPlaces& places, const std::function<void(const std::string&)>& explain) {
+    const auto& [config, programs] = places.providers;
+    if (config.empty() != programs.empty()) {
+        throw Error(Errc::usage,
+                    "credential providers of the kubelet need both their configuration and the "
+                    "directory of their programs",
+                    "use --image-credential-provider-config and "
+                    "--image-credential-provider-bin-dir, as for the kubelet");
+    }
+    if (!config.empty()) return std::make_shared<KubeletProviders>(config, programs);
+    const ProviderPlaces found = find_providers(places.root);
+    if (found.config.empty()) return nullptr;
+    try {
+        return std::make_shared<KubeletProviders>(found.config, found.programs);
+    } catch (const Error& error) {
+        if (explain) explain("no credentials from providers of the kubelet: " + error.message());
+        return nullptr;
+    }
+}
+
 }  // namespace
 
 AuthDocument::AuthDocument(std::string name, Read read, std::shared_ptr<CredentialHelpers> helpers)
@@ -134,9 +155,8 @@ std::shared_ptr<CredentialSource> all_credentials(const CredentialPlaces& places
         add_file(std::filesystem::path(directory) / "containers/auth.json");
     }
     if (!home.empty()) add_file(std::filesystem::path(home) / ".config/containers/auth.json");
-    if (!places.provider_config.empty()) {
-        sources.push_back(
-            std::make_shared<KubeletProviders>(places.provider_config, places.provider_programs));
+    if (auto providers = kubelet_providers(places, explain)) {
+        sources.push_back(std::move(providers));
     }
     sources.push_back(std::make_shared<CloudCredentials>(helpers));
     return std::make_shared<CredentialChain>(std::move(sources), std::move(explain));

@@ -12,6 +12,7 @@
 
 #include "agent/registry/credential_helper.h"
 #include "agent/registry/credentials.h"
+#include "agent/registry/kubelet_flags.h"
 
 namespace prebake::registry {
 
@@ -61,11 +62,12 @@ class CredentialChain : public CredentialSource {
 
 /// Where this user's credentials are.
 struct CredentialPlaces {
-    std::optional<std::string> given;         ///< --authfile -: the text on standard input
-    std::filesystem::path auth_file;          ///< --authfile; empty: none
-    std::filesystem::path docker_config;      ///< in place of Docker's file; empty: its usual place
-    std::filesystem::path provider_config;    ///< of the kubelet's providers; empty: none
-    std::filesystem::path provider_programs;  ///< their directory
+    std::optional<std::string> given = {};  ///< --authfile -: the text on standard input
+    std::filesystem::path auth_file = {};   ///< --authfile; empty: none
+    std::filesystem::path docker_config =
+        {};                            ///< in place of Docker's file; empty: its usual place
+    ProviderPlaces providers = {};     ///< empty: where this machine's kubelet has them
+    std::filesystem::path root = "/";  ///< of the machine whose kubelet it is
 };
 
 /// The value of an environment variable, or empty.
@@ -73,7 +75,8 @@ using Variable = std::function<std::string(const char*)>;
 
 /// In this order: --authfile, REGISTRY_AUTH_FILE, DOCKER_AUTH_CONFIG, Docker's config.json,
 /// containers-auth.json(5), the kubelet's providers, the registry's cloud.
-/// @throws Error not_found if a file that was named is missing; as KubeletProviders.
+/// @throws Error not_found if a file that was named is missing; as KubeletProviders for providers
+/// that were named: others that cannot be used are explained and left out.
 std::shared_ptr<CredentialSource> all_credentials(const CredentialPlaces& places,
                                                   const Variable& variable,
                                                   std::function<void(const std::string&)> explain);

@@ -9,6 +9,7 @@
 #include "agent/registry/auth_config.h"
 #include "agent/registry/go_duration.h"
 #include "agent/registry/json_members.h"
+#include "agent/registry/yaml.h"
 
 namespace prebake::registry {
 namespace {
@@ -105,6 +106,28 @@ std::string request_for(const CredentialProvider& provider, const Repository& re
                                         {"image", repository.name()}});
 }
 
+/// Of a file, or of the files in a directory, in the order of their names.
+std::vector<CredentialProvider> read_provider_configs(const std::filesystem::path& place) {
+    std::vector<std::filesystem::path> files;
+    std::error_code is_no_directory;
+    for (const auto& entry : std::filesystem::directory_iterator(place, is_no_directory)) {
+        const std::string ending = entry.path().extension().string();
+        if (ending == ".json" || ending == ".yaml" || ending == ".yml") {
+            files.push_back(entry.path());
+        }
+    }
+    if (is_no_directory) files.push_back(place);
+    std::sort(files.begin(), files.end());
+    std::vector<CredentialProvider> providers;
+    for (const std::filesystem::path& file : files) {
+        const std::string text = read_trusted_file(file, kMaxConfigBytes, WhoseFile::invokers);
+        for (CredentialProvider& provider : parse_provider_config(text, file.string())) {
+            providers.push_back(std::move(provider));
+        }
+    }
+    return providers;
+}
+
 }  // namespace
 
 bool matches_image(std::string_view pattern, const Repository& repository) {
@@ -118,9 +141,13 @@ bool matches_image(std::string_view pattern, const Repository& repository) {
 
 std::vector<CredentialProvider> parse_provider_config(std::string_view text,
                                                       const std::string& name) {
-    boost::system::error_code failure;
-    const json::value document = json::parse(text, failure);
-    const json::object* const config = failure ? nullptr : document.if_object();
+    json::value document;
+    try {
+        document = parse_json_or_yaml(text);
+    } catch (const Error& error) {
+        throw unusable(name, "cannot be read: " + error.message());
+    }
+    const json::object* const config = document.if_object();
     if (config == nullptr || text_at(*config, "kind") != kConfigKind) {
         throw unusable(name, "is no " + std::string(kConfigKind));
     }
@@ -136,8 +163,7 @@ KubeletProviders::KubeletProviders(const std::filesystem::path& config,
                                    std::filesystem::path programs, RunProgram run, TimeSource clock)
     : name_(config.string()),
       programs_(std::move(programs)),
-      providers_(parse_provider_config(read_trusted_file(config, kMaxConfigBytes, WhoseFile::ours),
-                                       name_)),
+      providers_(read_provider_configs(config)),
       run_(std::move(run)),
       clock_(std::move(clock)) {}
 

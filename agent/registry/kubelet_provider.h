@@ -30,7 +30,8 @@ struct CredentialProvider {
     bool requires_service_account = false;
 };
 
-/// The providers of a CredentialProviderConfig as JSON. `name` stands for it in errors.
+/// The providers of a CredentialProviderConfig, which is YAML or JSON. `name` stands for it in
+/// errors.
 /// @throws Error usage.
 std::vector<CredentialProvider> parse_provider_config(std::string_view json,
                                                       const std::string& name);
@@ -43,6 +44,7 @@ bool matches_image(std::string_view pattern, const Repository& repository);
 /// one has credentials. Keeps an answer as long as it says. Thread-safe.
 class KubeletProviders : public CredentialSource {
   public:
+    /// `config` is a file, or a directory with such files.
     /// @throws Error usage, not_found, untrusted (base/file_trust.h).
     KubeletProviders(const std::filesystem::path& config, std::filesystem::path programs,
                      RunProgram run = run_command, TimeSource clock = current_moment);
@@ -61,7 +63,7 @@ class KubeletProviders : public CredentialSource {
                     const std::stop_token& stop);
     Answer* kept(const CredentialProvider& provider, const Repository& repository);
 
-    std::string name_;  ///< of the configuration's file
+    std::string name_;  ///< of the configuration
     std::filesystem::path programs_;
     std::vector<CredentialProvider> providers_;
     RunProgram run_;

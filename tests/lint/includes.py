@@ -67,6 +67,7 @@ LIBRARIES = (
     ("igzip", ("layer",)),
     ("zstd", ("layer",)),
     ("zlib", ("layer", "identity/secrets")),
+    ("yaml-cpp/", ("registry/yaml.cc",)),
     ("spdlog/", ("cli",)),
     ("CLI/", ("cli",)),
     ("toml++/",

@@ -25,7 +25,8 @@ LICENSES = {
     "BSD-3-Clause": r"^License:\s+BSD-3-(clause|google)",
     "BSL-1.0": r"^License:\s+BSL-1\.0",
     "GPL-3.0-or-later WITH GCC-exception-3.1": r"^GCC Runtime Library Exception\s+Version 3\.1",
-    "MIT": r"^License:\s+Expat|under the MIT License",
+    # Debian calls yaml-cpp's X11; its own text is Expat's.
+    "MIT": r"^License:\s+(Expat|X11)|under the MIT License",
     "Zlib": r"^License:\s+Zlib",
 }
 ROW = re.compile(r"^(\S+)  +(\d\S*)  +(\S.*?)  +(\S+) (\S+)$", re.MULTILINE)

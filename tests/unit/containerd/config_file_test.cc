@@ -35,6 +35,20 @@ sandbox_image = "registry.example/pause:2"
 snapshotter = "native"
 )";
 
+TEST_CASE("the directories of registries are read from every version") {
+    const auto directories = [](const std::string& text) {
+        return read({{"config.toml", text}}).hosts_directories;
+    };
+    using Paths = std::vector<fs::path>;
+    CHECK(directories("version = 2\n").empty());
+    CHECK(directories("[plugins.cri.registry]\nconfig_path = \"/a\"\n") == Paths{"/a"});
+    CHECK(directories("version = 2\n[plugins.'io.containerd.grpc.v1.cri'.registry]\n"
+                      "config_path = \"/a:/b\"\n") == Paths{"/a", "/b"});
+    CHECK(directories("version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\n"
+                      "config_path = \":/a::/b:\"\n") == Paths{"/a", "/b"});
+    CHECK(directories("[plugins.cri.registry]\nconfig_path = \"\"\n").empty());
+}
+
 TEST_CASE("the snapshotter and the sandbox image are read from every version") {
     struct Row {
         const char* name;

@@ -36,7 +36,8 @@ struct Home {
         fs::create_directories((directory / name).parent_path());
         std::ofstream(directory / name) << text;
     }
-    std::shared_ptr<CredentialSource> sources(const CredentialPlaces& places = {}) {
+    std::shared_ptr<CredentialSource> sources(CredentialPlaces places = {}) {
+        places.root = directory / "root";
         return all_credentials(
             places,
             [this](const char* name) {
@@ -69,11 +70,8 @@ TEST_CASE("the places of credentials have an order") {
     expect("directory");
     home.write("configured.json", entry("configured"));
     const fs::path configured = home.directory / "configured.json";
-    expect("configured", {.given = {},
-                          .auth_file = {},
-                          .docker_config = configured,
-                          .provider_config = {},
-                          .provider_programs = {}});
+    expect("configured",
+           {.given = {}, .auth_file = {}, .docker_config = configured, .providers = {}});
     home.variables["DOCKER_AUTH_CONFIG"] = entry("variable");
     expect("variable");
     home.write("registry.json", entry("registry"));
@@ -83,13 +81,9 @@ TEST_CASE("the places of credentials have an order") {
     expect("authfile", {.given = {},
                         .auth_file = home.directory / "given.json",
                         .docker_config = {},
-                        .provider_config = {},
-                        .provider_programs = {}});
-    expect("input", {.given = entry("input"),
-                     .auth_file = {},
-                     .docker_config = {},
-                     .provider_config = {},
-                     .provider_programs = {}});
+                        .providers = {}});
+    expect("input",
+           {.given = entry("input"), .auth_file = {}, .docker_config = {}, .providers = {}});
 }
 
 TEST_CASE("a place without an entry does not hide the next") {
@@ -150,6 +144,65 @@ TEST_CASE("a helper for the registry comes before the file's own entry, one for 
     Home home;
     home.write(".docker/config.json", R"({"credHelpers":{"a.io":"absent"}})");
     CHECK(contains(user_of(*home.sources()), "docker-credential-absent, which "));
+}
+
+const std::string kProvider = R"(kind: CredentialProviderConfig
+apiVersion: kubelet.config.k8s.io/v1
+providers:
+- name: test-provider
+  matchImages: ["a.io"]
+  defaultCacheDuration: 12h
+  apiVersion: credentialprovider.kubelet.k8s.io/v1
+)";
+const std::string kAnswer = R"(echo '{"kind":"CredentialProviderResponse",)"
+                            R"("apiVersion":"credentialprovider.kubelet.k8s.io/v1",)"
+                            R"("auth":{"a.io":{"username":"provider","password":"p"}}}')";
+
+TEST_CASE("providers of the kubelet: those that are named, else those of this machine") {
+    const prebake::tests::Programs programs;
+    programs.add("test-provider", kAnswer);
+    Home home;
+    home.write("named.yaml", kProvider);
+    const ProviderPlaces named{.config = home.directory / "named.yaml",
+                               .programs = programs.file("test-provider").parent_path()};
+    SUBCASE("named") {
+        CHECK(user_of(*home.sources({.providers = named})) == "provider");
+    }
+    SUBCASE("in a directory of configurations") {
+        home.write("configs/1.json", R"({"kind":"CredentialProviderConfig","providers":[]})");
+        home.write("configs/2.yaml", kProvider);
+        home.write("configs/README", "");
+        ProviderPlaces places = named;
+        places.config = home.directory / "configs";
+        CHECK(user_of(*home.sources({.providers = places})) == "provider");
+    }
+    SUBCASE("one without the other is an error") {
+        for (const ProviderPlaces& half :
+             {ProviderPlaces{.config = named.config, .programs = {}},
+              ProviderPlaces{.config = {}, .programs = named.programs}}) {
+            const Error error = thrown_by([&] { home.sources({.providers = half}); });
+            CHECK(error.code() == Errc::usage);
+            CHECK(contains(error.next_step(), "--image-credential-provider-bin-dir"));
+        }
+    }
+    SUBCASE("a named one that cannot be read is an error") {
+        home.write("named.yaml", "kind: [");
+        CHECK(thrown_by([&] { home.sources({.providers = named}); }).code() == Errc::usage);
+    }
+    SUBCASE("one that was found and cannot be read is left out, and explained") {
+        const std::string usual = "root/var/lib/rancher/credentialprovider/config.yaml";
+        home.write(usual, "kind: [");
+        CHECK(user_of(*home.sources()) == "nothing");
+        CHECK(contains(home.explained.front(), "no credentials from providers of the kubelet: "));
+        CHECK(contains(home.explained.front(), usual));
+    }
+    SUBCASE("found") {
+        home.write("root/var/lib/rancher/credentialprovider/config.yaml", kProvider);
+        const auto program = home.directory / "root/var/lib/rancher/credentialprovider/bin";
+        fs::create_directories(program);
+        fs::copy_file(programs.file("test-provider"), program / "test-provider");
+        CHECK(user_of(*home.sources()) == "provider");
+    }
 }
 
 TEST_CASE("ECR without configuration: the helper, else the AWS CLI in the registry's region") {
