@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <system_error>
+#include <utility>
 
 #include "agent/cli/image_list_file.h"
 #include "agent/cli/log.h"
@@ -11,6 +12,7 @@
 #include "agent/containerd/cri.h"
 #include "agent/http/client.h"
 #include "agent/registry/credential_chain.h"
+#include "agent/registry/hosts_directory.h"
 #include "agent/store/sandbox.h"
 
 namespace prebake::cli {
@@ -51,14 +53,30 @@ std::vector<std::string> configured_lists(const std::filesystem::path& directory
     return files;
 }
 
-std::shared_ptr<registry::CredentialSource> credentials(const Config& config) {
+std::shared_ptr<registry::CredentialSource> credentials(const Invocation& invocation) {
+    const Config& config = invocation.config;
     return registry::all_credentials(
-        {.given = {},
-         .auth_file = {},
+        {.given = invocation.credentials,
+         .auth_file = invocation.auth_file,
          .docker_config = config.docker_config,
-         .provider_config = {},
-         .provider_programs = {}},
+         .providers = {.config = config.provider_config, .programs = config.provider_programs}},
         [](const char* name) { return environment(name).value_or(""); }, log_debug);
+}
+
+/// As nerdctl and containerd's own CRI search them.
+registry::EndpointsOf endpoints(const Config& config) {
+    std::vector<std::filesystem::path> roots = config.hosts_directories;
+    if (roots.empty()) {
+        roots = containerd::read_config_file(config.containerd_config).hosts_directories;
+        roots.insert(roots.end(), {"/etc/containerd/certs.d", "/etc/docker/certs.d"});
+    }
+    return [find = registry::endpoints_below(std::move(roots))](std::string_view name) {
+        std::vector<registry::Endpoint> found = find(name);
+        for (const registry::Endpoint& endpoint : found) {
+            log_debug(std::string(name) + ": " + endpoint.base_url + endpoint.path);
+        }
+        return found;
+    };
 }
 
 }  // namespace
@@ -95,9 +113,10 @@ BakeContext::BakeContext(const Invocation& invocation,
       remote(http::make_client({.connect = invocation.config.connect_timeout,
                                 .stall = invocation.config.stall_timeout},
                                "prebake/" PREBAKE_VERSION),
-             credentials(invocation.config),
+             credentials(invocation),
              {.retry = {.attempts = static_cast<int>(invocation.config.attempts)},
-              .on_retry = std::move(on_retry)}) {}
+              .on_retry = std::move(on_retry)},
+             endpoints(invocation.config)) {}
 
 bake::Defaults defaults_of(const Invocation& invocation) {
     bake::Defaults defaults{.namespaces = invocation.config.namespaces,

@@ -22,6 +22,8 @@ struct Invocation {
     std::filesystem::path state_dir = "/var/lib/prebake";
     std::vector<std::string> named_namespaces;  ///< from flag or environment; empty: none
     std::string platform;                       ///< empty: the platform of this machine
+    std::filesystem::path auth_file;            ///< --authfile; empty: none
+    std::optional<std::string> credentials;     ///< what --authfile - has read
     bool json = false;
     bool quiet = false;
     const StopSignals& signals;

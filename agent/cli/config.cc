@@ -30,6 +30,10 @@ struct Value {
     std::vector<std::string> texts(std::string_view example = "[\"one\", \"two\"]") const {
         return strings_value(node, key, example);
     }
+    std::vector<std::filesystem::path> paths() const {
+        const std::vector<std::string> names = texts("[\"/etc/containerd/certs.d\"]");
+        return {names.begin(), names.end()};
+    }
     std::vector<std::string> namespaces() const {
         constexpr std::string_view kExample = "[\"k8s.io\"]";
         std::vector<std::string> names = texts(kExample);
@@ -144,6 +148,12 @@ const std::map<std::string, Table>& schema() {
         {"registry",
          {{"docker_config",
            [](Config& config, const Value& value) { config.docker_config = value.text(); }},
+          {"hosts_dirs",
+           [](Config& config, const Value& value) { config.hosts_directories = value.paths(); }},
+          {"image_credential_provider_config",
+           [](Config& config, const Value& value) { config.provider_config = value.text(); }},
+          {"image_credential_provider_bin_dir",
+           [](Config& config, const Value& value) { config.provider_programs = value.text(); }},
           {"connect_timeout",
            [](Config& config, const Value& value) { config.connect_timeout = value.duration(); }},
           {"stall_timeout",

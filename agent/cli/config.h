@@ -43,6 +43,11 @@ struct Config {
     // [registry]
     /// Empty: $DOCKER_CONFIG/config.json or ~/.docker/config.json.
     std::filesystem::path docker_config;
+    /// Directories with a hosts.toml for each registry. Empty: CRI's, then the usual ones.
+    std::vector<std::filesystem::path> hosts_directories;
+    /// Of the kubelet's credential providers. Empty: what this machine's kubelet uses.
+    std::filesystem::path provider_config;
+    std::filesystem::path provider_programs;
     std::chrono::milliseconds connect_timeout{30'000};
     std::chrono::milliseconds stall_timeout{60'000};
     std::uint64_t attempts = 5;

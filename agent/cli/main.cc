@@ -10,6 +10,7 @@
 #include <string>
 
 #include "agent/base/error.h"
+#include "agent/base/file.h"
 #include "agent/base/json.h"
 #include "agent/base/nearest.h"
 #include "agent/base/problem.h"
@@ -18,6 +19,7 @@
 #include "agent/cli/log.h"
 #include "agent/cli/quantity.h"
 #include "agent/containerd/connection.h"
+#include "agent/registry/auth_config.h"
 #include "proto/prebake/v1/report.pb.h"
 
 namespace prebake::cli {
@@ -91,6 +93,8 @@ struct GlobalOptions {
                 .state_dir = absolute(state_dir),
                 .named_namespaces = namespaces,
                 .platform = platform,
+                .auth_file = {},
+                .credentials = {},
                 .json = json,
                 .quiet = quiet,
                 .signals = signals};
@@ -107,6 +111,54 @@ void add_image_arguments(CLI::App& command, ImageArguments& images, std::string&
                     "Platform of the nodes (default: the platform of this machine)")
         ->type_name("OS/ARCH[/VARIANT]");
 }
+
+/// Of the commands that ask registries. As skopeo, containerd and the kubelet name them.
+struct RegistryOptions {
+    std::string auth_file;
+    std::vector<std::string> hosts_directories;
+    std::string provider_config;
+    std::string provider_programs;
+
+    void add_to(CLI::App& command) {
+        command
+            .add_option("--authfile", auth_file,
+                        "Credentials as docker login and skopeo login write them; - is stdin")
+            ->type_name("FILE");
+        command
+            .add_option("--hosts-dir", hosts_directories,
+                        "Directory with a hosts.toml for each registry; can be repeated (default: "
+                        "CRI's, /etc/containerd/certs.d, /etc/docker/certs.d)")
+            ->type_name("DIR")
+            ->allow_extra_args(false);
+        command
+            .add_option("--image-credential-provider-config", provider_config,
+                        "The kubelet's configuration of credential providers (default: the one "
+                        "that this machine's kubelet uses)")
+            ->type_name("FILE");
+        command
+            .add_option("--image-credential-provider-bin-dir", provider_programs,
+                        "The directory of their programs")
+            ->type_name("DIR");
+    }
+
+    void apply_to(Config& config) const {
+        if (!hosts_directories.empty()) {
+            config.hosts_directories = {hosts_directories.begin(), hosts_directories.end()};
+        }
+        if (!provider_config.empty()) config.provider_config = provider_config;
+        if (!provider_programs.empty()) config.provider_programs = provider_programs;
+    }
+
+    /// What --authfile - has on standard input, if no image list is read from there.
+    std::optional<std::string> read_credentials(const std::vector<std::string>& lists) const {
+        if (auth_file != "-") return std::nullopt;
+        if (std::find(lists.begin(), lists.end(), "-") != lists.end()) {
+            throw Error(Errc::usage, "both --authfile and --file name standard input",
+                        "put the image list into a file");
+        }
+        return read_descriptor(STDIN_FILENO, "stdin", registry::kMaxAuthConfigBytes);
+    }
+};
 
 const std::map<std::string, ProgressStyle> kProgressStyles{{"auto", ProgressStyle::automatic},
                                                            {"tty", ProgressStyle::terminal},
@@ -139,6 +191,7 @@ class CommandLine {
                          "Progress on stderr: auto, tty, plain, json or none")
             ->type_name("STYLE")
             ->check(CLI::IsMember(kProgressStyles).description(""));
+        for (CLI::App* command : {plan_app_, bake_app_, verify_app_}) registry_.add_to(*command);
         bake_app_->add_flag("--no-space-check", bake_.ignore_space,
                             "Start even if the disk is clearly too small");
         bake_app_->add_flag("--require-cri", bake_.require_cri,
@@ -209,7 +262,8 @@ class CommandLine {
     ExitCode run() {
         set_log_level(global_.quiet ? "error" : global_.log_level);
         require_root();
-        const Config config = global_.configuration();
+        Config config = global_.configuration();
+        registry_.apply_to(config);
         if (config_app_->parsed()) {
             return config_command(global_.config_file, global_.json, global_.quiet);
         }
@@ -226,8 +280,11 @@ class CommandLine {
             bake_.lock_timeout =
                 in_context("--lock-timeout", [&] { return parse_duration(lock_timeout_); });
         }
+        const std::optional<std::string> credentials = registry_.read_credentials(images_.lists);
         StopSignals signals(daemon_app_->parsed() ? Hangup::reloads : Hangup::ends);
-        const Invocation invocation = global_.invocation(config, signals);
+        Invocation invocation = global_.invocation(config, signals);
+        invocation.credentials = credentials;
+        if (!credentials) invocation.auth_file = registry_.auth_file;
         try {
             if (plan_app_->parsed()) return plan_command(invocation, plan_);
             if (bake_app_->parsed()) return bake_command(invocation, bake_);
@@ -431,6 +488,7 @@ class CommandLine {
         status_app_, daemon_app_, kubelet_config_app_, config_app_, help_app_, version_app_};
     std::string helped_;
     GlobalOptions global_;
+    RegistryOptions registry_;
     ImageArguments images_;
     PlanArguments plan_;
     BakeArguments bake_;

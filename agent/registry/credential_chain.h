@@ -62,12 +62,11 @@ class CredentialChain : public CredentialSource {
 
 /// Where this user's credentials are.
 struct CredentialPlaces {
-    std::optional<std::string> given = {};  ///< --authfile -: the text on standard input
-    std::filesystem::path auth_file = {};   ///< --authfile; empty: none
-    std::filesystem::path docker_config =
-        {};                            ///< in place of Docker's file; empty: its usual place
-    ProviderPlaces providers = {};     ///< empty: where this machine's kubelet has them
-    std::filesystem::path root = "/";  ///< of the machine whose kubelet it is
+    std::optional<std::string> given = {};     ///< --authfile -: the text on standard input
+    std::filesystem::path auth_file = {};      ///< --authfile; empty: none
+    std::filesystem::path docker_config = {};  ///< empty: Docker's usual place
+    ProviderPlaces providers = {};             ///< empty: where this machine's kubelet has them
+    std::filesystem::path root = "/";          ///< of the machine whose kubelet it is
 };
 
 /// The value of an environment variable, or empty.
