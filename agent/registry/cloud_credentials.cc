@@ -1,5 +1,6 @@
 #include "agent/registry/cloud_credentials.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -29,26 +30,32 @@ std::vector<std::string> helpers_of(Cloud cloud) {
     return {};
 }
 
-const char* advice_of(Cloud cloud) {
-    switch (cloud) {
-        case Cloud::ecr:
-            return "install the package amazon-ecr-credential-helper (or the AWS CLI), and allow "
-                   "the role of this instance ecr:GetAuthorizationToken, ecr:BatchGetImage and "
-                   "ecr:GetDownloadUrlForLayer";
-        case Cloud::ecr_public:
-            return "install the package amazon-ecr-credential-helper (or the AWS CLI), and allow "
-                   "the role of this instance ecr-public:GetAuthorizationToken and "
-                   "sts:GetServiceBearerToken";
-        case Cloud::google:
-            return "install docker-credential-gcr or the package google-cloud-cli, and give the "
-                   "service account of this instance the role artifactregistry.reader";
-        case Cloud::azure:
-            return "install docker-credential-acr-env, and give the identity of this machine the "
-                   "role AcrPull";
-        case Cloud::none:
-            break;
+/// Whether ID or ID_LIKE of os-release(5) has the word.
+bool is_like(std::string_view os_release, std::string_view distribution) {
+    while (!os_release.empty()) {
+        std::string_view line = os_release.substr(0, os_release.find('\n'));
+        os_release.remove_prefix(std::min(line.size() + 1, os_release.size()));
+        const std::size_t equals = line.find('=');
+        const std::string_view key = line.substr(0, equals);
+        if (equals == std::string_view::npos || (key != "ID" && key != "ID_LIKE")) continue;
+        std::string words = " " + std::string(line.substr(equals + 1)) + " ";
+        std::ranges::replace_if(
+            words, [](char c) { return c == '"' || c == '\''; }, ' ');
+        if (words.find(" " + std::string(distribution) + " ") != std::string::npos) return true;
     }
-    return "";
+    return false;
+}
+
+std::string installing_for_aws(std::string_view os_release) {
+    // Also in Amazon Linux 2023. RHEL and SUSE have no package of it.
+    for (const auto& [distribution, command] :
+         {std::pair{"debian", "apt-get install"}, {"amzn", "dnf install"}}) {
+        if (is_like(os_release, distribution)) {
+            return "run " + std::string(command) + " amazon-ecr-credential-helper";
+        }
+    }
+    return "put docker-credential-ecr-login (https://github.com/awslabs/"
+           "amazon-ecr-credential-helper) or the AWS CLI into a directory of $PATH";
 }
 
 void add_note(std::string& notes, const std::string& note) {
@@ -57,9 +64,38 @@ void add_note(std::string& notes, const std::string& note) {
 
 }  // namespace
 
-CloudCredentials::CloudCredentials(std::shared_ptr<CredentialHelpers> helpers, RunProgram run,
-                                   TimeSource clock)
-    : helpers_(std::move(helpers)), run_(std::move(run)), clock_(std::move(clock)) {}
+CloudAdvice advice_for(Cloud cloud, std::string_view os_release) {
+    switch (cloud) {
+        case Cloud::ecr:
+            return {.install = installing_for_aws(os_release),
+                    .allow =
+                        "allow the role of this instance ecr:GetAuthorizationToken, "
+                        "ecr:BatchGetImage and ecr:GetDownloadUrlForLayer"};
+        case Cloud::ecr_public:
+            return {.install = installing_for_aws(os_release),
+                    .allow =
+                        "allow the role of this instance ecr-public:GetAuthorizationToken and "
+                        "sts:GetServiceBearerToken"};
+        case Cloud::google:
+            return {.install = "install docker-credential-gcr or the package google-cloud-cli",
+                    .allow =
+                        "give the service account of this instance the role "
+                        "artifactregistry.reader"};
+        case Cloud::azure:
+            return {.install = "install docker-credential-acr-env",
+                    .allow = "give the identity of this machine the role AcrPull"};
+        case Cloud::none:
+            break;
+    }
+    return {};
+}
+
+CloudCredentials::CloudCredentials(std::shared_ptr<CredentialHelpers> helpers,
+                                   std::string_view os_release, RunProgram run, TimeSource clock)
+    : helpers_(std::move(helpers)),
+      os_release_(os_release),
+      run_(std::move(run)),
+      clock_(std::move(clock)) {}
 
 std::optional<Credentials> CloudCredentials::find(const Repository& repository,
                                                   const std::stop_token& stop) {
@@ -71,7 +107,9 @@ std::optional<Credentials> CloudCredentials::find(const Repository& repository,
     const bool is_aws = registry.cloud == Cloud::ecr || registry.cloud == Cloud::ecr_public;
     if (is_aws) credentials = from_aws(registry, stop, notes);
     if (!credentials.anonymous()) return credentials;
-    add_note(notes, advice_of(registry.cloud));
+    const CloudAdvice advice = advice_for(registry.cloud, os_release_);
+    // A program that failed need not be installed.
+    add_note(notes, notes.empty() ? advice.install + ", and " + advice.allow : advice.allow);
     credentials.note = std::move(notes);
     return credentials;
 }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "agent/base/error.h"
+#include "agent/base/file.h"
 #include "agent/base/file_trust.h"
 #include "agent/registry/auth_config.h"
 #include "agent/registry/cloud_credentials.h"
@@ -28,6 +29,17 @@ void require_file(const std::filesystem::path& file, const char* named_by) {
         "there is no file " + file.string() + ", which " + named_by +
             " names for the registry credentials",
         "create it with skopeo login --authfile " + file.string() + ", or name another one");
+}
+
+std::string os_release_below(const std::filesystem::path& root) {
+    for (const char* file : {"etc/os-release", "usr/lib/os-release"}) {
+        try {
+            return read_file(root / file, kMaxAuthConfigBytes);
+        } catch (const Error&) {
+            continue;  // it only makes the advice shorter
+        }
+    }
+    return {};
 }
 
 std::shared_ptr<CredentialSource> kubelet_providers(
@@ -158,7 +170,7 @@ std::shared_ptr<CredentialSource> all_credentials(const CredentialPlaces& places
     if (auto providers = kubelet_providers(places, explain)) {
         sources.push_back(std::move(providers));
     }
-    sources.push_back(std::make_shared<CloudCredentials>(helpers));
+    sources.push_back(std::make_shared<CloudCredentials>(helpers, os_release_below(places.root)));
     return std::make_shared<CredentialChain>(std::move(sources), std::move(explain));
 }
 

@@ -224,13 +224,45 @@ TEST_CASE("ECR without configuration: the helper, else the AWS CLI in the regist
 }
 
 TEST_CASE("ECR without a role: what to install, and what the role needs") {
-    const prebake::tests::Programs programs;
-    programs.add("aws", "echo 'Unable to locate credentials' >&2; exit 253");
     Home home;
-    const std::string note = user_of(*home.sources(), kEcr);
-    CHECK(contains(note, "aws ecr get-login-password --region eu-west-1 failed: Unable to locate"));
-    CHECK(contains(note, "install the package amazon-ecr-credential-helper"));
-    CHECK(contains(note, "ecr:GetAuthorizationToken"));
+    SUBCASE("no program gets credentials") {
+        const prebake::tests::Environment path("PATH", "/nonexistent");
+        const std::string note = user_of(*home.sources(), kEcr);
+        CHECK(note.starts_with("put docker-credential-ecr-login"));
+        CHECK(contains(note, "ecr:GetAuthorizationToken"));
+    }
+    SUBCASE("one that is there fails") {
+        const prebake::tests::Programs programs;
+        programs.add("aws", "echo 'Unable to locate credentials' >&2; exit 253");
+        const std::string note = user_of(*home.sources(), kEcr);
+        CHECK(contains(note,
+                       "aws ecr get-login-password --region eu-west-1 failed: Unable to locate"));
+        CHECK(contains(note, "; allow the role of this instance ecr:GetAuthorizationToken"));
+    }
+}
+
+TEST_CASE("the advice names the package of the distribution") {
+    struct Row {
+        std::string os_release;
+        std::string expected;
+    };
+    for (const Row& row : {
+             Row{"ID=debian\n", "run apt-get install amazon-ecr-credential-helper"},
+             Row{"NAME=x\nID=ubuntu\nID_LIKE=debian\n",
+                 "run apt-get install amazon-ecr-credential-helper"},
+             Row{"ID=\"amzn\"\nID_LIKE=\"fedora\"", "run dnf install amazon-ecr-credential-helper"},
+             Row{"ID=\"rhel\"\nID_LIKE=\"fedora\"\n", "put docker-credential-ecr-login"},
+             Row{"PRETTY_NAME=\"debian \"\nID=debianish\n", "put docker-credential-ecr-login"},
+             Row{"", "put docker-credential-ecr-login"},
+         }) {
+        CAPTURE(row.os_release);
+        for (const Cloud cloud : {Cloud::ecr, Cloud::ecr_public}) {
+            CHECK(advice_for(cloud, row.os_release).install.starts_with(row.expected));
+        }
+    }
+    CHECK(contains(advice_for(Cloud::google, "").allow, "artifactregistry.reader"));
+    CHECK(contains(advice_for(Cloud::azure, "").allow, "AcrPull"));
+    CHECK(advice_for(Cloud::none, "ID=debian").install.empty());
 }
 
 }  // namespace
