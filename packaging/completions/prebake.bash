@@ -15,11 +15,11 @@ _prebake_reply() { # WORDS [WORD]
 _prebake_value() {
     local before=
     case $1 in
-        -f | --file | --config | --lock | -a | --address)
+        -f | --file | --config | --lock | -a | --address | --authfile | --image-credential-provider-config)
             compopt -o filenames 2>/dev/null
             mapfile -t COMPREPLY < <(compgen -f -- "$cur")
             ;;
-        --state-dir | --root | --kubelet-root)
+        --state-dir | --root | --kubelet-root | --hosts-dir | --image-credential-provider-bin-dir)
             compopt -o filenames 2>/dev/null
             mapfile -t COMPREPLY < <(compgen -d -- "$cur")
             ;;
@@ -44,6 +44,7 @@ _prebake() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
     local commands="plan bake verify images seal firstboot status daemon kubelet-config config help version"
     local options="--help --config --state-dir --address --namespace --snapshotter --log-level --json --quiet"
+    local registry=" --authfile --hosts-dir --image-credential-provider-config --image-credential-provider-bin-dir"
     local i command=
     COMPREPLY=()
 
@@ -78,9 +79,11 @@ _prebake() {
         return 0
     fi
     case $command in
-        plan) options+=" --file --platform --lock" ;;
-        bake) options+=" --file --platform --progress --no-space-check --require-cri --lock-timeout" ;;
-        verify) options+=" --deep --repair --sealed" ;;
+        plan) options+=" --file --platform --lock$registry" ;;
+        bake)
+            options+=" --file --platform --progress --no-space-check --require-cri --lock-timeout$registry"
+            ;;
+        verify) options+=" --deep --repair --sealed$registry" ;;
         seal)
             options+=" --check --list --at-shutdown --disarm --root --dry-run --yes --only --skip --also"
             ;;

@@ -42,6 +42,12 @@ complete -c prebake -n $images -s f -l file -r -F -d 'Image list'
 complete -c prebake -n $images -l platform -x -a 'linux/amd64 linux/arm64' -d 'Platform of the nodes'
 complete -c prebake -n '__fish_seen_subcommand_from plan' -l lock -r -F -d 'Write the list with digests'
 
+set -l registry '__fish_seen_subcommand_from plan bake verify'
+complete -c prebake -n $registry -l authfile -r -F -d 'Credentials as docker login writes them'
+complete -c prebake -n $registry -l hosts-dir -x -a '(__fish_complete_directories)' -d 'Directory with a hosts.toml for each registry'
+complete -c prebake -n $registry -l image-credential-provider-config -r -F -d 'Credential providers of the kubelet'
+complete -c prebake -n $registry -l image-credential-provider-bin-dir -x -a '(__fish_complete_directories)' -d 'Their programs'
+
 set -l bake '__fish_seen_subcommand_from bake'
 complete -c prebake -n $bake -l progress -x -a 'auto tty plain json none' -d 'How progress is shown'
 complete -c prebake -n $bake -l no-space-check -d 'Start even if the disk is clearly too small'
