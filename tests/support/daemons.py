@@ -1,4 +1,4 @@
-"""The daemons of the tests: a private containerd, Debian's docker-registry.
+"""The daemons of the tests: a private containerd, and what all of them need.
 
 Environment:
   PREBAKE_TEST_CONTAINERD   directory whose bin/ holds the containerd to test against
@@ -9,7 +9,6 @@ test itself is killed.
 """
 
 import contextlib
-import http.client
 import json
 import os
 import pathlib
@@ -319,70 +318,3 @@ def _labels(text):
         elif key:
             labels[key] += "," + item
     return labels
-
-
-class DockerRegistry:
-    """Debian's docker-registry on a loopback port, with its files below `directory`. `through` is a
-    command prefix that starts it, for example in another network. `storage` are the blobs of
-    another one that has stopped. `tls` are the files of a certificate and its key: then it can be
-    read, but not pushed to."""
-
-    def __init__(self, directory, through=(), storage=None, port=0, tls=None):
-        directory.mkdir(parents=True)
-        self.storage = storage or directory / "storage"
-        config = directory / "registry.yml"
-        http_keys = {"addr": f"127.0.0.1:{port}"}
-        if tls:
-            http_keys["tls"] = {"certificate": str(tls[0]), "key": str(tls[1])}
-        config.write_text(json.dumps({  # JSON is YAML
-            "version": 0.1,
-            "log": {"level": "info"},
-            "storage": {"filesystem": {"rootdirectory": str(self.storage)}},
-            "http": http_keys,
-        }))
-        program = shutil.which("docker-registry", path=ADMIN_PATH)
-        if not program:
-            raise AssertionError("docker-registry is not installed")
-        self._server = Server([*through, program, "serve", config], directory / "registry.log")
-        self.port = int(wait_until(self._announced_port, "docker-registry names its port"))
-
-    def _announced_port(self):
-        self._server.check_alive()
-        found = re.search(r"listening on 127\.0\.0\.1:(\d+)", self._server.log.read_text())
-        return found and found.group(1)
-
-    @property
-    def host(self):
-        return f"127.0.0.1:{self.port}"
-
-    def stop(self):
-        self._server.stop()
-
-    def push(self, repository, image, tag="1.0"):
-        return push(self.host, repository, image, tag)
-
-
-def push(host, repository, image, tag):
-    """Uploads an image to a registry as any client would; returns its reference."""
-    connection = http.client.HTTPConnection(host, timeout=DEADLINE)
-    with contextlib.closing(connection):
-        for blob in image.blobs:
-            location = _send(connection, "POST", f"/v2/{repository}/blobs/uploads/", 202)
-            path = re.sub(r"^https?://[^/]+", "", location)
-            path += ("&" if "?" in path else "?") + f"digest={blob.digest}"
-            _send(connection, "PUT", path, 201, blob.content, "application/octet-stream")
-        for manifest in reversed(image.manifests):  # children before their index
-            name = tag if manifest is image.top else manifest.digest
-            _send(connection, "PUT", f"/v2/{repository}/manifests/{name}", 201, manifest.content,
-                  manifest.media_type)
-    return f"{host}/{repository}:{tag}"
-
-
-def _send(connection, method, path, expected, body=b"", media_type=None):
-    headers = {"Content-Type": media_type} if media_type else {}
-    connection.request(method, path, body=body, headers=headers)
-    answer = connection.getresponse()
-    text = answer.read()
-    if answer.status != expected:
-        raise AssertionError(f"{method} {path}: {answer.status} {text.decode()}")
-    return answer.headers.get("Location", "")

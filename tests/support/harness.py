@@ -23,7 +23,8 @@ import unittest
 import oci_image
 import registry as scripted
 # Re-exported, so that a test imports only one module.
-from daemons import ADMIN_PATH, DEADLINE, Containerd, DockerRegistry, Workspace, push, wait_until
+from daemons import ADMIN_PATH, DEADLINE, Containerd, Workspace, wait_until
+from docker_registry import DockerRegistry, push
 
 MANAGED = ("io.cri-containerd.image", "managed")
 PINNED = ("io.cri-containerd.pinned", "pinned")

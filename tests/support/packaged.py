@@ -16,7 +16,8 @@ import harness
 import machine
 import oci_image
 from booted import BootTest, enable
-from daemons import CAP_SYS_RESOURCE, DockerRegistry, has_capability, wait_until
+from daemons import CAP_SYS_RESOURCE, has_capability, wait_until
+from docker_registry import DockerRegistry
 from machine import Image
 
 STORE = "/var/lib/containerd"

@@ -22,7 +22,8 @@ import harness
 import machine
 import oci_image
 from booted import CLAIM, CONFIGURATION, RANDOM_SEED, identity_of, print_table
-from daemons import ADMIN_PATH, DockerRegistry, wait_until
+from daemons import ADMIN_PATH, wait_until
+from docker_registry import DockerRegistry
 from harness import DONE, FAILED, NOT_READY, PARTIAL, USAGE
 from packaged import PackagedTest, package
 
