@@ -65,14 +65,8 @@ variable "volume_size" {
 
 variable "instance_profile" {
   type        = string
-  description = "Instance profile that may read the ECR registries below. Empty: none."
+  description = "Instance profile that may read the ECR registries of the images (AmazonEC2ContainerRegistryPullOnly). Empty: none."
   default     = ""
-}
-
-variable "ecr_registries" {
-  type        = list(string)
-  description = "Hosts of private ECR registries to log in to (ACCOUNT.dkr.ecr.REGION.amazonaws.com)."
-  default     = []
 }
 
 source "amazon-ebs" "node" {
@@ -151,7 +145,6 @@ build {
     environment_vars = [
       "IMAGE_LIST=${basename(var.image_list)}",
       "PACKAGE_SHA256=${var.package_sha256}",
-      "ECR_REGISTRIES=${join(" ", var.ecr_registries)}",
     ]
     inline = [
       "set -uo pipefail",
@@ -169,19 +162,12 @@ build {
       # of CRI; the daemon repairs there what differs.
       "systemctl start containerd.service",
 
-      # Passwords of ECR are valid for 12 hours. They are stored only in memory, and the
-      # configuration of the parent image is not changed.
-      "if [ -n \"$ECR_REGISTRIES\" ]; then",
-      "  auths=",
-      "  for registry in $ECR_REGISTRIES; do",
-      "    region=$(echo \"$registry\" | cut -d. -f4)",
-      "    auth=$(aws ecr get-login-password --region \"$region\" | sed 's/^/AWS:/' | tr -d '\\n' | base64 -w0)",
-      "    auths=\"$auths$${auths:+,}\\\"$registry\\\":{\\\"auth\\\":\\\"$auth\\\"}\"",
-      "  done",
-      "  export DOCKER_CONFIG=/run/prebake-login",
-      "  (umask 077; mkdir \"$DOCKER_CONFIG\"; echo \"{\\\"auths\\\":{$auths}}\" >\"$DOCKER_CONFIG/config.json\")",
-      "fi",
-
+      # Images in ECR: the builder's instance profile gets the credentials, by the provider of the
+      # kubelet that this parent image has. For other registries, forward a login of this machine:
+      # `prebake bake --authfile -` reads it from standard input, so it is in no file, argument or
+      # variable of the builder. A shell-local provisioner can do that: ssh -i KEY ec2-user@HOST
+      # sudo prebake bake --authfile - -f LIST <auth.json (Packer's build.Host and
+      # build.SSHPrivateKey).
       # The parent image has the sandbox image that nodeadm configures on the node. The builder's
       # containerd names another one, which no node needs.
       "install -d /etc/prebake/conf.d",
