@@ -10,6 +10,7 @@
 #include "agent/bake/lease.h"
 #include "agent/bake/leased_store.h"
 #include "agent/bake/name_conflicts.h"
+#include "agent/bake/recorded_image.h"
 #include "agent/bake/unpack.h"
 #include "agent/base/format.h"
 #include "agent/base/timestamp.h"
@@ -69,9 +70,7 @@ std::vector<v1::Placement> placements_of(const ResolvedImage& image, const Surve
     for (const std::string& ns : image.request.namespaces) {
         v1::Placement placement;
         placement.set_namespace_(ns);
-        for (std::string& name :
-             store::names_in(ns, image.request.references(), image.target.digest,
-                             image.config.descriptor.digest)) {
+        for (std::string& name : names_in(ns, image)) {
             placement.add_names(std::move(name));
         }
         placement.set_pinned(image.request.pin);
@@ -90,6 +89,7 @@ v1::BakedImage record_entry(const ResolvedImage& image, const ImageResult& resul
     v1::BakedImage entry = store::contents_of(image);
     entry.set_name(result.name);
     entry.set_platform(result.platform);
+    entry.set_kind(recorded_kind(image.request.kind));
     for (const v1::Placement& placement : result.placements) *entry.add_placements() = placement;
     entry.set_bytes_fetched(result.bytes_fetched);
     entry.set_bytes_reused(result.bytes_reused);
@@ -190,7 +190,9 @@ std::optional<Error> cri_doubt(const Survey& survey, const std::vector<ImageResu
     std::vector<const ImageResult*> unconfirmed;
     for (std::size_t i = 0; i < results.size(); ++i) {
         if (results[i].placements.empty()) continue;
-        const v1::BakedImage contents = store::contents_of(*survey.plan.images[i].image);
+        const ResolvedImage& image = *survey.plan.images[i].image;
+        v1::BakedImage contents = store::contents_of(image);
+        contents.set_kind(recorded_kind(image.request.kind));
         for (const v1::Placement& placement : results[i].placements) {
             if (!store::is_for_cri(contents, placement) || placement.cri_resolves()) continue;
             unconfirmed.push_back(&results[i]);

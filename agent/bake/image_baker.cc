@@ -141,8 +141,7 @@ void ImageBaker::write_names(const ResolvedImage& image, const std::string& ns,
     const containerd::Images images = store_.images(ns);
     std::vector<std::string> created;
     std::set<std::string> left;
-    for (const std::string& name : store::names_in(
-             ns, image.request.references(), image.target.digest, image.config.descriptor.digest)) {
+    for (const std::string& name : names_in(ns, image)) {
         const store::Pin pin =
             target_.pinned.contains({ns, name}) ? store::Pin::yes : store::Pin::no;
         store_.outlast_restart(image.name(), [&] {
@@ -181,7 +180,9 @@ void ImageBaker::check_cri(const ResolvedImage& image, const std::set<std::strin
                            ImageChanges& changes) {
     const oci::Descriptor& config = image.config.descriptor;
     // Pods cannot use artifacts.
-    if (!cri_available_ || oci::media_kind(config.media_type) != oci::MediaKind::config) return;
+    const bool is_image = image.request.kind != ImageKind::artifact &&
+                          oci::media_kind(config.media_type) == oci::MediaKind::config;
+    if (!cri_available_ || !is_image) return;
     const bool is_selected = cri_selects(image);
     try {
         store_.outlast_restart(image.name(), [&] {

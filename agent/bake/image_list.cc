@@ -36,6 +36,15 @@ void require_one_digest(const ImageRequest& one, const ImageRequest& other) {
                 "remove one of the two");
 }
 
+void require_one_kind(const ImageRequest& one, const ImageRequest& other) {
+    if (one.kind == other.kind) return;
+    throw Error(Errc::usage,
+                "image " + identity_of(one.reference) + " is listed as two kinds: " +
+                    std::string(to_string(one.kind)) + " (" + one.origin + ") and " +
+                    std::string(to_string(other.kind)) + " (" + other.origin + ")",
+                "remove one of the two");
+}
+
 void merge_into(ImageRequest& kept, const ImageRequest& other) {
     if (!kept.reference.digest) kept.reference.digest = other.reference.digest;
     unite(kept.namespaces, other.namespaces);
@@ -56,6 +65,18 @@ constexpr const char* kNoSandbox =
     "if the nodes get it in another way, set sandbox = \"never\" in [bake] of prebake.toml";
 
 }  // namespace
+
+std::string_view to_string(ImageKind kind) {
+    switch (kind) {
+        case ImageKind::image:
+            return "image";
+        case ImageKind::artifact:
+            return "artifact";
+        case ImageKind::volume:
+            return "volume";
+    }
+    return "";
+}
 
 std::vector<oci::Reference> ImageRequest::references() const {
     std::vector<oci::Reference> all{reference};
@@ -90,6 +111,7 @@ std::vector<ImageRequest> merge_requests(const std::vector<ImageRequest>& reques
         if (is_new) {
             merged.push_back(request);
         } else {
+            require_one_kind(merged[entry->second], request);
             merge_into(merged[entry->second], request);
         }
     }

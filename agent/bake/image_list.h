@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "agent/base/error.h"
@@ -9,6 +10,16 @@
 #include "agent/oci/reference.h"
 
 namespace prebake::bake {
+
+/// What an entry names.
+enum class ImageKind {
+    image,
+    artifact,  ///< content that no container runs: a chart, a model, a policy. Never unpacked
+    volume,    ///< an image that pods mount as a volume
+};
+
+/// The word in lists.
+std::string_view to_string(ImageKind kind);
 
 /// One entry of an image list: what to bake and how. (The files themselves are read in cli/.)
 struct ImageRequest {
@@ -19,6 +30,7 @@ struct ImageRequest {
     bool pin = true;                        ///< keep the kubelet's image garbage collection away
     bool unpack = true;
     bool keep_layers = true;  ///< keep the compressed layers after unpacking
+    ImageKind kind = ImageKind::image;
     bool is_sandbox = false;  ///< CRI's sandbox image, which no list names: add_sandbox()
     std::string origin;       ///< where it is listed: "images.toml:3", "command line"
 
@@ -40,7 +52,8 @@ std::vector<ImageRequest> with_defaults(std::vector<ImageRequest> requests,
 
 /// Merges entries that name the same image for the same platform: the result has the namespaces and
 /// aliases of all, the digest if one of them has it, and of a switch the value that keeps more.
-/// Sorted by first mention. @throws Error usage if one name has two digests, naming both places.
+/// Sorted by first mention. @throws Error usage if one name has two digests or two kinds, naming
+/// both places.
 std::vector<ImageRequest> merge_requests(const std::vector<ImageRequest>& requests);
 
 /// What is baked of CRI's sandbox image ("pause"), without which no pod starts.

@@ -5,15 +5,8 @@
 #include <optional>
 #include <set>
 
-#include "agent/store/names.h"
-
 namespace prebake::bake {
 namespace {
-
-std::vector<std::string> names_of(const ResolvedImage& image, const std::string& ns) {
-    return store::names_in(ns, image.request.references(), image.target.digest,
-                           image.config.descriptor.digest);
-}
 
 Error conflict(const std::string& name, const PlannedImage& other) {
     return Error(Errc::usage,
@@ -30,7 +23,7 @@ void mark_name_conflicts(std::vector<PlannedImage>& images) {
     for (PlannedImage& planned : images) {
         if (!planned.image) continue;
         for (const std::string& ns : planned.request.namespaces) {
-            for (const std::string& name : names_of(*planned.image, ns)) {
+            for (const std::string& name : names_in(ns, *planned.image)) {
                 if (store::is_image_id(name)) continue;
                 PlannedImage* first = first_with.try_emplace({ns, name}, &planned).first->second;
                 if (first->image->target.digest == planned.image->target.digest) continue;
@@ -55,7 +48,7 @@ store::NameSet shared_ids(const std::vector<PlannedImage>& images, const v1::Bak
         if (!planned.image) continue;
         const Image image{name_of(planned.request), planned.request.platform->str()};
         for (const std::string& ns : planned.request.namespaces) {
-            for (const std::string& name : names_of(*planned.image, ns)) add(ns, name, image);
+            for (const std::string& name : names_in(ns, *planned.image)) add(ns, name, image);
         }
     }
     for (const v1::BakedImage& image : record.images()) {
@@ -79,7 +72,7 @@ store::NameSet pinned_names(const std::vector<PlannedImage>& images, const v1::B
         baked_now.emplace(name_of(planned.request), planned.request.platform->str());
         if (!planned.image || !planned.request.pin) continue;
         for (const std::string& ns : planned.request.namespaces) {
-            for (const std::string& name : names_of(*planned.image, ns)) {
+            for (const std::string& name : names_in(ns, *planned.image)) {
                 pinned.emplace(ns, name);
             }
         }

@@ -44,6 +44,12 @@ std::vector<oci::Reference> aliases_in(const v1::Placement& placement,
     return aliases;
 }
 
+ImageKind kind_of(v1::BakedImage::Kind kind) {
+    if (kind == v1::BakedImage::ARTIFACT) return ImageKind::artifact;
+    if (kind == v1::BakedImage::VOLUME) return ImageKind::volume;
+    return ImageKind::image;  // also for what a newer prebake may write
+}
+
 /// One request for all placements.
 ImageRequest merged_request(const v1::BakedImage& image) {
     std::vector<ImageRequest> requests;
@@ -59,6 +65,18 @@ ImageRequest merged_request(const v1::BakedImage& image) {
 
 }  // namespace
 
+v1::BakedImage::Kind recorded_kind(ImageKind kind) {
+    switch (kind) {
+        case ImageKind::image:
+            return v1::BakedImage::IMAGE;
+        case ImageKind::artifact:
+            return v1::BakedImage::ARTIFACT;
+        case ImageKind::volume:
+            return v1::BakedImage::VOLUME;
+    }
+    return v1::BakedImage::IMAGE;
+}
+
 ImageRequest request_of(const v1::BakedImage& image, const v1::Placement& placement) {
     const oci::Reference reference = oci::Reference::parse(image.name());
     return {.reference = reference,
@@ -68,6 +86,7 @@ ImageRequest request_of(const v1::BakedImage& image, const v1::Placement& placem
             .pin = placement.pinned(),
             .unpack = placement.unpacked(),
             .keep_layers = placement.layers_kept(),
+            .kind = kind_of(image.kind()),
             .origin = "bake record"};
 }
 

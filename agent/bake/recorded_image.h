@@ -8,6 +8,9 @@
 /// Images of the bake record as requests and as resolved images. No registry is asked.
 namespace prebake::bake {
 
+/// The kind in the record.
+v1::BakedImage::Kind recorded_kind(ImageKind kind);
+
 /// The request that bakes the image into the placement's namespace again, with the recorded names.
 /// Pure. @throws Error usage if a recorded name or platform is malformed.
 ImageRequest request_of(const v1::BakedImage& image, const v1::Placement& placement);

@@ -78,6 +78,14 @@ std::string ResolvedImage::name() const {
     return name_of(request);
 }
 
+std::vector<std::string> names_in(const std::string& ns, const ResolvedImage& image) {
+    std::vector<std::string> names = store::names_in(
+        ns, image.request.references(), image.target.digest, image.config.descriptor.digest);
+    // Many artifacts have the same, empty config.
+    if (image.request.kind == ImageKind::artifact) std::erase_if(names, store::is_image_id);
+    return names;
+}
+
 std::vector<oci::Digest> blobs_of(const ResolvedImage& image) {
     std::vector<oci::Digest> blobs;
     for (const oci::Document& index : image.indexes) blobs.push_back(index.descriptor.digest);
@@ -89,8 +97,9 @@ std::vector<oci::Digest> blobs_of(const ResolvedImage& image) {
 
 ResolvedImage resolve_from(const ImageRequest& request, const oci::Descriptor& target,
                            oci::DocumentSource& source) {
-    const auto unpacking = request.unpack ? oci::Unpacking::wanted : oci::Unpacking::not_wanted;
-    return {oci::resolve_image(target, *request.platform, unpacking, source), request};
+    auto use = request.unpack ? oci::ImageUse::unpack : oci::ImageUse::store;
+    if (request.kind == ImageKind::artifact) use = oci::ImageUse::artifact;
+    return {oci::resolve_image(target, *request.platform, use, source), request};
 }
 
 ResolvedImage resolve(const ImageRequest& request, registry::Remote& remote,

@@ -20,6 +20,9 @@ struct ResolvedImage : oci::Image {
 };
 std::string name_of(const ImageRequest& request);
 
+/// The names to create for the image in a namespace, as store::names_in().
+std::vector<std::string> names_in(const std::string& ns, const ResolvedImage& image);
+
 /// Indexes, manifest, config and layers of the image.
 std::vector<oci::Digest> blobs_of(const ResolvedImage& image);
 

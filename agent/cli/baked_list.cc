@@ -46,6 +46,7 @@ v1::BakedImages baked_list(const v1::BakeRecord& record, const v1::NodeImages& d
         listed.set_name(image.name());
         listed.set_digest(image.target().digest());
         listed.set_platform(image.platform());
+        listed.set_kind(image.kind());
         listed.set_bytes(bytes_of(image));
         bool is_pinned = true;
         for (const v1::Placement& placement : image.placements()) {

@@ -101,6 +101,7 @@ class EntryReader {
         request_.origin = place_of(*ref, file_);
         request_.reference = reference(*ref, text(*ref, "ref"), "ref");
         for (const auto& [key, node] : table_) read_key(key, node);
+        if (request_.kind == bake::ImageKind::artifact) require_not_unpacked();
         return request_;
     }
 
@@ -128,6 +129,7 @@ class EntryReader {
             {"namespaces", &EntryReader::read_namespaces},
             {"aliases", &EntryReader::read_aliases},
             {"pin", &EntryReader::read_pin},
+            {"kind", &EntryReader::read_kind},
             {"unpack", &EntryReader::read_unpack},
             {"keep_layers", &EntryReader::read_keep_layers}};
         const auto reader = kKeys.find(key.str());
@@ -188,6 +190,27 @@ class EntryReader {
     }
     void read_unpack(const toml::node& node, const std::string& key) {
         request_.unpack = truth(node, key);
+    }
+    void read_kind(const toml::node& node, const std::string& key) {
+        const std::string word = text(node, key);
+        std::vector<std::string> known;
+        for (const bake::ImageKind kind :
+             {bake::ImageKind::image, bake::ImageKind::artifact, bake::ImageKind::volume}) {
+            known.emplace_back(bake::to_string(kind));
+            if (word != known.back()) continue;
+            request_.kind = kind;
+            return;
+        }
+        throw Error(Errc::usage, position_of(node, file_) + ": kind is none of " + joined(known),
+                    "for example: kind = \"artifact\"");
+    }
+    void require_not_unpacked() {
+        const toml::node* const unpack = table_.get("unpack");
+        if (unpack != nullptr && request_.unpack) {
+            throw Error(Errc::usage, position_of(*unpack, file_) + ": an artifact is not unpacked",
+                        "remove unpack, or kind = \"artifact\"");
+        }
+        request_.unpack = false;
     }
     void read_keep_layers(const toml::node& node, const std::string& key) {
         request_.keep_layers = truth(node, key);
@@ -401,7 +424,12 @@ std::string lock_text(const std::vector<bake::ImageRequest>& requests) {
             text += "aliases = " + quoted_list(aliases) + "\n";
         }
         if (!request.pin) text += "pin = false\n";
-        if (!request.unpack) text += "unpack = false\n";
+        if (request.kind != bake::ImageKind::image) {
+            text += "kind = \"" + std::string(bake::to_string(request.kind)) + "\"\n";
+        }
+        if (!request.unpack && request.kind != bake::ImageKind::artifact) {
+            text += "unpack = false\n";
+        }
         if (!request.keep_layers) text += "keep_layers = false\n";
     }
     return text;

@@ -1,5 +1,6 @@
 #include <cstdio>
 
+#include "agent/bake/recorded_image.h"
 #include "agent/base/file.h"
 #include "agent/base/format.h"
 #include "agent/base/json.h"
@@ -24,6 +25,7 @@ v1::Plan document_of(const bake::Survey& survey, const std::vector<std::string>&
         image.set_bytes_present(planned.bytes_present);
         image.set_unpacked(planned.unpacked);
         image.set_sandbox(planned.request.is_sandbox);
+        image.set_kind(bake::recorded_kind(planned.request.kind));
         if (planned.problem) *image.mutable_problem() = problem_of(*planned.problem);
         if (!planned.image) continue;
         image.set_digest(planned.image->target.digest.str());
@@ -44,7 +46,10 @@ void print_table(const bake::Survey& survey) {
     std::vector<std::vector<std::string>> rows{
         {"IMAGE", "DIGEST", "PLATFORM", "LAYERS", "COMPRESSED", "PRESENT", "STATE"}};
     for (const bake::PlannedImage& planned : survey.plan.images) {
-        const std::string why = planned.request.is_sandbox ? " (needed by CRI)" : "";
+        std::string why = planned.request.is_sandbox ? " (needed by CRI)" : "";
+        if (planned.request.kind != bake::ImageKind::image) {
+            why += " (" + std::string(bake::to_string(planned.request.kind)) + ")";
+        }
         if (!planned.image) {
             rows.push_back({bake::name_of(planned.request), "-", planned.request.platform->str(),
                             "-", "-", "-",

@@ -16,8 +16,8 @@ constexpr std::size_t kMaxUndeclaredChildren = 16;
 
 class Resolution {
   public:
-    Resolution(const Platform& platform, Unpacking unpacking, DocumentSource& source)
-        : platform_(platform), is_unpacked_(unpacking == Unpacking::wanted), source_(source) {}
+    Resolution(const Platform& platform, ImageUse use, DocumentSource& source)
+        : platform_(platform), use_(use), source_(source) {}
 
     Image run(const Descriptor& target) {
         std::optional<Image> image = descend(target, {});
@@ -77,8 +77,9 @@ class Resolution {
         });
         const bool is_undeclared = !indexes.empty() && !descriptor.platform;
         const bool is_image = media_kind(contents.config.media_type) == MediaKind::config;
-        if (!is_image && is_undeclared) return std::nullopt;
-        if (!is_image && is_unpacked_) throw not_unpackable("its config", contents.config);
+        if (!is_image && is_undeclared && use_ != ImageUse::artifact) return std::nullopt;
+        if (!is_image && use_ == ImageUse::unpack)
+            throw not_unpackable("its config", contents.config);
         Document config = source_.config(contents.config);
         Image image{.target = descriptor,
                     .indexes = std::move(indexes),
@@ -87,7 +88,8 @@ class Resolution {
                     .contents = std::move(contents),
                     .diff_ids = {},
                     .chain_ids = {}};
-        if (is_image && !add_config(image, is_undeclared)) return std::nullopt;
+        const bool reads_config = is_image && use_ != ImageUse::artifact;
+        if (reads_config && !add_config(image, is_undeclared)) return std::nullopt;
         return image;
     }
 
@@ -95,7 +97,7 @@ class Resolution {
         return Error(
             Errc::unsupported,
             what + " has the media type " + descriptor.media_type + ", which cannot be unpacked",
-            "set unpack = false for it in an image list to bake it as it is");
+            "if it is an artifact, set kind = \"artifact\" for it in an image list");
     }
 
     /// Refuses everything that can be known to be wrong with the image, and names the snapshots to
@@ -111,7 +113,7 @@ class Resolution {
             return false;
         }
         if (image.indexes.empty()) require_platform(config.platform);
-        if (!is_unpacked_) return true;
+        if (use_ != ImageUse::unpack) return true;
         for (const Descriptor& layer : image.contents.layers) {
             if (is_layer(media_kind(layer.media_type))) continue;
             throw not_unpackable("layer " + layer.digest.str(), layer);
@@ -145,16 +147,16 @@ class Resolution {
     }
 
     const Platform& platform_;
-    const bool is_unpacked_;
+    const ImageUse use_;
     DocumentSource& source_;
     std::vector<std::string> offered_;  ///< platforms of other children
 };
 
 }  // namespace
 
-Image resolve_image(const Descriptor& target, const Platform& platform, Unpacking unpacking,
+Image resolve_image(const Descriptor& target, const Platform& platform, ImageUse use,
                     DocumentSource& source) {
-    return Resolution(platform, unpacking, source).run(target);
+    return Resolution(platform, use, source).run(target);
 }
 
 }  // namespace prebake::oci

@@ -24,7 +24,7 @@ struct Image {
     Document manifest;
     Document config;
     Manifest contents;              ///< the manifest, parsed
-    std::vector<Digest> diff_ids;   ///< one per layer; empty for an image that is not unpacked
+    std::vector<Digest> diff_ids;   ///< one per layer; empty if it is not unpacked
     std::vector<Digest> chain_ids;  ///< likewise
 };
 
@@ -38,13 +38,17 @@ class DocumentSource {
     virtual Document config(const Descriptor& descriptor) = 0;
 };
 
-/// Whether the image will be unpacked. If so, its config and layers must be of types that can be.
-enum class Unpacking { wanted, not_wanted };
+/// What is done with an image.
+enum class ImageUse {
+    unpack,    ///< its config and layers must be of types that can be unpacked
+    store,     ///< it is an image, but stays as it is
+    artifact,  ///< it need not be one: neither its config nor its platform matters
+};
 
 /// Follows `target` down to the manifest for `platform` and its config.
 /// @throws Error of `source`; unsupported if the image does not exist for the platform or has a
 /// layer that cannot be unpacked; corrupt if its documents contradict each other.
-Image resolve_image(const Descriptor& target, const Platform& platform, Unpacking unpacking,
+Image resolve_image(const Descriptor& target, const Platform& platform, ImageUse use,
                     DocumentSource& source);
 
 }  // namespace prebake::oci

@@ -136,7 +136,7 @@ void copy_cost(const v1::BakedImage& from, v1::BakedImage& to) {
 
 bool is_for_cri(const v1::BakedImage& image, const v1::Placement& placement) {
     const std::string& config = image.config().media_type();
-    return placement.namespace_() == kCriNamespace &&
+    return placement.namespace_() == kCriNamespace && image.kind() != v1::BakedImage::ARTIFACT &&
            (config.empty() || oci::media_kind(config) == oci::MediaKind::config);
 }
 

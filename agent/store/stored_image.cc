@@ -65,7 +65,7 @@ v1::BakedImage describe_stored(const containerd::Connection& connection, const s
                                const containerd::Image& image, const oci::Platform& platform) {
     StoredDocuments documents(connection, {ns}, image.name, "pull it again");
     v1::BakedImage described =
-        contents_of(oci::resolve_image(image.target, platform, oci::Unpacking::wanted, documents));
+        contents_of(oci::resolve_image(image.target, platform, oci::ImageUse::unpack, documents));
     described.set_name(image.name);
     described.set_platform(platform.str());
     return described;
@@ -77,7 +77,7 @@ bool leads_to_config(const containerd::Connection& connection, const std::string
     StoredDocuments documents(connection, {ns}, target.digest.str(), {});
     try {
         const oci::Image image =
-            oci::resolve_image(target, platform, oci::Unpacking::not_wanted, documents);
+            oci::resolve_image(target, platform, oci::ImageUse::store, documents);
         return image.config.descriptor.digest == config;
     } catch (const Error& error) {
         if (containerd::ends_session(error) || is_retryable(error.code())) throw;

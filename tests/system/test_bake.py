@@ -142,6 +142,35 @@ class StoreTest(harness.SystemTest):
         self.assertIn("complete (", self.containerd.check()[reference])
         self.assertNotIn(image.chain_id, self.containerd.snapshots())
 
+    def test_artifacts_are_stored_and_named(self):
+        # Many artifacts have the same empty config; one has the config of an image for another
+        # machine.
+        empty = {"config_media_type": "application/vnd.oci.empty.v1+json"}
+        images = [oci_image.small_image(f"{self.repository}-1", **empty),
+                  oci_image.small_image(f"{self.repository}-2", **empty),
+                  oci_image.small_image(f"{self.repository}-3", architecture="s390x")]
+        references = [self.registry.serve(f"{self.repository}-{number}", item)
+                      for number, item in enumerate(images)]
+        tables = [(reference, {"kind": "artifact"}) for reference in references]
+        artifacts = self.image_list(*tables)
+        plan = self.prebake("plan", "-f", artifacts, "--json").json
+        self.assertEqual({item["kind"] for item in plan["images"]}, {"ARTIFACT"})
+        self.bake("-f", artifacts)
+        for reference, item in zip(references, images):
+            self.assertEqual(self.containerd.images()[reference][0], item.top.digest)
+            self.assertIn(item.layers[0].blob.digest, self.containerd.blobs())
+            self.assertNotIn(item.chain_id, self.containerd.snapshots())
+            self.assertNotIn(item.config.digest, self.containerd.images())
+        self.assertEqual(self.prebake("verify", "--deep").code, harness.DONE)
+        again = self.bake("-f", artifacts, "--json").json
+        self.assertEqual({item["outcome"] for item in again["images"]}, {"ALREADY_THERE"})
+
+    def test_a_volume_is_baked_like_an_image(self):
+        reference, image = self.serve_greeting()
+        self.bake("-f", self.image_list((reference, {"kind": "volume"})))
+        self.assert_baked(reference, image)
+        self.assertEqual(self.recorded(reference)[0]["kind"], "VOLUME")
+
     def test_keep_layers_false_keeps_the_snapshots_only(self):
         reference, image = self.serve_greeting()
         self.bake("-f", self.list_file(f'[[image]]\nref = "{reference}"\nkeep_layers = false\n'))

@@ -57,6 +57,21 @@ TEST_CASE("one name with two digests is refused, and both places are named") {
     }
 }
 
+TEST_CASE("one name as two kinds is refused, and both places are named") {
+    ImageRequest artifact = request("chart:1", "b.toml:7");
+    artifact.kind = ImageKind::artifact;
+    CHECK(merge_requests({artifact, artifact}).front().kind == ImageKind::artifact);
+    try {
+        merge_requests({request("chart:1", "a.txt:3"), artifact});
+        FAIL("merged");
+    } catch (const Error& error) {
+        CHECK(error.code() == Errc::usage);
+        CHECK(std::string(error.what())
+                  .find("as two kinds: image (a.txt:3) and artifact (b.toml:7)") !=
+              std::string::npos);
+    }
+}
+
 TEST_CASE("the sandbox image is added where pods need it and no list names it") {
     const std::string name = "registry.k8s.io/pause:3.9";
     const auto listed = [](const std::string& reference, const std::string& ns,

@@ -106,6 +106,12 @@ TEST_CASE("errors in a list name their place, what is wrong there and the right 
         {"unknown key",
          "[[image]]\nref = \"a:1\"\n platfrom = \"linux/amd64\"\n",
          {"list:3:2", "unknown key", "did you mean \"platform\"?"}},
+        {"unknown kind",
+         "[[image]]\nref = \"a:1\"\nkind = \"chart\"\n",
+         {"list:3:8", "kind is none of image, artifact, volume"}},
+        {"an artifact to unpack",
+         "[[image]]\nref = \"a:1\"\nkind = \"artifact\"\nunpack = true\n",
+         {"list:4:10", "an artifact is not unpacked"}},
         {"unknown table", "[[images]]\nref = \"a:1\"\n", {"list:1:3", "did you mean \"image\"?"}},
         {"no ref", "[[image]]\npin = true\n", {"list:1", "ref"}},
         {"wrong type",
@@ -224,6 +230,25 @@ TEST_CASE("a list that others can change is refused, and the error says what to 
     CHECK(named.next_step() ==
           "run chmod go-w " + list + ", or pass the list as it is: -f - < " + list);
     CHECK(error_for(WhoseFile::ours).next_step() == "run chmod go-w " + list);
+}
+
+TEST_CASE("kinds") {
+    const auto requests = parse_image_list(
+        "[[image]]\nref = \"a:1\"\n"
+        "[[image]]\nref = \"b:1\"\nkind = \"artifact\"\n"
+        "[[image]]\nref = \"c:1\"\nkind = \"artifact\"\nunpack = false\n"
+        "[[image]]\nref = \"d:1\"\nkind = \"volume\"\n",
+        "list", lookup);
+    for (const auto& each : {requests, parse_image_list(lock_text(requests), "lock", lookup)}) {
+        REQUIRE(each.size() == 4);
+        CHECK(each[0].kind == bake::ImageKind::image);
+        CHECK(each[0].unpack);
+        CHECK(each[1].kind == bake::ImageKind::artifact);
+        CHECK_FALSE(each[1].unpack);
+        CHECK_FALSE(each[2].unpack);
+        CHECK(each[3].kind == bake::ImageKind::volume);
+        CHECK(each[3].unpack);
+    }
 }
 
 TEST_CASE("a lock is a list: reading it gives the same requests") {

@@ -78,7 +78,7 @@ const std::string kArm64 = R"("architecture":"arm64","os":"linux")";
 
 Image resolve(Documents& documents, const Descriptor& target,
               const std::string& platform = "linux/amd64") {
-    return resolve_image(target, Platform::parse(platform), Unpacking::wanted, documents);
+    return resolve_image(target, Platform::parse(platform), ImageUse::unpack, documents);
 }
 
 TEST_CASE("a config without an architecture is taken as it is, one for another is not") {
@@ -196,6 +196,40 @@ TEST_CASE("an image without layers needs no rootfs; layers need their diffIDs") 
         documents.add(kManifestType, R"({"config":)" + json_of(config) + R"(,"layers":[)" +
                                          json_of(config) + "]}");
     CHECK(thrown_by([&] { resolve(documents, with_layer); }).code() == Errc::unsupported);
+}
+
+TEST_CASE("an artifact need not be an image") {
+    const auto as_artifact = [](Documents& documents, const Descriptor& target) {
+        return resolve_image(target, Platform::parse("linux/amd64"), ImageUse::artifact, documents);
+    };
+    const std::string chart = "application/vnd.cncf.helm.config.v1+json";
+    Documents documents;
+    const Descriptor manifest = add_image(documents, "", chart);
+    SUBCASE("its config is stored as it is") {
+        const Image artifact = as_artifact(documents, manifest);
+        CHECK(artifact.config.descriptor.media_type == chart);
+        CHECK(artifact.contents.layers.size() == 1);
+        CHECK(artifact.diff_ids.empty());
+        CHECK(contains(thrown_by([&] { resolve(documents, manifest); }).next_step(),
+                       "kind = \"artifact\""));
+    }
+    SUBCASE("of an index without platforms, the first child") {
+        const Descriptor index = add_index(documents, {json_of(manifest)});
+        CHECK(as_artifact(documents, index).manifest.descriptor.digest == manifest.digest);
+        CHECK(thrown_by([&] { resolve(documents, index); }).code() == Errc::unsupported);
+    }
+    SUBCASE("the platform of an image's config does not matter") {
+        const Descriptor image = add_image(documents, kArm64);
+        CHECK(as_artifact(documents, image).target == image);
+        CHECK(thrown_by([&] { resolve(documents, image); }).code() == Errc::unsupported);
+    }
+    SUBCASE("an index with platforms is chosen from") {
+        const Descriptor other = add_image(documents, kArm64, chart);
+        const Descriptor index = add_index(
+            documents, {json_of(other, R"(,"platform":{"architecture":"arm64","os":"linux"})"),
+                        json_of(manifest, R"(,"platform":{"architecture":"amd64","os":"linux"})")});
+        CHECK(as_artifact(documents, index).manifest.descriptor.digest == manifest.digest);
+    }
 }
 
 }  // namespace
