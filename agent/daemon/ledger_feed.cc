@@ -174,7 +174,12 @@ void LedgerFeed::snapshot_prepared(const containerd::Event& event) {
     const auto note = [&] {
         return accounts_.snapshot_prepared(event.ns, event.object, event.parent);
     };
-    if (note() != ledger::Prepared::on_unknown_image) return;
+    const auto count_volume = [&] {
+        if (ledger::is_image_volume(event.object)) {
+            accounts_.task_started(event.ns, event.object, event.at);
+        }
+    };
+    if (note() != ledger::Prepared::on_unknown_image) return count_volume();
     const auto now = clock_().steady;
     const auto listed = listed_.find(event.ns);
     if (listed != listed_.end() && now - listed->second < kListInterval) return;
@@ -183,6 +188,7 @@ void LedgerFeed::snapshot_prepared(const containerd::Event& event) {
     // It may still be unknown: a step of a builder, for example. A listing does not count it
     // either.
     note();
+    count_volume();
 }
 
 }  // namespace prebake::daemon

@@ -27,6 +27,8 @@ constexpr std::string_view kPrebakeKey = "-prebake";
 /// container's own snapshot "<id>" on top of that.
 constexpr std::string_view kDockerInitKey = "-init-key";
 constexpr std::string_view kDockerInit = "-init";
+/// CRI's key for an image that a pod mounts is a path: ".../image-volumes/SANDBOX/MANIFEST".
+constexpr std::string_view kImageVolumes = "/image-volumes/";
 /// Limit of the layers that were used in one boot; the file lists them. Beyond this limit the bytes
 /// of a layer are missing in the boot's totals.
 constexpr std::size_t kMaxBootLayers = 16384;
@@ -53,6 +55,10 @@ std::optional<oci::Digest> image_below(const containerd::SnapshotInfo& snapshot,
 }
 
 }  // namespace
+
+bool is_image_volume(std::string_view snapshot_key) {
+    return snapshot_key.starts_with('/') && snapshot_key.find(kImageVolumes) != snapshot_key.npos;
+}
 
 Accounts::Accounts(const v1::LedgerState& stored) : totals_(stored) {
     origins_.load(stored);
@@ -404,7 +410,8 @@ std::size_t Accounts::count_listed(const store::Holdings& holdings,
     std::size_t found = 0;
     for (const containerd::SnapshotInfo* snapshot : own) {
         const std::string& key = snapshot->name;
-        if (!started.contains(key) || !awaits_start(holdings.ns, key)) continue;
+        const bool has_started = started.contains(key) || is_image_volume(key);
+        if (!has_started || !awaits_start(holdings.ns, key)) continue;
         if (counting_since_ && snapshot->created_at < *counting_since_) {  // on the builder
             totals_.counted().add(holdings.ns, key);
         } else if (count_start(holdings.ns, key, std::min(snapshot->created_at, now))) {

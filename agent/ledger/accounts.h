@@ -50,6 +50,10 @@ enum class Prepared {
     on_unknown_image,
 };
 
+/// Whether CRI prepared the snapshot to mount an image as a volume of a pod. No process starts in
+/// it: the mount counts as the start. Pure.
+bool is_image_volume(std::string_view snapshot_key);
+
 /// Turns containerd's events into the ledger: knows which images there are and where their layers
 /// came from, and counts container starts. A start is a process that starts in a container whose
 /// snapshot was prepared on top of the last layer of a known image; each snapshot counts once. Of

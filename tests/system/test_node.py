@@ -127,6 +127,21 @@ class Ledger(node.NodeTest):
         self.assertEqual(daemon.ledger()["gaps"][-1]["foundAfter"], 0)
         self.assertEqual(daemon.ledger()["sinceClaim"]["starts"], 2)
 
+    def test_a_mounted_image_volume_counts_once(self):
+        reference = self.registry.serve(f"{self.repository}/volume", self.runnable("volume"))
+        self.bake_node((reference, {"kind": "volume"}))
+        self.claimed()
+        daemon = self.daemon()
+        baked, _ = self.recorded(reference)
+        # As CRI of containerd 2.1 and later prepares it. No process starts in it.
+        mount = "/run/containerd/io.containerd.grpc.v1.cri/image-volumes/{}/" + 64 * "5"
+        self.containerd.ctr("snapshots", "prepare", mount.format("pod-1"), baked["chainId"])
+        self.until_counts(daemon, reference, 1, 0, 0)
+        daemon.stop()
+        self.containerd.ctr("snapshots", "prepare", mount.format("pod-2"), baked["chainId"])
+        daemon = self.daemon()
+        self.until_counts(daemon, reference, 2, 0, 0)
+
     def test_restarts_count_nothing_twice_and_lose_nothing(self):
         daemon, reference = self.bake_and_start("one")
         pod = self.pod("first")

@@ -589,6 +589,14 @@ TEST_CASE("containers that started since the boot count, those of the builder do
     CHECK(node.relist() == 0);
 }
 
+TEST_CASE("which snapshots are image volumes") {
+    CHECK(is_image_volume("/run/containerd/io.containerd.grpc.v1.cri/image-volumes/s1/0a1b"));
+    CHECK(is_image_volume("/run/k3s/containerd/io.containerd.grpc.v1.cri/image-volumes/s1/0a1b"));
+    CHECK_FALSE(is_image_volume("c1"));
+    CHECK_FALSE(is_image_volume("image-volumes/s1/0a1b"));
+    CHECK_FALSE(is_image_volume("extract-1 /image-volumes/s1/0a1b"));
+}
+
 TEST_CASE("a view of an image is not a start") {
     ScriptedNode node;
     node.bake(kApp);
