@@ -37,11 +37,13 @@ constexpr std::size_t kMaxRecentPulls = 4096;
 /// The times of a bake are those of its process, the times of events those of containerd.
 constexpr std::chrono::seconds kBakeSlack{2};
 
-/// When the bake began to work on the image, or a little earlier.
-Time begin_of_bake(const v1::BakedImage& image) {
+/// Whether the bake worked on the image at that time.
+bool was_being_baked(const v1::BakedImage& image, Time at) {
+    if (!image.has_baked_at()) return false;
+    const Time ended = to_time(image.baked_at());
     const auto took = std::chrono::duration<double>(image.seconds());
-    return to_time(image.baked_at()) - std::chrono::duration_cast<Time::duration>(took) -
-           kBakeSlack;
+    return at >= ended - std::chrono::duration_cast<Time::duration>(took) - kBakeSlack &&
+           at <= ended + kBakeSlack;
 }
 
 /// The top layer of the image that a container's snapshot is on top of.
@@ -119,25 +121,23 @@ bool Accounts::is_named_by_bake(const CatalogImage& image, Time at) const {
     if (!baked_) return false;
     const auto& images = baked_->images();
     return std::any_of(images.begin(), images.end(), [&](const store::PlacedImage& baked) {
-        return baked.is_recorded && baked.image.has_baked_at() && baked.key.ns == image.key.ns &&
+        return baked.is_recorded && baked.key.ns == image.key.ns &&
                baked.image.target().digest() == image.contents->target &&
-               at >= begin_of_bake(baked.image) && at <= to_time(baked.image.baked_at());
+               was_being_baked(baked.image, at);
     });
 }
 
 /// What the bake itself fetched was not pulled by the node. Until its record is read, each of its
 /// names looks like an image of its own.
 void Accounts::take_back_pulls_of(const store::PlacedImage& baked) {
-    if (!baked.is_recorded || !baked.image.has_baked_at()) return;
-    const Time ended = to_time(baked.image.baked_at()) + kBakeSlack;
-    const Time began = begin_of_bake(baked.image);
+    if (!baked.is_recorded) return;
     const auto& names = baked.placement.names();
     const auto is_named = [&](const std::string& name) {
         return name == baked.key.image ||
                std::find(names.begin(), names.end(), name) != names.end();
     };
     std::erase_if(recent_pulls_, [&](const RecentPull& pull) {
-        const bool is_of_bake = pull.at >= began && pull.at <= ended &&
+        const bool is_of_bake = was_being_baked(baked.image, pull.at) &&
                                 pull.key.ns == baked.key.ns && is_named(pull.key.image) &&
                                 pull.digest == baked.image.target().digest();
         if (is_of_bake) totals_.take_back_pull(pull.key, pull.digest, pull.bytes, pull.pulls);
