@@ -16,6 +16,7 @@ import uuid
 
 import machine
 from daemons import ADMIN_PATH, Workspace
+from harness import print_rows
 from machine import Firmware, Image, Machine
 from metadata_service import MetadataService
 
@@ -196,8 +197,4 @@ def print_table(title, machines):
     items = list(dict.fromkeys(item for found in machines.values() for item in found))
     rows = [["item", *machines]]
     rows += [[item, *(shown(found.get(item)) for found in machines.values())] for item in items]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    print(f"\n{title}")
-    for row in rows:
-        print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
-    print(flush=True)
+    print_rows(title, rows)

@@ -10,7 +10,6 @@ import subprocess
 
 from daemons import ADMIN_PATH, DEADLINE, Server, wait_until
 
-
 SALT = "prebakeprebakeprebakeu"  # 22 characters that bcrypt allows
 
 
@@ -44,8 +43,8 @@ class DockerRegistry:
     """One docker-registry, with its files below `directory`. It listens on a loopback address.
 
     `through` is a command prefix that starts it, for example in another network. `storage` are the
-    blobs of another one. `tls` are the files of a certificate and its key, and `clients` the file of
-    the authority whose clients alone are admitted. `auth` is what htpasswd() or
+    blobs of another one. `tls` are the files of a certificate and its key, and `clients` the file
+    of the authority whose clients alone are admitted. `auth` is what htpasswd() or
     TokenServer.settings() returns. With `upstream` it is a pull-through cache: the settings of its
     proxy, such as {"remoteurl": "http://127.0.0.1:5000"}; `trusted` is the authority to verify that
     with. `name` stands in references, instead of the address.

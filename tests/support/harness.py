@@ -284,6 +284,15 @@ def image_config(image, architecture=None):
     raise AssertionError(f"the index has no child for {wanted}")
 
 
+def print_rows(title, rows):
+    """A table; each row is a list of texts, and the first one has the headings."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    print(f"\n{title}")
+    for row in rows:
+        print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+    print(flush=True)
+
+
 class TimedResult(unittest.TextTestResult):
     """Shows how long each test took."""
 

@@ -8,6 +8,8 @@ import json
 import threading
 
 TOKEN = "AQAEAH-token-of-the-test=="
+ROLES = "/latest/meta-data/iam/security-credentials/"
+LIFETIME = "X-aws-ec2-metadata-token-ttl-seconds"
 
 
 class MetadataService:
@@ -59,6 +61,15 @@ class MetadataService:
                                         daemon=True)
         self._thread.start()
 
+    def give_role(self, name, credentials):
+        """The instance has a role; `credentials` is the document about it."""
+        self._texts[ROLES] = name
+        self._texts[ROLES + name] = credentials
+
+    def take_role(self):
+        for path in [path for path in self._texts if path.startswith(ROLES)]:
+            del self._texts[path]
+
     def answer(self, request):
         self.requests.append(f"{request.command} {request.path}")
         request.rfile.read(int(request.headers.get("Content-Length") or 0))
@@ -70,9 +81,11 @@ class MetadataService:
         elif self.behaviour == "html":
             self._send(request, 200, "<html><body>Please log in\n</body></html>", "text/html")
         elif request.command == "PUT":
-            is_good = (request.path == "/latest/api/token"
-                       and request.headers.get("X-aws-ec2-metadata-token-ttl-seconds"))
-            self._send(request, 200 if is_good else 403, TOKEN if is_good else "")
+            lifetime = request.headers.get(LIFETIME)
+            if request.path == "/latest/api/token" and lifetime:
+                self._send(request, 200, TOKEN, **{LIFETIME: lifetime})
+            else:
+                self._send(request, 403, "")
         elif request.headers.get("X-aws-ec2-metadata-token") != TOKEN:
             self._send(request, 401, "")
         elif request.path in self._texts:
@@ -81,11 +94,13 @@ class MetadataService:
             self._send(request, 404, "")
 
     @staticmethod
-    def _send(request, status, text, kind="text/plain"):
+    def _send(request, status, text, kind="text/plain", **headers):
         body = text.encode()
         request.send_response(status)
         request.send_header("Content-Type", kind)
         request.send_header("Content-Length", str(len(body)))
+        for name, value in headers.items():
+            request.send_header(name, value)
         request.end_headers()
         request.wfile.write(body)
 

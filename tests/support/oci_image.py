@@ -280,6 +280,17 @@ def index(children, flavour="oci", with_attestation=True):
     return Index(document, [child for _, child in children], attestation)
 
 
+def write_directory(image, directory):
+    """The image as skopeo's transport `dir:` has it."""
+    directory.mkdir(parents=True)
+    (directory / "version").write_text("Directory Transport Version: 1.1\n")
+    for item in image.blobs:
+        (directory / item.digest.partition(":")[2]).write_bytes(item.content)
+    for item in image.manifests:
+        name = item.digest.partition(":")[2] + ".manifest.json"
+        (directory / ("manifest.json" if item is image.top else name)).write_bytes(item.content)
+
+
 # Ready-made images -----------------------------------------------------------------------------
 
 
