@@ -4,6 +4,7 @@
 #include <array>
 #include <boost/json.hpp>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "agent/base/ascii.h"
@@ -39,6 +40,12 @@ std::string advice_for(const std::string& helper) {
         if (helper == package.helper) return package.advice;
     }
     return "install docker-credential-" + helper + " into a directory of $PATH";
+}
+
+std::vector<std::pair<std::string, std::string>> variables_for(const std::string& helper) {
+    // It would leave its password, good for twelve hours, in ~/.ecr: on the image's disk.
+    if (helper == "ecr-login") return {{"AWS_ECR_DISABLE_CACHE", "true"}};
+    return {};
 }
 
 bool is_name(std::string_view helper) {
@@ -99,7 +106,8 @@ Credentials CredentialHelpers::ask(const std::string& helper, const std::string&
     if (!is_name(helper)) return because("is no name of a program");
     if (!is_program(program)) return because("is not in $PATH; " + advice_for(helper));
     try {
-        const CommandResult result = run_(external_program({program, "get"}, server), stop);
+        const CommandResult result =
+            run_(external_program({program, "get"}, server, variables_for(helper)), stop);
         if (result.status == 0) {
             Credentials credentials = parse_helper_answer(result.output);
             credentials.source = program;

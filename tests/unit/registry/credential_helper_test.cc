@@ -54,6 +54,19 @@ TEST_CASE("the environment of a helper has what clouds need, and no secrets of o
     CHECK_FALSE(contains(environment, "SECRET"));
 }
 
+TEST_CASE("ECR's helper keeps no password on the disk") {
+    const prebake::tests::Programs programs;
+    for (const char* helper : {"ecr-login", "test"}) {
+        programs.add("docker-credential-" + std::string(helper),
+                     "/usr/bin/env >" + programs.file(helper).string() +
+                         R"(; echo '{"Username":"u","Secret":"p"}')");
+        CredentialHelpers helpers;
+        ask(helpers, helper);
+    }
+    CHECK(contains(programs.read("ecr-login"), "AWS_ECR_DISABLE_CACHE=true\n"));
+    CHECK_FALSE(contains(programs.read("test"), "AWS_ECR"));
+}
+
 TEST_CASE("an identity token") {
     const Credentials found = parse_helper_answer(R"({"Username":"<token>","Secret":"t"})");
     CHECK(found.username.empty());
