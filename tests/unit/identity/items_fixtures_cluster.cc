@@ -173,6 +173,8 @@ std::vector<Fixture> cluster_fixtures() {
           gone("/root/.config/containers/auth.json", R"({"auths":{"q":{"auth":"dTpw"}}})", 0600),
           gone("/run/containers/0/auth.json", R"({"auths":{"q":{"auth":"dTpw"}}})", 0600),
           gone("/root/.dockercfg", R"({"r":{"auth":"dTpw"}})", 0600),
+          gone("/root/.ecr/cache.json", R"({"Registries":{"r":{"AuthorizationToken":"QVdT"}}})",
+               0600),
           gone("/root/.docker/trust/private/0a1b.key", "key\n", 0600),
           becomes("/etc/ecs/ecs.config",
                   "ECS_CLUSTER=web\nECS_ENGINE_AUTH_TYPE=dockercfg\n"
