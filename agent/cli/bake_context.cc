@@ -1,5 +1,7 @@
 #include "agent/cli/bake_context.h"
 
+#include <sys/prctl.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
@@ -54,6 +56,8 @@ std::vector<std::string> configured_lists(const std::filesystem::path& directory
 }
 
 std::shared_ptr<registry::CredentialSource> credentials(const Invocation& invocation) {
+    // A core dump would have passwords in it. This does not extend to programs that we run.
+    ::prctl(PR_SET_DUMPABLE, 0);
     const Config& config = invocation.config;
     return registry::all_credentials(
         {.given = invocation.credentials,
