@@ -104,6 +104,8 @@ class Contents(unittest.TestCase):
     def test_what_the_rpm_requires(self):
         required = run("rpm", "-qp", "--requires", self.rpm).splitlines()
         self.assert_golden("rpm.requires", sorted(set(required)))
+        recommended = run("rpm", "-qp", "--recommends", self.rpm).splitlines()
+        self.assertEqual(sorted(recommended), ["amazon-ecr-credential-helper", "ca-certificates"])
         text = "\n".join(required)
         for name, newest in NEWEST_SYMBOLS.items():
             for version in re.findall(rf"\({name}_([0-9.]+)\)", text):
