@@ -179,7 +179,7 @@ class WayTest(RegistryTest):
         cls.addClassCleanup(cls.proxy.stop)
 
     def via(self, password=PASSWORD):
-        """prebake must use the proxy, which it cannot do without: it resolves no names."""
+        """prebake must use the proxy: it resolves no names itself."""
         return {"environment": {"HTTPS_PROXY": f"http://{USER}:{password}@{self.proxy.host}"},
                 "prefix": private_network.without_names()}
 

@@ -3,7 +3,6 @@
 
 import base64
 import json
-import subprocess
 
 import harness
 import oci_image
@@ -139,26 +138,6 @@ class MendedTest(harness.SystemTest):
         config = self.list_file(json.dumps({"auths": {registry.host: {"auth": auth}}}),
                                 "config.json")
         self.bake(reference, environment={"DOCKER_CONFIG": str(config.parent)})
-        self.assert_baked(reference, self.image)
-
-    def test_tls_with_the_systems_trust_store(self):
-        """A registry with a host name needs TLS; a private /etc/hosts maps it to this machine."""
-        name = "registry.prebake.test"
-        certificate, key = self.directory / "certificate.pem", self.directory / "key.pem"
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                        "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", f"/CN={name}",
-                        "-addext", f"subjectAltName=DNS:{name}", "-keyout", key, "-out",
-                        certificate], check=True, stderr=subprocess.DEVNULL)
-        registry = self.fresh_registry(tls=(certificate, key))
-        registry.serve(self.repository, self.image)
-        reference = f"{name}:{registry.port}/{self.repository}:1.0"
-        hosts = self.list_file(f"127.0.0.1 localhost {name}\n", "hosts")
-        prefix = ("unshare", "--mount", "sh", "-c",
-                  f'mount --bind {hosts} /etc/hosts && exec "$@"', "sh")
-        untrusted = self.prebake("bake", reference, prefix=prefix)
-        self.assertEqual(untrusted.code, harness.FAILED, untrusted)
-        self.assert_says(untrusted, name, "certificate")
-        self.bake(reference, prefix=prefix, environment={"SSL_CERT_FILE": str(certificate)})
         self.assert_baked(reference, self.image)
 
 
