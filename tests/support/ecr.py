@@ -73,7 +73,21 @@ class Ecr:
         self.bucket = Registry(**self._place(authority, BUCKET))
         self.registry = Registry(**self._place(authority, REGISTRY))
         self.registry.require_basic(self._is_good, "ecr.amazonaws.com")
-        self.registry.on("/blobs/", redirect(self.bucket.url))
+        self.behave()
+
+    def behave(self):
+        """As new: no password is good, nobody asked."""
+        self.passwords.clear()
+        self.users.clear()
+        self.api.callers.clear()
+        self.api.is_allowed = True
+        for server in (self.api, self.bucket, self.registry):
+            server.behave()
+        self.registry.on("/blobs/", self._redirect)
+
+    def _redirect(self, request, response):
+        is_refused = response.status >= 400
+        return response if is_refused else redirect(self.bucket.url)(request, response)
 
     @staticmethod
     def _place(authority, name):

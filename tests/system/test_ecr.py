@@ -15,6 +15,7 @@ import subprocess
 
 import harness
 import oci_image
+import registry as scripted
 from credential_programs import write_provider
 from ecr import REGISTRY, Ecr, role_credentials
 from machine import IMDS
@@ -23,6 +24,7 @@ from real_registries import RealRegistriesTest, main
 
 KEY = "ASIAPREBAKETEST00000"
 HELPER, COMMAND_LINE = "docker-credential-ecr-login", "aws"
+EXPIRED = "Your authorization token has expired. Reauthenticate and try again."
 ACTIONS = ("ecr:GetAuthorizationToken", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
 
 
@@ -48,10 +50,7 @@ class EcrTest(RealRegistriesTest):
         super().setUp()
         self.programs = self.directory / "bin"
         self.programs.mkdir()
-        self.ecr.users.clear()
-        self.ecr.passwords.clear()
-        self.ecr.api.callers.clear()
-        self.ecr.api.is_allowed = True
+        self.ecr.behave()
         self.instance.give_role("builder", role_credentials(KEY, "secret-of-role", "of-session"))
         self.image = oci_image.small_image(self.repository)
         self.reference = self.ecr.serve(self.repository, self.image)
@@ -181,9 +180,9 @@ class FailuresTest(EcrTest):
 
     def test_a_password_that_is_no_longer_valid(self):
         authfile = self.authfile("expired-password")
-        self.ecr.passwords.clear()
+        self.ecr.registry.on("/v2/", scripted.error(403, EXPIRED))
         result = self.bake(*authfile, self.reference, code=harness.FAILED)
-        self.assert_says(result, REGISTRY, "credentials", str(authfile[1]))
+        self.assert_says(result, REGISTRY, EXPIRED, str(authfile[1]))
         self.assertNotIn("expired-password", result.stdout + result.stderr)
 
 
