@@ -97,10 +97,8 @@ std::string message_of(const std::exception_ptr& failure) {
     };
     try {
         std::rethrow_exception(failures.back().error);
-    } catch (const RetryLaterError& error) {
-        throw RetryLaterError(explained(error), error.retry_after());
     } catch (const Error& error) {
-        throw explained(error);
+        throw_as(error, explained(error));
     }
 }
 

@@ -16,7 +16,9 @@ namespace prebake::registry {
 struct RetryPolicy {
     int attempts = 5;  ///< of one request, the first included; progress in a blob resets the count
     std::chrono::milliseconds first_delay{500};
-    std::chrono::milliseconds max_delay{30'000};  ///< a longer Retry-After is an error at once
+    std::chrono::milliseconds max_delay{30'000};
+    /// A longer Retry-After is an error at once. Many servers ask for a minute.
+    std::chrono::milliseconds max_asked_delay{120'000};
 };
 
 struct RetryOptions {
@@ -25,20 +27,31 @@ struct RetryOptions {
     std::function<void(const std::string&)> on_retry;
 };
 
-/// An Error with the delay that the server asked for (Retry-After). Private to this room: an error
-/// that gets a context becomes a plain Error.
-class RetryLaterError : public Error {
+/// An Error about a response, with what the next attempt depends on. Private to this room: an error
+/// that gets a context becomes a plain Error; throw_as() keeps what it knows.
+class ResponseError : public Error {
   public:
-    RetryLaterError(const Error& error, std::chrono::milliseconds retry_after)
-        : Error(error), retry_after_(retry_after) {}
-    std::chrono::milliseconds retry_after() const { return retry_after_; }
+    using Delay = std::optional<std::chrono::milliseconds>;
+
+    ResponseError(const Error& error, int status, Delay retry_after)
+        : Error(error), status_(status), retry_after_(retry_after) {}
+
+    /// Of the response to the request itself, from the registry or a host that it redirects to;
+    /// 0 for the response of a token service.
+    int status() const { return status_; }
+    /// The delay that the server asked for (Retry-After).
+    Delay retry_after() const { return retry_after_; }
 
   private:
-    std::chrono::milliseconds retry_after_;
+    int status_;
+    Delay retry_after_;
 };
 
-/// A Retry-After header: seconds, or an HTTP-date (RFC 9110 section 5.6.7, its preferred form) seen
-/// from `now`. Nothing if it is neither; zero for a date in the past.
+/// Throws `explained` as what `original` is: as a ResponseError like it, or as a plain Error.
+[[noreturn]] void throw_as(const Error& original, const Error& explained);
+
+/// A Retry-After header: seconds, or an HTTP-date (RFC 9110 section 5.6.7) seen from `now`. Nothing
+/// if it is neither; zero for a date in the past.
 std::optional<std::chrono::milliseconds> parse_retry_after(
     std::string_view text, std::chrono::system_clock::time_point now);
 
@@ -60,6 +73,8 @@ class Attempts {
     bool wait_after(const Error& error);
     /// The error to give up with: `error`, and why there is no further attempt.
     Error final_error(const Error& error) const;
+    /// Whether the attempt to come is the last one, after more than one without progress.
+    bool is_last_of_several() const { return made_ > 1 && made_ + 1 >= options_.retry.attempts; }
     /// Progress was made: resets the count.
     void progressed() { made_ = 0; }
 

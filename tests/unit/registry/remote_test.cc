@@ -136,7 +136,7 @@ TEST_CASE("errors of resolve name the image and the cause") {
                  "these credentials: the registry answers 403 Forbidden",
                  1},
              Row{500, Errc::unavailable,
-                 "cannot resolve reg.example/a/b:1: the registry answers 500 Server Error (3 "
+                 "cannot resolve reg.example/a/b:1: the registry answers 500 Internal Server Error (3 "
                  "attempts)",
                  3},
              Row{408, Errc::unavailable,

@@ -33,8 +33,10 @@ TEST_CASE("the delay before the next attempt") {
         {"Retry-After above the backoff", policy, 1, Errc::rate_limited, 7s, 0.9, 7s},
         {"Retry-After below the backoff", policy, 4, Errc::rate_limited, 1s, 0.0, 2s},
         {"Retry-After of zero", policy, 1, Errc::rate_limited, 0ms, 0.0, 250ms},
-        {"Retry-After at the limit", policy, 1, Errc::rate_limited, 30s, 0.0, 30s},
-        {"Retry-After over the limit", policy, 1, Errc::rate_limited, 30'001ms, 0.0, {}},
+        {"Retry-After above the longest backoff", policy, 1, Errc::rate_limited, 60s, 0.0, 60s},
+        {"Retry-After at the limit", policy, 1, Errc::unavailable, 120s, 0.0, 120s},
+        {"Retry-After over the limit", policy, 1, Errc::rate_limited, 120'001ms, 0.0, {}},
+        {"429 without Retry-After", policy, 1, Errc::rate_limited, {}, 0.0, 250ms},
         {"not found", policy, 1, Errc::not_found, {}, 0.0, {}},
         {"corrupt", policy, 1, Errc::corrupt, {}, 0.0, {}},
         {"cancelled", policy, 1, Errc::cancelled, {}, 0.0, {}},
@@ -64,6 +66,8 @@ TEST_CASE("Retry-After is seconds or a date") {
              Row{"Sun, 06 Nov 1994 08:00:00 GMT", 0ms},
              Row{"Mon, 07 Nov 1994 00:00:00 GMT", 54623s},
              Row{"Fri, 31 Dec 9999 23:59:59 GMT", 24h * 365},
+             Row{"Sunday, 06-Nov-94 08:49:47 GMT", 10s},
+             Row{"Sun Nov  6 08:49:47 1994", 10s},
              Row{"", {}},
              Row{"-5", {}},
              Row{"1.5", {}},
@@ -98,6 +102,23 @@ TEST_CASE("work is retried until it succeeds, fails permanently, or has no attem
     CHECK_THROWS_WITH(run(1, Errc::not_found), "it broke; look");
     CHECK(calls == 1);
     CHECK(lines.empty());
+}
+
+TEST_CASE("an explained error keeps what it is") {
+    const Error plain(Errc::not_found, "gone");
+    try {
+        throw_as(ResponseError(plain, 404, 7s), plain.within("there"));
+    } catch (const ResponseError& error) {
+        CHECK(error.message() == "there: gone");
+        CHECK(error.status() == 404);
+        CHECK(error.retry_after() == 7s);
+    }
+    try {
+        throw_as(plain, plain.within("there"));
+    } catch (const Error& error) {
+        CHECK(error.message() == "there: gone");
+        CHECK(dynamic_cast<const ResponseError*>(&error) == nullptr);
+    }
 }
 
 TEST_CASE("a stop ends the wait for the next attempt") {
