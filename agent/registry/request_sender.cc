@@ -8,20 +8,15 @@
 #include "agent/base/error.h"
 #include "agent/http/url.h"
 #include "agent/registry/challenge.h"
+#include "agent/registry/redirect.h"
 #include "agent/registry/retry.h"
 #include "agent/registry/status.h"
 
 namespace prebake::registry {
 namespace {
 
-/// One more is an error. Registries redirect once or twice.
-constexpr int kMaxRedirects = 10;
 /// How long a host that could not be reached is tried after the others.
 constexpr std::chrono::seconds kTimeWithoutHost{60};
-
-bool is_redirect(int status) {
-    return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
-}
 
 /// At least a millisecond: the client reports that the deadline passed.
 std::optional<std::chrono::milliseconds> time_left(const RepositoryRequest& request) {
@@ -30,24 +25,6 @@ std::optional<std::chrono::milliseconds> time_left(const RepositoryRequest& requ
     const auto left = std::chrono::duration_cast<milliseconds>(*request.deadline -
                                                                std::chrono::steady_clock::now());
     return std::max(left, milliseconds(1));
-}
-
-/// The URL that a redirect from `url` leads to.
-std::string redirect_target(const http::Response& response, const std::string& url) {
-    const auto location = http::find_header(response.headers, "Location");
-    if (!location) {
-        throw Error(Errc::corrupt,
-                    http::parse_url(url).authority() + " redirects without a Location");
-    }
-    std::string target = in_context(http::parse_url(url).authority(),
-                                    [&] { return http::resolve_location(url, *location); });
-    if (http::parse_url(url).tls && !http::parse_url(target).tls) {
-        throw Error(Errc::permission_denied,
-                    http::parse_url(url).authority() + " redirects to " +
-                        http::parse_url(target).origin() + ", which is not encrypted",
-                    "let it redirect to https");
-    }
-    return target;
 }
 
 /// Whose credentials the endpoint gets. The path of a mirror's API may begin with a repository.
@@ -229,20 +206,26 @@ RequestSender::Reply RequestSender::follow(const Audience& audience, const std::
         if (!is_redirect(response->status)) {
             return Reply{.response = std::move(response), .redirected_to = redirected_to};
         }
+        const Redirect redirect = redirect_of(*response, http_request.url);
         http::discard_body(*response);
-        http_request.url = redirect_target(*response, http_request.url);
-        const http::Url target = http::parse_url(http_request.url);
+        const http::Url target = http::parse_url(redirect.url);
+        http_request.url = redirect.url;
         http_request.tls = tls_towards(target.host, endpoint);
         http_request.allows_link_local = false;
-        if (target.authority() != registry) {
+        if (target.authority() != registry || !redirected_to.empty()) {
             // From here on without the Authorization and the host's own headers: signed URLs refuse
             // them, and a redirect from another host back to the registry must not use them.
             http_request.headers = request.headers;
             redirected_to = target.authority();
         }
+        const bool has_none = !http::find_header(http_request.headers, "Authorization");
+        if (has_none && !redirect.authorization.empty()) {
+            http_request.headers.emplace_back("Authorization", redirect.authorization);
+        }
     }
-    throw Error(Errc::unsupported,
-                "the registry redirects more than " + std::to_string(kMaxRedirects) + " times");
+    throw ResponseError(Error(Errc::unsupported, "the registry redirects more than " +
+                                                     std::to_string(kMaxRedirects) + " times"),
+                        307, {});
 }
 
 std::unique_ptr<http::Response> RequestSender::send_first(const Endpoint& endpoint,

@@ -58,32 +58,71 @@ TEST_CASE("malformed URLs are refused without being quoted") {
     }
 }
 
-TEST_CASE("a Location is relative to the URL of its request") {
+TEST_CASE("a reference is relative to the URL of its request, and signed ones stay as they are") {
     const char* const base = "https://a.example:5000/v2/x/blobs/y?z=1";
     struct Row {
-        std::string location;
+        std::string reference;
         const char* expected;  ///< null: refused
     };
     for (const Row& row : {
              Row{"https://cdn.example/b?sig=%2B", "https://cdn.example/b?sig=%2B"},
+             Row{"HTTPS://CDN.Example/b", "HTTPS://CDN.Example/b"},
+             Row{"https://cdn.example", "https://cdn.example"},
+             Row{"https://cdn.example?sig=a/b?c", "https://cdn.example?sig=a/b?c"},
+             Row{"https://u:p@cdn.example/b", "https://u:p@cdn.example/b"},
+             Row{" https://cdn.example/b \t", "https://cdn.example/b"},
              Row{"/other?q", "https://a.example:5000/other?q"},
              Row{"other", "https://a.example:5000/v2/x/blobs/other"},
-             Row{"../w", "https://a.example:5000/v2/x/w"},
+             Row{"other?to=https://c.example",
+                 "https://a.example:5000/v2/x/blobs/other?to=https://c.example"},
+             Row{"./../w/.", "https://a.example:5000/v2/x/w/"},
+             Row{"../../../../w", "https://a.example:5000/w"},
+             Row{"/v2/./x/../y//z", "https://a.example:5000/v2/y//z"},
+             Row{"?q", "https://a.example:5000/v2/x/blobs/y?q"},
+             Row{"", "https://a.example:5000/v2/x/blobs/y?z=1"},
              Row{"//b.example/c", "https://b.example/c"},
+             Row{"//b.example", "https://b.example"},
+             // Byte for byte.
+             Row{"https://c.example/a//b/%7e/%2f/.././~?x=%c3%a9&y=a+b",
+                 "https://c.example/a//b/%7e/%2f/.././~?x=%c3%a9&y=a+b"},
+             Row{"https://c.example/b?s=JqQ~x_-!$&'()*,;=:@/?",
+                 "https://c.example/b?s=JqQ~x_-!$&'()*,;=:@/?"},
+             // What a URL must not have is encoded, nothing else.
+             Row{"https://c.example/a b/%2F?f=\"x y\"|{z}",
+                 "https://c.example/a%20b/%2F?f=%22x%20y%22%7C%7Bz%7D"},
+             Row{"https://c.example/[a]<b>^`\\?x[]=1",
+                 "https://c.example/%5Ba%5D%3Cb%3E%5E%60%5C?x%5B%5D=1"},
+             Row{"https://c.example/100%/%zz/%4?%", "https://c.example/100%25/%25zz/%254?%25"},
+             Row{"/gr\xc3\xb6\xc3\x9f"
+                 "e\x7f",
+                 "https://a.example:5000/gr%C3%B6%C3%9Fe%7F"},
+             Row{"https://c.example/b?x#fragment?y", "https://c.example/b?x"},
+             Row{"#fragment", "https://a.example:5000/v2/x/blobs/y?z=1"},
              Row{"file:///etc/passwd", nullptr},
              Row{"unix:/run/x", nullptr},
+             Row{"https:/x", nullptr},
+             Row{"https:x", nullptr},
              Row{"https://a b/", nullptr},
              Row{"https:///x", nullptr},
              Row{"https://a.example@b@c/", nullptr},
+             Row{"https://a.example\\@b/", nullptr},
              Row{"//a.example:x/", nullptr},
          }) {
-        CAPTURE(row.location);
+        CAPTURE(row.reference);
         if (row.expected != nullptr) {
-            CHECK(resolve_location(base, row.location) == row.expected);
+            CHECK(resolve_reference(base, row.reference) == row.expected);
         } else {
-            CHECK_THROWS_AS(resolve_location(base, row.location), Error);
+            CHECK_THROWS_AS(resolve_reference(base, row.reference), Error);
         }
     }
+    CHECK(resolve_reference("http://a.example", "b") == "http://a.example/b");
+}
+
+TEST_CASE("user information is decoded, and kept apart from the host") {
+    CHECK(parse_url("https://ann:p%40ss@a.example/").user == "ann:p@ss");
+    CHECK(parse_url("https://ann@a.example/").user == "ann:");
+    CHECK(parse_url("https://ann:p%40ss@a.example/").authority() == "a.example:443");
+    CHECK_FALSE(parse_url("https://a.example/b@c").user);
 }
 
 TEST_CASE("values are percent-encoded for queries and forms") {

@@ -168,6 +168,28 @@ TEST_CASE("a deadline is for the redirects as well") {
     CHECK(sender(steps(false)).send(kRepository, kRequest, {})->status == 200);
 }
 
+TEST_CASE("the URL of a redirect brings its own authorization, for its host only") {
+    const std::string with_user = "https://u:SECRET@cdn.example/b";
+    const http::Headers basic = {{"Authorization", "Basic dTpTRUNSRVQ="}};
+    auto elsewhere = sender({
+        redirect(kUrl, with_user),
+        {.url = with_user,
+         .with = basic,
+         .status = 302,
+         .headers = {{"Location", "https://other.example/c"}}},
+        {.url = "https://other.example/c", .without = {"Authorization"}},
+    });
+    CHECK(elsewhere.send(kRepository, kRequest, {})->status == 200);
+    // A token is worth more than a name in a URL.
+    auto within = sender({
+        {.url = kUrl, .status = 401, .headers = kBearer},
+        {.url = kTokenUrl, .body = R"({"token":"t"})"},
+        redirect(kUrl, "https://u:SECRET@reg.example/b"),
+        {.url = "https://u:SECRET@reg.example/b", .with = {{"Authorization", "Bearer t"}}},
+    });
+    CHECK(within.send(kRepository, kRequest, {})->status == 200);
+}
+
 TEST_CASE("redirects that must not be followed") {
     struct Row {
         std::string name;
