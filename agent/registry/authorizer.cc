@@ -1,18 +1,20 @@
 #include "agent/registry/authorizer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "agent/base/error.h"
 #include "agent/base/wait.h"
-#include "agent/registry/token.h"
+#include "agent/registry/retry.h"
 
 namespace prebake::registry {
 namespace {
 
 using std::chrono::steady_clock;
 
-/// A token that expires within this time is not sent: it might expire on its way.
-constexpr std::chrono::seconds kExpiryMargin{5};
+/// How long before its end a token is renewed: it might expire on its way. Of a short life it is a
+/// tenth.
+constexpr std::chrono::milliseconds kExpiryMargin{5'000};
 
 std::string key_of(const Audience& audience) {
     return audience.endpoint.base_url + " " + audience.scope;
@@ -32,12 +34,20 @@ Authorizer::Authorizer(std::shared_ptr<http::Client> client,
                        std::shared_ptr<CredentialSource> credentials, Clock clock)
     : client_(std::move(client)), credentials_(std::move(credentials)), clock_(std::move(clock)) {}
 
-std::optional<std::string> Authorizer::known(const Audience& audience) {
-    const std::lock_guard lock(mutex_);
-    const auto found = authorizations_.find(key_of(audience));
-    if (found == authorizations_.end() || found->second.header.empty()) return std::nullopt;
-    if (clock_() >= found->second.expires) return std::nullopt;
-    return found->second.header;
+std::optional<std::string> Authorizer::known(const Audience& audience,
+                                             const std::stop_token& stop) {
+    Authorization held;
+    {
+        std::unique_lock lock(mutex_);
+        const auto found = authorizations_.find(key_of(audience));
+        if (found == authorizations_.end()) return std::nullopt;
+        fetched_.wait(lock, stop, [&] { return !found->second.being_fetched; });
+        held = found->second;
+    }
+    throw_if_stopped(stop);
+    if (held.header.empty()) return std::nullopt;
+    if (clock_() < held.expires) return held.header;
+    return authorize(audience, held.challenges, held.header, stop);
 }
 
 std::string Authorizer::authorize(const Audience& audience,
@@ -63,6 +73,7 @@ std::string Authorizer::authorize(const Audience& audience,
         fetched_.notify_all();
         throw;
     }
+    made.challenges = challenges;
     lock.lock();
     entry = made;
     fetched_.notify_all();
@@ -76,21 +87,22 @@ Authorizer::Authorization Authorizer::make_authorization(const Audience& audienc
     if (credentials && credentials->anonymous()) credentials.reset();
     const Challenge* challenge = preferred_challenge(challenges);
     if (challenge == nullptr) {
-        throw Error(Errc::unauthenticated,
-                    "the registry answers 401 Unauthorized and offers neither Bearer nor Basic "
-                    "authentication, but " +
-                        schemes(challenges),
-                    login_hint(audience.repository, stop));
+        throw ResponseError(
+            Error(Errc::unauthenticated,
+                  "the registry answers 401 Unauthorized and offers neither Bearer nor Basic "
+                  "authentication, but " +
+                      schemes(challenges),
+                  login_hint(audience.repository, stop)),
+            401, {});
     }
     Authorization authorization{.header = {}, .expires = steady_clock::time_point::max()};
     if (credentials && !credentials->registry_token.empty()) {
         authorization.header = "Bearer " + credentials->registry_token;
     } else if (challenge->scheme == "bearer") {
-        const Token token =
-            fetch_token(*client_, token_query(*challenge, audience.scope), credentials,
-                        audience.endpoint, login_hint(audience.repository, stop), stop);
+        const Token token = token_for(audience, *challenge, credentials, stop);
+        const std::chrono::milliseconds lifetime = token.lifetime;
         authorization.header = "Bearer " + token.value;
-        authorization.expires = clock_() + token.lifetime - kExpiryMargin;
+        authorization.expires = clock_() + lifetime - std::min(kExpiryMargin, lifetime / 10);
     } else if (credentials && !credentials->username.empty() && !credentials->password.empty()) {
         authorization.header = basic_authorization(*credentials);
     } else {
@@ -100,6 +112,35 @@ Authorizer::Authorization Authorizer::make_authorization(const Audience& audienc
             login_hint(audience.repository, stop));
     }
     return authorization;
+}
+
+Token Authorizer::token_for(const Audience& audience, const Challenge& challenge,
+                            std::optional<Credentials> credentials, const std::stop_token& stop) {
+    TokenQuery query = token_query(challenge, audience.scope);
+    const std::string identity = credentials ? credentials->identity_token : std::string();
+    {
+        const std::lock_guard lock(mutex_);
+        query.takes_post = !realms_without_post_.contains(query.realm);
+        // A service that gives another refresh token may not take the old one again.
+        const auto given = refresh_tokens_.find(identity);
+        if (given != refresh_tokens_.end()) credentials->identity_token = given->second;
+    }
+    const Token token = [&] {
+        try {
+            return fetch_token(*client_, query, credentials, audience.endpoint,
+                               login_hint(audience.repository, stop), stop);
+        } catch (const Error& error) {
+            const std::lock_guard lock(mutex_);
+            if (error.code() == Errc::unauthenticated) refresh_tokens_.erase(identity);
+            throw;
+        }
+    }();
+    const std::lock_guard lock(mutex_);
+    if (token.only_by_get) realms_without_post_.insert(query.realm);
+    if (!identity.empty() && !token.refresh_token.empty()) {
+        refresh_tokens_[identity] = token.refresh_token;
+    }
+    return token;
 }
 
 std::string Authorizer::login_hint(const Repository& repository, const std::stop_token& stop) {

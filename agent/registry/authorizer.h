@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "agent/registry/challenge.h"
 #include "agent/registry/credentials.h"
 #include "agent/registry/endpoint.h"
+#include "agent/registry/token.h"
 
 namespace prebake::registry {
 
@@ -34,11 +36,14 @@ class Authorizer {
     Authorizer(std::shared_ptr<http::Client> client, std::shared_ptr<CredentialSource> credentials,
                Clock clock = std::chrono::steady_clock::now);
 
-    /// The Authorization header from an earlier authorize(), unless it has expired.
-    std::optional<std::string> known(const Audience& audience);
+    /// The Authorization header from an earlier authorize(), renewed if it is about to expire;
+    /// waits for a thread that fetches it now. Nothing before the first authorize().
+    /// @throws Error as authorize().
+    std::optional<std::string> known(const Audience& audience, const std::stop_token& stop);
 
     /// The Authorization header to send after a 401; `refused` is the one that was sent before it.
-    /// @throws Error unauthenticated without suitable credentials; as fetch_token().
+    /// @throws Error unauthenticated without suitable credentials, a ResponseError if the 401
+    /// offers nothing that prebake can do; as fetch_token().
     std::string authorize(const Audience& audience, const std::vector<Challenge>& challenges,
                           const std::optional<std::string>& refused, const std::stop_token& stop);
 
@@ -49,12 +54,15 @@ class Authorizer {
     struct Authorization {
         std::string header;  ///< empty before the first
         std::chrono::steady_clock::time_point expires;
+        std::vector<Challenge> challenges = {};  ///< that it answers, to renew it
         bool being_fetched = false;
     };
 
     Authorization make_authorization(const Audience& audience,
                                      const std::vector<Challenge>& challenges,
                                      const std::stop_token& stop);
+    Token token_for(const Audience& audience, const Challenge& challenge,
+                    std::optional<Credentials> credentials, const std::stop_token& stop);
 
     std::shared_ptr<http::Client> client_;
     std::shared_ptr<CredentialSource> credentials_;
@@ -63,6 +71,9 @@ class Authorizer {
     std::condition_variable_any fetched_;
     /// Entries are never removed: references stay valid.
     std::map<std::string, Authorization> authorizations_;
+    std::set<std::string> realms_without_post_;
+    /// The refresh tokens that services gave in exchange for identity tokens, by these.
+    std::map<std::string, std::string> refresh_tokens_;
 };
 
 }  // namespace prebake::registry

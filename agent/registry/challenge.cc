@@ -113,6 +113,13 @@ std::vector<Challenge> parse_challenges(const std::vector<std::string>& headers)
     return challenges;
 }
 
+bool asks_for_authorization(int status, const std::vector<Challenge>& challenges) {
+    const auto wants_scope = [](const Challenge& challenge) {
+        return challenge.scheme == "bearer" && challenge.parameter("error") == "insufficient_scope";
+    };
+    return status == 401 || (status == 403 && std::ranges::any_of(challenges, wants_scope));
+}
+
 const Challenge* preferred_challenge(const std::vector<Challenge>& challenges) {
     const Challenge* basic = nullptr;
     for (const Challenge& challenge : challenges) {

@@ -21,6 +21,10 @@ struct Challenge {
 /// skipped.
 std::vector<Challenge> parse_challenges(const std::vector<std::string>& headers);
 
+/// Whether a response with this status asks for an authorization, or for another one: 401, or 403
+/// with insufficient_scope (RFC 6750 section 3.1).
+bool asks_for_authorization(int status, const std::vector<Challenge>& challenges);
+
 /// The challenge to use: Bearer with a realm before Basic; null if there is neither.
 const Challenge* preferred_challenge(const std::vector<Challenge>& challenges);
 

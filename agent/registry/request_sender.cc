@@ -157,11 +157,11 @@ std::unique_ptr<http::Response> RequestSender::send_once(const Endpoint& endpoin
                             .endpoint = endpoint,
                             .scope = "repository:" + path + ":pull"};
     const std::string url = url_of(endpoint, path, request);
-    std::optional<std::string> authorization = authorizer_.known(audience);
+    std::optional<std::string> authorization = authorizer_.known(audience, stop);
     Reply reply = follow(audience, url, request, authorization, stop);
-    if (reply.response->status == 401 && reply.redirected_to.empty()) {
-        const auto challenges =
-            parse_challenges(http::find_headers(reply.response->headers, "WWW-Authenticate"));
+    const auto challenges =
+        parse_challenges(http::find_headers(reply.response->headers, "WWW-Authenticate"));
+    if (asks_for_authorization(reply.response->status, challenges) && reply.redirected_to.empty()) {
         http::discard_body(*reply.response);
         authorization = authorizer_.authorize(audience, challenges, authorization, stop);
         reply = follow(audience, url, request, authorization, stop);

@@ -2,18 +2,32 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <cctype>
+#include <charconv>
+#include <ctime>
+#include <exception>
+#include <iomanip>
+#include <locale>
 #include <memory>
+#include <sstream>
 #include <utility>
 
+#include "agent/base/ascii.h"
 #include "agent/base/base64.h"
 #include "agent/base/error.h"
 #include "agent/base/stream.h"
 #include "agent/base/text.h"
 #include "agent/http/url.h"
+#include "agent/registry/diagnosis.h"
+#include "agent/registry/json_members.h"
+#include "agent/registry/redirect.h"
+#include "agent/registry/retry.h"
 #include "agent/registry/status.h"
 
 namespace prebake::registry {
 namespace {
+
+using std::chrono::system_clock;
 
 /// A longer (or absurd) expires_in counts as a day.
 constexpr std::chrono::seconds kLongestLifetime = std::chrono::hours(24);
@@ -32,33 +46,173 @@ std::string form_encode(const Fields& fields) {
     return text;
 }
 
-std::string who(const http::Request& request) {
-    return "the token service " + http::parse_url(request.url).authority();
-}
-
-Token read_token(http::Response& response, const http::Request& request) {
-    return in_context(who(request), [&] {
-        const auto body = read_up_to(response, kMaxTokenBytes);
-        if (!body) throw Error(Errc::too_large, "its response is larger than 1 MiB");
-        return parse_token(*body);
-    });
-}
-
-[[noreturn]] void throw_token_error(http::Response& response, const http::Request& request,
-                                    const std::string& login_hint) {
-    try {
-        throw_status(response, who(request), login_hint);
-    } catch (const Error& error) {
-        // Some services answer wrong credentials with 403 or 400 (invalid_grant) instead of 401.
-        const bool refused = response.status == 400 || error.code() == Errc::permission_denied;
-        if (!refused) throw;
-        throw Error(Errc::unauthenticated, error.message(), login_hint);
+/// RFC 3339, as in "issued_at".
+std::optional<std::chrono::sys_seconds> parse_time(std::string_view text) {
+    std::tm date{};
+    std::istringstream stream{std::string(text)};
+    stream.imbue(std::locale::classic());
+    stream >> std::get_time(&date, "%Y-%m-%dT%H:%M:%S");
+    if (stream.fail()) return std::nullopt;
+    if (stream.peek() == '.') {
+        stream.get();
+        while (std::isdigit(stream.peek()) != 0) stream.get();
     }
+    std::string zone;
+    stream >> zone;
+    std::chrono::seconds offset{0};
+    if (zone.size() == 6 && (zone[0] == '+' || zone[0] == '-') && zone[3] == ':') {
+        const auto digit = [&](std::size_t at) { return zone[at] - '0'; };
+        if (!std::ranges::all_of(zone.substr(1, 2) + zone.substr(4), is_digit)) return std::nullopt;
+        offset = std::chrono::hours(10 * digit(1) + digit(2)) +
+                 std::chrono::minutes(10 * digit(4) + digit(5));
+        if (zone[0] == '-') offset = -offset;
+    } else if (zone != "Z") {
+        return std::nullopt;
+    }
+    // In whole seconds: the system clock's own nanoseconds end in the year 2262.
+    return std::chrono::sys_seconds(std::chrono::seconds(::timegm(&date)) - offset);
 }
 
-/// The statuses of services without the OAuth2 POST.
-bool wants_get(int status) {
-    return status == 404 || status == 401 || status == 400 || status == 405;
+/// Missing, or no usable number: a minute, as the token specification has it.
+std::chrono::seconds lifetime_in(const boost::json::object& object) {
+    const auto* value = object.if_contains("expires_in");
+    double seconds = 0;
+    if (value != nullptr && value->is_number()) seconds = value->to_number<double>();
+    if (value != nullptr && value->is_string()) {
+        const std::string_view text(value->as_string());
+        std::from_chars(text.data(), text.data() + text.size(), seconds);
+    }
+    if (!(seconds >= 1)) return Token().lifetime;
+    const double longest = static_cast<double>(kLongestLifetime.count());
+    return std::chrono::seconds(static_cast<std::int64_t>(std::min(seconds, longest)));
+}
+
+/// What is left of `lifetime`. A time that this machine's clock cannot have seen is not used: if
+/// the token has expired, the registry will say so.
+std::chrono::seconds left_of(std::chrono::seconds lifetime, std::string_view issued_at,
+                             system_clock::time_point now) {
+    const auto issued = parse_time(issued_at);
+    if (!issued) return lifetime;
+    const auto age = std::chrono::floor<std::chrono::seconds>(now) - *issued;
+    return age.count() > 0 && age < lifetime ? lifetime - age : lifetime;
+}
+
+/// "(Sign in)": what a document without a token has to say.
+std::string remark(std::string_view document) {
+    const std::string said = diagnosis(document);
+    return said.empty() ? std::string() : " (" + said + ")";
+}
+
+/// Requests to one token service.
+class TokenService {
+  public:
+    TokenService(http::Client& client, const TokenQuery& query, const Endpoint& registry,
+                 const std::string& login_hint, const std::stop_token& stop)
+        : client_(client),
+          query_(query),
+          registry_(registry),
+          login_hint_(login_hint),
+          stop_(stop) {}
+
+    Token post(const Credentials& credentials) {
+        const http::Request request = token_post(query_, credentials);
+        return read(*send(request), request.url);
+    }
+
+    Token get(const std::optional<Credentials>& credentials) {
+        http::Request request = token_get(query_, credentials);
+        auto response = send(request);
+        for (int redirects = 0; is_redirect(response->status) && redirects < kMaxRedirects;
+             ++redirects) {
+            http::discard_body(*response);
+            const std::string before = http::parse_url(request.url).origin();
+            request.url = redirect_of(*response, request.url).url;
+            // The credentials are for the service, not for whom it names.
+            if (http::parse_url(request.url).origin() != before) request.headers.clear();
+            response = send(request);
+        }
+        return read(*response, request.url);
+    }
+
+  private:
+    std::unique_ptr<http::Response> send(http::Request request) {
+        request.tls = tls_towards(http::parse_url(request.url).host, registry_);
+        request.time_limit = kTimeLimit;
+        request.allows_link_local = false;
+        return client_.send(request, stop_);
+    }
+
+    Token read(http::Response& response, const std::string& url) {
+        const std::string who = "the token service " + http::parse_url(url).authority();
+        if (response.status < 200 || response.status > 299) refuse(response, who);
+        return in_context(who, [&] {
+            const auto body = read_up_to(response, kMaxTokenBytes);
+            if (!body) throw Error(Errc::too_large, "its response is larger than 1 MiB");
+            return parse_token(*body, system_clock::now());
+        });
+    }
+
+    [[noreturn]] void refuse(http::Response& response, const std::string& who) const {
+        try {
+            throw_status(response, who, login_hint_);
+        } catch (const Error& error) {
+            // Some services answer wrong credentials with 403 or 400 (invalid_grant) instead of
+            // 401.
+            if (response.status == 400 || error.code() == Errc::permission_denied) {
+                throw_as(error, Error(Errc::unauthenticated, error.message(), login_hint_));
+            }
+            const bool is_lost =
+                error.code() == Errc::not_found || error.code() == Errc::unsupported;
+            throw_as(error, is_lost ? Error(error.code(), error.message(),
+                                            "check that the registry names its token service right")
+                                    : error);
+        }
+    }
+
+    http::Client& client_;
+    const TokenQuery& query_;
+    const Endpoint& registry_;
+    const std::string& login_hint_;
+    const std::stop_token& stop_;
+};
+
+/// Whether a GET may get the token that a POST did not. Not if the service does not answer at all.
+bool wants_get(const Error& refusal) {
+    const Errc code = refusal.code();
+    return dynamic_cast<const ResponseError*>(&refusal) != nullptr ||
+           code == Errc::unauthenticated || code == Errc::corrupt || code == Errc::too_large ||
+           code == Errc::unavailable;
+}
+
+/// Whether the error says that the service does not give tokens in this way, and nothing more.
+bool says_little(Errc code) {
+    return code == Errc::not_found || code == Errc::unsupported || code == Errc::corrupt ||
+           code == Errc::too_large;
+}
+
+/// POST, then GET.
+Token fetch(TokenService& service, const TokenQuery& query,
+            const std::optional<Credentials>& credentials) {
+    if (!credentials) return service.get(credentials);
+    const bool needs_post = !credentials->identity_token.empty();
+    if (!needs_post && !query.takes_post) return service.get(credentials);
+    std::exception_ptr refused;
+    bool is_telling = false;
+    try {
+        return service.post(*credentials);
+    } catch (const Error& error) {
+        if (needs_post || !wants_get(error)) throw;
+        refused = std::current_exception();
+        is_telling = !says_little(error.code());
+    }
+    try {
+        Token token = service.get(credentials);
+        token.only_by_get = true;
+        return token;
+    } catch (const Error& error) {
+        if (is_telling && says_little(error.code())) std::rethrow_exception(refused);
+        throw;
+    }
 }
 
 }  // namespace
@@ -87,8 +241,10 @@ http::Request token_get(const TokenQuery& query, const std::optional<Credentials
     if (!query.service.empty()) fields.emplace_back("service", query.service);
     for (const std::string& scope : query.scopes) fields.emplace_back("scope", scope);
     http::Request request;
-    const std::string realm = query.realm.substr(0, query.realm.find('#'));
-    request.url = realm + (realm.find('?') == std::string::npos ? "?" : "&") + form_encode(fields);
+    const std::string& realm = query.realm;
+    const bool is_open = realm.ends_with('?') || realm.ends_with('&');
+    const std::string separator = realm.find('?') == std::string::npos ? "?" : "&";
+    request.url = realm + (is_open ? "" : separator) + form_encode(fields);
     if (credentials)
         request.headers.emplace_back("Authorization", basic_authorization(*credentials));
     return request;
@@ -115,65 +271,51 @@ http::Request token_post(const TokenQuery& query, const Credentials& credentials
     return request;
 }
 
-Token parse_token(std::string_view json) {
+Token parse_token(std::string_view json, system_clock::time_point now) {
     boost::system::error_code failure;
     const boost::json::value document = boost::json::parse(json, failure);
     const auto* object = failure ? nullptr : document.if_object();
-    if (object == nullptr) throw Error(Errc::corrupt, "its response is not a JSON object");
+    if (object == nullptr) {
+        const bool is_page = trimmed(json).starts_with('<');
+        throw Error(Errc::corrupt,
+                    "its response is not a JSON object" + (is_page ? remark(json) : ""));
+    }
     Token token;
     for (const std::string_view key : {"token", "access_token"}) {
-        const auto* value = object->if_contains(key);
-        if (value != nullptr && value->is_string())
-            token.value = std::string_view(value->as_string());
-        if (!token.value.empty()) break;
+        if (token.value.empty()) token.value = text_at(*object, key);
     }
     // It is sent in a header, which allows only visible ASCII.
     const bool clean =
         std::ranges::all_of(token.value, [](char c) { return c > ' ' && c < '\x7F'; });
-    if (token.value.empty() || !clean)
-        throw Error(Errc::corrupt, "its response has no usable token");
-    if (const auto* value = object->if_contains("expires_in")) {
-        boost::system::error_code not_whole;
-        const auto seconds = value->is_number() ? value->to_number<std::int64_t>(not_whole) : 0;
-        if (seconds > 0 && !not_whole) {
-            token.lifetime =
-                std::chrono::seconds(std::min<std::int64_t>(seconds, kLongestLifetime.count()));
-        }
+    if (token.value.empty() || !clean) {
+        throw Error(Errc::corrupt, "its response has no usable token" + remark(json));
     }
+    token.refresh_token = text_at(*object, "refresh_token");
+    token.lifetime = left_of(lifetime_in(*object), text_at(*object, "issued_at"), now);
     return token;
 }
 
 Token fetch_token(http::Client& client, const TokenQuery& query,
                   const std::optional<Credentials>& credentials, const Endpoint& registry,
                   const std::string& login_hint, const std::stop_token& stop) {
-    const http::Url realm =
-        in_context("the registry's token service", [&] { return http::parse_url(query.realm); });
+    TokenQuery absolute = query;
+    absolute.realm = in_context("the registry's token service", [&] {
+        return http::resolve_reference(registry.base_url, query.realm);
+    });
+    const http::Url realm = http::parse_url(absolute.realm);
     if (!realm.tls && http::parse_url(registry.base_url).tls) {
         throw Error(
             Errc::permission_denied,
             "the registry requires a token from " + realm.origin() + ", which is not encrypted",
             "let the registry name its token service with https");
     }
-    const auto send = [&](http::Request& request) {
-        request.tls = tls_towards(realm.host, registry);
-        request.time_limit = kTimeLimit;
-        request.allows_link_local = false;
-        return client.send(request, stop);
-    };
-    if (credentials) {
-        http::Request post = token_post(query, *credentials);
-        const auto response = send(post);
-        if (response->status == 200) return read_token(*response, post);
-        // A refresh token works with POST only, a password also with GET.
-        if (!credentials->identity_token.empty() || !wants_get(response->status)) {
-            throw_token_error(*response, post, login_hint);
-        }
-        http::discard_body(*response);
+    TokenService service(client, absolute, registry, login_hint, stop);
+    try {
+        return fetch(service, absolute, credentials);
+    } catch (const ResponseError& error) {
+        // Not the answer to the request that needs the token.
+        throw ResponseError(error, 0, error.retry_after());
     }
-    http::Request get = token_get(query, credentials);
-    const auto response = send(get);
-    if (response->status != 200) throw_token_error(*response, get, login_hint);
-    return read_token(*response, get);
 }
 
 }  // namespace prebake::registry

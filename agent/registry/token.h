@@ -20,14 +20,18 @@ inline constexpr std::size_t kMaxTokenBytes = 1UL << 20;
 
 /// A query to a registry's token service (the distribution project's token specification).
 struct TokenQuery {
-    std::string realm;  ///< the service's URL
+    std::string realm;  ///< the service's URL, perhaps relative to the registry's
     std::string service;
     std::vector<std::string> scopes;  ///< sorted, without duplicates
+    /// False for a service that is known not to give tokens for a POST.
+    bool takes_post = true;
 };
 
 struct Token {
     std::string value;
     std::chrono::seconds lifetime{60};
+    std::string refresh_token = {};  ///< takes the place of the identity token; mostly empty
+    bool only_by_get = false;        ///< the service gave it for GET, after it gave none for POST
 
     bool operator==(const Token&) const = default;
 };
@@ -44,15 +48,17 @@ http::Request token_get(const TokenQuery& query, const std::optional<Credentials
 /// The OAuth2 form: grant_type refresh_token for an identity token, password otherwise.
 http::Request token_post(const TokenQuery& query, const Credentials& credentials);
 
+/// The lifetime is what is left of it at `now`, if the service says when it issued the token.
 /// @throws Error corrupt, which does not quote the document.
-Token parse_token(std::string_view json);
+Token parse_token(std::string_view json, std::chrono::system_clock::time_point now);
 
-/// Gets a token. With credentials POST is tried first, then GET if the service does not support
-/// POST (most do not); without credentials only GET. `login_hint` is the next step in the Error if
-/// the service refuses. Credentials are never sent without TLS, unless `registry` itself is used
-/// without it.
-/// @throws Error unauthenticated, permission_denied (no TLS), rate_limited, unavailable, timed_out,
-/// corrupt, too_large, cancelled.
+/// Gets a token. With credentials POST is tried first, then GET, whatever the service answers to
+/// the POST: many do not support it, and say so in many ways. An identity token works with POST
+/// only; without credentials there is only GET. Redirects of a GET are followed, with the
+/// credentials only on the same host. `login_hint` is the next step in the Error if the service
+/// refuses. Credentials are never sent without TLS, unless `registry` itself is used without it.
+/// @throws Error of GET, or that of POST if the service does not support GET: unauthenticated,
+/// permission_denied (no TLS), rate_limited, unavailable, timed_out, corrupt, too_large, cancelled.
 Token fetch_token(http::Client& client, const TokenQuery& query,
                   const std::optional<Credentials>& credentials, const Endpoint& registry,
                   const std::string& login_hint, const std::stop_token& stop);

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <thread>
 
+#include "agent/registry/retry.h"
 #include "tests/unit/registry/fixed_credentials.h"
 #include "tests/unit/registry/scripted_http.h"
 
@@ -30,24 +31,95 @@ std::shared_ptr<ScriptedHttp> scripted(std::vector<Step> steps) {
     return std::make_shared<ScriptedHttp>(std::move(steps));
 }
 
-TEST_CASE("a token is used for its scope until shortly before it expires") {
+TEST_CASE("a token is used for its scope, and renewed shortly before it expires") {
     auto now = steady_clock::time_point{} + std::chrono::hours(1);
     Authorizer authorizer(
-        scripted({{.url = kTokenUrl, .body = R"({"token":"one","expires_in":100})"}}),
+        scripted({{.url = kTokenUrl, .body = R"({"token":"one","expires_in":100})"},
+                  {.url = kTokenUrl, .body = R"({"token":"two","expires_in":10})"},
+                  {.url = kTokenUrl, .body = R"({"token":"three"})"},
+                  {.url = kTokenUrl, .status = 503}}),
         FixedCredentials::none(), [&] { return now; });
-    CHECK_FALSE(authorizer.known(kAudience));
+    CHECK_FALSE(authorizer.known(kAudience, {}));
     CHECK(authorizer.authorize(kAudience, bearer(), std::nullopt, {}) == "Bearer one");
-    CHECK(authorizer.known(kAudience) == "Bearer one");
+    CHECK(authorizer.known(kAudience, {}) == "Bearer one");
     Audience other = kAudience;
     other.scope = "repository:b:pull";
-    CHECK_FALSE(authorizer.known(other));
+    CHECK_FALSE(authorizer.known(other, {}));
     other = kAudience;
     other.endpoint.base_url = "https://mirror.example";
-    CHECK_FALSE(authorizer.known(other));
+    CHECK_FALSE(authorizer.known(other, {}));
     now += std::chrono::seconds(94);
-    CHECK(authorizer.known(kAudience));
+    CHECK(authorizer.known(kAudience, {}) == "Bearer one");
     now += std::chrono::seconds(1);
-    CHECK_FALSE(authorizer.known(kAudience));
+    CHECK(authorizer.known(kAudience, {}) == "Bearer two");
+    now += std::chrono::milliseconds(8'999);
+    CHECK(authorizer.known(kAudience, {}) == "Bearer two");
+    now += std::chrono::milliseconds(1);
+    CHECK(authorizer.known(kAudience, {}) == "Bearer three");
+    now += std::chrono::seconds(60);
+    CHECK(error_of([&] { authorizer.known(kAudience, {}); }).code() == Errc::unavailable);
+    CHECK_FALSE(authorizer.known(kAudience, {}));
+}
+
+TEST_CASE("a renewed token has the scopes that the registry asked for") {
+    auto now = steady_clock::time_point{} + std::chrono::hours(1);
+    const std::string url = kTokenUrl + "&scope=repository%3Ab%3Apull";
+    Authorizer authorizer(scripted({{.url = url, .body = R"({"token":"one"})"},
+                                    {.url = url, .body = R"({"token":"two"})"}}),
+                          FixedCredentials::none(), [&] { return now; });
+    std::vector<Challenge> challenges = bearer();
+    challenges.front().parameters["scope"] = "repository:b:pull";
+    CHECK(authorizer.authorize(kAudience, challenges, {}, {}) == "Bearer one");
+    now += std::chrono::seconds(60);
+    CHECK(authorizer.known(kAudience, {}) == "Bearer two");
+}
+
+TEST_CASE("a service that takes no POST is not asked with POST again") {
+    const Step post{.method = http::Method::post,
+                    .url = "https://auth.example/t",
+                    .form =
+                        "grant_type=password&service=&client_id=prebake"
+                        "&scope=repository%3Aa%3Apull&username=u&password=SECRET",
+                    .status = 405};
+    Authorizer authorizer(scripted({post,
+                                    {.url = kTokenUrl, .body = R"({"token":"one"})"},
+                                    {.url = kTokenUrl, .body = R"({"token":"two"})"}}),
+                          FixedCredentials::of({.username = "u",
+                                                .password = "SECRET",
+                                                .identity_token = {},
+                                                .registry_token = {},
+                                                .note = {}}));
+    CHECK(authorizer.authorize(kAudience, bearer(), {}, {}) == "Bearer one");
+    CHECK(authorizer.authorize(kAudience, bearer(), "Bearer one", {}) == "Bearer two");
+}
+
+TEST_CASE("a new refresh token takes the place of the identity token, until it is refused") {
+    const auto with = [](const std::string& refresh_token, Step step) {
+        step.method = http::Method::post;
+        step.url = "https://auth.example/t";
+        step.form =
+            "grant_type=refresh_token&service=&client_id=prebake&scope=repository%3Aa%3Apull"
+            "&refresh_token=" +
+            refresh_token;
+        return step;
+    };
+    const Step refused{.status = 401};
+    Authorizer authorizer(
+        scripted({with("SECRET1", {.body = R"({"access_token":"a","refresh_token":"SECRET2"})"}),
+                  with("SECRET2", {.body = R"({"access_token":"b"})"}), with("SECRET2", refused),
+                  with("SECRET1", {.body = R"({"access_token":"c"})"})}),
+        FixedCredentials::of({.username = {},
+                              .password = {},
+                              .identity_token = "SECRET1",
+                              .registry_token = {},
+                              .note = {}}));
+    const auto next = [&](const std::string& after) {
+        return authorizer.authorize(kAudience, bearer(), after, {});
+    };
+    CHECK(next("") == "Bearer a");
+    CHECK(next("Bearer a") == "Bearer b");
+    CHECK(error_of([&] { next("Bearer b"); }).code() == Errc::unauthenticated);
+    CHECK(next("Bearer b") == "Bearer c");
 }
 
 TEST_CASE("a refused token is replaced, unless another thread has replaced it") {
@@ -57,7 +129,7 @@ TEST_CASE("a refused token is replaced, unless another thread has replaced it") 
     CHECK(authorizer.authorize(kAudience, bearer(), std::nullopt, {}) == "Bearer one");
     CHECK(authorizer.authorize(kAudience, bearer(), "Bearer one", {}) == "Bearer two");
     CHECK(authorizer.authorize(kAudience, bearer(), "Bearer one", {}) == "Bearer two");
-    CHECK(authorizer.known(kAudience) == "Bearer two");
+    CHECK(authorizer.known(kAudience, {}) == "Bearer two");
 }
 
 TEST_CASE("after a failed fetch the next one is tried") {
@@ -82,7 +154,7 @@ TEST_CASE("the authorization for a challenge") {
                                      .note = {}};
     Authorizer with_password(scripted({}), FixedCredentials::of(password));
     CHECK(with_password.authorize(kAudience, basic(), {}, {}) == "Basic dTpTRUNSRVQ=");
-    CHECK(with_password.known(kAudience) == "Basic dTpTRUNSRVQ=");
+    CHECK(with_password.known(kAudience, {}) == "Basic dTpTRUNSRVQ=");
     Authorizer with_token(scripted({}), FixedCredentials::of(registry_token));
     CHECK(with_token.authorize(kAudience, bearer(), {}, {}) == "Bearer SECRET-token");
 
@@ -133,6 +205,22 @@ TEST_CASE("the hint names the known credentials and what to do") {
     }
 }
 
+TEST_CASE("a 401 that offers nothing is about the response, a missing password is not") {
+    Authorizer authorizer(scripted({}), FixedCredentials::none());
+    try {
+        authorizer.authorize(kAudience, {}, {}, {});
+        FAIL("authorized");
+    } catch (const ResponseError& error) {
+        CHECK(error.status() == 401);
+    }
+    try {
+        authorizer.authorize(kAudience, basic(), {}, {});
+        FAIL("authorized");
+    } catch (const Error& error) {
+        CHECK(dynamic_cast<const ResponseError*>(&error) == nullptr);
+    }
+}
+
 /// Answers every request with another token.
 class CountingHttp : public http::Client {
   public:
@@ -158,6 +246,26 @@ TEST_CASE("threads that need the same token fetch it once") {
     }
     CHECK(http->requests == 1);
     CHECK(answers == std::vector<std::string>(8, "Bearer t1"));
+}
+
+TEST_CASE("threads whose token has expired renew it once") {
+    const auto http = std::make_shared<CountingHttp>();
+    std::atomic<int> seconds = 0;
+    Authorizer authorizer(http, FixedCredentials::none(), [&] {
+        return steady_clock::time_point{} + std::chrono::seconds(seconds.load());
+    });
+    authorizer.authorize(kAudience, bearer(), {}, {});
+    seconds = 60;
+    std::vector<std::optional<std::string>> answers(8);
+    {
+        std::vector<std::jthread> threads;
+        threads.reserve(answers.size());
+        for (auto& answer : answers) {
+            threads.emplace_back([&] { answer = authorizer.known(kAudience, {}); });
+        }
+    }
+    CHECK(http->requests == 2);
+    for (const auto& answer : answers) CHECK(answer == "Bearer t2");
 }
 
 }  // namespace

@@ -46,6 +46,16 @@ TEST_CASE("WWW-Authenticate headers become challenges") {
          {{"basic", {{"realm", "x"}}}}},
         {"a quote that never ends", {"Basic realm=\"x"}, {{"basic", {{"realm", "x"}}}}},
         {"a lone backslash at the end", {"Basic realm=\"x\\"}, {{"basic", {{"realm", "x\\"}}}}},
+        {"no space after a comma, tabs, empty elements",
+         {"Basic realm=\"x\",Bearer\trealm=\"https://t\",,,service\t=\ts"},
+         {{"basic", {{"realm", "x"}}}, {"bearer", {{"realm", "https://t"}, {"service", "s"}}}}},
+        {"a comma before the first parameter",
+         {"Bearer , realm=\"https://t\""},
+         {{"bearer", {{"realm", "https://t"}}}}},
+        {"a query in the realm, with and without quotes",
+         {"Bearer realm=\"https://t/?a=b,c&d=e\"", "bearer realm=https://t/?a=b&d=e,service=s"},
+         {{"bearer", {{"realm", "https://t/?a=b,c&d=e"}}},
+          {"bearer", {{"realm", "https://t/?a=b&d=e"}, {"service", "s"}}}}},
         {"nonsense is skipped", {"==,\"\" ,, = \"a"}, {{"a", {}}}},
     };
     for (const Row& row : rows) {
@@ -57,6 +67,17 @@ TEST_CASE("WWW-Authenticate headers become challenges") {
             CHECK(challenges[i].parameters == row.expected[i].parameters);
         }
     }
+}
+
+TEST_CASE("401 asks for an authorization, 403 only for more scope") {
+    const auto challenges = [](const std::string& error) {
+        return parse_challenges({"Basic realm=x", "Bearer realm=y,error=" + error});
+    };
+    CHECK(asks_for_authorization(401, {}));
+    CHECK(asks_for_authorization(403, challenges("insufficient_scope")));
+    CHECK_FALSE(asks_for_authorization(403, challenges("invalid_token")));
+    CHECK_FALSE(asks_for_authorization(403, {}));
+    CHECK_FALSE(asks_for_authorization(404, challenges("insufficient_scope")));
 }
 
 TEST_CASE("Bearer with a realm is preferred over Basic") {

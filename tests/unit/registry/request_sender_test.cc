@@ -190,6 +190,25 @@ TEST_CASE("the URL of a redirect brings its own authorization, for its host only
     CHECK(within.send(kRepository, kRequest, {})->status == 200);
 }
 
+TEST_CASE("a token that lacks a scope is replaced by one that has it") {
+    const http::Headers wanted = {{"WWW-Authenticate",
+                                   R"(Bearer realm="https://auth.example/t",service="s",)"
+                                   R"(scope="repository:b:pull",error="insufficient_scope")"}};
+    for (const int status : {401, 403}) {
+        CAPTURE(status);
+        auto registry = sender({
+            {.url = kUrl, .status = 401, .headers = kBearer},
+            {.url = kTokenUrl, .body = R"({"token":"t1"})"},
+            {.url = kUrl, .with = {{"Authorization", "Bearer t1"}}},
+            {.url = kUrl, .status = status, .headers = wanted},
+            {.url = kTokenUrl + "&scope=repository%3Ab%3Apull", .body = R"({"token":"t2"})"},
+            {.url = kUrl, .with = {{"Authorization", "Bearer t2"}}},
+        });
+        registry.send(kRepository, kRequest, {});
+        CHECK(registry.send(kRepository, kRequest, {})->status == 200);
+    }
+}
+
 TEST_CASE("redirects that must not be followed") {
     struct Row {
         std::string name;

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "agent/registry/retry.h"
 #include "tests/unit/registry/scripted_http.h"
 
 namespace prebake::registry {
@@ -52,15 +53,19 @@ TEST_CASE("the scopes are ours and the challenge's, sorted, each once") {
 
 TEST_CASE("the GET has each scope and the query of the realm") {
     TokenQuery query = kQuery;
-    query.realm += "?x=1#fragment";
+    query.realm += "?service=own";
     query.scopes.emplace_back("repository:b:pull");
     CHECK(token_get(query, std::nullopt).url ==
-          "https://auth.example/token?x=1&service=reg.example&scope=repository%3Aa%3Apull"
-          "&scope=repository%3Ab%3Apull");
+          "https://auth.example/token?service=own&service=reg.example"
+          "&scope=repository%3Aa%3Apull&scope=repository%3Ab%3Apull");
     query.service.clear();
     query.scopes = {"s"};
     query.realm = "https://auth.example";
     CHECK(token_get(query, std::nullopt).url == "https://auth.example?scope=s");
+    for (const std::string open : {"https://auth.example/?", "https://auth.example/?a&"}) {
+        query.realm = open;
+        CHECK(token_get(query, std::nullopt).url == open + "scope=s");
+    }
 }
 
 TEST_CASE("responses of a token service") {
@@ -76,9 +81,15 @@ TEST_CASE("responses of a token service") {
              Row{R"({"token":"t","access_token":"u"})", "t", 60},
              Row{R"({"token":"t","expires_in":0})", "t", 60},
              Row{R"({"token":"t","expires_in":-1})", "t", 60},
-             Row{R"({"token":"t","expires_in":"300"})", "t", 60},
-             Row{R"({"token":"t","expires_in":1e300})", "t", 60},
+             Row{R"({"token":"t","expires_in":"300"})", "t", 300},
+             Row{R"({"token":"t","expires_in":"soon"})", "t", 60},
+             Row{R"({"token":"t","expires_in":null})", "t", 60},
+             Row{R"({"token":"t","expires_in":1})", "t", 1},
+             Row{R"({"token":"t","expires_in":1e3})", "t", 1000},
+             Row{R"({"token":"t","expires_in":299.9})", "t", 299},
+             Row{R"({"token":"t","expires_in":1e300})", "t", 86400},
              Row{R"({"token":"t","expires_in":9000000000})", "t", 86400},
+             Row{R"({"token":null,"access_token":"t"})", "t", 60},
              Row{R"({"token":"SECRET\r\nX: y"})", nullptr, 0},
              Row{R"({"token":"SECRET two"})", nullptr, 0},
              Row{R"({"token":1})", nullptr, 0},
@@ -89,12 +100,61 @@ TEST_CASE("responses of a token service") {
          }) {
         CAPTURE(row.json);
         if (row.token == nullptr) {
-            CHECK(error_of([&] { parse_token(row.json); }).code() == Errc::corrupt);
+            CHECK(error_of([&] { parse_token(row.json, {}); }).code() == Errc::corrupt);
         } else {
-            const Token token = parse_token(row.json);
+            const Token token = parse_token(row.json, {});
             CHECK(token.value == row.token);
             CHECK(token.lifetime == std::chrono::seconds(row.seconds));
         }
+    }
+}
+
+TEST_CASE("a token's age counts, unless the clocks cannot both be right") {
+    const auto now = std::chrono::system_clock::from_time_t(1718950957);  // 2024-06-21 06:22:37 UTC
+    struct Row {
+        std::string issued_at;
+        int seconds;
+    };
+    for (const Row& row : {
+             Row{"2024-06-21T06:22:37Z", 300},
+             Row{"2024-06-21T06:20:37Z", 180},
+             Row{"2024-06-21T06:20:37.123456789Z", 180},
+             Row{"2024-06-21T08:20:37+02:00", 180},
+             Row{"2024-06-21T00:50:37.5-05:30", 180},
+             Row{"2024-06-21T06:17:38Z", 1},
+             Row{"2024-06-21T06:17:37Z", 300},
+             Row{"1970-01-01T00:00:00Z", 300},
+             Row{"2024-06-21T07:00:00Z", 300},
+             Row{"9999-12-31T23:59:59Z", 300},
+             Row{"0000-01-01T00:00:00Z", 300},
+             Row{"2024-06-21 06:20:37", 300},
+             Row{"2024-06-21T06:20:37", 300},
+             Row{"2024-06-21T06:20:37+aa:bb", 300},
+             Row{"yesterday", 300},
+             Row{"", 300},
+         }) {
+        CAPTURE(row.issued_at);
+        const std::string json =
+            R"({"token":"t","expires_in":300,"issued_at":")" + row.issued_at + "\"}";
+        CHECK(parse_token(json, now).lifetime == std::chrono::seconds(row.seconds));
+    }
+}
+
+TEST_CASE("a response without a token may say why, but it is not quoted") {
+    struct Row {
+        std::string body;
+        const char* message;
+    };
+    for (const Row& row : {
+             Row{"<!DOCTYPE html><html><title>Sign in</title>SECRET</html>",
+                 "its response is not a JSON object (Sign in)"},
+             Row{R"({"code":200,"message":"log in first","data":"SECRET"})",
+                 "its response has no usable token (log in first)"},
+             Row{"SECRET", "its response is not a JSON object"},
+             Row{R"({"token":"SECRET two"})", "its response has no usable token"},
+         }) {
+        CAPTURE(row.body);
+        CHECK(error_of([&] { parse_token(row.body, {}); }).message() == row.message);
     }
 }
 
@@ -126,18 +186,141 @@ TEST_CASE("a password is sent by POST") {
     CHECK(fetch(http, kPassword).value == "t");
 }
 
-TEST_CASE("a password is sent by GET if the service does not support POST") {
-    for (const int status : {404, 405, 401, 400}) {
-        CAPTURE(status);
-        ScriptedHttp http({{.method = http::Method::post,
-                            .url = kQuery.realm,
-                            .form = kPasswordForm,
-                            .status = status},
-                           {.url = kGetUrl,
-                            .with = {{"Authorization", "Basic YWxpY2U6U0VDUkVUJj0rw7w="}},
-                            .body = R"({"token":"t"})"}});
-        CHECK(fetch(http, kPassword).value == "t");
+/// What a POST with the password gets.
+Step post_answer(Step answer) {
+    answer.method = http::Method::post;
+    answer.url = kQuery.realm;
+    answer.form = kPasswordForm;
+    return answer;
+}
+
+/// What a GET with the password gets.
+Step get_answer(Step answer) {
+    answer.url = kGetUrl;
+    answer.with = {{"Authorization", "Basic YWxpY2U6U0VDUkVUJj0rw7w="}};
+    return answer;
+}
+
+TEST_CASE("whatever a service answers to the POST, a password is then sent by GET") {
+    std::vector<Step> answers = {
+        {.body = "<!DOCTYPE html><title>Sign in</title>"},
+        {.body = R"({"code":200,"data":null})"},
+        {.body = ""},
+        {.status = 204},
+        {.body = std::string(kMaxTokenBytes + 1, ' ')},
+        {.status = 302, .headers = {{"Location", "https://auth.example/login"}}},
+        {.status = 401, .headers = {{"WWW-Authenticate", "Basic realm=\"x\""}}},
+        {.status = 429, .headers = {{"Retry-After", "60"}}},
+        {.refuses = Error(Errc::unavailable, "auth.example:443 closed the connection")},
+    };
+    for (const int status : {400, 401, 403, 404, 405, 411, 415, 422, 500, 501, 502, 503}) {
+        answers.push_back({.status = status});
     }
+    for (const Step& answer : answers) {
+        CAPTURE(answer.status);
+        CAPTURE(answer.body.substr(0, 100));
+        ScriptedHttp http({post_answer(answer), get_answer({.body = R"({"token":"t"})"})});
+        const Token token = fetch(http, kPassword);
+        CHECK(token.value == "t");
+        CHECK(token.only_by_get);
+    }
+}
+
+TEST_CASE("a service that does not answer, or cannot be trusted, gets no GET") {
+    for (const Errc code :
+         {Errc::timed_out, Errc::cancelled, Errc::not_found, Errc::permission_denied}) {
+        ScriptedHttp http({post_answer({.refuses = Error(code, "it broke")})});
+        CHECK(error_of([&] { fetch(http, kPassword); }).code() == code);
+    }
+}
+
+TEST_CASE("a service that is known to take no POST gets none") {
+    TokenQuery query = kQuery;
+    query.takes_post = false;
+    ScriptedHttp http({get_answer({.body = R"({"token":"t"})"})});
+    CHECK(fetch(http, kPassword, query).value == "t");
+}
+
+TEST_CASE("of two errors the more telling one is kept") {
+    struct Row {
+        std::string name;
+        Step post;
+        Step get;
+        Errc code;
+        const char* message;
+    };
+    const Row rows[] = {
+        {"wrong password",
+         {.status = 403, .body = "XSRF token missing"},
+         {.status = 401, .body = R"({"errors":[{"code":"UNAUTHORIZED","message":"who?"}]})"},
+         Errc::unauthenticated,
+         "answers 401 Unauthorized (UNAUTHORIZED: who?)"},
+        {"a service of POST alone",
+         {.status = 400, .body = R"({"error":"invalid_grant","error_description":"locked"})"},
+         {.status = 404},
+         Errc::unauthenticated,
+         "answers 400 Bad Request (invalid_grant: locked)"},
+        {"a page for GET",
+         {.status = 503, .body = "down"},
+         {.body = "<title>Sign in</title>"},
+         Errc::unavailable,
+         "answers 503 Service Unavailable (down)"},
+        {"GET is down, which may end",
+         {.status = 403},
+         {.status = 503},
+         Errc::unavailable,
+         "answers 503"},
+        {"neither says anything",
+         {.status = 405},
+         {.body = "<title>Sign in</title>"},
+         Errc::corrupt,
+         "not a JSON object (Sign in)"},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        ScriptedHttp http({post_answer(row.post), get_answer(row.get)});
+        const Error error = error_of([&] { fetch(http, kPassword); });
+        CHECK(error.code() == row.code);
+        CHECK(contains(error.message(), "the token service auth.example:443"));
+        CHECK(contains(error.message(), row.message));
+    }
+}
+
+TEST_CASE("a Retry-After of the token service is kept, but not as the registry's response") {
+    ScriptedHttp http({{.url = kGetUrl, .status = 503, .headers = {{"Retry-After", "7"}}}});
+    try {
+        fetch(http, std::nullopt);
+        FAIL("no error");
+    } catch (const ResponseError& error) {
+        CHECK(error.status() == 0);
+        CHECK(error.retry_after() == std::chrono::seconds(7));
+    }
+}
+
+TEST_CASE("redirects of a GET are followed, with the password on its own host only") {
+    const std::string moved = "https://auth.example/v2/token?x";
+    const std::string elsewhere = "https://login.example/token?x";
+    ScriptedHttp http({
+        post_answer({.status = 301, .headers = {{"Location", moved}}}),
+        get_answer({.status = 301, .headers = {{"Location", "/v2/token?x"}}}),
+        {.url = moved,
+         .with = {{"Authorization", "Basic YWxpY2U6U0VDUkVUJj0rw7w="}},
+         .status = 307,
+         .headers = {{"Location", elsewhere}}},
+        {.url = elsewhere,
+         .without = {"Authorization"},
+         .body = R"({"token":"t"})",
+         .has_time_limit = true,
+         .allows_link_local = false},
+    });
+    CHECK(fetch(http, kPassword).value == "t");
+
+    const Step circle{.url = kGetUrl, .status = 302, .headers = {{"Location", kGetUrl}}};
+    ScriptedHttp endless(std::vector<Step>(11, circle));
+    CHECK(error_of([&] { fetch(endless, std::nullopt); }).code() == Errc::unsupported);
+    ScriptedHttp plain(
+        {{.url = kGetUrl, .status = 302, .headers = {{"Location", "http://auth.example/token"}}}});
+    CHECK(error_of([&] { fetch(plain, std::nullopt); }).code() == Errc::permission_denied);
 }
 
 TEST_CASE("an identity token is sent by POST only") {
@@ -147,8 +330,15 @@ TEST_CASE("an identity token is sent by POST only") {
     ScriptedHttp good({{.method = http::Method::post,
                         .url = kQuery.realm,
                         .form = form,
-                        .body = R"({"access_token":"t"})"}});
+                        .body = R"({"access_token":"t","refresh_token":"other"})"}});
     CHECK(fetch(good, kIdentity).value == "t");
+    ScriptedHttp another({{.method = http::Method::post,
+                           .url = kQuery.realm,
+                           .form = form,
+                           .body = R"({"access_token":"t","refresh_token":"other"})"}});
+    TokenQuery without_post = kQuery;
+    without_post.takes_post = false;
+    CHECK(fetch(another, kIdentity, without_post).refresh_token == "other");
     ScriptedHttp expired(
         {{.method = http::Method::post, .url = kQuery.realm, .form = form, .status = 400}});
     const Error error = error_of([&] { fetch(expired, kIdentity); });
@@ -163,7 +353,8 @@ TEST_CASE("error statuses of the token service") {
     };
     for (const Row& row : {Row{401, Errc::unauthenticated}, Row{403, Errc::unauthenticated},
                            Row{429, Errc::rate_limited}, Row{503, Errc::unavailable},
-                           Row{404, Errc::not_found}, Row{302, Errc::unsupported}}) {
+                           Row{400, Errc::unauthenticated}, Row{404, Errc::not_found},
+                           Row{405, Errc::unsupported}}) {
         CAPTURE(row.status);
         ScriptedHttp http({{.url = kGetUrl, .status = row.status}});
         const Error error = error_of([&] { fetch(http, std::nullopt); });
@@ -187,12 +378,32 @@ TEST_CASE("nothing is sent to a realm that is less secure than the registry") {
     for (const Row& row :
          {Row{"plain", "http://auth.example/token", Errc::permission_denied},
           Row{"plain on loopback", "http://localhost/token", Errc::permission_denied},
-          Row{"not http", "file:///etc/passwd", Errc::usage},
-          Row{"relative", "/token", Errc::usage}}) {
+          Row{"not http", "file:///etc/passwd", Errc::corrupt},
+          Row{"no host", "https:///token", Errc::corrupt}}) {
         CAPTURE(row.name);
         query.realm = row.realm;
         ScriptedHttp http({});
         CHECK(error_of([&] { fetch(http, kPassword, query); }).code() == row.code);
+    }
+}
+
+TEST_CASE("a realm may be relative to the registry, have a fragment, and need encoding") {
+    struct Row {
+        const char* realm;
+        const char* url;
+    };
+    const std::string parameters = "service=reg.example&scope=repository%3Aa%3Apull";
+    for (const Row& row : {
+             Row{"/token", "https://reg.example/token?"},
+             Row{"//auth.example/token?a=b", "https://auth.example/token?a=b&"},
+             Row{"https://auth.example/the token#top", "https://auth.example/the%20token?"},
+             Row{"?a=b#top", "https://reg.example?a=b&"},
+         }) {
+        CAPTURE(row.realm);
+        TokenQuery query = kQuery;
+        query.realm = row.realm;
+        ScriptedHttp http({{.url = row.url + parameters, .body = R"({"token":"t"})"}});
+        CHECK(fetch(http, std::nullopt, query).value == "t");
     }
 }
 
