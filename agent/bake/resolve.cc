@@ -11,6 +11,21 @@
 namespace prebake::bake {
 namespace {
 
+/// Whether the document can be read as what its media type says.
+bool is_of_its_kind(const oci::Document& document) {
+    const std::string& type = document.descriptor.media_type;
+    try {
+        if (oci::media_kind(type) == oci::MediaKind::index) {
+            oci::parse_index(type, document.bytes);
+        } else {
+            oci::parse_manifest(type, document.bytes);
+        }
+        return true;
+    } catch (const Error&) {
+        return false;
+    }
+}
+
 /// Documents from the request's namespaces, else from the registry.
 class RegistryDocuments final : public oci::DocumentSource {
   public:
@@ -18,7 +33,15 @@ class RegistryDocuments final : public oci::DocumentSource {
                       const containerd::Connection& connection, DocumentCache& cache)
         : request_(request), remote_(remote), connection_(connection), cache_(cache) {}
 
+    /// What the request's reference names now. The registry claims it, and the document proves it:
+    /// its size, its kind, and that there is one.
+    oci::Descriptor target() {
+        named_ = named();
+        return named_->descriptor;
+    }
+
     oci::Document manifest(const oci::Descriptor& descriptor) override {
+        if (named_ && named_->descriptor == descriptor) return *named_;
         return document(descriptor, oci::kMaxManifestBytes, [&] {
             return remote_.fetch_manifest(request_.reference, descriptor, connection_.stop());
         });
@@ -31,6 +54,24 @@ class RegistryDocuments final : public oci::DocumentSource {
     }
 
   private:
+    oci::Document named() {
+        const std::stop_token& stop = connection_.stop();
+        const oci::Descriptor claimed = remote_.resolve(request_.reference, stop);
+        try {
+            oci::Document claimed_document = document(claimed, oci::kMaxManifestBytes, [&] {
+                return remote_.fetch_claimed(request_.reference, claimed, stop);
+            });
+            claimed_document.descriptor.size = claimed_document.bytes.size();
+            if (is_of_its_kind(claimed_document)) return claimed_document;
+        } catch (const Error& error) {
+            const bool is_no_such_digest = error.code() == Errc::not_found ||
+                                           error.code() == Errc::corrupt ||
+                                           error.code() == Errc::unsupported;
+            if (request_.reference.digest || !is_no_such_digest) throw;
+        }
+        return remote_.fetch_named(request_.reference, stop);
+    }
+
     oci::Document document(const oci::Descriptor& descriptor, std::size_t limit,
                            const std::function<std::string()>& fetch) {
         if (auto stored = stored_document(descriptor, limit)) {
@@ -38,9 +79,9 @@ class RegistryDocuments final : public oci::DocumentSource {
         }
         bool fetched = false;
         std::string bytes = cache_.get(descriptor.digest, fetch, fetched);
-        return {.descriptor = descriptor,
-                .bytes = std::move(bytes),
-                .bytes_fetched = fetched ? descriptor.size : 0};
+        const std::uint64_t bytes_fetched = fetched ? bytes.size() : 0;
+        return {
+            .descriptor = descriptor, .bytes = std::move(bytes), .bytes_fetched = bytes_fetched};
     }
 
     /// A damaged one is fetched again, and replaced by BlobFetcher.
@@ -58,6 +99,7 @@ class RegistryDocuments final : public oci::DocumentSource {
     registry::Remote& remote_;
     const containerd::Connection& connection_;
     DocumentCache& cache_;
+    std::optional<oci::Document> named_;
 };
 
 std::optional<oci::Descriptor> held_target(const ImageRequest& request,
@@ -106,10 +148,8 @@ ResolvedImage resolve(const ImageRequest& request, registry::Remote& remote,
                       const containerd::Connection& connection, DocumentCache& cache) {
     std::optional<oci::Descriptor> held;
     if (request.is_sandbox) held = held_target(request, connection);
-    const oci::Descriptor target =
-        held ? *held : remote.resolve(request.reference, connection.stop());
     RegistryDocuments documents(request, remote, connection, cache);
-    return resolve_from(request, target, documents);
+    return resolve_from(request, held ? *held : documents.target(), documents);
 }
 
 }  // namespace prebake::bake

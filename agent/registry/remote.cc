@@ -6,10 +6,12 @@
 #include <utility>
 
 #include "agent/base/error.h"
+#include "agent/base/format.h"
+#include "agent/oci/json_field.h"
 #include "agent/registry/blob_source.h"
+#include "agent/registry/diagnosis.h"
 #include "agent/registry/request_sender.h"
 #include "agent/registry/retry.h"
-#include "agent/registry/status.h"
 
 namespace prebake::registry {
 namespace {
@@ -34,10 +36,39 @@ std::string media_type_of(const http::Response& response) {
     return type;
 }
 
-/// Docker-Content-Digest; nothing if it is missing or not a sha256.
-std::optional<oci::Digest> claimed_digest(const http::Response& response) {
+bool is_manifest(std::string_view media_type) {
+    const oci::MediaKind kind = oci::media_kind(media_type);
+    return kind == oci::MediaKind::manifest || kind == oci::MediaKind::index;
+}
+
+/// Nothing if the header of an answer to HEAD cannot be used.
+std::optional<oci::Descriptor> from_header(const http::Response& response,
+                                           const std::optional<oci::Digest>& asked) {
     const auto header = http::find_header(response.headers, "Docker-Content-Digest");
-    return header ? oci::Digest::try_parse(*header) : std::nullopt;
+    const auto claimed = header ? oci::Digest::try_parse(*header) : std::nullopt;
+    const std::string media_type = media_type_of(response);
+    // Some proxies answer every HEAD with Content-Length: 0.
+    const std::uint64_t size = response.content_length.value_or(0);
+    const bool is_other = asked && asked != claimed;
+    if (!claimed || is_other || !is_manifest(media_type) || size == 0) return std::nullopt;
+    return oci::Descriptor{.media_type = media_type,
+                           .digest = *claimed,
+                           .size = size,
+                           .annotations = {},
+                           .platform = {}};
+}
+
+bool is_of_token_service(const Error& error) {
+    const auto* response = dynamic_cast<const ResponseError*>(&error);
+    return response != nullptr && response->status() == 0;
+}
+
+/// Whether a GET may succeed at once where HEAD failed. A temporary failure is waited for first.
+bool get_decides_now(const Error& head_failure) {
+    if (is_retryable(head_failure.code()) || is_of_token_service(head_failure)) return false;
+    // A server that answers HEAD with a body alone does not speak HTTP.
+    return head_failure.code() == Errc::corrupt ||
+           dynamic_cast<const ResponseError*>(&head_failure) != nullptr;
 }
 
 Error other_digest(const oci::Digest& expected, const oci::Digest& actual) {
@@ -45,21 +76,84 @@ Error other_digest(const oci::Digest& expected, const oci::Digest& actual) {
                                     " was asked for");
 }
 
+void require_digest(std::string_view bytes, const oci::Digest& expected) {
+    const oci::Digest actual = oci::Digest::of(bytes);
+    if (actual == expected) return;
+    throw Error(Errc::corrupt, "expected the digest " + expected.str() +
+                                   ", the bytes that the registry sent have " + actual.str());
+}
+
 void verify(std::string_view bytes, const oci::Descriptor& descriptor) {
     if (bytes.size() != descriptor.size) {
         throw Error(Errc::corrupt, "expected " + std::to_string(descriptor.size) +
                                        " bytes, the registry sent " + std::to_string(bytes.size()));
     }
-    const oci::Digest actual = oci::Digest::of(bytes);
-    if (actual != descriptor.digest) {
-        throw Error(Errc::corrupt, "expected the digest " + descriptor.digest.str() +
-                                       ", the bytes that the registry sent have " + actual.str());
-    }
+    require_digest(bytes, descriptor.digest);
 }
 
 Error over_limit(std::size_t limit) {
     return Error(Errc::too_large,
                  "it is larger than the " + std::to_string(limit) + " bytes that prebake accepts");
+}
+
+RepositoryRequest by_digest(const oci::Descriptor& manifest) {
+    return {.method = http::Method::get,
+            .path = "manifests/" + manifest.digest.str(),
+            .headers = {{"Accept", manifest.media_type + ", */*"}}};
+}
+
+/// For messages.
+std::string manifest_of(const oci::Reference& repository, const oci::Descriptor& manifest) {
+    return "manifest " + manifest.digest.short_form() + " of " + repository.name();
+}
+
+std::string manifest_bytes(http::Response& response) {
+    auto bytes = read_up_to(response, oci::kMaxManifestBytes);
+    if (!bytes) throw over_limit(oci::kMaxManifestBytes);
+    return *std::move(bytes);
+}
+
+/// What a manifest says that it is; empty if it does not, or is none.
+std::string own_type_of(std::string_view bytes) {
+    try {
+        const oci::JsonDocument document(bytes, oci::kMaxManifestBytes);
+        const oci::JsonField root = document.root();
+        std::string type = root.member("mediaType").text();
+        if (is_manifest(type)) return type;
+        if (root.has("manifests")) return "application/vnd.oci.image.index.v1+json";
+        if (root.has("layers")) return "application/vnd.oci.image.manifest.v1+json";
+    } catch (const Error&) {
+        return {};  // not JSON
+    }
+    return {};
+}
+
+/// The type of a document that was sent as `media_type`. Some proxies send manifests as something
+/// else.
+std::string manifest_type(const std::string& media_type, std::string_view bytes) {
+    const bool is_known =
+        is_manifest(media_type) || oci::media_kind(media_type) == oci::MediaKind::schema1;
+    const std::string type = is_known ? media_type : own_type_of(bytes);
+    if (!type.empty()) return type;
+    const std::string said = diagnosis(bytes);
+    throw Error(Errc::unsupported,
+                "the registry sends no image manifest, but " +
+                    (media_type.empty() ? "a document without a type" : shorten(media_type, 100)) +
+                    (said.empty() ? "" : " (" + said + ")"),
+                "check that this is an OCI registry, and which proxies are in between");
+}
+
+oci::Document from_body(http::Response& response, const std::optional<oci::Digest>& asked) {
+    std::string bytes = manifest_bytes(response);
+    const oci::Digest actual = oci::Digest::of(bytes);
+    if (asked && *asked != actual) throw other_digest(*asked, actual);
+    oci::Descriptor descriptor{.media_type = manifest_type(media_type_of(response), bytes),
+                               .digest = actual,
+                               .size = bytes.size(),
+                               .annotations = {},
+                               .platform = {}};
+    const std::uint64_t size = descriptor.size;
+    return {.descriptor = std::move(descriptor), .bytes = std::move(bytes), .bytes_fetched = size};
 }
 
 }  // namespace
@@ -73,35 +167,44 @@ class Remote::Impl {
           options_(std::make_shared<const RetryOptions>(std::move(options))) {}
 
     oci::Descriptor resolve(const oci::Reference& reference, const std::stop_token& stop) {
+        bool by_head = true;
         return attempt("resolve", reference.str(), stop, [&] {
-            const std::string which =
-                reference.digest ? reference.digest->str() : reference.tag.value_or("latest");
-            RepositoryRequest request{.method = http::Method::head,
-                                      .path = "manifests/" + which,
-                                      .headers = {{"Accept", std::string(kManifestTypes)}},
-                                      .expected_error_status = 405,
-                                      .resolves = !reference.digest,
-                                      .deadline = document_deadline()};
-            auto descriptor =
-                from_header(*sender_->send(reference, request, stop), reference.digest);
-            if (descriptor) return *descriptor;
-            request.method = http::Method::get;
-            request.expected_error_status = 0;
-            return from_body(*sender_->send(reference, request, stop), reference.digest);
+            try {
+                if (by_head) {
+                    const auto response = send_named(http::Method::head, reference, stop);
+                    const auto claimed = from_header(*response, reference.digest);
+                    if (claimed) return *claimed;
+                    by_head = false;
+                }
+            } catch (const Error& error) {
+                by_head = is_of_token_service(error);
+                if (!get_decides_now(error)) throw;
+            }
+            return from_body(*send_named(http::Method::get, reference, stop), reference.digest)
+                .descriptor;
+        });
+    }
+
+    oci::Document fetch_named(const oci::Reference& reference, const std::stop_token& stop) {
+        return attempt("fetch", reference.str(), stop, [&] {
+            return from_body(*send_named(http::Method::get, reference, stop), reference.digest);
+        });
+    }
+
+    std::string fetch_claimed(const oci::Reference& reference, const oci::Descriptor& claimed,
+                              const std::stop_token& stop) {
+        return attempt("fetch", manifest_of(reference, claimed), stop, [&] {
+            std::string bytes = manifest_bytes(*send(reference, by_digest(claimed), stop));
+            require_digest(bytes, claimed.digest);
+            return bytes;
         });
     }
 
     std::string fetch_manifest(const oci::Reference& repository, const oci::Descriptor& descriptor,
                                const std::stop_token& stop) {
-        RepositoryRequest request{.method = http::Method::get,
-                                  .path = "manifests/" + descriptor.digest.str(),
-                                  .headers = {{"Accept", descriptor.media_type + ", */*"}}};
-        const std::string subject =
-            "manifest " + descriptor.digest.short_form() + " of " + repository.name();
-        return attempt("fetch", subject, stop, [&] {
+        return attempt("fetch", manifest_of(repository, descriptor), stop, [&] {
             if (descriptor.size > oci::kMaxManifestBytes) throw over_limit(oci::kMaxManifestBytes);
-            request.deadline = document_deadline();
-            const auto response = sender_->send(repository, request, stop);
+            const auto response = send(repository, by_digest(descriptor), stop);
             auto bytes = read_up_to(*response, descriptor.size);
             if (!bytes) {
                 throw Error(Errc::corrupt, "longer than declared: expected " +
@@ -143,35 +246,23 @@ class Remote::Impl {
         });
     }
 
-    /// Nothing if the header is incomplete, or HEAD is not supported.
-    static std::optional<oci::Descriptor> from_header(http::Response& response,
-                                                      const std::optional<oci::Digest>& asked) {
-        if (response.status == 405) return std::nullopt;
-        const auto claimed = claimed_digest(response);
-        if (asked && claimed && *asked != *claimed) throw other_digest(*asked, *claimed);
-        const std::string media_type = media_type_of(response);
-        // Some proxies answer every HEAD with Content-Length: 0.
-        if (!claimed || media_type.empty() || response.content_length.value_or(0) == 0) {
-            return std::nullopt;
-        }
-        return oci::Descriptor{.media_type = media_type,
-                               .digest = *claimed,
-                               .size = *response.content_length,
-                               .annotations = {},
-                               .platform = {}};
+    std::unique_ptr<http::Response> send_named(http::Method method, const oci::Reference& reference,
+                                               const std::stop_token& stop) {
+        const std::string which =
+            reference.digest ? reference.digest->str() : reference.tag.value_or("latest");
+        return send(reference,
+                    {.method = method,
+                     .path = "manifests/" + which,
+                     .headers = {{"Accept", std::string(kManifestTypes)}},
+                     .resolves = !reference.digest},
+                    stop);
     }
 
-    static oci::Descriptor from_body(http::Response& response,
-                                     const std::optional<oci::Digest>& asked) {
-        const auto bytes = read_up_to(response, oci::kMaxManifestBytes);
-        if (!bytes) throw over_limit(oci::kMaxManifestBytes);
-        const oci::Digest actual = oci::Digest::of(*bytes);
-        if (asked && *asked != actual) throw other_digest(*asked, actual);
-        return oci::Descriptor{.media_type = media_type_of(response),
-                               .digest = actual,
-                               .size = bytes->size(),
-                               .annotations = {},
-                               .platform = {}};
+    /// A request for a manifest.
+    std::unique_ptr<http::Response> send(const oci::Reference& repository,
+                                         RepositoryRequest request, const std::stop_token& stop) {
+        request.deadline = document_deadline();
+        return sender_->send(repository, request, stop);
     }
 
     std::shared_ptr<RequestSender> sender_;
@@ -187,6 +278,15 @@ Remote::~Remote() = default;
 
 oci::Descriptor Remote::resolve(const oci::Reference& reference, const std::stop_token& stop) {
     return impl_->resolve(reference, stop);
+}
+
+std::string Remote::fetch_claimed(const oci::Reference& reference, const oci::Descriptor& claimed,
+                                  const std::stop_token& stop) {
+    return impl_->fetch_claimed(reference, claimed, stop);
+}
+
+oci::Document Remote::fetch_named(const oci::Reference& reference, const std::stop_token& stop) {
+    return impl_->fetch_named(reference, stop);
 }
 
 std::string Remote::fetch_manifest(const oci::Reference& repository,

@@ -7,6 +7,7 @@
 
 #include "agent/base/stream.h"
 #include "agent/http/client.h"
+#include "agent/oci/image.h"
 #include "agent/oci/manifest.h"
 #include "agent/oci/reference.h"
 #include "agent/registry/credentials.h"
@@ -28,8 +29,21 @@ class Remote {
     Remote& operator=(const Remote&) = delete;
 
     /// The descriptor of what `reference` names now: by its digest if it has one, else by its tag.
-    /// HEAD first; GET only if the registry answers HEAD without digest, size or type.
+    /// HEAD first, because Docker Hub counts each GET. GET decides if the registry does not answer
+    /// HEAD with digest, size and type of a manifest: after another status or redirect at once,
+    /// after a temporary failure at the next attempt. Only a refused password is not sent again.
+    ///
+    /// What HEAD gave is a claim, its size above all: see fetch_claimed().
     oci::Descriptor resolve(const oci::Reference& reference, const std::stop_token& stop);
+
+    /// The bytes of the document that resolve() found, verified against its digest alone: some
+    /// registries answer HEAD with the size of another representation. @throws Error not_found or
+    /// corrupt also if the digest is that of another one; fetch_named() gets the right one.
+    std::string fetch_claimed(const oci::Reference& reference, const oci::Descriptor& claimed,
+                              const std::stop_token& stop);
+
+    /// What `reference` names now, by GET alone.
+    oci::Document fetch_named(const oci::Reference& reference, const std::stop_token& stop);
 
     /// The bytes of a manifest or index, verified against size and digest.
     std::string fetch_manifest(const oci::Reference& repository, const oci::Descriptor& descriptor,
@@ -40,9 +54,9 @@ class Remote {
                                  const oci::Descriptor& descriptor, const std::stop_token& stop);
 
     /// The bytes of a blob from `offset` to its declared size. After a failure the Source requests
-    /// the rest (Range); without Range support it reads again from the start and drops the known
-    /// part. It throws corrupt if the registry finally sends less or more than declared. It does
-    /// not verify the digest: the store does.
+    /// the rest (Range). If the registry does not answer that as it should, it reads the blob from
+    /// the start and drops the known part. It throws corrupt if the registry finally sends less or
+    /// more than declared. It does not verify the digest: the store does.
     std::unique_ptr<Source> open_blob(const oci::Reference& repository,
                                       const oci::Descriptor& descriptor, std::uint64_t offset,
                                       const std::stop_token& stop);

@@ -49,6 +49,10 @@ Step head(const std::string& url, http::Headers headers) {
                 .body = kManifest};
 }
 
+Step refused_head(const Error& error) {
+    return Step{.method = http::Method::head, .url = kTagUrl, .refuses = error};
+}
+
 Step get(const std::string& url) {
     return Step{.url = url,
                 .with = {{"Accept", kAccept}},
@@ -67,8 +71,20 @@ TEST_CASE("a name is resolved by HEAD if the header is complete, else by GET") {
     no_length.chunked = true;
     Step zero_length = head(kTagUrl, full);
     zero_length.length = 0;
-    Step not_allowed = head(kTagUrl, {});
-    not_allowed.status = 405;
+    const auto with = [](const std::string& type, const std::string& digest) {
+        return head(kTagUrl, {{"Content-Type", type}, {"Docker-Content-Digest", digest}});
+    };
+    Step elsewhere = head(kTagUrl, {{"Location", "https://s3.example/m?for=HEAD"}});
+    elsewhere.status = 307;
+    Step for_get = elsewhere;
+    for_get.method = http::Method::get;
+    const Step refused_by_s3{
+        .method = http::Method::head, .url = "https://s3.example/m?for=HEAD", .status = 403};
+    Step by_s3 = get("https://s3.example/m?for=HEAD");
+    Step to_nowhere = head(kTagUrl, {});
+    to_nowhere.status = 302;
+    Step out_of_tls = head(kTagUrl, {{"Location", "http://reg.example/"}});
+    out_of_tls.status = 301;
     const std::vector<Row> rows = {
         {"tag", kByTag, {head(kTagUrl, full)}},
         {"digest", kByDigest, {head(kDigestUrl, full)}},
@@ -82,7 +98,26 @@ TEST_CASE("a name is resolved by HEAD if the header is complete, else by GET") {
          {head(kTagUrl, {{"Docker-Content-Digest", kDigest.str()}}), get(kTagUrl)}},
         {"no length", kByTag, {no_length, get(kTagUrl)}},
         {"length of zero", kByTag, {zero_length, get(kTagUrl)}},
-        {"HEAD not allowed", kByTag, {not_allowed, get(kTagUrl)}},
+        {"a type of something else", kByTag, {with("text/html", kDigest.str()), get(kTagUrl)}},
+        {"the type of another schema",
+         kByTag,
+         {with("application/vnd.docker.distribution.manifest.v1+prettyjws", kDigest.str()),
+          get(kTagUrl)}},
+        {"by digest, another digest",
+         kByDigest,
+         {head(kDigestUrl,
+               {{"Content-Type", kType}, {"Docker-Content-Digest", kOtherDigest.str()}}),
+          get(kDigestUrl)}},
+        {"redirected to a URL that is signed for GET",
+         kByTag,
+         {elsewhere, refused_by_s3, for_get, by_s3}},
+        {"redirected to nowhere", kByTag, {to_nowhere, get(kTagUrl)}},
+        {"redirected out of TLS", kByTag, {out_of_tls, get(kTagUrl)}},
+        {"no HTTP", kByTag, {refused_head(Error(Errc::corrupt, "not HTTP")), get(kTagUrl)}},
+        {"no answer to HEAD, and one to the next attempt",
+         kByTag,
+         {refused_head(Error(Errc::unavailable, "closed")), get(kTagUrl)}},
+        {"too slow for HEAD", kByTag, {refused_head(Error(Errc::timed_out, "slow")), get(kTagUrl)}},
         {"a digest that is none",
          kByTag,
          {head(kTagUrl, {{"Content-Type", kType}, {"Docker-Content-Digest", "sha256:x"}}),
@@ -98,6 +133,37 @@ TEST_CASE("a name is resolved by HEAD if the header is complete, else by GET") {
     }
 }
 
+TEST_CASE("whatever status HEAD gets, GET decides") {
+    for (const int status : {204, 300, 304, 400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410,
+                             412, 415, 416, 421, 422, 429, 451, 500, 501, 502, 503, 504, 505}) {
+        CAPTURE(status);
+        Step refused = head(kTagUrl, {});
+        refused.status = status;
+        Fixture fixture({refused, get(kTagUrl)});
+        CHECK(fixture.remote.resolve(kByTag, {}) == descriptor());
+        // A busy server gets time before it gets the next request.
+        const bool is_temporary =
+            status == 408 || status == 429 || (status >= 500 && status != 501 && status != 505);
+        CHECK(fixture.lines.size() == (is_temporary ? 1U : 0U));
+    }
+}
+
+TEST_CASE("a refused password is not sent again by GET") {
+    const http::Headers basic = {{"WWW-Authenticate", "Basic realm=\"r\""}};
+    Step challenged = head(kTagUrl, basic);
+    challenged.status = 401;
+    Step refused = challenged;
+    refused.with.emplace_back("Authorization", "Basic dTpTRUNSRVQ=");
+    Credentials password;
+    password.username = "u";
+    password.password = "SECRET";
+    Remote remote(std::make_shared<ScriptedHttp>(std::vector<Step>{challenged, refused}),
+                  FixedCredentials::of(password), {});
+    const Error error = error_of([&] { remote.resolve(kByTag, {}); });
+    CHECK(error.code() == Errc::unauthenticated);
+    CHECK(contains(error.next_step(), "the credentials for reg.example from the test"));
+}
+
 TEST_CASE("a tag with a digest is not requested") {
     Fixture fixture(
         {head(kDigestUrl, {{"Content-Type", kType}, {"Docker-Content-Digest", kDigest.str()}})});
@@ -106,64 +172,122 @@ TEST_CASE("a tag with a digest is not requested") {
 }
 
 TEST_CASE("a digest must resolve to itself") {
-    Fixture by_header({head(
-        kDigestUrl, {{"Content-Type", kType}, {"Docker-Content-Digest", kOtherDigest.str()}})});
-    Error error = error_of([&] { by_header.remote.resolve(kByDigest, {}); });
-    CHECK(error.code() == Errc::corrupt);
-    CHECK(contains(error.message(), kOtherDigest.str()));
-    CHECK(contains(error.message(), kDigest.str()));
-
     Step other = get(kDigestUrl);
     other.body = "other";
     Fixture by_body({head(kDigestUrl, {}), other});
-    error = error_of([&] { by_body.remote.resolve(kByDigest, {}); });
+    const Error error = error_of([&] { by_body.remote.resolve(kByDigest, {}); });
     CHECK(error.code() == Errc::corrupt);
     CHECK(contains(error.message(), kOtherDigest.str()));
 }
 
-TEST_CASE("errors of resolve name the image and the cause") {
+TEST_CASE("errors of resolve name the image and the cause, in the words that only GET has") {
     struct Row {
         int status;
         Errc code;
         const char* message;
-        int requests;
+        int gets;
     };
+    const std::string body = R"({"errors":[{"code":"X","message":"the archive is closed"}]})";
     for (const Row& row : {
              Row{404, Errc::not_found,
-                 "cannot resolve reg.example/a/b:1: the registry answers 404 Not Found", 1},
+                 "the registry answers 404 Not Found (X: the archive is closed)", 1},
              Row{403, Errc::permission_denied,
-                 "cannot resolve reg.example/a/b:1: it does not exist or may not be pulled with "
-                 "these credentials: the registry answers 403 Forbidden",
+                 "it does not exist or may not be pulled with these credentials: the registry "
+                 "answers 403 Forbidden (X: the archive is closed)",
                  1},
+             Row{412, Errc::failed_precondition,
+                 "the registry answers 412 Precondition Failed (X: the archive is closed)", 1},
+             Row{429, Errc::rate_limited,
+                 "the registry answers 429 Too Many Requests (X: the archive is closed) (3 "
+                 "attempts)",
+                 2},
              Row{500, Errc::unavailable,
-                 "cannot resolve reg.example/a/b:1: the registry answers 500 Internal Server Error (3 "
+                 "the registry answers 500 Internal Server Error (X: the archive is closed) (3 "
                  "attempts)",
-                 3},
-             Row{408, Errc::unavailable,
-                 "cannot resolve reg.example/a/b:1: the registry answers 408 Request Timeout (3 "
-                 "attempts)",
-                 3},
+                 2},
          }) {
         CAPTURE(row.status);
-        const Step step{.method = http::Method::head, .url = kTagUrl, .status = row.status};
-        Fixture fixture(std::vector<Step>(static_cast<std::size_t>(row.requests), step));
+        std::vector<Step> steps(static_cast<std::size_t>(row.gets),
+                                {.url = kTagUrl, .status = row.status, .body = body});
+        steps.insert(steps.begin(),
+                     {.method = http::Method::head, .url = kTagUrl, .status = row.status});
+        Fixture fixture(steps);
         const Error error = error_of([&] { fixture.remote.resolve(kByTag, {}); });
         CHECK(error.code() == row.code);
-        CHECK(error.message() == row.message);
+        CHECK(error.message() == std::string("cannot resolve reg.example/a/b:1: ") + row.message);
         CHECK_FALSE(error.next_step().empty());
     }
 }
 
+TEST_CASE("a web page is no manifest, and says what it is") {
+    Step page = get(kTagUrl);
+    page.headers = {{"Content-Type", "text/html; charset=utf-8"}};
+    page.body = "<html><title>Welcome to the hotel</title></html>";
+    Step page_head = head(kTagUrl, page.headers);
+    Fixture fixture({page_head, page});
+    const Error error = error_of([&] { fixture.remote.resolve(kByTag, {}); });
+    CHECK(error.code() == Errc::unsupported);
+    CHECK(contains(error.message(), "no image manifest, but text/html (Welcome to the hotel)"));
+}
+
+TEST_CASE("a manifest that is sent as something else is known by its content") {
+    struct Row {
+        std::string type;
+        std::string body;
+        const char* expected;
+    };
+    const char* const oci_index = "application/vnd.oci.image.index.v1+json";
+    const char* const docker = "application/vnd.docker.distribution.manifest.v2+json";
+    const std::vector<Row> rows = {
+        {"application/json", R"({"manifests":[]})", oci_index},
+        {"", R"({"config":{},"layers":[]})", kType.c_str()},
+        {"text/plain", std::string(R"({"mediaType":")") + docker + R"("})", docker},
+        {"application/octet-stream", R"({"mediaType":"x","layers":[]})", kType.c_str()},
+        {kType, R"({"manifests":[]})", kType.c_str()},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.type);
+        Step answer = get(kTagUrl);
+        answer.headers = {{"Content-Type", row.type}};
+        answer.body = row.body;
+        Fixture fixture({head(kTagUrl, {}), answer});
+        CHECK(fixture.remote.resolve(kByTag, {}).media_type == row.expected);
+    }
+}
+
+TEST_CASE("of what HEAD claimed, only the digest must be right") {
+    Step sent = get(kDigestUrl);
+    sent.with = {{"Accept", kType + ", */*"}};
+    for (const std::uint64_t claimed_size : {1UL, 5UL, 100UL << 20}) {
+        Fixture fixture({sent});
+        CHECK(fixture.remote.fetch_claimed(kByTag, descriptor(claimed_size), {}) == kManifest);
+    }
+    sent.body = "other";
+    Fixture wrong({sent});
+    CHECK(error_of([&] { wrong.remote.fetch_claimed(kByTag, descriptor(), {}); }).code() ==
+          Errc::corrupt);
+    sent.body = std::string(oci::kMaxManifestBytes + 1, ' ');
+    Fixture huge({sent});
+    CHECK(error_of([&] { huge.remote.fetch_claimed(kByTag, descriptor(), {}); }).code() ==
+          Errc::too_large);
+}
+
+TEST_CASE("what a name stands for, by GET alone") {
+    Fixture fixture({get(kTagUrl)});
+    const oci::Document document = fixture.remote.fetch_named(kByTag, {});
+    CHECK(document.descriptor == descriptor());
+    CHECK(document.bytes == kManifest);
+    CHECK(document.bytes_fetched == kManifest.size());
+}
+
 TEST_CASE("a temporary failure of the registry is retried and reported") {
-    const http::Headers full = {{"Content-Type", kType}, {"Docker-Content-Digest", kDigest.str()}};
-    Fixture fixture({{.method = http::Method::head,
-                      .url = kTagUrl,
-                      .status = 429,
-                      .headers = {{"Retry-After", "0"}}},
-                     {.method = http::Method::head,
-                      .url = kTagUrl,
-                      .refuses = Error(Errc::timed_out, "reg.example:443 sent nothing")},
-                     head(kTagUrl, full)});
+    Fixture fixture(
+        {{.method = http::Method::head,
+          .url = kTagUrl,
+          .status = 429,
+          .headers = {{"Retry-After", "0"}}},
+         {.url = kTagUrl, .refuses = Error(Errc::timed_out, "reg.example:443 sent nothing")},
+         get(kTagUrl)});
     CHECK(fixture.remote.resolve(kByTag, {}) == descriptor());
     REQUIRE(fixture.lines.size() == 2);
     CHECK(fixture.lines[0] ==
