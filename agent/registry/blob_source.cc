@@ -92,38 +92,49 @@ void BlobSource::open() {
     RepositoryRequest request{.method = http::Method::get,
                               .path = "blobs/" + descriptor_.digest.str(),
                               .headers = {},
-                              .expected_error_status = 416,
                               .deadline = deadline_};
-    if (position_ > 0) {
+    // Some servers fail whenever they are asked for a range: the last attempt is made without one.
+    const bool asks_for_rest =
+        position_ > 0 && !range_is_refused_ && !attempts_.is_last_of_several();
+    if (asks_for_rest) {
         request.headers.emplace_back("Range", "bytes=" + std::to_string(position_) + "-");
     }
-    auto response = sender_->send(repository_, request, stop_);
-    if (response->status == 416) {
-        throw Error(Errc::corrupt, "truncated: the registry has no bytes after " +
-                                       std::to_string(position_) + ", " +
-                                       std::to_string(descriptor_.size) + " are declared");
-    }
+    std::unique_ptr<http::Response> response;
     std::uint64_t first = 0;
-    if (response->status == 206) {
-        const auto range =
-            parse_content_range(http::find_header(response->headers, "Content-Range").value_or(""));
-        if (!range || range->first != position_) {
-            throw Error(Errc::corrupt,
-                        "the registry sends another range than the requested one, from byte " +
-                            std::to_string(position_));
-        }
-        if (range->size.value_or(0) > descriptor_.size) throw longer_than_declared();
-        first = range->first;
-    } else if (response->status != 200) {
-        throw Error(Errc::unsupported, "the registry answers with the unexpected status " +
-                                           std::to_string(response->status));
-    }
-    // Subtracted, because a sum with the registry's length could wrap around.
-    if (response->content_length.value_or(0) > descriptor_.size - first) {
-        throw longer_than_declared();
+    try {
+        response = sender_->send(repository_, request, stop_);
+        first = first_byte(*response);
+    } catch (const ResponseError& error) {
+        if (!asks_for_rest || is_retryable(error.code())) throw;
+        range_is_refused_ = true;
+        return open();
     }
     response_ = std::move(response);
     skip(position_ - first);
+}
+
+/// Where the body of the response begins, at most at position_. @throws ResponseError if it cannot
+/// be the rest, or the whole.
+std::uint64_t BlobSource::first_byte(const http::Response& response) const {
+    // Subtracted, because a sum with the registry's length could wrap around.
+    const auto require_length = [&](std::uint64_t first) {
+        if (response.content_length.value_or(0) <= descriptor_.size - first) return first;
+        throw ResponseError(longer_than_declared(), response.status, {});
+    };
+    if (response.status == 200) return require_length(0);
+    const Error unusable(
+        response.status == 206 ? Errc::corrupt : Errc::unsupported,
+        response.status == 206
+            ? "the registry sends another range than the requested one, from byte " +
+                  std::to_string(position_)
+            : "the registry answers with the unexpected status " + std::to_string(response.status));
+    const auto range =
+        parse_content_range(http::find_header(response.headers, "Content-Range").value_or(""));
+    // Several ranges (multipart/byteranges) have no such header.
+    const bool is_rest = response.status == 206 && range && range->first <= position_ &&
+                         range->size.value_or(descriptor_.size) == descriptor_.size;
+    if (!is_rest) throw ResponseError(unusable, response.status, {});
+    return require_length(range->first);
 }
 
 void BlobSource::skip(std::uint64_t bytes) {

@@ -42,6 +42,7 @@ class BlobSource : public Source {
   private:
     void ensure_open();
     void open();
+    std::uint64_t first_byte(const http::Response& response) const;
     void skip(std::uint64_t bytes);
     void expect_end();
     Error ended_early();
@@ -61,6 +62,7 @@ class BlobSource : public Source {
     std::unique_ptr<http::Response>
         response_;  ///< null: nothing is open; the next one starts at position_
     bool ended_early_ = false;
+    bool range_is_refused_ = false;
 };
 
 }  // namespace prebake::registry
