@@ -167,10 +167,7 @@ std::unique_ptr<http::Response> RequestSender::send_once(const Endpoint& endpoin
         reply = follow(audience, url, request, authorization, stop);
     }
     const int status = reply.response->status;
-    if ((status >= 200 && status < 300) ||
-        (status == request.expected_error_status && reply.redirected_to.empty())) {
-        return std::move(reply.response);
-    }
+    if (status >= 200 && status < 300) return std::move(reply.response);
     if (!reply.redirected_to.empty()) {
         throw_status(*reply.response, reply.redirected_to + ", where the registry redirects to,",
                      "check that this machine may reach it: firewall, VPC endpoint policy, clock");

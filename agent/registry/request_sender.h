@@ -23,8 +23,7 @@ struct RepositoryRequest {
     http::Method method = http::Method::get;
     std::string path;  ///< below the repository: "manifests/latest"
     http::Headers headers;
-    int expected_error_status = 0;  ///< a status >= 400 to return instead of throwing; 0: none
-    bool resolves = false;          ///< a tag: only for hosts that may say what it is
+    bool resolves = false;  ///< a tag: only for hosts that may say what it is
     /// Of the whole exchange, with its redirects. Nothing: as long as bytes arrive.
     std::optional<std::chrono::steady_clock::time_point> deadline = {};
 };
@@ -40,8 +39,8 @@ class RequestSender {
                   EndpointsOf endpoints = endpoints_of,
                   Clock clock = std::chrono::steady_clock::now);
 
-    /// A response with a 2xx status, or with the expected error status. Every call starts at the
-    /// endpoints, because the URLs of redirects are signed and expire.
+    /// A response with a 2xx status. Every call starts at the endpoints, because the URLs of
+    /// redirects are signed and expire.
     /// @throws Error of the last endpoint, which also says why those before failed: like
     /// throw_status(), http::Client::send() and Authorizer::authorize(); corrupt, unsupported or
     /// permission_denied for redirects that must not be followed.

@@ -252,14 +252,6 @@ TEST_CASE("an error status names the redirect's target") {
     }
 }
 
-TEST_CASE("an expected error status is returned, any other is thrown") {
-    RepositoryRequest request = kRequest;
-    request.expected_error_status = 416;
-    auto registry = sender({{.url = kUrl, .status = 416}, {.url = kUrl, .status = 404}});
-    CHECK(registry.send(kRepository, request, {})->status == 416);
-    CHECK(error_of([&] { registry.send(kRepository, request, {}); }).code() == Errc::not_found);
-}
-
 TEST_CASE("a loopback registry is tried with TLS first, later where it responded") {
     const std::string secure = "https://localhost:5000/v2/a/blobs/x";
     const std::string plain = "http://localhost:5000/v2/a/blobs/x";
