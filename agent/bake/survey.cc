@@ -96,7 +96,8 @@ Survey survey(const std::vector<ImageRequest>& requests, const std::string& snap
                   .storage = store.storage(),
                   .snapshotters = std::move(snapshotters),
                   .free_space = free_space,
-                  .containerd_version = version};
+                  .containerd_version = version,
+                  .rate_limits = remote.rate_limits()};
 }
 
 }  // namespace prebake::bake

@@ -23,6 +23,8 @@ struct Survey {
     /// Nothing if containerd's directories are not visible.
     std::optional<store::FreeSpace> free_space;
     std::string containerd_version;
+    /// Of the registries that report one.
+    std::map<std::string, registry::RateLimit> rate_limits;
 };
 
 /// Asks the registries about every request (complete and merged), `width` images at a time, and

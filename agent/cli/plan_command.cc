@@ -1,5 +1,7 @@
+#include <chrono>
 #include <cstdio>
 
+#include "agent/bake/pull_allowance.h"
 #include "agent/bake/recorded_image.h"
 #include "agent/base/file.h"
 #include "agent/base/format.h"
@@ -14,7 +16,8 @@
 namespace prebake::cli {
 namespace {
 
-v1::Plan document_of(const bake::Survey& survey, const std::vector<std::string>& warnings) {
+v1::Plan document_of(const bake::Survey& survey, const std::vector<bake::PullAllowance>& allowances,
+                     const std::vector<std::string>& warnings) {
     v1::Plan plan;
     plan.set_schema("prebake.v1.Plan");
     for (const bake::PlannedImage& planned : survey.plan.images) {
@@ -39,10 +42,20 @@ v1::Plan document_of(const bake::Survey& survey, const std::vector<std::string>&
         plan.set_free_snapshot_bytes(survey.free_space->snapshot_bytes);
     }
     for (const std::string& warning : warnings) plan.add_warnings(warning);
+    for (const bake::PullAllowance& allowance : allowances) {
+        v1::RateLimit& limit = *plan.add_rate_limits();
+        limit.set_registry(allowance.registry);
+        limit.set_pulls_needed(allowance.needed);
+        limit.set_remaining(allowance.limit.remaining);
+        limit.set_limit(allowance.limit.limit);
+        const auto window = allowance.limit.window.value_or(std::chrono::seconds(0));
+        limit.set_window_seconds(static_cast<std::uint64_t>(window.count()));
+        limit.set_source(allowance.limit.source);
+    }
     return plan;
 }
 
-void print_table(const bake::Survey& survey) {
+void print_table(const bake::Survey& survey, const std::vector<bake::PullAllowance>& allowances) {
     std::vector<std::vector<std::string>> rows{
         {"IMAGE", "DIGEST", "PLATFORM", "LAYERS", "COMPRESSED", "PRESENT", "STATE"}};
     for (const bake::PlannedImage& planned : survey.plan.images) {
@@ -77,6 +90,9 @@ void print_table(const bake::Survey& survey) {
         }
     }
     std::printf("\n");
+    for (const bake::PullAllowance& allowance : allowances) {
+        std::printf("%s\n", bake::describe(allowance).c_str());
+    }
 }
 
 /// The requests that could be resolved, with their digests. Namespaces that equal the default stay
@@ -105,11 +121,18 @@ ExitCode plan_command(const Invocation& invocation, const PlanArguments& argumen
     for (const std::string& warning : warnings) log_warning(warning);
     BakeContext context(invocation, log_warning);
     const bake::Survey survey = context.survey(invocation, arguments.images, warnings);
+    const auto allowances = bake::pull_allowances(survey.plan, survey.rate_limits);
+    for (const bake::PullAllowance& allowance : allowances) {
+        const std::string warning = bake::warning_about(allowance);
+        if (warning.empty()) continue;
+        log_warning(warning);
+        warnings.push_back(warning);
+    }
 
     if (invocation.json) {
-        std::puts(to_json(document_of(survey, warnings), JsonForm::indented).c_str());
+        std::puts(to_json(document_of(survey, allowances, warnings), JsonForm::indented).c_str());
     } else if (!invocation.quiet && !is_lock_printed) {
-        print_table(survey);
+        print_table(survey, allowances);
     }
     const Error* first = nullptr;
     std::size_t problems = 0;

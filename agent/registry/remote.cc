@@ -1,6 +1,7 @@
 #include "agent/registry/remote.h"
 
 #include <algorithm>
+#include <mutex>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -237,6 +238,11 @@ class Remote::Impl {
                                             std::nullopt, stop);
     }
 
+    std::map<std::string, RateLimit> rate_limits() const {
+        const std::lock_guard lock(mutex_);
+        return rate_limits_;
+    }
+
   private:
     template <typename Work>
     std::invoke_result_t<Work> attempt(std::string_view verb, const std::string& subject,
@@ -262,11 +268,20 @@ class Remote::Impl {
     std::unique_ptr<http::Response> send(const oci::Reference& repository,
                                          RepositoryRequest request, const std::stop_token& stop) {
         request.deadline = document_deadline();
-        return sender_->send(repository, request, stop);
+        auto response = sender_->send(repository, request, stop);
+        if (const auto limit = rate_limit_in(response->headers)) {
+            const std::lock_guard lock(mutex_);
+            RateLimit& known = rate_limits_.try_emplace(repository.registry, *limit).first->second;
+            // Responses that were sent side by side arrive in any order.
+            if (limit->remaining < known.remaining) known = *limit;
+        }
+        return response;
     }
 
     std::shared_ptr<RequestSender> sender_;
     std::shared_ptr<const RetryOptions> options_;
+    mutable std::mutex mutex_;
+    std::map<std::string, RateLimit> rate_limits_;
 };
 
 Remote::Remote(std::shared_ptr<http::Client> client, std::shared_ptr<CredentialSource> credentials,
@@ -304,6 +319,10 @@ std::unique_ptr<Source> Remote::open_blob(const oci::Reference& repository,
                                           const oci::Descriptor& descriptor, std::uint64_t offset,
                                           const std::stop_token& stop) {
     return impl_->open_blob(repository, descriptor, offset, stop);
+}
+
+std::map<std::string, RateLimit> Remote::rate_limits() const {
+    return impl_->rate_limits();
 }
 
 }  // namespace prebake::registry

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -12,6 +13,7 @@
 #include "agent/oci/reference.h"
 #include "agent/registry/credentials.h"
 #include "agent/registry/hosts_directory.h"
+#include "agent/registry/rate_limit.h"
 #include "agent/registry/retry.h"
 
 namespace prebake::registry {
@@ -60,6 +62,10 @@ class Remote {
     std::unique_ptr<Source> open_blob(const oci::Reference& repository,
                                       const oci::Descriptor& descriptor, std::uint64_t offset,
                                       const std::stop_token& stop);
+
+    /// The limits that registries reported with the manifests that they served so far, by
+    /// registry.
+    std::map<std::string, RateLimit> rate_limits() const;
 
   private:
     class Impl;

@@ -280,6 +280,26 @@ TEST_CASE("what a name stands for, by GET alone") {
     CHECK(document.bytes_fetched == kManifest.size());
 }
 
+TEST_CASE("rate limits are kept, the lowest of each registry") {
+    const auto limited = [](Step step, const std::string& remaining) {
+        step.headers.emplace_back("ratelimit-limit", "100;w=21600");
+        step.headers.emplace_back("ratelimit-remaining", remaining + ";w=21600");
+        return step;
+    };
+    Fixture fixture(
+        {limited(head(kTagUrl, {{"Content-Type", kType}, {"Docker-Content-Digest", kDigest.str()}}),
+                 "9"),
+         limited(Step{.url = kDigestUrl, .body = kManifest}, "7"),
+         limited(Step{.url = kDigestUrl, .body = kManifest}, "8")});
+    CHECK(fixture.remote.rate_limits().empty());
+    fixture.remote.resolve(kByTag, {});
+    fixture.remote.fetch_manifest(kByTag, descriptor(), {});
+    fixture.remote.fetch_manifest(kByTag, descriptor(), {});
+    const auto limits = fixture.remote.rate_limits();
+    REQUIRE(limits.size() == 1);
+    CHECK(limits.at("reg.example").remaining == 7);
+}
+
 TEST_CASE("a temporary failure of the registry is retried and reported") {
     Fixture fixture(
         {{.method = http::Method::head,
