@@ -82,13 +82,14 @@ class Gate:
 
 @dataclasses.dataclass
 class Response:
-    status: int
+    status: int  # 0: closes the connection instead
     headers: dict
     content: object = b""  # bytes or pathlib.Path
     start: int = 0
     cut: int = None  # close the connection after this many bytes of the body
     gate: Gate = None
     gate_at: int = None  # bytes of the body before the gate; None: before the header
+    answers_head_with_body: bool = False  # which HTTP forbids
 
     def size(self):
         if isinstance(self.content, pathlib.Path):
@@ -162,6 +163,23 @@ def replace(content, media_type):
     """Serves other bytes under the same name, with their own digest header."""
     return lambda request, response: Response(
         200, {"Content-Type": media_type, "Docker-Content-Digest": sha256(content)}, content)
+
+
+def with_headers(**headers):
+    """Adds or replaces headers, given as keywords: Content_Type="text/html"."""
+    named = {name.replace("_", "-"): str(value) for name, value in headers.items()}
+    return lambda request, response: dataclasses.replace(
+        response, headers={**response.headers, **named})
+
+
+def hang_up(request, response):
+    """Closes the connection without an answer."""
+    return Response(0, {})
+
+
+def body_for_head(request, response):
+    """Answers HEAD with the body, too."""
+    return dataclasses.replace(response, answers_head_with_body=True)
 
 
 def pause(gate, at):
@@ -327,12 +345,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         response = self.owner.answer(request, self.headers, body)
         if response.gate and response.gate_at is None:
             response.gate.pass_through()
+        if response.status == 0:
+            self.close_connection = True
+            return
         self.send_response(response.status)
         length = str(response.size() - response.start)
         for name, value in {**response.headers, "Content-Length": length}.items():
             self.send_header(name, value)
         self.end_headers()
-        if self.command != "HEAD":
+        if self.command != "HEAD" or response.answers_head_with_body:
             self._send_body(response)
 
     do_GET = do_HEAD = do_POST = _serve
