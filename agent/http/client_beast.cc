@@ -130,6 +130,12 @@ bool closed_by_peer(const error_code& failure) {
            failure == asio::error::broken_pipe || failure == ssl::error::stream_truncated;
 }
 
+/// Whether the peer sent something that is no HTTP response.
+bool is_no_http(const error_code& failure) {
+    return failure.category() == error_code(beast_http::error::bad_version).category() &&
+           !closed_by_peer(failure);
+}
+
 /// For a connection that failed after it was established.
 Error broken(const error_code& failure, const Target& target, const Timeouts& timeouts) {
     const std::string& peer = target.peer;
@@ -140,7 +146,7 @@ Error broken(const error_code& failure, const Target& target, const Timeouts& ti
     if (failure == beast_http::error::header_limit) {
         return Error(Errc::corrupt, peer + " sends a header larger than 64 KiB");
     }
-    if (failure.category() == error_code(beast_http::error::bad_version).category()) {
+    if (is_no_http(failure)) {
         return Error(Errc::corrupt, peer + " does not speak HTTP/1.1: " + failure.message(),
                      "check that an HTTP server listens there");
     }
@@ -342,7 +348,9 @@ class Core {
             if (!failure) break;
             // A server may close an idle connection at any time, also while our request is on its
             // way.
-            const bool stale = reused && closed_by_peer(failure) && !reply->parser->got_some();
+            const bool closed = closed_by_peer(failure) && !reply->parser->got_some();
+            // Or it may have sent more than the last response, such as a body for HEAD.
+            const bool stale = reused && (closed || is_no_http(failure));
             if (!stale) throw broken(failure, target, timeouts_);
         }
         recycle_if_done(*reply);

@@ -217,6 +217,28 @@ TEST_CASE("an idle connection that the server closed is replaced silently") {
     }
 }
 
+TEST_CASE("what follows a response, as a body for HEAD, is not read as the next one") {
+    std::promise<void> arrived;
+    std::promise<void> followed;
+    LoopbackServer server([&](ServerConnection& connection, int number) {
+        connection.read_request();
+        if (number > 0) return connection.send(answer("right"));
+        connection.send(std::string(kOk) + "Content-Length: 5\r\n\r\n");
+        arrived.get_future().wait();
+        connection.send("wrong");
+        followed.set_value();
+        connection.read_request();
+        connection.send(answer("mixed up"));
+    });
+    const auto http = client();
+    Request head = get(server.url("/"));
+    head.method = Method::head;
+    CHECK(http->send(head, {})->status == 200);
+    arrived.set_value();
+    followed.get_future().wait();
+    CHECK(body_of(*http->send(get(server.url("/")), {})) == "right");
+}
+
 TEST_CASE("a new connection that closes without a response is an error") {
     LoopbackServer server([](ServerConnection& connection, int) { connection.read_request(); });
     const Error error = error_of([&] { client()->send(get(server.url("/?SECRET")), {}); });
