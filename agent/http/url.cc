@@ -179,4 +179,10 @@ std::string percent_encode(std::string_view text) {
     return urls::encode(text, urls::unreserved_chars);
 }
 
+std::optional<std::string> percent_decode(std::string_view text) {
+    const auto encoded = urls::make_pct_string_view(text);
+    if (!encoded) return std::nullopt;
+    return encoded->decode();
+}
+
 }  // namespace prebake::http

@@ -35,4 +35,7 @@ std::string resolve_reference(std::string_view base, std::string_view reference)
 /// `text` percent-encoded for a query or a form.
 std::string percent_encode(std::string_view text);
 
+/// The reverse. Nothing if a '%' does not begin an encoded byte.
+std::optional<std::string> percent_decode(std::string_view text);
+
 }  // namespace prebake::http

@@ -131,5 +131,15 @@ TEST_CASE("values are percent-encoded for queries and forms") {
     CHECK(percent_encode("aZ09-._~") == "aZ09-._~");
 }
 
+TEST_CASE("percent-decoding") {
+    CHECK(percent_decode("a%20b%2Bc+%26%00") == std::string("a b+c+&\0", 8));
+    CHECK(percent_decode("%e4%C3") == "\xe4\xc3");
+    CHECK(percent_decode("") == "");
+    for (const char* text : {"%", "a%2", "%zz", "%%20"}) {
+        CAPTURE(text);
+        CHECK_FALSE(percent_decode(text));
+    }
+}
+
 }  // namespace
 }  // namespace prebake::http
