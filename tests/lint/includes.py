@@ -59,9 +59,11 @@ LIBRARIES = (
     ("boost/system",
      ("oci", "http", "registry", "containerd", "machine", "identity", "kubelet", "report")),
     ("boost/", ()),
+    ("openssl/types.h", ("http",)),  # names of types, for headers
     ("openssl/evp", ("base", "http/client_beast.cc", "identity/firstboot/host_certificate.cc")),
     ("openssl/",
-     ("http/client_beast.cc", "report/http_beast.cc", "identity/firstboot/host_certificate.cc")),
+     ("http/client_beast.cc", "http/tls_context.cc", "http/tls_failure.cc", "report/http_beast.cc",
+      "identity/firstboot/host_certificate.cc")),
     ("archive", ("layer",)),
     ("isa-l", ("layer",)),
     ("igzip", ("layer",)),
