@@ -292,6 +292,9 @@ TlsContext make_tls_context(const TlsSettings& settings) {
     }
     ERR_clear_error();  // files that the system does not have
     for (const std::string& file : settings.ca_files) trust_file(*context, file);
+    // As Go, and so containerd: a certificate of the files is trusted also if it is not
+    // self-signed.
+    X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context.get()), X509_V_FLAG_PARTIAL_CHAIN);
     SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, note_verdict);
     return context;
 }
