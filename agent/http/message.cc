@@ -46,14 +46,19 @@ std::vector<std::string> find_headers(const Headers& headers, std::string_view n
     return values;
 }
 
+void set_header(Headers& headers, std::string_view name, std::string_view value) {
+    std::erase_if(headers, [&](const auto& header) { return same_name(header.first, name); });
+    headers.emplace_back(name, value);
+}
+
 void discard_body(Response& response) {
-    if (response.content_length.value_or(0) > kMaxDiscardedBytes) return;
     try {
-        read_up_to(response, kMaxDiscardedBytes);
+        const bool is_short = response.content_length.value_or(0) <= kMaxDiscardedBytes;
+        if (is_short && read_up_to(response, kMaxDiscardedBytes)) return;
     } catch (const Error&) {
         // The connection is closed instead of being used again.
-        return;
     }
+    response.close();
 }
 
 }  // namespace prebake::http

@@ -20,6 +20,8 @@ std::string_view to_string(Method method);
 using Headers = std::vector<std::pair<std::string, std::string>>;
 std::optional<std::string> find_header(const Headers& headers, std::string_view name);
 std::vector<std::string> find_headers(const Headers& headers, std::string_view name);
+/// In place of all headers of that name.
+void set_header(Headers& headers, std::string_view name, std::string_view value);
 
 enum class TlsVerification { system_trust_store, none };
 
@@ -35,6 +37,7 @@ struct ClientCertificate {
 struct TlsSettings {
     TlsVerification verification = TlsVerification::system_trust_store;
     std::vector<std::string> ca_files = {};  ///< in PEM form, trusted besides the system's
+    /// The server gets the first one that a CA signed which it names, otherwise the first one.
     std::vector<ClientCertificate> client_certificates = {};
 
     bool operator==(const TlsSettings&) const = default;
@@ -67,10 +70,14 @@ class Response : public Source {
     int status = 0;
     Headers headers;
     std::optional<std::uint64_t> content_length;
+
+    /// Closes the connection unless the body was read to its end. Nothing can be read afterwards.
+    virtual void close() {}
 };
 
-/// Reads a short body to its end so that the connection can be used again; does nothing for a long
-/// one. Errors are ignored.
+/// Reads a short body to its end so that the connection can be used again; closes the connection
+/// for a long one. Errors are ignored. Afterwards the response holds no connection, for which
+/// another request could wait.
 void discard_body(Response& response);
 
 }  // namespace prebake::http

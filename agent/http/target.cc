@@ -1,15 +1,9 @@
 #include "agent/http/target.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sys/un.h>
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
-#include <cstdint>
-#include <cstring>
-#include <span>
 
 #include "agent/base/format.h"
 
@@ -29,49 +23,42 @@ void refuse_control_characters(const Headers& headers) {
     }
 }
 
-bool starts_with(std::span<const std::uint8_t> bytes, std::span<const std::uint8_t> prefix) {
-    return std::ranges::equal(bytes.first(prefix.size()), prefix);
-}
-
-bool is_link_local_v4(std::span<const std::uint8_t, 4> bytes) {
-    return bytes[0] == 169 && bytes[1] == 254;
-}
-
-bool is_link_local_v6(std::span<const std::uint8_t, 16> bytes) {
-    constexpr std::array<std::uint8_t, 12> kMapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-    constexpr std::array<std::uint8_t, 12> kTranslated{0, 0x64, 0xff, 0x9b};
-    constexpr std::array<std::uint8_t, 4> kAmazon{0xfd, 0x00, 0x0e, 0xc2};
-    if (starts_with(bytes, kMapped) || starts_with(bytes, kTranslated)) {
-        return is_link_local_v4(bytes.last<4>());
+/// Different for different settings: a connection that one request was content with must not serve
+/// another that wants more, or another client certificate.
+std::string key_of(const TlsSettings& tls) {
+    std::string key = tls.verification == TlsVerification::none ? " unverified" : "";
+    // No file name has a NUL.
+    for (const std::string& file : tls.ca_files) key += std::string("\0ca ", 4) + file;
+    for (const ClientCertificate& each : tls.client_certificates) {
+        key += std::string("\0client ", 8) + each.certificate + '\0' + each.key;
     }
-    return (bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80) || starts_with(bytes, kAmazon);
+    return key;
+}
+
+std::string text_of_headers(const Headers& headers) {
+    std::string text;
+    for (const auto& [name, value] : headers) text += name + ": " + value + "\r\n";
+    return text + "\r\n";
+}
+
+void add_proxy_authorization(Headers& headers, const Proxy& proxy) {
+    if (!proxy.authorization.empty()) {
+        headers.emplace_back("Proxy-Authorization", proxy.authorization);
+    }
 }
 
 }  // namespace
 
-bool is_link_local(const sockaddr& address) {
-    if (address.sa_family == AF_INET) {
-        sockaddr_in v4{};
-        std::memcpy(&v4, &address, sizeof v4);
-        std::array<std::uint8_t, 4> bytes{};
-        std::memcpy(bytes.data(), &v4.sin_addr, bytes.size());
-        return is_link_local_v4(bytes);
-    }
-    if (address.sa_family != AF_INET6) return false;
-    sockaddr_in6 v6{};
-    std::memcpy(&v6, &address, sizeof v6);
-    std::array<std::uint8_t, 16> bytes{};
-    std::memcpy(bytes.data(), &v6.sin6_addr, bytes.size());
-    return is_link_local_v6(bytes);
+bool Target::is_allowed(const Address& address) const {
+    return allows_link_local || !is_link_local(address);
 }
 
-void Target::require_allowed(const sockaddr& address) const {
-    if (allows_link_local || !is_link_local(address)) return;
-    throw Error(Errc::permission_denied,
-                peer +
-                    " has a link-local address, where a cloud serves the credentials of this "
-                    "machine",
-                "find out who made the server refer to it; a registry has no reason to");
+Error Target::not_allowed() const {
+    return Error(Errc::permission_denied,
+                 peer +
+                     " has a link-local address, where a cloud serves the credentials of this "
+                     "machine",
+                 "find out who made the server refer to it; a registry has no reason to");
 }
 
 Target::Clock::time_point Target::within(std::chrono::milliseconds limit) const {
@@ -85,13 +72,16 @@ Error Target::timed_out(const std::string& phase, std::chrono::milliseconds limi
                           : phase + " " + format_duration(limit));
 }
 
-Target target_of(const Request& request, Target::Clock::time_point now) {
+Target target_of(const Request& request, const ProxySettings& proxies,
+                 Target::Clock::time_point now) {
     Target target{.url = parse_url(request.url),
                   .unix_socket = request.unix_socket,
                   .tls = request.tls,
+                  .proxy = {},
                   .peer = {},
                   .pool_key = {},
                   .allows_link_local = request.allows_link_local,
+                  .connect_timeout = request.connect_timeout,
                   .time_limit = request.time_limit};
     refuse_control_characters(request.headers);
     if (request.time_limit) target.deadline = now + *request.time_limit;
@@ -103,12 +93,41 @@ Target target_of(const Request& request, Target::Clock::time_point now) {
         target.pool_key = "unix " + target.unix_socket;
         return target;
     }
+    target.proxy = proxy_for(proxies, target.url);
     target.peer = target.url.authority();
     target.pool_key = target.url.origin();
-    if (request.tls.verification == TlsVerification::none) target.pool_key += " unverified";
+    if (target.url.tls) target.pool_key += key_of(request.tls);
+    if (target.proxy) {
+        target.peer += " (through " + target.proxy->name() + ")";
+        target.pool_key += " via " + target.proxy->server.origin();
+    }
     // A connection that was made without the check must not be used where it is wanted.
     if (!request.allows_link_local) target.pool_key += " routable";
     return target;
+}
+
+std::string text_of(const Request& request, const Target& target, const std::string& user_agent) {
+    // Digests and ranges are over the bytes as they are stored.
+    Headers headers{{"Host", target.url.host_header},
+                    {"User-Agent", user_agent},
+                    {"Accept-Encoding", "identity"}};
+    std::string uri = target.url.target;
+    if (target.proxy && !target.is_tunnelled()) {
+        uri.insert(0, "http://" + target.url.host_header);
+        add_proxy_authorization(headers, *target.proxy);
+    }
+    for (const auto& [name, value] : request.headers) set_header(headers, name, value);
+    const bool has_body = request.method == Method::post || request.method == Method::put;
+    if (has_body) set_header(headers, "Content-Length", std::to_string(request.body.size()));
+    return std::string(to_string(request.method)) + " " + uri + " HTTP/1.1\r\n" +
+           text_of_headers(headers) + (has_body ? request.body : "");
+}
+
+std::string text_of_connect(const Target& target, const std::string& user_agent) {
+    const std::string authority = target.url.authority();
+    Headers headers{{"Host", authority}, {"User-Agent", user_agent}};
+    add_proxy_authorization(headers, *target.proxy);
+    return "CONNECT " + authority + " HTTP/1.1\r\n" + text_of_headers(headers);
 }
 
 }  // namespace prebake::http

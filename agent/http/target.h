@@ -1,13 +1,13 @@
 #pragma once
 
-#include <sys/socket.h>
-
 #include <chrono>
 #include <optional>
 #include <string>
 
 #include "agent/base/error.h"
+#include "agent/http/address.h"
 #include "agent/http/message.h"
+#include "agent/http/proxy.h"
 #include "agent/http/url.h"
 
 namespace prebake::http {
@@ -19,27 +19,40 @@ struct Target {
     Url url;
     std::string unix_socket;  ///< empty: TCP
     TlsSettings tls;
-    std::string peer;               ///< "host:port" or the path of the socket, for errors
+    std::optional<Proxy> proxy;
+    /// "host:port", with the proxy if there is one, or the path of the socket: for errors.
+    std::string peer;
     std::string pool_key;           ///< requests with the same key may share a connection
     bool allows_link_local = true;  ///< as in Request
+    std::optional<std::chrono::milliseconds> connect_timeout;  ///< as in Request
     std::optional<std::chrono::milliseconds> time_limit;
     Clock::time_point deadline = Clock::time_point::max();  ///< of the whole exchange
 
+    /// Whether the proxy only carries a connection to the host (CONNECT). Otherwise it is asked for
+    /// the URL itself.
+    bool is_tunnelled() const { return proxy && url.tls; }
+    /// "host:port" or the path of the socket: what limits of connections count by.
+    std::string host() const { return unix_socket.empty() ? url.authority() : unix_socket; }
     /// The end of a phase that starts now and may take `limit`.
     Clock::time_point within(std::chrono::milliseconds limit) const;
     /// The error for a phase that ended at its within(limit): because of the time limit of the
     /// whole exchange, or "<phase> <limit>".
     Error timed_out(const std::string& phase, std::chrono::milliseconds limit) const;
-    /// @throws Error permission_denied if the target must not have this address.
-    void require_allowed(const sockaddr& address) const;
+    /// Whether the target may have this address.
+    bool is_allowed(const Address& address) const;
+    /// The error for a target that has no allowed address.
+    Error not_allowed() const;
 };
 
-/// Whether packets to it stay on this machine's link: 169.254.0.0/16 and fe80::/10, an IPv4 address
-/// that is mapped or translated to IPv6 (RFC 4291, RFC 6052), and Amazon's fd00:ec2::/32.
-bool is_link_local(const sockaddr& address);
+/// @throws Error usage for a malformed URL, a path that cannot be a unix socket, a header with
+/// control characters, or a proxy that cannot be used.
+Target target_of(const Request& request, const ProxySettings& proxies,
+                 Target::Clock::time_point now);
 
-/// @throws Error usage for a malformed URL, a path that cannot be a unix socket, or a header with
-/// control characters.
-Target target_of(const Request& request, Target::Clock::time_point now);
+/// The request as HTTP/1.1 has it, to its last byte. Headers of the request replace ours.
+std::string text_of(const Request& request, const Target& target, const std::string& user_agent);
+
+/// The request for a tunnel (RFC 9110 section 9.3.6) to a target that is_tunnelled().
+std::string text_of_connect(const Target& target, const std::string& user_agent);
 
 }  // namespace prebake::http

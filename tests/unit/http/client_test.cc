@@ -463,6 +463,51 @@ TEST_CASE("many threads share one client") {
     CHECK(good == 160);
 }
 
+std::unique_ptr<Client> client_with_one_connection() {
+    return make_client({.connect = 20s, .stall = 20s}, "x", {}, {.per_host = 1, .total = 1});
+}
+
+TEST_CASE("a request waits if its host is at its limit of connections") {
+    LoopbackServer server(always(answer("hello")));
+    const auto http = client_with_one_connection();
+    const auto first = http->send(get(server.url("/")), {});
+    std::jthread second([&] { CHECK(body_of(*http->send(get(server.url("/")), {})) == "hello"); });
+    CHECK(body_of(*first) == "hello");
+    second.join();
+    CHECK(server.connections() == 1);
+}
+
+TEST_CASE("the wait for a connection ends with the time limit, and with a stop request") {
+    LoopbackServer server(always(answer("hello")));
+    const auto http = client_with_one_connection();
+    const auto first = http->send(get(server.url("/")), {});
+    Request limited = get(server.url("/?SECRET"));
+    limited.time_limit = 50ms;
+    const Error late = error_of([&] { http->send(limited, {}); });
+    CHECK(late.code() == Errc::timed_out);
+    CHECK(
+        contains(late.message(), "all connections to 127.0.0.1:" + server.port() + " were in use"));
+    std::stop_source stop;
+    std::jthread stopper([&] { stop.request_stop(); });
+    CHECK(error_of([&] { http->send(get(server.url("/")), stop.get_token()); }).code() ==
+          Errc::cancelled);
+    // Nobody waits any more, and the connection still serves.
+    CHECK(body_of(*first) == "hello");
+    CHECK(body_of(*http->send(get(server.url("/")), {})) == "hello");
+}
+
+TEST_CASE("a response that was discarded holds no connection for which another request waits") {
+    const std::string long_body = answer(std::string(1'000'000, 'x'));
+    const std::string endless_body = std::string(kOk) + "\r\n" + std::string(1'000'000, 'x');
+    for (const std::string& text : {answer("short"), long_body, endless_body}) {
+        LoopbackServer server(always(text));
+        const auto http = client_with_one_connection();
+        const auto first = http->send(get(server.url("/")), {});
+        discard_body(*first);
+        CHECK(http->send(get(server.url("/")), {})->status == 200);
+    }
+}
+
 TEST_CASE("a response outlives its client") {
     LoopbackServer server(always(answer("hello")));
     auto http = client();

@@ -14,5 +14,11 @@ TEST_CASE("headers are found without regard to case") {
     CHECK(find_headers(headers, "none").empty());
 }
 
+TEST_CASE("a header that is set replaces all of its name") {
+    Headers headers = {{"Content-Type", "a"}, {"X", "x"}, {"content-type", "b"}};
+    set_header(headers, "CONTENT-TYPE", "c");
+    CHECK(headers == Headers{{"X", "x"}, {"CONTENT-TYPE", "c"}});
+}
+
 }  // namespace
 }  // namespace prebake::http
