@@ -8,6 +8,7 @@
 #include <system_error>
 #include <utility>
 
+#include "agent/base/text.h"
 #include "agent/cli/image_list_file.h"
 #include "agent/cli/log.h"
 #include "agent/containerd/config_file.h"
@@ -83,6 +84,17 @@ registry::EndpointsOf endpoints(const Config& config) {
     };
 }
 
+http::ProxySettings proxies(const Config& config) {
+    http::ProxySettings settings = http::proxies_of_environment(
+        [](const char* name) { return environment(name).value_or(""); });
+    if (!config.proxy.empty()) {
+        settings.for_http = {.url = config.proxy, .source = "registry.proxy"};
+        settings.for_https = settings.for_http;
+    }
+    if (!config.no_proxy.empty()) settings.no_proxy = joined(config.no_proxy, ",");
+    return settings;
+}
+
 }  // namespace
 
 std::vector<bake::ImageRequest> read_images(const Config& config, const ImageArguments& arguments) {
@@ -116,7 +128,7 @@ BakeContext::BakeContext(const Invocation& invocation,
     : connection(invocation.config.address, invocation.signals.token()),
       remote(http::make_client({.connect = invocation.config.connect_timeout,
                                 .stall = invocation.config.stall_timeout},
-                               "prebake/" PREBAKE_VERSION),
+                               "prebake/" PREBAKE_VERSION, proxies(invocation.config)),
              credentials(invocation),
              {.retry = {.attempts = static_cast<int>(invocation.config.attempts)},
               .on_retry = std::move(on_retry)},

@@ -11,6 +11,7 @@
 #include "agent/base/toml.h"
 #include "agent/cli/quantity.h"
 #include "agent/containerd/connection.h"
+#include "agent/http/proxy.h"
 #include "agent/report/conditions.h"
 #include "agent/report/listen_address.h"
 
@@ -70,6 +71,11 @@ struct Value {
             return number / 100;
         }
         throw wrong_type(key, "a size (\"20GiB\") or a percentage of the disk", "\"15%\"");
+    }
+    std::string proxy() const {
+        const std::string url = text("\"http://proxy.example:3128\"");
+        if (!url.empty()) http::parse_proxy({.url = url, .source = "registry.proxy"});
+        return url;
     }
     std::vector<std::string> addresses() const {
         std::vector<std::string> addresses = texts("[\"localhost:9813\"]");
@@ -158,8 +164,10 @@ const std::map<std::string, Table>& schema() {
            [](Config& config, const Value& value) { config.connect_timeout = value.duration(); }},
           {"stall_timeout",
            [](Config& config, const Value& value) { config.stall_timeout = value.duration(); }},
-          {"attempts",
-           [](Config& config, const Value& value) { config.attempts = value.count(); }}}},
+          {"attempts", [](Config& config, const Value& value) { config.attempts = value.count(); }},
+          {"proxy", [](Config& config, const Value& value) { config.proxy = value.proxy(); }},
+          {"no_proxy",
+           [](Config& config, const Value& value) { config.no_proxy = value.texts(); }}}},
         {"seal",
          {{"skip", [](Config& config, const Value& value) { config.seal.skip = value.texts(); }},
           {"also", [](Config& config, const Value& value) { config.seal.also = value.texts(); }},

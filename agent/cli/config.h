@@ -51,6 +51,8 @@ struct Config {
     std::chrono::milliseconds connect_timeout{30'000};
     std::chrono::milliseconds stall_timeout{60'000};
     std::uint64_t attempts = 5;
+    std::string proxy;                  ///< empty: $HTTPS_PROXY and $HTTP_PROXY
+    std::vector<std::string> no_proxy;  ///< empty: $NO_PROXY
 
     // [seal]
     identity::SealScope seal;

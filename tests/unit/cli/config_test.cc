@@ -111,6 +111,8 @@ docker_config = "/srv/config.json"
 connect_timeout = "5s"
 stall_timeout = "250ms"
 attempts = 2
+proxy = "http://me:pass@proxy.example:3128"
+no_proxy = ["a.example", "10.0.0.0/8"]
 [seal]
 skip = ["mail-spool"]
 also = ["package-caches"]
@@ -161,6 +163,8 @@ ssm_inventory = false
     CHECK(config.stall_timeout == std::chrono::milliseconds(250));
     CHECK(config.attempts == 2);
     using Strings = std::vector<std::string>;
+    CHECK(config.proxy == "http://me:pass@proxy.example:3128");
+    CHECK(config.no_proxy == Strings{"a.example", "10.0.0.0/8"});
     CHECK(config.seal.skip == Strings{"mail-spool"});
     CHECK(config.seal.also == Strings{"package-caches"});
     // The host's key is removed as well.
@@ -232,6 +236,10 @@ TEST_CASE("errors name file, line and the nearest key") {
               {"prebake.toml:2", "memory must be a size", "for example: memory = \"64MiB\""}},
           Row{"[bake]\nmemory = \"64 parsecs\"\n", {"prebake.toml:2", "64 parsecs"}},
           Row{"[bake]\nparallel_images = 0\n", {"prebake.toml:2", "from 1 to 1000"}},
+          Row{"[registry]\nproxy = \"http://me:pass@p:port\"\n",
+              {"prebake.toml:2", "the proxy in registry.proxy is malformed"}},
+          Row{"[registry]\nproxy = \"socks5://p:1080\"\n",
+              {"prebake.toml:2", "the proxy in registry.proxy is a SOCKS proxy"}},
           Row{"[guard]\nmin_free = \"%\"\n", {"prebake.toml:2", "min_free must be"}},
           Row{"[guard]\nmin_free = \"100%\"\n", {"prebake.toml:2", "min_free must be"}},
           Row{"[guard]\nmin_free = \"-1%\"\n", {"prebake.toml:2", "min_free must be"}},
@@ -271,6 +279,7 @@ TEST_CASE("an error of a type shows the form") {
              {"[bake]\nsandbox = true\n", "sandbox = \"auto\""},
              {"[guard]\nkeep_deleted = \"yes\"\n", "keep_deleted = true"},
              {"[guard]\nmin_free = 15\n", "min_free = \"64MiB\""},
+             {"[registry]\nproxy = false\n", "proxy = \"http://proxy.example:3128\""},
              {"[report]\nlisten = false\n", "listen = [\"localhost:9813\"]"}}) {
         const std::string& text = row.first;
         CAPTURE(text);
