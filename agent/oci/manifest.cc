@@ -71,7 +71,8 @@ Descriptor parse_descriptor(const JsonField& field) {
             .digest = field.member("digest").digest(),
             .size = size_of(field.member("size")),
             .annotations = field.member("annotations").text_map(kMaxAnnotations),
-            .platform = std::nullopt};
+            .platform = std::nullopt,
+            .artifact_type = field.member("artifactType").text()};
 }
 
 std::string_view without_parameters(std::string_view media_type) {

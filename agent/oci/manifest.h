@@ -29,6 +29,7 @@ struct Descriptor {
     std::uint64_t size = 0;  ///< bytes
     std::map<std::string, std::string> annotations;
     std::optional<Platform> platform;  ///< normalised; only children of an index carry one
+    std::string artifact_type = {};    ///< what it is, if it is no image: a signature, an SBOM
 
     bool operator==(const Descriptor&) const = default;
 };

@@ -11,6 +11,7 @@
 #include "agent/oci/json_field.h"
 #include "agent/registry/blob_source.h"
 #include "agent/registry/diagnosis.h"
+#include "agent/registry/referrers.h"
 #include "agent/registry/request_sender.h"
 #include "agent/registry/retry.h"
 
@@ -231,6 +232,25 @@ class Remote::Impl {
         return bytes;
     }
 
+    std::vector<oci::Descriptor> referrers(const oci::Reference& repository,
+                                           const oci::Digest& subject,
+                                           const std::stop_token& stop) {
+        auto listed = list_referrers(*sender_, *options_, repository, subject, stop);
+        if (listed) return *std::move(listed);
+        const oci::Reference tagged{.registry = repository.registry,
+                                    .repository = repository.repository,
+                                    .tag = referrers_tag(subject),
+                                    .digest = {}};
+        try {
+            const oci::Descriptor index = resolve(tagged, stop);
+            return oci::parse_index(index.media_type, fetch_manifest(tagged, index, stop))
+                .manifests;
+        } catch (const Error& error) {
+            if (error.code() == Errc::not_found) return {};
+            throw;
+        }
+    }
+
     std::unique_ptr<Source> open_blob(const oci::Reference& repository,
                                       const oci::Descriptor& descriptor, std::uint64_t offset,
                                       const std::stop_token& stop) {
@@ -313,6 +333,12 @@ std::string Remote::fetch_small_blob(const oci::Reference& repository,
                                      const oci::Descriptor& descriptor,
                                      const std::stop_token& stop) {
     return impl_->fetch_small_blob(repository, descriptor, stop);
+}
+
+std::vector<oci::Descriptor> Remote::referrers(const oci::Reference& repository,
+                                               const oci::Digest& subject,
+                                               const std::stop_token& stop) {
+    return impl_->referrers(repository, subject, stop);
 }
 
 std::unique_ptr<Source> Remote::open_blob(const oci::Reference& repository,

@@ -5,6 +5,7 @@
 #include <memory>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "agent/base/stream.h"
 #include "agent/http/client.h"
@@ -54,6 +55,11 @@ class Remote {
     /// A small blob (an image config), verified. @throws Error too_large over oci::kMaxConfigBytes.
     std::string fetch_small_blob(const oci::Reference& repository,
                                  const oci::Descriptor& descriptor, const std::stop_token& stop);
+
+    /// The manifests that refer to `subject` in its repository, at most oci::kMaxIndexEntries: by
+    /// the referrers API, or by the tag that stands in for it. Empty if there are none.
+    std::vector<oci::Descriptor> referrers(const oci::Reference& repository,
+                                           const oci::Digest& subject, const std::stop_token& stop);
 
     /// The bytes of a blob from `offset` to its declared size. After a failure the Source requests
     /// the rest (Range). If the registry does not answer that as it should, it reads the blob from

@@ -42,7 +42,10 @@ Repository named_on(const Endpoint& endpoint, const std::string& registry,
 std::string url_of(const Endpoint& endpoint, const std::string& repository,
                    const RepositoryRequest& request) {
     std::string url = endpoint.base_url + endpoint.path + "/" + repository + "/" + request.path;
-    if (!endpoint.mirror_of.empty()) url += "?ns=" + http::percent_encode(endpoint.mirror_of);
+    if (!endpoint.mirror_of.empty()) {
+        const char* const separator = request.path.find('?') == std::string::npos ? "?" : "&";
+        url += separator + ("ns=" + http::percent_encode(endpoint.mirror_of));
+    }
     return url;
 }
 

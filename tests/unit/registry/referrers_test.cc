@@ -1,0 +1,141 @@
+#include "agent/registry/referrers.h"
+
+#include <doctest/doctest.h>
+
+#include <memory>
+
+#include "agent/registry/remote.h"
+#include "tests/unit/registry/fixed_credentials.h"
+#include "tests/unit/registry/scripted_http.h"
+
+namespace prebake::registry {
+namespace {
+
+using namespace std::chrono_literals;
+
+const std::string kReferrersIndexType = "application/vnd.oci.image.index.v1+json";
+const oci::Digest kSubject = oci::Digest::of("subject");
+const oci::Reference kReferredImage = oci::Reference::parse("reg.example/a/b:1");
+const std::string kReferrersUrl = "https://reg.example/v2/a/b/referrers/" + kSubject.str();
+const std::string kReferrersTagUrl =
+    "https://reg.example/v2/a/b/manifests/sha256-" + kSubject.hex();
+
+/// An index with one child for each name, which is its artifact type, too.
+std::string referrers_index(const std::vector<std::string>& names) {
+    std::string children;
+    for (const std::string& name : names) {
+        children += (children.empty() ? "" : ",") +
+                    std::string(R"({"mediaType":"application/vnd.oci.image.manifest.v1+json",)") +
+                    R"("digest":")" + oci::Digest::of(name).str() +
+                    R"(","size":7,"artifactType":")" + name + R"("})";
+    }
+    return R"({"schemaVersion":2,"mediaType":")" + kReferrersIndexType + R"(","manifests":[)" +
+           children + "]}";
+}
+
+Step referrers_page(const std::string& query, const std::vector<std::string>& names,
+                    const std::string& link = {}) {
+    http::Headers headers{{"Content-Type", kReferrersIndexType}};
+    if (!link.empty()) headers.emplace_back("Link", link);
+    return {.url = kReferrersUrl + query,
+            .with = {{"Accept", kReferrersIndexType}},
+            .headers = std::move(headers),
+            .body = referrers_index(names)};
+}
+
+Step referrers_refused(int status) {
+    return {.url = kReferrersUrl, .status = status};
+}
+
+/// The two requests for the index by its tag.
+std::vector<Step> by_referrers_tag(const std::vector<std::string>& names) {
+    const std::string index = referrers_index(names);
+    const http::Headers headers{{"Content-Type", kReferrersIndexType},
+                                {"Docker-Content-Digest", oci::Digest::of(index).str()}};
+    return {
+        {.method = http::Method::head, .url = kReferrersTagUrl, .headers = headers, .body = index},
+        {.url = "https://reg.example/v2/a/b/manifests/" + oci::Digest::of(index).str(),
+         .headers = headers,
+         .body = index}};
+}
+
+std::vector<std::string> referrers_found(std::vector<Step> steps) {
+    Remote remote(
+        std::make_shared<ScriptedHttp>(std::move(steps)), FixedCredentials::none(),
+        {.retry = {.attempts = 2, .first_delay = 1ms, .max_delay = 5ms}, .on_retry = nullptr});
+    std::vector<std::string> names;
+    for (const oci::Descriptor& one : remote.referrers(kReferredImage, kSubject, {})) {
+        names.push_back(one.artifact_type);
+    }
+    return names;
+}
+
+using ReferrerNames = std::vector<std::string>;
+
+TEST_CASE("referrers come from the API, page by page") {
+    CHECK(referrers_found({referrers_page("", {})}) == ReferrerNames{});
+    CHECK(referrers_found({referrers_page("", {"x", "y"})}) == ReferrerNames{"x", "y"});
+    CHECK(referrers_found({referrers_page("", {"x"}, "</v2/a/b/referrers/d?n=1&last=x>; rel=next"),
+                           referrers_page("?n=1&last=x", {"y"})}) == ReferrerNames{"x", "y"});
+}
+
+TEST_CASE("without the API, referrers come from the index with their tag") {
+    for (const int status : {404, 400, 405, 406, 403}) {
+        CAPTURE(status);
+        std::vector<Step> steps{referrers_refused(status)};
+        for (Step& step : by_referrers_tag({"x"})) steps.push_back(std::move(step));
+        CHECK(referrers_found(std::move(steps)) == ReferrerNames{"x"});
+    }
+    // A page for people, with status 200.
+    std::vector<Step> steps{{.url = kReferrersUrl, .body = "<html>"}};
+    for (Step& step : by_referrers_tag({"x"})) steps.push_back(std::move(step));
+    CHECK(referrers_found(std::move(steps)) == ReferrerNames{"x"});
+}
+
+TEST_CASE("without the API and without the tag there are no referrers") {
+    CHECK(
+        referrers_found({referrers_refused(404),
+                         {.method = http::Method::head, .url = kReferrersTagUrl, .status = 404}}) ==
+        ReferrerNames{});
+}
+
+TEST_CASE("a registry that fails is not one without referrers") {
+    CHECK(error_of([] {
+              referrers_found({referrers_refused(503), referrers_refused(503)});
+          }).code() == Errc::unavailable);
+    CHECK(error_of([] {
+              referrers_found({referrers_page("", {"x"}, "<?last=x>; rel=\"next\""),
+                               {.url = kReferrersUrl + "?last=x", .body = "<html>"}});
+          }).code() == Errc::corrupt);
+}
+
+TEST_CASE("the next page is the query of the link with rel=next") {
+    struct Row {
+        std::string link;
+        std::string query;
+    };
+    const std::vector<Row> rows = {
+        {"", ""},
+        {"</v2/a/referrers/d?n=1&last=x>; rel=\"next\"", "?n=1&last=x"},
+        {"<https://elsewhere.example/v2/a/referrers/d?last=x>; rel=next", "?last=x"},
+        {"<?last=x>;REL=NEXT", "?last=x"},
+        {"<?a=1>; rel=prev, <?a=2>; rel=next", "?a=2"},
+        {"<?a=1>; title=\"next\"; rel=\"next\"", "?a=1"},
+        {"<?a=1#end>; rel=next", "?a=1"},
+        {"</v2/a/referrers/d>; rel=next", ""},
+        {"<?a=1>; rel=prev", ""},
+        {"<?a=1>", ""},
+        {"?a=1; rel=next", ""},
+        {"<?a=1; rel=next", ""},
+        {"<", ""},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.link);
+        CHECK(next_page_of({{"Link", row.link}}) == row.query);
+    }
+    CHECK(next_page_of({}).empty());
+    CHECK(next_page_of({{"Link", "<?a=1>; rel=prev"}, {"Link", "<?a=2>; rel=next"}}) == "?a=2");
+}
+
+}  // namespace
+}  // namespace prebake::registry
