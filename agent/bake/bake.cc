@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "agent/bake/admission.h"
 #include "agent/bake/blob_repositories.h"
 #include "agent/bake/fetch.h"
 #include "agent/bake/image_baker.h"
@@ -91,6 +92,7 @@ v1::BakedImage record_entry(const ResolvedImage& image, const ImageResult& resul
     entry.set_platform(result.platform);
     entry.set_kind(recorded_kind(image.request.kind));
     for (const v1::Placement& placement : result.placements) *entry.add_placements() = placement;
+    for (const v1::Signature& signature : result.signatures) *entry.add_signatures() = signature;
     entry.set_bytes_fetched(result.bytes_fetched);
     entry.set_bytes_reused(result.bytes_reused);
     entry.set_seconds(result.seconds.count());
@@ -119,6 +121,9 @@ ImageResult bake_one(const PlannedImage& planned, const Survey& survey, ImageBak
                          .current = planned.bytes_present,
                          .total = planned.compressed_bytes});
         result.digest = planned.image->target.digest;
+        for (const trust::Proof& proof : planned.image->proofs) {
+            result.signatures.push_back(record_of(proof));
+        }
         baker.bake(*planned.image, changes);
         result.outcome = changes.changed ? ImageOutcome::baked : ImageOutcome::already_there;
         result.placements = placements_of(*planned.image, survey, changes.cri_resolves);

@@ -35,6 +35,7 @@ struct ImageResult {
     std::optional<Error> problem;  ///< if the image failed
     std::optional<oci::Digest> digest;
     std::vector<v1::Placement> placements;  ///< if the image is usable now
+    std::vector<v1::Signature> signatures;  ///< that the rules of trust require
     std::uint64_t bytes_fetched = 0;
     std::uint64_t bytes_reused = 0;
     std::chrono::duration<double> seconds{0};

@@ -26,6 +26,21 @@ oci::Descriptor target_of(const std::string& name, const std::optional<container
     return is_shared ? held->target : image.target;
 }
 
+/// Stores the signatures of the image. Returns the labels that refer to them.
+template <typename Store>
+store::Labels store_proofs(const ResolvedImage& image, Store&& store) {
+    std::vector<oci::Digest> manifests;
+    for (const trust::Proof& proof : image.proofs) {
+        const oci::Document& manifest = proof.manifest;
+        store(proof.blob, {});
+        store(manifest,
+              store::gc_labels(oci::parse_manifest(manifest.descriptor.media_type, manifest.bytes),
+                               store::LayerReferences::keep));
+        manifests.push_back(manifest.descriptor.digest);
+    }
+    return store::referrer_gc_labels(manifests);
+}
+
 /// True if the name already points at the target and has the labels.
 bool is_up_to_date(const std::optional<containerd::Image>& held, const containerd::Image& wanted) {
     return held && held->target.digest == wanted.target.digest &&
@@ -48,6 +63,9 @@ ImageBaker::ImageBaker(const LeasedStore& store, const BakeTarget& target, Worke
 void ImageBaker::bake(const ResolvedImage& image, ImageChanges& changes) {
     for (const oci::Document& index : image.indexes) changes.bytes_fetched += index.bytes_fetched;
     changes.bytes_fetched += image.manifest.bytes_fetched + image.config.bytes_fetched;
+    for (const trust::Proof& proof : image.proofs) {
+        changes.bytes_fetched += proof.manifest.bytes_fetched + proof.blob.bytes_fetched;
+    }
     for (const std::string& ns : image.request.namespaces) {
         in_context("namespace " + ns, [&] {
             // The documents last: a damaged one is deleted and stored again, and what it refers to
@@ -78,11 +96,21 @@ void ImageBaker::store_documents(const ResolvedImage& image, const std::string& 
                               image.chain_ids.back().str());
     }
     store(image.config, config_labels);
-    store(image.manifest, store::gc_labels(image.contents, image.request.keep_layers
-                                                               ? store::LayerReferences::keep
-                                                               : store::LayerReferences::drop));
+    // What the names point at holds the signatures about it, too.
+    const store::Labels signatures = store_proofs(image, store);
+    const auto with_signatures = [&](const oci::Document& document, store::Labels labels) {
+        if (document.descriptor.digest == image.target.digest) {
+            labels.insert(signatures.begin(), signatures.end());
+        }
+        store(document, labels);
+    };
+    with_signatures(
+        image.manifest,
+        store::gc_labels(image.contents, image.request.keep_layers ? store::LayerReferences::keep
+                                                                   : store::LayerReferences::drop));
     for (const oci::Document& index : image.indexes) {
-        store(index, store::gc_labels(oci::parse_index(index.descriptor.media_type, index.bytes)));
+        with_signatures(
+            index, store::gc_labels(oci::parse_index(index.descriptor.media_type, index.bytes)));
     }
 }
 

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/bake/admission.h"
 #include "agent/base/error.h"
 #include "agent/containerd/containers.h"
 #include "agent/store/names.h"
@@ -12,14 +13,6 @@
 
 namespace prebake::bake {
 namespace {
-
-oci::Descriptor descriptor_of(const v1::Document& document) {
-    return {.media_type = document.media_type(),
-            .digest = oci::Digest::parse(document.digest()),
-            .size = document.size(),
-            .annotations = {},
-            .platform = {}};
-}
 
 /// The names of the image besides `reference`. A name by digest is left out if a name by tag of the
 /// same repository implies it.
@@ -99,9 +92,11 @@ ResolvedImage resolve_stored(const v1::BakedImage& image,
             namespaces.push_back(std::move(ns));
         }
     }
-    store::StoredDocuments documents(connection, std::move(namespaces), image.name(),
+    store::StoredDocuments documents(connection, namespaces, image.name(),
                                      store::how_to_bake_again(image, request.namespaces.front()));
-    return resolve_from(request, descriptor_of(image.target()), documents);
+    ResolvedImage resolved = resolve_from(request, store::descriptor_of(image.target()), documents);
+    resolved.proofs = stored_proofs(image, connection, namespaces);
+    return resolved;
 }
 
 }  // namespace prebake::bake

@@ -8,12 +8,15 @@
 #include "agent/containerd/connection.h"
 #include "agent/oci/image.h"
 #include "agent/registry/remote.h"
+#include "agent/trust/verification.h"
 
 namespace prebake::bake {
 
 /// An image, and the request that it was resolved for, with platform and namespaces filled in.
 struct ResolvedImage : oci::Image {
     ImageRequest request;
+    /// The signatures that the rules of trust require; the image gets no name without them.
+    std::vector<trust::Proof> proofs = {};
 
     /// The image's name in reports: "docker.io/library/nginx:1.27".
     std::string name() const;
@@ -23,7 +26,7 @@ std::string name_of(const ImageRequest& request);
 /// The names to create for the image in a namespace, as store::names_in().
 std::vector<std::string> names_in(const std::string& ns, const ResolvedImage& image);
 
-/// Indexes, manifest, config and layers of the image.
+/// Indexes, manifest, config, layers and signatures of the image.
 std::vector<oci::Digest> blobs_of(const ResolvedImage& image);
 
 /// Asks the registry what the request's reference names now. The sandbox image is what k8s.io has

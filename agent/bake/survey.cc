@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "agent/bake/admission.h"
 #include "agent/bake/name_conflicts.h"
 #include "agent/base/wait.h"
 #include "agent/base/worker_pool.h"
@@ -65,7 +66,7 @@ void adopt_unpacked(ResolvedImage& image, const PresentContent& present) {
 
 Survey survey(const std::vector<ImageRequest>& requests, const std::string& snapshotter,
               registry::Remote& remote, const containerd::Connection& connection,
-              std::size_t width) {
+              const trust::Policy& policy, std::size_t width) {
     const std::string version = connection.version().version;
     store::StoreView store(connection);
     store::Snapshotters snapshotters =
@@ -75,8 +76,11 @@ Survey survey(const std::vector<ImageRequest>& requests, const std::string& snap
     DocumentCache cache;
     for_each_parallel(requests.size(), width, [&](std::size_t i) {
         images[i].request = requests[i];
-        attempt(images[i],
-                [&] { images[i].image = resolve(requests[i], remote, connection, cache); });
+        attempt(images[i], [&] {
+            images[i].image = resolve(requests[i], remote, connection, cache);
+            images[i].image->proofs =
+                find_proofs(*images[i].image, policy, remote, connection, cache);
+        });
     });
     throw_if_stopped(connection.stop());
 

@@ -70,6 +70,7 @@ v1::BakeReport document_of(const bake::BakeResult& result,
         out.set_outcome(document_outcome(image.outcome));
         if (image.digest) out.set_digest(image.digest->str());
         for (const v1::Placement& placement : image.placements) *out.add_placements() = placement;
+        for (const v1::Signature& signature : image.signatures) *out.add_signatures() = signature;
         out.set_bytes_fetched(image.bytes_fetched);
         out.set_bytes_reused(image.bytes_reused);
         out.set_seconds(image.seconds.count());

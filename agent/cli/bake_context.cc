@@ -11,6 +11,7 @@
 #include "agent/base/text.h"
 #include "agent/cli/image_list_file.h"
 #include "agent/cli/log.h"
+#include "agent/cli/trust_rules.h"
 #include "agent/containerd/config_file.h"
 #include "agent/containerd/cri.h"
 #include "agent/http/client.h"
@@ -125,7 +126,8 @@ std::vector<bake::ImageRequest> read_images(const Config& config, const ImageArg
 
 BakeContext::BakeContext(const Invocation& invocation,
                          std::function<void(const std::string&)> on_retry)
-    : connection(invocation.config.address, invocation.signals.token()),
+    : policy(policy_of(invocation.config.trust_rules)),
+      connection(invocation.config.address, invocation.signals.token()),
       remote(http::make_client({.connect = invocation.config.connect_timeout,
                                 .stall = invocation.config.stall_timeout},
                                "prebake/" PREBAKE_VERSION, proxies(invocation.config)),
@@ -167,6 +169,7 @@ WantedSandbox wanted_sandbox(const Config& config, const containerd::Connection&
 bake::Survey BakeContext::survey(const Invocation& invocation,
                                  const std::vector<bake::ImageRequest>& requests,
                                  std::vector<std::string>& warnings) {
+    policy.require_keys();
     const bake::Defaults defaults = defaults_of(invocation);
     std::vector<bake::ImageRequest> wanted = bake::with_defaults(requests, defaults);
     WantedSandbox sandbox = bake::any_for_pods(wanted)
@@ -189,7 +192,7 @@ bake::Survey BakeContext::survey(const Invocation& invocation,
 bake::Survey BakeContext::resolve(const std::vector<bake::ImageRequest>& requests,
                                   const std::string& snapshotter) {
     bake::Survey survey = bake::survey(bake::merge_requests(requests), snapshotter, remote,
-                                       connection, kParallelResolves);
+                                       connection, policy, kParallelResolves);
     log_debug("containerd " + survey.containerd_version + " at " + connection.address());
     for (const auto& [ns, chosen] : survey.snapshotters) {
         log_debug("namespace " + ns + " unpacks into " + chosen);

@@ -11,6 +11,7 @@
 #include "agent/cli/commands.h"
 #include "agent/containerd/connection.h"
 #include "agent/registry/remote.h"
+#include "agent/trust/policy.h"
 
 namespace prebake::cli {
 
@@ -22,6 +23,7 @@ bake::Defaults defaults_of(const Invocation& invocation);
 
 /// The connections of plan and bake.
 struct BakeContext {
+    trust::Policy policy;
     containerd::Connection connection;
     registry::Remote remote;
 
@@ -31,6 +33,7 @@ struct BakeContext {
                          const std::string& snapshotter);
     /// Applies the defaults to the requests, adds CRI's sandbox image, merges and resolves them.
     /// What is not known about the sandbox image is logged, and added to the warnings.
+    /// @throws Error usage if a key of the rules of trust cannot be used.
     bake::Survey survey(const Invocation& invocation,
                         const std::vector<bake::ImageRequest>& requests,
                         std::vector<std::string>& warnings);

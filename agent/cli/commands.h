@@ -99,7 +99,8 @@ ExitCode status_command(const Invocation& invocation, const StatusArguments& arg
 ExitCode kubelet_config_command(const Invocation& invocation,
                                 const KubeletConfigArguments& arguments);
 /// Reports which files were read; main.cc has read them, or failed. `file` is that of --config.
-ExitCode config_command(const std::string& file, bool json, bool quiet);
+/// Also reads the keys of the rules of trust.
+ExitCode config_command(const Config& config, const std::string& file, bool json, bool quiet);
 enum class VersionDetail { version, with_libraries };  ///< libraries of others in the program
 /// Prints to standard output, as a document if `is_json`.
 void print_version(VersionDetail detail, bool is_json);

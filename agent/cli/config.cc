@@ -6,10 +6,12 @@
 #include <map>
 #include <optional>
 #include <system_error>
+#include <utility>
 
 #include "agent/base/error.h"
 #include "agent/base/toml.h"
 #include "agent/cli/quantity.h"
+#include "agent/cli/trust_rules.h"
 #include "agent/containerd/connection.h"
 #include "agent/http/proxy.h"
 #include "agent/report/conditions.h"
@@ -19,6 +21,7 @@ namespace prebake::cli {
 namespace {
 
 constexpr std::size_t kMaxConfigFileBytes = 1UL << 20;
+constexpr std::string_view kTrustTables = "trust";
 
 /// A value of a key, passed to the reader of that key.
 struct Value {
@@ -288,13 +291,26 @@ std::vector<std::string> keys_of(const Map& map) {
     return keys;
 }
 
+/// The names of all tables.
+std::vector<std::string> tables() {
+    std::vector<std::string> names = keys_of(schema());
+    names.emplace_back(kTrustTables);
+    return names;
+}
+
 void read_into(Config& config, const std::filesystem::path& path, WhoseFile whose) {
     const std::string file = path.string();
     const toml::table root = parse_toml(read_trusted_file(path, kMaxConfigFileBytes, whose), file);
     for (const auto& [table_name, node] : root) {
+        if (table_name.str() == kTrustTables) {
+            for (trust::Rule& rule : read_trust_rules(node, path)) {
+                config.trust_rules.push_back(std::move(rule));
+            }
+            continue;
+        }
         const auto table = schema().find(std::string(table_name.str()));
         if (table == schema().end()) {
-            throw unknown_key(place_of(node, file), table_name.str(), keys_of(schema()));
+            throw unknown_key(place_of(node, file), table_name.str(), tables());
         }
         const toml::table* values = node.as_table();
         if (values == nullptr) {

@@ -15,6 +15,7 @@
 #include "agent/identity/secrets/scan.h"
 #include "agent/identity/services.h"
 #include "agent/report/endpoint.h"
+#include "agent/trust/policy.h"
 
 namespace prebake::cli {
 
@@ -54,6 +55,9 @@ struct Config {
     std::string proxy;                  ///< empty: $HTTPS_PROXY and $HTTP_PROXY
     std::vector<std::string> no_proxy;  ///< empty: $NO_PROXY
 
+    /// The tables [[trust]] of all files, in their order.
+    std::vector<trust::Rule> trust_rules;
+
     // [seal]
     identity::SealScope seal;
     identity::ServicesToStop services;
@@ -91,7 +95,7 @@ Config read_config(const std::optional<std::filesystem::path>& file,
 /// The files that read_config() reads, in that order.
 std::vector<std::filesystem::path> config_files(const std::optional<std::filesystem::path>& file);
 
-/// The names of all keys, as "table.key".
+/// The names of all keys, as "table.key". Not of the rules of trust, of which there may be many.
 std::vector<std::string> config_keys();
 
 }  // namespace prebake::cli

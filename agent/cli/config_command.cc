@@ -3,11 +3,13 @@
 #include "agent/base/json.h"
 #include "agent/base/text.h"
 #include "agent/cli/commands.h"
+#include "agent/cli/trust_rules.h"
 #include "proto/prebake/v1/report.pb.h"
 
 namespace prebake::cli {
 
-ExitCode config_command(const std::string& file, bool json, bool quiet) {
+ExitCode config_command(const Config& config, const std::string& file, bool json, bool quiet) {
+    policy_of(config.trust_rules).require_keys();
     v1::ConfigReport report;
     report.set_schema("prebake.v1.ConfigReport");
     for (const std::filesystem::path& each :

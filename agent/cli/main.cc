@@ -35,6 +35,7 @@ struct GlobalOptions {
     std::vector<std::string> namespaces;
     std::string snapshotter;
     std::string platform;
+    std::vector<std::string> verify_keys;
     std::string log_level = "info";
     bool json = false;
     bool quiet = false;
@@ -79,6 +80,13 @@ struct GlobalOptions {
         for (const std::string& ns : namespaces) containerd::validate_namespace(ns);
         if (!namespaces.empty()) config.namespaces = namespaces;
         if (!snapshotter.empty()) config.snapshotter = snapshotter;
+        if (!verify_keys.empty()) {
+            std::vector<std::string> files;
+            for (const std::string& key : verify_keys) files.push_back(absolute(key));
+            // The first one: any other rule about the same images wins.
+            config.trust_rules.insert(config.trust_rules.begin(),
+                                      trust::rule_of_verify_key(std::move(files)));
+        }
         return config;
     }
 
@@ -160,6 +168,15 @@ struct RegistryOptions {
     }
 };
 
+void add_verify_key(CLI::App& command, std::vector<std::string>& keys) {
+    command
+        .add_option("--verify-key", keys,
+                    "Public key that has to have signed images without a rule in [[trust]]; can be "
+                    "repeated")
+        ->type_name("FILE")
+        ->allow_extra_args(false);
+}
+
 const std::map<std::string, ProgressStyle> kProgressStyles{{"auto", ProgressStyle::automatic},
                                                            {"tty", ProgressStyle::terminal},
                                                            {"plain", ProgressStyle::plain},
@@ -206,6 +223,9 @@ class CommandLine {
                               "Repair what is found, from this disk or the registry");
         verify_app_->add_flag("--sealed", verify_.sealed,
                               "Also check that nothing of the builder is left");
+        for (CLI::App* command : {plan_app_, bake_app_, verify_app_}) {
+            add_verify_key(*command, global_.verify_keys);
+        }
         add_seal_options(*seal_app_);
         firstboot_app_->add_flag(
             "--online", is_online_,
@@ -265,7 +285,7 @@ class CommandLine {
         Config config = global_.configuration();
         registry_.apply_to(config);
         if (config_app_->parsed()) {
-            return config_command(global_.config_file, global_.json, global_.quiet);
+            return config_command(config, global_.config_file, global_.json, global_.quiet);
         }
         // Before signals are handled, so that Ctrl-C interrupts reading a list from a terminal.
         if (plan_app_->parsed() || bake_app_->parsed()) {

@@ -1,12 +1,15 @@
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 
+#include "agent/bake/admission.h"
 #include "agent/bake/pull_allowance.h"
 #include "agent/bake/recorded_image.h"
 #include "agent/base/file.h"
 #include "agent/base/format.h"
 #include "agent/base/json.h"
 #include "agent/base/problem.h"
+#include "agent/base/text.h"
 #include "agent/cli/bake_context.h"
 #include "agent/cli/commands.h"
 #include "agent/cli/image_list_file.h"
@@ -33,6 +36,9 @@ v1::Plan document_of(const bake::Survey& survey, const std::vector<bake::PullAll
         if (!planned.image) continue;
         image.set_digest(planned.image->target.digest.str());
         image.set_layers(static_cast<std::uint32_t>(planned.image->contents.layers.size()));
+        for (const trust::Proof& proof : planned.image->proofs) {
+            *image.add_signatures() = bake::record_of(proof);
+        }
     }
     plan.set_bytes_to_fetch(survey.plan.bytes_to_fetch);
     plan.set_bytes_present(survey.plan.bytes_present);
@@ -55,6 +61,15 @@ v1::Plan document_of(const bake::Survey& survey, const std::vector<bake::PullAll
     return plan;
 }
 
+/// ", signed by cosign.pub"; empty if no signature is required.
+std::string signed_by(const bake::ResolvedImage& image) {
+    std::vector<std::string> keys;
+    for (const trust::Proof& proof : image.proofs) {
+        keys.push_back(std::filesystem::path(proof.key_file).filename().string());
+    }
+    return keys.empty() ? "" : ", signed by " + joined(keys);
+}
+
 void print_table(const bake::Survey& survey, const std::vector<bake::PullAllowance>& allowances) {
     std::vector<std::vector<std::string>> rows{
         {"IMAGE", "DIGEST", "PLATFORM", "LAYERS", "COMPRESSED", "PRESENT", "STATE"}};
@@ -75,7 +90,7 @@ void print_table(const bake::Survey& survey, const std::vector<bake::PullAllowan
                         planned.request.platform->str(),
                         std::to_string(planned.image->contents.layers.size()),
                         format_bytes(planned.compressed_bytes), format_bytes(planned.bytes_present),
-                        (is_complete ? "present" : "to bake") + why});
+                        (is_complete ? "present" : "to bake") + signed_by(*planned.image) + why});
     }
     std::fputs(format_table(rows, {3, 4, 5}).c_str(), stdout);
     const bake::Plan& plan = survey.plan;

@@ -1,9 +1,11 @@
 #include <algorithm>
 #include <cstdio>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "agent/bake/signature_check.h"
 #include "agent/base/format.h"
 #include "agent/base/json.h"
 #include "agent/cli/bake_context.h"
@@ -11,6 +13,7 @@
 #include "agent/cli/log.h"
 #include "agent/cli/repair.h"
 #include "agent/cli/residue_report.h"
+#include "agent/cli/trust_rules.h"
 #include "agent/cli/verify_text.h"
 #include "agent/guard/image_health.h"
 #include "agent/identity/residue.h"
@@ -28,6 +31,7 @@ v1::VerifyReport document_of(const store::Verification& result) {
     report.set_blobs(result.blobs);
     report.set_snapshots(result.snapshots);
     report.set_bytes_read(result.bytes_read);
+    report.set_signatures(static_cast<std::uint32_t>(result.signatures));
     for (const store::Finding& finding : result.findings) {
         v1::Finding& out = *report.add_findings();
         out.set_image(finding.image);
@@ -124,10 +128,18 @@ ExitCode verify_command(const Invocation& invocation, const VerifyArguments& arg
         .namespaces = invocation.named_namespaces,
         .snapshotter = invocation.config.snapshotter,
         .sandbox = sandbox.name};
+    const trust::Policy policy = policy_of(invocation.config.trust_rules);
     std::vector<std::string> warnings;
     const auto verify = [&] {
         store::Verification found = store::verify(record, connection, options);
+        bake::SignatureCheck signatures =
+            bake::check_signatures(record, policy, connection,
+                                   {.namespaces = options.namespaces, .sandbox = sandbox.name});
+        found.signatures = signatures.verified;
+        std::move(signatures.findings.begin(), signatures.findings.end(),
+                  std::back_inserter(found.findings));
         warnings = take_warnings(found);
+        std::move(signatures.notes.begin(), signatures.notes.end(), std::back_inserter(warnings));
         if (!sandbox.doubt.empty() && found.is_for_pods) warnings.push_back(sandbox.doubt);
         return found;
     };

@@ -45,6 +45,8 @@ std::string word_for(store::Check check) {
             return "snapshot";
         case store::Check::cri:
             return "answer";
+        case store::Check::signatures:
+            return "signature";
     }
     return "";
 }
@@ -131,6 +133,7 @@ std::string verdict_text(const store::Verification& result, guard::StoreVerdict 
     if (residue > 0) text += counted(residue, "trace") + " of the builder; ";
     text += counted(result.images, "image") + ", " + counted(result.blobs, "blob") + ", " +
             counted(result.snapshots, "snapshot") + " checked";
+    if (result.signatures > 0) text += ", " + counted(result.signatures, "signature") + " verified";
     if (result.bytes_read > 0) text += ", " + format_bytes(result.bytes_read) + " read and hashed";
     return text + "\n";
 }

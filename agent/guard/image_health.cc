@@ -21,7 +21,8 @@ constexpr std::array kByWeight{
     FindingKind::blob_missing,       FindingKind::blob_damaged, FindingKind::snapshot_missing,
     FindingKind::name_missing,       FindingKind::unmanaged,    FindingKind::cri_unresolved,
     FindingKind::cri_other_platform, FindingKind::unreadable,   FindingKind::unpinned,
-    FindingKind::reference_missing,  FindingKind::pin_ignored,  FindingKind::name_moved};
+    FindingKind::reference_missing,  FindingKind::untrusted,    FindingKind::signature_lost,
+    FindingKind::pin_ignored,        FindingKind::name_moved};
 
 std::ptrdiff_t weight_of(FindingKind kind) {
     return std::find(kByWeight.begin(), kByWeight.end(), kind) - kByWeight.begin();
@@ -134,6 +135,8 @@ class Judge {
             case FindingKind::unreadable:
                 weigh_failed(health, finding.check);
                 return;
+            case FindingKind::untrusted:
+            case FindingKind::signature_lost:
             case FindingKind::name_moved:
                 return;
         }
@@ -163,6 +166,8 @@ class Judge {
                 return;
             case store::Check::cri:
                 health.is_resolved = false;
+                return;
+            case store::Check::signatures:
                 return;
         }
     }
@@ -199,6 +204,8 @@ std::string words_for(FindingKind kind, const std::string& snapshotter) {
             return "unpacked into " + snapshotter + " from its layers";
         case FindingKind::cri_unresolved:
             return "made CRI know it";
+        case FindingKind::untrusted:
+        case FindingKind::signature_lost:
         case FindingKind::cri_other_platform:
         case FindingKind::pin_ignored:
         case FindingKind::name_moved:
@@ -238,7 +245,9 @@ StoreVerdict judge(const v1::BakeRecord& record, const std::vector<Finding>& fin
     bool is_degraded = false;
     for (const Finding& finding : findings) {
         if (store::is_about_machine(finding.kind)) continue;
-        if (!recorded.contains(finding.image)) return StoreVerdict::not_usable;
+        // An image that this machine's rules refuse must not be started.
+        const bool is_refused = finding.kind == FindingKind::untrusted;
+        if (is_refused || !recorded.contains(finding.image)) return StoreVerdict::not_usable;
         is_degraded = true;
     }
     for (const ImageHealth& image : health_of(record, findings)) {
@@ -258,6 +267,8 @@ bool is_repairable(const Finding& finding) {
         case FindingKind::snapshot_missing:
         case FindingKind::cri_unresolved:
             return true;
+        case FindingKind::untrusted:
+        case FindingKind::signature_lost:
         case FindingKind::cri_other_platform:
         case FindingKind::pin_ignored:
         case FindingKind::name_moved:

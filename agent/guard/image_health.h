@@ -57,9 +57,10 @@ std::vector<ImageHealth> health_of(const v1::BakeRecord& record,
 
 /// What findings mean for the machine. `prebake verify` and the daemon judge alike.
 enum class StoreVerdict {
-    as_baked,    ///< nothing was found, but what store::is_about_machine()
-    degraded,    ///< every image is usable; something is not as it was baked
-    not_usable,  ///< an image of this machine's platform cannot be started without a pull
+    as_baked,  ///< nothing was found, but what store::is_about_machine()
+    degraded,  ///< every image is usable; something is not as it was baked
+    /// An image of this machine's platform cannot be started without a pull, or a rule refuses one.
+    not_usable,
 };
 /// Findings about an image that `record` does not have concern CRI's sandbox image.
 StoreVerdict judge(const v1::BakeRecord& record, const std::vector<store::Finding>& findings);

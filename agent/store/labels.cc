@@ -68,6 +68,17 @@ Labels gc_labels(const oci::Manifest& manifest, LayerReferences layers) {
     return labels.take();
 }
 
+Labels referrer_gc_labels(const std::vector<oci::Digest>& referrers) {
+    constexpr std::size_t kShownDigits = 12;
+    Labels labels;
+    for (const oci::Digest& referrer : referrers) {
+        labels.emplace(std::string(kContentPrefix) + "referrer.sha256." +
+                           referrer.hex().substr(0, kShownDigits),
+                       referrer.str());
+    }
+    return labels;
+}
+
 std::string snapshot_gc_label(std::string_view snapshotter) {
     return "containerd.io/gc.ref.snapshot." + std::string(snapshotter);
 }

@@ -25,6 +25,9 @@ Labels gc_labels(const oci::Index& index);
 /// References from a manifest to its config and, unless dropped, to its layers. Layers without a
 /// reference are collected when the bake's lease is gone; their snapshots stay.
 Labels gc_labels(const oci::Manifest& manifest, LayerReferences layers);
+/// References from an image's target to manifests that refer to it, such as signatures. The keys
+/// are those of containerd 2.2, which has each referrer once.
+Labels referrer_gc_labels(const std::vector<oci::Digest>& referrers);
 /// The reference from an image config to the snapshot of the top layer.
 std::string snapshot_gc_label(std::string_view snapshotter);
 

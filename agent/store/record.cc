@@ -37,6 +37,18 @@ void unite(v1::Placement& placement, const v1::Placement& before) {
     }
 }
 
+void unite_signatures(v1::BakedImage& image, const v1::BakedImage& before) {
+    for (const v1::Signature& signature : before.signatures()) {
+        const auto& signatures = image.signatures();
+        const bool is_known =
+            std::any_of(signatures.begin(), signatures.end(), [&](const v1::Signature& other) {
+                return other.key() == signature.key() &&
+                       other.blob().digest() == signature.blob().digest();
+            });
+        if (!is_known) *image.add_signatures() = signature;
+    }
+}
+
 void unite(v1::BakedImage& image, const v1::BakedImage& before) {
     for (const v1::Placement& placement : before.placements()) {
         auto& placements = *image.mutable_placements();
@@ -49,6 +61,8 @@ void unite(v1::BakedImage& image, const v1::BakedImage& before) {
             unite(*same, placement);
         }
     }
+    // The signatures are of the target. An index may be another one with the same manifest.
+    if (image.target().digest() == before.target().digest()) unite_signatures(image, before);
     if (image.chain_id().empty()) {
         image.set_chain_id(before.chain_id());
         *image.mutable_layers() = before.layers();

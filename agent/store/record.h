@@ -30,7 +30,8 @@ v1::BakeRecord take_record(const std::filesystem::path& state_dir, std::string& 
 
 /// Merges the result of a bake: replaces the entry with the same name and platform, or appends one.
 /// If the manifest is the same, what was baked before is still there, so the new entry also gets
-/// the placements and names of the old one, and what was kept or unpacked.
+/// the placements and names of the old one, what was kept or unpacked, and signatures of the same
+/// target.
 void merge_image(v1::BakeRecord& record, const v1::BakedImage& image);
 
 /// Copies bytes, seconds, time and versions of the last bake that changed something.

@@ -6,7 +6,6 @@
 #include "agent/containerd/content.h"
 
 namespace prebake::store {
-namespace {
 
 void set_document(v1::Document& out, const oci::Descriptor& descriptor) {
     out.set_digest(descriptor.digest.str());
@@ -14,7 +13,13 @@ void set_document(v1::Document& out, const oci::Descriptor& descriptor) {
     out.set_size(descriptor.size);
 }
 
-}  // namespace
+oci::Descriptor descriptor_of(const v1::Document& document) {
+    return {.media_type = document.media_type(),
+            .digest = oci::Digest::parse(document.digest()),
+            .size = document.size(),
+            .annotations = {},
+            .platform = {}};
+}
 
 std::optional<std::string> stored_bytes(const containerd::Connection& connection,
                                         const std::vector<std::string>& namespaces,

@@ -55,6 +55,10 @@ bool leads_to_config(const containerd::Connection& connection, const std::string
                      const oci::Descriptor& target, const oci::Platform& platform,
                      const oci::Digest& config);
 
+void set_document(v1::Document& out, const oci::Descriptor& descriptor);
+/// @throws Error usage if the digest is malformed.
+oci::Descriptor descriptor_of(const v1::Document& document);
+
 /// The bake record's entry for a resolved image: documents and layers, no name, no placements.
 v1::BakedImage contents_of(const oci::Image& image);
 

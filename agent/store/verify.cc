@@ -54,6 +54,8 @@ std::string object_of(Check check) {
             return "snapshots";
         case Check::cri:
             return "CRI";
+        case Check::signatures:
+            return "signatures";
     }
     return "";
 }

@@ -25,6 +25,8 @@ enum class FindingKind {
     snapshot_missing,    ///< or not committed, or with another parent
     cri_unresolved,      ///< a pod with this name would pull
     cri_other_platform,  ///< the same, because it is for another platform than CRI takes here
+    untrusted,           ///< a signature that a rule requires is not shown
+    signature_lost,      ///< a recorded signature is not there, or does not hold; no rule asks
     unreadable,          ///< the check failed
 };
 
@@ -40,6 +42,7 @@ enum class Check {
     references,
     snapshots,
     cri,
+    signatures,  ///< by bake/signature_check.h
 };
 
 /// A difference between the bake record and the store.
@@ -77,6 +80,7 @@ struct Verification {
     std::uint64_t blobs = 0;
     std::uint64_t snapshots = 0;
     std::uint64_t bytes_read = 0;
+    std::size_t signatures = 0;  ///< verified again
     containerd::CriService cri;
     bool is_for_pods = false;       ///< an image is in k8s.io
     std::size_t not_asked = 0;      ///< images for pods, if CRI does not answer

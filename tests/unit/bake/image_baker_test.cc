@@ -150,6 +150,39 @@ TEST_CASE("a name is written again if what it says of its target differs in more
     CHECK(bake_over());
 }
 
+TEST_CASE("the signatures of an image are stored, and what its names point at refers to them") {
+    Fixture at;
+    ResolvedImage signed_image = at.image;
+    const std::string payload = "a payload";
+    const oci::Descriptor blob = test::blob_of(payload, "application/x");
+    const std::string object = R"({"schemaVersion":2,"config":{"mediaType":"application/x",)"
+                               R"("digest":")" +
+                               oci::Digest::of("{}").str() +
+                               R"(","size":2},"layers":[{"mediaType":"application/x","digest":")" +
+                               blob.digest.str() + R"(","size":9}]})";
+    const oci::Descriptor manifest =
+        test::blob_of(object, "application/vnd.oci.image.manifest.v1+json");
+    signed_image.proofs.push_back(
+        {.key = "sha256:k",
+         .key_file = "k.pub",
+         .form = "cosign",
+         .manifest = {.descriptor = manifest, .bytes = object, .bytes_fetched = object.size()},
+         .blob = {.descriptor = blob, .bytes = payload, .bytes_fetched = 9}});
+    const ImageChanges changes = at.bake(signed_image);
+    CHECK(changes.bytes_fetched == object.size() + 9);
+    CHECK(at.content.has(kCri, payload));
+    REQUIRE(at.content.has(kCri, object));
+    // "application/x" is no layer of an image.
+    CHECK(at.content.labels(kCri, object).at("containerd.io/gc.ref.content.1") ==
+          blob.digest.str());
+    const store::Labels labels = at.content.labels(kCri, at.image.manifest.bytes);
+    CHECK(labels.at("containerd.io/gc.ref.content.referrer.sha256." +
+                    manifest.digest.hex().substr(0, 12)) == manifest.digest.str());
+    // Without a rule, the next bake leaves them where they are.
+    at.bake(at.image);
+    CHECK(at.content.labels(kCri, at.image.manifest.bytes) == labels);
+}
+
 TEST_CASE("an image in another namespace gets its tag only, and CRI is not asked") {
     Fixture at;
     const ImageChanges changes = at.bake(image_in({"moby"}));

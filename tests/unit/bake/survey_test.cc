@@ -51,6 +51,7 @@ Step is_not_there(const std::string& tag) {
 
 /// A containerd that has kName in k8s.io, baked, and a registry.
 struct Fixture {
+    trust::Policy policy = {};
     MemoryContainerd containerd;
     containerd::Connection connection{containerd.socket(), {}};
     const v1::BakedImage baked = store::test::bake_into(containerd, kName);
@@ -61,7 +62,7 @@ struct Fixture {
                const std::string& snapshotter = {}) const {
         registry::Remote remote(std::make_shared<registry::ScriptedHttp>(std::move(script)),
                                 registry::FixedCredentials::none(), registry::RetryOptions{});
-        return survey(requests, snapshotter, remote, connection, 1);
+        return survey(requests, snapshotter, remote, connection, policy, 1);
     }
 };
 

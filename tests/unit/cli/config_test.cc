@@ -202,6 +202,32 @@ ssm_inventory = false
     CHECK(read("").attempts == Config().attempts);
 }
 
+TEST_CASE("rules of trust are read in their order") {
+    const TemporaryDirectory directory;
+    const auto file = directory.path() / "prebake.toml";
+    std::ofstream(file) << R"(
+[[trust]]
+match = ["docker.io/library/*", "*.dkr.ecr.*.amazonaws.com/prod/**"]
+keys = ["/etc/prebake/keys/a.pub", "keys/b.pub"]
+[[trust]]
+match = "quay.io/**"
+require = "none"
+)";
+    const std::vector<trust::Rule> rules = read_config(file).trust_rules;
+    REQUIRE(rules.size() == 2);
+    REQUIRE(rules[0].match.size() == 2);
+    CHECK(rules[0].match[0].matches("docker.io/library/nginx"));
+    using Strings = std::vector<std::string>;
+    CHECK(rules[0].key_files ==
+          Strings{"/etc/prebake/keys/a.pub", (directory.path() / "keys/b.pub").string()});
+    CHECK(rules[0].require == trust::Requirement::signature);
+    CHECK(rules[0].origin == file.string() + ":2");
+    CHECK(rules[1].require == trust::Requirement::none);
+    CHECK(rules[1].key_files.empty());
+    CHECK(rules[1].origin == file.string() + ":5");
+    CHECK(read("[[trust]]\nmatch = \"a.example/**\"\nrequire = \"none\"") != Config());
+}
+
 TEST_CASE("the minimum of free disk space") {
     struct Row {
         const char* text;
@@ -251,6 +277,19 @@ TEST_CASE("errors name file, line and the nearest key") {
           Row{"[report]\nlisten = [\"0.0.0.0:9813\"]\n",
               {"prebake.toml:2", "0.0.0.0:9813", "localhost:PORT"}},
           Row{"[report]\nssm_inventory = \"no\"\n", {"prebake.toml:2", "ssm_inventory"}},
+          Row{"[[trust]]\nmach = \"a.example/*\"\n", {"prebake.toml:2", "mach", "\"match\""}},
+          Row{"[[trust]]\nmatch = \"nginx\"\n",
+              {"prebake.toml:2", "matches no repository", "docker.io/library/nginx"}},
+          Row{"[[trust]]\nmatch = 7\n", {"match must be a list of strings"}},
+          Row{"[[trust]]\nmatch = \"a.example/*\"\nkeys = \"k\"\nrequire = \"signatur\"\n",
+              {"prebake.toml:4", "unknown requirement", "\"signature\""}},
+          Row{"[[trust]]\nmatch = \"a.example/*\"\n", {"prebake.toml:1", "has no keys"}},
+          Row{"[[trust]]\nkeys = \"k\"\n", {"prebake.toml:1", "matches no repository", "match ="}},
+          Row{"[[trust]]\nmatch = \"a.example/*\"\nkeys = \"k\"\nrequire = \"none\"\n",
+              {"prebake.toml:1", "requires nothing"}},
+          Row{"[trust]\nmatch = \"a.example/*\"\n", {"prebake.toml:1", "[[trust]]"}},
+          Row{"trust = [1]\n", {"prebake.toml:1", "[[trust]]"}},
+          Row{"[[trus]]\n", {"prebake.toml:1", "\"trust\""}},
           Row{"bake = 1\n", {"prebake.toml:1", "must be a table"}},
           Row{"[bake\n", {"prebake.toml:1"}}}) {
         CAPTURE(row.text);

@@ -85,6 +85,10 @@ TEST_CASE("the verdict says what the exit status says") {
           "NOT OK: 3 traces of the builder; 2 images, 5 blobs, 1 snapshot checked\n");
     CHECK(verdict_text(result, StoreVerdict::as_baked, 0, 4) ==
           "ok: 4 findings repaired; 2 images, 5 blobs, 1 snapshot checked\n");
+    result.signatures = 1;
+    CHECK(verdict_text(result, StoreVerdict::as_baked, 0) ==
+          "ok: 2 images, 5 blobs, 1 snapshot checked, 1 signature verified\n");
+    result.signatures = 0;
     add(result, "a", Check::names, "name a");
     add(result, "a", Check::names, "name b");
     result.bytes_read = 1024;

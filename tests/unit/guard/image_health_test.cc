@@ -142,16 +142,30 @@ TEST_CASE("a finding is about one platform of a name, and another platform is no
           (images[2].is_other_platform ? StoreVerdict::degraded : StoreVerdict::not_usable));
 }
 
+TEST_CASE("an image that a rule refuses makes the machine unusable, a lost signature does not") {
+    using prebake::guard::judge;
+    using prebake::guard::StoreVerdict;
+    const Finding refused = found(FindingKind::untrusted, "sha256:t");
+    const Finding lost = found(FindingKind::signature_lost, "sha256:t");
+    CHECK(judge(record(), {refused}) == StoreVerdict::not_usable);
+    CHECK(judge(record(), {lost}) == StoreVerdict::degraded);
+    for (const Finding& finding : {refused, lost}) {
+        CHECK(letters(health_of(record(), {finding})[0]).empty());
+        CHECK_FALSE(is_repairable(finding));
+    }
+}
+
 TEST_CASE("a check that failed counts as a problem of what it checked") {
     struct Row {
         const char* name;
         Check check;
         std::string expected;
     };
-    for (const Row& row : {Row{"holdings: nothing else was checked", Check::holdings, "punr"},
-                           Row{"names", Check::names, "pn"}, Row{"blobs", Check::blobs, "p"},
-                           Row{"references", Check::references, "pn"},
-                           Row{"snapshots", Check::snapshots, "u"}, Row{"CRI", Check::cri, "r"}}) {
+    for (const Row& row :
+         {Row{"holdings: nothing else was checked", Check::holdings, "punr"},
+          Row{"names", Check::names, "pn"}, Row{"blobs", Check::blobs, "p"},
+          Row{"references", Check::references, "pn"}, Row{"snapshots", Check::snapshots, "u"},
+          Row{"CRI", Check::cri, "r"}, Row{"signatures", Check::signatures, ""}}) {
         CAPTURE(row.name);
         Finding finding = found(FindingKind::unreadable, "");
         finding.check = row.check;

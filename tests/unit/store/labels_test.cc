@@ -46,6 +46,13 @@ TEST_CASE("an index refers to every child, manifests and others counted apart") 
                                      {"containerd.io/gc.ref.content.1", digest('d').str()}});
 }
 
+TEST_CASE("a target refers to each of its signatures, under a name of its own") {
+    CHECK(referrer_gc_labels({}).empty());
+    CHECK(referrer_gc_labels({digest('a'), digest('b')}) ==
+          Labels{{"containerd.io/gc.ref.content.referrer.sha256.aaaaaaaaaaaa", digest('a').str()},
+                 {"containerd.io/gc.ref.content.referrer.sha256.bbbbbbbbbbbb", digest('b').str()}});
+}
+
 TEST_CASE("distribution.source") {
     const auto reference = oci::Reference::parse("localhost:5000/team/app:1");
     CHECK(source_label(reference) == "containerd.io/distribution.source.localhost");

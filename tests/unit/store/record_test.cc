@@ -106,6 +106,25 @@ TEST_CASE("merging") {
         CHECK(record.images(0).placements_size() == 1);
         CHECK(record.images(0).manifest().digest() == "sha256:9");
     }
+    SUBCASE("signatures of the same target stay, those of another index do not") {
+        const auto signed_by = [](const std::string& key, const std::string& target) {
+            v1::BakedImage signed_image = image("a:1", "sha256:1", {"k8s.io"});
+            signed_image.mutable_target()->set_digest(target);
+            if (!key.empty()) signed_image.add_signatures()->set_key(key);
+            return signed_image;
+        };
+        merge_image(record, signed_by("k1", "sha256:5"));
+        CHECK(record.images(0).signatures_size() == 1);
+        merge_image(record, signed_by("", "sha256:5"));
+        CHECK(record.images(0).signatures_size() == 1);
+        merge_image(record, signed_by("k1", "sha256:5"));
+        CHECK(record.images(0).signatures_size() == 1);
+        merge_image(record, signed_by("k2", "sha256:5"));
+        REQUIRE(record.images(0).signatures_size() == 2);
+        CHECK(record.images(0).signatures(0).key() == "k2");
+        merge_image(record, signed_by("", "sha256:6"));
+        CHECK(record.images(0).signatures_size() == 0);
+    }
     SUBCASE("another platform is another image") {
         v1::BakedImage arm = image("a:1", "sha256:3", {"k8s.io"});
         arm.set_platform("linux/arm64");
