@@ -13,7 +13,7 @@ enum class Errc {
     not_found,          ///< the named thing does not exist
     unauthenticated,    ///< credentials are missing or refused
     permission_denied,  ///< the caller is known and not allowed
-    untrusted,          ///< others can change the file, or what leads there (base/file_trust.h)
+    untrusted,          ///< others can change a file (base/file_trust.h), or a signature is missing
     rate_limited,       ///< the other side asks to retry later
     unavailable,        ///< the other side cannot be reached, or closed the connection
     timed_out,          ///< the other side did not answer in time
