@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "agent/base/error.h"
+#include "agent/base/format.h"
 #include "agent/base/text.h"
 
 namespace prebake::trust {
@@ -12,6 +13,7 @@ namespace {
 constexpr const char* kSignatureAnnotation = "dev.cosignproject.cosign/signature";
 constexpr const char* kCertificateAnnotation = "dev.sigstore.cosign/certificate";
 constexpr std::size_t kShownObjections = 4;
+constexpr std::size_t kMaxObjectionBytes = 300;
 
 /// True if another attempt, or other credentials, may bring what this one did not.
 bool is_about_source(Errc code) {
@@ -52,7 +54,9 @@ class Search {
     }
 
   private:
-    void object(std::string objection) {
+    /// What a registry sent may be part of it.
+    void object(const std::string& text) {
+        std::string objection = shorten(text, kMaxObjectionBytes);
         auto& objections = verdict_.objections;
         if (std::find(objections.begin(), objections.end(), objection) == objections.end()) {
             objections.push_back(std::move(objection));

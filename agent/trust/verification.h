@@ -24,8 +24,8 @@ inline constexpr std::string_view kSimpleSigningType =
     "application/vnd.dev.cosign.simplesigning.v1+json";
 inline constexpr std::string_view kBundleTypePrefix = "application/vnd.dev.sigstore.bundle";
 
-/// Limits of what is tried for one image. A client that may push can add signatures. More than these
-/// are left out: the image may then be refused, but is never accepted.
+/// Limits of what is tried for one image. A client that may push can add signatures. More than
+/// these are left out: the image may then be refused, but is never accepted.
 inline constexpr std::size_t kMaxObjects = 64;
 inline constexpr std::size_t kMaxSignatures = 256;
 /// Larger manifests are no signature objects: a signature with its certificates has 10 kB.
