@@ -49,6 +49,16 @@ std::optional<oci::Document> stored(const v1::Document& recorded,
 
 }  // namespace
 
+void admit(ResolvedImage& image, const Admission& admission, registry::Remote& remote,
+           const containerd::Connection& connection, DocumentCache& cache) {
+    image.proofs = find_proofs(image, admission.policy, remote, connection, cache);
+    if (image.request.is_sandbox && held_target(image.request, connection)) return;
+    for (const oci::Reference& reference : image.request.references()) {
+        const std::string name = reference.tag_name().value_or(reference.str());
+        trust::require_accepted(admission.verifiers, name, image.target, connection.stop());
+    }
+}
+
 std::vector<std::string> repositories_of(const ImageRequest& request) {
     std::vector<std::string> repositories;
     for (const oci::Reference& reference : request.references()) {

@@ -8,10 +8,23 @@
 #include "agent/containerd/connection.h"
 #include "agent/registry/remote.h"
 #include "agent/trust/policy.h"
+#include "agent/trust/verifier_programs.h"
 #include "proto/prebake/v1/bake_record.pb.h"
 
 /// Whether an image may be baked at all.
 namespace prebake::bake {
+
+/// What an image has to pass before anything of it is stored. The policy must live longer.
+struct Admission {
+    const trust::Policy& policy;
+    trust::VerifierPrograms verifiers = {};  ///< that containerd would run
+};
+
+/// Finds the signatures that the policy requires, and asks containerd's image verifiers about each
+/// name of the image. Not about a sandbox image that CRI has: containerd would not pull it.
+/// @throws Error as find_proofs() and trust::require_accepted().
+void admit(ResolvedImage& image, const Admission& admission, registry::Remote& remote,
+           const containerd::Connection& connection, DocumentCache& cache);
 
 /// The names of the image's repositories: of its reference, and of its aliases. An image from a
 /// mirror that is also named docker.io/library/nginx must be what the rule about that name wants.

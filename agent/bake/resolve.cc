@@ -1,13 +1,14 @@
 #include "agent/bake/resolve.h"
 
-#include <optional>
-
 #include "agent/bake/registry_documents.h"
 #include "agent/containerd/images.h"
 #include "agent/store/names.h"
 
 namespace prebake::bake {
-namespace {
+
+std::string name_of(const ImageRequest& request) {
+    return request.reference.tag_name().value_or(request.reference.str());
+}
 
 std::optional<oci::Descriptor> held_target(const ImageRequest& request,
                                            const containerd::Connection& connection) {
@@ -15,12 +16,6 @@ std::optional<oci::Descriptor> held_target(const ImageRequest& request,
                                     {.ns = std::string(store::kCriNamespace), .lease = {}});
     const auto held = images.get(name_of(request));
     return held ? std::optional(held->target) : std::nullopt;
-}
-
-}  // namespace
-
-std::string name_of(const ImageRequest& request) {
-    return request.reference.tag_name().value_or(request.reference.str());
 }
 
 std::string ResolvedImage::name() const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,10 @@ std::string name_of(const ImageRequest& request);
 
 /// The names to create for the image in a namespace, as store::names_in().
 std::vector<std::string> names_in(const std::string& ns, const ResolvedImage& image);
+
+/// What k8s.io has by the request's name.
+std::optional<oci::Descriptor> held_target(const ImageRequest& request,
+                                           const containerd::Connection& connection);
 
 /// Indexes, manifest, config, layers and signatures of the image.
 std::vector<oci::Digest> blobs_of(const ResolvedImage& image);

@@ -5,7 +5,6 @@
 #include <set>
 #include <utility>
 
-#include "agent/bake/admission.h"
 #include "agent/bake/name_conflicts.h"
 #include "agent/base/wait.h"
 #include "agent/base/worker_pool.h"
@@ -66,7 +65,7 @@ void adopt_unpacked(ResolvedImage& image, const PresentContent& present) {
 
 Survey survey(const std::vector<ImageRequest>& requests, const std::string& snapshotter,
               registry::Remote& remote, const containerd::Connection& connection,
-              const trust::Policy& policy, std::size_t width) {
+              const Admission& admission, std::size_t width) {
     const std::string version = connection.version().version;
     store::StoreView store(connection);
     store::Snapshotters snapshotters =
@@ -78,8 +77,7 @@ Survey survey(const std::vector<ImageRequest>& requests, const std::string& snap
         images[i].request = requests[i];
         attempt(images[i], [&] {
             images[i].image = resolve(requests[i], remote, connection, cache);
-            images[i].image->proofs =
-                find_proofs(*images[i].image, policy, remote, connection, cache);
+            admit(*images[i].image, admission, remote, connection, cache);
         });
     });
     throw_if_stopped(connection.stop());

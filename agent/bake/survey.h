@@ -6,12 +6,12 @@
 #include <string>
 #include <vector>
 
+#include "agent/bake/admission.h"
 #include "agent/bake/plan.h"
 #include "agent/containerd/connection.h"
 #include "agent/registry/remote.h"
 #include "agent/store/snapshotter.h"
 #include "agent/store/storage.h"
-#include "agent/trust/policy.h"
 
 namespace prebake::bake {
 
@@ -31,12 +31,12 @@ struct Survey {
 /// Asks the registries about every request (complete and merged), `width` images at a time, and
 /// containerd about all of them in a few calls for each namespace. Images are unpacked into
 /// `snapshotter`; if that is empty, into the one that each namespace's clients use. Changes
-/// nothing. A request that cannot be resolved, or whose image lacks a signature that `policy`
-/// requires, becomes a PlannedImage with a problem; the others are not affected.
+/// nothing. A request that cannot be resolved, or whose image is refused by `admission`, becomes a
+/// PlannedImage with a problem; the others are not affected.
 /// @throws Error if none can be resolved: containerd does not answer, the snapshotter is unknown, a
 /// stop was requested.
 Survey survey(const std::vector<ImageRequest>& requests, const std::string& snapshotter,
               registry::Remote& remote, const containerd::Connection& connection,
-              const trust::Policy& policy, std::size_t width);
+              const Admission& admission, std::size_t width);
 
 }  // namespace prebake::bake

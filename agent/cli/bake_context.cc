@@ -14,8 +14,10 @@
 #include "agent/cli/trust_rules.h"
 #include "agent/containerd/config_file.h"
 #include "agent/containerd/cri.h"
+#include "agent/containerd/introspection.h"
 #include "agent/http/client.h"
 #include "agent/registry/credential_chain.h"
+#include "agent/registry/go_duration.h"
 #include "agent/registry/hosts_directory.h"
 #include "agent/store/sandbox.h"
 
@@ -96,6 +98,28 @@ http::ProxySettings proxies(const Config& config) {
     return settings;
 }
 
+/// The image verifiers of this containerd, which has them from 2.0 on.
+trust::VerifierPrograms verifiers_of(const containerd::Connection& connection,
+                                     const std::filesystem::path& config) {
+    const std::vector<containerd::Plugin> plugins = containerd::plugins(connection);
+    const bool has_plugin =
+        std::any_of(plugins.begin(), plugins.end(), [](const containerd::Plugin& plugin) {
+            return plugin.type == "io.containerd.image-verifier.v1" && plugin.id == "bindir" &&
+                   plugin.init_error.empty();
+        });
+    if (!has_plugin) return {};
+    const containerd::ConfiguredRuntime configured = containerd::read_config_file(config);
+    trust::VerifierPrograms verifiers{.directory = "/opt/containerd/image-verifier/bin"};
+    if (!configured.verifier_directory.empty()) {
+        verifiers.directory = configured.verifier_directory;
+    }
+    verifiers.most = configured.max_verifiers.value_or(verifiers.most);
+    if (const auto limit = registry::parse_go_duration(configured.verifier_time_limit)) {
+        verifiers.time_limit = std::chrono::duration_cast<std::chrono::milliseconds>(*limit);
+    }
+    return verifiers;
+}
+
 }  // namespace
 
 std::vector<bake::ImageRequest> read_images(const Config& config, const ImageArguments& arguments) {
@@ -127,6 +151,7 @@ std::vector<bake::ImageRequest> read_images(const Config& config, const ImageArg
 BakeContext::BakeContext(const Invocation& invocation,
                          std::function<void(const std::string&)> on_retry)
     : policy(policy_of(invocation.config.trust_rules)),
+      containerd_config(invocation.config.containerd_config),
       connection(invocation.config.address, invocation.signals.token()),
       remote(http::make_client({.connect = invocation.config.connect_timeout,
                                 .stall = invocation.config.stall_timeout},
@@ -191,8 +216,9 @@ bake::Survey BakeContext::survey(const Invocation& invocation,
 
 bake::Survey BakeContext::resolve(const std::vector<bake::ImageRequest>& requests,
                                   const std::string& snapshotter) {
-    bake::Survey survey = bake::survey(bake::merge_requests(requests), snapshotter, remote,
-                                       connection, policy, kParallelResolves);
+    bake::Survey survey =
+        bake::survey(bake::merge_requests(requests), snapshotter, remote, connection,
+                     {policy, verifiers_of(connection, containerd_config)}, kParallelResolves);
     log_debug("containerd " + survey.containerd_version + " at " + connection.address());
     for (const auto& [ns, chosen] : survey.snapshotters) {
         log_debug("namespace " + ns + " unpacks into " + chosen);

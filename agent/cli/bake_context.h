@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -24,6 +25,7 @@ bake::Defaults defaults_of(const Invocation& invocation);
 /// The connections of plan and bake.
 struct BakeContext {
     trust::Policy policy;
+    std::filesystem::path containerd_config;
     containerd::Connection connection;
     registry::Remote remote;
 

@@ -21,21 +21,28 @@ constexpr std::size_t kMaxFileBytes = 1UL << 20;
 /// Imports may import.
 constexpr std::size_t kMaxFiles = 100;
 
-/// The string at `path`; empty if there is none.
-std::string string_at(const toml::table& root, std::initializer_list<std::string_view> path) {
+/// The value at `path`; null if there is none.
+const toml::node* node_at(const toml::table& root, std::initializer_list<std::string_view> path) {
     const toml::node* node = &root;
     for (const std::string_view key : path) {
         const toml::table* table = node->as_table();
         node = table == nullptr ? nullptr : table->get(key);
-        if (node == nullptr) return {};
+        if (node == nullptr) return nullptr;
     }
-    const auto* text = node->as_string();
+    return node;
+}
+
+/// The string at `path`; empty if there is none.
+std::string string_at(const toml::table& root, std::initializer_list<std::string_view> path) {
+    const toml::node* const node = node_at(root, path);
+    const auto* text = node == nullptr ? nullptr : node->as_string();
     return text == nullptr ? std::string() : text->get();
 }
 
 /// Version 3 has a plugin for images besides that for the runtime; versions 1 and 2 name the one
 /// plugin differently.
 constexpr std::string_view kImagesPlugin = "io.containerd.cri.v1.images";
+constexpr std::string_view kVerifierPlugin = "io.containerd.image-verifier.v1.bindir";
 constexpr std::string_view kCriPlugins[] = {"io.containerd.grpc.v1.cri", "cri"};
 
 void take(std::string& value, std::string found) {
@@ -65,6 +72,11 @@ void take_from(const toml::table& root, ConfiguredRuntime& runtime) {
          string_at(root, {"plugins", kImagesPlugin, "pinned_images", "sandbox"}));
     take_directories(runtime,
                      string_at(root, {"plugins", kImagesPlugin, "registry", "config_path"}));
+    take(runtime.verifier_directory, string_at(root, {"plugins", kVerifierPlugin, "bin_dir"}));
+    take(runtime.verifier_time_limit,
+         string_at(root, {"plugins", kVerifierPlugin, "per_verifier_timeout"}));
+    const toml::node* const most = node_at(root, {"plugins", kVerifierPlugin, "max_verifiers"});
+    if (most != nullptr && most->is_integer()) runtime.max_verifiers = most->as_integer()->get();
 }
 
 /// The files that match; relative patterns are relative to the importing file.

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +15,10 @@ struct ConfiguredRuntime {
     std::string sandbox_image;
     /// The directories with a hosts.toml for each registry, in the order to search them.
     std::vector<std::filesystem::path> hosts_directories;
+    // Of the plugin for image verifier programs (containerd 2.x).
+    std::string verifier_directory = {};
+    std::optional<std::int64_t> max_verifiers = {};
+    std::string verifier_time_limit = {};  ///< a duration as Go writes it: "10s"
 };
 
 /// Reads `file` and the files that it imports, in configuration versions 1 to 3. A file that is

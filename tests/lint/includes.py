@@ -56,7 +56,9 @@ LIBRARIES = (
     # Each file with their templates takes many seconds to compile.
     ("boost/beast", ("http/connection.h", "report/http_beast.cc")),
     ("boost/asio", ("http/connection.h", "http/connector.h", "report/http_beast.cc")),
-    ("boost/json", ("oci", "registry", "containerd", "machine", "identity", "kubelet", "report")),
+    ("boost/json",
+     ("oci", "registry", "trust/verifier_programs.cc", "containerd", "machine", "identity",
+      "kubelet", "report")),
     ("boost/url", ("http",)),
     ("boost/system",
      ("oci", "http", "registry", "containerd", "machine", "identity", "kubelet", "report")),

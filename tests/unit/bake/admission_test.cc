@@ -1,7 +1,9 @@
 #include "agent/bake/admission.h"
 
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 
+#include <fstream>
 #include <memory>
 #include <string>
 #include <utility>
@@ -60,6 +62,8 @@ struct Fixture {
                base64_encode(signature) + R"("}}]})";
     }
 
+    trust::VerifierPrograms verifiers = {};
+
     trust::Policy policy_of(std::vector<trust::Rule> rules) const {
         return {std::move(rules), [this](const std::string& file) -> std::string {
                     if (file == "ours.pub") return key.public_pem();
@@ -104,7 +108,8 @@ struct Fixture {
             std::make_shared<registry::ScriptedHttp>(std::move(script)),
             registry::FixedCredentials::none(),
             registry::RetryOptions{.retry = {.attempts = 1}, .on_retry = nullptr});
-        return survey({std::move(request)}, {}, remote, connection, policy, 1).plan.images.front();
+        return survey({std::move(request)}, {}, remote, connection, {policy, verifiers}, 1)
+            .plan.images.front();
     }
 
     static ImageRequest request_for(const std::string& name) {
@@ -215,6 +220,25 @@ TEST_CASE("--verify-key is not about CRI's sandbox image, a rule is") {
                                          {at.no_referrers(), at.no_sig()}, sandbox);
     REQUIRE(planned.problem);
     CHECK(planned.problem->code() == Errc::untrusted);
+}
+
+TEST_CASE("containerd's image verifiers are asked about each name, not about CRI's own image") {
+    Fixture at;
+    const TemporaryDirectory directory;
+    const auto script = directory.path() / "verifier";
+    std::ofstream(script)
+        << "#!/bin/sh\ncase $2 in reg.example/*) exit 0;; esac\necho no\nexit 1\n";
+    REQUIRE(::chmod(script.c_str(), 0755) == 0);
+    at.verifiers.directory = directory.path();
+    CHECK(at.plan({}, {at.image_head()}).image);
+    ImageRequest request = Fixture::request_for(kName);
+    request.aliases = {oci::Reference::parse("docker.io/library/app:1")};
+    const PlannedImage planned = at.plan({}, {at.image_head()}, request);
+    REQUIRE(planned.problem);
+    CHECK(planned.problem->code() == Errc::untrusted);
+    CHECK(contains(planned.problem->message(), "exit status 1): no"));
+    request.is_sandbox = true;
+    CHECK(at.plan({}, {}, request).image);
 }
 
 TEST_CASE("signature objects that are stored are not fetched again") {

@@ -49,6 +49,22 @@ TEST_CASE("the directories of registries are read from every version") {
     CHECK(directories("[plugins.cri.registry]\nconfig_path = \"\"\n").empty());
 }
 
+TEST_CASE("the settings for image verifiers are read") {
+    const ConfiguredRuntime unset = read({{"config.toml", kVersion2}});
+    CHECK(unset.verifier_directory.empty());
+    CHECK_FALSE(unset.max_verifiers);
+    const ConfiguredRuntime set = read({{"config.toml",
+                                         "version = 3\n"
+                                         "imports = [\"conf.d/*.toml\"]\n"},
+                                        {"conf.d/verifier.toml",
+                                         "[plugins.\"io.containerd.image-verifier.v1.bindir\"]\n"
+                                         "bin_dir = \"/opt/verifiers\"\nmax_verifiers = -1\n"
+                                         "per_verifier_timeout = \"1m0s\"\n"}});
+    CHECK(set.verifier_directory == "/opt/verifiers");
+    CHECK(set.max_verifiers == -1);
+    CHECK(set.verifier_time_limit == "1m0s");
+}
+
 TEST_CASE("the snapshotter and the sandbox image are read from every version") {
     struct Row {
         const char* name;
