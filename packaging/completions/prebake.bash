@@ -15,7 +15,7 @@ _prebake_reply() { # WORDS [WORD]
 _prebake_value() {
     local before=
     case $1 in
-        -f | --file | --config | --lock | -a | --address | --authfile | --image-credential-provider-config)
+        -f | --file | --config | --lock | -a | --address | --authfile | --verify-key | --image-credential-provider-config)
             compopt -o filenames 2>/dev/null
             mapfile -t COMPREPLY < <(compgen -f -- "$cur")
             ;;
@@ -44,7 +44,7 @@ _prebake() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
     local commands="plan bake verify images seal firstboot status daemon kubelet-config config help version"
     local options="--help --config --state-dir --address --namespace --snapshotter --log-level --json --quiet"
-    local registry=" --authfile --hosts-dir --image-credential-provider-config --image-credential-provider-bin-dir"
+    local registry=" --authfile --hosts-dir --image-credential-provider-config --image-credential-provider-bin-dir --verify-key"
     local i command=
     COMPREPLY=()
 

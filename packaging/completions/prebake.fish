@@ -40,6 +40,7 @@ complete -c prebake -s q -l quiet -d 'Print only errors'
 set -l images '__fish_seen_subcommand_from plan bake'
 complete -c prebake -n $images -s f -l file -r -F -d 'Image list'
 complete -c prebake -n $images -l platform -x -a 'linux/amd64 linux/arm64' -d 'Platform of the nodes'
+complete -c prebake -n '__fish_seen_subcommand_from plan bake verify' -l verify-key -r -F -d 'Public key that must have signed the images'
 complete -c prebake -n '__fish_seen_subcommand_from plan' -l lock -r -F -d 'Write the list with digests'
 
 set -l registry '__fish_seen_subcommand_from plan bake verify'
