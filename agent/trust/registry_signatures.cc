@@ -11,6 +11,7 @@ namespace {
 /// cosign's classic form, as it refers with COSIGN_EXPERIMENTAL=1 and --registry-referrers-mode.
 constexpr std::string_view kCosignArtifact = "application/vnd.dev.cosign.artifact.sig.v1+json";
 constexpr std::string_view kNotaryArtifact = "application/vnd.cncf.notary.signature";
+constexpr std::string_view kEmptyConfig = "application/vnd.oci.empty.v1+json";
 constexpr const char* kPredicateAnnotation = "dev.sigstore.bundle.predicateType";
 constexpr std::string_view kSignPredicateType = "https://sigstore.dev/cosign/sign/v1";
 
@@ -24,8 +25,11 @@ ReferrerKind kind_of(const oci::Descriptor& referrer) {
     }
     const std::string& type = referrer.artifact_type;
     if (type == kNotaryArtifact) return ReferrerKind::notary;
-    // Some registries do not list the type.
-    if (!type.empty() && !type.starts_with(kBundleTypePrefix) && type != kCosignArtifact) {
+    // Some list no type, and cosign 3.1 lists that of the config for a bundle, where the registry
+    // has no referrers API.
+    const bool is_unknown =
+        type.empty() || type == kEmptyConfig || oci::media_kind(type) == oci::MediaKind::config;
+    if (!is_unknown && !type.starts_with(kBundleTypePrefix) && type != kCosignArtifact) {
         return ReferrerKind::other;
     }
     const auto predicate = referrer.annotations.find(kPredicateAnnotation);

@@ -106,7 +106,7 @@ std::vector<std::string> found_with(std::vector<Step> steps,
 
 TEST_CASE("referrers that may be signatures come first, then what has the tag") {
     const std::vector<std::string> names{"bundle", "classic", "untyped", "sbom",
-                                         "index",  "tagged",  "signed"};
+                                         "index",  "tagged",  "signed",  "of cosign 3.1"};
     CHECK(
         found_with(
             {list_of(
@@ -114,10 +114,12 @@ TEST_CASE("referrers that may be signatures come first, then what has the tag") 
                   {"bundle", kSignedBundle},
                   {"classic", "application/vnd.dev.cosign.artifact.sig.v1+json"},
                   {"untyped"},
+                  {"of cosign 3.1", "application/vnd.oci.empty.v1+json"},
                   {"signed", kSignedBundle, "https://sigstore.dev/cosign/sign/v1"},
                   {.name = "index", .artifact_type = kSignedBundle, .media_type = kListIndexType}}),
              sig_tag("tagged")},
-            names) == std::vector<std::string>{"bundle", "classic", "untyped", "signed", "tagged"});
+            names) == std::vector<std::string>{"bundle", "classic", "untyped", "of cosign 3.1",
+                                               "signed", "tagged"});
     CHECK(found_with({list_of({}), no_sig_tag()}, names).empty());
 }
 
