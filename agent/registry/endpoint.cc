@@ -5,6 +5,7 @@
 
 #include <regex>
 
+#include "agent/base/text.h"
 #include "agent/http/url.h"
 
 namespace prebake::registry {
@@ -64,6 +65,14 @@ std::vector<Endpoint> endpoints_of(std::string_view registry) {
     // Otherwise the port does not tell which protocol it is.
     loopback.falls_back_to_http = !port.empty() && port != "443" && port != "80";
     return {loopback};
+}
+
+void add_headers_of(const Endpoint& endpoint, http::Request& request) {
+    const bool is_authorized = http::find_header(request.headers, "Authorization").has_value();
+    for (const auto& [name, value] : endpoint.headers) {
+        if (is_authorized && lower_case(name) == "authorization") continue;
+        request.headers.emplace_back(name, value);
+    }
 }
 
 http::TlsSettings tls_towards(std::string_view host, const Endpoint& from) {

@@ -48,6 +48,9 @@ std::vector<Endpoint> endpoints_of(std::string_view registry);
 /// .localhost are not loopback: some resolvers ask the DNS for them.
 bool is_loopback(std::string_view host);
 
+/// Adds the endpoint's headers to a request. An Authorization that the request has stays.
+void add_headers_of(const Endpoint& endpoint, http::Request& request);
+
 /// How to connect to `host` when the endpoint `from` redirects or refers to it: as to the endpoint,
 /// as containerd does. Only what is not verified because it is loopback stays so for loopback.
 http::TlsSettings tls_towards(std::string_view host, const Endpoint& from);

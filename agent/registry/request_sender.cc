@@ -196,8 +196,8 @@ RequestSender::Reply RequestSender::follow(const Audience& audience, const std::
                                .body = {},
                                .tls = endpoint.tls,
                                .connect_timeout = endpoint.dial_timeout};
-    for (const auto& header : endpoint.headers) http_request.headers.push_back(header);
     if (authorization) http_request.headers.emplace_back("Authorization", *authorization);
+    add_headers_of(endpoint, http_request);
     std::string redirected_to;
     for (int redirects = 0; redirects <= kMaxRedirects; ++redirects) {
         http_request.time_limit = time_left(request);

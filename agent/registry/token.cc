@@ -115,12 +115,14 @@ class TokenService {
           stop_(stop) {}
 
     Token post(const Credentials& credentials) {
-        const http::Request request = token_post(query_, credentials);
+        http::Request request = token_post(query_, credentials);
+        add_headers_of(registry_, request);
         return read(*send(request), request.url);
     }
 
     Token get(const std::optional<Credentials>& credentials) {
         http::Request request = token_get(query_, credentials);
+        add_headers_of(registry_, request);
         auto response = send(request);
         for (int redirects = 0; is_redirect(response->status) && redirects < kMaxRedirects;
              ++redirects) {
@@ -139,6 +141,7 @@ class TokenService {
         request.tls = tls_towards(http::parse_url(request.url).host, registry_);
         request.time_limit = kTimeLimit;
         request.allows_link_local = false;
+        request.connect_timeout = registry_.dial_timeout;
         return client_.send(request, stop_);
     }
 

@@ -407,6 +407,22 @@ TEST_CASE("a realm may be relative to the registry, have a fragment, and need en
     }
 }
 
+TEST_CASE("a token service gets the headers of the registry's hosts.toml") {
+    Endpoint registry = kRegistry;
+    registry.headers = {{"X-Team", "storage"}, {"authorization", "Basic SECRET"}};
+    ScriptedHttp anonymous({{.url = kGetUrl,
+                             .with = {{"X-Team", "storage"}, {"Authorization", "Basic SECRET"}},
+                             .body = R"({"token":"t"})"}});
+    CHECK(fetch(anonymous, std::nullopt, kQuery, registry).value == "t");
+    http::Request request{.method = http::Method::get,
+                          .url = kGetUrl,
+                          .headers = {{"Authorization", "Bearer t"}},
+                          .body = {}};
+    add_headers_of(registry, request);
+    CHECK(http::find_headers(request.headers, "Authorization") ==
+          std::vector<std::string>{"Bearer t"});
+}
+
 TEST_CASE("a plain registry on loopback may name a plain realm") {
     const Endpoint plain{.base_url = "http://localhost:5000",
                          .tls = {.verification = http::TlsVerification::none}};
