@@ -61,12 +61,17 @@ std::string Authorizer::authorize(const Audience& audience,
     const bool renewed_by_another =
         !entry.header.empty() && entry.header != refused && clock_() < entry.expires;
     if (renewed_by_another) return entry.header;
+    // Services that do not read the form of a POST give a token for nobody.
+    const bool may_be_for_nobody =
+        entry.form == TokenForm::post && entry.header == refused && clock_() < entry.expires;
+    const auto forms = may_be_for_nobody ? std::vector{TokenForm::get, TokenForm::post}
+                                         : std::vector{TokenForm::post, TokenForm::get};
 
     entry = Authorization{.header = {}, .expires = {}, .being_fetched = true};
     lock.unlock();
     Authorization made;
     try {
-        made = make_authorization(audience, challenges, stop);
+        made = make_authorization(audience, challenges, forms, stop);
     } catch (...) {
         lock.lock();
         entry.being_fetched = false;
@@ -82,6 +87,7 @@ std::string Authorizer::authorize(const Audience& audience,
 
 Authorizer::Authorization Authorizer::make_authorization(const Audience& audience,
                                                          const std::vector<Challenge>& challenges,
+                                                         const std::vector<TokenForm>& forms,
                                                          const std::stop_token& stop) {
     auto credentials = credentials_->find(audience.repository, stop);
     if (credentials && credentials->anonymous()) credentials.reset();
@@ -99,7 +105,10 @@ Authorizer::Authorization Authorizer::make_authorization(const Audience& audienc
     if (credentials && !credentials->registry_token.empty()) {
         authorization.header = "Bearer " + credentials->registry_token;
     } else if (challenge->scheme == "bearer") {
-        const Token token = token_for(audience, *challenge, credentials, stop);
+        TokenQuery query = token_query(*challenge, audience.scope);
+        query.forms = forms;
+        const Token token = token_for(audience, std::move(query), credentials, stop);
+        authorization.form = token.form;
         const std::chrono::milliseconds lifetime = token.lifetime;
         authorization.header = "Bearer " + token.value;
         authorization.expires = clock_() + lifetime - std::min(kExpiryMargin, lifetime / 10);
@@ -114,13 +123,12 @@ Authorizer::Authorization Authorizer::make_authorization(const Audience& audienc
     return authorization;
 }
 
-Token Authorizer::token_for(const Audience& audience, const Challenge& challenge,
+Token Authorizer::token_for(const Audience& audience, TokenQuery query,
                             std::optional<Credentials> credentials, const std::stop_token& stop) {
-    TokenQuery query = token_query(challenge, audience.scope);
     const std::string identity = credentials ? credentials->identity_token : std::string();
     {
         const std::lock_guard lock(mutex_);
-        query.takes_post = !realms_without_post_.contains(query.realm);
+        if (realms_without_post_.contains(query.realm)) query.forms = {TokenForm::get};
         // A service that gives another refresh token may not take the old one again.
         const auto given = refresh_tokens_.find(identity);
         if (given != refresh_tokens_.end()) credentials->identity_token = given->second;
@@ -136,7 +144,8 @@ Token Authorizer::token_for(const Audience& audience, const Challenge& challenge
         }
     }();
     const std::lock_guard lock(mutex_);
-    if (token.only_by_get) realms_without_post_.insert(query.realm);
+    const bool has_password = credentials && identity.empty();
+    if (has_password && token.form == TokenForm::get) realms_without_post_.insert(query.realm);
     if (!identity.empty() && !token.refresh_token.empty()) {
         refresh_tokens_[identity] = token.refresh_token;
     }

@@ -55,13 +55,15 @@ class Authorizer {
         std::string header;  ///< empty before the first
         std::chrono::steady_clock::time_point expires;
         std::vector<Challenge> challenges = {};  ///< that it answers, to renew it
+        TokenForm form = TokenForm::get;         ///< that it was got in
         bool being_fetched = false;
     };
 
     Authorization make_authorization(const Audience& audience,
                                      const std::vector<Challenge>& challenges,
+                                     const std::vector<TokenForm>& forms,
                                      const std::stop_token& stop);
-    Token token_for(const Audience& audience, const Challenge& challenge,
+    Token token_for(const Audience& audience, TokenQuery query,
                     std::optional<Credentials> credentials, const std::stop_token& stop);
 
     std::shared_ptr<http::Client> client_;

@@ -117,7 +117,9 @@ class TokenService {
     Token post(const Credentials& credentials) {
         http::Request request = token_post(query_, credentials);
         add_headers_of(registry_, request);
-        return read(*send(request), request.url);
+        Token token = read(*send(request), request.url);
+        token.form = TokenForm::post;
+        return token;
     }
 
     Token get(const std::optional<Credentials>& credentials) {
@@ -179,43 +181,46 @@ class TokenService {
     const std::stop_token& stop_;
 };
 
-/// Whether a GET may get the token that a POST did not. Not if the service does not answer at all.
-bool wants_get(const Error& refusal) {
-    const Errc code = refusal.code();
-    return dynamic_cast<const ResponseError*>(&refusal) != nullptr ||
-           code == Errc::unauthenticated || code == Errc::corrupt || code == Errc::too_large ||
-           code == Errc::unavailable;
+/// Whether the other form may get the token. Not if the service does not answer at all.
+bool other_form_may_help(const Error& error) {
+    const Errc code = error.code();
+    return dynamic_cast<const ResponseError*>(&error) != nullptr || code == Errc::unauthenticated ||
+           code == Errc::corrupt || code == Errc::too_large || code == Errc::unavailable;
 }
 
-/// Whether the error says that the service does not give tokens in this way, and nothing more.
+/// Whether the error says that the service does not give tokens in this form, and nothing more.
 bool says_little(Errc code) {
     return code == Errc::not_found || code == Errc::unsupported || code == Errc::corrupt ||
            code == Errc::too_large;
 }
 
-/// POST, then GET.
-Token fetch(TokenService& service, const TokenQuery& query,
+/// In the first form that works.
+Token fetch(TokenService& service, const std::vector<TokenForm>& forms,
             const std::optional<Credentials>& credentials) {
-    if (!credentials) return service.get(credentials);
-    const bool needs_post = !credentials->identity_token.empty();
-    if (!needs_post && !query.takes_post) return service.get(credentials);
-    std::exception_ptr refused;
-    bool is_telling = false;
-    try {
-        return service.post(*credentials);
-    } catch (const Error& error) {
-        if (needs_post || !wants_get(error)) throw;
-        refused = std::current_exception();
-        is_telling = !says_little(error.code());
+    std::exception_ptr telling;  // the error of an earlier form
+    for (std::size_t i = 0; i < forms.size(); ++i) {
+        try {
+            return forms[i] == TokenForm::post ? service.post(*credentials)
+                                               : service.get(credentials);
+        } catch (const Error& error) {
+            if (i + 1 < forms.size()) {
+                if (!other_form_may_help(error)) throw;
+                if (!says_little(error.code())) telling = std::current_exception();
+            } else if (telling && says_little(error.code())) {
+                std::rethrow_exception(telling);
+            } else {
+                throw;
+            }
+        }
     }
-    try {
-        Token token = service.get(credentials);
-        token.only_by_get = true;
-        return token;
-    } catch (const Error& error) {
-        if (is_telling && says_little(error.code())) std::rethrow_exception(refused);
-        throw;
-    }
+    throw Error(Errc::internal, "a token was wanted in no form");
+}
+
+std::vector<TokenForm> forms_for(const TokenQuery& query,
+                                 const std::optional<Credentials>& credentials) {
+    if (!credentials) return {TokenForm::get};
+    if (!credentials->identity_token.empty()) return {TokenForm::post};
+    return query.forms;
 }
 
 }  // namespace
@@ -314,7 +319,7 @@ Token fetch_token(http::Client& client, const TokenQuery& query,
     }
     TokenService service(client, absolute, registry, login_hint, stop);
     try {
-        return fetch(service, absolute, credentials);
+        return fetch(service, forms_for(query, credentials), credentials);
     } catch (const ResponseError& error) {
         // Not the answer to the request that needs the token.
         throw ResponseError(error, 0, error.retry_after());

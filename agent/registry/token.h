@@ -18,20 +18,23 @@ namespace prebake::registry {
 /// Real responses have a few kB.
 inline constexpr std::size_t kMaxTokenBytes = 1UL << 20;
 
+/// The ways to ask a token service: the token specification's GET, and OAuth2's POST.
+enum class TokenForm { get, post };
+
 /// A query to a registry's token service (the distribution project's token specification).
 struct TokenQuery {
     std::string realm;  ///< the service's URL, perhaps relative to the registry's
     std::string service;
     std::vector<std::string> scopes;  ///< sorted, without duplicates
-    /// False for a service that is known not to give tokens for a POST.
-    bool takes_post = true;
+    /// How to send a password, in the order to try.
+    std::vector<TokenForm> forms = {TokenForm::post, TokenForm::get};
 };
 
 struct Token {
     std::string value;
     std::chrono::seconds lifetime{60};
     std::string refresh_token = {};  ///< takes the place of the identity token; mostly empty
-    bool only_by_get = false;        ///< the service gave it for GET, after it gave none for POST
+    TokenForm form = TokenForm::get;
 
     bool operator==(const Token&) const = default;
 };
@@ -52,13 +55,14 @@ http::Request token_post(const TokenQuery& query, const Credentials& credentials
 /// @throws Error corrupt, which does not quote the document.
 Token parse_token(std::string_view json, std::chrono::system_clock::time_point now);
 
-/// Gets a token. With credentials POST is tried first, then GET, whatever the service answers to
+/// Gets a token. A password is sent by POST first, and then by GET, whatever the service answers to
 /// the POST: many do not support it, and say so in many ways. An identity token works with POST
-/// only; without credentials there is only GET. Redirects of a GET are followed, with the
+/// only, and without credentials there is only GET. Redirects of a GET are followed, with the
 /// credentials only on the same host. `login_hint` is the next step in the Error if the service
 /// refuses. Credentials are never sent without TLS, unless `registry` itself is used without it.
-/// @throws Error of GET, or that of POST if the service does not support GET: unauthenticated,
-/// permission_denied (no TLS), rate_limited, unavailable, timed_out, corrupt, too_large, cancelled.
+/// @throws Error of the last form, or that of the one before if only that says why:
+/// unauthenticated, permission_denied (no TLS), rate_limited, unavailable, timed_out, corrupt,
+/// too_large, cancelled.
 Token fetch_token(http::Client& client, const TokenQuery& query,
                   const std::optional<Credentials>& credentials, const Endpoint& registry,
                   const std::string& login_hint, const std::stop_token& stop);

@@ -149,6 +149,20 @@ class TokenTest(OddRegistryTest):
                 self.assertEqual(asked.count("POST"), 1, "what it does not like is not repeated")
 
 
+    def test_a_token_for_nobody(self):
+        """The service does not read the form of a POST, and takes it for an anonymous request."""
+        registry = self.fresh_registry()
+        registry.require_token("ann", "open sesame")
+        registry.on("/token", lambda request, response: scripted.Response(
+            200, {}, b'{"token": "nobodys"}'), method="POST")
+        auth = base64.b64encode(b"ann:open sesame").decode()
+        config = self.list_file(json.dumps({"auths": {registry.host: {"auth": auth}}}),
+                                "config.json")
+        reference, image, _ = self.serve("nobody", registry)
+        self.bake(reference, environment={"DOCKER_CONFIG": str(config.parent)})
+        self.assert_baked(reference, image)
+
+
 class RedirectTest(OddRegistryTest):
     """Redirects as storage writes them."""
 

@@ -74,21 +74,56 @@ TEST_CASE("a renewed token has the scopes that the registry asked for") {
     CHECK(authorizer.known(kAudience, {}) == "Bearer two");
 }
 
+/// What a POST with the password of with_password() gets.
+Step posted(Step answer) {
+    answer.method = http::Method::post;
+    answer.url = "https://auth.example/t";
+    answer.form =
+        "grant_type=password&service=&client_id=prebake&scope=repository%3Aa%3Apull"
+        "&username=u&password=SECRET";
+    return answer;
+}
+
+std::shared_ptr<CredentialSource> with_password() {
+    return FixedCredentials::of({.username = "u",
+                                 .password = "SECRET",
+                                 .identity_token = {},
+                                 .registry_token = {},
+                                 .note = {}});
+}
+
+TEST_CASE("a service that gives a token for nobody to a POST is asked with GET") {
+    const Step one = posted({.body = R"({"token":"one"})"});
+    const http::Headers basic = {{"Authorization", "Basic dTpTRUNSRVQ="}};
+    const Step by_get{.url = kTokenUrl, .with = basic, .body = R"({"token":"two"})"};
+    Authorizer authorizer(scripted({one, by_get, by_get}), with_password());
+    CHECK(authorizer.authorize(kAudience, bearer(), {}, {}) == "Bearer one");
+    CHECK(authorizer.authorize(kAudience, bearer(), "Bearer one", {}) == "Bearer two");
+    CHECK(authorizer.authorize(kAudience, bearer(), "Bearer two", {}) == "Bearer two");
+
+    Step no_get = by_get;
+    no_get.status = 404;
+    Authorizer post_only(scripted({one, no_get, posted({.body = R"({"token":"two"})"})}),
+                         with_password());
+    CHECK(post_only.authorize(kAudience, bearer(), {}, {}) == "Bearer one");
+    CHECK(post_only.authorize(kAudience, bearer(), "Bearer one", {}) == "Bearer two");
+}
+
+TEST_CASE("a token that has expired is got again as it was") {
+    auto now = steady_clock::time_point{} + std::chrono::hours(1);
+    Authorizer authorizer(
+        scripted({posted({.body = R"({"token":"one"})"}), posted({.body = R"({"token":"two"})"})}),
+        with_password(), [&] { return now; });
+    CHECK(authorizer.authorize(kAudience, bearer(), {}, {}) == "Bearer one");
+    now += std::chrono::seconds(60);
+    CHECK(authorizer.known(kAudience, {}) == "Bearer two");
+}
+
 TEST_CASE("a service that takes no POST is not asked with POST again") {
-    const Step post{.method = http::Method::post,
-                    .url = "https://auth.example/t",
-                    .form =
-                        "grant_type=password&service=&client_id=prebake"
-                        "&scope=repository%3Aa%3Apull&username=u&password=SECRET",
-                    .status = 405};
-    Authorizer authorizer(scripted({post,
+    Authorizer authorizer(scripted({posted({.status = 405}),
                                     {.url = kTokenUrl, .body = R"({"token":"one"})"},
                                     {.url = kTokenUrl, .body = R"({"token":"two"})"}}),
-                          FixedCredentials::of({.username = "u",
-                                                .password = "SECRET",
-                                                .identity_token = {},
-                                                .registry_token = {},
-                                                .note = {}}));
+                          with_password());
     CHECK(authorizer.authorize(kAudience, bearer(), {}, {}) == "Bearer one");
     CHECK(authorizer.authorize(kAudience, bearer(), "Bearer one", {}) == "Bearer two");
 }

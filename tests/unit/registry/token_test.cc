@@ -222,7 +222,7 @@ TEST_CASE("whatever a service answers to the POST, a password is then sent by GE
         ScriptedHttp http({post_answer(answer), get_answer({.body = R"({"token":"t"})"})});
         const Token token = fetch(http, kPassword);
         CHECK(token.value == "t");
-        CHECK(token.only_by_get);
+        CHECK(token.form == TokenForm::get);
     }
 }
 
@@ -234,9 +234,18 @@ TEST_CASE("a service that does not answer, or cannot be trusted, gets no GET") {
     }
 }
 
+TEST_CASE("the forms are tried in the order of the query") {
+    TokenQuery query = kQuery;
+    query.forms = {TokenForm::get, TokenForm::post};
+    ScriptedHttp http({get_answer({.status = 405}), post_answer({.body = R"({"token":"t"})"})});
+    const Token token = fetch(http, kPassword, query);
+    CHECK(token.value == "t");
+    CHECK(token.form == TokenForm::post);
+}
+
 TEST_CASE("a service that is known to take no POST gets none") {
     TokenQuery query = kQuery;
-    query.takes_post = false;
+    query.forms = {TokenForm::get};
     ScriptedHttp http({get_answer({.body = R"({"token":"t"})"})});
     CHECK(fetch(http, kPassword, query).value == "t");
 }
@@ -337,7 +346,7 @@ TEST_CASE("an identity token is sent by POST only") {
                            .form = form,
                            .body = R"({"access_token":"t","refresh_token":"other"})"}});
     TokenQuery without_post = kQuery;
-    without_post.takes_post = false;
+    without_post.forms = {TokenForm::get};
     CHECK(fetch(another, kIdentity, without_post).refresh_token == "other");
     ScriptedHttp expired(
         {{.method = http::Method::post, .url = kQuery.realm, .form = form, .status = 400}});
