@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "agent/base/error.h"
+#include "agent/base/text.h"
+#include "agent/registry/diagnosis.h"
 
 namespace prebake::registry {
 namespace {
@@ -113,12 +115,26 @@ void BlobSource::open() {
     skip(position_ - first);
 }
 
+/// Proxies answer 200 with a page of their own. It must not become the beginning of a layer.
+void BlobSource::refuse_page(http::Response& response) {
+    const std::string said = diagnosis(read_up_to(response, kMaxErrorBytes).value_or(""));
+    throw ResponseError(Error(Errc::unsupported,
+                              "the registry sends a web page instead of it" +
+                                  (said.empty() ? "" : " (" + said + ")"),
+                              "check which proxies are between this machine and the registry"),
+                        response.status, {});
+}
+
 /// Where the body of the response begins, at most at position_. @throws ResponseError if it cannot
 /// be the rest, or the whole.
-std::uint64_t BlobSource::first_byte(const http::Response& response) const {
-    // Subtracted, because a sum with the registry's length could wrap around.
+std::uint64_t BlobSource::first_byte(http::Response& response) const {
     const auto require_length = [&](std::uint64_t first) {
-        if (response.content_length.value_or(0) <= descriptor_.size - first) return first;
+        // Subtracted, because a sum with the registry's length could wrap around.
+        const std::uint64_t expected = descriptor_.size - first;
+        const std::uint64_t length = response.content_length.value_or(expected);
+        const std::string type = http::find_header(response.headers, "Content-Type").value_or("");
+        if (length != expected && lower_case(type).starts_with("text/html")) refuse_page(response);
+        if (length <= expected) return first;
         throw ResponseError(longer_than_declared(), response.status, {});
     };
     if (response.status == 200) return require_length(0);

@@ -42,7 +42,8 @@ class BlobSource : public Source {
   private:
     void ensure_open();
     void open();
-    std::uint64_t first_byte(const http::Response& response) const;
+    [[noreturn]] static void refuse_page(http::Response& response);
+    std::uint64_t first_byte(http::Response& response) const;
     void skip(std::uint64_t bytes);
     void expect_end();
     Error ended_early();

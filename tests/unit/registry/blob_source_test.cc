@@ -114,9 +114,12 @@ TEST_CASE("a blob is read despite failures") {
     Step unknown_size = from(6);
     unknown_size.headers = {{"Content-Range", "bytes 6-9/*"}};
     Step short_answer = whole("0123");
+    Step odd_type = whole();
+    odd_type.headers = {{"Content-Type", "text/html"}};
     const std::vector<Row> rows = {
         {"in one go", {whole()}, 0, "0123456789"},
         {"chunked", {chunked}, 0, "0123456789"},
+        {"with an odd type", {odd_type}, 0, "0123456789"},
         {"from an offset", {from(6)}, 6, "6789"},
         {"from an offset, size unknown", {unknown_size}, 6, "6789"},
         {"from an offset without Range", {ignoring_range(6)}, 6, "6789"},
@@ -193,6 +196,8 @@ TEST_CASE("where a range is not served as it should be, the blob is read from it
     Step too_long = from(5);
     too_long.length = std::numeric_limits<std::uint64_t>::max();
     Step longer_whole = ignoring_range(5, kBlob + "x");
+    Step page = ignoring_range(5, "<title>Wait</title>");
+    page.headers = {{"Content-Type", "text/html"}};
     std::vector<Row> rows = {
         {"206 without Content-Range", without_header},
         {"several ranges", multipart},
@@ -205,6 +210,7 @@ TEST_CASE("where a range is not served as it should be, the blob is read from it
         {"206 with too many bytes", too_long},
         {"200 with too many bytes", longer_whole},
         {"another success", refusing(5, 204)},
+        {"a web page", page},
     };
     for (const int status : {400, 403, 404, 405, 406, 409, 412, 416, 422, 501, 505}) {
         rows.push_back({std::to_string(status), refusing(5, status)});
@@ -243,11 +249,21 @@ TEST_CASE("an invalid blob is an error") {
     };
     Step chunked_longer = whole(kBlob + "x");
     chunked_longer.chunked = true;
+    Step page = whole("<title>Log in to the hotel</title>");
+    page.headers = {{"Content-Type", "text/HTML; charset=utf-8"}};
+    Step short_page = page;
+    short_page.body = "<p>no";
     const Step unsatisfiable = refusing(4, 416);
     const Step missing{.url = kUrl, .status = 404};
     const Step down{.url = kUrl, .status = 503};
     const std::vector<Row> rows = {
         {"Content-Length too long", {whole(kBlob + "x")}, 0, Errc::corrupt, "longer than declared"},
+        {"a web page",
+         {page},
+         0,
+         Errc::unsupported,
+         "a web page instead of it (Log in to the hotel)"},
+        {"a short web page", {short_page}, 0, Errc::unsupported, "a web page instead of it (no)"},
         {"a byte too many", {chunked_longer}, 0, Errc::corrupt, "longer than declared"},
         {"range of a longer blob",
          {from(6, kBlob + "x"), whole(kBlob + "x")},
