@@ -40,9 +40,8 @@ oci::Document RegistryDocuments::named() {
         claimed_document.descriptor.size = claimed_document.bytes.size();
         if (is_of_its_kind(claimed_document)) return claimed_document;
     } catch (const Error& error) {
-        const bool is_no_such_digest = error.code() == Errc::not_found ||
-                                       error.code() == Errc::corrupt ||
-                                       error.code() == Errc::unsupported;
+        const bool is_no_such_digest =
+            error.code() == Errc::not_found || error.code() == Errc::unsupported;
         if (request_.reference.digest || !is_no_such_digest) throw;
     }
     return remote_.fetch_named(request_.reference, stop);

@@ -40,8 +40,8 @@ class Remote {
     oci::Descriptor resolve(const oci::Reference& reference, const std::stop_token& stop);
 
     /// The bytes of the document that resolve() found, verified against its digest alone: some
-    /// registries answer HEAD with the size of another representation. @throws Error not_found or
-    /// corrupt also if the digest is that of another one; fetch_named() gets the right one.
+    /// registries answer HEAD with the size of another representation. @throws Error not_found also
+    /// if the digest is that of another one; fetch_named() gets the right one.
     std::string fetch_claimed(const oci::Reference& reference, const oci::Descriptor& claimed,
                               const std::stop_token& stop);
 
