@@ -116,6 +116,7 @@ class Containerd:
         self.snapshotter = snapshotter
         self.plain_registry = plain_registry
         self.sandbox_image = sandbox_image
+        self.verifier_directory = None
         self.directory = directory
         self.root = root or directory / "root"
         self.state = directory / "state"
@@ -177,6 +178,9 @@ class Containerd:
                                               f'[host."http://{self.plain_registry}"]\n')
             lines += [f'[plugins."{images}".registry]',
                       f'  config_path = "{self.directory}/certs.d"']
+        if self.verifier_directory:  # programs that judge images, from 2.0 on
+            lines += ['[plugins."io.containerd.image-verifier.v1.bindir"]',
+                      f'  bin_dir = "{self.verifier_directory}"']
         if self.cri == "broken":
             lines += [f'[plugins."{cri}".containerd]', '  default_runtime_name = "nvidia"']
         if self.snapshotter:
