@@ -24,7 +24,7 @@ bool is_about_source(Errc code) {
 std::string names_of(const std::vector<PublicKey>& keys) {
     std::vector<std::string> files;
     for (const PublicKey& key : keys) files.push_back(key.file());
-    return joined(files);
+    return joined(files, " or ");
 }
 
 /// One search for a proof.
@@ -45,7 +45,7 @@ class Search {
             if (is_read)
                 attempt(manifest->descriptor.digest.short_form(), [&] { try_object(*manifest); });
         }
-        if (!verdict_.proof) {
+        if (!verdict_.proof && has_other_key_) {
             for (const PublicKey& key : keys_) {
                 if (!key.limitation().empty()) object(key.limitation());
             }
@@ -113,6 +113,7 @@ class Search {
             return one.verifies(signature.message, signature.bytes);
         });
         if (key == keys_.end()) {
+            has_other_key_ = true;
             const bool is_keyless = layer.annotations.contains(kCertificateAnnotation);
             throw Error(Errc::untrusted, is_keyless
                                              ? "it was made without a key of its own (keyless)"
@@ -131,6 +132,7 @@ class Search {
     SignatureSource& source_;
     Verdict verdict_;
     std::size_t tried_ = 0;
+    bool has_other_key_ = false;  ///< a signature that no key verified
 };
 
 }  // namespace

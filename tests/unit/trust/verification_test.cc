@@ -195,6 +195,14 @@ TEST_CASE("without a good signature there is no proof, and each reason is named"
     CHECK_FALSE(verdict.proof);
     CHECK(verdict.objections.empty());
     CHECK(summary_of(verdict.objections) == "none was found");
+    // A key that cannot check everything is a reason only where there is something to check.
+    const std::vector<PublicKey> ed25519{SigningKey::ed25519().public_key()};
+    MemorySignatures empty;
+    CHECK(find_proof(kProvenSubject, ed25519, empty).objections.empty());
+    MemorySignatures foreign;
+    foreign.add({at.simple(at.theirs)});
+    CHECK(find_proof(kProvenSubject, ed25519, foreign).objections.size() ==
+          (ed25519.front().limitation().empty() ? 1 : 2));
     // Without keys nothing can be proven.
     MemorySignatures good;
     good.add({at.simple(at.ours)});
