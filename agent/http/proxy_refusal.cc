@@ -50,8 +50,9 @@ Error proxy_refusal(const Target& target, int status, const std::string& reason,
         std::to_string(status) + (reason.empty() ? "" : " ") + printable(reason), kMaxReasonBytes);
     const std::string name = target.proxy->name();
     const std::string host = target.host();
-    if (status == 407) return wants_credentials(target, answer, headers);
-    if (status == 401 || status == 403) {
+    // tinyproxy answers wrong credentials with 401. A tunnel is refused by the proxy alone.
+    if (status == 407 || status == 401) return wants_credentials(target, answer, headers);
+    if (status == 403) {
         return Error(Errc::permission_denied,
                      name + " refuses to connect to " + host + ": " + answer,
                      "let it allow CONNECT to that host and port, or " + way_around_proxy(target));

@@ -240,7 +240,7 @@ class WayTest(RegistryTest):
         _, reference = self.push(self.registry_with_tokens)
         result = self.bake(*self.authfile(self.registry_with_tokens), reference,
                            code=harness.FAILED, **self.via("wrong-secret"))
-        self.assert_says(result, "proxy", self.proxy.host)
+        self.assert_says(result, self.proxy.host, "refuses the user name or the password")
         self.assertNotIn("wrong-secret", result.stdout + result.stderr)
 
     def test_a_registry_that_needs_no_proxy(self):

@@ -281,6 +281,9 @@ TEST_CASE("a proxy that refuses a tunnel") {
         {"HTTP/1.1 407 Auth Required\r\nProxy-Authenticate: Basic realm=\"x\"\r\n\r\n",
          Errc::unauthenticated, " refuses the user name or the password (407 Auth Required)",
          "correct them in HTTPS_PROXY"},
+        {"HTTP/1.1 401 Unauthorized\r\nServer: tinyproxy/1.11.1\r\n\r\n", Errc::unauthenticated,
+         " refuses the user name or the password (401 Unauthorized)",
+         "correct them in HTTPS_PROXY"},
         {"HTTP/1.1 407 No\r\nProxy-Authenticate: Negotiate\r\nProxy-Authenticate: NTLM\r\n\r\n",
          Errc::unsupported, "in a form that prebake does not have: Negotiate, NTLM", ""},
         {"HTTP/1.1 407 No\r\nProxy-Authenticate: Negotiate\r\nProxy-Authenticate: basic "
