@@ -59,15 +59,31 @@ std::vector<std::string> configured_lists(const std::filesystem::path& directory
     return files;
 }
 
+http::ProxySettings proxies(const Config& config) {
+    http::ProxySettings settings = http::proxies_of_environment(
+        [](const char* name) { return environment(name).value_or(""); });
+    if (!config.proxy.empty()) {
+        settings.for_http = {.url = config.proxy, .source = "registry.proxy"};
+        settings.for_https = settings.for_http;
+    }
+    if (!config.no_proxy.empty()) settings.no_proxy = joined(config.no_proxy, ",");
+    return settings;
+}
+
 std::shared_ptr<registry::CredentialSource> credentials(const Invocation& invocation) {
     // A core dump would have passwords in it. This does not extend to programs that we run.
     ::prctl(PR_SET_DUMPABLE, 0);
     const Config& config = invocation.config;
+    // What the environment says about proxies they have already.
+    const bool has_proxy = !config.proxy.empty() || !config.no_proxy.empty();
+    const auto variables = has_proxy ? http::variables_of(proxies(config))
+                                     : std::vector<std::pair<std::string, std::string>>();
     return registry::all_credentials(
         {.given = invocation.credentials,
          .auth_file = invocation.auth_file,
          .docker_config = config.docker_config,
-         .providers = {.config = config.provider_config, .programs = config.provider_programs}},
+         .providers = {.config = config.provider_config, .programs = config.provider_programs},
+         .program_variables = variables},
         [](const char* name) { return environment(name).value_or(""); }, log_debug);
 }
 
@@ -85,17 +101,6 @@ registry::EndpointsOf endpoints(const Config& config) {
         }
         return found;
     };
-}
-
-http::ProxySettings proxies(const Config& config) {
-    http::ProxySettings settings = http::proxies_of_environment(
-        [](const char* name) { return environment(name).value_or(""); });
-    if (!config.proxy.empty()) {
-        settings.for_http = {.url = config.proxy, .source = "registry.proxy"};
-        settings.for_https = settings.for_http;
-    }
-    if (!config.no_proxy.empty()) settings.no_proxy = joined(config.no_proxy, ",");
-    return settings;
 }
 
 /// The image verifiers of this containerd, which has them from 2.0 on.

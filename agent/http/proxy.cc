@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <charconv>
 #include <string_view>
-#include <vector>
 
 #include "agent/base/ascii.h"
 #include "agent/base/base64.h"
@@ -115,6 +114,18 @@ ProxySettings proxies_of_environment(
     return {.for_http = first_of(is_cgi ? "http_proxy" : "HTTP_PROXY", "http_proxy"),
             .for_https = first_of("HTTPS_PROXY", "https_proxy"),
             .no_proxy = first_of("NO_PROXY", "no_proxy").url};
+}
+
+std::vector<std::pair<std::string, std::string>> variables_of(const ProxySettings& settings) {
+    if (settings.for_http.url.empty() && settings.for_https.url.empty()) return {};
+    const std::string no_proxy = settings.no_proxy + (settings.no_proxy.empty() ? "" : ",") +
+                                 "169.254.169.254,169.254.170.2,169.254.170.23,fd00:ec2::254,"
+                                 "fd00:ec2::23,metadata.google.internal";
+    const auto& http = settings.for_http.url;
+    const auto& https = settings.for_https.url;
+    // Programs differ in which case they read.
+    return {{"HTTP_PROXY", http},   {"http_proxy", http},   {"HTTPS_PROXY", https},
+            {"https_proxy", https}, {"NO_PROXY", no_proxy}, {"no_proxy", no_proxy}};
 }
 
 Proxy parse_proxy(const ProxySetting& setting) {

@@ -3,6 +3,8 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "agent/http/url.h"
 
@@ -33,6 +35,10 @@ struct ProxySettings {
 /// REQUEST_METHOD is set, because a client of a CGI program chooses it there.
 ProxySettings proxies_of_environment(
     const std::function<std::string(const char* name)>& environment);
+
+/// The same as environment variables, for other programs; none without a proxy. The metadata
+/// services of clouds are exempt: not every program knows that itself.
+std::vector<std::pair<std::string, std::string>> variables_of(const ProxySettings& settings);
 
 /// An HTTP proxy.
 struct Proxy {

@@ -42,8 +42,17 @@ std::string os_release_below(const std::filesystem::path& root) {
     return {};
 }
 
+/// Runs programs with these variables, too.
+RunProgram run_with(std::vector<std::pair<std::string, std::string>> variables) {
+    return [variables = std::move(variables)](Command command, const std::stop_token& stop) {
+        command.environment.insert(command.environment.end(), variables.begin(), variables.end());
+        return run_command(command, stop);
+    };
+}
+
 std::shared_ptr<CredentialSource> kubelet_providers(
-    const CredentialPlaces& places, const std::function<void(const std::string&)>& explain) {
+    const CredentialPlaces& places, const RunProgram& run,
+    const std::function<void(const std::string&)>& explain) {
     const auto& [config, programs] = places.providers;
     if (config.empty() != programs.empty()) {
         throw Error(Errc::usage,
@@ -52,11 +61,11 @@ std::shared_ptr<CredentialSource> kubelet_providers(
                     "use --image-credential-provider-config and "
                     "--image-credential-provider-bin-dir, as for the kubelet");
     }
-    if (!config.empty()) return std::make_shared<KubeletProviders>(config, programs);
+    if (!config.empty()) return std::make_shared<KubeletProviders>(config, programs, run);
     const ProviderPlaces found = find_providers(places.root);
     if (found.config.empty()) return nullptr;
     try {
-        return std::make_shared<KubeletProviders>(found.config, found.programs);
+        return std::make_shared<KubeletProviders>(found.config, found.programs, run);
     } catch (const Error& error) {
         if (explain) explain("no credentials from providers of the kubelet: " + error.message());
         return nullptr;
@@ -133,7 +142,8 @@ void CredentialChain::say(const std::string& text) {
 std::shared_ptr<CredentialSource> all_credentials(const CredentialPlaces& places,
                                                   const Variable& variable,
                                                   std::function<void(const std::string&)> explain) {
-    const auto helpers = std::make_shared<CredentialHelpers>();
+    const RunProgram run = run_with(places.program_variables);
+    const auto helpers = std::make_shared<CredentialHelpers>(run);
     std::vector<std::shared_ptr<CredentialSource>> sources;
     const auto add_file = [&](const std::filesystem::path& file) {
         sources.push_back(auth_file(file, helpers));
@@ -167,10 +177,11 @@ std::shared_ptr<CredentialSource> all_credentials(const CredentialPlaces& places
         add_file(std::filesystem::path(directory) / "containers/auth.json");
     }
     if (!home.empty()) add_file(std::filesystem::path(home) / ".config/containers/auth.json");
-    if (auto providers = kubelet_providers(places, explain)) {
+    if (auto providers = kubelet_providers(places, run, explain)) {
         sources.push_back(std::move(providers));
     }
-    sources.push_back(std::make_shared<CloudCredentials>(helpers, os_release_below(places.root)));
+    sources.push_back(
+        std::make_shared<CloudCredentials>(helpers, os_release_below(places.root), run));
     return std::make_shared<CredentialChain>(std::move(sources), std::move(explain));
 }
 

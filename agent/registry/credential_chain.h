@@ -8,6 +8,7 @@
 #include <set>
 #include <stop_token>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "agent/registry/credential_helper.h"
@@ -67,6 +68,8 @@ struct CredentialPlaces {
     std::filesystem::path docker_config = {};  ///< empty: Docker's usual place
     ProviderPlaces providers = {};             ///< empty: where this machine's kubelet has them
     std::filesystem::path root = "/";          ///< of the machine whose kubelet it is
+    /// Environment variables for programs that know credentials, such as proxies.
+    std::vector<std::pair<std::string, std::string>> program_variables = {};
 };
 
 /// The value of an environment variable, or empty.

@@ -55,6 +55,21 @@ TEST_CASE("proxies in the environment") {
     }
 }
 
+TEST_CASE("proxies as variables of other programs") {
+    CHECK(variables_of({}).empty());
+    CHECK(variables_of({.for_http = {}, .for_https = {}, .no_proxy = "a.example"}).empty());
+    const auto variables = variables_of({.for_http = {},
+                                         .for_https = {.url = "http://p:1", .source = "x"},
+                                         .no_proxy = "a.example"});
+    const std::map<std::string, std::string> by_name(variables.begin(), variables.end());
+    CHECK(by_name.at("HTTPS_PROXY") == "http://p:1");
+    CHECK(by_name.at("http_proxy").empty());
+    // What a program makes of them is what we do.
+    const ProxySettings read = settings_from(by_name);
+    CHECK(read.for_https.url == "http://p:1");
+    CHECK(read.no_proxy.starts_with("a.example,169.254.169.254,"));
+}
+
 /// "HOST:PORT" of the proxy, or "" if the URL is reached without one.
 std::string proxy_of(const std::string& url, const std::string& no_proxy = {}) {
     const ProxySettings settings{.for_http = {.url = "http://plain:1", .source = "HTTP_PROXY"},

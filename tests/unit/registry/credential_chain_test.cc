@@ -265,5 +265,17 @@ TEST_CASE("the advice names the package of the distribution") {
     CHECK(advice_for(Cloud::none, "ID=debian").install.empty());
 }
 
+TEST_CASE("programs that know credentials get the variables for them") {
+    const prebake::tests::Programs programs;
+    programs.add("docker-credential-proxied",
+                 R"(echo "{\"Username\":\"$HTTPS_PROXY\",\"Secret\":\"s\"}")");
+    const prebake::tests::Environment inherited("HTTPS_PROXY", "http://inherited:1");
+    Home home;
+    home.write(".docker/config.json", R"({"credHelpers":{"a.io":"proxied"}})");
+    CHECK(user_of(*home.sources()) == "http://inherited:1");
+    CHECK(user_of(*home.sources({.program_variables = {{"HTTPS_PROXY", "http://configured:1"}}})) ==
+          "http://configured:1");
+}
+
 }  // namespace
 }  // namespace prebake::registry
