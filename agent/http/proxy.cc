@@ -117,12 +117,13 @@ ProxySettings proxies_of_environment(
 }
 
 std::vector<std::pair<std::string, std::string>> variables_of(const ProxySettings& settings) {
-    if (settings.for_http.url.empty() && settings.for_https.url.empty()) return {};
+    const auto& http = settings.for_http.url;
+    const auto& https = settings.for_https.url;
+    const bool has_password = (http + https).find('@') != std::string::npos;
+    if (has_password || (http.empty() && https.empty())) return {};
     const std::string no_proxy = settings.no_proxy + (settings.no_proxy.empty() ? "" : ",") +
                                  "169.254.169.254,169.254.170.2,169.254.170.23,fd00:ec2::254,"
                                  "fd00:ec2::23,metadata.google.internal";
-    const auto& http = settings.for_http.url;
-    const auto& https = settings.for_https.url;
     // Programs differ in which case they read.
     return {{"HTTP_PROXY", http},   {"http_proxy", http},   {"HTTPS_PROXY", https},
             {"https_proxy", https}, {"NO_PROXY", no_proxy}, {"no_proxy", no_proxy}};

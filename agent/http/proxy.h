@@ -36,8 +36,9 @@ struct ProxySettings {
 ProxySettings proxies_of_environment(
     const std::function<std::string(const char* name)>& environment);
 
-/// The same as environment variables, for other programs; none without a proxy. The metadata
-/// services of clouds are exempt: not every program knows that itself.
+/// The same as environment variables, for other programs; none without a proxy. None either if
+/// there is a password, which does not belong into an environment. The metadata services of clouds
+/// are exempt: not every program knows that itself.
 std::vector<std::pair<std::string, std::string>> variables_of(const ProxySettings& settings);
 
 /// An HTTP proxy.

@@ -58,6 +58,10 @@ TEST_CASE("proxies in the environment") {
 TEST_CASE("proxies as variables of other programs") {
     CHECK(variables_of({}).empty());
     CHECK(variables_of({.for_http = {}, .for_https = {}, .no_proxy = "a.example"}).empty());
+    CHECK(variables_of({.for_http = {},
+                        .for_https = {.url = "http://me:SECRET@p:1", .source = "x"},
+                        .no_proxy = {}})
+              .empty());
     const auto variables = variables_of({.for_http = {},
                                          .for_https = {.url = "http://p:1", .source = "x"},
                                          .no_proxy = "a.example"});
