@@ -242,9 +242,8 @@ class Remote::Impl {
                                     .tag = referrers_tag(subject),
                                     .digest = {}};
         try {
-            const oci::Descriptor index = resolve(tagged, stop);
-            return oci::parse_index(index.media_type, fetch_manifest(tagged, index, stop))
-                .manifests;
+            const oci::Document index = fetch_named(tagged, stop);
+            return oci::parse_index(index.descriptor.media_type, index.bytes).manifests;
         } catch (const Error& error) {
             if (error.code() == Errc::not_found) return {};
             throw;
