@@ -136,7 +136,11 @@ class Judge {
                 weigh_failed(health, finding.check);
                 return;
             case FindingKind::untrusted:
+                health.is_present = false;
+                return;
             case FindingKind::signature_lost:
+                health.is_complete = false;
+                return;
             case FindingKind::name_moved:
                 return;
         }

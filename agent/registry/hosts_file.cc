@@ -194,13 +194,13 @@ bool has_tls_settings(const HostTable& table) {
 
 /// Sets address and path from the host's URL.
 void set_address(Endpoint& endpoint, const std::string& text, const HostTable& table,
-                 std::string_view registry) {
+                 std::string_view registry, bool keeps_path) {
     const http::Url url = http::parse_url(text.starts_with("http") ? text : "https://" + text);
     endpoint.base_url = (url.tls ? "https://" : "http://") + url.host_header;
     std::string path = url.target.substr(0, url.target.find('?'));
     path = std::filesystem::path(path).lexically_normal().string();
     while (path.ends_with('/')) path.pop_back();
-    if (!is_path_kept(table) && !path.ends_with("/v2")) path += "/v2";
+    if (!keeps_path && !path.ends_with("/v2")) path += "/v2";
     endpoint.path = path;
     // containerd tries TLS first where somebody configured it for a host with plain HTTP.
     if (!url.tls && url.port != "80" && has_tls_settings(table)) {
@@ -224,17 +224,19 @@ std::vector<Endpoint> parse_hosts_file(std::string_view text, const std::filesys
     for (const auto& [url, settings] : hosts) {
         const HostTable table(*settings, file);
         Endpoint& endpoint = endpoints.emplace_back(settings_of(table));
+        const bool keeps_path = is_path_kept(table);
         whole.at(*settings, [&, address = std::cref(url)] {
             in_context("host \"" + address.get() + "\"",
-                       [&] { set_address(endpoint, address, table, registry); });
+                       [&] { set_address(endpoint, address, table, registry, keeps_path); });
         });
     }
 
     Endpoint server = settings_of(whole);
+    const bool keeps_path = is_path_kept(whole);
     std::string address;
     whole.with("server", [&](const toml::node& node) {
         address = string_value(node, "server", "\"https://registry.example\"");
-        if (!address.empty()) set_address(server, address, whole, registry);
+        if (!address.empty()) set_address(server, address, whole, registry, keeps_path);
     });
     if (address.empty()) {
         // Without a server, the capabilities and override_path at the top have no meaning.

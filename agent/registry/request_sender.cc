@@ -49,9 +49,9 @@ std::string url_of(const Endpoint& endpoint, const std::string& repository,
     return url;
 }
 
-struct Failure {
-    Endpoint endpoint;
-    std::exception_ptr error;
+struct Attempt {
+    const Endpoint& endpoint;
+    std::exception_ptr failure = {};
 };
 
 std::string message_of(const std::exception_ptr& failure) {
@@ -63,20 +63,20 @@ std::string message_of(const std::exception_ptr& failure) {
 }
 
 /// The error of the last endpoint, with the reasons of the others.
-[[noreturn]] void throw_last(const std::vector<Failure>& failures) {
-    if (failures.size() == 1) std::rethrow_exception(failures.back().error);
-    std::string before;
-    for (const Failure& failure : failures) {
-        if (&failure == &failures.back()) continue;
-        before += "; before that, " + failure.endpoint.base_url + ": " + message_of(failure.error);
+[[noreturn]] void throw_last(const std::vector<Attempt>& attempts) {
+    const Attempt& last = attempts.back();
+    if (attempts.size() == 1) std::rethrow_exception(last.failure);
+    std::string others;
+    for (const Attempt& attempt : attempts) {
+        if (&attempt == &last) continue;
+        others += "; and " + attempt.endpoint.base_url + ": " + message_of(attempt.failure);
     }
     const auto explained = [&](const Error& error) {
-        return Error(error.code(),
-                     failures.back().endpoint.base_url + ": " + error.message() + before,
+        return Error(error.code(), last.endpoint.base_url + ": " + error.message() + others,
                      error.next_step());
     };
     try {
-        std::rethrow_exception(failures.back().error);
+        std::rethrow_exception(last.failure);
     } catch (const Error& error) {
         throw_as(error, explained(error));
     }
@@ -95,16 +95,23 @@ RequestSender::RequestSender(std::shared_ptr<http::Client> client,
 std::unique_ptr<http::Response> RequestSender::send(const oci::Reference& repository,
                                                     const RepositoryRequest& request,
                                                     const std::stop_token& stop) {
-    std::vector<Failure> failures;
-    for (const Endpoint& endpoint : candidates(repository.registry, request)) {
+    const std::vector<Endpoint> endpoints = candidates(repository.registry, request);
+    std::vector<Attempt> attempts;
+    for (const Endpoint& endpoint : endpoints) attempts.push_back({.endpoint = endpoint});
+    // Hosts that could not be reached just now come last: they would cost a timeout each time.
+    std::vector<Attempt*> order;
+    for (Attempt& attempt : attempts) order.push_back(&attempt);
+    std::ranges::stable_partition(
+        order, [&](const Attempt* attempt) { return was_reachable(attempt->endpoint); });
+    for (Attempt* const attempt : order) {
         try {
-            return send_to(endpoint, repository, request, stop);
+            return send_to(attempt->endpoint, repository, request, stop);
         } catch (const Error& error) {
             if (error.code() == Errc::cancelled) throw;
-            failures.push_back({endpoint, std::current_exception()});
+            attempt->failure = std::current_exception();
         }
     }
-    throw_last(failures);
+    throw_last(attempts);
 }
 
 std::vector<Endpoint> RequestSender::candidates(const std::string& registry,
@@ -126,11 +133,13 @@ std::vector<Endpoint> RequestSender::candidates(const std::string& registry,
                         (request.resolves ? "resolve tags" : "be pulled from"),
                     "add the capabilities \"pull\" and \"resolve\" to one of them");
     }
-    std::ranges::stable_partition(endpoints, [&](const Endpoint& each) {
-        const auto until = unreachable_until_.find(http::parse_url(each.base_url).authority());
-        return until == unreachable_until_.end() || until->second <= clock_();
-    });
     return endpoints;
+}
+
+bool RequestSender::was_reachable(const Endpoint& endpoint) {
+    const std::lock_guard lock(mutex_);
+    const auto until = unreachable_until_.find(http::parse_url(endpoint.base_url).authority());
+    return until == unreachable_until_.end() || until->second <= clock_();
 }
 
 std::unique_ptr<http::Response> RequestSender::send_to(const Endpoint& endpoint,

@@ -54,9 +54,10 @@ class RequestSender {
         std::string redirected_to;  ///< the authority that answered, if it is not the registry
     };
 
-    /// Those that may serve the request. Hosts that could not be reached just now come last: they
-    /// would cost a timeout each time.
+    /// Those that may serve the request, in their order.
     std::vector<Endpoint> candidates(const std::string& registry, const RepositoryRequest& request);
+    /// False for a minute after it could not be reached.
+    bool was_reachable(const Endpoint& endpoint);
     std::unique_ptr<http::Response> send_to(const Endpoint& endpoint,
                                             const oci::Reference& repository,
                                             const RepositoryRequest& request,

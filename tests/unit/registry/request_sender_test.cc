@@ -323,9 +323,9 @@ TEST_CASE("the last host's failure counts, and those before it are named") {
     const Error error = error_of([&] { registry.send(kRepository, kRequest, {}); });
     CHECK(error.code() == Errc::not_found);
     CHECK(error.message().starts_with("https://reg.example: "));
-    CHECK(contains(error.message(), "before that, https://m1.example: "));
+    CHECK(contains(error.message(), "; and https://m1.example: "));
     CHECK(contains(error.message(), "503"));
-    CHECK(contains(error.message(), "before that, http://m2.example: no name"));
+    CHECK(contains(error.message(), "; and http://m2.example: no name"));
 }
 
 TEST_CASE("a stop ends the search for a host") {

@@ -79,8 +79,8 @@ TEST_CASE("the most characters decide, then the part before the first wildcard")
         CHECK_FALSE(one.is_more_specific_than(one));
         if (i > 0) CHECK(one.is_more_specific_than(next));
     }
-    const auto front = RepositoryPattern::parse("docker.io/ab*");
-    const auto back = RepositoryPattern::parse("docker.io/*ab/**");
+    const auto front = RepositoryPattern::parse("reg.example/ab*");
+    const auto back = RepositoryPattern::parse("reg.example/*ab/**");
     CHECK(back.is_more_specific_than(front));
     CHECK(RepositoryPattern::parse("reg.example/ab*c")
               .is_more_specific_than(RepositoryPattern::parse("reg.example/a*bc")));

@@ -67,15 +67,11 @@ Step list_of(const std::vector<Listed>& referrers) {
 }
 
 Step sig_tag(const std::string& name) {
-    return {.method = http::Method::head,
-            .url = kSigTagUrl,
-            .headers = {{"Content-Type", kListedManifestType},
-                        {"Docker-Content-Digest", oci::Digest::of(name).str()}},
-            .length = 7};
+    return {.url = kSigTagUrl, .headers = {{"Content-Type", kListedManifestType}}, .body = name};
 }
 
 Step no_sig_tag(int status = 404) {
-    return {.method = http::Method::head, .url = kSigTagUrl, .status = status};
+    return {.url = kSigTagUrl, .status = status};
 }
 
 /// The names of all objects, or what next() threw.
@@ -94,7 +90,9 @@ std::vector<std::string> found_with(std::vector<Step> steps,
             const auto document = source.next();
             if (!document) return found;
             for (const std::string& name : names) {
-                if (document->bytes == oci::Digest::of(name).str()) found.push_back(name);
+                const bool is_it =
+                    document->bytes == name || document->bytes == oci::Digest::of(name).str();
+                if (is_it) found.push_back(name);
             }
         } catch (const Error& error) {
             found.push_back(error.message());
