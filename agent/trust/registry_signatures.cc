@@ -61,7 +61,7 @@ std::optional<oci::Document> RegistrySignatures::next() {
     }
     if (step_ == Step::listed) {
         step_ = Step::end;
-        if (auto document = tagged()) return document;
+        if (const auto descriptor = tagged()) return documents_.manifest(*descriptor);
     }
     if (!others_.empty()) {
         throw Error(Errc::unsupported, others_.extract(others_.begin()).value());
@@ -96,13 +96,13 @@ void RegistrySignatures::list() {
     }
 }
 
-std::optional<oci::Document> RegistrySignatures::tagged() {
+std::optional<oci::Descriptor> RegistrySignatures::tagged() {
     const oci::Reference tag{.registry = repository_.registry,
                              .repository = repository_.repository,
                              .tag = "sha256-" + subject_.hex() + ".sig",
                              .digest = {}};
     try {
-        return remote_.fetch_named(tag, stop_);
+        return remote_.resolve(tag, stop_);
     } catch (const Error& error) {
         if (error.code() == Errc::not_found) return std::nullopt;
         throw;

@@ -94,6 +94,8 @@ struct Fixture {
                 .length = object.size()};
     }
     Step no_sig() const { return {.method = http::Method::head, .url = sig_tag(), .status = 404}; }
+    /// HEAD alone may be refused.
+    Step no_sig_by_get() const { return {.url = sig_tag(), .status = 404}; }
     std::vector<Step> signed_script() const {
         return {image_head(),
                 no_referrers(),
@@ -171,7 +173,9 @@ TEST_CASE("an image without the required signature is a problem that names rule,
         std::string reason;
     };
     const std::vector<Row> rows = {
-        {"ours.pub", {at.image_head(), at.no_referrers(), at.no_sig()}, "none was found"},
+        {"ours.pub",
+         {at.image_head(), at.no_referrers(), at.no_sig(), at.no_sig_by_get()},
+         "none was found"},
         {"other.pub", at.signed_script(), "not made by other.pub"},
         {"missing.pub", {at.image_head()}, "no key of it can be used"},
     };
@@ -205,8 +209,8 @@ TEST_CASE("an alias counts, and the signature comes from where the image is") {
     request.aliases = {oci::Reference::parse("docker.io/library/app:1")};
     const trust::Policy policy = at.policy_of({rule_for("docker.io/library/*", "ours.pub")});
     CHECK(at.plan(policy, at.signed_script(), request).image);
-    const PlannedImage planned =
-        at.plan(policy, {at.image_head(), at.no_referrers(), at.no_sig()}, request);
+    const PlannedImage planned = at.plan(
+        policy, {at.image_head(), at.no_referrers(), at.no_sig(), at.no_sig_by_get()}, request);
     REQUIRE(planned.problem);
     CHECK(planned.problem->code() == Errc::untrusted);
 }
@@ -216,8 +220,9 @@ TEST_CASE("--verify-key is not about CRI's sandbox image, a rule is") {
     ImageRequest sandbox = Fixture::request_for(kName);
     sandbox.is_sandbox = true;
     CHECK(at.plan(at.policy_of({trust::rule_of_verify_key({"other.pub"})}), {}, sandbox).image);
-    const PlannedImage planned = at.plan(at.policy_of({rule_for("reg.example/*", "ours.pub")}),
-                                         {at.no_referrers(), at.no_sig()}, sandbox);
+    const PlannedImage planned =
+        at.plan(at.policy_of({rule_for("reg.example/*", "ours.pub")}),
+                {at.no_referrers(), at.no_sig(), at.no_sig_by_get()}, sandbox);
     REQUIRE(planned.problem);
     CHECK(planned.problem->code() == Errc::untrusted);
 }

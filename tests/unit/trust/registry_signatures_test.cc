@@ -67,10 +67,19 @@ Step list_of(const std::vector<Listed>& referrers) {
 }
 
 Step sig_tag(const std::string& name) {
-    return {.url = kSigTagUrl, .headers = {{"Content-Type", kListedManifestType}}, .body = name};
+    return {.method = http::Method::head,
+            .url = kSigTagUrl,
+            .headers = {{"Content-Type", kListedManifestType},
+                        {"Docker-Content-Digest", oci::Digest::of(name).str()}},
+            .length = 7};
 }
 
 Step no_sig_tag(int status = 404) {
+    return {.method = http::Method::head, .url = kSigTagUrl, .status = status};
+}
+
+/// HEAD alone may be refused.
+Step no_sig_tag_by_get(int status = 404) {
     return {.url = kSigTagUrl, .status = status};
 }
 
@@ -90,9 +99,7 @@ std::vector<std::string> found_with(std::vector<Step> steps,
             const auto document = source.next();
             if (!document) return found;
             for (const std::string& name : names) {
-                const bool is_it =
-                    document->bytes == name || document->bytes == oci::Digest::of(name).str();
-                if (is_it) found.push_back(name);
+                if (document->bytes == oci::Digest::of(name).str()) found.push_back(name);
             }
         } catch (const Error& error) {
             found.push_back(error.message());
@@ -118,14 +125,14 @@ TEST_CASE("referrers that may be signatures come first, then what has the tag") 
              sig_tag("tagged")},
             names) == std::vector<std::string>{"bundle", "classic", "untyped", "of cosign 3.1",
                                                "signed", "tagged"});
-    CHECK(found_with({list_of({}), no_sig_tag()}, names).empty());
+    CHECK(found_with({list_of({}), no_sig_tag(), no_sig_tag_by_get()}, names).empty());
 }
 
 TEST_CASE("what else refers to the image is a reason, once for each kind") {
     const auto found = found_with({list_of({{"a", kSignedBundle, "https://slsa.dev/provenance/v1"},
                                             {"b", kSignedBundle, "https://slsa.dev/provenance/v1"},
                                             {"n", "application/vnd.cncf.notary.signature"}}),
-                                   no_sig_tag()},
+                                   no_sig_tag(), no_sig_tag_by_get()},
                                   {});
     REQUIRE(found.size() == 2);
     CHECK(contains(found[0], "signature of the Notary Project"));
@@ -139,7 +146,7 @@ TEST_CASE(
     REQUIRE(found.size() == 2);
     CHECK(found[0] == "tagged");
     CHECK(contains(found[1], "500"));
-    CHECK(contains(found_with({broken, no_sig_tag()}, {}).at(0), "500"));
+    CHECK(contains(found_with({broken, no_sig_tag(), no_sig_tag_by_get()}, {}).at(0), "500"));
     CHECK(contains(found_with({list_of({}), no_sig_tag(503)}, {}).at(0), "503"));
 }
 
