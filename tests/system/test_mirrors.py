@@ -21,6 +21,7 @@ class Case:
     directory: str = "{place}"  # below the root; of the registry
     prefix: str = ""            # before the repository on the mirrors
     behave: object = None       # called with the servers and the image
+    since: tuple = (0,)         # the version of containerd that does the same
 
 
 def fails_with(status, what="/"):
@@ -48,7 +49,8 @@ CASES = [
     Case("the first lacks it", BOTH, holders=("m2",)),
     Case("only the registry has it", BOTH, holders=("registry",)),
     Case("the server instead of the registry", 'server = "{m2}"\n[host."{m1}"]\n', holders=("m2",)),
-    Case("a server alone", 'server = "{m1}"\n'),
+    # containerd 1.6 takes a file without hosts for one that it cannot read.
+    Case("a server alone", 'server = "{m1}"\n', since=(1, 7)),
     Case("the first cannot be reached", f'[host."{NOWHERE}"]\n[host."{{m2}}"]\n'),
     *(Case(f"the first answers {status}", BOTH, behave=fails_with(status))
       for status in (400, 403, 404, 410, 451, 500, 502, 503)),
@@ -127,7 +129,9 @@ class SameRequestsTest(harness.SystemTest):
         self.bake("--hosts-dir", hosts, "-n", "mirrors-too", reference)
 
     def test_the_same_requests_in_the_same_order(self):
-        for number, case in enumerate(CASES):
+        known = [case for case in CASES if self.containerd.version >= case.since]
+        self.assertGreater(len(known), 20)
+        for number, case in enumerate(known):
             with self.subTest(case.name):
                 self.directory = self.workspace.path / f"case-{number}"
                 self.directory.mkdir()
@@ -156,7 +160,7 @@ class MirrorTest(harness.SystemTest):
     def test_a_file_that_does_not_parse_is_an_error_with_its_line(self):
         self.registry.serve(self.repository, self.image)
         self.write_hosts(f'server = "{self.mirror.url}"\nskip_verify = "no"\n')
-        result = self.bake("--hosts-dir", self.hosts, self.reference, code=harness.FAILED)
+        result = self.bake("--hosts-dir", self.hosts, self.reference, code=harness.USAGE)
         self.assert_says(result, f"{self.hosts}/{self.registry.host}/hosts.toml:2: skip_verify",
                          "true or false")
         self.assertEqual(self.registry.requests, [])
