@@ -44,7 +44,10 @@ oci::Document RegistryDocuments::named() {
             error.code() == Errc::not_found || error.code() == Errc::unsupported;
         if (request_.reference.digest || !is_no_such_digest) throw;
     }
-    return remote_.fetch_named(request_.reference, stop);
+    oci::Document found = remote_.fetch_named(request_.reference, stop);
+    // What the store has already is no news.
+    if (stored_document(found.descriptor, oci::kMaxManifestBytes)) found.bytes_fetched = 0;
+    return found;
 }
 
 oci::Document RegistryDocuments::manifest(const oci::Descriptor& descriptor) {

@@ -101,8 +101,8 @@ std::unique_ptr<http::Response> RequestSender::send(const oci::Reference& reposi
     // Hosts that could not be reached just now come last: they would cost a timeout each time.
     std::vector<Attempt*> order;
     for (Attempt& attempt : attempts) order.push_back(&attempt);
-    std::ranges::stable_partition(
-        order, [&](const Attempt* attempt) { return was_reachable(attempt->endpoint); });
+    std::stable_partition(order.begin(), order.end(),
+                          [&](const Attempt* attempt) { return was_reachable(attempt->endpoint); });
     for (Attempt* const attempt : order) {
         try {
             return send_to(attempt->endpoint, repository, request, stop);

@@ -211,7 +211,7 @@ class SecretsTest(RealRegistriesTest):
 
     def assert_leaves_no_core(self):
         """A core dump would have the secrets in it."""
-        self.assertIn("prctl(PR_SET_DUMPABLE, SUID_DUMP_DISABLE) = 0", self.traced.read_text())
+        self.assertIn("prctl(PR_SET_DUMPABLE, SUID_DUMP_DISABLE", self.traced.read_text())
 
     def programs_run(self):
         return re.findall(r' execve\("([^"]+)"', self.traced.read_text())

@@ -99,7 +99,8 @@ class BakeTest(SignatureTest):
         self.registry.requests.clear()
         result = self.bake("--json", self.reference)
         self.assertEqual(result.json["images"][0]["outcome"], "ALREADY_THERE", result)
-        gets = [item.path for item in self.registry.gets() if "/referrers/" not in item.path]
+        gets = [item.path for item in self.registry.gets()
+                if "/referrers/" not in item.path and item.status != 404]
         self.assertEqual(gets, [], "manifests count against limits of registries")
         self.assertEqual(self.record()["images"][0]["signatures"], before[0]["signatures"])
 
@@ -250,6 +251,9 @@ class NodeTest(SignatureTest):
     def test_a_repair_from_the_disk_keeps_the_signature(self):
         label = next(key for key, value in self.containerd.blobs()[self.digest].items()
                      if value == self.signature.top.digest)
+        # Otherwise containerd may collect it before the repair.
+        self.containerd.ctr("content", "label", self.signature.top.digest,
+                            "containerd.io/gc.root=test")
         self.containerd.ctr("content", "label", self.digest, f"{label}=")
         self.containerd.ctr("images", "label", self.reference, f"{harness.PINNED[0]}=")
         self.registry.requests.clear()
