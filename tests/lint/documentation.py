@@ -27,6 +27,7 @@ HELP = {"-h", "--help"}
 # Options of other programs in the documents.
 FOREIGN = {
     "--build", "--install",  # cmake
+    "--insecure-ignore-tlog", "--key",  # cosign
     "--matrix",  # tests/run
     "--prune",  # crictl
     "--root",  # systemctl
@@ -114,6 +115,8 @@ def faults_of_options(said, documents):
         heading, _, in_manual = whole.partition("\n")
         if not heading:
             yield f"{MANUAL}: {called} is missing"
+        if "REGISTRY OPTIONS" in heading:
+            in_manual += section(manual, r"\.SS Registry options", r"\.S[SH] ")
         if command and not re.search(rf"^    {called}\b", documents[README], re.MULTILINE):
             yield f"{README}: {called} is missing from the list of commands"
         for option in said.options[command]:
@@ -190,7 +193,7 @@ def faults_of_keys(documents):
     for block in re.findall(r"^```toml\n(.*?)^```", documents[README],
                             re.MULTILINE | re.DOTALL):
         for key in keys_of(block, r"\[+(\w+)\]+", r"(\w+) = (.*)"):
-            if key not in keys and not key.startswith("image."):
+            if key not in keys and not key.startswith(("image.", "trust.")):
                 yield f"{README}: there is no key {key}"
 
 

@@ -530,7 +530,7 @@ def self_test(said, packer, good):
         (EKS, "skip_clean = true", "skip_clean = false", "seals and checks"),
         (EKS, '"prebake seal --check",', '"prebake seal --list",', "seals and checks"),
         (EKS, '"prebake plan",', '"prebake seal --yes",', "seals more than once"),
-        (EKS, '"  done",', '"  od",', "syntax error"),
+        (EKS, "--wait || test", "--wait || ( test", "syntax error"),
         (DOCKER, "bake --progress=plain", "bake --progess=plain", "no option --progess"),
         (DOCKER, 'prebake = "yes"', 'prebake = "1"', "is not tagged"),
         (EKS, "remote_folder ", "remote_file ", "a script is uploaded to /tmp"),

@@ -158,8 +158,8 @@ class Containerd:
             'disabled_plugins = ["io.containerd.grpc.v1.cri"]' if self.cri == "disabled" else "",
             "[grpc]",
             f'  address = "{self.address}"',
-            # On a busy machine a shim may answer after these: containerd takes its task for one that
-            # has ended, and CRI deletes the pod.
+            # On a busy machine a shim may answer later than in the default: containerd takes its
+            # task for one that has ended, and CRI deletes the pod.
             "[timeouts]",
             *(f'  "io.containerd.timeout.{what}" = "{DEADLINE}s"'
               for what in ("shim.load", "task.state")),
