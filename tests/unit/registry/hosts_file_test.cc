@@ -82,14 +82,16 @@ TEST_CASE("addresses of hosts") {
 }
 
 TEST_CASE("override_path keeps the path of the host") {
-    for (const auto& [url, path] :
-         std::vector<std::pair<std::string, std::string>>{{"https://m.example/v2/hub", "/v2/hub"},
-                                                          {"https://m.example/hub/", "/hub"},
-                                                          {"https://m.example", ""},
-                                                          {"https://m.example/", ""}}) {
-        CAPTURE(url);
-        const auto endpoints = endpoints_in("[host.\"" + url + "\"]\noverride_path = true\n");
-        CHECK(endpoints.front().path == path);
+    struct Row {
+        std::string url;
+        std::string path;
+    };
+    for (const Row& row :
+         {Row{"https://m.example/v2/hub", "/v2/hub"}, Row{"https://m.example/hub/", "/hub"},
+          Row{"https://m.example", ""}, Row{"https://m.example/", ""}}) {
+        CAPTURE(row.url);
+        const auto endpoints = endpoints_in("[host.\"" + row.url + "\"]\noverride_path = true\n");
+        CHECK(endpoints.front().path == row.path);
         CHECK(endpoints.back() == hub());
     }
 }
@@ -133,16 +135,20 @@ TEST_CASE("the keys at the top are for the server") {
 }
 
 TEST_CASE("which host is the registry itself") {
-    for (const auto& [server, registry, mirror_of] :
-         std::vector<std::tuple<std::string, std::string, std::string>>{
-             {"https://registry-1.docker.io", "docker.io", ""},
-             {"https://docker.io", "docker.io", ""},
-             {"https://index.docker.io", "docker.io", "docker.io"},
-             {"https://reg.example", "reg.example", ""},
-             {"https://reg.example:5000", "reg.example:5000", ""},
-             {"https://reg.example:5000", "reg.example", "reg.example"}}) {
-        CAPTURE(server);
-        CHECK(endpoints_in("server = \"" + server + "\"", registry).front().mirror_of == mirror_of);
+    struct Row {
+        std::string server;
+        std::string registry;
+        std::string mirror_of;
+    };
+    for (const Row& row : {Row{"https://registry-1.docker.io", "docker.io", ""},
+                           Row{"https://docker.io", "docker.io", ""},
+                           Row{"https://index.docker.io", "docker.io", "docker.io"},
+                           Row{"https://reg.example", "reg.example", ""},
+                           Row{"https://reg.example:5000", "reg.example:5000", ""},
+                           Row{"https://reg.example:5000", "reg.example", "reg.example"}}) {
+        CAPTURE(row.server);
+        const auto endpoints = endpoints_in("server = \"" + row.server + "\"", row.registry);
+        CHECK(endpoints.front().mirror_of == row.mirror_of);
     }
 }
 
