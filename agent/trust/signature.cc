@@ -88,10 +88,11 @@ Signature read_envelope(const oci::JsonField& envelope) {
     if (signatures.empty()) throw Error(Errc::corrupt, "its envelope has no signature");
     std::string statement =
         decoded(envelope.member("payload").text(), "its statement", kMaxSignatureBytes);
+    std::string message = encoded_for_signing(type, statement);
     return {
         .form = SignatureForm::bundle,
         .bytes = decoded(signatures.front().member("sig").text(), "its signature", kMaxSignature),
-        .message = encoded_for_signing(type, statement),
+        .message = std::move(message),
         .statement = std::move(statement)};
 }
 
@@ -157,11 +158,11 @@ std::string_view to_string(SignatureForm form) {
     return "";
 }
 
-Signature read_simple_signing(std::string payload, std::string_view annotation) {
+Signature read_simple_signing(const std::string& payload, std::string_view annotation) {
     return {.form = SignatureForm::simple_signing,
             .bytes = decoded(annotation, "its annotation with the signature", kMaxSignature),
             .message = payload,
-            .statement = std::move(payload)};
+            .statement = payload};
 }
 
 Signature read_bundle(std::string_view json, const Subject& subject) {

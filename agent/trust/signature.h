@@ -42,7 +42,7 @@ struct Signature {
 
 /// cosign SIGNATURE_SPEC.md: `payload` is a layer, `annotation` the base64 text of its
 /// "dev.cosignproject.cosign/signature".
-Signature read_simple_signing(std::string payload, std::string_view annotation);
+Signature read_simple_signing(const std::string& payload, std::string_view annotation);
 
 /// A Sigstore bundle, version 0.1 to 0.3, as JSON (protobuf-specs, sigstore_bundle.proto) with a
 /// DSSE envelope around an in-toto statement, or with a signature of the manifest itself. Bundles

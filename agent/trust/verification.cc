@@ -23,6 +23,7 @@ bool is_about_source(Errc code) {
 
 std::string names_of(const std::vector<PublicKey>& keys) {
     std::vector<std::string> files;
+    files.reserve(keys.size());
     for (const PublicKey& key : keys) files.push_back(key.file());
     return joined(files, " or ");
 }
