@@ -204,6 +204,7 @@ TEST_CASE("what cannot be read is named with its place") {
     };
     for (const Row& row : {
              Row{"server = [", ":1:"},
+             Row{std::string("\n[\0", 3), ":2:"},
              Row{"\nserver = 1", ":2: server must be a string"},
              Row{"[host.\"https://a\"]\nca = 1", ":2: ca must be a list of strings"},
              Row{"[host.\"https://a\"]\nclient = [[\"a\"]]", ":2: client must be pairs"},
