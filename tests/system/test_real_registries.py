@@ -85,23 +85,22 @@ class AuthenticationTest(RegistryTest):
         native = oci_image.small_image(self.repository)
         foreign = oci_image.small_image(self.repository + "-foreign",
                                         architecture=oci_image.other_architecture())
-        images = {"oci": native,
-                  "docker": oci_image.small_image(self.repository + "-docker", flavour="docker"),
-                  "index": oci_image.index([(f"linux/{oci_image.host_architecture()}", native),
-                                            (f"linux/{oci_image.other_architecture()}", foreign)])}
+        docker = oci_image.small_image(self.repository + "-docker", flavour="docker")
+        index = oci_image.index([(f"linux/{oci_image.host_architecture()}", native),
+                                 (f"linux/{oci_image.other_architecture()}", foreign)])
         login = f"{USER}:{PASSWORD}"
-        for registry in (self.by_password, self.by_token):
-            for kind, image in images.items():
-                with self.subTest(f"{registry.name} {kind}"):
-                    repository = f"{registry.host}/skopeo/{kind}"
-                    skopeo.upload(image, f"{repository}:1", "--dest-creds", login)
-                    self.bake(*self.authfile(registry), f"{repository}:1")
-                    entry, _ = self.recorded(f"{repository}:1")
-                    self.assertEqual(skopeo.digest(f"{repository}:1", "--creds", login),
-                                     entry["target"]["digest"])
-                    digest = entry["manifest"]["digest"]
-                    self.assertEqual(skopeo.digest(f"{repository}@{digest}", "--creds", login),
-                                     digest)
+        for kind, image, registry in (("oci", native, self.by_token),
+                                      ("docker", docker, self.by_password),
+                                      ("index", index, self.by_token)):
+            with self.subTest(kind):
+                repository = f"{registry.host}/skopeo/{kind}"
+                skopeo.upload(image, f"{repository}:1", "--dest-creds", login)
+                self.bake(*self.authfile(registry), f"{repository}:1")
+                entry, _ = self.recorded(f"{repository}:1")
+                self.assertEqual(skopeo.digest(f"{repository}:1", "--creds", login),
+                                 entry["target"]["digest"])
+                digest = entry["manifest"]["digest"]
+                self.assertEqual(skopeo.digest(f"{repository}@{digest}", "--creds", login), digest)
 
     def test_skopeos_password_file(self):
         """What `skopeo login` writes is what --authfile reads."""
