@@ -1,12 +1,9 @@
 #!/usr/bin/python3
 """Every place that credentials come from: which one the registry sees, and where they never appear.
 
-The registry is docker-registry with a token service. strace(1) shows the arguments and variables of
-every program that a bake runs.
+The registry is docker-registry with a token service.
 """
 
-import base64
-import contextlib
 import dataclasses
 import itertools
 import json
@@ -18,14 +15,9 @@ from credential_programs import write_helper, write_provider
 from docker_registry import htpasswd
 from proxies import Tinyproxy
 from real_registries import DOMAIN, RealRegistriesTest, main
+from secret_search import SecretSearch, all_forms, encoded
 
 SERVICE = "registry"
-STRACE = ("strace", "-f", "-qq", "-v", "-s", "65536", "--seccomp-bpf", "-e", "signal=none",
-          "-e", "trace=execve,prctl", "-o")
-
-
-def encoded(user, password):
-    return base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 class Inputs:
@@ -159,9 +151,7 @@ SOURCES = [
 # The tests --------------------------------------------------------------------------------------
 
 
-class SecretsTest(RealRegistriesTest):
-    """Runs prebake so that every program it starts is seen, and searches for secrets."""
-
+class SecretsTest(SecretSearch, RealRegistriesTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -179,49 +169,11 @@ class SecretsTest(RealRegistriesTest):
     def run_bake(self, inputs, reference, code, prefix=()):
         """Bakes; returns the result, and the names of users to whom tokens were issued."""
         before = len(self.tokens.grants)
-        self.traced = self.directory / f"traced-{next(self.numbers)}"
         self.configuration(()).write_text(
             f"{harness.NO_SANDBOX}[registry]\n{inputs.configuration}")
-        result = self.prebake("--log-level=debug", "bake", *inputs.arguments, reference,
-                              environment=inputs.environment, stdin=inputs.stdin,
-                              prefix=(*prefix, *STRACE, self.traced))
-        self.assertEqual(result.code, code, result)
+        result = self.bake_traced(*inputs.arguments, reference, code=code, prefix=prefix,
+                                  environment=inputs.environment, stdin=inputs.stdin)
         return result, self.tokens.grants[before:]
-
-    def assert_not_found(self, secrets, result, own=()):
-        """No secret appears in what prebake wrote, nor in arguments and variables of programs. Only
-        prebake itself may have the secrets `own` in its variables."""
-        texts = {"standard output": result.stdout, "standard error": result.stderr}
-        programs = [line for line in self.traced.read_text().splitlines() if " execve(" in line]
-        prebake = [line for line in programs if f'execve("{self.program}"' in line]
-        self.assertEqual(len(prebake), 1, programs)
-        texts["a program that prebake ran"] = "\n".join(
-            line for line in programs if line not in prebake)
-        self.assertEqual([secret for secret in own if secret not in prebake[0]], [])
-        for secret in own:
-            prebake[0] = prebake[0].replace(secret, "")
-        texts["prebake's arguments and variables"] = prebake[0]
-        for place in (self.state, self.containerd.directory):
-            for path in place.rglob("*"):
-                with contextlib.suppress(FileNotFoundError):
-                    if path.is_file():
-                        texts[str(path)] = path.read_bytes().decode(errors="replace")
-        found = {(secret, name) for name, text in texts.items() for secret in secrets
-                 if secret in text}
-        self.assertEqual(found, set())
-
-    def assert_leaves_no_core(self):
-        """A core dump would have the secrets in it."""
-        # Other threads may come between a call and its result, which is always 0.
-        forbids = "prctl(PR_SET_DUMPABLE, SUID_DUMP_DISABLE" in self.traced.read_text()
-        self.assertTrue(forbids, "prebake can leave a core dump")
-
-    def programs_run(self):
-        return re.findall(r' execve\("([^"]+)"', self.traced.read_text())
-
-
-def all_forms(user, password):
-    return {password, encoded(user, password).rstrip("=")}
 
 
 class PlacesTest(SecretsTest):

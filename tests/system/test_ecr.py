@@ -21,8 +21,9 @@ from ecr import REGISTRY, Ecr, role_credentials
 from machine import IMDS
 from metadata_service import MetadataService
 from real_registries import RealRegistriesTest, main
+from secret_search import SecretSearch, all_forms
 
-KEY = "ASIAPREBAKETEST00000"
+KEY, SECRET_KEY = "ASIAPREBAKETEST00000", "secret-of-role"
 HELPER, COMMAND_LINE = "docker-credential-ecr-login", "aws"
 EXPIRED = "Your authorization token has expired. Reauthenticate and try again."
 ACTIONS = ("ecr:GetAuthorizationToken", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
@@ -51,7 +52,7 @@ class EcrTest(RealRegistriesTest):
         self.programs = self.directory / "bin"
         self.programs.mkdir()
         self.ecr.behave()
-        self.instance.give_role("builder", role_credentials(KEY, "secret-of-role", "of-session"))
+        self.instance.give_role("builder", role_credentials(KEY, SECRET_KEY, "of-session"))
         self.image = oci_image.small_image(self.repository)
         self.reference = self.ecr.serve(self.repository, self.image)
 
@@ -94,8 +95,8 @@ class EcrTest(RealRegistriesTest):
         self.assertEqual([item.authorization for item in fetched], [""])
 
 
-class PathsTest(EcrTest):
-    """Each way to credentials works, and is used before the next one."""
+class PathsTest(SecretSearch, EcrTest):
+    """Each way to credentials works, is used before the next one, and writes no secret."""
 
     def bake_with(self, *arguments):
         """Bakes a new image, and returns who got the password for it."""
@@ -103,9 +104,13 @@ class PathsTest(EcrTest):
         repository = f"{self.repository}/{len(self.rows)}"
         self.image = oci_image.small_image(repository.replace("/", "-"))
         self.reference = self.ecr.serve(repository, self.image)
-        self.bake(*arguments, self.reference)
+        result = self.bake_traced(*arguments, self.reference)
         self.assert_served()
-        return self.caller()
+        password, caller = self.caller()
+        # The helper has a directory for its log, and would have a cache in it.
+        self.assert_not_found({*all_forms("AWS", password), SECRET_KEY}, result,
+                              further=[self.directory / ".ecr"])
+        return password, caller
 
     rows = [("credentials from", "user", "client of the token API")]
 
@@ -127,8 +132,7 @@ class PathsTest(EcrTest):
         _, caller = self.bake_with()
         self.assertRegex(caller, "^aws-sdk-go")
         self.seen(HELPER, caller)
-        self.assertEqual(list(self.directory.glob(".ecr/cache.json")), [],
-                         "the helper leaves the password on the disk")
+        self.assertIn(str(self.programs / HELPER), self.programs_run())
         (self.programs / HELPER).unlink()
         if with_cli:
             _, caller = self.bake_with()
@@ -176,7 +180,7 @@ class FailuresTest(EcrTest):
         self.install(HELPER)
         self.ecr.api.is_allowed = False
         result = self.bake_fails(HELPER, *ACTIONS)
-        self.assertNotIn("secret-of-role", result.stderr)
+        self.assertNotIn(SECRET_KEY, result.stderr)
 
     def test_a_password_that_is_no_longer_valid(self):
         authfile = self.authfile("expired-password")
