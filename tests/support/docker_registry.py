@@ -46,13 +46,12 @@ class DockerRegistry:
     blobs of another one. `tls` are the files of a certificate and its key, and `clients` the file
     of the authority whose clients alone are admitted. `auth` is what htpasswd() or
     TokenServer.settings() returns. With `upstream` it is a pull-through cache: the settings of its
-    proxy, such as {"remoteurl": "http://127.0.0.1:5000"}; `trusted` is the authority to verify that
-    with. `name` stands in references, instead of the address.
+    proxy, such as {"remoteurl": "http://127.0.0.1:5000"}. `name` stands in references, instead of
+    the address.
     """
 
     def __init__(self, directory, through=(), storage=None, port=0, tls=None, *,
-                 address="127.0.0.1", name=None, clients=None, auth=None, upstream=None,
-                 trusted=None):
+                 address="127.0.0.1", name=None, clients=None, auth=None, upstream=None):
         directory.mkdir(parents=True)
         self.storage = storage or directory / "storage"
         self.name = name
@@ -76,11 +75,8 @@ class DockerRegistry:
         program = shutil.which("docker-registry", path=ADMIN_PATH)
         if not program:
             raise AssertionError("docker-registry is not installed")
-        environment = {"PATH": ADMIN_PATH}
-        if trusted:
-            environment["SSL_CERT_FILE"] = str(trusted)
         self._server = Server([*through, program, "serve", config], directory / "registry.log",
-                              environment)
+                              {"PATH": ADMIN_PATH})
         self.address, port = wait_until(self._announced, "docker-registry names its port").groups()
         self.port = int(port)
 

@@ -9,9 +9,10 @@ import json
 import harness
 import oci_image
 import private_network
-from docker_registry import htpasswd
+from docker_registry import DockerRegistry, htpasswd
 from proxies import DyingRoute, Tinyproxy
 from real_registries import DOMAIN, HTTPS, RealRegistriesTest, Skopeo, main
+from token_server import TokenServer
 
 USER, PASSWORD = "ann", "open-sesame"
 LAYER_BYTES = 3_000_000
@@ -252,10 +253,15 @@ class WayTest(RegistryTest):
 
     def test_a_pull_through_cache_has_the_credentials(self):
         """prebake has none, and asks the registry for nothing."""
-        upstream = {"remoteurl": f"https://{self.registry_with_tokens.host}", "username": USER,
-                    "password": PASSWORD}
-        cache = self.serve("cache", storage=None, upstream=upstream,
-                           trusted=self.authority.certificate)
+        # Without TLS: docker-registry ends if a handshake takes ten seconds.
+        tokens = TokenServer(self.new_directory(), {USER: PASSWORD})
+        self.addCleanup(tokens.stop)
+        behind = DockerRegistry(self.new_directory(), storage=self.store.storage,
+                                auth=tokens.settings("behind"))
+        self.addCleanup(behind.stop)
+        cache = self.serve("cache", storage=None,
+                           upstream={"remoteurl": f"http://{behind.host}", "username": USER,
+                                     "password": PASSWORD})
         image, reference = self.push(self.registry_with_tokens)
         self.bake(*self.mirror(cache.host), reference)
         self.assert_baked(reference, image)
@@ -266,6 +272,7 @@ class WayTest(RegistryTest):
                           if f"ns={self.registry_with_tokens.name}" not in item.path], [])
         self.assertEqual(self.asked(self.registry_with_tokens,
                                     lambda item: self.repository in item.path), [])
+        self.assertEqual({item.user for item in behind.requests() if item.status == 200}, {USER})
 
 
 if __name__ == "__main__":
