@@ -13,6 +13,7 @@
 #include "agent/base/error.h"
 #include "agent/base/file.h"
 #include "agent/base/format.h"
+#include "agent/base/freed.h"
 
 namespace prebake::http {
 namespace {
@@ -23,22 +24,15 @@ constexpr std::size_t kMaxPemBytes = 4UL << 20;
 constexpr std::size_t kMaxContexts = 16;
 constexpr std::size_t kMaxNameBytes = 200;
 
-template <auto Free>
-struct FreedBy {
-    template <typename Object>
-    void operator()(Object* object) const {
-        Free(object);
-    }
-};
-using Bio = std::unique_ptr<BIO, FreedBy<BIO_free>>;
-using X509Ptr = std::unique_ptr<X509, FreedBy<X509_free>>;
-using PrivateKey = std::unique_ptr<EVP_PKEY, FreedBy<EVP_PKEY_free>>;
-using SslSession = std::unique_ptr<SSL, FreedBy<SSL_free>>;
+using Bio = std::unique_ptr<BIO, Freed<BIO_free>>;
+using X509Ptr = std::unique_ptr<X509, Freed<X509_free>>;
+using PrivateKey = std::unique_ptr<EVP_PKEY, Freed<EVP_PKEY_free>>;
+using SslSession = std::unique_ptr<SSL, Freed<SSL_free>>;
 
 void free_chain(STACK_OF(X509) * chain) {
     sk_X509_pop_free(chain, X509_free);
 }
-using Chain = std::unique_ptr<STACK_OF(X509), FreedBy<free_chain>>;
+using Chain = std::unique_ptr<STACK_OF(X509), Freed<free_chain>>;
 
 /// A client certificate with its key and the certificates of the CAs above it.
 struct LoadedCertificate {

@@ -17,19 +17,12 @@
 #include <vector>
 
 #include "agent/base/error.h"
+#include "agent/base/freed.h"
 #include "agent/base/sha256.h"
 
 namespace prebake::trust {
 namespace {
 
-/// Calls an OpenSSL function at the end of an object's life.
-template <auto free_function>
-struct Freed {
-    template <typename T>
-    void operator()(T* object) const {
-        free_function(object);
-    }
-};
 using KeyPointer = std::unique_ptr<EVP_PKEY, Freed<EVP_PKEY_free>>;
 using DigestContext = std::unique_ptr<EVP_MD_CTX, Freed<EVP_MD_CTX_free>>;
 using Memory = std::unique_ptr<BIO, Freed<BIO_free_all>>;

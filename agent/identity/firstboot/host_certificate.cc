@@ -14,19 +14,12 @@
 #include <memory>
 
 #include "agent/base/error.h"
+#include "agent/base/freed.h"
 #include "agent/base/sha256.h"
 
 namespace prebake::identity::firstboot {
 namespace {
 
-/// Calls an OpenSSL function at the end of an object's life.
-template <auto free_function>
-struct Freed {
-    template <typename T>
-    void operator()(T* object) const {
-        free_function(object);
-    }
-};
 using Key = std::unique_ptr<EVP_PKEY, Freed<EVP_PKEY_free>>;
 using Certificate = std::unique_ptr<X509, Freed<X509_free>>;
 using Request = std::unique_ptr<X509_REQ, Freed<X509_REQ_free>>;

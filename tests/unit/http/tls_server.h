@@ -13,18 +13,12 @@
 #include <string>
 #include <utility>
 
+#include "agent/base/freed.h"
 #include "tests/unit/http/loopback_server.h"
 #include "tests/unit/temporary_directory.h"
 
 namespace prebake::http {
 
-template <auto Free>
-struct Freed {
-    template <typename Object>
-    void operator()(Object* object) const {
-        Free(object);
-    }
-};
 using Key = std::unique_ptr<EVP_PKEY, Freed<EVP_PKEY_free>>;
 using Certificate = std::unique_ptr<X509, Freed<X509_free>>;
 using Context = std::unique_ptr<SSL_CTX, Freed<SSL_CTX_free>>;
