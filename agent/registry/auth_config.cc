@@ -4,9 +4,9 @@
 #include <boost/json.hpp>
 #include <utility>
 
-#include "agent/base/ascii.h"
 #include "agent/base/base64.h"
 #include "agent/base/error.h"
+#include "agent/base/text.h"
 #include "agent/registry/json_members.h"
 
 namespace prebake::registry {
@@ -27,8 +27,7 @@ std::vector<std::string> parts_of(std::string_view text, char separator) {
 }
 
 std::string host_of(std::string_view text) {
-    std::string host(text);
-    std::transform(host.begin(), host.end(), host.begin(), to_lower);
+    std::string host = lower_case(text);
     if (host.ends_with(":443")) host.resize(host.size() - 4);
     const bool is_hub = host == "index.docker.io" || host == "registry-1.docker.io";
     return is_hub ? std::string(kHub) : host;

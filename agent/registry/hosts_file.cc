@@ -7,8 +7,8 @@
 #include <tuple>
 #include <utility>
 
-#include "agent/base/ascii.h"
 #include "agent/base/error.h"
+#include "agent/base/text.h"
 #include "agent/base/toml.h"
 #include "agent/http/url.h"
 #include "agent/registry/go_duration.h"
@@ -56,8 +56,8 @@ void read_capabilities(const toml::node& node, Endpoint& endpoint) {
     const auto words = strings_value(node, "capabilities", "[\"pull\", \"resolve\"]");
     if (words.empty()) return;  // means all
     endpoint.pulls = endpoint.resolves = false;
-    for (std::string word : words) {
-        std::ranges::transform(word, word.begin(), to_lower);
+    for (const std::string& given : words) {
+        const std::string word = lower_case(given);
         if (word == "pull") {
             endpoint.pulls = true;
         } else if (word == "resolve") {
