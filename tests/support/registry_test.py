@@ -3,6 +3,7 @@
 
 import http.client
 import pathlib
+import socket
 import threading
 import tempfile
 import unittest
@@ -40,6 +41,13 @@ class RegistryTest(unittest.TestCase):
         answer = self.ask(self.tag_path, "HEAD")
         self.assertEqual(int(answer.headers["Content-Length"]), self.image.top.size)
         self.assertEqual(answer.read(), b"")
+
+    def test_a_tls_handshake_gets_a_status_line(self):
+        for handshake in (b"one-word\n", b"GET words\n", b"of four words here\n"):
+            with self.subTest(handshake), \
+                    socket.create_connection(("127.0.0.1", self.registry.port)) as connection:
+                connection.sendall(b"\x16\x03\x01" + handshake)
+                self.assertEqual(connection.recv(5), b"HTTP/")
 
     def test_serves_ranges(self):
         answer = self.ask(self.blob_path, Range="bytes=100-")

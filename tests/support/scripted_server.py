@@ -333,6 +333,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.owner._connections.discard(self.connection)
         super().finish()
 
+    def parse_request(self):
+        # A TLS handshake gets a status line, too: by it ctr knows a server without TLS. Some random
+        # bytes look like a request of HTTP/0.9, whose answer is a body alone.
+        if self.raw_requestline.startswith(b"\x16\x03"):
+            self.wfile.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+            self.close_connection = True
+            return False
+        return super().parse_request()
+
     def log_message(self, *arguments):
         pass  # the log is Server.requests
 
