@@ -2,10 +2,6 @@
 
 #include <glob.h>
 
-#define TOML_ENABLE_FORMATTERS 0
-#define TOML_ASSERT(expr) static_assert(true)
-#include <toml++/toml.h>
-
 #include <algorithm>
 #include <initializer_list>
 #include <set>
@@ -14,6 +10,7 @@
 
 #include "agent/base/error.h"
 #include "agent/base/file.h"
+#include "agent/base/toml.h"
 
 namespace prebake::containerd {
 namespace {

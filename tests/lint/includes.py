@@ -77,8 +77,7 @@ LIBRARIES = (
     ("yaml-cpp/", ("registry/yaml.cc",)),
     ("spdlog/", ("cli",)),
     ("CLI/", ("cli",)),
-    ("toml++/",
-     ("base/toml.h", "cli", "containerd/config_file.cc", "registry/hosts_file.cc")),
+    ("toml++/", ("base/toml.h",)),
 )
 # Headers of libc and of the kernel; the C++ library's have neither a slash nor an extension.
 SYSTEM = re.compile(r"^([a-z0-9_]+(\.h)?|(sys|linux|netinet|arpa|net|bits)/[a-z0-9_/]+\.h)$")
