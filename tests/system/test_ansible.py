@@ -58,6 +58,7 @@ class Ansible(PackagedTest):
         deb = package(".deb")
         variables = {"prebake_images": images, "prebake_package": str(deb),
                      "prebake_package_sha256": hashlib.sha256(deb.read_bytes()).hexdigest(),
+                     "prebake_install_recommends": False,
                      "prebake_config": {"bake": {"parallel_downloads": 2, "sandbox": "never"}},
                      **variables}
         inventory = self.home / "inventory"
@@ -88,6 +89,7 @@ class Ansible(PackagedTest):
         self.builder.boot()
         self.a_check_of_a_bare_machine_changes_nothing()
         self.another_package_is_not_installed()
+        self.without_a_mirror_the_recommended_package_is_missed()
         self.the_first_run_installs_and_bakes()
         self.the_second_run_changes_nothing()
         self.an_image_that_is_added_is_baked_alone()
@@ -106,6 +108,12 @@ class Ansible(PackagedTest):
             self.assertRegex(play.output, "was not installed: +its SHA-256 is [0-9a-f]{64}, and")
             for path in ("/usr/bin/prebake", "/var/cache/prebake.deb"):
                 self.assertFalse(self.builder.path(path).exists(), path)
+
+    def without_a_mirror_the_recommended_package_is_missed(self):
+        play = self.play([self.web], code=2, prebake_install_recommends=True)
+        self.assertIn("amazon-ecr-credential-helper", play.output)
+        for path in ("/usr/bin/prebake", "/var/cache/prebake.deb"):
+            self.assertFalse(self.builder.path(path).exists(), path)
 
     def the_first_run_installs_and_bakes(self):
         play = self.play([self.web])
