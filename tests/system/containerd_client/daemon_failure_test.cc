@@ -14,8 +14,7 @@
 #include "tests/system/containerd_client/layer_archive.h"
 #include "tests/system/containerd_client/private_containerd.h"
 
-namespace prebake::containerd {
-namespace {
+namespace prebake::containerd::daemon_failure_test {
 
 using test::blob_of;
 using test::bytes_of;
@@ -134,5 +133,4 @@ TEST_CASE("a full disk is distinguished from wrong bytes") {
     }
 }
 
-}  // namespace
-}  // namespace prebake::containerd
+}  // namespace prebake::containerd::daemon_failure_test

@@ -20,8 +20,7 @@
 #include "tests/unit/store/baked_into.h"
 #include "tests/unit/trust/signing_key.h"
 
-namespace prebake::bake {
-namespace {
+namespace prebake::bake::admission_test {
 
 using containerd::fake::MemoryContainerd;
 using oci::test::blob_of;
@@ -339,5 +338,4 @@ TEST_CASE("a signature object that is lost or changed is a finding") {
     }
 }
 
-}  // namespace
-}  // namespace prebake::bake
+}  // namespace prebake::bake::admission_test

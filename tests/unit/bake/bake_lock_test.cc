@@ -11,8 +11,7 @@
 #include "tests/unit/base/thrown.h"
 #include "tests/unit/temporary_directory.h"
 
-namespace prebake::bake {
-namespace {
+namespace prebake::bake::bake_lock_test {
 
 using namespace std::chrono_literals;
 using tests::thrown_by;
@@ -91,5 +90,4 @@ TEST_CASE("a stop request ends the wait") {
     CHECK(is_cancelled);
 }
 
-}  // namespace
-}  // namespace prebake::bake
+}  // namespace prebake::bake::bake_lock_test

@@ -14,8 +14,7 @@
 #include "tests/unit/base/thrown.h"
 #include "tests/unit/containerd/memory_containerd.h"
 
-namespace prebake::bake {
-namespace {
+namespace prebake::bake::image_baker_test {
 
 using containerd::fake::MemoryContainerd;
 using grpc::ServerContext;
@@ -302,5 +301,4 @@ TEST_CASE("a name that was written by a call without a response is still a new n
     CHECK(at.containerd.names(kCri).empty());
 }
 
-}  // namespace
-}  // namespace prebake::bake
+}  // namespace prebake::bake::image_baker_test

@@ -6,8 +6,7 @@
 #include "tests/unit/bake/fake_store.h"
 #include "tests/unit/bake/test_image.h"
 
-namespace prebake::bake {
-namespace {
+namespace prebake::bake::layer_downloads_test {
 
 using test::FakeLayers;
 using test::FakeStore;
@@ -74,5 +73,4 @@ TEST_CASE("a stop request stops all layers") {
     CHECK(at.registry.opened.empty());
 }
 
-}  // namespace
-}  // namespace prebake::bake
+}  // namespace prebake::bake::layer_downloads_test

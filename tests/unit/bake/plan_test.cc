@@ -4,8 +4,7 @@
 
 #include <map>
 
-namespace prebake::bake {
-namespace {
+namespace prebake::bake::plan_test {
 
 constexpr std::uint64_t kManifestBytes = 10;
 constexpr std::uint64_t kConfigBytes = 20;
@@ -147,5 +146,4 @@ TEST_CASE("an image with a problem adds nothing") {
     CHECK(plan.images.size() == 1);
 }
 
-}  // namespace
-}  // namespace prebake::bake
+}  // namespace prebake::bake::plan_test

@@ -6,8 +6,7 @@
 #include "agent/oci/platform.h"
 #include "tests/unit/bake/test_image.h"
 
-namespace prebake::bake {
-namespace {
+namespace prebake::bake::restore_plan_test {
 
 using test::chain_of;
 using test::image_of;
@@ -160,5 +159,4 @@ TEST_CASE("a part with lost layers") {
     }
 }
 
-}  // namespace
-}  // namespace prebake::bake
+}  // namespace prebake::bake::restore_plan_test

@@ -13,8 +13,7 @@
 #include "tests/unit/registry/scripted_http.h"
 #include "tests/unit/store/baked_into.h"
 
-namespace prebake::bake {
-namespace {
+namespace prebake::bake::survey_test {
 
 using containerd::fake::MemoryContainerd;
 using grpc::ServerContext;
@@ -182,5 +181,4 @@ TEST_CASE("without containerd there is no survey") {
     CHECK(thrown_by([&] { at.run({request_for(kName)}, {}); }).code() == Errc::unavailable);
 }
 
-}  // namespace
-}  // namespace prebake::bake
+}  // namespace prebake::bake::survey_test

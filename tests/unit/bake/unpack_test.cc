@@ -11,8 +11,7 @@
 #include "tests/unit/bake/test_image.h"
 #include "tests/unit/containerd/fake_containerd.h"
 
-namespace prebake::bake {
-namespace {
+namespace prebake::bake::unpack_test {
 
 namespace fake = containerd::fake;
 using grpc::Status;
@@ -129,5 +128,4 @@ TEST_CASE("a layer with another diffID is not committed, and its snapshot is rem
     CHECK(at.removed == 1);
 }
 
-}  // namespace
-}  // namespace prebake::bake
+}  // namespace prebake::bake::unpack_test

@@ -14,8 +14,7 @@
 #include "tests/unit/base/thrown.h"
 #include "tests/unit/containerd/fake_containerd.h"
 
-namespace prebake::containerd {
-namespace {
+namespace prebake::containerd::content_writer_test {
 
 using fake::content::COMMIT;
 using fake::content::STAT;
@@ -322,5 +321,4 @@ TEST_CASE("a larger blob is stored by a writer, which resumes") {
     CHECK(at.ingest.data.size() == kBytes.size() - 5);
 }
 
-}  // namespace
-}  // namespace prebake::containerd
+}  // namespace prebake::containerd::content_writer_test

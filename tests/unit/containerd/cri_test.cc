@@ -8,8 +8,7 @@
 #include "tests/unit/base/thrown.h"
 #include "tests/unit/containerd/fake_containerd.h"
 
-namespace prebake::containerd {
-namespace {
+namespace prebake::containerd::cri_test {
 
 using grpc::Status;
 using grpc::StatusCode;
@@ -196,5 +195,4 @@ TEST_CASE("pods are stopped, then removed") {
     CHECK(thrown_by([&] { at.cri.remove_pods(); }).code() == Errc::io);
 }
 
-}  // namespace
-}  // namespace prebake::containerd
+}  // namespace prebake::containerd::cri_test

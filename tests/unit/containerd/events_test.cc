@@ -13,8 +13,7 @@
 #include "tests/unit/base/thrown.h"
 #include "tests/unit/containerd/fake_containerd.h"
 
-namespace prebake::containerd {
-namespace {
+namespace prebake::containerd::events_test {
 
 using fake::events::Envelope;
 using grpc::Status;
@@ -134,5 +133,4 @@ TEST_CASE("an event that cannot be published is an error") {
     CHECK(at.log.empty());
 }
 
-}  // namespace
-}  // namespace prebake::containerd
+}  // namespace prebake::containerd::events_test

@@ -8,8 +8,7 @@
 #include "tests/unit/base/thrown.h"
 #include "tests/unit/containerd/fake_containerd.h"
 
-namespace prebake::containerd {
-namespace {
+namespace prebake::containerd::images_test {
 
 using grpc::Status;
 using grpc::StatusCode;
@@ -130,5 +129,4 @@ TEST_CASE("an image that does not exist") {
     CHECK_NOTHROW(at.images.remove("nginx"));
 }
 
-}  // namespace
-}  // namespace prebake::containerd
+}  // namespace prebake::containerd::images_test

@@ -9,8 +9,7 @@
 #include "tests/unit/base/thrown.h"
 #include "tests/unit/containerd/fake_containerd.h"
 
-namespace prebake::containerd {
-namespace {
+namespace prebake::containerd::snapshots_test {
 
 using grpc::Status;
 using grpc::StatusCode;
@@ -218,5 +217,4 @@ TEST_CASE("garbage is collected by the removal of a lease") {
     CHECK(removed.back() == "mine");
 }
 
-}  // namespace
-}  // namespace prebake::containerd
+}  // namespace prebake::containerd::snapshots_test

@@ -12,8 +12,7 @@
 
 using namespace std::chrono_literals;
 
-namespace prebake::guard {
-namespace {
+namespace prebake::guard::baked_lease_test {
 
 namespace fake = containerd::fake;
 using grpc::Status;
@@ -205,5 +204,4 @@ TEST_CASE("a lease that expired, or never became complete, is not one that someb
     CHECK(scene.hold({"a", "b"}) == Names{"+b"});
 }
 
-}  // namespace
-}  // namespace prebake::guard
+}  // namespace prebake::guard::baked_lease_test

@@ -10,8 +10,7 @@
 #include "agent/store/baked_images.h"
 #include "tests/unit/guard/fakes.h"
 
-namespace prebake::guard {
-namespace {
+namespace prebake::guard::pin_enforcer_test {
 
 const ImageKey kA{.image = "a", .ns = "k8s.io"};
 const ImageKey kB{.image = "b", .ns = "k8s.io"};
@@ -131,5 +130,4 @@ TEST_CASE("apply() unpins a shared image ID whatever manifest it points at") {
     CHECK_FALSE(scene.names.is_pinned("k8s.io", id));
 }
 
-}  // namespace
-}  // namespace prebake::guard
+}  // namespace prebake::guard::pin_enforcer_test

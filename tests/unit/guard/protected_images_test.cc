@@ -7,13 +7,10 @@
 #include <string>
 #include <utility>
 
-using prebake::guard::ImageKey;
-using prebake::guard::ProtectedImages;
+namespace prebake::guard::protected_images_test {
+
 using prebake::store::BakedImages;
 using prebake::store::SandboxImage;
-namespace v1 = prebake::v1;
-
-namespace {
 
 /// In k8s.io (pinned) and in default; its layer is shared by all images of this file.
 v1::BakedImage image(const std::string& name) {
@@ -56,8 +53,6 @@ ProtectedImages protected_images() {
     images.set_baked(baked(record()));
     return images;
 }
-
-}  // namespace
 
 TEST_CASE("an unpinned image is wanted without its pin, an evicted image is not wanted") {
     ProtectedImages images = protected_images();
@@ -131,3 +126,5 @@ TEST_CASE("what was unpinned is loaded for the images that are there") {
     none.load(ledger.unpinned());
     CHECK(none.unpinned().empty());
 }
+
+}  // namespace prebake::guard::protected_images_test

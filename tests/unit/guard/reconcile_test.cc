@@ -11,8 +11,7 @@
 #include "agent/base/timestamp.h"
 #include "tests/unit/guard/fakes.h"
 
-namespace prebake::guard {
-namespace {
+namespace prebake::guard::reconcile_test {
 
 using store::Finding;
 using store::FindingKind;
@@ -193,5 +192,4 @@ TEST_CASE("the progress of an unpacking names the snapshotter") {
     CHECK(scene.steps == Names{"0/2 into overlayfs", "1/2 into overlayfs"});
 }
 
-}  // namespace
-}  // namespace prebake::guard
+}  // namespace prebake::guard::reconcile_test

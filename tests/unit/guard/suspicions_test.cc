@@ -2,19 +2,13 @@
 
 #include <doctest/doctest.h>
 
-using namespace std::chrono_literals;
-using prebake::guard::ImageKey;
-using prebake::guard::RepairAllowance;
-using prebake::guard::SteadyTime;
-using prebake::guard::Suspicions;
+namespace prebake::guard::suspicions_test {
 
-namespace {
+using namespace std::chrono_literals;
 
 const ImageKey kA{.image = "a", .ns = "k8s.io"};
 const ImageKey kB{.image = "b", .ns = "k8s.io"};
 const SteadyTime kStart{1h};
-
-}  // namespace
 
 TEST_CASE("an image is repaired at most five times a minute, independently of other images") {
     RepairAllowance allowance;
@@ -56,3 +50,5 @@ TEST_CASE("other suspicions do not bring a later check forward") {
     suspicions.clear();
     CHECK_FALSE(suspicions.due().has_value());
 }
+
+}  // namespace prebake::guard::suspicions_test

@@ -18,8 +18,7 @@
 #include "tests/unit/http/loopback_server.h"
 #include "tests/unit/http/tls_server.h"
 
-namespace prebake::http {
-namespace {
+namespace prebake::http::client_proxy_test {
 
 using tests::contains;
 using tests::error_of;
@@ -427,5 +426,4 @@ TEST_CASE("a stop request ends the wait for a tunnel") {
           }).code() == Errc::cancelled);
 }
 
-}  // namespace
-}  // namespace prebake::http
+}  // namespace prebake::http::client_proxy_test

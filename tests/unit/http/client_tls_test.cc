@@ -12,8 +12,7 @@
 #include "tests/unit/http/loopback_server.h"
 #include "tests/unit/http/tls_server.h"
 
-namespace prebake::http {
-namespace {
+namespace prebake::http::client_tls_test {
 
 using tests::contains;
 using tests::error_of;
@@ -296,5 +295,4 @@ TEST_CASE("a file of the settings that cannot be used is an error before anythin
     CHECK(server.connections() == 0);
 }
 
-}  // namespace
-}  // namespace prebake::http
+}  // namespace prebake::http::client_tls_test

@@ -8,8 +8,7 @@
 
 #include "tests/unit/machine/test_tree.h"
 
-namespace prebake::identity {
-namespace {
+namespace prebake::identity::builder_values_test {
 
 using tests::TestTree;
 
@@ -202,5 +201,4 @@ TEST_CASE("the names of an image are read, its interfaces are not there") {
     CHECK(values.mac_addresses.empty());
 }
 
-}  // namespace
-}  // namespace prebake::identity
+}  // namespace prebake::identity::builder_values_test

@@ -17,8 +17,7 @@
 #include "tests/unit/machine/in_child.h"
 #include "tests/unit/machine/test_tree.h"
 
-namespace prebake::identity {
-namespace {
+namespace prebake::identity::seal_test {
 
 using tests::contains;
 using tests::thrown_by;
@@ -553,5 +552,4 @@ TEST_CASE("in a chroot containers are not removed: they would be the host's") {
     CHECK(tree.text("/etc/machine-id") == "");
 }
 
-}  // namespace
-}  // namespace prebake::identity
+}  // namespace prebake::identity::seal_test

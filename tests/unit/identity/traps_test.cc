@@ -14,8 +14,7 @@
 #include "tests/unit/machine/in_child.h"
 #include "tests/unit/machine/test_tree.h"
 
-namespace prebake::identity {
-namespace {
+namespace prebake::identity::traps_test {
 
 using tests::contains;
 
@@ -235,5 +234,4 @@ TEST_CASE("trap G: an SSM agent that starts too early backs off for minutes") {
     }
 }
 
-}  // namespace
-}  // namespace prebake::identity
+}  // namespace prebake::identity::traps_test

@@ -5,13 +5,12 @@
 #include "tests/unit/base/thrown.h"
 #include "tests/unit/machine/scripted_metadata.h"
 
-namespace prebake::machine {
-namespace {
+namespace prebake::machine::metadata_test {
 
 using namespace std::chrono_literals;
-using prebake::tests::contains;
-using prebake::tests::thrown_by;
+using tests::contains;
 using tests::ScriptedMetadata;
+using tests::thrown_by;
 
 constexpr const char* kGceDocument = R"({"attributes":{"ssh-keys":"x"},"hostname":
   "vm-1.europe-west1-b.c.proj.internal","id":5678901234567890123,
@@ -398,5 +397,4 @@ TEST_CASE("fetch: ends at once on a stop request") {
           Errc::cancelled);
 }
 
-}  // namespace
-}  // namespace prebake::machine
+}  // namespace prebake::machine::metadata_test

@@ -10,7 +10,7 @@
 #include "agent/base/error.h"
 #include "agent/machine/metadata.h"
 
-namespace prebake::machine::tests {
+namespace prebake::tests {
 
 inline constexpr const char* kEc2Document = R"({
   "accountId" : "123456789012", "architecture" : "x86_64", "availabilityZone" : "eu-west-1a",
@@ -21,34 +21,35 @@ inline constexpr const char* kEc2Document = R"({
 })";
 
 /// A metadata service that behaves as told. What it was not told about cannot be reached.
-class ScriptedMetadata : public MetadataClient {
+class ScriptedMetadata : public machine::MetadataClient {
   public:
-    using Answer = std::function<MetadataResponse(const MetadataRequest&)>;
+    using Answer = std::function<machine::MetadataResponse(const machine::MetadataRequest&)>;
 
     /// `call` is the method and the URL: "PUT http://...". The last answer of a list repeats.
     void on(const std::string& call, std::vector<Answer> answers) {
         script_[call] = {std::move(answers), 0};
     }
     void on(const std::string& call, int status, std::string body) {
-        on(call, {[status, body](const MetadataRequest&) {
-               return MetadataResponse{.status = status, .body = body};
+        on(call, {[status, body](const machine::MetadataRequest&) {
+               return machine::MetadataResponse{.status = status, .body = body};
            }});
     }
 
     static Answer says(int status, std::string body = {}) {
-        return [status, body](const MetadataRequest&) {
-            return MetadataResponse{.status = status, .body = body};
+        return [status, body](const machine::MetadataRequest&) {
+            return machine::MetadataResponse{.status = status, .body = body};
         };
     }
     static Answer fails(Errc code) {
-        return [code](const MetadataRequest& request) -> MetadataResponse {
+        return [code](const machine::MetadataRequest& request) -> machine::MetadataResponse {
             throw Error(code, request.url + " does not answer");
         };
     }
 
-    MetadataResponse send(const MetadataRequest& request, std::chrono::milliseconds limit,
-                          const std::stop_token&) override {
-        const bool is_put = request.method == MetadataRequest::Method::put;
+    machine::MetadataResponse send(const machine::MetadataRequest& request,
+                                   std::chrono::milliseconds limit,
+                                   const std::stop_token&) override {
+        const bool is_put = request.method == machine::MetadataRequest::Method::put;
         const std::string call = (is_put ? "PUT " : "GET ") + request.url;
         calls.push_back(call);
         limits.push_back(limit);
@@ -76,7 +77,7 @@ class ScriptedMetadata : public MetadataClient {
 inline constexpr const char* kEc2 = "http://169.254.169.254/latest";
 inline constexpr const char* kEc2Ipv6 = "http://[fd00:ec2::254]/latest";
 
-inline std::string header_of(const MetadataRequest& request, const std::string& name) {
+inline std::string header_of(const machine::MetadataRequest& request, const std::string& name) {
     for (const auto& header : request.headers) {
         if (header.first == name) return header.second;
     }
@@ -85,18 +86,20 @@ inline std::string header_of(const MetadataRequest& request, const std::string& 
 
 /// IMDSv2 as EC2 has it: nothing without the token.
 inline ScriptedMetadata::Answer with_token(const std::string& token, std::string body) {
-    return [token, body](const MetadataRequest& request) {
+    return [token, body](const machine::MetadataRequest& request) {
         const bool is_right = header_of(request, "X-aws-ec2-metadata-token") == token;
-        return MetadataResponse{.status = is_right ? 200 : 401, .body = is_right ? body : ""};
+        return machine::MetadataResponse{.status = is_right ? 200 : 401,
+                                         .body = is_right ? body : ""};
     };
 }
 
 inline void serve_ec2(ScriptedMetadata& service, const std::string& document = kEc2Document) {
     const std::string base = kEc2;
-    service.on("PUT " + base + "/api/token", {[](const MetadataRequest& request) {
+    service.on("PUT " + base + "/api/token", {[](const machine::MetadataRequest& request) {
                    const bool is_right =
                        header_of(request, "X-aws-ec2-metadata-token-ttl-seconds") == "900";
-                   return MetadataResponse{.status = is_right ? 200 : 400, .body = "TOKEN=="};
+                   return machine::MetadataResponse{.status = is_right ? 200 : 400,
+                                                    .body = "TOKEN=="};
                }});
     service.on("GET " + base + "/dynamic/instance-identity/document",
                {with_token("TOKEN==", document)});
@@ -105,4 +108,4 @@ inline void serve_ec2(ScriptedMetadata& service, const std::string& document = k
     service.on("GET " + base + "/meta-data/tags/instance", 404, "");
 }
 
-}  // namespace prebake::machine::tests
+}  // namespace prebake::tests

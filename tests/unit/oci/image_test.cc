@@ -6,8 +6,7 @@
 
 #include "tests/unit/base/thrown.h"
 
-namespace prebake::oci {
-namespace {
+namespace prebake::oci::image_test {
 
 using tests::contains;
 using tests::thrown_by;
@@ -232,5 +231,4 @@ TEST_CASE("an artifact need not be an image") {
     }
 }
 
-}  // namespace
-}  // namespace prebake::oci
+}  // namespace prebake::oci::image_test

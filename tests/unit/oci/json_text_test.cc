@@ -4,8 +4,7 @@
 
 #include <vector>
 
-namespace prebake::oci {
-namespace {
+namespace prebake::oci::json_text_test {
 
 TEST_CASE("a value is found by its path, and a path by its place") {
     const std::string text =
@@ -91,5 +90,4 @@ TEST_CASE("what is not UTF-8 is replaced byte by byte, as Go does it") {
     }
 }
 
-}  // namespace
-}  // namespace prebake::oci
+}  // namespace prebake::oci::json_text_test

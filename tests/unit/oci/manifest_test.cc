@@ -8,16 +8,10 @@
 
 #include "tests/unit/base/thrown.h"
 
-using prebake::Errc;
-using prebake::Error;
-using prebake::oci::Digest;
-using prebake::oci::Index;
-using prebake::oci::Manifest;
-using prebake::oci::MediaKind;
-using prebake::tests::contains;
-using prebake::tests::thrown_by;
+namespace prebake::oci::manifest_test {
 
-namespace {
+using tests::contains;
+using tests::thrown_by;
 
 const std::string kOciManifest = "application/vnd.oci.image.manifest.v1+json";
 const std::string kOciIndex = "application/vnd.oci.image.index.v1+json";
@@ -217,8 +211,6 @@ void check_robust(const std::string& json, Parse parse) {
         }
     }
 }
-
-}  // namespace
 
 TEST_CASE("media types have their kinds") {
     struct Case {
@@ -639,3 +631,5 @@ TEST_CASE("chain IDs are computed from the bottom") {
               Digest::parse(
                   "sha256:406364a4bd8d39df8107071d4494fa73814420337124657ec5999b072e5d3352")});
 }
+
+}  // namespace prebake::oci::manifest_test

@@ -8,13 +8,10 @@
 
 #include "tests/unit/base/thrown.h"
 
-using prebake::Errc;
-using prebake::oci::Digest;
-using prebake::oci::Reference;
-using prebake::tests::contains;
-using prebake::tests::thrown_by;
+namespace prebake::oci::reference_test {
 
-namespace {
+using tests::contains;
+using tests::thrown_by;
 
 const std::string kHex = "ad1f00d5c0de0123456789abcdef0123456789abcdef0123456789abcdef0042";
 const std::string kDigest = "sha256:" + kHex;
@@ -209,8 +206,6 @@ const std::vector<RefusedCase> kRefused = {
     {"nginx@md5:d41d8cd98f00b204e9800998ecf8427e", "algorithm \"md5\"", Errc::unsupported},
 };
 
-}  // namespace
-
 TEST_CASE("references are normalised as Docker and containerd do") {
     for (const AcceptedCase& row : kAccepted) {
         CAPTURE(row.text);
@@ -300,3 +295,5 @@ TEST_CASE("registry_host() is the host without port and brackets") {
         CHECK(Reference::parse(row.text).registry_host() == row.host);
     }
 }
+
+}  // namespace prebake::oci::reference_test

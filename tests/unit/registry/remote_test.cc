@@ -5,8 +5,7 @@
 #include "tests/unit/registry/fixed_credentials.h"
 #include "tests/unit/registry/scripted_http.h"
 
-namespace prebake::registry {
-namespace {
+namespace prebake::registry::remote_test {
 
 using namespace std::chrono_literals;
 
@@ -452,5 +451,4 @@ TEST_CASE("a blob source outlives its Remote") {
     CHECK(text == kManifest);
 }
 
-}  // namespace
-}  // namespace prebake::registry
+}  // namespace prebake::registry::remote_test

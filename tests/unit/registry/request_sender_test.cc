@@ -5,8 +5,7 @@
 #include "tests/unit/registry/fixed_credentials.h"
 #include "tests/unit/registry/scripted_http.h"
 
-namespace prebake::registry {
-namespace {
+namespace prebake::registry::request_sender_test {
 
 const oci::Reference kRepository = oci::Reference::parse("reg.example/a:1");
 const oci::Reference kLocal = oci::Reference::parse("localhost:5000/a:1");
@@ -426,5 +425,4 @@ TEST_CASE("a mirror gets the credentials of its own name") {
     CHECK(credentials->asked.back() == "reg.example/a");
 }
 
-}  // namespace
-}  // namespace prebake::registry
+}  // namespace prebake::registry::request_sender_test

@@ -9,8 +9,7 @@
 #include "agent/base/format.h"
 #include "agent/base/json.h"
 
-namespace prebake::report {
-namespace {
+namespace prebake::report::status_format_test {
 
 using std::chrono::seconds;
 using std::chrono::system_clock;
@@ -371,5 +370,4 @@ TEST_CASE("from the files: the last known state, marked as unknown") {
     CHECK(status_brief(nothing) == "unknown: nobody listens");
 }
 
-}  // namespace
-}  // namespace prebake::report
+}  // namespace prebake::report::status_format_test

@@ -4,8 +4,7 @@
 
 #include <algorithm>
 
-namespace prebake::store {
-namespace {
+namespace prebake::store::names_test {
 
 const oci::Digest kTarget = oci::Digest::parse("sha256:" + std::string(64, 'a'));
 const oci::Digest kConfig = oci::Digest::parse("sha256:" + std::string(64, 'c'));
@@ -114,5 +113,4 @@ TEST_CASE("a pod may spell a Hub image in short, by tag and digest too") {
     }
 }
 
-}  // namespace
-}  // namespace prebake::store
+}  // namespace prebake::store::names_test

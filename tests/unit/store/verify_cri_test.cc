@@ -8,8 +8,7 @@
 #include "agent/store/verify.h"
 #include "tests/unit/containerd/fake_containerd.h"
 
-namespace prebake::store {
-namespace {
+namespace prebake::store::verify_cri_test {
 
 namespace fake = containerd::fake;
 using grpc::Status;
@@ -129,5 +128,4 @@ TEST_CASE("a sandbox image that is neither recorded nor there is a finding") {
     CHECK(missing({}) == 0);
 }
 
-}  // namespace
-}  // namespace prebake::store
+}  // namespace prebake::store::verify_cri_test

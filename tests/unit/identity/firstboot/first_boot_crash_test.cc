@@ -13,8 +13,6 @@
 namespace prebake::identity::firstboot {
 namespace {
 
-using tests::Machine;
-
 constexpr const char* kOne = "i-0123456789abcdef0";
 constexpr const char* kTwo = "i-0fedcba9876543210";
 
@@ -176,8 +174,8 @@ TEST_CASE("first boot of a clone: what cannot be removed is reported, and the re
 
     CHECK(boot_unprivileged(clone) == 1);
     const v1::Claim claim = clone.claim();
-    CHECK(tests::outcome_of(claim, "remove-foreign-identity") == v1::Step::DONE);
-    CHECK(tests::outcome_of(claim, "remove-foreign-identity /etc/nvme/hostid") == v1::Step::FAILED);
+    CHECK(outcome_of(claim, "remove-foreign-identity") == v1::Step::DONE);
+    CHECK(outcome_of(claim, "remove-foreign-identity /etc/nvme/hostid") == v1::Step::FAILED);
     CHECK(clone.get("etc/nvme/hostid") == original.get("etc/nvme/hostid"));
     const std::string key = clone.get("etc/ssh/ssh_host_rsa_key");
     CHECK(key != original.get("etc/ssh/ssh_host_rsa_key"));
@@ -190,7 +188,7 @@ TEST_CASE("first boot of a clone: what cannot be removed is reported, and the re
     CHECK(clone.get("etc/ssh/ssh_host_rsa_key") == key);
     CHECK(!clone.get("etc/nvme/hostid").empty());
     CHECK(clone.get("etc/nvme/hostid") != original.get("etc/nvme/hostid"));
-    CHECK(tests::step_of(clone.claim(), "remove-foreign-identity /etc/nvme/hostid") == nullptr);
+    CHECK(step_of(clone.claim(), "remove-foreign-identity /etc/nvme/hostid") == nullptr);
 }
 
 }  // namespace

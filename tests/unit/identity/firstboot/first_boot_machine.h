@@ -14,7 +14,7 @@
 #include "tests/unit/machine/scripted_metadata.h"
 #include "tests/unit/temporary_directory.h"
 
-namespace prebake::identity::firstboot::tests {
+namespace prebake::identity::firstboot {
 
 /// An EC2 machine in a temporary directory: an installed system with an SSH server, NVMe over
 /// Fabrics and two drop-ins. ssh-keygen and systemd-machine-id-setup run for real, with smaller RSA
@@ -77,10 +77,10 @@ class Machine {
         if (id.empty()) return;
         put("sys/class/dmi/id/sys_vendor", "Amazon EC2\n");
         put("sys/class/dmi/id/board_asset_tag", id + "\n");
-        std::string document = machine::tests::kEc2Document;
+        std::string document = tests::kEc2Document;
         document.replace(document.find("\"i-0123456789abcdef0") + 1, id.size(), id);
-        service = machine::tests::ScriptedMetadata();
-        machine::tests::serve_ec2(service, document);
+        service = tests::ScriptedMetadata();
+        tests::serve_ec2(service, document);
     }
 
     /// A drop-in that writes its name, the instance and the decision into /log.
@@ -139,7 +139,7 @@ class Machine {
     }
 
     FirstBootOptions options;
-    machine::tests::ScriptedMetadata service;
+    tests::ScriptedMetadata service;
 
   private:
     /// RSA keys of 3072 bits take most of the time of these tests.
@@ -176,4 +176,4 @@ inline v1::Step::Outcome outcome_of(const v1::Claim& claim, const std::string& n
     return step == nullptr ? v1::Step::OUTCOME_UNSPECIFIED : step->outcome();
 }
 
-}  // namespace prebake::identity::firstboot::tests
+}  // namespace prebake::identity::firstboot

@@ -15,9 +15,6 @@ namespace prebake::identity::firstboot {
 namespace {
 
 using prebake::tests::contains;
-using tests::Machine;
-using tests::outcome_of;
-using tests::step_of;
 
 constexpr const char* kId = "0123456789abcdef0123456789abcdef";
 
@@ -260,7 +257,7 @@ TEST_CASE("host name: from a template, or left alone") {
         CAPTURE(row.name);
         Machine machine;
         machine.options.hostname = row.configured;
-        machine.service.on(std::string("GET ") + machine::tests::kEc2 + "/meta-data/local-hostname",
+        machine.service.on(std::string("GET ") + tests::kEc2 + "/meta-data/local-hostname",
                            row.told.empty() ? 404 : 200, row.told);
         const v1::Claim claim = machine.boot().claim();
         CHECK(machine.get("etc/hostname") == row.expected);
@@ -389,7 +386,7 @@ TEST_CASE("host certificate: names from metadata, without unknown ones") {
     CHECK(contains(text, "CN = ip-10-24-34-0.eu-west-1.compute.internal"));
 
     Machine unknown("");
-    unknown.service = machine::tests::ScriptedMetadata();
+    unknown.service = tests::ScriptedMetadata();
     unknown.options.certificate.key_file = "/etc/prebake/host.key";
     unknown.options.certificate.certificate_file = "/etc/prebake/host.crt";
     CHECK(contains(message_of(unknown.boot().claim(), "host-certificate"), "localhost"));

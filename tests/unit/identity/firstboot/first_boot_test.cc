@@ -7,15 +7,11 @@
 #include "tests/unit/base/thrown.h"
 #include "tests/unit/identity/firstboot/first_boot_machine.h"
 
-namespace prebake::identity::firstboot {
-namespace {
+namespace prebake::identity::firstboot::first_boot_test {
 
-using machine::tests::ScriptedMetadata;
 using prebake::tests::contains;
 using prebake::tests::thrown_by;
-using tests::Machine;
-using tests::outcome_of;
-using tests::step_of;
+using tests::ScriptedMetadata;
 
 constexpr const char* kBuilder = "i-0aaaaaaaaaaaaaaa0";
 constexpr const char* kOne = "i-0123456789abcdef0";
@@ -322,7 +318,7 @@ TEST_CASE("first boot: a metadata service that misbehaves does not keep the mach
         Machine machine(kOne);
         seal_claim(machine, kBuilder);
         machine.service = ScriptedMetadata();
-        machine.service.on(std::string("PUT ") + machine::tests::kEc2 + "/api/token", {row.token});
+        machine.service.on(std::string("PUT ") + tests::kEc2 + "/api/token", {row.token});
         const auto report = machine.boot();
         CHECK(report.claim().state() == v1::Claim::CLAIMED);
         CHECK(report.claim().instance().id() == kOne);
@@ -503,5 +499,4 @@ TEST_CASE("first boot: one at a time, and it ends on a stop request") {
     for (const auto& entry : identity) CHECK(machine.get(entry.first) == entry.second);
 }
 
-}  // namespace
-}  // namespace prebake::identity::firstboot
+}  // namespace prebake::identity::firstboot::first_boot_test

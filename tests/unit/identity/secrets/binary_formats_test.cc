@@ -7,8 +7,7 @@
 
 #include "tests/unit/identity/secrets/planted_files.h"
 
-namespace prebake::identity::secrets {
-namespace {
+namespace prebake::identity::secrets::binary_formats_test {
 
 using tests::der;
 using tests::der_number;
@@ -128,5 +127,4 @@ TEST_CASE("what is not opened is named") {
     }
 }
 
-}  // namespace
-}  // namespace prebake::identity::secrets
+}  // namespace prebake::identity::secrets::binary_formats_test

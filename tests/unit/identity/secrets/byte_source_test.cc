@@ -11,8 +11,7 @@
 #include "agent/identity/secrets/utf16.h"
 #include "tests/unit/identity/secrets/planted_files.h"
 
-namespace prebake::identity::secrets {
-namespace {
+namespace prebake::identity::secrets::byte_source_test {
 
 using tests::gzipped;
 using tests::noise;
@@ -171,5 +170,4 @@ TEST_CASE("UTF-16 becomes UTF-8") {
           "b");
 }
 
-}  // namespace
-}  // namespace prebake::identity::secrets
+}  // namespace prebake::identity::secrets::byte_source_test

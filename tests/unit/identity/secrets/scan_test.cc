@@ -24,8 +24,7 @@
 #include "tests/unit/machine/test_tree.h"
 #include "tests/unit/temporary_directory.h"
 
-namespace prebake::identity::secrets {
-namespace {
+namespace prebake::identity::secrets::scan_test {
 
 using tests::contains;
 using tests::noise;
@@ -596,5 +595,4 @@ TEST_CASE("a caller of the scan adds findings of its own") {
     CHECK(result.secrets.at(1).evidence == Evidence::value);
 }
 
-}  // namespace
-}  // namespace prebake::identity::secrets
+}  // namespace prebake::identity::secrets::scan_test
