@@ -39,6 +39,7 @@ class Ansible(PackagedTest):
         cls.home = cls.workspace.path / "home"
         cls.home.mkdir()
         cls.key = cls.home / "key"
+        cls.control = cls.home / "control"
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", cls.key], check=True)
 
     @classmethod
@@ -64,17 +65,22 @@ class Ansible(PackagedTest):
         inventory = self.home / "inventory"
         inventory.write_text("builder ansible_host=127.0.0.1 ansible_user=root "
                              "ansible_python_interpreter=/usr/bin/python3\n")
-        # No ControlMaster: each task opens its own connection, and no ssh process is left.
-        ssh = ("-o ControlMaster=no -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no "
-               "-o LogLevel=ERROR -F /dev/null")
+        # One connection for a play, as by Ansible's default. It is closed afterwards.
+        ssh = (f"-F /dev/null -o ControlMaster=auto -o ControlPersist=300 "
+               f"-o ControlPath={self.control} -o UserKnownHostsFile=/dev/null "
+               "-o StrictHostKeyChecking=no -o LogLevel=ERROR")
         command = ["nsenter", f"--net={self.builder.network.path}", "--", "ansible-playbook",
                    "-i", inventory, "--private-key", self.key, "-e", json.dumps(variables),
                    *options, EXAMPLE / "bake.yml"]
-        done = subprocess.run(
-            list(map(str, command)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, timeout=machine.BOOT_DEADLINE,
-            env={"PATH": ADMIN_PATH, "HOME": str(self.home), "LC_ALL": "C.UTF-8",
-                 "ANSIBLE_NOCOLOR": "1", "ANSIBLE_PIPELINING": "1", "ANSIBLE_SSH_ARGS": ssh})
+        try:
+            done = subprocess.run(
+                list(map(str, command)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, text=True, timeout=machine.BOOT_DEADLINE,
+                env={"PATH": ADMIN_PATH, "HOME": str(self.home), "LC_ALL": "C.UTF-8",
+                     "ANSIBLE_NOCOLOR": "1", "ANSIBLE_PIPELINING": "1", "ANSIBLE_SSH_ARGS": ssh})
+        finally:
+            subprocess.run(["ssh", "-F", "/dev/null", "-o", f"ControlPath={self.control}",
+                            "-O", "exit", "builder"], stderr=subprocess.DEVNULL, check=False)
         result = Play(done)
         self.assertEqual(result.code, code, result.output)
         return result
