@@ -116,7 +116,10 @@ std::string text_of(const Request& request, const Target& target, const std::str
         uri.insert(0, "http://" + target.url.host_header);
         add_proxy_authorization(headers, *target.proxy);
     }
-    for (const auto& [name, value] : request.headers) set_header(headers, name, value);
+    std::erase_if(headers, [&](const auto& ours) {
+        return find_header(request.headers, ours.first).has_value();
+    });
+    headers.insert(headers.end(), request.headers.begin(), request.headers.end());
     const bool has_body = request.method == Method::post || request.method == Method::put;
     if (has_body) set_header(headers, "Content-Length", std::to_string(request.body.size()));
     return std::string(to_string(request.method)) + " " + uri + " HTTP/1.1\r\n" +

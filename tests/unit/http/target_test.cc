@@ -91,6 +91,11 @@ TEST_CASE("the text of a request") {
     CHECK(text_of(sent, target_of(sent, {}, kNow), "agent") ==
           "POST /v2/?x=y HTTP/1.1\r\nHost: a.example:81\r\nAccept-Encoding: identity\r\n"
           "user-agent: mine\r\nX: 1\r\nAccept: a\r\nContent-Length: 3\r\n\r\na=b");
+    Request listed = request("http://a.example/x");
+    listed.headers = {{"x-team", "a"}, {"X-Team", "b"}, {"USER-AGENT", "mine"}};
+    CHECK(text_of(listed, target_of(listed, {}, kNow), "agent") ==
+          "GET /x HTTP/1.1\r\nHost: a.example\r\nAccept-Encoding: identity\r\n"
+          "x-team: a\r\nX-Team: b\r\nUSER-AGENT: mine\r\n\r\n");
     const Request plain = request("http://a.example/x");
     CHECK(text_of(plain, target_of(plain, through_proxy("http://me:pass@p:1"), kNow), "agent") ==
           "GET http://a.example/x HTTP/1.1\r\nHost: a.example\r\nUser-Agent: agent\r\n"
