@@ -1,9 +1,12 @@
 #include "agent/registry/authorizer.h"
 
 #include <algorithm>
+#include <array>
+#include <string_view>
 #include <utility>
 
 #include "agent/base/error.h"
+#include "agent/base/text.h"
 #include "agent/base/wait.h"
 #include "agent/registry/retry.h"
 
@@ -16,8 +19,14 @@ using std::chrono::steady_clock;
 /// tenth.
 constexpr std::chrono::milliseconds kExpiryMargin{5'000};
 
+/// All that decides which credentials are sent where: two entries of hosts.toml may differ in
+/// nothing but the path, and each have a robot account of its own.
 std::string key_of(const Audience& audience) {
-    return audience.endpoint.base_url + " " + audience.scope;
+    const Endpoint& endpoint = audience.endpoint;
+    return joined(std::array<std::string_view, 6>{endpoint.base_url, endpoint.path,
+                                                  endpoint.mirror_of, audience.repository.registry,
+                                                  audience.repository.path, audience.scope},
+                  "\n");
 }
 
 std::string schemes(const std::vector<Challenge>& challenges) {
@@ -126,11 +135,13 @@ Authorizer::Authorization Authorizer::make_authorization(const Audience& audienc
 Token Authorizer::token_for(const Audience& audience, TokenQuery query,
                             std::optional<Credentials> credentials, const std::stop_token& stop) {
     const std::string identity = credentials ? credentials->identity_token : std::string();
+    // The realm may be relative to the registry.
+    const std::string service = audience.endpoint.base_url + " " + query.realm;
     {
         const std::lock_guard lock(mutex_);
-        if (realms_without_post_.contains(query.realm)) query.forms = {TokenForm::get};
+        if (services_without_post_.contains(service)) query.forms = {TokenForm::get};
         // A service that gives another refresh token may not take the old one again.
-        const auto given = refresh_tokens_.find(identity);
+        const auto given = refresh_tokens_.find({service, identity});
         if (given != refresh_tokens_.end()) credentials->identity_token = given->second;
     }
     const Token token = [&] {
@@ -139,15 +150,15 @@ Token Authorizer::token_for(const Audience& audience, TokenQuery query,
                                login_hint(audience.repository, stop), stop);
         } catch (const Error& error) {
             const std::lock_guard lock(mutex_);
-            if (error.code() == Errc::unauthenticated) refresh_tokens_.erase(identity);
+            if (error.code() == Errc::unauthenticated) refresh_tokens_.erase({service, identity});
             throw;
         }
     }();
     const std::lock_guard lock(mutex_);
     const bool has_password = credentials && identity.empty();
-    if (has_password && token.form == TokenForm::get) realms_without_post_.insert(query.realm);
+    if (has_password && token.form == TokenForm::get) services_without_post_.insert(service);
     if (!identity.empty() && !token.refresh_token.empty()) {
-        refresh_tokens_[identity] = token.refresh_token;
+        refresh_tokens_[{service, identity}] = token.refresh_token;
     }
     return token;
 }

@@ -10,6 +10,7 @@
 #include <set>
 #include <stop_token>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "agent/http/client.h"
@@ -73,9 +74,9 @@ class Authorizer {
     std::condition_variable_any fetched_;
     /// Entries are never removed: references stay valid.
     std::map<std::string, Authorization> authorizations_;
-    std::set<std::string> realms_without_post_;
-    /// The refresh tokens that services gave in exchange for identity tokens, by these.
-    std::map<std::string, std::string> refresh_tokens_;
+    std::set<std::string> services_without_post_;
+    /// The refresh tokens that services gave in exchange for identity tokens, by both.
+    std::map<std::pair<std::string, std::string>, std::string> refresh_tokens_;
 };
 
 }  // namespace prebake::registry

@@ -141,6 +141,29 @@ class MendedTest(harness.SystemTest):
         self.assert_baked(reference, self.image)
 
 
+    def test_robots_of_two_projects_on_one_host(self):
+        """Two hosts.toml differ only in the path, as a proxy of two registries has them."""
+        registry = self.fresh_registry()
+        for project in ("adocker", "quay"):
+            registry.serve(f"{project}/{self.repository}", self.image)
+            registry.on(f"/{project}/", lambda request, response, project=project:
+                        response if request.user == project
+                        else scripted.error(401, WWW_Authenticate="Basic realm=r")(request, None))
+            directory = self.directory / "hosts" / f"{project}.example"
+            directory.mkdir(parents=True)
+            (directory / "hosts.toml").write_text(
+                f'server = "{registry.url}/v2/{project}"\noverride_path = true\n')
+        logins = self.list_file(json.dumps({"auths": {
+            f"{registry.host}/{project}": {"username": project, "password": "pw"}
+            for project in ("adocker", "quay")}}), "auth.json")
+        references = [f"{project}.example/{self.repository}:1.0" for project in ("adocker", "quay")]
+        self.bake("--hosts-dir", self.directory / "hosts", "--authfile", logins, *references)
+        for reference in references:
+            self.assert_baked(reference, self.image)
+        for request in registry.requests:
+            self.assertIn(request.user, ("", request.path.split("/")[2]), request)
+
+
 class RefusedTest(harness.SystemTest):
     """Failures that fail only the image."""
 

@@ -267,6 +267,96 @@ class CountingHttp : public http::Client {
     std::atomic<int> requests = 0;
 };
 
+/// The password for a repository is its path. Counts how often it was asked.
+class PasswordOfPath : public CredentialSource {
+  public:
+    std::optional<Credentials> find(const Repository& repository, const std::stop_token&) override {
+        ++asked;
+        Credentials credentials;
+        credentials.username = "robot";
+        credentials.password = repository.name();
+        credentials.source = "the test";
+        return credentials;
+    }
+    std::atomic<int> asked = 0;
+};
+
+/// Gives everybody the password that it got as the token.
+class RepeatingHttp : public http::Client {
+  public:
+    std::unique_ptr<http::Response> send(const http::Request& request,
+                                         const std::stop_token&) override {
+        return std::make_unique<ScriptedResponse>(Step{
+            .body = R"({"token":")" + request.body.substr(request.body.rfind('=') + 1) + "\"}"});
+    }
+};
+
+TEST_CASE("repositories have authorizations of their own where all but the path is equal") {
+    // As two hosts.toml with override_path have it, and the scope of one mirrored repository.
+    const auto audience = [](const std::string& path) {
+        return Audience{.repository = {.registry = "h.example", .path = path + "/app"},
+                        .endpoint = {.base_url = "https://h.example",
+                                     .path = "/v2/" + path,
+                                     .mirror_of = path + ".example"},
+                        .scope = "repository:app:pull"};
+    };
+    const std::vector<std::string> paths = {"docker", "quay", "ghcr"};
+    Authorizer basic_only(scripted({}), std::make_shared<PasswordOfPath>());
+    for (const std::string& path : paths) {
+        Credentials expected;
+        expected.username = "robot";
+        expected.password = "h.example/" + path + "/app";
+        CHECK_FALSE(basic_only.known(audience(path), {}));
+        CHECK(basic_only.authorize(audience(path), basic(), {}, {}) ==
+              basic_authorization(expected));
+    }
+    Audience named = audience("docker");
+    named.repository.registry = "other.example";
+    CHECK_FALSE(basic_only.known(named, {}));
+
+    Authorizer bearer_too(std::make_shared<RepeatingHttp>(), std::make_shared<PasswordOfPath>());
+    std::vector<std::string> answers(12);
+    {
+        std::vector<std::jthread> threads;
+        for (std::size_t i = 0; i < answers.size(); ++i) {
+            threads.emplace_back([&, i] {
+                const Audience asked = audience(paths[i % paths.size()]);
+                bearer_too.authorize(asked, bearer(), {}, {});
+                answers[i] = bearer_too.known(asked, {}).value_or("");
+            });
+        }
+    }
+    for (std::size_t i = 0; i < answers.size(); ++i) {
+        CHECK(answers[i] == "Bearer h.example%2F" + paths[i % paths.size()] + "%2Fapp");
+    }
+}
+
+TEST_CASE("a refresh token is for the service that gave it") {
+    const auto answer = [](const std::string& url, const std::string& token) {
+        return Step{.method = http::Method::post,
+                    .url = url,
+                    .form =
+                        "grant_type=refresh_token&service=&client_id=prebake"
+                        "&scope=repository%3Aa%3Apull&refresh_token=" +
+                        token,
+                    .body = R"({"access_token":"a","refresh_token":"SECRET2"})"};
+    };
+    Authorizer authorizer(scripted({answer("https://reg.example/t", "SECRET1"),
+                                    answer("https://other.example/t", "SECRET1"),
+                                    answer("https://reg.example/t", "SECRET2")}),
+                          FixedCredentials::of({.username = {},
+                                                .password = {},
+                                                .identity_token = "SECRET1",
+                                                .registry_token = {},
+                                                .note = {}}));
+    const std::vector<Challenge> relative = {{.scheme = "bearer", .parameters = {{"realm", "/t"}}}};
+    Audience other = kAudience;
+    other.endpoint.base_url = "https://other.example";
+    authorizer.authorize(kAudience, relative, {}, {});
+    authorizer.authorize(other, relative, {}, {});
+    authorizer.authorize(kAudience, relative, "Bearer a", {});
+}
+
 TEST_CASE("threads that need the same token fetch it once") {
     const auto http = std::make_shared<CountingHttp>();
     Authorizer authorizer(http, FixedCredentials::none());
