@@ -146,8 +146,9 @@ Token Authorizer::token_for(const Audience& audience, TokenQuery query,
     }
     const Token token = [&] {
         try {
-            return fetch_token(*client_, query, credentials, audience.endpoint,
-                               login_hint(audience.repository, stop), stop);
+            return fetch_token(
+                *client_, query, credentials, audience.endpoint,
+                [&] { return login_hint(audience.repository, stop); }, stop);
         } catch (const Error& error) {
             const std::lock_guard lock(mutex_);
             if (error.code() == Errc::unauthenticated) refresh_tokens_.erase({service, identity});

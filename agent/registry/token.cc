@@ -103,16 +103,15 @@ std::string remark(std::string_view document) {
     return said.empty() ? std::string() : " (" + said + ")";
 }
 
+/// Stands for the login hint, which is looked up only if there is no token in the end.
+constexpr const char* kLoginHint = "log in";
+
 /// Requests to one token service.
 class TokenService {
   public:
     TokenService(http::Client& client, const TokenQuery& query, const Endpoint& registry,
-                 const std::string& login_hint, const std::stop_token& stop)
-        : client_(client),
-          query_(query),
-          registry_(registry),
-          login_hint_(login_hint),
-          stop_(stop) {}
+                 const std::stop_token& stop)
+        : client_(client), query_(query), registry_(registry), stop_(stop) {}
 
     Token post(const Credentials& credentials) {
         http::Request request = token_post(query_, credentials);
@@ -159,12 +158,12 @@ class TokenService {
 
     [[noreturn]] void refuse(http::Response& response, const std::string& who) const {
         try {
-            throw_status(response, who, login_hint_);
+            throw_status(response, who, kLoginHint);
         } catch (const Error& error) {
             // Some services answer wrong credentials with 403 or 400 (invalid_grant) instead of
             // 401.
             if (response.status == 400 || error.code() == Errc::permission_denied) {
-                throw_as(error, Error(Errc::unauthenticated, error.message(), login_hint_));
+                throw_as(error, Error(Errc::unauthenticated, error.message(), kLoginHint));
             }
             const bool is_lost =
                 error.code() == Errc::not_found || error.code() == Errc::unsupported;
@@ -177,7 +176,6 @@ class TokenService {
     http::Client& client_;
     const TokenQuery& query_;
     const Endpoint& registry_;
-    const std::string& login_hint_;
     const std::stop_token& stop_;
 };
 
@@ -305,7 +303,7 @@ Token parse_token(std::string_view json, system_clock::time_point now) {
 
 Token fetch_token(http::Client& client, const TokenQuery& query,
                   const std::optional<Credentials>& credentials, const Endpoint& registry,
-                  const std::string& login_hint, const std::stop_token& stop) {
+                  const std::function<std::string()>& login_hint, const std::stop_token& stop) {
     TokenQuery absolute = query;
     absolute.realm = in_context("the registry's token service", [&] {
         return http::resolve_reference(registry.base_url, query.realm);
@@ -317,12 +315,17 @@ Token fetch_token(http::Client& client, const TokenQuery& query,
             "the registry requires a token from " + realm.origin() + ", which is not encrypted",
             "let the registry name its token service with https");
     }
-    TokenService service(client, absolute, registry, login_hint, stop);
+    TokenService service(client, absolute, registry, stop);
     try {
         return fetch(service, forms_for(query, credentials), credentials);
-    } catch (const ResponseError& error) {
+    } catch (const Error& error) {
+        const Error explained = error.next_step() == kLoginHint
+                                    ? Error(error.code(), error.message(), login_hint())
+                                    : error;
+        const auto* const response = dynamic_cast<const ResponseError*>(&error);
+        if (response == nullptr) throw Error(explained);
         // Not the answer to the request that needs the token.
-        throw ResponseError(error, 0, error.retry_after());
+        throw ResponseError(explained, 0, response->retry_after());
     }
 }
 

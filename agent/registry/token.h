@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -58,13 +59,15 @@ Token parse_token(std::string_view json, std::chrono::system_clock::time_point n
 /// Gets a token. A password is sent by POST first, and then by GET, whatever the service answers to
 /// the POST: many do not support it, and say so in many ways. An identity token works with POST
 /// only, and without credentials there is only GET. Redirects of a GET are followed, with the
-/// credentials only on the same host. `login_hint` is the next step in the Error if the service
-/// refuses. Credentials are never sent without TLS, unless `registry` itself is used without it.
+/// credentials only on the same host. `login_hint` gives the
+/// next step in the Error if the service refuses; it is not called for anything else, because it
+/// may run programs. Credentials are never sent without TLS, unless `registry` itself is used
+/// without it.
 /// @throws Error of the last form, or that of the one before if only that says why:
 /// unauthenticated, permission_denied (no TLS), rate_limited, unavailable, timed_out, corrupt,
 /// too_large, cancelled.
 Token fetch_token(http::Client& client, const TokenQuery& query,
                   const std::optional<Credentials>& credentials, const Endpoint& registry,
-                  const std::string& login_hint, const std::stop_token& stop);
+                  const std::function<std::string()>& login_hint, const std::stop_token& stop);
 
 }  // namespace prebake::registry

@@ -357,6 +357,24 @@ TEST_CASE("a refresh token is for the service that gave it") {
     authorizer.authorize(kAudience, relative, "Bearer a", {});
 }
 
+TEST_CASE("credentials are looked up once for a token, and again for the hint of a refusal") {
+    const auto credentials = std::make_shared<PasswordOfPath>();
+    Authorizer authorizer(std::make_shared<RepeatingHttp>(), credentials);
+    authorizer.authorize(kAudience, bearer(), {}, {});
+    CHECK(credentials->asked == 1);
+    const Step refused{.method = http::Method::post,
+                       .url = "https://auth.example/t",
+                       .form =
+                           "grant_type=password&service=&client_id=prebake"
+                           "&scope=repository%3Aa%3Apull&username=robot"
+                           "&password=reg.example%2Fa",
+                       .status = 401};
+    Authorizer failing(scripted({refused, {.url = kTokenUrl, .status = 401}}), credentials);
+    const Error error = error_of([&] { failing.authorize(kAudience, bearer(), {}, {}); });
+    CHECK(contains(error.next_step(), "the credentials for reg.example from the test"));
+    CHECK(credentials->asked == 3);
+}
+
 TEST_CASE("threads that need the same token fetch it once") {
     const auto http = std::make_shared<CountingHttp>();
     Authorizer authorizer(http, FixedCredentials::none());

@@ -30,7 +30,7 @@ const std::string kPasswordForm =
 
 Token fetch(http::Client& http, const std::optional<Credentials>& credentials,
             const TokenQuery& query = kQuery, const Endpoint& registry = kRegistry) {
-    return fetch_token(http, query, credentials, registry, "log in", {});
+    return fetch_token(http, query, credentials, registry, [] { return "log in"; }, {});
 }
 
 TEST_CASE("the scopes are ours and the challenge's, sorted, each once") {
@@ -330,6 +330,24 @@ TEST_CASE("redirects of a GET are followed, with the password on its own host on
     ScriptedHttp plain(
         {{.url = kGetUrl, .status = 302, .headers = {{"Location", "http://auth.example/token"}}}});
     CHECK(error_of([&] { fetch(plain, std::nullopt); }).code() == Errc::permission_denied);
+}
+
+TEST_CASE("the hint is looked up only if the service refuses") {
+    int asked = 0;
+    const auto fetch_from = [&](std::vector<Step> steps) {
+        ScriptedHttp http(std::move(steps));
+        fetch_token(http, kQuery, kPassword, kRegistry, [&] { return std::to_string(++asked); },
+                    {});
+    };
+    fetch_from({post_answer({.status = 401}), get_answer({.body = R"({"token":"t"})"})});
+    CHECK(asked == 0);
+    error_of([&] { fetch_from({post_answer({.status = 404}), get_answer({.status = 503})}); });
+    CHECK(asked == 0);
+    const Error refused = error_of([&] {
+        fetch_from({post_answer({.status = 401}), get_answer({.status = 403})});
+    });
+    CHECK(asked == 1);
+    CHECK(refused.next_step() == "1");
 }
 
 TEST_CASE("an identity token is sent by POST only") {
