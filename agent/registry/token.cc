@@ -116,7 +116,17 @@ class TokenService {
     Token post(const Credentials& credentials) {
         http::Request request = token_post(query_, credentials);
         add_headers_of(registry_, request);
-        Token token = read(*send(request), request.url);
+        auto response = send(request);
+        // Other redirects mean a GET, which is the next form.
+        const auto is_repeated = [&] { return response->status == 307 || response->status == 308; };
+        for (int redirects = 0; is_repeated() && redirects < kMaxRedirects; ++redirects) {
+            const std::string target = redirect_of(*response, request.url).url;
+            if (!is_same_origin(target, request.url)) refuse_to_post(*response, target);
+            http::discard_body(*response);
+            request.url = target;
+            response = send(request);
+        }
+        Token token = read(*response, name_of(request.url));
         token.form = TokenForm::post;
         return token;
     }
@@ -125,16 +135,25 @@ class TokenService {
         http::Request request = token_get(query_, credentials);
         add_headers_of(registry_, request);
         auto response = send(request);
+        bool is_elsewhere = false;
         for (int redirects = 0; is_redirect(response->status) && redirects < kMaxRedirects;
              ++redirects) {
             http::discard_body(*response);
-            const std::string before = http::parse_url(request.url).origin();
-            request.url = redirect_of(*response, request.url).url;
+            const std::string before =
+                std::exchange(request.url, redirect_of(*response, request.url).url);
             // The credentials are for the service, not for whom it names.
-            if (http::parse_url(request.url).origin() != before) request.headers.clear();
+            if (!is_same_origin(request.url, before)) {
+                request.headers.clear();
+                is_elsewhere = true;
+            }
             response = send(request);
         }
-        return read(*response, request.url);
+        std::string who = name_of(request.url);
+        if (is_elsewhere && credentials) {
+            who += ", which gets no credentials because " +
+                   http::parse_url(query_.realm).authority() + " redirects to it,";
+        }
+        return read(*response, who);
     }
 
   private:
@@ -146,8 +165,24 @@ class TokenService {
         return client_.send(request, stop_);
     }
 
-    Token read(http::Response& response, const std::string& url) {
-        const std::string who = "the token service " + http::parse_url(url).authority();
+    static std::string name_of(const std::string& url) {
+        return "the token service " + http::parse_url(url).authority();
+    }
+
+    static bool is_same_origin(const std::string& url, const std::string& other) {
+        return http::parse_url(url).origin() == http::parse_url(other).origin();
+    }
+
+    [[noreturn]] void refuse_to_post(const http::Response& response, const std::string& target) {
+        throw ResponseError(
+            Error(Errc::permission_denied,
+                  name_of(query_.realm) + " redirects to " + http::parse_url(target).origin() +
+                      ", where the credentials are not sent",
+                  "let the registry name the service that gives tokens"),
+            response.status, {});
+    }
+
+    Token read(http::Response& response, const std::string& who) {
         if (response.status < 200 || response.status > 299) refuse(response, who);
         return in_context(who, [&] {
             const auto body = read_up_to(response, kMaxTokenBytes);
@@ -186,16 +221,21 @@ bool other_form_may_help(const Error& error) {
            code == Errc::corrupt || code == Errc::too_large || code == Errc::unavailable;
 }
 
-/// Whether the error says that the service does not give tokens in this form, and nothing more.
-bool says_little(Errc code) {
-    return code == Errc::not_found || code == Errc::unsupported || code == Errc::corrupt ||
-           code == Errc::too_large;
+/// How much the error of an earlier form says in comparison with that of the last one.
+int weight_of(Errc code) {
+    // That a redirect must not be followed: it explains what the service says without credentials.
+    if (code == Errc::permission_denied) return 2;
+    const bool says_only_that_the_form_is_wrong = code == Errc::not_found ||
+                                                  code == Errc::unsupported ||
+                                                  code == Errc::corrupt || code == Errc::too_large;
+    return says_only_that_the_form_is_wrong ? 0 : 1;
 }
 
 /// In the first form that works.
 Token fetch(TokenService& service, const std::vector<TokenForm>& forms,
             const std::optional<Credentials>& credentials) {
-    std::exception_ptr telling;  // the error of an earlier form
+    std::exception_ptr earlier;
+    int weight = 0;  // of the error of an earlier form
     for (std::size_t i = 0; i < forms.size(); ++i) {
         try {
             return forms[i] == TokenForm::post ? service.post(*credentials)
@@ -203,9 +243,10 @@ Token fetch(TokenService& service, const std::vector<TokenForm>& forms,
         } catch (const Error& error) {
             if (i + 1 < forms.size()) {
                 if (!other_form_may_help(error)) throw;
-                if (!says_little(error.code())) telling = std::current_exception();
-            } else if (telling && says_little(error.code())) {
-                std::rethrow_exception(telling);
+                earlier = std::current_exception();
+                weight = weight_of(error.code());
+            } else if (weight > weight_of(error.code()) && !is_retryable(error.code())) {
+                std::rethrow_exception(earlier);
             } else {
                 throw;
             }

@@ -58,8 +58,8 @@ Token parse_token(std::string_view json, std::chrono::system_clock::time_point n
 
 /// Gets a token. A password is sent by POST first, and then by GET, whatever the service answers to
 /// the POST: many do not support it, and say so in many ways. An identity token works with POST
-/// only, and without credentials there is only GET. Redirects of a GET are followed, with the
-/// credentials only on the same host. `login_hint` gives the
+/// only, and without credentials there is only GET. Redirects are followed, with the credentials
+/// only on the same host: those of a GET also to another one, without them. `login_hint` gives the
 /// next step in the Error if the service refuses; it is not called for anything else, because it
 /// may run programs. Credentials are never sent without TLS, unless `registry` itself is used
 /// without it.

@@ -212,6 +212,35 @@ class RedirectTest(OddRegistryTest):
         self.assert_baked(reference, image)
 
 
+    def test_a_token_service_that_moved(self):
+        registry = self.fresh_registry()
+        registry.require_token("ann", "open sesame")
+        registry.on("/token$", lambda request, response: scripted.Response(
+            308, {"Location": "/token/new"}), method="POST")
+        registry.on("/token", scripted.error(401), method="GET")
+        auth = base64.b64encode(b"ann:open sesame").decode()
+        config = self.list_file(json.dumps({"auths": {registry.host: {"auth": auth}}}),
+                                "config.json")
+        reference, image, _ = self.serve("moved", registry)
+        self.bake(reference, environment={"DOCKER_CONFIG": str(config.parent)})
+        self.assert_baked(reference, image)
+
+    def test_a_token_service_that_moved_to_another_host_is_named(self):
+        elsewhere = self.fresh_registry()
+        registry = self.fresh_registry()
+        registry.require_token("ann", "open sesame")
+        registry.on("/token", lambda request, response: scripted.Response(
+            307, {"Location": elsewhere.url + "/token"}), method="POST")
+        registry.on("/token", scripted.error(401), method="GET")
+        auth = base64.b64encode(b"ann:open sesame").decode()
+        config = self.list_file(json.dumps({"auths": {registry.host: {"auth": auth}}}),
+                                "config.json")
+        reference, image, _ = self.serve("elsewhere", registry)
+        self.bake_beside_a_good_one(reference, f"redirects to {elsewhere.url}", image=image,
+                                    environment={"DOCKER_CONFIG": str(config.parent)})
+        self.assertEqual(elsewhere.requests, [])
+
+
 class RateLimitTest(OddRegistryTest):
     def test_plan_shows_the_pulls_that_are_left(self):
         first, _, _ = self.serve("one")

@@ -332,6 +332,57 @@ TEST_CASE("redirects of a GET are followed, with the password on its own host on
     CHECK(error_of([&] { fetch(plain, std::nullopt); }).code() == Errc::permission_denied);
 }
 
+TEST_CASE("a POST is repeated where its own host redirects it to") {
+    for (const int status : {307, 308}) {
+        CAPTURE(status);
+        Step moved = post_answer({.body = R"({"token":"t"})"});
+        moved.url = "https://auth.example/v2/token";
+        ScriptedHttp http(
+            {post_answer({.status = status, .headers = {{"Location", "/v2/token"}}}), moved});
+        const Token token = fetch(http, kPassword);
+        CHECK(token.value == "t");
+        CHECK(token.form == TokenForm::post);
+    }
+    const Step circle = post_answer({.status = 307, .headers = {{"Location", kQuery.realm}}});
+    std::vector<Step> steps(11, circle);
+    steps.push_back(get_answer({.body = R"({"token":"t"})"}));
+    ScriptedHttp endless(steps);
+    CHECK(fetch(endless, kPassword).form == TokenForm::get);
+}
+
+TEST_CASE("a POST is not repeated to another host, and that is what the error says") {
+    struct Row {
+        const char* location;
+        const char* message;
+    };
+    for (const Row& row : {Row{"https://login.example/token",
+                               "auth.example:443 redirects to https://login.example:443, where the "
+                               "credentials are not sent"},
+                           Row{"https://auth.example:8443/token", "where the credentials are not"},
+                           Row{"http://auth.example/token", "which is not encrypted"}}) {
+        CAPTURE(row.location);
+        const Step moved = post_answer({.status = 307, .headers = {{"Location", row.location}}});
+        for (const int status : {401, 403, 404}) {
+            CAPTURE(status);
+            ScriptedHttp http({moved, get_answer({.status = status})});
+            const Error error = error_of([&] { fetch(http, kPassword); });
+            CHECK(error.code() == Errc::permission_denied);
+            CHECK(contains(error.message(), row.message));
+        }
+        ScriptedHttp later({moved, get_answer({.status = 503})});
+        CHECK(error_of([&] { fetch(later, kPassword); }).code() == Errc::unavailable);
+        ScriptedHttp works({moved, get_answer({.body = R"({"token":"t"})"})});
+        CHECK(fetch(works, kPassword).value == "t");
+    }
+    TokenQuery by_get = kQuery;
+    by_get.forms = {TokenForm::get};
+    ScriptedHttp get({get_answer({.status = 307, .headers = {{"Location", "https://l.example/"}}}),
+                      {.url = "https://l.example/", .without = {"Authorization"}, .status = 401}});
+    CHECK(contains(error_of([&] { fetch(get, kPassword, by_get); }).message(),
+                   "the token service l.example:443, which gets no credentials because "
+                   "auth.example:443 redirects to it, answers 401"));
+}
+
 TEST_CASE("the hint is looked up only if the service refuses") {
     int asked = 0;
     const auto fetch_from = [&](std::vector<Step> steps) {
