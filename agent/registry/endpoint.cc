@@ -5,7 +5,6 @@
 
 #include <regex>
 
-#include "agent/base/text.h"
 #include "agent/http/url.h"
 
 namespace prebake::registry {
@@ -29,6 +28,11 @@ HostAndPort split(std::string_view registry) {
 std::string without_braces(const std::string& replacement) {
     static const std::regex braced(R"(\$\{([0-9]+)\})");
     return std::regex_replace(replacement, braced, "$$$1");
+}
+
+/// On any port: a registry and its token service may share a machine.
+bool is_on(std::string_view host, const Endpoint& endpoint) {
+    return host == http::parse_url(endpoint.base_url).host;
 }
 
 }  // namespace
@@ -68,10 +72,10 @@ std::vector<Endpoint> endpoints_of(std::string_view registry) {
 }
 
 void add_headers_of(const Endpoint& endpoint, http::Request& request) {
-    const bool is_authorized = http::find_header(request.headers, "Authorization").has_value();
+    if (!is_on(http::parse_url(request.url).host, endpoint)) return;
+    const http::Headers own = request.headers;
     for (const auto& [name, value] : endpoint.headers) {
-        if (is_authorized && lower_case(name) == "authorization") continue;
-        request.headers.emplace_back(name, value);
+        if (!http::find_header(own, name)) request.headers.emplace_back(name, value);
     }
 }
 
@@ -79,6 +83,15 @@ http::TlsSettings tls_towards(std::string_view host, const Endpoint& from) {
     const bool for_loopback_only = from.tls.verification == http::TlsVerification::none &&
                                    is_loopback(http::parse_url(from.base_url).host);
     return for_loopback_only && !is_loopback(host) ? http::TlsSettings() : from.tls;
+}
+
+http::TlsSettings tls_for_service(std::string_view host, const Endpoint& from) {
+    http::TlsSettings tls = tls_towards(host, from);
+    if (is_on(host, from)) return tls;
+    tls.client_certificates.clear();
+    const bool stays_here = is_loopback(host) && is_loopback(http::parse_url(from.base_url).host);
+    if (!stays_here) tls.verification = http::TlsVerification::system_trust_store;
+    return tls;
 }
 
 }  // namespace prebake::registry

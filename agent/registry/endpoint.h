@@ -28,7 +28,7 @@ struct Endpoint {
     /// Whether it may say which digest a tag has.
     bool resolves = true;
     bool pulls = true;
-    http::Headers headers = {};  ///< for each request, also to its token service
+    http::Headers headers = {};  ///< for each request to this host, on any port
     std::optional<std::chrono::milliseconds> dial_timeout = {};
     std::vector<Rewrite> rewrites = {};
     /// The registry that it stands in for, to be named in requests; empty for the registry itself.
@@ -48,11 +48,16 @@ std::vector<Endpoint> endpoints_of(std::string_view registry);
 /// .localhost are not loopback: some resolvers ask the DNS for them.
 bool is_loopback(std::string_view host);
 
-/// Adds the endpoint's headers to a request. An Authorization that the request has stays.
+/// Adds the endpoint's headers to a request for its own host; another one gets none. Headers that
+/// the request has stay as they are.
 void add_headers_of(const Endpoint& endpoint, http::Request& request);
 
-/// How to connect to `host` when the endpoint `from` redirects or refers to it: as to the endpoint,
-/// as containerd does. Only what is not verified because it is loopback stays so for loopback.
+/// How to connect to `host` when the endpoint `from` redirects to it: as to the endpoint, as
+/// containerd does. Only what is not verified because it is loopback stays so for loopback.
 http::TlsSettings tls_towards(std::string_view host, const Endpoint& from);
+
+/// How to connect to the token service of `from` on `host`, which gets credentials: if it is not
+/// the endpoint's own host, it is verified, and sees no client certificate.
+http::TlsSettings tls_for_service(std::string_view host, const Endpoint& from);
 
 }  // namespace prebake::registry

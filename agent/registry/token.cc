@@ -158,7 +158,7 @@ class TokenService {
 
   private:
     std::unique_ptr<http::Response> send(http::Request request) {
-        request.tls = tls_towards(http::parse_url(request.url).host, registry_);
+        request.tls = tls_for_service(http::parse_url(request.url).host, registry_);
         request.time_limit = kTimeLimit;
         request.allows_link_local = false;
         request.connect_timeout = registry_.dial_timeout;

@@ -52,8 +52,50 @@ TEST_CASE("other hosts are connected to like the endpoint, loopback apart") {
     CHECK(tls_towards("::1", loopback) == kNone);
     CHECK(tls_towards("cdn.example", loopback) == kTrusted);
     CHECK(tls_towards("localhost", elsewhere) == kTrusted);
-    CHECK(tls_towards("auth.example", skips) == kNone);
-    CHECK(tls_towards("auth.example", {"https://mirror.example", own_ca}) == own_ca);
+    CHECK(tls_towards("cdn.example", skips) == kNone);
+    CHECK(tls_towards("cdn.example", {"https://mirror.example", own_ca}) == own_ca);
+}
+
+TEST_CASE(
+    "a token service elsewhere is verified, with the endpoint's CAs, and sees no certificate") {
+    const http::TlsSettings own{.verification = http::TlsVerification::none,
+                                .ca_files = {"/ca.pem"},
+                                .client_certificates = {{.certificate = "/c", .key = "/k"}}};
+    const Endpoint mirror{"https://mirror.example:5000", own};
+    CHECK(tls_for_service("mirror.example", mirror) == own);
+    for (const char* const host : {"auth.example", "a.mirror.example", "localhost"}) {
+        CHECK(tls_for_service(host, mirror) == http::TlsSettings{.ca_files = {"/ca.pem"}});
+    }
+    const Endpoint loopback{"https://localhost:5000", kNone};
+    CHECK(tls_for_service("localhost", loopback) == kNone);
+    CHECK(tls_for_service("127.0.0.1", loopback) == kNone);
+    CHECK(tls_for_service("auth.example", loopback) == kTrusted);
+}
+
+TEST_CASE("headers of an endpoint are for its own host, and replace none of a request") {
+    const Endpoint endpoint{
+        .base_url = "https://reg.example:5000",
+        .headers = {{"X-Team", "a"}, {"x-team", "b"}, {"accept", "c"}, {"Authorization", "d"}}};
+    struct Row {
+        const char* url;
+        http::Headers headers;
+        http::Headers expected;
+    };
+    const http::Headers both = {{"X-Team", "a"}, {"x-team", "b"}};
+    for (const Row& row : {
+             Row{"https://reg.example:5000/", {}, endpoint.headers},
+             Row{"https://REG.example/t", {}, endpoint.headers},
+             Row{"https://reg.example/",
+                 {{"Accept", "mine"}, {"authorization", "mine"}},
+                 {{"Accept", "mine"}, {"authorization", "mine"}, both[0], both[1]}},
+             Row{"https://auth.example/", {{"Accept", "mine"}}, {{"Accept", "mine"}}},
+         }) {
+        CAPTURE(row.url);
+        http::Request request{
+            .method = http::Method::get, .url = row.url, .headers = row.headers, .body = {}};
+        add_headers_of(endpoint, request);
+        CHECK(request.headers == row.expected);
+    }
 }
 
 }  // namespace

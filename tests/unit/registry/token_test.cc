@@ -485,20 +485,32 @@ TEST_CASE("a realm may be relative to the registry, have a fragment, and need en
     }
 }
 
-TEST_CASE("a token service gets the headers of the registry's hosts.toml") {
-    Endpoint registry = kRegistry;
-    registry.headers = {{"X-Team", "storage"}, {"authorization", "Basic SECRET"}};
-    ScriptedHttp anonymous({{.url = kGetUrl,
-                             .with = {{"X-Team", "storage"}, {"Authorization", "Basic SECRET"}},
-                             .body = R"({"token":"t"})"}});
-    CHECK(fetch(anonymous, std::nullopt, kQuery, registry).value == "t");
-    http::Request request{.method = http::Method::get,
-                          .url = kGetUrl,
-                          .headers = {{"Authorization", "Bearer t"}},
-                          .body = {}};
-    add_headers_of(registry, request);
-    CHECK(http::find_headers(request.headers, "Authorization") ==
-          std::vector<std::string>{"Bearer t"});
+TEST_CASE("a token service on the registry's host gets what hosts.toml has for it, others do not") {
+    const Endpoint registry{.base_url = "https://reg.example:5000",
+                            .tls = {.verification = http::TlsVerification::none,
+                                    .ca_files = {"/ca"},
+                                    .client_certificates = {{.certificate = "/c", .key = "/k"}}},
+                            .headers = {{"X-Team", "storage"}, {"authorization", "Basic SECRET"}}};
+    TokenQuery query = kQuery;
+    query.realm = "https://reg.example/token";
+    ScriptedHttp own(
+        {{.url = "https://reg.example/token?service=reg.example&scope=repository%3Aa%3Apull",
+          .with = {{"X-Team", "storage"}, {"Authorization", "Basic SECRET"}},
+          .body = R"({"token":"t"})",
+          .tls = http::TlsVerification::none}});
+    CHECK(fetch(own, std::nullopt, query, registry).value == "t");
+    ScriptedHttp other({{.method = http::Method::post,
+                         .url = kQuery.realm,
+                         .without = {"X-Team", "Authorization"},
+                         .form = kPasswordForm,
+                         .status = 404,
+                         .tls = http::TlsVerification::system_trust_store},
+                        {.url = kGetUrl,
+                         .with = {{"Authorization", "Basic YWxpY2U6U0VDUkVUJj0rw7w="}},
+                         .without = {"X-Team"},
+                         .body = R"({"token":"t"})",
+                         .tls = http::TlsVerification::system_trust_store}});
+    CHECK(fetch(other, kPassword, kQuery, registry).value == "t");
 }
 
 TEST_CASE("a plain registry on loopback may name a plain realm") {
