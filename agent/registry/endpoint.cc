@@ -94,4 +94,10 @@ http::TlsSettings tls_for_service(std::string_view host, const Endpoint& from) {
     return tls;
 }
 
+bool keeps_secrets(const http::Url& url, const http::TlsSettings& tls, const Endpoint& from) {
+    const bool is_verified =
+        url.tls && tls.verification == http::TlsVerification::system_trust_store;
+    return is_verified || is_loopback(url.host) || is_on(url.host, from);
+}
+
 }  // namespace prebake::registry

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "agent/http/message.h"
+#include "agent/http/url.h"
 
 namespace prebake::registry {
 
@@ -59,5 +60,9 @@ http::TlsSettings tls_towards(std::string_view host, const Endpoint& from);
 /// How to connect to the token service of `from` on `host`, which gets credentials: if it is not
 /// the endpoint's own host, it is verified, and sees no client certificate.
 http::TlsSettings tls_for_service(std::string_view host, const Endpoint& from);
+
+/// Whether credentials for the host of `url` may be sent to it with these settings, after `from`
+/// redirected there. Not if it is another host, and nothing shows that it is the one it is called.
+bool keeps_secrets(const http::Url& url, const http::TlsSettings& tls, const Endpoint& from);
 
 }  // namespace prebake::registry

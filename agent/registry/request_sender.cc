@@ -1,6 +1,7 @@
 #include "agent/registry/request_sender.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <exception>
 #include <iterator>
 #include <utility>
@@ -17,6 +18,9 @@ namespace {
 
 /// How long a host that could not be reached is tried after the others.
 constexpr std::chrono::seconds kTimeWithoutHost{60};
+
+/// That get an authorization for one request. Redirects to more of them are a trap.
+constexpr std::size_t kMaxRegistries = 3;
 
 /// At least a millisecond: the client reports that the deadline passed.
 std::optional<std::chrono::milliseconds> time_left(const RepositoryRequest& request) {
@@ -47,6 +51,30 @@ std::string url_of(const Endpoint& endpoint, const std::string& repository,
         url += separator + ("ns=" + http::percent_encode(endpoint.mirror_of));
     }
     return url;
+}
+
+/// The registry that `target` belongs to, if a redirect of a request to `from` led there and it is
+/// a path of the distribution API.
+std::optional<Audience> registry_of(const http::Url& target, const Endpoint& from,
+                                    const RepositoryRequest& request) {
+    constexpr std::string_view kApi = "/v2/";
+    const std::string path = target.target.substr(0, target.target.find('?'));
+    // "manifests", "blobs": a redirect may name a manifest by its digest.
+    const std::string kind = "/" + request.path.substr(0, request.path.find('/')) + "/";
+    const std::size_t api = path.find(kApi);
+    const std::size_t end = path.rfind(kind);
+    if (api == std::string::npos || end == std::string::npos) return std::nullopt;
+    const std::size_t begin = api + kApi.size();
+    if (end <= begin) return std::nullopt;
+    const std::string repository = path.substr(begin, end - begin);
+    const bool is_hub = target.host_header == "registry-1.docker.io";
+    return Audience{
+        .repository = {.registry = is_hub ? "docker.io" : target.host_header, .path = repository},
+        .endpoint = {.base_url = (target.tls ? "https://" : "http://") + target.host_header,
+                     .tls = tls_for_service(target.host, from),
+                     .path = path.substr(0, begin - 1),
+                     .dial_timeout = from.dial_timeout},
+        .scope = "repository:" + repository + ":pull"};
 }
 
 struct Attempt {
@@ -169,33 +197,56 @@ std::unique_ptr<http::Response> RequestSender::send_once(const Endpoint& endpoin
                             .endpoint = endpoint,
                             .scope = "repository:" + path + ":pull"};
     const std::string url = url_of(endpoint, path, request);
-    std::optional<std::string> authorization = authorizer_.known(audience, stop);
-    Reply reply = follow(audience, url, request, authorization, stop);
-    const auto challenges =
-        parse_challenges(http::find_headers(reply.response->headers, "WWW-Authenticate"));
-    if (asks_for_authorization(reply.response->status, challenges) && reply.redirected_to.empty()) {
+    Authorizations authorizations;
+    Reply reply = follow(audience, url, request, authorizations, stop);
+    // Each registry once: the one that was asked, and others that it redirects to.
+    while (reply.audience && reply.may_be_authorized && authorizations.size() < kMaxRegistries) {
+        const auto challenges =
+            parse_challenges(http::find_headers(reply.response->headers, "WWW-Authenticate"));
+        const std::string& registry = reply.audience->endpoint.base_url;
+        if (!asks_for_authorization(reply.response->status, challenges)) break;
+        if (authorizations.contains(registry)) break;
+        const bool is_elsewhere = !reply.redirected_to.empty();
+        if (is_elsewhere && preferred_challenge(challenges) == nullptr) break;
         http::discard_body(*reply.response);
-        authorization = authorizer_.authorize(audience, challenges, authorization, stop);
-        reply = follow(audience, url, request, authorization, stop);
+        authorizations[registry] =
+            authorizer_.authorize(*reply.audience, challenges, reply.authorization, stop);
+        reply = follow(audience, url, request, authorizations, stop);
     }
     const int status = reply.response->status;
     if (status >= 200 && status < 300) return std::move(reply.response);
-    if (!reply.redirected_to.empty()) {
-        throw_status(*reply.response, reply.redirected_to + ", where the registry redirects to,",
-                     "check that this machine may reach it: firewall, VPC endpoint policy, clock");
+    refuse(reply, stop);
+}
+
+void RequestSender::refuse(const Reply& reply, const std::stop_token& stop) {
+    const int status = reply.response->status;
+    const bool is_elsewhere = !reply.redirected_to.empty();
+    // A 403 of a host that never asked for credentials is about the URL: its signature, its expiry.
+    const bool is_refused =
+        status == 401 || (status == 403 && (!is_elsewhere || reply.authorization));
+    std::string who =
+        is_elsewhere ? reply.redirected_to + ", where the registry redirects to," : "the registry";
+    std::string next_step;
+    if (is_refused && reply.audience) {
+        // These may also mean that there is no such repository (Docker Hub, GHCR).
+        who = "it does not exist or may not be pulled with these credentials: " + who;
+        next_step = authorizer_.login_hint(reply.audience->repository, stop);
+        if (!reply.may_be_authorized) {
+            who = reply.redirected_to +
+                  ", where the registry redirects to, gets no credentials because it is not "
+                  "verified, and";
+            next_step = "use an image reference with " + reply.audience->repository.registry +
+                        ", or let the registry redirect to a host with a trusted certificate";
+        }
+    } else if (is_elsewhere) {
+        next_step = "check that this machine may reach it: firewall, VPC endpoint policy, clock";
     }
-    // 401 and 403 may also mean that there is no such repository (Docker Hub, GHCR).
-    const bool maybe_absent = status == 401 || status == 403;
-    const std::string hint = maybe_absent ? authorizer_.login_hint(audience.repository, stop) : "";
-    const std::string who = maybe_absent ? "it does not exist or may not be pulled with these "
-                                           "credentials: the registry"
-                                         : "the registry";
-    throw_status(*reply.response, who, hint);
+    throw_status(*reply.response, who, next_step);
 }
 
 RequestSender::Reply RequestSender::follow(const Audience& audience, const std::string& url,
                                            const RepositoryRequest& request,
-                                           const std::optional<std::string>& authorization,
+                                           const Authorizations& authorizations,
                                            const std::stop_token& stop) {
     const Endpoint& endpoint = audience.endpoint;
     const std::string registry = http::parse_url(endpoint.base_url).authority();
@@ -205,15 +256,24 @@ RequestSender::Reply RequestSender::follow(const Audience& audience, const std::
                                .body = {},
                                .tls = endpoint.tls,
                                .connect_timeout = endpoint.dial_timeout};
-    if (authorization) http_request.headers.emplace_back("Authorization", *authorization);
+    Reply reply{.response = {}, .audience = audience};
+    const auto authorize = [&] {
+        const auto fresh = authorizations.find(reply.audience->endpoint.base_url);
+        reply.authorization = fresh != authorizations.end()
+                                  ? std::optional(fresh->second)
+                                  : authorizer_.known(*reply.audience, stop);
+        if (!reply.authorization) return;
+        http_request.headers.emplace_back("Authorization", *reply.authorization);
+    };
+    authorize();
     add_headers_of(endpoint, http_request);
-    std::string redirected_to;
     for (int redirects = 0; redirects <= kMaxRedirects; ++redirects) {
         http_request.time_limit = time_left(request);
         auto response = redirects == 0 ? send_first(endpoint, http_request, stop)
                                        : client_->send(http_request, stop);
         if (!is_redirect(response->status)) {
-            return Reply{.response = std::move(response), .redirected_to = redirected_to};
+            reply.response = std::move(response);
+            return reply;
         }
         const Redirect redirect = redirect_of(*response, http_request.url);
         http::discard_body(*response);
@@ -221,11 +281,18 @@ RequestSender::Reply RequestSender::follow(const Audience& audience, const std::
         http_request.url = redirect.url;
         http_request.tls = tls_towards(target.host, endpoint);
         http_request.allows_link_local = false;
-        if (target.authority() != registry || !redirected_to.empty()) {
+        if (target.authority() != registry || !reply.redirected_to.empty()) {
             // From here on without the Authorization and the host's own headers: signed URLs refuse
             // them, and a redirect from another host back to the registry must not use them.
             http_request.headers = request.headers;
-            redirected_to = target.authority();
+            reply.redirected_to = target.authority();
+            reply.authorization.reset();
+            reply.audience.reset();
+            if (target.authority() != registry) {
+                reply.audience = registry_of(target, endpoint, request);
+            }
+            reply.may_be_authorized = keeps_secrets(target, http_request.tls, endpoint);
+            if (reply.audience && reply.may_be_authorized) authorize();
         }
         const bool has_none = !http::find_header(http_request.headers, "Authorization");
         if (has_none && !redirect.authorization.empty()) {

@@ -30,6 +30,9 @@ struct RepositoryRequest {
 
 /// Sends a request to each of the endpoints of a registry, once, until one answers it: authorizes,
 /// follows redirects, and turns statuses into Errors. Never retries. Thread-safe.
+///
+/// A redirect may lead to storage, which gets no credentials, or to another registry. That one gets
+/// the credentials that are configured for its own name, if it asks for some and is verified.
 class RequestSender {
   public:
     using Clock = Authorizer::Clock;
@@ -49,9 +52,16 @@ class RequestSender {
                                          const std::stop_token& stop);
 
   private:
+    /// Authorization headers, by the base URL of the endpoint that they are for.
+    using Authorizations = std::map<std::string, std::string>;
+
     struct Reply {
         std::unique_ptr<http::Response> response;
-        std::string redirected_to;  ///< the authority that answered, if it is not the registry
+        std::string redirected_to = {};  ///< the authority that answered, if it is not the registry
+        /// Who answered: the registry, or another one that it redirects to. Nothing for storage.
+        std::optional<Audience> audience;
+        bool may_be_authorized = true;                  ///< whether it may get credentials
+        std::optional<std::string> authorization = {};  ///< what it got
     };
 
     /// Those that may serve the request, in their order.
@@ -67,9 +77,12 @@ class RequestSender {
                                               const oci::Reference& repository,
                                               const RepositoryRequest& request,
                                               const std::stop_token& stop);
-    /// The response of the registry, or of the last host that it redirects to.
+    /// The response of the registry, or of the last host that it redirects to. Each registry on the
+    /// way gets what `authorizations` has for it, or what the authorizer knows.
     Reply follow(const Audience& audience, const std::string& url, const RepositoryRequest& request,
-                 const std::optional<std::string>& authorization, const std::stop_token& stop);
+                 const Authorizations& authorizations, const std::stop_token& stop);
+    /// Throws the Error for a reply without success.
+    [[noreturn]] void refuse(const Reply& reply, const std::stop_token& stop);
     /// The first request to an endpoint, which shows whether it can be reached.
     std::unique_ptr<http::Response> send_first(const Endpoint& endpoint,
                                                const http::Request& request,

@@ -212,6 +212,37 @@ class RedirectTest(OddRegistryTest):
         self.assert_baked(reference, image)
 
 
+    def test_another_registry_that_wants_credentials(self):
+        """A host that only has names for the images of others."""
+        protect = {"bearer": lambda other: other.require_token("ann", "open sesame"),
+                   "anonymous": lambda other: other.require_token(),
+                   "basic": lambda other: other.require_basic(
+                       lambda *given: given == ("ann", "open sesame"))}
+        for name, prepare in protect.items():
+            with self.subTest(name):
+                other = self.fresh_registry()
+                prepare(other)
+                reference, image, pattern = self.serve(name)
+                other.serve(pattern.strip("/"), image)
+                self.registry.on(pattern, scripted.redirect(other.url))
+                self.registry.requests.clear()
+                auth = base64.b64encode(b"ann:open sesame").decode()
+                config = self.list_file(json.dumps({"auths": {other.host: {"auth": auth}}}),
+                                        "config.json")
+                environment = {} if name == "anonymous" else {"DOCKER_CONFIG": str(config.parent)}
+                self.bake(reference, environment=environment)
+                self.assert_baked(reference, image)
+                self.assertEqual({item.authorization for item in self.registry.requests}, {""})
+
+    def test_another_registry_without_credentials_for_it(self):
+        other = self.fresh_registry()
+        other.require_token("ann", "open sesame")
+        reference, image, pattern = self.serve("closed")
+        other.serve(pattern.strip("/"), image)
+        self.registry.on(pattern, scripted.redirect(other.url))
+        self.bake_beside_a_good_one(reference, f"there are no credentials for {other.host}",
+                                    image=image)
+
     def test_a_token_service_that_moved(self):
         registry = self.fresh_registry()
         registry.require_token("ann", "open sesame")

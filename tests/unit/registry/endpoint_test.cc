@@ -72,6 +72,27 @@ TEST_CASE(
     CHECK(tls_for_service("auth.example", loopback) == kTrusted);
 }
 
+TEST_CASE("where credentials may go after a redirect") {
+    struct Row {
+        const char* url;
+        http::TlsSettings tls;
+        const char* from;
+        bool may;
+    };
+    for (const Row& row : {
+             Row{"https://b.example/", kTrusted, "https://a.example", true},
+             Row{"https://b.example/", kTrusted, "http://a.example", true},
+             Row{"https://b.example/", kNone, "https://a.example", false},
+             Row{"http://b.example/", kTrusted, "http://a.example", false},
+             Row{"https://a.example:81/", kNone, "https://a.example", true},
+             Row{"http://a.example:81/", kTrusted, "http://a.example", true},
+             Row{"http://localhost:81/", kTrusted, "http://a.example", true},
+         }) {
+        CAPTURE(row.url);
+        CHECK(keeps_secrets(http::parse_url(row.url), row.tls, {row.from}) == row.may);
+    }
+}
+
 TEST_CASE("headers of an endpoint are for its own host, and replace none of a request") {
     const Endpoint endpoint{
         .base_url = "https://reg.example:5000",
