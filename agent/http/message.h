@@ -70,6 +70,9 @@ class Response : public Source {
     int status = 0;
     Headers headers;
     std::optional<std::uint64_t> content_length;
+    /// What the request showed to the server: a message that quotes the body must not repeat it.
+    /// The client leaves it empty. Callers that send credentials fill it.
+    std::vector<std::string> secrets = {};
 
     /// Closes the connection unless the body was read to its end. Nothing can be read afterwards.
     virtual void close() {}

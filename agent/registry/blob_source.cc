@@ -117,7 +117,8 @@ void BlobSource::open() {
 
 /// Proxies answer 200 with a page of their own. It must not become the beginning of a layer.
 void BlobSource::refuse_page(http::Response& response) {
-    const std::string said = diagnosis(read_up_to(response, kMaxErrorBytes).value_or(""));
+    const std::string said =
+        diagnosis(read_up_to(response, kMaxErrorBytes).value_or(""), response.secrets);
     throw ResponseError(Error(Errc::unsupported,
                               "the registry sends a web page instead of it" +
                                   (said.empty() ? "" : " (" + said + ")"),

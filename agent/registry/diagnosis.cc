@@ -5,11 +5,11 @@
 #include <boost/json.hpp>
 #include <initializer_list>
 #include <utility>
-#include <vector>
 
 #include "agent/base/ascii.h"
 #include "agent/base/format.h"
 #include "agent/base/text.h"
+#include "agent/registry/secrets.h"
 
 namespace prebake::registry {
 namespace {
@@ -186,7 +186,7 @@ std::string explained_markup(std::string_view markup) {
     return title.empty() ? text_of_markup(markup) : title;
 }
 
-/// A server that repeats the request would repeat our token.
+/// A server, or a proxy, that repeats the whole request, with what others added on its way.
 std::string_view without_echo(std::string_view text) {
     return trimmed(text.substr(0, lower_case(text).find("authorization:")));
 }
@@ -206,8 +206,9 @@ std::string reason_in(std::string_view body) {
 
 }  // namespace
 
-std::string diagnosis(std::string_view body) {
-    return shorten(printable(without_echo(reason_in(body))), kMaxDiagnosisBytes);
+std::string diagnosis(std::string_view body, const std::vector<std::string>& secrets) {
+    const std::string reason = without_secrets(without_echo(reason_in(body)), secrets);
+    return shorten(printable(reason), kMaxDiagnosisBytes);
 }
 
 }  // namespace prebake::registry

@@ -130,14 +130,14 @@ std::string own_type_of(std::string_view bytes) {
     return {};
 }
 
-/// The type of a document that was sent as `media_type`. Some proxies send manifests as something
-/// else.
-std::string manifest_type(const std::string& media_type, std::string_view bytes) {
+/// The type of a document. Some proxies send manifests as something else.
+std::string manifest_type(const http::Response& response, std::string_view bytes) {
+    const std::string media_type = media_type_of(response);
     const bool is_known =
         is_manifest(media_type) || oci::media_kind(media_type) == oci::MediaKind::schema1;
     const std::string type = is_known ? media_type : own_type_of(bytes);
     if (!type.empty()) return type;
-    const std::string said = diagnosis(bytes);
+    const std::string said = diagnosis(bytes, response.secrets);
     throw Error(Errc::unsupported,
                 "the registry sends no image manifest, but " +
                     (media_type.empty() ? "a document without a type" : shorten(media_type, 100)) +
@@ -149,7 +149,7 @@ oci::Document from_body(http::Response& response, const std::optional<oci::Diges
     std::string bytes = manifest_bytes(response);
     const oci::Digest actual = oci::Digest::of(bytes);
     if (asked && *asked != actual) throw other_digest(*asked, actual);
-    oci::Descriptor descriptor{.media_type = manifest_type(media_type_of(response), bytes),
+    oci::Descriptor descriptor{.media_type = manifest_type(response, bytes),
                                .digest = actual,
                                .size = bytes.size(),
                                .annotations = {},

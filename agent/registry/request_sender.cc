@@ -11,6 +11,7 @@
 #include "agent/registry/challenge.h"
 #include "agent/registry/redirect.h"
 #include "agent/registry/retry.h"
+#include "agent/registry/secrets.h"
 #include "agent/registry/status.h"
 
 namespace prebake::registry {
@@ -271,6 +272,7 @@ RequestSender::Reply RequestSender::follow(const Audience& audience, const std::
         http_request.time_limit = time_left(request);
         auto response = redirects == 0 ? send_first(endpoint, http_request, stop)
                                        : client_->send(http_request, stop);
+        response->secrets = secrets_in(http_request);
         if (!is_redirect(response->status)) {
             reply.response = std::move(response);
             return reply;

@@ -116,13 +116,13 @@ std::string reason_of(http::Response& response) {
         if (error.code() == Errc::cancelled) throw;
         return {};  // the status is clear without it
     }
-    std::string reason = diagnosis(body);
+    std::string reason = diagnosis(body, response.secrets);
     const auto challenges =
         parse_challenges(http::find_headers(response.headers, "WWW-Authenticate"));
     for (const char* const name : {"error_description", "error"}) {
         // RFC 6750 section 3.1: insufficient_scope
         for (const Challenge& challenge : challenges) {
-            if (reason.empty()) reason = diagnosis(challenge.parameter(name));
+            if (reason.empty()) reason = diagnosis(challenge.parameter(name), response.secrets);
         }
     }
     const bool is_repetition = lower_case(named(response.status)).ends_with(lower_case(reason));

@@ -6,7 +6,8 @@
 
 namespace prebake::registry {
 
-/// Throws the Error for an unexpected status, with the reason that the body gives (diagnosis.h):
+/// Throws the Error for an unexpected status, with the reason that the body gives (diagnosis.h),
+/// but without the response's secrets:
 /// 401 unauthenticated, 403 permission_denied, 404 not_found, 429 rate_limited, 408 and most 5xx
 /// unavailable. `who` ("the registry") sent it; `login_hint` is the next step where other
 /// credentials might help.

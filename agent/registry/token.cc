@@ -22,6 +22,7 @@
 #include "agent/registry/json_members.h"
 #include "agent/registry/redirect.h"
 #include "agent/registry/retry.h"
+#include "agent/registry/secrets.h"
 #include "agent/registry/status.h"
 
 namespace prebake::registry {
@@ -98,8 +99,8 @@ std::chrono::seconds left_of(std::chrono::seconds lifetime, std::string_view iss
 }
 
 /// "(Sign in)": what a document without a token has to say.
-std::string remark(std::string_view document) {
-    const std::string said = diagnosis(document);
+std::string remark(std::string_view document, const std::vector<std::string>& secrets) {
+    const std::string said = diagnosis(document, secrets);
     return said.empty() ? std::string() : " (" + said + ")";
 }
 
@@ -162,7 +163,9 @@ class TokenService {
         request.time_limit = kTimeLimit;
         request.allows_link_local = false;
         request.connect_timeout = registry_.dial_timeout;
-        return client_.send(request, stop_);
+        auto response = client_.send(request, stop_);
+        response->secrets = secrets_in(request);
+        return response;
     }
 
     static std::string name_of(const std::string& url) {
@@ -187,7 +190,7 @@ class TokenService {
         return in_context(who, [&] {
             const auto body = read_up_to(response, kMaxTokenBytes);
             if (!body) throw Error(Errc::too_large, "its response is larger than 1 MiB");
-            return parse_token(*body, system_clock::now());
+            return parse_token(*body, response.secrets, system_clock::now());
         });
     }
 
@@ -318,14 +321,15 @@ http::Request token_post(const TokenQuery& query, const Credentials& credentials
     return request;
 }
 
-Token parse_token(std::string_view json, system_clock::time_point now) {
+Token parse_token(std::string_view json, const std::vector<std::string>& secrets,
+                  system_clock::time_point now) {
     boost::system::error_code failure;
     const boost::json::value document = boost::json::parse(json, failure);
     const auto* object = failure ? nullptr : document.if_object();
     if (object == nullptr) {
         const bool is_page = trimmed(json).starts_with('<');
         throw Error(Errc::corrupt,
-                    "its response is not a JSON object" + (is_page ? remark(json) : ""));
+                    "its response is not a JSON object" + (is_page ? remark(json, secrets) : ""));
     }
     Token token;
     for (const std::string_view key : {"token", "access_token"}) {
@@ -335,7 +339,7 @@ Token parse_token(std::string_view json, system_clock::time_point now) {
     const bool clean =
         std::ranges::all_of(token.value, [](char c) { return c > ' ' && c < '\x7F'; });
     if (token.value.empty() || !clean) {
-        throw Error(Errc::corrupt, "its response has no usable token" + remark(json));
+        throw Error(Errc::corrupt, "its response has no usable token" + remark(json, secrets));
     }
     token.refresh_token = text_at(*object, "refresh_token");
     token.lifetime = left_of(lifetime_in(*object), text_at(*object, "issued_at"), now);

@@ -53,8 +53,9 @@ http::Request token_get(const TokenQuery& query, const std::optional<Credentials
 http::Request token_post(const TokenQuery& query, const Credentials& credentials);
 
 /// The lifetime is what is left of it at `now`, if the service says when it issued the token.
-/// @throws Error corrupt, which does not quote the document.
-Token parse_token(std::string_view json, std::chrono::system_clock::time_point now);
+/// @throws Error corrupt, which does not quote the document, apart from its diagnosis().
+Token parse_token(std::string_view json, const std::vector<std::string>& secrets,
+                  std::chrono::system_clock::time_point now);
 
 /// Gets a token. A password is sent by POST first, and then by GET, whatever the service answers to
 /// the POST: many do not support it, and say so in many ways. An identity token works with POST

@@ -3,6 +3,7 @@
 
 import base64
 import json
+import urllib.parse
 
 import harness
 import oci_image
@@ -206,6 +207,32 @@ class RefusedTest(harness.SystemTest):
                                              environment={"DOCKER_CONFIG": str(config.parent)})
         self.assertNotIn("wrong-secret", result.stdout + result.stderr)
         self.assertNotIn(auth, result.stdout + result.stderr)
+
+    def test_what_was_sent_is_not_repeated_in_the_message(self):
+        """Whether the token service or the registry quotes it, and however it is written."""
+        password = 'open "sesame" & more'
+        pair = base64.b64encode(f"ann:{password}".encode()).decode()
+        form = urllib.parse.urlencode({"username": "ann", "password": password})
+        cases = {"form": ("/token", form), "json": ("/token", f"wrong password: {password}"),
+                 "basic": ("/token", f"cannot parse header Basic {pair}"),
+                 "bearer": ("/manifests/", "no key for token-of-ann")}
+        for name, (path, words) in cases.items():
+            with self.subTest(name):
+                registry = self.fresh_registry()
+                registry.require_token("ann", password)
+                image = oci_image.small_image(f"{self.repository}-{name}")
+                reference = registry.serve(f"{self.repository}/{name}", image)
+                signed_in = lambda request, response, words=words: (
+                    response if response.status == 401 and path != "/token"
+                    else scripted.error(403, words)(request, response))
+                registry.on(path, signed_in)
+                config = self.list_file(json.dumps({"auths": {registry.host: {"auth": pair}}}),
+                                        "config.json")
+                result = self.bake_beside_a_good_one(
+                    reference, "403", "…", image=image,
+                    environment={"DOCKER_CONFIG": str(config.parent)})
+                for secret in (password, "sesame", pair.rstrip("="), "token-of-ann"):
+                    self.assertNotIn(secret, result.stdout + result.stderr)
 
     def test_no_such_host(self):
         self.bake_beside_a_good_one("no-such-host.invalid/team/app:1.0")

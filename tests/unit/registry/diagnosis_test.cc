@@ -48,7 +48,7 @@ TEST_CASE("a registry's error document becomes one line") {
     };
     for (const Said& row : rows) {
         CAPTURE(row.name);
-        CHECK(diagnosis(row.body) == row.expected);
+        CHECK(diagnosis(row.body, {}) == row.expected);
     }
 }
 
@@ -100,7 +100,7 @@ TEST_CASE("other services give reasons in other forms") {
     };
     for (const Said& row : rows) {
         CAPTURE(row.name);
-        CHECK(diagnosis(row.body) == row.expected);
+        CHECK(diagnosis(row.body, {}) == row.expected);
     }
 }
 

@@ -251,6 +251,25 @@ TEST_CASE("an error status names the redirect's target") {
     }
 }
 
+TEST_CASE("a registry that repeats what it was sent is not quoted with it") {
+    auto basic = sender({{.url = kUrl, .status = 401, .headers = {{"WWW-Authenticate", "Basic"}}},
+                         {.url = kUrl,
+                          .status = 403,
+                          .body = R"({"message":"cannot parse header Basic dTpTRUNSRVQ="})"}},
+                        FixedCredentials::of(password()));
+    CHECK(contains(error_of([&] { basic.send(kRepository, kRequest, {}); }).message(),
+                   "(cannot parse header Basic …)"));
+    const std::string storage = "https://cdn.example/b?sig=SECRET";
+    auto redirected = sender(
+        {redirect(kUrl, storage), {.url = storage, .status = 403, .body = "no: " + storage}});
+    CHECK(contains(error_of([&] { redirected.send(kRepository, kRequest, {}); }).message(),
+                   "(no: https://cdn.example/b?…)"));
+    auto page = sender({{.url = kUrl, .status = 401, .headers = kBearer},
+                        {.url = kTokenUrl, .body = R"({"token":"SECRET"})"},
+                        {.url = kUrl}});
+    CHECK(page.send(kRepository, kRequest, {})->secrets == std::vector<std::string>{"SECRET", ""});
+}
+
 TEST_CASE("a loopback registry is tried with TLS first, later where it responded") {
     const std::string secure = "https://localhost:5000/v2/a/blobs/x";
     const std::string plain = "http://localhost:5000/v2/a/blobs/x";

@@ -100,9 +100,9 @@ TEST_CASE("responses of a token service") {
          }) {
         CAPTURE(row.json);
         if (row.token == nullptr) {
-            CHECK(error_of([&] { parse_token(row.json, {}); }).code() == Errc::corrupt);
+            CHECK(error_of([&] { parse_token(row.json, {}, {}); }).code() == Errc::corrupt);
         } else {
-            const Token token = parse_token(row.json, {});
+            const Token token = parse_token(row.json, {}, {});
             CHECK(token.value == row.token);
             CHECK(token.lifetime == std::chrono::seconds(row.seconds));
         }
@@ -136,7 +136,7 @@ TEST_CASE("a token's age counts, unless the clocks cannot both be right") {
         CAPTURE(row.issued_at);
         const std::string json =
             R"({"token":"t","expires_in":300,"issued_at":")" + row.issued_at + "\"}";
-        CHECK(parse_token(json, now).lifetime == std::chrono::seconds(row.seconds));
+        CHECK(parse_token(json, {}, now).lifetime == std::chrono::seconds(row.seconds));
     }
 }
 
@@ -154,7 +154,7 @@ TEST_CASE("a response without a token may say why, but it is not quoted") {
              Row{R"({"token":"SECRET two"})", "its response has no usable token"},
          }) {
         CAPTURE(row.body);
-        CHECK(error_of([&] { parse_token(row.body, {}); }).message() == row.message);
+        CHECK(error_of([&] { parse_token(row.body, {}, {}); }).message() == row.message);
     }
 }
 
@@ -381,6 +381,18 @@ TEST_CASE("a POST is not repeated to another host, and that is what the error sa
     CHECK(contains(error_of([&] { fetch(get, kPassword, by_get); }).message(),
                    "the token service l.example:443, which gets no credentials because "
                    "auth.example:443 redirects to it, answers 401"));
+}
+
+TEST_CASE("a service that repeats what it was sent is not quoted with it") {
+    const std::string repeated = "cannot use " + kPasswordForm;
+    ScriptedHttp post(
+        {post_answer({.status = 403, .body = repeated}), get_answer({.status = 404, .body = "x"})});
+    const std::string message = error_of([&] { fetch(post, kPassword); }).message();
+    CHECK(contains(message, "&password=…"));
+    CHECK_FALSE(contains(message, "SECRET"));
+    ScriptedHttp get({post_answer({.status = 404}),
+                      get_answer({.body = R"({"message":"Basic YWxpY2U6U0VDUkVUJj0rw7w= ?"})"})});
+    CHECK(contains(error_of([&] { fetch(get, kPassword); }).message(), "(Basic … ?)"));
 }
 
 TEST_CASE("the hint is looked up only if the service refuses") {
