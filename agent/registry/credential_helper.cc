@@ -9,6 +9,7 @@
 
 #include "agent/base/ascii.h"
 #include "agent/base/error.h"
+#include "agent/base/text.h"
 #include "agent/registry/json_members.h"
 
 namespace prebake::registry {
@@ -46,6 +47,25 @@ std::vector<std::pair<std::string, std::string>> variables_for(const std::string
     // It would leave its password, good for twelve hours, in ~/.ecr: on the image's disk.
     if (helper == "ecr-login") return {{"AWS_ECR_DISABLE_CACHE", "true"}};
     return {};
+}
+
+/// Whether there may be an answer in it, with a secret.
+bool may_be_answer(std::string_view output) {
+    boost::system::error_code no_json;
+    json::parse(output, no_json);
+    const std::vector<std::string_view> lines = lines_of(output);
+    const bool has_object = std::any_of(lines.begin(), lines.end(), [](std::string_view line) {
+        return trimmed(line).starts_with('{');
+    });
+    return !no_json || has_object || lower_case(output).find(R"("secret")") != std::string::npos;
+}
+
+/// The protocol has the reason on standard output.
+std::string complaint_of_helper(const CommandResult& result) {
+    CommandResult said = result;
+    const bool is_reason = !trimmed(result.output).empty() && !may_be_answer(result.output);
+    if (is_reason) said.errors = result.output;
+    return complaint_of(said);
 }
 
 bool is_name(std::string_view helper) {
@@ -113,9 +133,7 @@ Credentials CredentialHelpers::ask(const std::string& helper, const std::string&
             credentials.source = program;
             return credentials;
         }
-        // The protocol has the reason on standard output.
-        const CommandResult said{.status = result.status, .output = {}, .errors = result.output};
-        const std::string complaint = complaint_of(said);
+        const std::string complaint = complaint_of_helper(result);
         if (complaint.find(kNotFound) != std::string::npos) return because("has none");
         return because("failed: " + complaint + "; try: echo " + server + " | " + program +
                        " get >/dev/null");

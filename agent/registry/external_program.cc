@@ -54,14 +54,11 @@ Command external_program(std::vector<std::string> arguments, std::string input,
 }
 
 std::string complaint_of(const CommandResult& result) {
-    for (const std::string* const text : {&result.errors, &result.output}) {
-        const std::vector<std::string_view> lines = lines_of(*text);
-        const auto last = std::find_if(lines.rbegin(), lines.rend(), [](std::string_view line) {
-            return !trimmed(line).empty();
-        });
-        if (last != lines.rend()) return shorten(printable(trimmed(*last)), kMaxComplaint);
-    }
-    return "it ended with status " + std::to_string(result.status) + " and said nothing";
+    const std::vector<std::string_view> lines = lines_of(result.errors);
+    const auto last = std::find_if(lines.rbegin(), lines.rend(),
+                                   [](std::string_view line) { return !trimmed(line).empty(); });
+    if (last != lines.rend()) return shorten(printable(trimmed(*last)), kMaxComplaint);
+    return "it ended with status " + std::to_string(result.status) + " and gave no reason";
 }
 
 }  // namespace prebake::registry

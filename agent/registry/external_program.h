@@ -24,8 +24,8 @@ using RunProgram = std::function<CommandResult(const Command&, const std::stop_t
 Command external_program(std::vector<std::string> arguments, std::string input,
                          const std::vector<std::pair<std::string, std::string>>& added = {});
 
-/// What a program that failed says about it, in one printable line: the last of its errors, else of
-/// its output.
+/// What a program that failed says about it, in one printable line: the last one of its standard
+/// error. Its standard output may be an answer with a secret.
 std::string complaint_of(const CommandResult& result);
 
 }  // namespace prebake::registry

@@ -276,6 +276,34 @@ class FormsTest(SecretsTest):
         self.check({"credsStore": "test"}, inputs, {"refresh_token"}, [token])
 
 
+class FailingProgramsTest(SecretsTest):
+    """A program that prints its answer and then fails: prebake says so without the answer."""
+
+    SECRET = "s3cr3tofaprogram"
+
+    def check(self, inputs, program):
+        _, reference = self.push(self.front)
+        result, grants = self.run_bake(inputs, reference, harness.FAILED)
+        self.assertEqual({how for _, how in grants}, {"anonymous"})
+        self.assert_says(result, program, "ended with status 1")
+        self.assert_not_found(all_forms("ann", self.SECRET), result)
+
+    def test_a_helper(self):
+        inputs = self.new_inputs()
+        write_helper(inputs.programs, "leaks", {inputs.registry: ("ann", self.SECRET)}, status=1)
+        inputs.file("home/.docker/config.json",
+                    json.dumps({"credHelpers": {inputs.registry: "leaks"}}))
+        self.check(inputs, "docker-credential-leaks")
+
+    def test_a_provider(self):
+        inputs = self.new_inputs()
+        config, programs = write_provider(inputs.directory / "provider", "leaking-provider",
+                                          {inputs.registry: ("ann", self.SECRET)}, status=1)
+        inputs.options["--image-credential-provider-config"] = config
+        inputs.options["--image-credential-provider-bin-dir"] = programs
+        self.check(inputs, "leaking-provider")
+
+
 class OtherSecretsTest(SecretsTest):
     """Secrets that are no credentials of prebake's own."""
 

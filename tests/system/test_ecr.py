@@ -16,7 +16,7 @@ import subprocess
 import harness
 import oci_image
 import registry as scripted
-from credential_programs import write_provider
+from credential_programs import write_program, write_provider
 from ecr import REGISTRY, Ecr, role_credentials
 from machine import IMDS
 from metadata_service import MetadataService
@@ -154,7 +154,7 @@ class PathsTest(SecretSearch, EcrTest):
         self.assert_served()
 
 
-class FailuresTest(EcrTest):
+class FailuresTest(SecretSearch, EcrTest):
     def bake_fails(self, *says):
         result = self.bake(self.reference, code=harness.FAILED)
         self.assert_says(result, REGISTRY, *says)
@@ -181,6 +181,12 @@ class FailuresTest(EcrTest):
         self.ecr.api.is_allowed = False
         result = self.bake_fails(HELPER, *ACTIONS)
         self.assertNotIn(SECRET_KEY, result.stderr)
+
+    def test_a_command_line_that_prints_a_password_and_fails(self):
+        write_program(self.programs / COMMAND_LINE, "#!/bin/sh\necho of-command-line\nexit 1\n")
+        result = self.bake_traced(self.reference, code=harness.FAILED)
+        self.assert_says(result, REGISTRY, "aws ecr get-login-password", "ended with status 1")
+        self.assert_not_found(all_forms("AWS", "of-command-line"), result)
 
     def test_a_password_that_is_no_longer_valid(self):
         authfile = self.authfile("expired-password")

@@ -239,6 +239,13 @@ TEST_CASE("ECR without a role: what to install, and what the role needs") {
                        "aws ecr get-login-password --region eu-west-1 failed: Unable to locate"));
         CHECK(contains(note, "; allow the role of this instance ecr:GetAuthorizationToken"));
     }
+    SUBCASE("one that is there fails after it printed its answer") {
+        const prebake::tests::Programs programs;
+        programs.add("aws", "echo SECRET; exit 1");
+        const std::string note = user_of(*home.sources(), kEcr);
+        CHECK(contains(note, "failed: it ended with status 1 and gave no reason"));
+        CHECK_FALSE(contains(note, "SECRET"));
+    }
 }
 
 TEST_CASE("the advice names the package of the distribution") {

@@ -90,6 +90,14 @@ TEST_CASE("without a secret the note says why, and what to do") {
                  "echo 'credentials not found in native keychain'; exit 1");
     programs.add("docker-credential-broken", "echo noise >&2; echo 'no role'; exit 1");
     programs.add("docker-credential-odd", "echo SECRET");
+    programs.add("docker-credential-leaks", R"(echo '{"Username":"u","Secret":"SECRET"}'; exit 1)");
+    programs.add("docker-credential-leaks-lines",
+                 R"(printf '{\n "Username": "u",\n "Secret": "SECRET"\n}\n'; exit 1)");
+    programs.add("docker-credential-leaks-first",
+                 R"(printf ' {"Secret":"SECRET"}\nSECRET\n'; echo 'no role' >&2; exit 1)");
+    programs.add("docker-credential-leaks-text", R"(echo '"SECRET"'; exit 1)");
+    programs.add("docker-credential-leaks-in-text", R"(echo 'got {"secret":"SECRET"}'; exit 1)");
+    programs.add("docker-credential-silent", "exit 7");
     struct Row {
         const char* helper;
         const char* in_note;
@@ -100,6 +108,12 @@ TEST_CASE("without a secret the note says why, and what to do") {
              Row{"empty", "docker-credential-empty, which /config.json names for a.io, has none"},
              Row{"broken", "failed: no role; try: echo a.io | docker-credential-broken get"},
              Row{"odd", "failed: its answer is not a JSON object"},
+             Row{"leaks", "failed: it ended with status 1 and gave no reason; try: echo a.io"},
+             Row{"leaks-lines", "failed: it ended with status 1 and gave no reason"},
+             Row{"leaks-first", "failed: no role; try"},
+             Row{"leaks-text", "failed: it ended with status 1 and gave no reason"},
+             Row{"leaks-in-text", "failed: it ended with status 1 and gave no reason"},
+             Row{"silent", "failed: it ended with status 7 and gave no reason"},
              Row{"../../bin/sh", "is no name of a program"},
              Row{"", "is no name of a program"},
          }) {

@@ -124,6 +124,9 @@ TEST_CASE("a provider that fails is named, and its answer is not quoted") {
     Machine gone;
     gone.programs.add("provider", "echo 'no role' >&2; exit 1");
     CHECK(contains(gone.find(), "failed: no role"));
+    Machine leaks;
+    leaks.programs.add("provider", R"(echo '{"auth":{"a.io":{"password":"SECRET"}}}'; exit 1)");
+    CHECK(contains(leaks.find(), "failed: it ended with status 1 and gave no reason"));
 }
 
 TEST_CASE("a provider gets its arguments and variables; one for pods only is not run") {
