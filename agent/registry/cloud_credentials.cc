@@ -105,8 +105,9 @@ std::optional<Credentials> CloudCredentials::find(const Repository& repository,
     Credentials credentials = from_helpers(registry, repository, stop, notes);
     if (!credentials.anonymous()) return credentials;
     const bool is_aws = registry.cloud == Cloud::ecr || registry.cloud == Cloud::ecr_public;
-    if (is_aws) credentials = from_aws(registry, stop, notes);
+    if (is_aws) credentials = from_aws(registry, stop);
     if (!credentials.anonymous()) return credentials;
+    add_note(notes, credentials.note);
     const CloudAdvice advice = advice_for(registry.cloud, os_release_);
     // A program that failed need not be installed.
     add_note(notes, notes.empty() ? advice.install + ", and " + advice.allow : advice.allow);
@@ -125,39 +126,39 @@ Credentials CloudCredentials::from_helpers(CloudRegistry registry, const Reposit
     return {};
 }
 
-Credentials CloudCredentials::from_aws(const CloudRegistry& registry, const std::stop_token& stop,
-                                       std::string& notes) {
+Credentials CloudCredentials::from_aws(const CloudRegistry& registry, const std::stop_token& stop) {
     if (!is_program("aws")) return {};
-    const std::string service = registry.cloud == Cloud::ecr ? "ecr" : "ecr-public";
-    const std::string command =
-        "aws " + service + " get-login-password --region " + registry.region;
+    const std::vector<std::string> arguments{"aws",
+                                             registry.cloud == Cloud::ecr ? "ecr" : "ecr-public",
+                                             "get-login-password", "--region", registry.region};
+    const std::string command = joined(arguments, " ");
     // One at a time: a caller that waits here gets the answer of the other.
     const std::scoped_lock lock(mutex_);
-    Password& password = passwords_[command];
-    if (password.text.empty() || clock_().steady >= password.expires) {
-        try {
-            const CommandResult result =
-                run_(external_program(
-                         {"aws", service, "get-login-password", "--region", registry.region}, {}),
-                     stop);
-            if (result.status != 0) {
-                add_note(notes, command + " failed: " + complaint_of(result));
-                return {};
-            }
-            password.text = trimmed(result.output);
-            password.expires = clock_().steady + kPasswordKept;
-        } catch (const Error& error) {
-            if (error.code() == Errc::cancelled) throw;
-            add_note(notes, command + " failed: " + error.message());
-            return {};
-        }
+    const auto known = answers_.find(command);
+    if (known != answers_.end() && clock_().steady < known->second.expires) {
+        return known->second.credentials;
     }
-    return {.username = kAwsUser,
-            .password = password.text,
-            .identity_token = {},
-            .registry_token = {},
-            .source = command,
-            .note = {}};
+    Credentials credentials;
+    try {
+        const CommandResult result = run_(external_program(arguments, {}), stop);
+        const std::string_view password = trimmed(result.output);
+        if (result.status != 0) {
+            credentials.note = command + " failed: " + complaint_of(result);
+        } else if (password.empty()) {
+            credentials.note = command + " printed no password";
+        } else {
+            credentials.username = kAwsUser;
+            credentials.password = password;
+            credentials.source = command;
+        }
+    } catch (const Error& error) {
+        if (error.code() == Errc::cancelled) throw;
+        credentials.note = command + " failed: " + error.message();
+    }
+    const auto kept = credentials.anonymous() ? kFailureKept : kPasswordKept;
+    answers_.insert_or_assign(
+        command, Answer{.credentials = credentials, .expires = clock_().steady + kept});
+    return credentials;
 }
 
 }  // namespace prebake::registry

@@ -28,6 +28,7 @@ CloudAdvice advice_for(Cloud cloud, std::string_view os_release);
 /// Credentials of the machine's role for the registries of clouds, without any configuration: from
 /// the cloud's credential helper, else from its command line. Asks nothing for other registries.
 /// Without a secret the note names what to install and what the role must be allowed to do.
+/// Passwords and failures of the command line are kept. Thread-safe.
 class CloudCredentials : public CredentialSource {
   public:
     /// `os_release` as for advice_for().
@@ -39,22 +40,21 @@ class CloudCredentials : public CredentialSource {
                                     const std::stop_token& stop) override;
 
   private:
-    struct Password {
-        std::string text;
+    struct Answer {
+        Credentials credentials;  ///< the note says why there are none
         std::chrono::steady_clock::time_point expires;
     };
 
     Credentials from_helpers(CloudRegistry registry, const Repository& repository,
                              const std::stop_token& stop, std::string& notes);
-    Credentials from_aws(const CloudRegistry& registry, const std::stop_token& stop,
-                         std::string& notes);
+    Credentials from_aws(const CloudRegistry& registry, const std::stop_token& stop);
 
     std::shared_ptr<CredentialHelpers> helpers_;
     std::string os_release_;
     RunProgram run_;
     TimeSource clock_;
     std::mutex mutex_;
-    std::map<std::string, Password> passwords_;  ///< of the AWS CLI, by service and region
+    std::map<std::string, Answer> answers_;  ///< of the AWS CLI, by command
 };
 
 }  // namespace prebake::registry

@@ -17,7 +17,8 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::chrono::minutes kKept{5};
+/// An answer, too.
+constexpr std::chrono::minutes kKept = kFailureKept;
 /// docker/cli's name of Docker Hub for helpers.
 constexpr const char* kHubServer = "https://index.docker.io/v1/";
 /// The user name with which an identity token is stored.

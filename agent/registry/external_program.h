@@ -16,6 +16,10 @@ namespace prebake::registry {
 /// As long as the kubelet gives its providers.
 inline constexpr std::chrono::seconds kProgramLimit{60};
 
+/// How long a failure of such a program is kept. It may have taken the whole limit, and credentials
+/// are looked up several times for each repository.
+inline constexpr std::chrono::minutes kFailureKept{5};
+
 using RunProgram = std::function<CommandResult(const Command&, const std::stop_token&)>;
 
 /// A command without a shell. Its environment has `added` and only those of our variables

@@ -184,17 +184,11 @@ std::optional<Credentials> KubeletProviders::find(const Repository& repository,
             none.note = who + " works only for pods";
             continue;
         }
-        try {
-            for (const auto& [pattern, credentials] : ask(provider, repository, stop)) {
-                if (matches_image(pattern, repository) && !credentials.anonymous()) {
-                    return credentials;
-                }
-            }
-            none.note = who + " has none";
-        } catch (const Error& error) {
-            if (error.code() == Errc::cancelled) throw;
-            none.note = who + " failed: " + error.message();
+        const Answer& answer = ask(provider, repository, stop);
+        for (const auto& [pattern, credentials] : answer.auth) {
+            if (matches_image(pattern, repository) && !credentials.anonymous()) return credentials;
         }
+        none.note = who + (answer.failure.empty() ? " has none" : " failed: " + answer.failure);
     }
     if (none.note.empty()) return std::nullopt;
     return none;
@@ -202,19 +196,34 @@ std::optional<Credentials> KubeletProviders::find(const Repository& repository,
 
 KubeletProviders::Answer* KubeletProviders::kept(const CredentialProvider& provider,
                                                  const Repository& repository) {
+    Answer* failure = nullptr;
     for (const std::string& key : {repository.name(), repository.registry, std::string()}) {
         const auto answer = answers_.find({provider.name, key});
-        if (answer != answers_.end() && clock_().steady < answer->second.expires) {
-            return &answer->second;
-        }
+        if (answer == answers_.end() || clock_().steady >= answer->second.expires) continue;
+        if (answer->second.failure.empty()) return &answer->second;
+        failure = &answer->second;
     }
-    return nullptr;
+    return failure;
 }
 
-const KubeletProviders::Auth& KubeletProviders::ask(const CredentialProvider& provider,
-                                                    const Repository& repository,
-                                                    const std::stop_token& stop) {
-    if (const Answer* const known = kept(provider, repository)) return known->auth;
+const KubeletProviders::Answer& KubeletProviders::ask(const CredentialProvider& provider,
+                                                      const Repository& repository,
+                                                      const std::stop_token& stop) {
+    if (const Answer* const known = kept(provider, repository)) return *known;
+    try {
+        return run(provider, repository, stop);
+    } catch (const Error& error) {
+        if (error.code() == Errc::cancelled) throw;
+        Answer& answer = answers_[{provider.name, repository.name()}];
+        answer = {
+            .auth = {}, .failure = error.message(), .expires = clock_().steady + kFailureKept};
+        return answer;
+    }
+}
+
+const KubeletProviders::Answer& KubeletProviders::run(const CredentialProvider& provider,
+                                                      const Repository& repository,
+                                                      const std::stop_token& stop) {
     std::vector<std::string> arguments{(programs_ / provider.name).string()};
     arguments.insert(arguments.end(), provider.arguments.begin(), provider.arguments.end());
     const CommandResult result =
@@ -227,11 +236,12 @@ const KubeletProviders::Auth& KubeletProviders::ask(const CredentialProvider& pr
     if (response.cache_key_type == "Registry") key = repository.registry;
     if (response.cache_key_type == "Global") key.clear();
     Answer& answer = answers_[{provider.name, std::move(key)}];
-    answer.auth = std::move(response.auth);
-    answer.expires =
-        clock_().steady + std::chrono::duration_cast<std::chrono::steady_clock::duration>(
-                              response.cache_duration.value_or(provider.default_cache_duration));
-    return answer.auth;
+    answer = {.auth = std::move(response.auth),
+              .failure = {},
+              .expires = clock_().steady +
+                         std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+                             response.cache_duration.value_or(provider.default_cache_duration))};
+    return answer;
 }
 
 }  // namespace prebake::registry

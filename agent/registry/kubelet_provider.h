@@ -41,7 +41,8 @@ std::vector<CredentialProvider> parse_provider_config(std::string_view json,
 bool matches_image(std::string_view pattern, const Repository& repository);
 
 /// Runs the providers for the images that they are for, in the order of the configuration, until
-/// one has credentials. Keeps an answer as long as it says. Thread-safe.
+/// one has credentials. Keeps an answer as long as it says, and a failure for the image for
+/// kFailureKept. Thread-safe.
 class KubeletProviders : public CredentialSource {
   public:
     /// `config` is a file, or a directory with such files.
@@ -56,12 +57,16 @@ class KubeletProviders : public CredentialSource {
     using Auth = std::vector<std::pair<std::string, Credentials>>;  ///< by pattern
     struct Answer {
         Auth auth;
+        std::string failure;  ///< instead of an answer
         std::chrono::steady_clock::time_point expires;
     };
 
-    const Auth& ask(const CredentialProvider& provider, const Repository& repository,
-                    const std::stop_token& stop);
+    const Answer& ask(const CredentialProvider& provider, const Repository& repository,
+                      const std::stop_token& stop);
     Answer* kept(const CredentialProvider& provider, const Repository& repository);
+    /// Runs the provider, and keeps its answer.
+    const Answer& run(const CredentialProvider& provider, const Repository& repository,
+                      const std::stop_token& stop);
 
     std::string name_;  ///< of the configuration
     std::filesystem::path programs_;

@@ -248,6 +248,42 @@ TEST_CASE("ECR without a role: what to install, and what the role needs") {
     }
 }
 
+TEST_CASE("the AWS CLI runs once for several repositories, also if it fails") {
+    struct Row {
+        std::string script;
+        const char* expected;
+        int after_six_minutes;
+        int after_an_hour;
+    };
+    for (const Row& row : {
+             Row{"echo 'Unable to locate credentials' >&2; exit 253",
+                 "failed: Unable to locate credentials", 2, 3},
+             Row{"echo", "printed no password", 2, 3},
+             Row{"echo password", "AWS", 1, 2},
+         }) {
+        CAPTURE(row.script);
+        const prebake::tests::Programs programs;
+        programs.add("aws", "echo run >>" + programs.file("runs").string() + "; " + row.script);
+        Moment now;
+        CloudCredentials source(std::make_shared<CredentialHelpers>(), {}, run_command,
+                                [&] { return now; });
+        const auto runs = [&] {
+            return programs.read("runs").size() / std::string("run\n").size();
+        };
+        for (const char* const image : {"a", "b", "c", "d", "e", "f"}) {
+            const Repository repository{.registry = "public.ecr.aws", .path = image};
+            for (int i = 0; i < 3; ++i) CHECK(contains(user_of(source, repository), row.expected));
+        }
+        CHECK(runs() == 1);
+        for (const auto& [minutes, expected] :
+             {std::pair{6, row.after_six_minutes}, {60, row.after_an_hour}}) {
+            now.steady += std::chrono::minutes(minutes);
+            user_of(source, {.registry = "public.ecr.aws", .path = "a"});
+            CHECK(runs() == static_cast<std::size_t>(expected));
+        }
+    }
+}
+
 TEST_CASE("the advice names the package of the distribution") {
     struct Row {
         std::string os_release;

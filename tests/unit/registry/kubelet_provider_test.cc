@@ -91,6 +91,31 @@ TEST_CASE("an answer is kept for the image, the registry, or everything, as long
     }
 }
 
+TEST_CASE("a failure is kept for the image, for a while") {
+    Machine machine;
+    machine.answers("no answer");
+    for (int i = 0; i < 3; ++i) CHECK(contains(machine.find(), "is no CredentialProviderResponse"));
+    CHECK(machine.requests() == 1);
+    machine.answers(answer(R"({"a.io":{"username":"u","password":"p"}})"));
+    CHECK(machine.find({.registry = "a.io", .path = "other"}) == "u:p");
+    CHECK(contains(machine.find(), "is no CredentialProviderResponse"));
+    CHECK(machine.requests() == 2);
+    machine.now.steady += minutes(6);
+    CHECK(machine.find() == "u:p");
+    CHECK(machine.requests() == 3);
+}
+
+TEST_CASE("an answer for the whole registry replaces the failure for an image") {
+    Machine machine;
+    machine.answers("no answer");
+    machine.find();
+    machine.answers(
+        answer(R"({"a.io":{"username":"u","password":"p"}})", R"("cacheKeyType":"Registry")"));
+    machine.find({.registry = "a.io", .path = "other"});
+    CHECK(machine.find() == "u:p");
+    CHECK(machine.requests() == 2);
+}
+
 TEST_CASE("of the keys of an answer the longest path wins, and another's is not used") {
     Machine machine;
     machine.answers(answer(R"({"a.io":{"username":"all","password":"p"},
