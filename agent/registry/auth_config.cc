@@ -1,7 +1,11 @@
 #include "agent/registry/auth_config.h"
 
+#include <fnmatch.h>
+
 #include <algorithm>
+#include <array>
 #include <boost/json.hpp>
+#include <span>
 #include <utility>
 
 #include "agent/base/base64.h"
@@ -15,6 +19,10 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::string_view kHub = "docker.io";
+constexpr std::string_view kAuths = "auths";
+constexpr std::string_view kHelpers = "credHelpers";
+constexpr std::string_view kDefaultHelper = "credsStore";
+constexpr std::array kMembers{kAuths, kHelpers, kDefaultHelper};
 
 std::vector<std::string> parts_of(std::string_view text, char separator) {
     std::vector<std::string> parts;
@@ -33,21 +41,17 @@ std::string host_of(std::string_view text) {
     return is_hub ? std::string(kHub) : host;
 }
 
-/// Shell's '*' alone; both without dots.
-bool matches(std::string_view pattern, std::string_view label) {
-    const std::size_t star = pattern.find('*');
-    if (star == std::string_view::npos) return pattern == label;
-    const std::string_view head = pattern.substr(0, star);
-    if (!label.starts_with(head)) return false;
-    const std::string_view rest = pattern.substr(star + 1);
-    for (std::size_t at = head.size(); at <= label.size(); ++at) {
-        if (matches(rest, label.substr(at))) return true;
-    }
-    return false;
+bool is_pattern(std::string_view host) {
+    const bool is_address = host.starts_with('[') && host.find(':') < host.find(']');  // of IPv6
+    return host.find_first_of("*?[") != std::string_view::npos && !is_address;
+}
+
+bool matches(const std::string& pattern, const std::string& label) {
+    return ::fnmatch(pattern.c_str(), label.c_str(), 0) == 0;
 }
 
 bool is_host_matched(const std::string& pattern, const std::string& host) {
-    if (pattern.find('*') == std::string::npos) return pattern == host;
+    if (!is_pattern(pattern)) return pattern == host;
     // The colon of a port separates, too: a pattern without a port is for no other port.
     const auto split = [](const std::string& text) {
         const std::size_t colon = text.rfind(':');
@@ -86,21 +90,21 @@ AuthKey AuthKey::parse(std::string_view key) {
     const std::size_t scheme = key.find("://");
     if (scheme != std::string_view::npos) key.remove_prefix(scheme + 3);
     const std::size_t slash = std::min(key.find('/'), key.size());
-    AuthKey parsed{.host = host_of(key.substr(0, slash)), .path = parts_of(key.substr(slash), '/')};
-    const bool is_api =
-        parsed.path.size() == 1 && (parsed.path.front() == "v1" || parsed.path.front() == "v2");
-    if (is_api) parsed.path.clear();
-    return parsed;
+    return {.host = host_of(key.substr(0, slash)), .path = parts_of(key.substr(slash), '/')};
 }
 
 std::optional<std::size_t> AuthKey::match(const Repository& repository) const {
     if (!is_host_matched(host, host_of(repository.registry))) return std::nullopt;
     const std::vector<std::string> wanted = parts_of(repository.path, '/');
-    if (path.size() > wanted.size() || !std::equal(path.begin(), path.end(), wanted.begin())) {
-        return std::nullopt;
-    }
-    const bool is_exact_host = host.find('*') == std::string::npos;
-    return 2 * path.size() + (is_exact_host ? 1 : 0);
+    const auto begins_with = [&](std::span<const std::string> parts) {
+        return parts.size() <= wanted.size() &&
+               std::equal(parts.begin(), parts.end(), wanted.begin());
+    };
+    std::span<const std::string> parts = path;
+    const bool may_be_api = !path.empty() && (path.front() == "v1" || path.front() == "v2");
+    if (may_be_api && !begins_with(parts)) parts = parts.subspan(1);
+    if (!begins_with(parts)) return std::nullopt;
+    return 2 * parts.size() + (is_pattern(host) ? 0 : 1);
 }
 
 AuthConfig::AuthConfig(std::string_view text, std::string name) : name_(std::move(name)) {
@@ -111,7 +115,9 @@ AuthConfig::AuthConfig(std::string_view text, std::string name) : name_(std::mov
                     "correct it, or create it again with docker login or skopeo login");
     }
     const json::object& config = document.as_object();
-    if (const auto* auths = object_at(config, "auths")) {
+    const bool is_legacy = std::ranges::none_of(
+        kMembers, [&](std::string_view member) { return member_at(config, member) != nullptr; });
+    if (const auto* auths = is_legacy ? &config : object_at(config, kAuths)) {
         for (const auto& [key, value] : *auths) {
             if (!value.is_object()) continue;
             const json::object& entry = value.as_object();
@@ -124,14 +130,14 @@ AuthConfig::AuthConfig(std::string_view text, std::string name) : name_(std::mov
                                           .note = {}}});
         }
     }
-    if (const auto* helpers = object_at(config, "credHelpers")) {
+    if (const auto* helpers = object_at(config, kHelpers)) {
         for (const auto& [key, value] : *helpers) {
             if (!value.is_string()) continue;
             helpers_.push_back({.key = std::string(key),
                                 .name = std::string(std::string_view(value.as_string()))});
         }
     }
-    default_helper_ = text_at(config, "credsStore");
+    default_helper_ = text_at(config, kDefaultHelper);
 }
 
 std::optional<Credentials> AuthConfig::find(const Repository& repository) const {

@@ -8,8 +8,9 @@
 
 #include "agent/registry/credentials.h"
 
-/// The JSON that `docker login`, `skopeo login` and pull secrets write: config.json, auth.json.
-/// Entries are found by the rules of Docker, containers-auth.json(5) and the kubelet together.
+/// The JSON that `docker login`, `skopeo login` and pull secrets write: config.json, auth.json, and
+/// the older .dockercfg, whose entries are not below "auths". Entries are found by the rules of
+/// Docker, containers-auth.json(5) and the kubelet together.
 namespace prebake::registry {
 
 /// Limit of such a file.
@@ -20,11 +21,12 @@ struct AuthKey {
     std::string host;  ///< lower case, with its port; "docker.io" for each of Docker Hub's names
     std::vector<std::string> path;  ///< empty: all repositories
 
-    /// Without a scheme, an API version ("/v1/", "/v2/") and the default port of https.
+    /// Without a scheme and the default port of https.
     static AuthKey parse(std::string_view key);
     /// How specific the key is for the repository; nothing if it is for others. A key with a path
-    /// is for the repositories below it: another team's robot never gets them. '*' in a host stands
-    /// for one or more characters of a label, as in the kubelet.
+    /// is for the repositories below it: another team's robot never gets them. An API version (v1,
+    /// v2) at its beginning counts as part of a repository's name, or not at all. In a host '*',
+    /// '?' and "[a-z]" stand for characters of a label, as in the kubelet.
     std::optional<std::size_t> match(const Repository& repository) const;
 };
 

@@ -37,7 +37,8 @@ std::vector<CredentialProvider> parse_provider_config(std::string_view json,
                                                       const std::string& name);
 
 /// Whether a pattern of matchImages, or a key of a provider's answer, is for the image: equal
-/// numbers of labels with '*' in them, the same port, and a path that the image's begins with.
+/// numbers of labels that match as in AuthKey, the same port, and a path that the image's begins
+/// with.
 bool matches_image(std::string_view pattern, const Repository& repository);
 
 /// Runs the providers for the images that they are for, in the order of the configuration, until

@@ -46,6 +46,19 @@ TEST_CASE("auths entries are found by host, port and path") {
              Row{"capitals", R"({"GHCR.io":{"auth":"dTpw"}})", "ghcr.io/a", "u/p//"},
              Row{"a URL with a version", R"({"https://ghcr.io/v2/":{"auth":"dTpw"}})", "ghcr.io/a",
                  "u/p//"},
+             Row{"a URL with a version and a path", R"({"https://a.io/v2/team":{"auth":"dTpw"}})",
+                 "a.io/team/app", "u/p//"},
+             Row{"a version and a path", R"({"a.io/v1/team/":{"auth":"dTpw"}})", "a.io/team/app",
+                 "u/p//"},
+             Row{"a version and another's path", R"({"a.io/v1/team":{"auth":"dTpw"}})",
+                 "a.io/other/app", "none"},
+             Row{"one version only", R"({"a.io/v1/v2/team":{"auth":"dTpw"}})", "a.io/team/app",
+                 "none"},
+             Row{"what looks like a version", R"({"a.io/v1/team":{"auth":"dTpw"}})",
+                 "a.io/v1/team/app", "u/p//"},
+             Row{"a version is not specific",
+                 R"({"a.io/v2/t":{"auth":"dTpw"},"a.io/t/app":{"auth":"dTpwOnE="}})", "a.io/t/app",
+                 "u/p:q//"},
              Row{"a repository", R"({"ghcr.io/me/app":{"auth":"dTpw"}})", "ghcr.io/me/app",
                  "u/p//"},
              Row{"repositories below a path", R"({"ghcr.io/me":{"auth":"dTpw"}})",
@@ -68,6 +81,17 @@ TEST_CASE("auths entries are found by host, port and path") {
              Row{"a pattern is for as many labels", R"({"*.io":{"auth":"dTpw"}})", "a.b.io/a",
                  "none"},
              Row{"a pattern is for its port", R"({"*.io":{"auth":"dTpw"}})", "a.io:5000/a", "none"},
+             Row{"one character", R"({"r?.a.io":{"auth":"dTpw"}})", "r1.a.io/a", "u/p//"},
+             Row{"not one character", R"({"r?.a.io":{"auth":"dTpw"}})", "r.a.io/a", "none"},
+             Row{"one of several", R"({"r[1-3].a.io:5000/t":{"auth":"dTpw"}})", "r2.a.io:5000/t",
+                 "u/p//"},
+             Row{"none of several", R"({"r[1-3].a.io":{"auth":"dTpw"}})", "r4.a.io/t", "none"},
+             Row{"none of the others", R"({"r[^1-3].a.io":{"auth":"dTpw"}})", "r4.a.io/t", "u/p//"},
+             Row{"a dot separates labels", R"({"r?a.io":{"auth":"dTpw"}})", "r.a.io/t", "none"},
+             Row{"a host before a pattern with '?'",
+                 R"({"?.io":{"auth":"dTpw"},"a.io":{"auth":"dTpwOnE="}})", "a.io/a", "u/p:q//"},
+             Row{"one of several first", R"({"[ab].io":{"auth":"dTpw"}})", "b.io/a", "u/p//"},
+             Row{"an address is no pattern", R"({"[::1]":{"auth":"dTpw"}})", "1/a", "none"},
              Row{"a host before a pattern",
                  R"({"*.io":{"auth":"dTpw"},"a.io":{"auth":"dTpwOnE="}})", "a.io/a", "u/p:q//"},
              Row{"Docker Hub", R"({"https://index.docker.io/v1/":{"auth":"dTpw"}})",
@@ -109,6 +133,53 @@ TEST_CASE("an auths entry has credentials in several forms") {
         CHECK(found(std::string(R"({"auths":{"a.io":)") + row.entry + "}}", "a.io/a") ==
               row.expected);
     }
+}
+
+TEST_CASE("a .dockercfg has its entries at the root, and no other members of Docker's") {
+    struct Row {
+        std::string name;
+        const char* text;
+        const char* expected;
+    };
+    for (const Row& row : {
+             Row{"auth", R"({"https://a.io/v1/":{"auth":"dTpw","email":"e"}})", "u/p//"},
+             Row{"plain fields", R"({"a.io":{"username":"u","password":"p"}})", "u/p//"},
+             Row{"with a path", R"({"a.io/t":{"auth":"dTpwOnE="},"a.io":{"auth":"dTpw"}})",
+                 "u/p:q//"},
+             Row{"for others", R"({"b.io":{"auth":"dTpw"}})", "none"},
+             Row{"a value that is no entry", R"({"a.io":"dTpw","b.io":1})", "none"},
+             Row{"beside auths", R"({"auths":{},"a.io":{"auth":"dTpw"}})", "none"},
+             Row{"beside Auths that are null", R"({"Auths":null,"a.io":{"auth":"dTpw"}})", "none"},
+             Row{"beside helpers", R"({"credHelpers":{},"a.io":{"auth":"dTpw"}})", "none"},
+             Row{"beside a store", R"({"credsStore":"","a.io":{"auth":"dTpw"}})", "none"},
+         }) {
+        CAPTURE(row.name);
+        CHECK(found(row.text, "a.io/t/app") == row.expected);
+    }
+}
+
+TEST_CASE("members have their names in any case; the exact name comes first") {
+    struct Row {
+        std::string name;
+        const char* text;
+        const char* expected;
+    };
+    for (const Row& row : {
+             Row{"Auths", R"({"Auths":{"a.io":{"Auth":"dTpw"}}})", "u/p//"},
+             Row{"plain fields", R"({"AUTHS":{"a.io":{"Username":"u","Password":"p"}}})", "u/p//"},
+             Row{"tokens", R"({"auths":{"a.io":{"IdentityToken":"i","RegistryToken":"r"}}})",
+                 "//i/r"},
+             Row{"both", R"({"auths":{"a.io":{"Auth":"dTpwOnE=","auth":"dTpw","AUTH":"x"}}})",
+                 "u/p//"},
+             Row{"several, of which none is exact",
+                 R"({"auths":{"a.io":{"Auth":"dTpwOnE=","AUTH":"dTpw"}}})", "u/p//"},
+         }) {
+        CAPTURE(row.name);
+        CHECK(found(row.text, "a.io/t/app") == row.expected);
+    }
+    const AuthConfig config(R"({"CredHelpers":{"a.io":"ecr-login"},"CREDSSTORE":"pass"})", "f");
+    CHECK(config.helper_for(repository("a.io/a")) == "ecr-login");
+    CHECK(config.default_helper() == "pass");
 }
 
 TEST_CASE("a document without credentials is no error") {

@@ -74,6 +74,12 @@ TEST_CASE("an identity token") {
     CHECK(found.identity_token == "t");
 }
 
+TEST_CASE("an answer has the names of its members in any case") {
+    const Credentials found = parse_helper_answer(R"({"username":"u","secret":"p"})");
+    CHECK(found.username == "u");
+    CHECK(found.password == "p");
+}
+
 TEST_CASE("what is no answer is not quoted") {
     for (const char* const text :
          {"", "SECRET", R"(["SECRET"])", R"({"Secret":""})", R"({"Username":"SECRET"})"}) {
