@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <exception>
 #include <string_view>
 #include <utility>
 
@@ -38,6 +39,10 @@ std::string schemes(const std::vector<Challenge>& challenges) {
 }
 
 }  // namespace
+
+bool is_refusal(const Error& error) {
+    return error.code() == Errc::unauthenticated || error.code() == Errc::permission_denied;
+}
 
 Authorizer::Authorizer(std::shared_ptr<http::Client> client,
                        std::shared_ptr<CredentialSource> credentials, Clock clock)
@@ -98,9 +103,7 @@ Authorizer::Authorization Authorizer::make_authorization(const Audience& audienc
                                                          const std::vector<Challenge>& challenges,
                                                          const std::vector<TokenForm>& forms,
                                                          const std::stop_token& stop) {
-    auto credentials = credentials_->find(audience.repository, stop);
-    if (credentials && credentials->anonymous()) credentials.reset();
-    const Challenge* challenge = preferred_challenge(challenges);
+    const Challenge* const challenge = preferred_challenge(challenges);
     if (challenge == nullptr) {
         throw ResponseError(
             Error(Errc::unauthenticated,
@@ -110,11 +113,32 @@ Authorizer::Authorization Authorizer::make_authorization(const Audience& audienc
                   login_hint(audience.repository, stop)),
             401, {});
     }
-    Authorization authorization{.header = {}, .expires = steady_clock::time_point::max()};
+    auto credentials = credentials_->find(audience.repository, stop);
+    std::exception_ptr refusal;  // of the credentials that come first
+    for (;;) {
+        if (credentials && credentials->anonymous()) credentials.reset();
+        try {
+            return authorization_with(credentials, audience, *challenge, forms, stop);
+        } catch (const Error& error) {
+            if (!is_refusal(error)) throw;
+            if (!refusal) refusal = std::current_exception();
+        }
+        if (credentials) {
+            credentials = credentials_->find_other(audience.repository, *credentials, stop);
+        }
+        if (!credentials) std::rethrow_exception(refusal);
+    }
+}
+
+Authorizer::Authorization Authorizer::authorization_with(
+    const std::optional<Credentials>& credentials, const Audience& audience,
+    const Challenge& challenge, const std::vector<TokenForm>& forms, const std::stop_token& stop) {
+    Authorization authorization{
+        .header = {}, .expires = steady_clock::time_point::max(), .credentials = credentials};
     if (credentials && !credentials->registry_token.empty()) {
         authorization.header = "Bearer " + credentials->registry_token;
-    } else if (challenge->scheme == "bearer") {
-        TokenQuery query = token_query(*challenge, audience.scope);
+    } else if (challenge.scheme == "bearer") {
+        TokenQuery query = token_query(challenge, audience.scope);
         query.forms = forms;
         const Token token = token_for(audience, std::move(query), credentials, stop);
         authorization.form = token.form;
@@ -162,6 +186,36 @@ Token Authorizer::token_for(const Audience& audience, TokenQuery query,
         refresh_tokens_[{service, identity}] = token.refresh_token;
     }
     return token;
+}
+
+bool Authorizer::has_other(const Audience& audience, const std::optional<std::string>& refused,
+                           const std::stop_token& stop) {
+    if (!refused) return false;
+    Authorization held;
+    bool is_replaced = false;
+    {
+        std::unique_lock lock(mutex_);
+        Authorization& entry = authorizations_[key_of(audience)];
+        fetched_.wait(lock, stop, [&] { return !entry.being_fetched; });
+        held = entry;
+        is_replaced = replaced_.contains(*refused);
+    }
+    throw_if_stopped(stop);
+    if (held.header.empty()) return false;
+    if (!is_replaced) {
+        if (held.header != refused || !held.credentials) return false;
+        if (!credentials_->find_other(audience.repository, *held.credentials, stop)) return false;
+        const std::lock_guard lock(mutex_);
+        replaced_.insert(*refused);
+    }
+    return authorize(audience, held.challenges, refused, stop) != refused;
+}
+
+void Authorizer::forget(const Audience& audience, const std::stop_token& stop) {
+    std::unique_lock lock(mutex_);
+    Authorization& entry = authorizations_[key_of(audience)];
+    fetched_.wait(lock, stop, [&] { return !entry.being_fetched; });
+    if (!entry.being_fetched) entry = {};
 }
 
 std::string Authorizer::login_hint(const Repository& repository, const std::stop_token& stop) {

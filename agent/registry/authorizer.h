@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/base/error.h"
 #include "agent/http/client.h"
 #include "agent/registry/challenge.h"
 #include "agent/registry/credentials.h"
@@ -27,6 +28,9 @@ struct Audience {
     Endpoint endpoint;
     std::string scope;  ///< "repository:library/nginx:pull"
 };
+
+/// Whether other credentials might help.
+bool is_refusal(const Error& error);
 
 /// Gets authorizations for the challenges of registries, and keeps them in memory while they are
 /// valid. Thread-safe; threads that need the same token wait for the thread that fetches it.
@@ -48,6 +52,14 @@ class Authorizer {
     std::string authorize(const Audience& audience, const std::vector<Challenge>& challenges,
                           const std::optional<std::string>& refused, const std::stop_token& stop);
 
+    /// After the registry refused this authorization with 401 or 403: whether there is another one,
+    /// with other credentials, which known() gives from now on. @throws Error as authorize().
+    bool has_other(const Audience& audience, const std::optional<std::string>& refused,
+                   const std::stop_token& stop);
+
+    /// known() gives nothing again: the next request starts with the credentials that come first.
+    void forget(const Audience& audience, const std::stop_token& stop);
+
     /// The next step for the operator after a 401 or 403; depends on the known credentials.
     std::string login_hint(const Repository& repository, const std::stop_token& stop);
 
@@ -55,13 +67,18 @@ class Authorizer {
     struct Authorization {
         std::string header;  ///< empty before the first
         std::chrono::steady_clock::time_point expires;
-        std::vector<Challenge> challenges = {};  ///< that it answers, to renew it
-        TokenForm form = TokenForm::get;         ///< that it was got in
+        std::vector<Challenge> challenges = {};       ///< that it answers, to renew it
+        TokenForm form = TokenForm::get;              ///< that it was got in
+        std::optional<Credentials> credentials = {};  ///< that it was made of
         bool being_fetched = false;
     };
 
     Authorization make_authorization(const Audience& audience,
                                      const std::vector<Challenge>& challenges,
+                                     const std::vector<TokenForm>& forms,
+                                     const std::stop_token& stop);
+    Authorization authorization_with(const std::optional<Credentials>& credentials,
+                                     const Audience& audience, const Challenge& challenge,
                                      const std::vector<TokenForm>& forms,
                                      const std::stop_token& stop);
     Token token_for(const Audience& audience, TokenQuery query,
@@ -74,6 +91,7 @@ class Authorizer {
     std::condition_variable_any fetched_;
     /// Entries are never removed: references stay valid.
     std::map<std::string, Authorization> authorizations_;
+    std::set<std::string> replaced_;  ///< headers whose credentials were refused, and have others
     std::set<std::string> services_without_post_;
     /// The refresh tokens that services gave in exchange for identity tokens, by both.
     std::map<std::pair<std::string, std::string>, std::string> refresh_tokens_;

@@ -7,6 +7,7 @@
 #include "agent/base/file_trust.h"
 #include "agent/registry/auth_config.h"
 #include "agent/registry/cloud_credentials.h"
+#include "agent/registry/cloud_registry.h"
 #include "agent/registry/kubelet_provider.h"
 
 namespace prebake::registry {
@@ -106,28 +107,62 @@ std::shared_ptr<CredentialSource> auth_file(const std::filesystem::path& file,
         file.string(), [file] { return read_if_there(file); }, std::move(helpers));
 }
 
-CredentialChain::CredentialChain(std::vector<std::shared_ptr<CredentialSource>> sources,
+CredentialChain::CredentialChain(std::vector<Link> links,
                                  std::function<void(const std::string&)> explain)
-    : sources_(std::move(sources)), explain_(std::move(explain)) {}
+    : links_(std::move(links)), explain_(std::move(explain)) {}
 
 std::optional<Credentials> CredentialChain::find(const Repository& repository,
                                                  const std::stop_token& stop) {
     Credentials none;
-    for (const auto& source : sources_) {
-        std::optional<Credentials> found = source->find(repository, stop);
+    std::optional<Credentials> refused;
+    for (const Link& link : links_) {
+        std::optional<Credentials> found;
+        try {
+            found = link.source->find(repository, stop);
+        } catch (const Error& error) {
+            // Without the refusal this source would not be asked: the refusal is what to report.
+            if (!refused || error.code() == Errc::cancelled) throw;
+            say(repository.name() + ": no other credentials: " + error.message());
+            continue;
+        }
         if (!found) continue;
-        if (!found->anonymous()) {
+        if (found->anonymous()) {
+            say(repository.name() + ": no credentials: " + found->note);
+            none.note += (none.note.empty() ? "" : "; ") + found->note;
+            continue;
+        }
+        if (!is_refused(repository, *found)) {
             say(repository.name() + ": credentials from " + found->source);
             return found;
         }
-        say(repository.name() + ": no credentials: " + found->note);
-        none.note += (none.note.empty() ? "" : "; ") + found->note;
+        if (!refused) refused = std::move(found);
+        if (link.after_refusal == AfterRefusal::stop) break;
     }
+    if (refused) return refused;
     if (none.note.empty()) {
         say(repository.name() + ": no credentials");
         return std::nullopt;
     }
     return none;
+}
+
+std::optional<Credentials> CredentialChain::find_other(const Repository& repository,
+                                                       const Credentials& refused,
+                                                       const std::stop_token& stop) {
+    if (cloud_registry(repository.registry).cloud == Cloud::none) return std::nullopt;
+    say(repository.name() + ": the registry refuses the credentials from " + refused.source);
+    {
+        const std::scoped_lock lock(mutex_);
+        refused_.emplace(repository.name(), refused.source);
+    }
+    std::optional<Credentials> other = find(repository, stop);
+    const bool is_other = other && !other->anonymous() && !is_refused(repository, *other);
+    return is_other ? other : std::nullopt;
+}
+
+bool CredentialChain::is_refused(const Repository& repository, const Credentials& credentials) {
+    const std::scoped_lock lock(mutex_);
+    return refused_.contains({repository.name(), credentials.source});
 }
 
 void CredentialChain::say(const std::string& text) {
@@ -144,19 +179,23 @@ std::shared_ptr<CredentialSource> all_credentials(const CredentialPlaces& places
                                                   std::function<void(const std::string&)> explain) {
     const RunProgram run = run_with(places.program_variables);
     const auto helpers = std::make_shared<CredentialHelpers>(run);
-    std::vector<std::shared_ptr<CredentialSource>> sources;
+    using AfterRefusal = CredentialChain::AfterRefusal;
+    std::vector<CredentialChain::Link> links;
     const auto add_file = [&](const std::filesystem::path& file) {
-        sources.push_back(auth_file(file, helpers));
+        links.push_back({.source = auth_file(file, helpers)});
     };
     const auto add_text = [&](std::string name, std::string text) {
-        sources.push_back(std::make_shared<AuthDocument>(
-            std::move(name), [text = std::move(text)] { return std::optional(text); }, helpers));
+        links.push_back({.source = std::make_shared<AuthDocument>(
+                             std::move(name),
+                             [text = std::move(text)] { return std::optional(text); }, helpers)});
     };
     if (places.given) {
         add_text("standard input", *places.given);
+        links.back().after_refusal = AfterRefusal::stop;
     } else if (!places.auth_file.empty()) {
         require_file(places.auth_file, "--authfile");
         add_file(places.auth_file);
+        links.back().after_refusal = AfterRefusal::stop;
     }
     if (const std::string file = variable("REGISTRY_AUTH_FILE"); !file.empty()) {
         require_file(file, "REGISTRY_AUTH_FILE");
@@ -178,11 +217,13 @@ std::shared_ptr<CredentialSource> all_credentials(const CredentialPlaces& places
     }
     if (!home.empty()) add_file(std::filesystem::path(home) / ".config/containers/auth.json");
     if (auto providers = kubelet_providers(places, run, explain)) {
-        sources.push_back(std::move(providers));
+        const bool are_named = !places.providers.config.empty();
+        links.push_back({.source = std::move(providers),
+                         .after_refusal = are_named ? AfterRefusal::stop : AfterRefusal::ask_next});
     }
-    sources.push_back(
-        std::make_shared<CloudCredentials>(helpers, os_release_below(places.root), run));
-    return std::make_shared<CredentialChain>(std::move(sources), std::move(explain));
+    links.push_back({.source = std::make_shared<CloudCredentials>(
+                         helpers, os_release_below(places.root), run)});
+    return std::make_shared<CredentialChain>(std::move(links), std::move(explain));
 }
 
 }  // namespace prebake::registry

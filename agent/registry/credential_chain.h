@@ -43,22 +43,39 @@ std::shared_ptr<CredentialSource> auth_file(const std::filesystem::path& file,
                                             std::shared_ptr<CredentialHelpers> helpers);
 
 /// The first of several sources that has a secret. Without one, the notes of all of them.
+///
+/// Credentials for registries of clouds are valid for hours, and often one that has expired is
+/// left in a file. If the registry refuses the secret of a source, the next ones are asked for that
+/// repository. If it refuses those of all, the first one counts again: messages name it.
 class CredentialChain : public CredentialSource {
   public:
+    enum class AfterRefusal {
+        ask_next,
+        stop,  ///< the user named this source: no other one replaces it
+    };
+    struct Link {
+        std::shared_ptr<CredentialSource> source;
+        AfterRefusal after_refusal = AfterRefusal::ask_next;
+    };
+
     /// `explain` gets each thing that was found out once, without secrets; it may be empty.
-    CredentialChain(std::vector<std::shared_ptr<CredentialSource>> sources,
-                    std::function<void(const std::string&)> explain);
+    CredentialChain(std::vector<Link> links, std::function<void(const std::string&)> explain);
 
     std::optional<Credentials> find(const Repository& repository,
                                     const std::stop_token& stop) override;
+    std::optional<Credentials> find_other(const Repository& repository, const Credentials& refused,
+                                          const std::stop_token& stop) override;
 
   private:
+    bool is_refused(const Repository& repository, const Credentials& credentials);
     void say(const std::string& text);
 
-    std::vector<std::shared_ptr<CredentialSource>> sources_;
+    std::vector<Link> links_;
     std::function<void(const std::string&)> explain_;
     std::mutex mutex_;
     std::set<std::string> said_;
+    /// By repository, and the source's name: a program may give another secret each time.
+    std::set<std::pair<std::string, std::string>> refused_;
 };
 
 /// Where this user's credentials are.
@@ -76,7 +93,8 @@ struct CredentialPlaces {
 using Variable = std::function<std::string(const char*)>;
 
 /// In this order: --authfile, REGISTRY_AUTH_FILE, DOCKER_AUTH_CONFIG, Docker's config.json,
-/// containers-auth.json(5), the kubelet's providers, the registry's cloud.
+/// containers-auth.json(5), the kubelet's providers, the registry's cloud. After a refusal
+/// --authfile and providers that were named are not replaced.
 /// @throws Error not_found if a file that was named is missing; as KubeletProviders for providers
 /// that were named: others that cannot be used are explained and left out.
 std::shared_ptr<CredentialSource> all_credentials(const CredentialPlaces& places,

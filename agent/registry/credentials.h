@@ -40,6 +40,13 @@ class CredentialSource {
     /// cancelled.
     virtual std::optional<Credentials> find(const Repository& repository,
                                             const std::stop_token& stop) = 0;
+    /// What find() gives from now on for the repository, after the registry refused what it gave;
+    /// nothing if there is nothing else, or nothing else may be tried. @throws Error as find().
+    virtual std::optional<Credentials> find_other(const Repository& /*repository*/,
+                                                  const Credentials& /*refused*/,
+                                                  const std::stop_token& /*stop*/) {
+        return std::nullopt;
+    }
 };
 
 }  // namespace prebake::registry

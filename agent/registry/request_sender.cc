@@ -216,7 +216,21 @@ std::unique_ptr<http::Response> RequestSender::send_once(const Endpoint& endpoin
     }
     const int status = reply.response->status;
     if (status >= 200 && status < 300) return std::move(reply.response);
-    refuse(reply, stop);
+    try {
+        refuse(reply, stop);
+    } catch (const Error& error) {
+        if (!is_refusal(error) || !reply.redirected_to.empty()) throw;
+        const std::exception_ptr refusal = std::current_exception();
+        try {
+            if (authorizer_.has_other(audience, reply.authorization, stop)) {
+                return send_once(endpoint, repository, request, stop);
+            }
+        } catch (const Error& other) {
+            if (!is_refusal(other)) throw;
+            authorizer_.forget(audience, stop);
+        }
+        std::rethrow_exception(refusal);  // it names the credentials that come first
+    }
 }
 
 void RequestSender::refuse(const Reply& reply, const std::stop_token& stop) {

@@ -53,8 +53,11 @@ class EcrTest(RealRegistriesTest):
         self.programs.mkdir()
         self.ecr.behave()
         self.instance.give_role("builder", role_credentials(KEY, SECRET_KEY, "of-session"))
-        self.image = oci_image.small_image(self.repository)
-        self.reference = self.ecr.serve(self.repository, self.image)
+        self.serve_image(self.repository)
+
+    def serve_image(self, repository):
+        self.image = oci_image.small_image(repository.replace("/", "-"))
+        self.reference = self.ecr.serve(repository, self.image)
 
     def install(self, program):
         """Puts a program of the distribution into the only directory of PATH."""
@@ -101,9 +104,7 @@ class PathsTest(SecretSearch, EcrTest):
     def bake_with(self, *arguments):
         """Bakes a new image, and returns who got the password for it."""
         self.ecr.users.clear()
-        repository = f"{self.repository}/{len(self.rows)}"
-        self.image = oci_image.small_image(repository.replace("/", "-"))
-        self.reference = self.ecr.serve(repository, self.image)
+        self.serve_image(f"{self.repository}/{len(self.rows)}")
         result = self.bake_traced(*arguments, self.reference)
         self.assert_served()
         password, caller = self.caller()
@@ -152,6 +153,49 @@ class PathsTest(SecretSearch, EcrTest):
         self.install(HELPER)
         self.bake(self.reference, environment={"AWS_REGION": "us-west-2"})
         self.assert_served()
+
+
+class RefusedTest(EcrTest):
+    """A login that has expired, in the file that docker login writes."""
+
+    def login(self, refusal):
+        """Returns the environment in which prebake finds it."""
+        file = self.list_file(json.dumps({"auths": {REGISTRY: {
+            "auth": base64.b64encode(b"EXPIRED:expired-password").decode()}}}), "config.json")
+        self.ecr.registry.on("/v2/", lambda request, response: refusal(request, response)
+                             if request.user == "EXPIRED" else response)
+        return {"DOCKER_CONFIG": str(file.parent)}
+
+    REFUSALS = (scripted.error(403, EXPIRED), scripted.error(401, "Not Authorized"))
+
+    def test_the_next_source_is_asked(self):
+        self.install(HELPER)
+        for number, refusal in enumerate(self.REFUSALS):
+            with self.subTest(number):
+                self.ecr.behave()
+                self.serve_image(f"{self.repository}/{number}")
+                environment = self.login(refusal)
+                result = self.prebake("--log-level=debug", "bake", self.reference,
+                                      environment=environment)
+                self.assertEqual(result.code, harness.DONE, result)
+                self.assert_served()
+                self.assertRegex(self.caller()[1], "^aws-sdk-go")
+                self.assert_says(result, "refuses the credentials from "
+                                 f"{environment['DOCKER_CONFIG']}/config.json")
+                self.assertNotIn("expired-password", result.stdout + result.stderr)
+
+    def test_a_provider_is_asked(self):
+        provider = self.provider("of-the-provider")
+        self.bake(*provider, self.reference, environment=self.login(self.REFUSALS[0]))
+        self.assert_served()
+        self.assertEqual(self.caller()[0], "of-the-provider")
+
+    def test_no_other_source_works(self):
+        """The message is about the login."""
+        environment = self.login(self.REFUSALS[0])
+        result = self.bake(self.reference, environment=environment, code=harness.FAILED)
+        self.assert_says(result, REGISTRY, EXPIRED, f"{environment['DOCKER_CONFIG']}/config.json")
+        self.assertNotIn("expired-password", result.stdout + result.stderr)
 
 
 class FailuresTest(SecretSearch, EcrTest):

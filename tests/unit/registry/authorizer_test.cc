@@ -5,6 +5,7 @@
 #include <atomic>
 #include <thread>
 
+#include "agent/registry/credential_chain.h"
 #include "agent/registry/retry.h"
 #include "tests/unit/registry/fixed_credentials.h"
 #include "tests/unit/registry/scripted_http.h"
@@ -254,6 +255,75 @@ TEST_CASE("a 401 that offers nothing is about the response, a missing password i
     } catch (const Error& error) {
         CHECK(dynamic_cast<const ResponseError*>(&error) == nullptr);
     }
+}
+
+TEST_CASE("credentials that a token service refuses do not hide those that work") {
+    const Audience audience{.repository = {.registry = "1.pkg.dev", .path = "a"},
+                            .endpoint = {.base_url = "https://1.pkg.dev"},
+                            .scope = "repository:a:pull"};
+    const auto credentials = [] {
+        return std::make_shared<CredentialChain>(
+            std::vector<CredentialChain::Link>{
+                {.source = FixedCredentials::from("config.json", "login")},
+                {.source = FixedCredentials::from("the role", "role")}},
+            nullptr);
+    };
+    const auto step = [](const std::string& user, int status, const std::string& body) {
+        return Step{.method = http::Method::post,
+                    .url = "https://auth.example/t",
+                    .form =
+                        "grant_type=password&service=&client_id=prebake&scope=repository%3Aa%3A"
+                        "pull&username=" +
+                        user + "&password=SECRET",
+                    .status = status,
+                    .body = body};
+    };
+    const Step by_get{.url = kTokenUrl, .status = 401};  // after a POST that was refused
+    Authorizer works(
+        scripted({step("login", 401, {}), by_get, step("role", 200, R"({"token":"t"})")}),
+        credentials());
+    CHECK(works.authorize(audience, bearer(), {}, {}) == "Bearer t");
+
+    Authorizer refused(scripted({step("login", 401, {}), by_get, step("role", 401, {}), by_get}),
+                       credentials());
+    const Error error = error_of([&] { refused.authorize(audience, bearer(), {}, {}); });
+    CHECK(error.code() == Errc::unauthenticated);
+    CHECK(contains(error.next_step(), "from config.json"));
+
+    Authorizer away(scripted({step("login", 401, {}), by_get, step("role", 503, {}),
+                              Step{.url = kTokenUrl, .status = 503}}),
+                    credentials());
+    CHECK(error_of([&] { away.authorize(audience, bearer(), {}, {}); }).code() ==
+          Errc::unavailable);
+}
+
+TEST_CASE("threads whose credentials were refused replace them once") {
+    const Audience audience{.repository = {.registry = "1.pkg.dev", .path = "a"},
+                            .endpoint = {.base_url = "https://1.pkg.dev"},
+                            .scope = "repository:a:pull"};
+    const auto chain = std::make_shared<CredentialChain>(
+        std::vector<CredentialChain::Link>{
+            {.source = FixedCredentials::from("config.json", "login")},
+            {.source = FixedCredentials::from("the role", "role")},
+            {.source = FixedCredentials::from("the last", "last")}},
+        nullptr);
+    Authorizer authorizer(scripted({}), chain);
+    const std::string login = authorizer.authorize(audience, basic(), {}, {});
+    std::vector<std::string> answers(8);
+    {
+        std::vector<std::jthread> threads;
+        threads.reserve(answers.size());
+        for (std::string& answer : answers) {
+            threads.emplace_back([&] {
+                if (authorizer.has_other(audience, login, {})) {
+                    answer = authorizer.known(audience, {}).value_or("none");
+                }
+            });
+        }
+    }
+    CHECK(answers == std::vector<std::string>(8, "Basic cm9sZTpTRUNSRVQ="));
+    CHECK_FALSE(authorizer.has_other(audience, "Basic of nobody", {}));
+    CHECK_FALSE(authorizer.has_other(audience, std::nullopt, {}));
 }
 
 /// Answers every request with another token.

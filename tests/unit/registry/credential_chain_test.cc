@@ -205,6 +205,100 @@ TEST_CASE("providers of the kubelet: those that are named, else those of this ma
     }
 }
 
+/// What was found instead of credentials that were refused, and after that.
+std::string others(CredentialSource& source, const Repository& repository = kEcr) {
+    std::string users;
+    auto found = source.find(repository, {});
+    while (found && !found->anonymous()) {
+        users += found->username + " ";
+        const auto other = source.find_other(repository, *found, {});
+        if (!other) break;
+        found = source.find(repository, {});
+        CHECK(found->username == other->username);
+    }
+    return users + "then " + user_of(source, repository);
+}
+
+TEST_CASE("credentials that a cloud refuses are replaced by those of the next source") {
+    using enum CredentialChain::AfterRefusal;
+    const auto source = [](const char* name) { return FixedCredentials::from(name, name); };
+    Credentials noted;
+    noted.note = "no role";
+    const CredentialChain::Link without{.source = FixedCredentials::of(noted)};
+    class Broken : public CredentialSource {
+        std::optional<Credentials> find(const Repository&, const std::stop_token&) override {
+            throw Error(Errc::usage, "it is not a JSON object");
+        }
+    };
+    const CredentialChain::Link broken{.source = std::make_shared<Broken>()};
+    struct Row {
+        std::string name;
+        std::vector<CredentialChain::Link> links;
+        Repository repository;
+        std::string expected;
+    };
+    for (const Row& row : {
+             Row{"in their order",
+                 {{source("a")}, {source("b")}, {source("c")}},
+                 kEcr,
+                 "a b c then a"},
+             Row{"only of clouds", {{source("a")}, {source("b")}}, kApp, "a then a"},
+             Row{"none that the user named",
+                 {{source("a"), stop}, {source("b")}},
+                 kEcr,
+                 "a then a"},
+             Row{"up to one that the user named",
+                 {{source("a")}, {source("b"), stop}, {source("c")}},
+                 kEcr,
+                 "a b then a"},
+             Row{"one with the same name is the same",
+                 {{source("a")}, {source("a")}, {source("b")}},
+                 kEcr,
+                 "a b then a"},
+             Row{"sources without any are left out",
+                 {{source("a")}, without, {source("b")}},
+                 kEcr,
+                 "a b then a"},
+             Row{"and those that cannot be read", {{source("a")}, broken}, kEcr, "a then a"},
+         }) {
+        CAPTURE(row.name);
+        CredentialChain chain(row.links, {});
+        CHECK(others(chain, row.repository) == row.expected);
+    }
+    std::vector<std::string> explained;
+    CredentialChain chain({{source("a")}, {source("b")}},
+                          [&](const std::string& text) { explained.push_back(text); });
+    CHECK(others(chain) == "a b then a");
+    CHECK(user_of(chain, {.registry = kEcr.registry, .path = "other"}) == "a");
+    CHECK(explained ==
+          std::vector<std::string>{kEcr.name() + ": credentials from a",
+                                   kEcr.name() + ": the registry refuses the credentials from a",
+                                   kEcr.name() + ": credentials from b",
+                                   kEcr.name() + ": the registry refuses the credentials from b",
+                                   kEcr.registry + "/other: credentials from a"});
+}
+
+TEST_CASE("--authfile and providers that are named are not replaced, other places are") {
+    const prebake::tests::Programs programs;
+    programs.add("docker-credential-ecr-login", R"(echo '{"Username":"helper","Secret":"p"}')");
+    programs.add("test-provider",
+                 std::string(kAnswer).replace(kAnswer.find("a.io"), 4, kEcr.registry));
+    Home home;
+    home.write("named.yaml",
+               std::string(kProvider).replace(kProvider.find("a.io"), 4, kEcr.registry));
+    const ProviderPlaces named{.config = home.directory / "named.yaml",
+                               .programs = programs.file("test-provider").parent_path()};
+    const std::string login =
+        R"({"auths":{")" + kEcr.registry + R"(":{"username":"login","password":"p"}}})";
+    home.write(".docker/config.json", login);
+    home.write("given.json", login);
+    CHECK(others(*home.sources()) == "login helper then login");
+    CHECK(others(*home.sources({.providers = named})) == "login provider then login");
+    CHECK(others(*home.sources({.given = login})) == "login then login");
+    CHECK(others(*home.sources({.auth_file = home.directory / "given.json"})) ==
+          "login then login");
+}
+
 TEST_CASE("ECR without configuration: the helper, else the AWS CLI in the registry's region") {
     const prebake::tests::Programs programs;
     Home home;

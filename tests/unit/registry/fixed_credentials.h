@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <stop_token>
+#include <string>
 #include <utility>
 
 #include "agent/registry/credentials.h"
@@ -21,6 +22,17 @@ class FixedCredentials : public CredentialSource {
     static std::shared_ptr<CredentialSource> of(Credentials credentials) {
         credentials.source = "the test";
         return std::make_shared<FixedCredentials>(std::move(credentials));
+    }
+
+    /// With this user, and the password "SECRET".
+    static std::shared_ptr<CredentialSource> from(const std::string& source,
+                                                  const std::string& user) {
+        return std::make_shared<FixedCredentials>(Credentials{.username = user,
+                                                              .password = "SECRET",
+                                                              .identity_token = {},
+                                                              .registry_token = {},
+                                                              .source = source,
+                                                              .note = {}});
     }
 
     std::optional<Credentials> find(const Repository&, const std::stop_token&) override {

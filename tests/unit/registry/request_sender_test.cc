@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "agent/registry/credential_chain.h"
 #include "tests/unit/registry/fixed_credentials.h"
 #include "tests/unit/registry/scripted_http.h"
 
@@ -442,6 +443,70 @@ TEST_CASE("a mirror gets the credentials of its own name") {
     CHECK(registry.send(kRepository, kRequest, {})->status == 200);
     CHECK(credentials->asked.front() == "m1.example:5000/hub/a");
     CHECK(credentials->asked.back() == "reg.example/a");
+}
+
+const std::string kCloudUrl = "https://1.pkg.dev/v2/a/blobs/x";
+const http::Headers kBasic = {{"WWW-Authenticate", "Basic realm=x"}};
+const http::Headers kOfLogin = {{"Authorization", "Basic bG9naW46U0VDUkVU"}};
+const http::Headers kOfRole = {{"Authorization", "Basic cm9sZTpTRUNSRVQ="}};
+
+std::shared_ptr<CredentialSource> login_and_role() {
+    return std::make_shared<CredentialChain>(
+        std::vector<CredentialChain::Link>{
+            {.source = FixedCredentials::from("config.json", "login")},
+            {.source = FixedCredentials::from("the role", "role")}},
+        nullptr);
+}
+
+TEST_CASE("credentials that a cloud refuses do not hide those that work") {
+    const oci::Reference reference = oci::Reference::parse("1.pkg.dev/a:1");
+    for (const int status : {401, 403}) {
+        CAPTURE(status);
+        auto registry = sender({{.url = kCloudUrl, .status = 401, .headers = kBasic},
+                                {.url = kCloudUrl, .with = kOfLogin, .status = status},
+                                {.url = kCloudUrl, .with = kOfRole},
+                                {.url = kCloudUrl, .with = kOfRole}},
+                               login_and_role());
+        CHECK(registry.send(reference, kRequest, {})->status == 200);
+        CHECK(registry.send(reference, kRequest, {})->status == 200);
+    }
+    SUBCASE("none works: the first refusal is reported, each time") {
+        auto registry = sender(
+            {{.url = kCloudUrl, .status = 401, .headers = kBasic},
+             {.url = kCloudUrl, .with = kOfLogin, .status = 403, .body = "token has expired"},
+             {.url = kCloudUrl, .with = kOfRole, .status = 403, .body = "not allowed"},
+             {.url = kCloudUrl, .without = {"Authorization"}, .status = 401, .headers = kBasic},
+             {.url = kCloudUrl, .with = kOfLogin, .status = 403, .body = "token has expired"}},
+            login_and_role());
+        const Error error = error_of([&] { registry.send(reference, kRequest, {}); });
+        CHECK(error.code() == Errc::permission_denied);
+        CHECK(contains(error.message(), "token has expired"));
+        CHECK(contains(error.next_step(), "from config.json"));
+        CHECK(contains(error_of([&] { registry.send(reference, kRequest, {}); }).next_step(),
+                       "from config.json"));
+    }
+    SUBCASE("what the others lead to is no refusal") {
+        auto registry = sender({{.url = kCloudUrl, .status = 401, .headers = kBasic},
+                                {.url = kCloudUrl, .with = kOfLogin, .status = 403},
+                                {.url = kCloudUrl, .with = kOfRole, .status = 404}},
+                               login_and_role());
+        CHECK(error_of([&] { registry.send(reference, kRequest, {}); }).code() == Errc::not_found);
+    }
+    SUBCASE("a refusal by the storage is not about credentials") {
+        auto registry = sender({{.url = kCloudUrl, .status = 401, .headers = kBasic},
+                                redirect(kCloudUrl, "https://storage.example/x"),
+                                {.url = "https://storage.example/x", .status = 403}},
+                               login_and_role());
+        CHECK(error_of([&] { registry.send(reference, kRequest, {}); }).code() ==
+              Errc::permission_denied);
+    }
+    SUBCASE("a registry of no cloud") {
+        auto registry = sender({{.url = kUrl, .status = 401, .headers = kBasic},
+                                {.url = kUrl, .with = kOfLogin, .status = 403}},
+                               login_and_role());
+        CHECK(error_of([&] { registry.send(kRepository, kRequest, {}); }).code() ==
+              Errc::permission_denied);
+    }
 }
 
 }  // namespace prebake::registry::request_sender_test
