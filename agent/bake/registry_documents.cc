@@ -33,21 +33,39 @@ oci::Descriptor RegistryDocuments::target() {
 oci::Document RegistryDocuments::named() {
     const std::stop_token& stop = connection_.stop();
     const oci::Descriptor claimed = remote_.resolve(request_.reference, stop);
-    try {
-        oci::Document claimed_document = document(claimed, oci::kMaxManifestBytes, [&] {
+    std::exception_ptr failure;  // of the GET by the digest that HEAD names
+    const auto fetch_claimed = [&] {
+        try {
             return remote_.fetch_claimed(request_.reference, claimed, stop);
-        });
+        } catch (const Error& error) {
+            if (error.code() != Errc::cancelled) failure = std::current_exception();
+            throw;
+        }
+    };
+    try {
+        oci::Document claimed_document = document(claimed, oci::kMaxManifestBytes, fetch_claimed);
         claimed_document.descriptor.size = claimed_document.bytes.size();
         if (is_of_its_kind(claimed_document)) return claimed_document;
-    } catch (const Error& error) {
-        const bool is_no_such_digest =
-            error.code() == Errc::not_found || error.code() == Errc::unsupported;
-        if (request_.reference.digest || !is_no_such_digest) throw;
+    } catch (const Error&) {
+        if (request_.reference.digest || !failure) throw;
     }
-    oci::Document found = remote_.fetch_named(request_.reference, stop);
+    oci::Document found = named_by_get(failure);
     // What the store has already is no news.
     if (stored_document(found.descriptor, oci::kMaxManifestBytes)) found.bytes_fetched = 0;
     return found;
+}
+
+/// HEAD may name any digest: GET by the name decides. If that fails as well, what failed before it
+/// is the reason.
+oci::Document RegistryDocuments::named_by_get(const std::exception_ptr& earlier_failure) {
+    try {
+        return remote_.fetch_named(request_.reference, connection_.stop());
+    } catch (const Error& error) {
+        if (earlier_failure && error.code() != Errc::cancelled) {
+            std::rethrow_exception(earlier_failure);
+        }
+        throw;
+    }
 }
 
 oci::Document RegistryDocuments::manifest(const oci::Descriptor& descriptor) {

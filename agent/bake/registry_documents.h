@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <exception>
 #include <functional>
 #include <optional>
 #include <string>
@@ -22,7 +23,9 @@ class RegistryDocuments final : public oci::DocumentSource {
         : request_(request), remote_(remote), connection_(connection), cache_(cache) {}
 
     /// What the request's reference names now. The registry claims it, and the document proves it:
-    /// its size, its kind, and that there is one.
+    /// its size, its kind, and that there is one. A claim that cannot be proved does not count:
+    /// then the name alone decides.
+    /// @throws Error as Remote; of two failures, that of the document which the registry claimed.
     oci::Descriptor target();
 
     oci::Document manifest(const oci::Descriptor& descriptor) override;
@@ -30,6 +33,7 @@ class RegistryDocuments final : public oci::DocumentSource {
 
   private:
     oci::Document named();
+    oci::Document named_by_get(const std::exception_ptr& earlier_failure);
     oci::Document document(const oci::Descriptor& descriptor, std::size_t limit,
                            const std::function<std::string()>& fetch);
     std::optional<std::string> stored_document(const oci::Descriptor& descriptor,
