@@ -1,6 +1,10 @@
 #include "agent/trust/pattern.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
 #include <algorithm>
+#include <array>
 #include <utility>
 #include <vector>
 
@@ -16,6 +20,11 @@ constexpr std::string_view kWildcards = "*?";
 /// The longest name of a repository has 255 characters.
 constexpr std::size_t kMaxPatternLength = 512;
 
+const std::string kHub = "docker.io";
+/// All of them serve what is on Docker Hub.
+constexpr std::array<std::string_view, 3> kHubNames = {"index.docker.io", "registry-1.docker.io",
+                                                       "registry.hub.docker.com"};
+
 bool has_wildcard(std::string_view text) {
     return text.find_first_of(kWildcards) != std::string_view::npos;
 }
@@ -28,6 +37,51 @@ bool is_wildcard(char c) {
                                  const std::string& next_step) {
     throw Error(Errc::usage, "\"" + printable(text) + "\" matches no repository: " + reason,
                 next_step);
+}
+
+/// An IPv6 address can be written in many ways; as it is if it is none.
+std::string canonical_address(std::string_view host) {
+    if (!host.starts_with('[') || !host.ends_with(']')) return std::string(host);
+    in6_addr address{};
+    std::array<char, INET6_ADDRSTRLEN> text{};
+    const std::string inner(host.substr(1, host.size() - 2));
+    if (::inet_pton(AF_INET6, inner.c_str(), &address) != 1 ||
+        ::inet_ntop(AF_INET6, &address, text.data(), text.size()) == nullptr) {
+        return std::string(host);
+    }
+    return "[" + std::string(text.data()) + "]";
+}
+
+/// The one spelling of a registry, given in lower case, that stands for all of them: without the
+/// port of HTTPS, and with Docker Hub's usual name.
+std::string canonical_registry(std::string_view registry) {
+    std::string host(registry);
+    std::string port;
+    const std::size_t colon = registry.rfind(':');
+    if (colon != std::string_view::npos && registry.find(']', colon) == std::string_view::npos) {
+        host = registry.substr(0, colon);
+        port = registry.substr(colon);
+        const std::size_t zeros = port.find_first_not_of('0', 1);
+        if (zeros != std::string::npos) port.erase(1, zeros - 1);
+        if (port == ":443") port.clear();
+    }
+    if (host.ends_with('.')) host.pop_back();  // the root of the DNS
+    host = canonical_address(host);
+    const bool is_hub = std::ranges::find(kHubNames, host) != kHubNames.end() && port.empty();
+    return (is_hub ? kHub : host) + port;
+}
+
+/// The ways to write a repository, given in lower case, that a rule may mean: as it is, and with
+/// the usual spelling of the registry, without and with the port of HTTPS.
+std::vector<std::string> spellings_of(const std::string& name) {
+    const std::size_t slash = std::min(name.find('/'), name.size());
+    const std::string registry = canonical_registry(name.substr(0, slash));
+    std::string repository = name.substr(slash);
+    if (registry == kHub && repository.rfind('/') == 0) repository.insert(0, "/library");
+    std::vector<std::string> spellings{name, registry + repository};
+    const bool has_port = !registry.ends_with(']') && registry.find(':') != std::string::npos;
+    if (!has_port) spellings.push_back(registry + ":443" + repository);
+    return spellings;
 }
 
 bool is_allowed(char c) {
@@ -70,11 +124,7 @@ void require_matchable(std::string_view text) {
         refuse_pattern(text, "\"" + std::string(registry) + "\" is no registry",
                        "write \"docker.io/" + std::string(text) + "\" for Docker Hub");
     }
-    if (registry == "index.docker.io" || registry == "registry-1.docker.io") {
-        refuse_pattern(text, "the name of Docker Hub is docker.io",
-                       "write \"docker.io/" + std::string(repository) + "\"");
-    }
-    if (registry == "docker.io" && repository.find('/') == std::string_view::npos &&
+    if (canonical_registry(registry) == kHub && repository.find('/') == std::string_view::npos &&
         repository.find("**") == std::string_view::npos) {
         refuse_pattern(text, "Docker Hub's repositories have two parts",
                        has_wildcard(repository)
@@ -86,31 +136,16 @@ void require_matchable(std::string_view text) {
 /// A character of the pattern, or a wildcard.
 enum class Piece { literal, one, any_in_component, any };
 
-}  // namespace
-
-RepositoryPattern::RepositoryPattern(std::string text) : text_(std::move(text)) {
-    const auto is_literal = [](char c) { return !is_wildcard(c); };
-    literals_ = static_cast<std::size_t>(std::count_if(text_.begin(), text_.end(), is_literal));
-    prefix_ = std::min(text_.find_first_of(kWildcards), text_.size());
-}
-
-RepositoryPattern RepositoryPattern::parse(std::string_view text) {
-    std::string lower = lower_case(text);
-    require_matchable(lower);
-    return RepositoryPattern(std::move(lower));
-}
-
-bool RepositoryPattern::matches(std::string_view repository) const {
-    const std::string name = lower_case(repository);
+bool is_match(std::string_view pattern, std::string_view name) {
     // reached[i]: the pattern up to here matches the first i characters. Takes as many steps as the
     // product of both lengths, whatever the pattern is.
     std::vector<bool> reached(name.size() + 1);
     reached[0] = true;
-    for (std::size_t at = 0; at < text_.size(); ++at) {
+    for (std::size_t at = 0; at < pattern.size(); ++at) {
         Piece piece = Piece::literal;
-        if (text_[at] == '?') piece = Piece::one;
-        if (text_[at] == '*') piece = Piece::any_in_component;
-        if (text_.compare(at, 2, "**") == 0) {
+        if (pattern[at] == '?') piece = Piece::one;
+        if (pattern[at] == '*') piece = Piece::any_in_component;
+        if (pattern.compare(at, 2, "**") == 0) {
             piece = Piece::any;
             ++at;
         }
@@ -119,7 +154,7 @@ bool RepositoryPattern::matches(std::string_view repository) const {
             const bool is_in_component = i > 0 && name[i - 1] != '/';
             switch (piece) {
                 case Piece::literal:
-                    next[i] = i > 0 && reached[i - 1] && name[i - 1] == text_[at];
+                    next[i] = i > 0 && reached[i - 1] && name[i - 1] == pattern[at];
                     break;
                 case Piece::one:
                     next[i] = is_in_component && reached[i - 1];
@@ -135,6 +170,29 @@ bool RepositoryPattern::matches(std::string_view repository) const {
         reached = std::move(next);
     }
     return reached[name.size()];
+}
+
+}  // namespace
+
+RepositoryPattern::RepositoryPattern(std::string text) : text_(std::move(text)) {
+    const auto is_literal = [](char c) { return !is_wildcard(c); };
+    literals_ = static_cast<std::size_t>(std::count_if(text_.begin(), text_.end(), is_literal));
+    prefix_ = std::min(text_.find_first_of(kWildcards), text_.size());
+}
+
+RepositoryPattern RepositoryPattern::parse(std::string_view text) {
+    std::string lower = lower_case(text);
+    require_matchable(lower);
+    const std::string registry = lower.substr(0, lower.find('/'));
+    if (!has_wildcard(registry)) {
+        lower.replace(0, registry.size(), canonical_registry(registry));
+    }
+    return RepositoryPattern(std::move(lower));
+}
+
+bool RepositoryPattern::matches(std::string_view repository) const {
+    return std::ranges::any_of(spellings_of(lower_case(repository)),
+                               [this](const auto& spelling) { return is_match(text_, spelling); });
 }
 
 bool RepositoryPattern::is_more_specific_than(const RepositoryPattern& other) const {

@@ -62,6 +62,69 @@ TEST_CASE("a pattern matches whole names of repositories") {
     }
 }
 
+TEST_CASE("all spellings of a registry are the same registry") {
+    struct Row {
+        std::string name;
+        std::vector<std::string> spellings;
+        std::vector<std::string> others = {};
+    };
+    const std::vector<Row> rows = {
+        {"the port of HTTPS",
+         {"d.example", "d.example:443", "D.Example:443", "d.example:0443"},
+         {"d.example:80", "d.example:4430", "d.example:44", "e.example", "d.example.evil"}},
+        {"another port",
+         {"d.example:5000", "D.EXAMPLE:5000", "d.example:05000", "d.example:005000"},
+         {"d.example", "d.example:443", "d.example:50000"}},
+        {"Docker Hub",
+         {"docker.io", "index.docker.io", "registry-1.docker.io", "Index.Docker.io:443",
+          "registry-1.docker.io:443", "registry.hub.docker.com"},
+         {"docker.io:5000", "registry-2.docker.io", "index.docker.io.example"}},
+        {"an IPv6 address",
+         {"[2001:db8::1]", "[2001:DB8:0::0001]:443", "[2001:db8:0:0:0:0:0:1]"},
+         {"[2001:db8::2]", "[2001:db8::1]:5000"}},
+        {"a host without a dot", {"localhost", "localhost:443"}, {"localhost:5000"}},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        for (const std::string& one : row.spellings) {
+            const RepositoryPattern pattern = RepositoryPattern::parse(one + "/library/**");
+            CAPTURE(one);
+            CHECK(pattern == RepositoryPattern::parse(row.spellings.front() + "/library/**"));
+            for (const std::string& name : row.spellings) {
+                CHECK_MESSAGE(pattern.matches(name + "/library/x"), name);
+            }
+            for (const std::string& name : row.others) {
+                CHECK_MESSAGE(!pattern.matches(name + "/library/x"), name);
+            }
+        }
+    }
+}
+
+TEST_CASE("spellings of a registry, and wildcards") {
+    struct Row {
+        std::string pattern;
+        std::string name;
+        bool matches;
+    };
+    const std::vector<Row> rows = {
+        {"*.example/**", "d.example:443/x", true},
+        {"*.example/**", "d.example:5000/x", false},
+        {"*.example:443/**", "d.example/x", true},
+        {"d.example:*/**", "d.example:443/x", true},
+        {"d.example:*/**", "d.example:5000/x", true},
+        {"*.docker.io/**", "registry-1.docker.io/library/nginx", true},
+        {"docker.io/library/nginx", "registry-1.docker.io/nginx", true},
+        {"docker.io/**", "registry-1.docker.io:443/nginx", true},
+        {"d.example./**", "d.example/x", true},
+        {"d.example/library/x", "d.example/x", false},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.pattern);
+        CAPTURE(row.name);
+        CHECK(RepositoryPattern::parse(row.pattern).matches(row.name) == row.matches);
+    }
+}
+
 TEST_CASE("the most characters decide, then the part before the first wildcard") {
     // Each is more specific than the one after it.
     const std::vector<std::string> ordered = {"docker.io/library/nginx",
@@ -99,7 +162,7 @@ TEST_CASE("a pattern that can match nothing is refused, and the right one is nam
         {"library/nginx", "\"library\" is no registry", "\"docker.io/library/nginx\""},
         {"docker.io/nginx", "two parts", "\"docker.io/library/nginx\""},
         {"docker.io/*", "two parts", "\"docker.io/**\""},
-        {"index.docker.io/library/*", "docker.io", "\"docker.io/library/*\""},
+        {"index.docker.io/nginx", "two parts", "\"docker.io/library/nginx\""},
         {"docker.io/library/nginx:1.27", "not tags", "leave out the tag"},
         {"docker.io/library/nginx@sha256:0", "not digests", "leave out the digest"},
         {"https://reg.example/a", "it is a URL", "\"//\""},

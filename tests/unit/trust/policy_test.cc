@@ -64,6 +64,21 @@ TEST_CASE("the most specific rule about a repository holds") {
     CHECK(origin_of(Policy(), "docker.io/library/nginx") == "none");
 }
 
+TEST_CASE("another spelling of the registry leads to the same rule") {
+    const Policy policy = policy_with({rule_about({"d.example/**"}, "all"),
+                                       rule_about({"d.example/free/**"}, "free", Requirement::none),
+                                       rule_about({"docker.io/library/*"}, "library")});
+    CHECK(origin_of(policy, "d.example:443/x/y") == "all");
+    CHECK(origin_of(policy, "d.example:0443/x/y") == "all");
+    CHECK(origin_of(policy, "D.example:443/free/y") == "free");
+    CHECK(origin_of(policy, "registry-1.docker.io:443/library/nginx") == "library");
+    CHECK(policy.required_for({"d.example:443/x", "d.example/x"}).size() == 1);
+    // A port does not make a rule more specific.
+    CHECK(origin_of(policy_with({rule_about({"d.example:443/**"}, "one"),
+                                 rule_about({"d.example/**"}, "later")}),
+                    "d.example:443/x") == "later");
+}
+
 TEST_CASE("the order of rules does not matter, unless they are equally specific") {
     std::vector<Rule> rules{rule_about({"docker.io/library/nginx"}, "nginx"),
                             rule_about({"docker.io/library/*"}, "library")};
