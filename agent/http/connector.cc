@@ -208,14 +208,11 @@ Error Connector::unreachable(const error_code& failure, const Target& target) co
 }
 
 Error tls_error(const error_code& failure, Connection& connection, const Target& target, Hop hop) {
-    TlsParty party{.name = target.peer, .hosts_file = {}, .gets_certificate = false};
+    TlsParty party{.name = target.peer, .place = {}, .gets_certificate = false};
     if (hop == Hop::proxy) {
         party.name = target.proxy->name();
     } else {
-        // Settings for the hosts that a registry refers to are those of the registry.
-        party.hosts_file = target.allows_link_local
-                               ? "/etc/containerd/certs.d/" + target.url.host_header + "/hosts.toml"
-                               : "the hosts.toml of the registry";
+        party.place = target.tls.place;
         party.gets_certificate = !target.tls.client_certificates.empty();
     }
     const unsigned long code = tls_code_of(failure);

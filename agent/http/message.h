@@ -33,12 +33,22 @@ struct ClientCertificate {
     bool operator==(const ClientCertificate&) const = default;
 };
 
+/// Where an administrator writes TlsSettings, for messages.
+struct TlsPlace {
+    std::string hosts_file = {};  ///< the hosts.toml; empty if these settings are in no file
+    /// The table of it, by URL: [host."https://mirror.example"]. Empty: the keys above all tables.
+    std::string host = {};
+
+    bool operator==(const TlsPlace&) const = default;
+};
+
 /// How to check a server, and what to show it.
 struct TlsSettings {
     TlsVerification verification = TlsVerification::system_trust_store;
     std::vector<std::string> ca_files = {};  ///< in PEM form, trusted besides the system's
     /// The server gets the first one that a CA signed which it names, otherwise the first one.
     std::vector<ClientCertificate> client_certificates = {};
+    TlsPlace place = {};
 
     bool operator==(const TlsSettings&) const = default;
 };

@@ -293,7 +293,8 @@ TlsContext make_tls_context(const TlsSettings& settings) {
     return context;
 }
 
-TlsContext TlsContexts::get(const TlsSettings& settings) {
+TlsContext TlsContexts::get(TlsSettings settings) {
+    settings.place = {};  // which is for messages only
     const std::lock_guard lock(mutex_);
     const auto known = std::find_if(latest_.begin(), latest_.end(),
                                     [&](const auto& each) { return each.first == settings; });

@@ -28,7 +28,7 @@ TlsContext make_tls_context(const TlsSettings& settings);
 class TlsContexts {
   public:
     /// @throws Error like make_tls_context().
-    TlsContext get(const TlsSettings& settings);
+    TlsContext get(TlsSettings settings);
 
   private:
     std::mutex mutex_;

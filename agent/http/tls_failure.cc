@@ -20,14 +20,18 @@ std::string text_of_time(TlsFindings::Time time) {
 }
 
 std::string setting_in(const TlsParty& party, const std::string& key) {
-    return "\"" + key + "\" in " + party.hosts_file;
+    const std::string quoted = "\"" + key + "\"";
+    return party.place.host.empty()
+               ? quoted + " in " + party.place.hosts_file + " (above all tables)"
+               : quoted + " of [host.\"" + party.place.host + "\"] in " + party.place.hosts_file;
 }
 
 std::string way_to_trust(const TlsParty& party) {
     const std::string system = "the system's trust store (update-ca-certificates, update-ca-trust)";
-    return party.hosts_file.empty() ? "add the CA that signed it to " + system
-                                    : "name the CA that signed it as " + setting_in(party, "ca") +
-                                          ", or add it to " + system;
+    return party.place.hosts_file.empty()
+               ? "add the CA that signed it to " + system
+               : "name the CA that signed it as " + setting_in(party, "ca") + ", or add it to " +
+                     system;
 }
 
 std::string names_of(const TlsFindings& findings) {
@@ -73,7 +77,7 @@ Explanation explain(const TlsFindings& findings, const TlsParty& party, TlsFindi
                 .next_step = "use a name that it is made for, or have the certificate replaced"};
         case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
             return {.problem = "it is self-signed",
-                    .next_step = party.hosts_file.empty()
+                    .next_step = party.place.hosts_file.empty()
                                      ? way_to_trust(party)
                                      : "name that certificate as " + setting_in(party, "ca")};
         case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
@@ -120,7 +124,7 @@ bool is_about_certificate(int alert) {
 
 Error wants_certificate(const TlsParty& party, const std::string& reason) {
     const std::string where =
-        party.hosts_file.empty() ? "" : "name one as " + setting_in(party, "client");
+        party.place.hosts_file.empty() ? "" : "name one as " + setting_in(party, "client");
     if (party.gets_certificate) {
         return Error(Errc::unauthenticated,
                      party.name + " refuses the client certificate: " + reason,
@@ -156,11 +160,10 @@ Error tls_failure(const TlsParty& party, const TlsFindings& findings, unsigned l
     if (is_no_tls(code)) {
         return Error(Errc::unavailable,
                      party.name + " does not speak TLS there, but perhaps plain HTTP: " + reason,
-                     party.hosts_file.empty()
+                     party.place.hosts_file.empty()
                          ? "check its port, and whether its URL should begin with http://"
-                         : "check its port; for a registry without TLS set server = \"http://...\" "
-                           "in " +
-                               party.hosts_file);
+                         : "check its port; without TLS, its URL has to begin with http:// in " +
+                               party.place.hosts_file);
     }
     if (code == SSL_R_UNSUPPORTED_PROTOCOL || alert == SSL_AD_PROTOCOL_VERSION) {
         return Error(Errc::unsupported, party.name + " has no TLS of version 1.2 or later",

@@ -9,9 +9,8 @@ namespace prebake::http {
 
 /// The other side of a TLS connection, as errors name it.
 struct TlsParty {
-    std::string name;  ///< "registry.example:443", "the proxy proxy.example:3129"
-    /// The hosts.toml that has the settings for it; empty if none has, as for a proxy.
-    std::string hosts_file;
+    std::string name;               ///< "registry.example:443", "the proxy proxy.example:3129"
+    TlsPlace place;                 ///< of the settings for it; empty for a proxy
     bool gets_certificate = false;  ///< we have a client certificate for it
 };
 

@@ -82,7 +82,8 @@ void add_headers_of(const Endpoint& endpoint, http::Request& request) {
 http::TlsSettings tls_towards(std::string_view host, const Endpoint& from) {
     const bool for_loopback_only = from.tls.verification == http::TlsVerification::none &&
                                    is_loopback(http::parse_url(from.base_url).host);
-    return for_loopback_only && !is_loopback(host) ? http::TlsSettings() : from.tls;
+    if (!for_loopback_only || is_loopback(host)) return from.tls;
+    return {.place = from.tls.place};
 }
 
 http::TlsSettings tls_for_service(std::string_view host, const Endpoint& from) {

@@ -12,6 +12,8 @@
 namespace prebake::registry {
 namespace {
 
+constexpr const char* kFileName = "hosts.toml";
+constexpr const char* kForAll = "_default";
 constexpr std::size_t kMaxHostsFileBytes = 1UL << 20;
 
 bool is_there(const std::filesystem::path& path) {
@@ -24,7 +26,7 @@ bool is_there(const std::filesystem::path& path) {
 
 /// The names that the directory of a registry may have.
 std::vector<std::string> names_of(const std::string& registry) {
-    std::vector<std::string> names{registry, "_default"};
+    std::vector<std::string> names{registry, kForAll};
     const std::size_t colon = registry.rfind(':');
     if (colon != std::string::npos) {
         names.insert(names.begin(),
@@ -68,6 +70,16 @@ std::string hosts_file(const std::filesystem::path& file) {
     }
 }
 
+/// The registry itself, whose hosts.toml would be in `directory`.
+Endpoint without_file(std::string_view registry, const std::filesystem::path& directory) {
+    Endpoint itself = endpoints_of(registry).front();
+    // A host in the file for all registries would be a mirror of all of them.
+    const bool is_for_all = directory.filename() == kForAll;
+    itself.tls.place = {.hosts_file = (directory / kFileName).string(),
+                        .host = is_for_all ? "" : itself.base_url};
+    return itself;
+}
+
 }  // namespace
 
 std::filesystem::path find_hosts_directory(const std::vector<std::filesystem::path>& roots,
@@ -82,21 +94,22 @@ std::filesystem::path find_hosts_directory(const std::vector<std::filesystem::pa
 
 std::vector<Endpoint> read_hosts_directory(const std::filesystem::path& directory,
                                            std::string_view registry) {
-    const std::filesystem::path file = directory / "hosts.toml";
+    const std::filesystem::path file = directory / kFileName;
     const std::string text = hosts_file(file);
     if (!text.empty()) return parse_hosts_file(text, file, registry);
-    std::vector<Endpoint> endpoints = endpoints_of(registry);
-    http::TlsSettings tls = certificates_in(directory);
-    tls.verification = endpoints.front().tls.verification;
-    endpoints.front().tls = std::move(tls);
-    return endpoints;
+    Endpoint itself = without_file(registry, directory);
+    http::TlsSettings found = certificates_in(directory);
+    itself.tls.ca_files = std::move(found.ca_files);
+    itself.tls.client_certificates = std::move(found.client_certificates);
+    return {itself};
 }
 
 EndpointsOf endpoints_below(std::vector<std::filesystem::path> roots) {
     return [roots = std::move(roots)](std::string_view registry) {
         const std::filesystem::path directory = find_hosts_directory(roots, registry);
-        return directory.empty() ? endpoints_of(registry)
-                                 : read_hosts_directory(directory, registry);
+        if (!directory.empty()) return read_hosts_directory(directory, registry);
+        if (roots.empty()) return endpoints_of(registry);
+        return std::vector{without_file(registry, roots.front() / registry)};
     };
 }
 

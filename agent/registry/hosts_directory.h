@@ -26,7 +26,8 @@ std::filesystem::path find_hosts_directory(const std::vector<std::filesystem::pa
 std::vector<Endpoint> read_hosts_directory(const std::filesystem::path& directory,
                                            std::string_view registry);
 
-/// By the directory of the registry; without one, as endpoints_of().
+/// By the directory of the registry; without one, as endpoints_of(). Settings for TLS name the
+/// hosts.toml that counts, or would count: of the first root, if no root has a directory.
 EndpointsOf endpoints_below(std::vector<std::filesystem::path> roots);
 
 }  // namespace prebake::registry

@@ -221,9 +221,14 @@ std::vector<Endpoint> parse_hosts_file(std::string_view text, const std::filesys
     std::vector<Endpoint> endpoints;
     std::vector<std::pair<std::string, const toml::table*>> hosts;
     whole.with("host", [&](const toml::node& node) { hosts = host_tables(node); });
+        // Messages show it, and a password in a URL must not be in any.
+        const bool has_user = url.find('@') != std::string::npos;
+        endpoint.tls.place = {.hosts_file = file.string(),
+                              .host = has_user ? endpoint.base_url : url};
     for (const auto& [url, settings] : hosts) {
         const HostTable table(*settings, file);
         Endpoint& endpoint = endpoints.emplace_back(settings_of(table));
+    server.tls.place = {.hosts_file = file.string()};
         const bool keeps_path = is_path_kept(table);
         whole.at(*settings, [&, address = std::cref(url)] {
             in_context("host \"" + address.get() + "\"",

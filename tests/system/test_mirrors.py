@@ -5,6 +5,7 @@ import collections
 import dataclasses
 import re
 
+import certificates
 import harness
 import oci_image
 import registry as scripted
@@ -194,6 +195,25 @@ class MirrorTest(harness.SystemTest):
         result = self.bake("--hosts-dir", self.hosts, self.reference, code=harness.FAILED)
         self.assert_says(result, f"{self.mirror.url}: ", f"{NOWHERE}: ", "connection refused",
                          "404")
+
+    def test_the_file_for_a_ca_is_the_one_that_counts(self):
+        """Each registry is served by one host, whose CA is not known."""
+        authority = certificates.Authority(self.directory / "authority")
+        unknown = self.fresh_registry(tls=authority.for_server("127.0.0.1"))
+        server = f'server = "{unknown.url}"\n'
+        mirror = server + 'capabilities = ["push"]\n' + f'[host."{unknown.url}"]\n'
+        for name, place, text, table in (
+                ("docker.io", "docker.io", server, ""),
+                ("quay.io", "quay.io", mirror, f' of [host."{unknown.url}"]'),
+                ("ghcr.io", "_default", mirror, f' of [host."{unknown.url}"]')):
+            with self.subTest(name):
+                file = self.hosts / place / "hosts.toml"
+                file.parent.mkdir(parents=True)
+                file.write_text(text)
+                result = self.bake("--hosts-dir", self.hosts, f"{name}/library/a:1",
+                                   code=harness.FAILED, environment={"SSL_CERT_FILE": "/dev/null"})
+                self.assert_says(result, unknown.host, f'as "ca"{table} in {file}')
+        self.assertEqual(unknown.requests, [])
 
     def test_rewrites_of_k3s(self):
         self.mirror.serve(f"team/{self.repository}", self.image)

@@ -19,10 +19,13 @@ using tests::error_of;
 
 using namespace std::chrono_literals;
 
+const TlsPlace kPlace{.hosts_file = "/d/hosts.toml", .host = "https://m.example"};
+
 Request get(std::string url, TlsVerification verification) {
     Request request;
     request.url = std::move(url);
     request.tls.verification = verification;
+    request.tls.place = kPlace;
     return request;
 }
 
@@ -30,6 +33,7 @@ Request get(std::string url, TlsSettings tls = {}) {
     Request request;
     request.url = std::move(url);
     request.tls = std::move(tls);
+    request.tls.place = kPlace;
     return request;
 }
 
@@ -76,7 +80,8 @@ TEST_CASE("certificates are verified against the trust store and the name") {
                  "it is not valid before ", "if the clock is wrong, set it"},
              Row{"unknown", false, kBoth, -60, 60, "localhost", kVerified, nullptr,
                  "it is self-signed",
-                 "name that certificate as \"ca\" in /etc/containerd/certs.d/localhost:"},
+                 "name that certificate as \"ca\" of [host.\"https://m.example\"] in "
+                 "/d/hosts.toml"},
              Row{"unverified", false, "DNS:other.example", -120, -60, "localhost", kUnverified,
                  "localhost", "", ""},
          }) {
@@ -123,8 +128,8 @@ TEST_CASE("a CA of the request is trusted besides the system's store, and only b
         CHECK(error.code() == Errc::permission_denied);
         CHECK(contains(error.message(), "this machine does not know its CA \"CN=Corp CA\""));
         CHECK(contains(error.next_step(),
-                       "as \"ca\" in /etc/containerd/certs.d/localhost:" + server.port() +
-                           "/hosts.toml, or add it to the system"));
+                       "as \"ca\" of [host.\"https://m.example\"] in /d/hosts.toml, or add it to "
+                       "the system"));
         if (i == 0) http->send(get(url, with_ca), {})->close();
     }
 }
@@ -198,7 +203,7 @@ TEST_CASE("TLS to a server that speaks plain HTTP is unavailable") {
             error_of([&] { client()->send(get(server.url("/", "https"), tls), {}); });
         CHECK(error.code() == Errc::unavailable);
         CHECK(contains(error.message(), " does not speak TLS there, but perhaps plain HTTP"));
-        CHECK(contains(error.next_step(), "set server = \"http://...\" in /etc/containerd/"));
+        CHECK(contains(error.next_step(), "has to begin with http:// in /d/hosts.toml"));
     }
 }
 
@@ -269,8 +274,9 @@ TEST_CASE("client certificates") {
             CHECK(error.code() == Errc::unauthenticated);
             CHECK_MESSAGE(contains(error.message(), "localhost:" + server.port() + row.refusal),
                           error.message());
-            CHECK(contains(error.next_step(), "\"client\" in /etc/containerd/certs.d/localhost:" +
-                                                  server.port() + "/hosts.toml"));
+            CHECK(contains(error.next_step(),
+                           "\"client\" of [host.\"https://m.example\"] in "
+                           "/d/hosts.toml"));
         }
     }
 }

@@ -19,9 +19,9 @@ Time at(std::time_t seconds) {
 }
 
 const TlsParty kRegistry{.name = "registry.example:5000",
-                         .hosts_file = "/etc/containerd/certs.d/registry.example:5000/hosts.toml",
+                         .place = {.hosts_file = "/d/hosts.toml", .host = "https://mirror"},
                          .gets_certificate = false};
-const TlsParty kProxyParty{.name = "the proxy p:3129", .hosts_file = "", .gets_certificate = false};
+const TlsParty kProxyParty{.name = "the proxy p:3129", .place = {}, .gets_certificate = false};
 
 TlsFindings verdict_of(long verdict) {
     return {.verdict = verdict,
@@ -42,11 +42,11 @@ TEST_CASE("certificates that are not trusted") {
         std::string problem;
         std::string next_step;
     };
-    const std::string hosts = "/etc/containerd/certs.d/registry.example:5000/hosts.toml";
+    const std::string ca = "\"ca\" of [host.\"https://mirror\"] in /d/hosts.toml";
     const std::string clock =
         "if the clock is wrong, set it (timedatectl); otherwise the certificate "
         "has to be replaced";
-    const std::string trust = "name the CA that signed it as \"ca\" in " + hosts +
+    const std::string trust = "name the CA that signed it as " + ca +
                               ", or add it to the system's trust store (update-ca-certificates, "
                               "update-ca-trust)";
     const std::vector<Row> rows = {
@@ -59,7 +59,7 @@ TEST_CASE("certificates that are not trusted") {
          "1970-01-01 00:12 UTC",
          clock},
         {X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, at(0), "it is self-signed",
-         "name that certificate as \"ca\" in " + hosts},
+         "name that certificate as " + ca},
         {X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN, at(0),
          "this machine does not know its CA \"CN=leaf\"", trust},
         {X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, at(0),
@@ -87,6 +87,21 @@ TEST_CASE("names of a certificate are shown, and counted when there are many") {
           "*.b.example??[2J");
     findings.further_names = 37;
     CHECK(tests::contains(tls_failure(kRegistry, findings, 0, at(0)).message(), " and 37 more"));
+}
+
+TEST_CASE("settings of a server are above all tables") {
+    TlsParty party = kRegistry;
+    party.place.host.clear();
+    const auto next_step = [&](const TlsFindings& findings, unsigned long failure) {
+        return tls_failure(party, findings, failure, at(0)).next_step();
+    };
+    CHECK(next_step(verdict_of(X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT), 0) ==
+          "name that certificate as \"ca\" in /d/hosts.toml (above all tables)");
+    const TlsFindings fine = verdict_of(X509_V_OK);
+    CHECK(next_step(fine, ERR_PACK(ERR_LIB_SSL, 0, SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED)) ==
+          "name one as \"client\" in /d/hosts.toml (above all tables)");
+    CHECK(next_step(fine, ERR_PACK(ERR_LIB_SSL, 0, SSL_R_WRONG_VERSION_NUMBER)) ==
+          "check its port; without TLS, its URL has to begin with http:// in /d/hosts.toml");
 }
 
 TEST_CASE("a proxy has no hosts.toml") {

@@ -54,6 +54,13 @@ TEST_CASE("other hosts are connected to like the endpoint, loopback apart") {
     CHECK(tls_towards("localhost", elsewhere) == kTrusted);
     CHECK(tls_towards("cdn.example", skips) == kNone);
     CHECK(tls_towards("cdn.example", {"https://mirror.example", own_ca}) == own_ca);
+    // Messages name the endpoint's settings in each case.
+    const http::TlsPlace place{.hosts_file = "/d/hosts.toml", .host = "https://localhost:5000"};
+    Endpoint placed = loopback;
+    placed.tls.place = place;
+    for (const char* host : {"cdn.example", "localhost"}) {
+        CHECK(tls_towards(host, placed).place == place);
+    }
 }
 
 TEST_CASE(

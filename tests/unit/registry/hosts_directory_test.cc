@@ -74,6 +74,7 @@ TEST_CASE("without a hosts.toml the certificates are for the registry itself") {
     const auto endpoints = endpoints_below({directory.path()})("reg.example");
     REQUIRE(endpoints.size() == 1);
     CHECK(endpoints[0].base_url == "https://reg.example");
+    CHECK(endpoints[0].tls.verification == http::TlsVerification::system_trust_store);
     CHECK(endpoints[0].tls.ca_files ==
           std::vector<std::string>{(own / "a.crt").string(), (own / "b.crt").string()});
     const std::string both = (own / "both.cert").string();
@@ -89,7 +90,8 @@ TEST_CASE("a hosts.toml comes before certificates") {
     const auto endpoints = endpoints_below({directory.path()})("reg.example");
     REQUIRE(endpoints.size() == 2);
     CHECK(endpoints[0].base_url == "https://m.example");
-    CHECK(endpoints[1] == Endpoint{.base_url = "https://reg.example"});
+    const http::TlsPlace place{.hosts_file = (directory / "reg.example/hosts.toml").string()};
+    CHECK(endpoints[1] == Endpoint{.base_url = "https://reg.example", .tls = {.place = place}});
 }
 
 TEST_CASE("a hosts.toml that cannot be used is an error") {
@@ -106,8 +108,62 @@ TEST_CASE("a hosts.toml that cannot be used is an error") {
 
 TEST_CASE("without a directory a registry is asked itself") {
     const TemporaryDirectory directory;
-    CHECK(endpoints_below({directory / "none"})("localhost:5000") ==
-          endpoints_of("localhost:5000"));
+    Endpoint expected = endpoints_of("localhost:5000").front();
+    CHECK(endpoints_below({})("localhost:5000") == std::vector{expected});
+    expected.tls.place = {.hosts_file = (directory / "none/localhost:5000/hosts.toml").string(),
+                          .host = "https://localhost:5000"};
+    CHECK(endpoints_below({directory / "none"})("localhost:5000") == std::vector{expected});
+}
+
+TEST_CASE("the place of TLS settings is the file that counts") {
+    struct Row {
+        std::string name;
+        std::vector<std::pair<std::string, std::string>> files;  ///< with their text
+        std::string registry;
+        std::vector<http::TlsPlace> places;  ///< of each endpoint; files below the directory
+    };
+    const std::string hub = "https://registry-1.docker.io";
+    for (const Row& row : {
+             Row{"no file",
+                 {},
+                 "reg.example:5000",
+                 {{"1/reg.example:5000/hosts.toml", "https://reg.example:5000"}}},
+             Row{"no file for Docker Hub", {}, "docker.io", {{"1/docker.io/hosts.toml", hub}}},
+             Row{"certificates alone",
+                 {{"2/docker.io/a.crt", ""}},
+                 "docker.io",
+                 {{"2/docker.io/hosts.toml", hub}}},
+             Row{"certificates for all",
+                 {{"2/_default/a.crt", ""}},
+                 "docker.io",
+                 {{"2/_default/hosts.toml", ""}}},
+             Row{"a server",
+                 {{"1/docker.io/hosts.toml", "server = \"https://127.0.0.1:1\""}},
+                 "docker.io",
+                 {{"1/docker.io/hosts.toml", ""}}},
+             Row{"mirrors for all",
+                 {{"2/_default/hosts.toml", "[host.\"m.example\"]\n[host.\"http://n.example\"]"}},
+                 "reg.example",
+                 {{"2/_default/hosts.toml", "m.example"},
+                  {"2/_default/hosts.toml", "http://n.example"},
+                  {"2/_default/hosts.toml", ""}}},
+             Row{"a mirror with a password",
+                 {{"1/docker.io/hosts.toml", "[host.\"https://u:SECRET@m.example\"]"}},
+                 "docker.io",
+                 {{"1/docker.io/hosts.toml", "https://m.example"}, {"1/docker.io/hosts.toml", ""}}},
+         }) {
+        CAPTURE(row.name);
+        const TemporaryDirectory directory;
+        for (const auto& [file, text] : row.files) write_file(directory / file, text);
+        std::vector<http::TlsPlace> places;
+        for (const Endpoint& endpoint :
+             endpoints_below({directory / "1", directory / "2"})(row.registry)) {
+            places.push_back(endpoint.tls.place);
+        }
+        std::vector<http::TlsPlace> expected = row.places;
+        for (http::TlsPlace& place : expected) place.hosts_file = directory / place.hosts_file;
+        CHECK(places == expected);
+    }
 }
 
 }  // namespace

@@ -18,14 +18,16 @@ std::vector<Endpoint> endpoints_in(const std::string& text,
     return parse_hosts_file(text, "/certs.d/docker.io/hosts.toml", registry);
 }
 
-const http::TlsSettings kUnverified{.verification = http::TlsVerification::none};
+const http::TlsPlace kAtTop{.hosts_file = "/certs.d/docker.io/hosts.toml"};
 
 Endpoint mirror(const std::string& base_url, const std::string& of = "docker.io") {
-    return {.base_url = base_url, .mirror_of = of};
+    return {.base_url = base_url,
+            .tls = {.place = {.hosts_file = kAtTop.hosts_file, .host = base_url}},
+            .mirror_of = of};
 }
 
 Endpoint hub() {
-    return {.base_url = "https://registry-1.docker.io"};
+    return {.base_url = "https://registry-1.docker.io", .tls = {.place = kAtTop}};
 }
 
 TEST_CASE("the hosts come in the order of the file, the registry last") {
@@ -119,7 +121,7 @@ TEST_CASE("the keys at the top are for the server") {
             header = { x-a = "1" }
         )");
         Endpoint expected = hub();
-        expected.tls = kUnverified;
+        expected.tls.verification = http::TlsVerification::none;
         expected.headers = {{"x-a", "1"}};
         CHECK(endpoints == std::vector<Endpoint>{expected});
     }
@@ -128,6 +130,7 @@ TEST_CASE("the keys at the top are for the server") {
     }
     SUBCASE("a registry on loopback stays one") {
         Endpoint expected = endpoints_of("localhost:5000").front();
+        expected.tls.place = kAtTop;
         expected.headers = {{"x-a", "1"}};
         CHECK(endpoints_in("header = { x-a = \"1\" }", "localhost:5000") ==
               std::vector<Endpoint>{expected});
