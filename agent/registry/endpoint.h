@@ -30,6 +30,8 @@ struct Endpoint {
     bool resolves = true;
     bool pulls = true;
     http::Headers headers = {};  ///< for each request to this host, on any port
+    /// Whether it may say what refers to an image.
+    bool lists_referrers = true;
     std::optional<std::chrono::milliseconds> dial_timeout = {};
     std::vector<Rewrite> rewrites = {};
     /// The registry that it stands in for, to be named in requests; empty for the registry itself.

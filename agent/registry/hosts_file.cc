@@ -55,14 +55,16 @@ class HostTable {
 void read_capabilities(const toml::node& node, Endpoint& endpoint) {
     const auto words = strings_value(node, "capabilities", "[\"pull\", \"resolve\"]");
     if (words.empty()) return;  // means all
-    endpoint.pulls = endpoint.resolves = false;
+    endpoint.pulls = endpoint.resolves = endpoint.lists_referrers = false;
     for (const std::string& given : words) {
         const std::string word = lower_case(given);
         if (word == "pull") {
             endpoint.pulls = true;
         } else if (word == "resolve") {
             endpoint.resolves = true;
-        } else if (word != "push" && word != "referrers") {
+        } else if (word == "referrers") {
+            endpoint.lists_referrers = true;
+        } else if (word != "push") {
             throw Error(Errc::usage, "unknown capability \"" + word + "\"",
                         "known ones are pull, resolve, push and referrers");
         }
@@ -248,7 +250,7 @@ std::vector<Endpoint> parse_hosts_file(std::string_view text, const std::filesys
         const Endpoint itself = endpoints_of(registry).front();
         server.base_url = itself.base_url;
         server.path = itself.path;
-        server.pulls = server.resolves = true;
+        server.pulls = server.resolves = server.lists_referrers = true;
         server.falls_back_to_http = itself.falls_back_to_http;
         if (itself.tls.verification == http::TlsVerification::none) {
             server.tls.verification = http::TlsVerification::none;

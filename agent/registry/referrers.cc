@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <iterator>
 #include <utility>
 
@@ -79,21 +80,40 @@ std::optional<std::vector<oci::Descriptor>> list_referrers(RequestSender& sender
     const std::string what = "referrers of " + subject.short_form() + " in " + repository.name();
     std::vector<oci::Descriptor> referrers;
     std::string query;
+    bool has_empty_list = false;  // of a host before the last one
     for (int page = 0; page < kMaxPages && referrers.size() < oci::kMaxIndexEntries; ++page) {
+        oci::Index index;
         std::string next;
+        std::exception_ptr failure;
+        // A mirror that did not see a signature yet has an empty list: the registry may have more.
+        const auto is_answer = [&](http::Response& response) {
+            const auto body = read_up_to(response, oci::kMaxManifestBytes);
+            next = next_page_of(response.headers);
+            index = oci::parse_index(kIndexType, body.value_or(""));
+            const bool is_end_of_list = page > 0 && !has_empty_list;
+            if (!index.manifests.empty() || !next.empty() || is_end_of_list) return true;
+            has_empty_list = true;
+            return false;
+        };
         try {
-            oci::Index index = with_retries(Attempts(options, what, stop), [&] {
-                const auto response =
+            with_retries(Attempts(options, what, stop), [&] {
+                try {
                     sender.send(repository,
                                 {.method = http::Method::get,
                                  .path = path + query,
                                  .headers = {{"Accept", kIndexType}},
-                                 .deadline = std::chrono::steady_clock::now() + kPageTime},
+                                 .resolves = true,
+                                 .deadline = std::chrono::steady_clock::now() + kPageTime,
+                                 .lists_referrers = true,
+                                 .is_answer = is_answer},
                                 stop);
-                const auto body = read_up_to(*response, oci::kMaxManifestBytes);
-                next = next_page_of(response->headers);
-                return oci::parse_index(kIndexType, body.value_or(""));
+                } catch (const Error& error) {
+                    // Behind a mirror, the registry is often out of reach: no time for retries.
+                    if (!has_empty_list || error.code() == Errc::cancelled) throw;
+                    failure = std::current_exception();
+                }
             });
+            if (failure) std::rethrow_exception(failure);
             std::move(index.manifests.begin(), index.manifests.end(),
                       std::back_inserter(referrers));
         } catch (const Error& error) {

@@ -20,7 +20,8 @@ namespace prebake::registry {
 std::string next_page_of(const http::Headers& headers);
 
 /// The manifests that refer to `subject`, as the referrers API lists them, up to
-/// oci::kMaxIndexEntries. Nothing if the registry does not have this API, or answers something
+/// oci::kMaxIndexEntries. An empty list of a mirror does not count if another host can be asked.
+/// Nothing if the registry does not have this API, or answers something
 /// else. @throws Error as Remote, except not_found, unauthenticated, permission_denied and
 /// unsupported, by which registries without the API refuse a path that they do not know.
 std::optional<std::vector<oci::Descriptor>> list_referrers(RequestSender& sender,

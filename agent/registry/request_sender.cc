@@ -134,7 +134,10 @@ std::unique_ptr<http::Response> RequestSender::send(const oci::Reference& reposi
                           [&](const Attempt* attempt) { return was_reachable(attempt->endpoint); });
     for (Attempt* const attempt : order) {
         try {
-            return send_to(attempt->endpoint, repository, request, stop);
+            auto response = send_to(attempt->endpoint, repository, request, stop);
+            const bool is_last = attempt == &attempts.back();
+            if (!request.is_answer || request.is_answer(*response) || is_last) return response;
+            throw Error(Errc::not_found, "it has none");
         } catch (const Error& error) {
             if (error.code() == Errc::cancelled) throw;
             attempt->failure = std::current_exception();
@@ -153,7 +156,9 @@ std::vector<Endpoint> RequestSender::candidates(const std::string& registry,
     std::vector<Endpoint> endpoints;
     // By digest, containerd asks all hosts if one of them may be asked at all.
     const bool any_pulls = std::ranges::any_of(known->second, &Endpoint::pulls);
+    const bool any_lists = std::ranges::any_of(known->second, &Endpoint::lists_referrers);
     std::ranges::copy_if(known->second, std::back_inserter(endpoints), [&](const Endpoint& each) {
+        if (request.lists_referrers && any_lists) return each.lists_referrers;
         return request.resolves ? each.pulls && each.resolves : any_pulls;
     });
     if (endpoints.empty()) {

@@ -114,6 +114,24 @@ class BakeTest(SignatureTest):
         self.assertEqual(self.recorded_signature()["form"], "bundle")
         self.assert_kept(bundle)
 
+    def test_a_mirror_that_lists_no_signatures_does_not_hide_those_of_the_registry(self):
+        self.require()
+        bundle = signatures.bundle(self.digest, self.key)
+        signatures.attach_referrers(self.registry, self.repository, self.digest, bundle)
+        for number, capabilities in enumerate(('', 'capabilities = ["pull", "resolve"]\n')):
+            with self.subTest(capabilities):
+                mirror = self.fresh_registry()
+                mirror.serve(self.repository, self.image)
+                signatures.attach_referrers(mirror, self.repository, self.digest)
+                place = self.directory / f"certs-{number}" / self.registry.host
+                place.mkdir(parents=True)
+                (place / "hosts.toml").write_text(f'[host."{mirror.url}"]\n{capabilities}')
+                plan = self.prebake("plan", "--json", "--hosts-dir", place.parent, self.reference)
+                planned, = plan.json["images"][0]["signatures"]
+                self.assertEqual(planned["key"], self.key.fingerprint)
+                asked = [item for item in mirror.requests if "/referrers/" in item.path]
+                self.assertEqual(bool(asked), not capabilities)
+
     def test_an_image_without_a_signature_is_refused(self):
         self.require()
         result = self.prebake("plan", self.reference)

@@ -42,7 +42,7 @@ TEST_CASE("the hosts come in the order of the file, the registry last") {
           dial_timeout = "1.5s"
     )");
     Endpoint second = mirror("http://b.example:5000");
-    second.resolves = false;
+    second.resolves = second.lists_referrers = false;
     Endpoint third = mirror("https://a.example");
     third.headers = {{"x-team", "storage"}, {"x-team", "network"}};
     third.dial_timeout = std::chrono::milliseconds(1500);
@@ -192,6 +192,26 @@ TEST_CASE("rewrites of k3s change the repository on their host") {
     CHECK(endpoints.front().repository_of("library/nginx") == "mirror/nginx-image");
     CHECK(endpoints.front().rewrites.size() == 3);
     CHECK(endpoints.back().repository_of("library/nginx") == "library/nginx");
+}
+
+TEST_CASE("capabilities") {
+    struct Row {
+        std::string words;
+        bool pulls;
+        bool resolves;
+        bool lists_referrers;
+    };
+    for (const Row& row : {Row{"", true, true, true}, Row{"capabilities = []", true, true, true},
+                           Row{"capabilities = [\"pull\", \"resolve\"]", true, true, false},
+                           Row{"capabilities = [\"pull\", \"Referrers\"]", true, false, true},
+                           Row{"capabilities = [\"push\"]", false, false, false}}) {
+        CAPTURE(row.words);
+        const auto endpoints = endpoints_in("[host.\"https://m.example\"]\n" + row.words);
+        CHECK(endpoints.front().pulls == row.pulls);
+        CHECK(endpoints.front().resolves == row.resolves);
+        CHECK(endpoints.front().lists_referrers == row.lists_referrers);
+        CHECK(endpoints.back() == hub());
+    }
 }
 
 TEST_CASE("unknown keys and capabilities of other operations are ignored") {
