@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include <iterator>
 #include <regex>
 
 #include "agent/http/url.h"
@@ -24,10 +25,23 @@ HostAndPort split(std::string_view registry) {
     return {.host = registry.substr(0, colon), .port = registry.substr(colon + 1)};
 }
 
-/// Go also writes "${1}" for a group; std::regex knows "$1" alone.
-std::string without_braces(const std::string& replacement) {
-    static const std::regex braced(R"(\$\{([0-9]+)\})");
-    return std::regex_replace(replacement, braced, "$$$1");
+/// All matches are replaced. An empty match right behind another one is none in Go: ".*" matches
+/// once.
+std::string rewritten_by(const Rewrite& rewrite, const std::string& repository) {
+    const auto flags =
+        rewrite.ignores_case ? std::regex::ECMAScript | std::regex::icase : std::regex::ECMAScript;
+    const std::regex pattern(rewrite.pattern, flags);
+    std::string text;
+    auto done = repository.begin();
+    const std::sregex_iterator first(repository.begin(), repository.end(), pattern);
+    for (auto match = first; match != std::sregex_iterator(); ++match) {
+        const auto& whole = (*match)[0];
+        if (match != first && whole.length() == 0 && whole.first == done) continue;
+        text.append(done, whole.first);
+        match->format(std::back_inserter(text), rewrite.replacement);
+        done = whole.second;
+    }
+    return text.append(done, repository.end());
 }
 
 /// On any port: a registry and its token service may share a machine.
@@ -51,8 +65,7 @@ bool is_loopback(std::string_view host) {
 
 std::string Endpoint::repository_of(const std::string& repository) const {
     for (const Rewrite& rewrite : rewrites) {
-        std::string rewritten = std::regex_replace(repository, std::regex(rewrite.pattern),
-                                                   without_braces(rewrite.replacement));
+        std::string rewritten = rewritten_by(rewrite, repository);
         if (rewritten != repository) return rewritten;
     }
     return repository;

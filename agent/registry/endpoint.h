@@ -13,8 +13,9 @@ namespace prebake::registry {
 
 /// A rule of k3s and RKE2: mirrors may keep an image under another repository.
 struct Rewrite {
-    std::string pattern;      ///< a regular expression, part of a repository
-    std::string replacement;  ///< with $1, ${1} for what the pattern's groups matched
+    std::string pattern;      ///< a regular expression (ECMAScript), part of a repository
+    std::string replacement;  ///< with $1, $01 for what the pattern's groups matched
+    bool ignores_case = false;
 
     bool operator==(const Rewrite&) const = default;
 };
@@ -29,9 +30,9 @@ struct Endpoint {
     /// Whether it may say which digest a tag has.
     bool resolves = true;
     bool pulls = true;
-    http::Headers headers = {};  ///< for each request to this host, on any port
     /// Whether it may say what refers to an image.
     bool lists_referrers = true;
+    http::Headers headers = {};  ///< for each request to this host, on any port
     std::optional<std::chrono::milliseconds> dial_timeout = {};
     std::vector<Rewrite> rewrites = {};
     /// The registry that it stands in for, to be named in requests; empty for the registry itself.

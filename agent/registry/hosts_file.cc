@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <functional>
-#include <regex>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -12,13 +11,12 @@
 #include "agent/base/toml.h"
 #include "agent/http/url.h"
 #include "agent/registry/go_duration.h"
+#include "agent/registry/go_pattern.h"
 
 namespace prebake::registry {
 namespace {
 
 constexpr const char* kNextStep = "correct it: containerd ignores the whole file as it is";
-/// A regular expression that is longer may take too much stack.
-constexpr std::size_t kMaxPatternBytes = 1000;
 
 /// One table of the file: of a host, or the file itself.
 class HostTable {
@@ -125,15 +123,7 @@ std::vector<Rewrite> read_rewrites(const toml::node& node) {
     const toml::table* const table = node.as_table();
     if (table == nullptr) throw wrong_type("rewrite", "a table", kExample);
     for (const auto& [pattern, value] : in_file_order(*table)) {
-        try {
-            if (pattern.size() > kMaxPatternBytes) throw std::regex_error({});
-            static_cast<void>(std::regex(pattern));
-        } catch (const std::regex_error&) {
-            throw Error(Errc::usage,
-                        "rewrite has \"" + pattern + "\", which is no regular expression",
-                        "for example: rewrite = " + std::string(kExample));
-        }
-        rewrites.push_back({pattern, string_value(*value, "rewrite", kExample)});
+        rewrites.push_back(rewrite_of_go(pattern, string_value(*value, "rewrite", kExample)));
     }
     return rewrites;
 }
@@ -223,22 +213,22 @@ std::vector<Endpoint> parse_hosts_file(std::string_view text, const std::filesys
     std::vector<Endpoint> endpoints;
     std::vector<std::pair<std::string, const toml::table*>> hosts;
     whole.with("host", [&](const toml::node& node) { hosts = host_tables(node); });
-        // Messages show it, and a password in a URL must not be in any.
-        const bool has_user = url.find('@') != std::string::npos;
-        endpoint.tls.place = {.hosts_file = file.string(),
-                              .host = has_user ? endpoint.base_url : url};
     for (const auto& [url, settings] : hosts) {
         const HostTable table(*settings, file);
         Endpoint& endpoint = endpoints.emplace_back(settings_of(table));
-    server.tls.place = {.hosts_file = file.string()};
         const bool keeps_path = is_path_kept(table);
         whole.at(*settings, [&, address = std::cref(url)] {
             in_context("host \"" + address.get() + "\"",
                        [&] { set_address(endpoint, address, table, registry, keeps_path); });
         });
+        // Messages show it, and a password in a URL must not be in any.
+        const bool has_user = url.find('@') != std::string::npos;
+        endpoint.tls.place = {.hosts_file = file.string(),
+                              .host = has_user ? endpoint.base_url : url};
     }
 
     Endpoint server = settings_of(whole);
+    server.tls.place = {.hosts_file = file.string()};
     const bool keeps_path = is_path_kept(whole);
     std::string address;
     whole.with("server", [&](const toml::node& node) {

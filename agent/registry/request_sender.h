@@ -27,8 +27,8 @@ struct RepositoryRequest {
     bool resolves = false;  ///< a tag: only for hosts that may say what it is
     /// Of the whole exchange, with its redirects. Nothing: as long as bytes arrive.
     std::optional<std::chrono::steady_clock::time_point> deadline = {};
-    /// A list of referrers: only for hosts that have this capability. If none has it, for those that
-    /// resolve: before containerd 2.2 no file could name it.
+    /// A list of referrers: only for hosts that have this capability. If none has it, for those
+    /// that resolve: before containerd 2.2 no file could name it.
     bool lists_referrers = false;
     /// Reads a response with a 2xx status. If it returns false, the next host is asked, unless this
     /// is the last one. Null: each response is an answer.

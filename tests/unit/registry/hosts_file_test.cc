@@ -187,7 +187,7 @@ TEST_CASE("rewrites of k3s change the repository on their host") {
     const auto endpoints = endpoints_in(
         "[host.\"https://m.example\".rewrite]\n"
         "\"^never/(.*)\" = \"x/$1\"\n"
-        "\"^library/(.*)$\" = \"mirror/${1}-image\"\n"
+        "'(?i)^LIBRARY/(?P<image>.*)\\z' = \"mirror/${image}-image\"\n"
         "\"(.*)\" = \"all/$1\"\n");
     CHECK(endpoints.front().repository_of("library/nginx") == "mirror/nginx-image");
     CHECK(endpoints.front().rewrites.size() == 3);
@@ -237,7 +237,8 @@ TEST_CASE("what cannot be read is named with its place") {
              Row{"[host.\"https://a\"]\ndial_timeout = 5", ":2: dial_timeout must be"},
              Row{"[host.\"https://a\"]\nheader = \"x\"", ":2: header must be a table"},
              Row{"[host.\"https://a\"]\nheader = { x = 1 }", ":2: x must be"},
-             Row{"[host.\"https://a\"]\nrewrite = { \"(\" = \"x\" }", "no regular expression"},
+             Row{"[host.\"https://a\"]\nrewrite = { \"(\" = \"x\" }", ":2: rewrite has \"(\""},
+             Row{"[host.\"https://a\"]\nrewrite = { \"(?U)a\" = \"x\" }", "does not support"},
              Row{"capabilities = [\"pulls\"]", ":1: unknown capability \"pulls\""},
              Row{"override_path = 1", ":1: override_path must be"},
              Row{"host = 1", ":1: host must be tables"},
