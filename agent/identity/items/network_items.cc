@@ -38,6 +38,8 @@ constexpr Item kNetworkItems[] = {
         .targets = {
             // In every case: a key in the first format does not depend on the machine-id.
             remove("/var/lib/NetworkManager/secret_key"),
+            // MAC addresses of interfaces whose default profile somebody deleted.
+            remove("/var/lib/NetworkManager/no-auto-default.state"),
             remove("/var/lib/NetworkManager/seen-bssids"),
             remove("/var/lib/NetworkManager/timestamps"),
         },

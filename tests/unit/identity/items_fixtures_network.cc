@@ -101,6 +101,7 @@ std::vector<Fixture> network_fixtures() {
         {"network-manager",
          {gone("/var/lib/NetworkManager/secret_key", "nm-v2:abcdef", 0600),
           gone("/var/lib/NetworkManager/timestamps"), gone("/var/lib/NetworkManager/seen-bssids"),
+          gone("/var/lib/NetworkManager/no-auto-default.state", "00:50:56:aa:bb:cc\n"),
           stays("/var/lib/NetworkManager/NetworkManager.state", "[main]\n")}},
         {"network-profiles",
          {becomes("/etc/sysconfig/network-scripts/ifcfg-eth0",
