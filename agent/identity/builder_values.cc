@@ -7,8 +7,10 @@
 #include "agent/base/ascii.h"
 #include "agent/base/sha256.h"
 #include "agent/base/text.h"
+#include "agent/identity/host_settings.h"
 #include "agent/identity/items/builder_names.h"
 #include "agent/identity/items/lines.h"
+#include "agent/identity/mac_text.h"
 #include "agent/machine/text_format.h"
 #include "agent/machine/visible_file.h"
 
@@ -30,14 +32,9 @@ constexpr std::string_view kInstanceId = "an EC2 instance ID";
 /// RFC 1035, 2.3.4. Longer words are no names.
 constexpr std::size_t kMaxWord = 253;
 constexpr std::size_t kMinWord = 3;
-constexpr std::size_t kMacLength = 17;  // with separators
-constexpr std::size_t kMacDigits = 12;
-/// Shorter names ("k8s", "rke2") are also names of programs, directories and labels.
-constexpr std::size_t kMinDistinctive = 8;
-/// Of a list that ends with a MAC address: a client identifier with a DUID-LLT (RFC 4361, 6.1).
-constexpr std::size_t kMaxOctets = 19;
-/// How much of a line before a value is considered.
+/// How much of a line before a value is considered, and of the lines above it.
 constexpr std::size_t kMaxLineBefore = 512;
+constexpr std::size_t kMaxLinesAbove = 1024;
 /// Hashing is the slow part, so each value is hashed once; beyond this number more often.
 constexpr std::size_t kMaxRemembered = 200'000;
 constexpr std::size_t kMaxInterfaces = 256;
@@ -46,101 +43,12 @@ constexpr std::array<std::string_view, 2> kSearched{"/etc/", "/var/lib/cloud/see
 /// They hold addresses of other machines.
 constexpr std::array<std::string_view, 4> kOfOthers{"/etc/dhcp/dhcpd", "/etc/ethers", "/etc/kea/",
                                                     "/etc/libvirt/"};
+/// Their lines say which address has which interface (nameif(8)).
+constexpr std::array<std::string_view, 2> kInterfaceTables{"/etc/mactab", "/etc/iftab"};
 
 bool starts_with_one_of(std::string_view path, const auto& starts) {
     return std::any_of(starts.begin(), starts.end(),
                        [&](std::string_view start) { return path.starts_with(start); });
-}
-
-bool contains_one_of(std::string_view text, std::initializer_list<std::string_view> parts) {
-    return std::any_of(parts.begin(), parts.end(), [&](std::string_view part) {
-        return text.find(part) != std::string_view::npos;
-    });
-}
-
-/// "golden-vm", "builder7", "a.example": more than a word that files have for other reasons.
-bool is_distinctive(std::string_view name) {
-    return name.size() >= kMinDistinctive && std::any_of(name.begin(), name.end(), [](char c) {
-               return is_digit(c) || c == '-' || c == '.';
-           });
-}
-
-bool is_word_character(char c) {
-    return is_alphanumeric(c) || c == '.' || c == '-' || c == '_';
-}
-
-bool is_comment(std::string_view line_before) {
-    const std::string_view line = trimmed(line_before);
-    return line.starts_with('#') || line.starts_with(';') || line.starts_with("//");
-}
-
-/// Whether the next word is the value of a setting for a host: `hostname: `, `NODE_NAME="`.
-bool is_host_setting(std::string_view line_before) {
-    if (is_comment(line_before)) return false;
-    const std::size_t end = line_before.find_last_not_of(" \t:=\"'[(>");
-    if (end == std::string_view::npos || end + 1 == line_before.size()) return false;
-    std::size_t begin = end + 1;
-    while (begin > 0 && is_word_character(line_before[begin - 1])) --begin;
-    return contains_one_of(lower_case(line_before.substr(begin, end + 1 - begin)),
-                           {"host", "fqdn", "node"});
-}
-
-/// Octets in hexadecimal, with ':' or '-' between them.
-struct OctetList {
-    std::string octets;      ///< in lower case with colons
-    std::size_t length = 0;  ///< in the text
-};
-
-/// The list of 6 to kMaxOctets octets at `at`; an empty one if there is none.
-OctetList octets_at(std::string_view text, std::size_t at) {
-    const auto octet_at = [&](std::size_t i) {
-        return i + 1 < text.size() && is_hex(text[i]) && is_hex(text[i + 1]);
-    };
-    const char separator = at + 2 < text.size() ? text[at + 2] : '\0';
-    if ((separator != ':' && separator != '-') || !octet_at(at)) return {};
-    OctetList list;
-    std::size_t end = at;
-    for (std::size_t count = 0; count < kMaxOctets && octet_at(end); ++count) {
-        if (count > 0) list.octets += ':';
-        list.octets += {to_lower(text[end]), to_lower(text[end + 1])};
-        end += 2;
-        if (end == text.size() || text[end] != separator) break;
-        ++end;
-    }
-    // Part of something longer: a GUID, a fingerprint, an IPv6 address.
-    const auto continues = [&](char c) { return is_alphanumeric(c) || c == separator; };
-    if (list.octets.size() < kMacLength || (at > 0 && continues(text[at - 1]))) return {};
-    if (text[end - 1] == separator || (end < text.size() && continues(text[end]))) return {};
-    list.length = end - at;
-    return list;
-}
-
-/// The first part of interface names that systemd makes from addresses: Ethernet, WLAN, WWAN.
-constexpr std::array<std::string_view, 3> kInterfaceNames{"enx", "wlx", "wwx"};
-
-/// The address, with colons, in an interface name (enx021122334455), or in a word that is one
-/// without separators or with dots (0211.2233.4455); empty if there is none. `word` is in lower
-/// case.
-std::string mac_address_of_word(std::string_view word) {
-    if (word.size() < kMacDigits) return {};
-    std::string digits(word);
-    if (starts_with_one_of(word, kInterfaceNames))
-        digits = word.substr(3, word.find_first_of(".-_") - 3);  // "enx021122334455.100": a VLAN
-    else
-        std::erase(digits, '.');
-    if (digits.size() != kMacDigits || !std::all_of(digits.begin(), digits.end(), is_hex))
-        return {};
-    for (std::size_t at = kMacDigits - 2; at > 0; at -= 2) digits.insert(at, 1, ':');
-    return digits;
-}
-
-/// Not a group or broadcast address, nor all zeros, nor one that is shared on purpose (VRRP: RFC
-/// 9568, 7.3) or only for documentation (RFC 7042, 2.1.2).
-bool is_of_one_interface(std::string_view address) {
-    constexpr std::string_view kOddDigits = "13579bdf";
-    return kOddDigits.find(address[1]) == std::string_view::npos &&
-           address != "00:00:00:00:00:00" && !address.starts_with("00:00:5e:00:0") &&
-           !address.starts_with("00:00:5e:00:53:");
 }
 
 bool is_sealed(std::string_view name, const SealScope& scope) {
@@ -241,7 +149,7 @@ std::string_view ValueFinder::sealed_kind(const std::string& value) {
     return {};
 }
 
-bool ValueFinder::is_name(const std::string& word, std::string_view line_before) {
+bool ValueFinder::is_name(const std::string& word, const Before& before) {
     const std::string label(first_label(word));
     const std::string_view whole = sealed_kind(word);
     const bool is_known = names_builder(word, now_.names) || whole == kWholeName ||
@@ -251,26 +159,26 @@ bool ValueFinder::is_name(const std::string& word, std::string_view line_before)
     const bool is_full =
         whole == kWholeName || std::count(now_.names.begin(), now_.names.end(), word) != 0;
     // Packaged samples name hosts in comments, too.
-    if (is_comment(line_before)) return label.starts_with("ip-") && names_builder(label, {});
-    return is_distinctive(is_full ? word : label) || is_host_setting(line_before);
+    if (is_comment(before.line)) return label.starts_with("ip-") && names_builder(label, {});
+    return is_distinctive(is_full ? word : label) || is_host_setting(before, label);
 }
 
 std::string_view ValueFinder::judge_word(std::string_view word, std::string_view path,
-                                         std::string_view line_before) {
+                                         const Before& before) {
     if (word.size() < kMinWord || word.size() > kMaxWord) return {};
     const std::string lower = lower_case(word);
     if (const std::string address = mac_address_of_word(lower); !address.empty()) {
         const bool is_interface = starts_with_one_of(lower, kInterfaceNames);
         const std::string_view kind = judge_mac_address(
-            address, is_interface ? MacForm::interface_name : MacForm::part, path, line_before);
+            address, is_interface ? MacForm::named : MacForm::part, path, before.line);
         if (!kind.empty()) return kind;
     }
     // Some identities are names that people choose (Salt's minion_id).
     if (is_distinctive(lower) && sealed_kind(lower) == kIdentity) return kIdentity;
     if (!names_ || first_label(lower) == "localhost") return {};
     if (machine::is_ec2_instance_id(lower))
-        return is_comment(line_before) ? std::string_view() : kInstanceId;
-    return is_name(lower, line_before) ? kName : std::string_view();
+        return is_comment(before.line) ? std::string_view() : kInstanceId;
+    return is_name(lower, before) ? kName : std::string_view();
 }
 
 std::string_view ValueFinder::judge_mac_address(const std::string& address, MacForm form,
@@ -281,20 +189,49 @@ std::string_view ValueFinder::judge_mac_address(const std::string& address, MacF
         return kBuildersMac;
     if (form == MacForm::part || starts_with_one_of(path, kOfOthers) || is_comment(line_before))
         return {};
-    // macaddress:, MACAddress=, mac-address=, HWADDR=, hwaddress ether, ATTR{address}==
-    const bool is_setting =
-        form == MacForm::interface_name ||
-        contains_one_of(lower_case(line_before), {"mac", "hwaddr", "address", "ether", "lladdr"});
+    const bool is_setting = form == MacForm::named || is_mac_setting(line_before) ||
+                            starts_with_one_of(path, kInterfaceTables);
     return is_setting ? kSomeMac : std::string_view();
+}
+
+ValueFinder::MacForm ValueFinder::form_of(const OctetList& list, Place place,
+                                          std::string_view line_before) {
+    // PXELINUX puts the type of the hardware, Ethernet, before the address.
+    const bool is_boot_interface = list.octets.size() == kMacLength + 3 &&
+                                   list.octets.starts_with("01:") &&
+                                   lower_case(line_before).ends_with("bootif=");
+    if (list.octets.size() != kMacLength && !is_boot_interface) return MacForm::part;
+    if (place == Place::contents) return MacForm::plain;
+    // "log-24-01-31-12-00-00" is a time.
+    const bool is_time = std::none_of(list.octets.begin(), list.octets.end(),
+                                      [](char c) { return is_hex(c) && !is_digit(c); });
+    return is_time && list.separator == '-' ? MacForm::part : MacForm::named;
 }
 
 void ValueFinder::locate(std::string_view path, std::string_view text, std::size_t from,
                          std::size_t to, std::vector<secrets::LocatedSecret>& located) {
-    if (!starts_with_one_of(path, kSearched) || text.find('\0') != std::string_view::npos) return;
+    if (!starts_with_one_of(path, kSearched)) return;
+    // A file may be named after what it is for: ifcfg-eth-id-00:50:56:aa:bb:cc.
+    const std::string_view name = path.substr(path.rfind('/') + 1);
+    if (from == 0 && (to > 0 || text.empty()))
+        locate_in({path, name, Place::file_name}, 0, name.size(), located);
+    if (text.find('\0') == std::string_view::npos)
+        locate_in({path, text, Place::contents}, from, to, located);
+}
+
+void ValueFinder::locate_in(const Searched& searched, std::size_t from, std::size_t to,
+                            std::vector<secrets::LocatedSecret>& located) {
+    const std::string_view text = searched.text;
     std::size_t line_begin = from;
     while (line_begin > 0 && text[line_begin - 1] != '\n') --line_begin;
     const auto add = [&](std::string_view kind, std::size_t offset) {
+        if (searched.place == Place::file_name) offset = 0;
         if (!kind.empty()) located.push_back({kind, offset, secrets::Evidence::value});
+    };
+    const auto before = [&](std::size_t at) {
+        const std::size_t begin = std::max(line_begin, at - std::min(at, kMaxLineBefore));
+        const std::size_t above = line_begin - std::min(line_begin, kMaxLinesAbove);
+        return Before{text.substr(begin, at - begin), text.substr(above, line_begin - above)};
     };
     for (std::size_t at = from; at < to;) {
         if (text[at] == '\n') line_begin = at + 1;
@@ -302,20 +239,27 @@ void ValueFinder::locate(std::string_view path, std::string_view text, std::size
             ++at;
             continue;
         }
-        const std::size_t before = std::max(line_begin, at - std::min(at, kMaxLineBefore));
-        const std::string_view line_before = text.substr(before, at - before);
-        if (const OctetList list = octets_at(text, at); list.length != 0) {
-            const std::string address = list.octets.substr(list.octets.size() - kMacLength);
-            const MacForm form = list.length == kMacLength ? MacForm::plain : MacForm::part;
-            add(judge_mac_address(address, form, path, line_before), at);
-            at += list.length;
-            continue;
-        }
         std::size_t end = at;
         while (end < text.size() && is_word_character(text[end])) ++end;
+        // An address may also begin inside a word.
+        OctetList list;
+        std::size_t octets = at;
+        for (; octets < end; ++octets) {
+            if (octets > at && is_alphanumeric(text[octets - 1])) continue;
+            list = octets_at(text, octets);
+            if (list.length != 0) break;
+        }
+        if (list.length != 0) {
+            const std::string address = list.octets.substr(list.octets.size() - kMacLength);
+            const std::string_view line_before = before(octets).line;
+            const MacForm form = form_of(list, searched.place, line_before);
+            add(judge_mac_address(address, form, searched.path, line_before), octets);
+            at = octets + list.length;
+            continue;
+        }
         std::string_view word = text.substr(at, end - at);
         while (!word.empty() && !is_alphanumeric(word.back())) word.remove_suffix(1);
-        add(judge_word(word, path, line_before), at);
+        add(judge_word(word, searched.path, before(at)), at);
         at = end;
     }
 }
