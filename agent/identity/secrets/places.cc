@@ -15,6 +15,7 @@ namespace {
 constexpr std::string_view kImages = "container images";
 constexpr std::string_view kSnaps = "read-only snaps";
 constexpr std::string_view kPackages = "files of packages, the same on every machine";
+constexpr std::string_view kStores = "a store of packages, the same on every machine";
 constexpr std::string_view kServices =
     "private to running services, which remove it when they stop";
 constexpr std::string_view kKept = "kept by seal.keep";
@@ -92,25 +93,25 @@ constexpr Rule kLeftOut[]{
     {"/usr/share/man", kPackages},
     {"/usr/local/share/doc", kPackages},
     {"/usr/local/share/man", kPackages},
-    {"/gnu/store", kPackages},
-    {"/nix/store", kPackages},
+    {"/gnu/store", kStores},
+    {"/nix/store", kStores},
     // Of the deployments: /var is searched where it is mounted.
-    {"/sysroot/ostree", kPackages},
-    {"/var/cache/apt", kPackages},
-    {"/var/cache/dnf", kPackages},
-    {"/var/cache/libdnf5", kPackages},
-    {"/var/cache/man", kPackages},
-    {"/var/cache/pacman", kPackages},
-    {"/var/cache/yum", kPackages},
-    {"/var/cache/zypp", kPackages},
-    {"/var/lib/apt/lists", kPackages},
-    {"/var/lib/dnf", kPackages},
-    {"/var/lib/dpkg", kPackages},
-    {"/var/lib/flatpak", kPackages},
-    {"/var/lib/pacman", kPackages},
-    {"/var/lib/rpm", kPackages},
-    {"/var/lib/yum", kPackages},
-    {"/var/lib/zypp", kPackages},
+    {"/sysroot/ostree", kStores},
+    {"/var/cache/apt", kStores},
+    {"/var/cache/dnf", kStores},
+    {"/var/cache/libdnf5", kStores},
+    {"/var/cache/man", kStores},
+    {"/var/cache/pacman", kStores},
+    {"/var/cache/yum", kStores},
+    {"/var/cache/zypp", kStores},
+    {"/var/lib/apt/lists", kStores},
+    {"/var/lib/dnf", kStores},
+    {"/var/lib/dpkg", kStores},
+    {"/var/lib/flatpak", kStores},
+    {"/var/lib/pacman", kStores},
+    {"/var/lib/rpm", kStores},
+    {"/var/lib/yum", kStores},
+    {"/var/lib/zypp", kStores},
 };
 
 /// Only on the running machine: in an image, what is there stays.
@@ -197,6 +198,11 @@ std::string_view SearchArea::why_left_out(const std::string& path,
         }
     }
     return {};
+}
+
+bool SearchArea::is_of_packages(const std::string& path) const {
+    const auto rule = left_out.find(path);
+    return rule != left_out.end() && rule->second == kPackages && spared.count(path) == 0;
 }
 
 bool SearchArea::is_wanted(std::string_view path) const {

@@ -40,6 +40,10 @@ struct SearchArea {
     std::string_view why_left_out(const std::string& path,
                                   const std::vector<std::string>& siblings) const;
 
+    /// Whether `path` is left out because packages install their files there. Packages are public:
+    /// what only its owner may read there is somebody else's.
+    bool is_of_packages(const std::string& path) const;
+
     /// Whether the administrator wants `path`, or a directory above it, to be searched.
     bool is_wanted(std::string_view path) const;
     /// Whether the administrator wants `path`, or a directory above it, not to be searched.

@@ -53,11 +53,20 @@ std::string_view unpacked_name(std::string_view path) {
     return path;
 }
 
+/// Which files of a directory are searched.
+enum class Files { all, private_ones };
+
 struct Directory {
     std::string path;
     dev_t device = 0;
     ino_t inode = 0;
+    Files files = Files::all;
 };
+
+/// Nobody but its owner may read it.
+bool is_private(const machine::FileInfo& info) {
+    return (info.mode & (S_IRWXG | S_IRWXO)) == 0;
+}
 
 /// Remembers directories, to search one that is mounted at several paths only once. Which of its
 /// paths comes first is not known, so all directories count, not only mount points.
@@ -98,7 +107,7 @@ class Scanner {
     SecretScan scan() {
         for (const Error& problem : area_.problems) not_scanned("/", problem.message());
         remember_root();
-        std::vector<Directory> places = files_and_directories_in("");
+        std::vector<Directory> places = files_and_directories_in({});
         if (is_over()) not_scanned("/", limit_);
         std::stable_partition(places.begin(), places.end(), is_searched_first);
         for (const Directory& place : places) {
@@ -108,6 +117,11 @@ class Scanner {
         for (const std::string& path : area_.also) {
             if (!is_over()) scan_also(path);
             if (is_over()) not_scanned(path, limit_);
+        }
+        // Last, because little is found there. What was searched above is not searched again.
+        for (const Directory& place : packages_) {
+            if (!is_over()) scan_place(place);
+            if (is_over()) not_scanned(place.path, limit_);
         }
         std::sort(result_.secrets.begin(), result_.secrets.end(), [](const auto& a, const auto& b) {
             return std::tie(a.path, a.line, a.kind) < std::tie(b.path, b.line, b.kind);
@@ -178,10 +192,10 @@ class Scanner {
             const Directory directory = std::move(directories.back());
             directories.pop_back();
             if (!visited_.add(directory.device, directory.inode)) {
-                left_out(directory.path, kRepeated);
+                if (directory.files == Files::all) left_out(directory.path, kRepeated);
                 continue;
             }
-            for (Directory& below : files_and_directories_in(directory.path)) {
+            for (Directory& below : files_and_directories_in(directory)) {
                 if (is_over()) return;
                 directories.push_back(std::move(below));
             }
@@ -189,13 +203,13 @@ class Scanner {
     }
 
     /// Scans the files in a directory ("" is the root), and returns the directories to search.
-    std::vector<Directory> files_and_directories_in(const std::string& directory) {
+    std::vector<Directory> files_and_directories_in(const Directory& directory) {
         std::vector<Directory> directories;
-        const std::vector<std::string> names = names_in(directory.empty() ? "/" : directory);
+        const bool is_root = directory.path.empty();
+        const std::vector<std::string> names = names_in(is_root ? "/" : directory.path);
         for (const std::string& name : names) {
-            if (!directory.empty() && is_over()) break;
-            const std::string path = directory + "/" + name;
-            look_at(path, names, directories);
+            if (!is_root && is_over()) break;
+            look_at(directory.path + "/" + name, directory.files, names, directories);
         }
         return directories;
     }
@@ -209,23 +223,31 @@ class Scanner {
         }
     }
 
-    void look_at(const std::string& path, const std::vector<std::string>& siblings,
+    void look_at(const std::string& path, Files files, const std::vector<std::string>& siblings,
                  std::vector<Directory>& directories) {
         try {
             const std::optional<machine::FileInfo> info = root_.info(path);
             if (!info) return;  // removed in the meantime
             const bool is_directory = info->type == machine::FileType::directory;
             if (!is_directory && info->type != machine::FileType::regular) return;
+            if (files == Files::private_ones) {
+                if (area_.is_wanted(path)) return;  // searched before
+                if (!is_directory && !is_private(*info)) return;
+            }
             const std::string_view reason = area_.why_left_out(path, siblings);
-            if (!reason.empty()) return left_out(path, reason);
+            if (!reason.empty()) {
+                left_out(path, reason);
+                if (!is_directory || !area_.is_of_packages(path)) return;
+            }
             if (!is_directory) return scan_file(path);
             const struct stat status = status_of(path);
-            if (area_.also.count(path) != 0)
-                return directories.push_back({path, status.st_dev, status.st_ino});
+            const Directory directory{path, status.st_dev, status.st_ino, files};
+            if (area_.also.count(path) != 0) return directories.push_back(directory);
             const std::string_view why_not = info->is_mount ? why_not_below(path, status.st_dev)
                                                             : why_snapshot(path, status.st_ino);
             if (!why_not.empty()) return left_out(path, why_not);
-            directories.push_back({path, status.st_dev, status.st_ino});
+            if (reason.empty()) return directories.push_back(directory);
+            packages_.push_back({path, status.st_dev, status.st_ino, Files::private_ones});
         } catch (const Error& error) {
             if (error.code() == Errc::cancelled) throw;
             if (error.code() != Errc::not_found) not_scanned(path, error.message());
@@ -428,6 +450,7 @@ class Scanner {
     std::string limit_;  ///< that was reached
     std::vector<char> buffer_;
     VisitedDirectories visited_;
+    std::vector<Directory> packages_;  ///< left out, except for private files
     SecretScan result_;
 };
 

@@ -54,9 +54,10 @@ using LocateMore =
 /// directory that is mounted at several paths is searched at one of them. `left_out` says what is
 /// not searched: container images, package databases, programs, `kept`, read-only btrfs snapshots;
 /// also files that are compressed (except with gzip), and keystores without a visible key. `places`
-/// changes this. Text in UTF-16 is searched, too. Files are read in overlapping pieces, so memory
-/// is bounded. Limits that are reached are findings (`not_scanned`), as are files that cannot be
-/// read.
+/// changes this. Among files of packages, those that only their owner may read are searched, after
+/// everything else. Text in UTF-16 is searched, too. Files are read in overlapping pieces, so
+/// memory is bounded. Limits that are reached are findings (`not_scanned`), as are files that
+/// cannot be read.
 /// @throws Error cancelled only.
 SecretScan scan_for_secrets(const machine::Root& root, const machine::NamedFiles& kept,
                             const SearchPlaces& places, const ScanLimits& limits,

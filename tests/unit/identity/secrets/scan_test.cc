@@ -334,6 +334,49 @@ TEST_CASE("the administrator decides what is searched") {
     }
 }
 
+TEST_CASE("among files of packages, those that only their owner may read are searched") {
+    struct Row {
+        std::string path;
+        mode_t mode;
+        bool is_found;
+    };
+    const std::vector<Row> rows{
+        {"/usr/lib/myservice/server.key", 0600, true},
+        {"/usr/lib/myservice/deep/below/server.key", 0400, true},
+        {"/usr/lib/myservice/public.key", 0644, false},
+        {"/usr/lib/myservice/group.key", 0640, false},
+        {"/usr/lib/python3/test/keycert.pem", 0644, false},
+        {"/usr/share/nodejs/app/config/server.key", 0600, true},
+        {"/usr/share/nodejs/app/test/server.key", 0644, false},
+        {"/usr/share/doc/app/key", 0600, true},
+        {"/usr/bin/key", 0700, true},
+        {"/lib/app/key", 0600, true},
+        {"/nix/store/0a1b-app/key", 0600, false},
+        {"/var/lib/dpkg/info/key", 0600, false},
+        {"/var/lib/docker/overlay2/1/diff/usr/lib/app/key", 0600, false},
+        {"/usr/lib/kept/key", 0600, false},
+        {"/usr/lib/skipped/key", 0600, false},
+        {"/usr/lib/wanted/key", 0600, true},
+        {"/usr/lib/wanted.key", 0600, true},
+    };
+    const TestTree tree;
+    Lines expected;
+    for (const Row& row : rows) {
+        tree.put(row.path, kKey, row.mode);
+        if (row.is_found) expected.push_back(row.path + ":1 private key (PEM)");
+    }
+    std::sort(expected.begin(), expected.end());
+    const SearchPlaces places{.also = {"/usr/lib/wanted", "/usr/lib/wanted.key"},
+                              .skip = {"/usr/lib/skipped"}};
+    const SecretScan result = scan(tree, {"/usr/lib/kept"}, {}, places);
+    CHECK(found_in(result) == expected);
+    CHECK(not_scanned_in(result).empty());
+    CHECK(result.files == expected.size());
+    // They are bound by the same limits.
+    const SecretScan limited = scan(tree, {}, {.file_bytes = kKey.size() - 1});
+    CHECK(not_scanned_in(limited).size() == 10);
+}
+
 TEST_CASE("secrets on the borders of pieces are found once, with their lines") {
     constexpr std::size_t kPiece = 1UL << 20;
     constexpr std::size_t kStep = kPiece - kMaxLookAhead - kMaxLookBehind;
