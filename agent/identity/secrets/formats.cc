@@ -104,6 +104,23 @@ std::string_view judge_openai(const SecretRule& rule, const Candidate& c) {
     return is_key && is_varied(before) && !is_placeholder(before) ? rule.kind : kNothing;
 }
 
+std::string_view judge_ceph(const SecretRule& rule, const Candidate& c) {
+    constexpr size_t kDigits = 38;  // 28 bytes, and "=="
+    constexpr string_view kTypeAes("\x01\0", 2);
+    constexpr string_view kSixteenBytes("\x10\0", 2);
+    constexpr size_t kLengthAt = 10;
+    if (!is_as_written(rule, c)) return kNothing;
+    if (c.begin > 0 && is_of(rule.alphabet, c.text[c.begin - 1])) return kNothing;
+    if (run_length(c.text, c.begin, rule.alphabet, kDigits + 1) != kDigits ||
+        c.text.substr(c.begin + kDigits, 2) != "==") {
+        return kNothing;
+    }
+    const string_view digits = c.text.substr(c.begin, kDigits);
+    const std::string key = decode_base64(digits);
+    const bool is_key = key.starts_with(kTypeAes) && key.substr(kLengthAt, 2) == kSixteenBytes;
+    return is_key && is_varied(digits) ? rule.kind : kNothing;
+}
+
 std::string_view judge_slack(const SecretRule& rule, const Candidate& c) {
     const bool has_prefix =
         is_as_written(rule, c) && begins_word(c) &&

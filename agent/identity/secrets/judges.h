@@ -10,7 +10,8 @@ namespace prebake::identity::secrets {
 
 // The judges of the rules: each decides whether a candidate is a secret. All pure.
 
-/// NAME_TOKEN=value in settings. Comments do not count: distributions put samples there.
+/// NAME_TOKEN=value in settings, `"name" => "value"` and PHP's define('NAME', 'value'). Comments do
+/// not count: distributions put samples there.
 std::string_view judge_setting(const SecretRule& rule, const Candidate& c);
 
 /// "name": "value" anywhere.
@@ -38,6 +39,9 @@ std::string_view judge_token(const SecretRule& rule, const Candidate& c);
 
 /// sk-...T3BlbkFJ...: the middle says "OpenAI" in base64.
 std::string_view judge_openai(const SecretRule& rule, const Candidate& c);
+
+/// A cephx key: its type, when it was made, its length and its bytes, in base64.
+std::string_view judge_ceph(const SecretRule& rule, const Candidate& c);
 
 /// xoxb-1234567890-...
 std::string_view judge_slack(const SecretRule& rule, const Candidate& c);
@@ -70,6 +74,14 @@ std::vector<std::size_t> passwords_in_pgpass(std::string_view text, std::size_t 
 /// The offsets of keys in WireGuard's directory: `wg genkey` writes a file with nothing else. Not a
 /// judge, for the same reason.
 std::vector<std::size_t> keys_of_wireguard(std::string_view text, std::size_t from, std::size_t to);
+
+/// The offset of the cookie in Erlang's .erlang.cookie, which is its first line. Not a judge, for
+/// the same reason.
+std::vector<std::size_t> cookie_of_erlang(std::string_view text, std::size_t from, std::size_t to);
+
+/// The offsets of agents' keys in client.keys of Wazuh and OSSEC: number, name, address, key. Not a
+/// judge, for the same reason.
+std::vector<std::size_t> keys_of_wazuh(std::string_view text, std::size_t from, std::size_t to);
 
 /// The offsets of tokens in kube-apiserver's token file (Kubernetes, "Static token file"). Not a
 /// judge, for the same reason.

@@ -68,6 +68,8 @@ std::vector<LocatedSecret> locate_secrets(std::string_view path, std::string_vie
     if (traits.pgpass) add_lines("password (PostgreSQL)", passwords_in_pgpass(text, from, to));
     if (traits.token_file) add_lines("token (Kubernetes)", tokens_in_token_file(text, from, to));
     if (traits.wireguard) add_lines("private key (WireGuard)", keys_of_wireguard(text, from, to));
+    if (traits.erlang) add_lines("Erlang cookie", cookie_of_erlang(text, from, to));
+    if (traits.wazuh) add_lines("key of an agent (Wazuh)", keys_of_wazuh(text, from, to));
     prefer_formats(text, located);
     return located;
 }

@@ -14,9 +14,12 @@ namespace prebake::identity::secrets {
 struct FileTraits {
     bool settings = false;    ///< unit, environment and configuration files, shell startup files
     bool colons = false;      ///< YAML and JSON: `name: value` is an assignment, too
+    bool php = false;         ///< PHP that holds nothing but settings: of them, quoted values count
     bool netrc = false;       ///< .netrc and apt's auth.conf: words, not assignments
     bool pgpass = false;      ///< .pgpass: host:port:database:user:password
     bool wireguard = false;   ///< below /etc/wireguard, and not called a public key
+    bool erlang = false;      ///< .erlang.cookie
+    bool wazuh = false;       ///< client.keys
     bool token_file = false;  ///< of kube-apiserver: token,user,uid,"groups"
 };
 FileTraits traits_of(std::string_view path);

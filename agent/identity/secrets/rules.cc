@@ -10,6 +10,11 @@ const std::vector<SecretRule>& secret_rules() {
         {"LS0tLS1CRUdJTi", "private key (PEM in base64)", judge_pem_in_base64, Alphabet::base64,
          100},
         {"Private-Lines: ", "private key (PuTTY)", judge_putty},
+        // The first bytes of a key: its type, in two bytes.
+        {"AQA", "Ceph key", judge_ceph, Alphabet::base64},
+        {"AQB", "Ceph key", judge_ceph, Alphabet::base64},
+        {"AQC", "Ceph key", judge_ceph, Alphabet::base64},
+        {"AQD", "Ceph key", judge_ceph, Alphabet::base64},
         {"AGE-SECRET-KEY-1", "private key (age)", judge_token, Alphabet::upper_digits, 50},
 
         {"auth", "registry password", judge_registry_auth, Alphabet::base64, 6},
@@ -34,6 +39,8 @@ const std::vector<SecretRule>& secret_rules() {
         {"accesstoken", "OAuth token", judge_json_member, Alphabet::alphanumeric, 20},
         {"client_secret", "OAuth client secret", judge_json_member, Alphabet::alphanumeric, 16},
         {"clientsecret", "OAuth client secret", judge_json_member, Alphabet::alphanumeric, 16},
+        // secret_key_base, otp_key_base, db_key_base: GitLab writes them outside /etc, too.
+        {"key_base", "key of a Rails application", judge_json_member, Alphabet::alphanumeric, 16},
         {"AIza", "Google API key", judge_token, Alphabet::name, 35, 35},
         {"ya29.", "Google access token", judge_token, Alphabet::name, 30},
         {"AccountKey=", "Azure storage key", judge_token, Alphabet::base64, 86},
@@ -81,6 +88,8 @@ const std::vector<SecretRule>& secret_rules() {
         {"password", "password in a setting", judge_setting},
         {"passwd", "password in a setting", judge_setting},
         {"passphrase", "password in a setting", judge_setting},
+        {"dbpass", "password in a setting", judge_setting},
+        {"db_pass", "password in a setting", judge_setting},
         {"presharedkey", "key in a setting", judge_setting},
         {"preshared-key", "key in a setting", judge_setting},
         {"psk", "password in a setting", judge_setting},
@@ -90,6 +99,8 @@ const std::vector<SecretRule>& secret_rules() {
         {"secret_key", "key in a setting", judge_setting},
         {"secret-key", "key in a setting", judge_setting},
         {"secretkey", "key in a setting", judge_setting},
+        {"key_base", "key in a setting", judge_setting},
+        {"auth_key", "key in a setting", judge_setting},
         {"access_key", "key in a setting", judge_setting},
         {"access-key", "key in a setting", judge_setting},
         {"accesskey", "key in a setting", judge_setting},

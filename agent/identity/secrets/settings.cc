@@ -41,8 +41,10 @@ bool is_in_comment(const Candidate& c) {
     const string_view line = before.substr(newline == string_view::npos ? 0 : newline + 1);
     const size_t first = line.find_first_not_of(" \t");
     if (first == string_view::npos) return false;
+    if (c.traits.php && (line[first] == '*' || line.substr(first, 2) == "/*")) return true;
     // Not "//" alone: lines of .npmrc start with it.
-    return line[first] == '#' || line[first] == ';' || line.substr(first).starts_with("// ");
+    const string_view comment = c.traits.php ? "//" : "// ";
+    return line[first] == '#' || line[first] == ';' || line.substr(first).starts_with(comment);
 }
 
 /// Longer values are judged by their first characters.
@@ -67,14 +69,19 @@ struct Assigned {
     string_view value;  ///< at most kMaxValue bytes of it
 };
 
-/// What follows a name: `=value`, ` = "value"`, `": "value"`, `\": \"value\"`, ` = ["value"]`.
+/// What follows a name: `=value`, ` = "value"`, `": "value"`, `\": \"value\"`, ` = ["value"]`,
+/// `' => 'value'`, `'] = 'value'`.
 Assigned assigned_behind(string_view text, size_t offset) {
     Assigned result;
     const size_t unquoted = skip_quote(text, offset);
     result.name_is_quoted = unquoted != offset;
     offset = skip_blanks(text, unquoted);
+    if (result.name_is_quoted && byte_at(text, offset) == ']')
+        offset = skip_blanks(text, offset + 1);
     const char separator = byte_at(text, offset);
     if (separator != '=' && separator != ':') return result;
+    const bool is_arrow = text.substr(offset, 2) == "=>";
+    if (is_arrow) ++offset;
     const char next = byte_at(text, offset + 1);
     if (next == '=' || next == '~' || next == ':') return result;  // a comparison, a scope
     result.separator = separator;
@@ -84,6 +91,32 @@ Assigned assigned_behind(string_view text, size_t offset) {
     const string_view rest = text.substr(std::min(begin, text.size()), kMaxValue);
     result.value_is_quoted = begin != offset;
     result.value = begin == offset ? until(rest, kEndsOfWord) : until(rest, kEndsOfQuotation);
+    if (is_arrow && !result.value_is_quoted) result.separator = '\0';  // code
+    return result;
+}
+
+/// What PHP's define('NAME', 'value') gives to a name that ends with the needle.
+Assigned defined_by(const Candidate& c) {
+    constexpr string_view kDefine = "define";
+    Assigned result;
+    const size_t from = c.begin - std::min(c.begin, kMaxLookBehind);
+    const string_view text = c.text.substr(0, c.begin);
+    size_t begin = text.size();
+    while (begin > from && is_of(Alphabet::word, text[begin - 1])) --begin;
+    if (begin == from || (text[begin - 1] != '"' && text[begin - 1] != '\'')) return result;
+    string_view before = trimmed(text.substr(from, begin - 1 - from));
+    if (!before.ends_with('(')) return result;
+    before.remove_suffix(1);
+    if (!trimmed(before).ends_with(kDefine)) return result;
+    size_t offset = skip_blanks(c.text, skip_quote(c.text, c.end));
+    if (byte_at(c.text, offset) != ',') return result;
+    offset = skip_blanks(c.text, offset + 1);
+    const size_t value = skip_quote(c.text, offset);
+    if (value == offset) return result;
+    result.name_is_quoted = result.value_is_quoted = true;
+    result.separator = '=';
+    result.value =
+        until(c.text.substr(std::min(value, c.text.size()), kMaxValue), kEndsOfQuotation);
     return result;
 }
 
@@ -117,8 +150,10 @@ bool is_basic_auth(string_view base64) {
 
 std::string_view judge_setting(const SecretRule& rule, const Candidate& c) {
     if (!c.traits.settings) return kNoSecret;
-    const Assigned assigned = assigned_behind(c.text, c.end);
+    Assigned assigned = assigned_behind(c.text, c.end);
+    if (assigned.separator == '\0' && c.traits.php) assigned = defined_by(c);
     if (assigned.separator == '\0') return kNoSecret;
+    if (c.traits.php && !assigned.value_is_quoted) return kNoSecret;
     if (assigned.separator == ':') {
         const bool is_json = assigned.name_is_quoted && assigned.value_is_quoted;
         if (!(c.traits.colons || is_json) || assigned.value.empty()) return kNoSecret;
@@ -225,6 +260,24 @@ std::vector<std::size_t> keys_of_wireguard(std::string_view text, std::size_t fr
         line = trimmed(line);
         return line.size() == kDigits + 1 && line.back() == '=' &&
                run_length(line, 0, Alphabet::base64, kDigits) == kDigits && is_varied(line);
+    });
+}
+
+std::vector<std::size_t> cookie_of_erlang(std::string_view text, std::size_t from, std::size_t to) {
+    if (from != 0 || to == 0) return {};
+    const string_view cookie = trimmed(text.substr(0, std::min(text.find('\n'), kMaxValue)));
+    return is_real(cookie) ? std::vector<size_t>{0} : std::vector<size_t>();
+}
+
+std::vector<std::size_t> keys_of_wazuh(std::string_view text, std::size_t from, std::size_t to) {
+    return lines_with_secrets(text, from, to, [](string_view line) {
+        constexpr size_t kDigits = 64;
+        const size_t number = run_length(line, 0, Alphabet::alphanumeric, kMaxValue);
+        line = trimmed(line);
+        const string_view key = line.substr(line.rfind(' ') + 1);
+        return number > 0 && std::count(line.begin(), line.end(), ' ') == 3 &&
+               line.find_first_not_of("0123456789") == number && key.size() == kDigits &&
+               key.find_first_not_of("0123456789abcdef") == string_view::npos && is_varied(key);
     });
 }
 

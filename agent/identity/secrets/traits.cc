@@ -36,6 +36,21 @@ const Words& settings_names() {
     return words;
 }
 
+/// Whether a PHP file is one of settings (wp-config.php, settings.php, config/database.php), not a
+/// program, a sample or texts of a user interface.
+bool is_php_settings(std::string_view path, std::string_view name) {
+    const auto has = [](std::string_view text, const Words& parts) {
+        return std::any_of(parts.begin(), parts.end(), [&](std::string_view part) {
+            return text.find(part) != std::string_view::npos;
+        });
+    };
+    const std::string_view above = path.substr(0, path.rfind('/') + 1);
+    return (has(name, {"config", "settings", "parameters", "secrets", "database"}) ||
+            above.ends_with("/config/")) &&
+           !has(name, {"sample", "example", "dist", "default."}) &&
+           !has(path, {"/lang/", "/languages/", "/locale/", "/translations/"});
+}
+
 }  // namespace
 
 FileTraits traits_of(std::string_view path) {
@@ -49,12 +64,14 @@ FileTraits traits_of(std::string_view path) {
     const bool is_json = extension == "json" || name == ".dockercfg" || name == ".dockerconfigjson";
 
     FileTraits traits;
+    traits.php = extension == "php" && is_php_settings(path, name);
     // Settings of packages are samples, and the same on every machine.
-    traits.settings = !path.starts_with("/usr/share/") &&
-                      !is_among(source_extensions(), extension) &&
-                      (path.starts_with("/etc/") || path.starts_with("/usr/local/etc/") ||
-                       name.starts_with('.') || is_among(settings_names(), name) ||
-                       is_among(settings_extensions(), extension));
+    traits.settings =
+        !path.starts_with("/usr/share/") &&
+        (traits.php || !is_among(source_extensions(), extension)) &&
+        (traits.php || path.starts_with("/etc/") || path.starts_with("/usr/local/etc/") ||
+         name.starts_with('.') || is_among(settings_names(), name) ||
+         is_among(settings_extensions(), extension));
     traits.colons = is_json || extension == "config" || extension == "yaml" || extension == "yml" ||
                     extension == "tfstate" || extension == "kubeconfig" || name == "kubeconfig" ||
                     lies_in("/.kube/") || lies_in("/etc/kubernetes/") || lies_in("/etc/cloud/");
@@ -62,6 +79,8 @@ FileTraits traits_of(std::string_view path) {
                    lies_in("/auth.conf.d/");
     traits.pgpass = name == ".pgpass" || name == "pgpass.conf";
     traits.wireguard = path.starts_with("/etc/wireguard/") && name.find("pub") == std::string::npos;
+    traits.erlang = name == ".erlang.cookie";
+    traits.wazuh = name == "client.keys";
     traits.token_file = name == "known_tokens.csv" || name == "token_auth.csv";
     return traits;
 }

@@ -107,10 +107,11 @@ bool is_placeholder(std::string_view value) {
         "password", "passwd", "passphrase", "pass", "pwd",      "secret", "token",  "none",  "null",
         "nil",      "test",   "foo",        "bar",  "username", "string", "hidden", "blank", "key"};
     if (std::find(kWords.begin(), kWords.end(), text) != kWords.end()) return true;
-    static constexpr std::array<std::string_view, 19> kParts{
-        "example", "changeme",   "change-me", "change_me", "change this", "placeholder", "redacted",
-        "dummy",   "notasecret", "my-secret", "mysecret",  "your-",       "your_",       "yourp",
-        "yours",   "yourt",      "xxxx",      "****",      "..."};
+    static constexpr std::array<std::string_view, 21> kParts{
+        "example",  "changeme", "change-me",    "change_me", "change this", "placeholder",
+        "redacted", "dummy",    "notasecret",   "my-secret", "mysecret",    "your-",
+        "your_",    "yourp",    "yours",        "yourt",     "xxxx",        "****",
+        "...",      "_here",    "unique phrase"};
     return std::any_of(kParts.begin(), kParts.end(),
                        [&](std::string_view part) { return text.find(part) != std::string::npos; });
 }

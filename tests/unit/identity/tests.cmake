@@ -6,7 +6,7 @@ prebake_unit_tests(identity ROOT
             traps_test.cc firstboot/first_boot_crash_test.cc firstboot/first_boot_steps_test.cc
             firstboot/first_boot_test.cc firstboot/host_certificate_test.cc firstboot/text_template_test.cc
             secrets/binary_formats_test.cc secrets/byte_source_test.cc secrets/patterns_test.cc secrets/places_test.cc
-            secrets/scan_test.cc secrets/tokens_test.cc
+            secrets/scan_test.cc secrets/service_secrets_test.cc secrets/tokens_test.cc
     LINK prebake_identity_firstboot)
 # The traps look into the unit files of the source tree.
 target_compile_definitions(unit_identity PRIVATE PROJECT_SOURCE_DIR="${PROJECT_SOURCE_DIR}")

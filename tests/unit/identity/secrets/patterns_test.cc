@@ -495,7 +495,8 @@ TEST_CASE("no bytes make a judge read outside the text") {
             const std::string text = std::string(rule.needle) + tail;
             for (std::size_t length = 0; length <= text.size(); ++length) {
                 const std::string cut = text.substr(0, length);
-                for (const char* path : {"/etc/x.json", "/root/.netrc", "/root/.pgpass"})
+                for (const char* path :
+                     {"/etc/x.json", "/root/.netrc", "/root/.pgpass", "/etc/config.php"})
                     CHECK(secrets_in(path, cut).size() <= 1);
             }
         }
@@ -527,6 +528,8 @@ TEST_CASE("the time is linear in the length of any text") {
         {"comments without an end", "/etc/x", "# a_token=ab1d "},
         {"members", "/etc/x.json", "\"access_token\": \""},
         {"URLs", "/etc/x", "a://b:c"},
+        {"definitions", "/etc/config.php", "define('PASSWORD', "},
+        {"beginnings of Ceph's keys", "/etc/x", "AQAQ"},
         {"words of netrc", "/root/.netrc", "password "},
         {"lines of .pgpass", "/root/.pgpass", ":"},
         {"ids of AWS", "/etc/x", kAwsTemporaryId + " "},
