@@ -289,8 +289,8 @@ constexpr Item kAgentItems[] = {
         .name = "monitoring-agents",
         .why = "All clones would report as one agent.",
         .regeneration =
-            "The agents generate a new ID when they next start. Enroll Wazuh and Elastic agents "
-            "again.",
+            "The agents generate a new ID when they next start. Enroll Checkmk's, Wazuh's and "
+            "Elastic's again.",
         .targets = {
             // Enrolled in Fleet. Without the file the agent runs on its own.
             remove("/opt/Elastic/Agent/fleet.enc"),
@@ -308,6 +308,8 @@ constexpr Item kAgentItems[] = {
             remove("/var/lib/*beat/meta.json"),
             // Emptied, because Wazuh and OSSEC do not start without the file.
             empty("/var/ossec/etc/client.keys"),
+            // Checkmk: the ID and the key under which the server knows the agent.
+            remove("/var/lib/cmk-agent/registered_connections.json"),
             // Grafana Agent and Alloy.
             remove("/var/lib/grafana-agent/agent_seed.json"),
             remove("/var/lib/alloy/data/alloy_seed.json"),
@@ -319,6 +321,7 @@ constexpr Item kAgentItems[] = {
             {"oneagent.service", StopStage::managers},
             {"datadog-agent*.service", StopStage::managers},
             {"newrelic-infra.service", StopStage::managers},
+            {"cmk-agent-ctl-daemon.service", StopStage::managers},
         },
     },
     {
@@ -376,6 +379,29 @@ constexpr Item kAgentItems[] = {
         .by_default = Default::report,
         .targets = {
             remove("/etc/munge/munge.key"),
+        },
+    },
+    {
+        .name = "erlang-cookie",
+        .why =
+            "Anyone with the image could run programs in RabbitMQ, and in every Erlang node of a "
+            "clone.",
+        .regeneration =
+            "Erlang generates a new one when a node next starts. If nodes form a cluster, give "
+            "them one at first boot.",
+        .targets = {
+            remove("/var/lib/rabbitmq/.erlang.cookie"),
+            remove("~/.erlang.cookie"),
+        },
+    },
+    {
+        .name = "ceph-keys",
+        .why = "Anyone with the image could read, change and delete what the Ceph cluster stores.",
+        .regeneration = "Not recreated. Give clones the keys that they need at first boot.",
+        .targets = {
+            // Not those of daemons, which lie beside their data.
+            remove("/etc/ceph/*.keyring"),
+            remove("/var/lib/ceph/bootstrap-*/ceph.keyring"),
         },
     },
     {

@@ -124,6 +124,17 @@ constexpr Item kEnrollmentItems[] = {
         },
     },
     {
+        .name = "juju",
+        .why = "All clones would be one machine to the Juju controller, with one password.",
+        .regeneration =
+            "Not recreated. Juju installs its agent on the machines that it adds (`juju "
+            "add-machine`).",
+        .targets = {
+            remove("/var/lib/juju/agents/*/agent.conf"),
+        },
+        .written_by = {{"jujud-*.service", StopStage::managers}},
+    },
+    {
         .name = "landscape",
         .why = "All clones would be one computer to Landscape.",
         .regeneration = "landscape-client(8) registers the clone when it next starts.",

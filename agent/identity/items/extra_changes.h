@@ -28,6 +28,7 @@ Changes registry_credentials_changes(const machine::Root& root, const ItemSettin
 Changes puppet_changes(const machine::Root& root, const ItemSettings& settings);
 Changes consul_data_changes(const machine::Root& root, const ItemSettings& settings);
 Changes consul_changes(const machine::Root& root, const ItemSettings& settings);
+Changes popularity_contest_changes(const machine::Root& root, const ItemSettings& settings);
 Changes crontabs_changes(const machine::Root& root, const ItemSettings& settings);
 Changes resolv_conf_changes(const machine::Root& root, const ItemSettings& settings);
 Changes temporary_files_changes(const machine::Root& root, const ItemSettings& settings);

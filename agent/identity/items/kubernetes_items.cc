@@ -182,8 +182,36 @@ constexpr Item kKubernetesItems[] = {
             remove("/var/snap/microk8s/*/certs/*.key"),
             remove("/var/snap/microk8s/*/credentials/*.config"),
             remove("/var/snap/microk8s/*/credentials/*tokens*"),
-            remove("/var/snap/microk8s/*/var/kubernetes/backend/*.key"),
-            remove("/var/snap/microk8s/*/var/kubernetes/backend/*.yaml"),
+            // dqlite: all objects of the cluster, its keys, and the node's ID and address.
+            remove("/var/snap/microk8s/*/var/kubernetes/backend"),
+        },
+    },
+    // Reported, as microk8s.
+    {
+        .name = "canonical-kubernetes",
+        .why =
+            "Clones would run a copy of the builder's cluster, with its keys, and show the builder "
+            "as a node.",
+        .regeneration =
+            "Not recreated: `k8s bootstrap` or `k8s join-cluster` creates it. Install the snap in "
+            "the image, and run these at first boot.",
+        .by_default = Default::report,
+        .targets = {
+            remove("/var/snap/k8s/common/var/lib/k8s-dqlite"),
+            remove("/var/snap/k8s/common/var/lib/k8sd/state"),
+        },
+    },
+    {
+        .name = "microcluster",
+        .why = "Clones would run as the builder's member of its MicroCeph, MicroOVN or MicroCloud.",
+        .regeneration =
+            "Not recreated: the members bootstrap or join the cluster. Install the snaps in the "
+            "image, and do so at first boot.",
+        .by_default = Default::report,
+        .targets = {
+            remove("/var/snap/microceph/common/state"),
+            remove("/var/snap/microcloud/common/state"),
+            remove("/var/snap/microovn/common/state"),
         },
     },
     {

@@ -1,3 +1,4 @@
+#include "agent/identity/items/extra_changes.h"
 #include "agent/identity/items/tables.h"
 
 namespace prebake::identity {
@@ -36,6 +37,15 @@ constexpr Item kPackageItems[] = {
             remove("/var/lib/dnf/repos/*/countme"),
             remove("/var/lib/zypp/AnonymousUniqueId"),
         },
+    },
+    {
+        .name = "popularity-contest",
+        .why = "Debian's and Ubuntu's statistics would count all clones as one machine.",
+        .regeneration =
+            "The package generates a new ID when it is next configured (dpkg-reconfigure(8)). "
+            "Until then it reports nothing.",
+        .extra_changes = popularity_contest_changes,
+        .extra_description = "removes MY_HOSTID from /etc/popularity-contest.conf",
     },
     // Off, because `dnf autoremove` needs it to know which packages were installed as
     // dependencies.

@@ -47,6 +47,21 @@ constexpr Item kStorageItems[] = {
             remove("/var/lib/mysql/auto.cnf"),
         },
     },
+    // Reported: the file also says which of a set's disks this is, without which the data are lost.
+    {
+        .name = "minio",
+        .why = "All clones would be one deployment, with the same disks, to MinIO and its licence.",
+        .regeneration =
+            "Not recreated while there are data. Create the directories of the data at first boot "
+            "instead: MinIO then writes new IDs.",
+        .by_default = Default::report,
+        .targets = {
+            remove("/data/.minio.sys/format.json"),
+            remove("/data/*/.minio.sys/format.json"),
+            remove("/mnt/*/.minio.sys/format.json"),
+            remove("/var/lib/minio/.minio.sys/format.json"),
+        },
+    },
     {
         .name = "block-devices",
         .why = "LVM and multipath would look for the builder's disks and not find the clone's own.",

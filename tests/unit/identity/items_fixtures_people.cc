@@ -81,6 +81,12 @@ std::vector<Fixture> people_fixtures() {
          {gone("/var/lib/yum/uuid", "1b4e28ba-2fa1-11d2\n"),
           gone("/var/lib/dnf/repos/amazonlinux-2693185e/countme", "COUNTME=1\n"),
           stays("/var/lib/rpm/rpmdb.sqlite")}},
+        {"popularity-contest",
+         {becomes("/etc/popularity-contest.conf",
+                  "# Config file\n\nMY_HOSTID=\"0a1b2c3d4e5f60718293a4b5c6d7e8f9\"\n"
+                  "PARTICIPATE=\"yes\"\nDAY=\"6\"\n",
+                  "# Config file\n\nPARTICIPATE=\"yes\"\nDAY=\"6\"\n"),
+          stays("/usr/share/popularity-contest/default.conf", "PARTICIPATE=no\n")}},
         {"package-history",
          {gone("/var/lib/dnf/history.sqlite"), gone("/var/lib/dnf/history.sqlite-wal"),
           gone("/var/lib/yum/history/history-2024-01-31.sqlite"),
