@@ -79,7 +79,9 @@ Judgement serving(const NodeFacts& facts) {
         return {.status = kFalse,
                 .reason = "WaitsForUs",
                 .message = facts.order_problem,
-                .next_step = "remove that order, then: systemctl daemon-reload"};
+                .next_step =
+                    "remove that order, then: systemctl daemon-reload && systemctl reload "
+                    "prebaked"};
     }
     return {.status = kFalse,
             .reason = "NotAnswering",
@@ -131,10 +133,27 @@ Judgement nothing_left(const NodeFacts& facts, std::size_t missing) {
                 "prebake bake -f LIST"};
 }
 
+bool is_record_missing(const NodeFacts& facts) {
+    return facts.recorded == 0 && facts.identity.claim.seal().baked_images() > 0;
+}
+
+Judgement record_missing(const NodeFacts& facts, const char* status) {
+    return {.status = status,
+            .reason = "RecordMissing",
+            .message = "this machine's image was sealed with " +
+                       counted(facts.identity.claim.seal().baked_images(), "baked image") +
+                       ", and /var/lib/prebake/bake.json is gone: nothing keeps them usable",
+            .next_step =
+                "restore the file from the builder, or bake the images again: prebake "
+                "bake -f LIST"};
+}
+
 /// What the other conditions of images have in common.
 std::optional<Judgement> undecided(const NodeFacts& facts) {
     if (!facts.record_problem.empty()) return no_record(facts, kUnknown);
-    return unchecked(facts);
+    if (auto judgement = unchecked(facts)) return judgement;
+    if (is_record_missing(facts)) return record_missing(facts, kUnknown);
+    return {};
 }
 
 /// "; 1 image is for another platform (linux/arm64)"
@@ -169,23 +188,10 @@ Judgement none_wanted(const NodeFacts& facts) {
                 "LIST"};
 }
 
-Judgement record_missing(const NodeFacts& facts) {
-    return {.status = kFalse,
-            .reason = "RecordMissing",
-            .message = "this machine's image was sealed with " +
-                       counted(facts.identity.claim.seal().baked_images(), "baked image") +
-                       ", and /var/lib/prebake/bake.json is gone: nothing keeps them usable",
-            .next_step =
-                "restore the file from the builder, or bake the images again: prebake "
-                "bake -f LIST"};
-}
-
 Judgement present(const NodeFacts& facts) {
     if (!facts.record_problem.empty()) return no_record(facts, kFalse);
     if (auto judgement = unchecked(facts)) return *judgement;
-    if (facts.recorded == 0 && facts.identity.claim.seal().baked_images() > 0) {
-        return record_missing(facts);
-    }
+    if (is_record_missing(facts)) return record_missing(facts, kFalse);
     if (facts.images.empty()) return nothing_baked(facts);
     const Images missing =
         those(facts, [](const guard::ImageHealth& image) { return !image.is_present; });
@@ -219,9 +225,15 @@ Judgement present(const NodeFacts& facts) {
                        " names and the content that containers need" + not_for_here(facts)};
 }
 
+/// A condition that concerns no image is met, but says so: nothing was checked.
+Judgement not_wanted(const std::string& what) {
+    return {.status = kTrue, .reason = "NotWanted", .message = "no image " + what};
+}
+
 /// Whether the store is as it was baked, needed or not: prebake verify asks the same.
 Judgement intact(const NodeFacts& facts) {
     if (auto judgement = undecided(facts)) return *judgement;
+    if (facts.images.empty()) return not_wanted("was baked");
     const Images incomplete = all_those(facts, [](const guard::ImageHealth& image) {
         return !image.is_evicted && !image.is_abandoned && !image.is_complete;
     });
@@ -241,11 +253,6 @@ Judgement intact(const NodeFacts& facts) {
     return {.status = kTrue,
             .reason = "AsBaked",
             .message = "every image has the content and the tags that it was baked with"};
-}
-
-/// A condition that concerns no image is met, but says so: nothing was checked.
-Judgement not_wanted(const std::string& what) {
-    return {.status = kTrue, .reason = "NotWanted", .message = "no image " + what};
 }
 
 Judgement unpacked(const NodeFacts& facts) {
@@ -313,7 +320,7 @@ Judgement resolves(const NodeFacts& facts) {
     const Images wanted =
         those(facts, [](const guard::ImageHealth& image) { return image.wants_cri; });
     if (auto judgement = undecided(facts)) return *judgement;
-    if (wanted.empty()) return not_wanted("is for CRI (in namespace k8s.io)");
+    if (wanted.empty()) return not_wanted("is for CRI (in namespace k8s.io)" + not_for_here(facts));
     if (!facts.is_serving) {
         return {.status = kUnknown,
                 .reason = "NotAnswering",
@@ -325,7 +332,9 @@ Judgement resolves(const NodeFacts& facts) {
     });
     if (!lost.empty())
         return first_problem(lost, "NotResolved", "would be pulled by CRI", "prebake verify");
-    return {.status = kTrue, .reason = "Resolves", .message = "CRI finds every image by its names"};
+    return {.status = kTrue,
+            .reason = "Resolves",
+            .message = "CRI finds every image by its names" + not_for_here(facts)};
 }
 
 /// The unit may be started once a boot, and has been.
@@ -420,6 +429,14 @@ Judgement sealed(const NodeFacts& facts) {
                 .reason = "RenewedClone",
                 .message = "cloned from " + (id.empty() ? std::string("a machine") : id) +
                            ", which was not sealed; the identity was renewed on this one"};
+    }
+    // No gate for a machine that was never sealed: its identity may be its own.
+    if (!claim.has_seal()) {
+        return {.status = kTrue,
+                .reason = "NotSealed",
+                .message =
+                    "this machine does not come from a sealed image: there is no builder's "
+                    "identity to compare with"};
     }
     return {.status = kTrue,
             .reason = "FreshIdentity",

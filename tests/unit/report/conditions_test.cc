@@ -42,6 +42,7 @@ NodeFacts healthy() {
     facts.recorded = 2;
     facts.identity.claim.set_state(v1::Claim::CLAIMED);
     facts.identity.claim.mutable_instance()->set_id("i-1");
+    facts.identity.claim.mutable_seal()->set_salt("1");
     return facts;
 }
 
@@ -84,6 +85,15 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
         facts.images[1].is_other_platform = true;
         facts.images[1].is_resolved = facts.images[1].is_present = false;
         facts.images[1].platform = "linux/s390x";
+    };
+    const Change lost_record = [](NodeFacts& facts) {
+        facts.images.clear();
+        facts.recorded = 0;
+        facts.identity.claim.mutable_seal()->set_baked_images(7);
+    };
+    const Change nothing_baked = [](NodeFacts& facts) {
+        facts.images.clear();
+        facts.recorded = 0;
     };
     struct Row {
         const char* name;
@@ -160,13 +170,24 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
              }
          },
          "False OtherPlatform", "all are for linux/s390x"},
-        {"the record vanished", "ImagesPresent",
-         [](NodeFacts& facts) {
-             facts.images.clear();
-             facts.recorded = 0;
-             facts.identity.claim.mutable_seal()->set_baked_images(7);
+        {"the record vanished", "ImagesPresent", lost_record, "False RecordMissing",
+         "7 baked images"},
+        {"the record vanished, unpacked", "ImagesUnpacked", lost_record, "Unknown RecordMissing",
+         "7 baked images"},
+        {"the record vanished, pinned", "ImagesPinned", lost_record, "Unknown RecordMissing", ""},
+        {"the record vanished, CRI", "CriResolves", lost_record, "Unknown RecordMissing", ""},
+        {"the record vanished, intact", "BakeIntact", lost_record, "Unknown RecordMissing", ""},
+        {"the record vanished before a check", "BakeIntact",
+         [&](NodeFacts& facts) {
+             lost_record(facts);
+             unchecked(facts);
          },
-         "False RecordMissing", "7 baked images"},
+         "Unknown NotChecked", ""},
+        {"nothing baked, intact", "BakeIntact", nothing_baked, "True NotWanted",
+         "no image was baked"},
+        {"nothing baked, unpacked", "ImagesUnpacked", nothing_baked, "True NotWanted", ""},
+        {"nothing baked, pinned", "ImagesPinned", nothing_baked, "True NotWanted", ""},
+        {"nothing baked, CRI", "CriResolves", nothing_baked, "True NotWanted", ""},
         {"the record vanished, and the sandbox image is protected", "ImagesPresent",
          [](NodeFacts& facts) {
              facts.recorded = 0;
@@ -197,9 +218,8 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
         {"record, intact", "BakeIntact", no_record, "Unknown RecordUnreadable", ""},
         {"not checked, intact", "BakeIntact", unchecked, "Unknown NotChecked", ""},
         {"another platform is no problem of CRI", "CriResolves", one_of_another_platform,
-         "True Resolves", ""},
-        {"nothing baked", "ImagesPresent", [](NodeFacts& facts) { facts.images.clear(); },
-         "True NothingBaked", ""},
+         "True Resolves", "; 1 image is for another platform (linux/s390x)"},
+        {"nothing baked", "ImagesPresent", nothing_baked, "True NothingBaked", ""},
         {"nothing baked, and no sandbox image", "ImagesPresent",
          [](NodeFacts& facts) {
              facts.images.clear();
@@ -317,6 +337,9 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
          [](NodeFacts& facts) { facts.identity.problem = "of a later version"; },
          "False ClaimUnreadable", "of a later version"},
         {"fresh", "SealIntact", nothing, "True FreshIdentity", ""},
+        {"never sealed: nothing was compared", "SealIntact",
+         [](NodeFacts& facts) { facts.identity.claim.clear_seal(); }, "True NotSealed",
+         "does not come from a sealed image"},
         {"every address", "EndpointListening", nothing, "True Listening", "configured"},
         {"a taken port", "EndpointListening",
          [](NodeFacts& facts) { facts.endpoint_problem = "user 7 has it"; }, "False NotListening",
