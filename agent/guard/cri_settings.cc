@@ -11,6 +11,8 @@
 #include "agent/oci/platform.h"
 #include "agent/store/names.h"
 #include "agent/store/sandbox.h"
+#include "agent/store/snapshotter.h"
+#include "agent/store/store_view.h"
 #include "agent/store/stored_image.h"
 
 namespace prebake::guard {
@@ -28,8 +30,9 @@ CriSettings CriSettingsReader::read() {
     ask_cri(settings);
     if (settings.snapshotter.empty()) settings.snapshotter = configured.snapshotter;
     if (settings.snapshotter.empty()) {
+        // CRI itself was asked; asking it again might fail again.
         settings.snapshotter =
-            store::snapshotter_of(std::string(store::kCriNamespace), connection_);
+            store::default_snapshotter_of(std::string(store::kCriNamespace), connection_);
     }
     settings.sandbox_image = store::sandbox_name(
         settings.sandbox_image, settings.cri.answers ? configured.sandbox_image : "");
@@ -48,11 +51,7 @@ void CriSettingsReader::ask_cri(CriSettings& settings) {
         log_.clear("CRI");
     } catch (const Error& error) {
         if (containerd::ends_session(error) || ++failures_ < kMaxFailures) throw;
-        if (!settings.cri.answers) {
-            settings.cri = {.has_failed = true,
-                            .problem = "its CRI plugin answers with errors: " + error.message(),
-                            .next_step = "see why with: journalctl -u containerd"};
-        }
+        if (!settings.cri.answers) settings.cri = store::failed_cri(error);
         log_.warn("CRI",
                   "CRI does not answer; using containerd's configuration file: " + error.message());
     }

@@ -19,6 +19,11 @@ std::string snapshotter_of(const std::string& ns, const containerd::Connection& 
             if (std::string name = cri.snapshotter(); !name.empty()) return name;
         }
     }
+    return default_snapshotter_of(ns, connection);
+}
+
+std::string default_snapshotter_of(const std::string& ns,
+                                   const containerd::Connection& connection) {
     const std::string name = containerd::default_snapshotter_of(connection, ns);
     return name.empty() ? kUsualSnapshotter : name;
 }

@@ -5,10 +5,22 @@
 
 namespace prebake::store {
 
+containerd::CriService failed_cri(const Error& error) {
+    return {.has_failed = true,
+            .problem = "its CRI plugin answers with errors: " + error.message(),
+            .next_step = "see why with: journalctl -u containerd"};
+}
+
 StoreView::StoreView(const containerd::Connection& connection)
-    : connection_(connection),
-      storage_(containerd::plugins(connection)),
-      cri_service_(containerd::Cri(connection).service()) {}
+    : connection_(connection), storage_(containerd::plugins(connection)) {
+    try {
+        cri_service_ = containerd::Cri(connection).service();
+    } catch (const Error& error) {
+        if (containerd::ends_session(error)) throw;
+        cri_failure_ = error;
+        cri_service_ = failed_cri(error);
+    }
+}
 
 const Holdings& StoreView::holdings(const std::string& ns, const std::string& snapshotter) {
     const std::pair key{ns, snapshotter};

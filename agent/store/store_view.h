@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/base/error.h"
 #include "agent/containerd/connection.h"
 #include "agent/containerd/cri.h"
 #include "agent/store/holdings.h"
@@ -13,10 +14,14 @@
 
 namespace prebake::store {
 
+/// The CRI service that answered with `error`: it is there, and of no use to pods.
+containerd::CriService failed_cri(const Error& error);
+
 /// What containerd holds, for a check of many images: each kind of object is listed once, on first
 /// use. Every method may throw Error: unavailable, timed_out, cancelled. Not thread-safe.
 class StoreView {
   public:
+    /// CRI that answers with an error does not keep the rest from being looked at.
     explicit StoreView(const containerd::Connection& connection);
 
     /// Where containerd keeps its content. Valid as long as this object.
@@ -28,6 +33,8 @@ class StoreView {
 
     /// Whether CRI answers.
     const containerd::CriService& cri_service() const { return cri_service_; }
+    /// What it answered instead, if that was an error.
+    const std::optional<Error>& cri_failure() const { return cri_failure_; }
     /// The image that a pod gets by this name; null if CRI would pull. CRI must answer. Valid as
     /// long as this object.
     const containerd::CriImage* cri_image(const std::string& name);
@@ -36,6 +43,7 @@ class StoreView {
     const containerd::Connection& connection_;
     Storage storage_;
     containerd::CriService cri_service_;
+    std::optional<Error> cri_failure_;
     std::optional<std::vector<containerd::CriImage>> cri_images_;
     std::map<std::string, const containerd::CriImage*> cri_names_;
     std::map<std::pair<std::string, std::string>, Holdings> holdings_;

@@ -103,7 +103,10 @@ class PlacementCheck {
         if (placement_.unpacked()) run_check(Check::snapshots, [&] { check_snapshots(); });
         if (!is_for_cri(image_, placement_)) return;
         // Also if the builder's CRI did not resolve it, or did not run: this is another machine.
-        if (!store_.cri_service().answers) {
+        if (const auto& failure = store_.cri_failure()) {
+            check_ = Check::cri;
+            report_failed(*failure);
+        } else if (!store_.cri_service().answers) {
             ++result_.not_asked;
         } else {
             run_check(Check::cri, [&] { check_cri(); });
@@ -119,9 +122,13 @@ class PlacementCheck {
             work();
         } catch (const Error& error) {
             if (concerns_everything(error)) throw;
-            report(FindingKind::unreadable, object_of(check), "", "an answer", error.message(),
-                   error.next_step());
+            report_failed(error);
         }
+    }
+
+    void report_failed(const Error& error) {
+        report(FindingKind::unreadable, object_of(check_), "", "an answer", error.message(),
+               error.next_step());
     }
 
     /// The object of the finding is `what` and `subject`.
@@ -309,13 +316,18 @@ class PlacementCheck {
         });
     }
 
-    /// CRI may have the index's image for this machine by the same names.
+    /// CRI may have the index's image for this machine by the same names. If the machine could run
+    /// both, that is not the one that was baked.
     void check_cri_of_other_platform(const std::string& host) {
         for (const std::string& name : placement_.names()) {
-            if (is_image_id(name) || store_.cri_image(name) != nullptr) continue;
+            const containerd::CriImage* const known = store_.cri_image(name);
+            const bool is_another = known != nullptr && known->id != image_.config().digest();
+            if (is_image_id(name) || (known != nullptr && !is_another)) continue;
+            if (is_another && !runs_here(image_.platform())) continue;
             report(FindingKind::cri_other_platform, "CRI", name,
                    "an image for " + image_.platform(),
-                   "no image for this machine, which containerd takes for " + host,
+                   (is_another ? "the image " + known->id : "no image") +
+                       " for this machine, which containerd takes for " + host,
                    "bake the image for " + host +
                        ", or use it on machines whose containerd "
                        "selects " +

@@ -36,14 +36,18 @@ v1::BakeRecord record(const std::string& platform, bool was_resolved) {
 }
 
 struct Scene {
-    enum class Cri { absent, finds_it, finds_another, finds_nothing };
+    enum class Cri { absent, fails, is_silent, finds_it, finds_another, finds_nothing };
 
     explicit Scene(Cri cri) {
         server.introspection.plugins = [](auto&, const auto&, auto&) { return Status::OK; };
         server.images.list = [](auto&, const auto&, auto&) { return Status::OK; };
         server.content.list = [](auto&, const auto&, auto&) { return Status::OK; };
         if (cri == Cri::absent) return;
-        server.runtime.version = [](auto&, const auto&, auto&) { return Status::OK; };
+        server.runtime.version = [cri](auto&, const auto&, auto&) {
+            if (cri == Cri::fails) return Status(grpc::StatusCode::UNKNOWN, "not initialized");
+            if (cri == Cri::is_silent) return Status(grpc::StatusCode::DEADLINE_EXCEEDED, "");
+            return Status::OK;
+        };
         server.image_service.list_images = [cri](auto&, const auto&, auto& response) {
             if (cri == Cri::finds_nothing) return Status::OK;
             auto& image = *response.add_images();
@@ -65,6 +69,9 @@ struct Scene {
 
 TEST_CASE("CRI is asked about every image in k8s.io, and never taken at the builder's word") {
     const std::string host = oci::Platform::host().str();
+    // As linux/386 on linux/amd64: this machine could run it, but CRI prefers the other one.
+    const std::string also_here = oci::runnable_on(oci::Platform::host()).back().str();
+    REQUIRE(also_here != host);
     struct Row {
         const char* name;
         Scene::Cri cri;
@@ -73,6 +80,7 @@ TEST_CASE("CRI is asked about every image in k8s.io, and never taken at the buil
         std::size_t unresolved;  ///< names
         std::size_t of_another_platform;
         std::size_t not_asked;  ///< images
+        std::size_t failed = 0;
     };
     const std::vector<Row> rows{
         {"found", Scene::Cri::finds_it, host, true, 0, 0, 0},
@@ -86,6 +94,11 @@ TEST_CASE("CRI is asked about every image in k8s.io, and never taken at the buil
          false, 0, 0, 0},
         {"for another platform, and once resolved", Scene::Cri::finds_nothing, kOtherPlatform, true,
          2, 0, 0},
+        {"one that runs here, and found", Scene::Cri::finds_it, also_here, false, 0, 0, 0},
+        {"one that runs here, and CRI takes another", Scene::Cri::finds_another, also_here, false,
+         0, 1, 0},
+        {"CRI fails", Scene::Cri::fails, host, true, 0, 0, 0, 1},
+        {"CRI is silent", Scene::Cri::is_silent, host, true, 0, 0, 0, 1},
         {"no CRI", Scene::Cri::absent, host, true, 0, 0, 1},
         {"no CRI, for another platform", Scene::Cri::absent, kOtherPlatform, false, 0, 0, 1},
     };
@@ -97,15 +110,17 @@ TEST_CASE("CRI is asked about every image in k8s.io, and never taken at the buil
             for (const Finding& finding : found.findings) {
                 if (finding.kind != kind) continue;
                 ++number;
+                CHECK(finding.check == Check::cri);
                 CHECK_FALSE(finding.next_step.empty());
             }
             return number;
         };
         CHECK(count(FindingKind::cri_unresolved) == row.unresolved);
         CHECK(count(FindingKind::cri_other_platform) == row.of_another_platform);
-        CHECK(count(FindingKind::unreadable) == 0);
+        CHECK(count(FindingKind::unreadable) == row.failed);
         CHECK(found.not_asked == row.not_asked);
-        CHECK(found.cri.answers == (row.cri != Scene::Cri::absent));
+        CHECK(found.cri.answers == (row.cri != Scene::Cri::absent && row.failed == 0));
+        CHECK(found.cri.has_failed == (row.failed > 0));
         CHECK(found.cri.problem.empty() == found.cri.answers);
     }
 }
