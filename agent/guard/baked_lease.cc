@@ -21,9 +21,9 @@ constexpr std::chrono::minutes kClockError{10};
 constexpr const char* kBridge = "prebake-baked-renewal";
 constexpr std::chrono::minutes kBridgeLifetime{10};
 
-std::optional<containerd::Lease> find_lease(const containerd::Leases& leases) {
-    const std::vector<containerd::Lease> all = leases.list();
-    const auto found = std::ranges::find(all, std::string(BakedLease::kId), &containerd::Lease::id);
+std::optional<containerd::Lease> find_lease(const std::vector<containerd::Lease>& all,
+                                            const std::string& id) {
+    const auto found = std::ranges::find(all, id, &containerd::Lease::id);
     if (found == all.end()) return {};
     return *found;
 }
@@ -82,11 +82,16 @@ void BakedLease::explain(const std::string& ns) {
 void BakedLease::hold_in(const std::string& ns, const std::set<std::string>& digests, Time now) {
     const bool is_known = held_.contains(ns);
     Held held = is_known ? held_.at(ns) : Held{};
-    if (held.is_refused || (is_known && digests.empty() && held.digests.empty())) return;
+    if (held.is_refused || (held.is_complete && digests.empty() && held.digests.empty())) return;
 
     const containerd::Leases leases(connection_, ns);
-    const std::optional<containerd::Lease> found = find_lease(leases);
-    if (!found && !held.digests.empty() && now < held.expires_at) {
+    const std::vector<containerd::Lease> all = leases.list();
+    const std::optional<containerd::Lease> found = find_lease(all, kId);
+    // Of a renewal that did not end: the daemon was killed, or a call failed.
+    bool is_bridged = find_lease(all, kBridge).has_value();
+    const bool is_removed = !found && !held.digests.empty() && now < held.expires_at;
+    if (is_bridged && (is_removed || digests.empty())) leases.remove(kBridge);
+    if (is_removed) {
         held_[ns] = {.digests = {}, .expires_at = {}, .is_refused = true};
         log_.note(Severity::info,
                   "the lease " + std::string(kId) + " in " + ns +
@@ -96,7 +101,7 @@ void BakedLease::hold_in(const std::string& ns, const std::set<std::string>& dig
     }
     if (digests.empty()) {
         if (found) leases.remove(kId);
-        held_[ns] = {};
+        held_[ns] = {.digests = {}, .expires_at = {}, .is_complete = true};
         return;
     }
     const bool is_renewed = found && !is_current(*found, now);
@@ -105,6 +110,7 @@ void BakedLease::hold_in(const std::string& ns, const std::set<std::string>& dig
         if (is_renewed) {
             leases.remove(kBridge);
             leases.create(kBridge, kBridgeLifetime, {});
+            is_bridged = true;
             for (const std::string& digest : digests) leases.add_blob(kBridge, digest);
             leases.remove(kId);
         }
@@ -114,6 +120,7 @@ void BakedLease::hold_in(const std::string& ns, const std::set<std::string>& dig
         held = {.digests = leases.blobs(kId), .expires_at = *found->expires_at};
     }
     Held& ours = held_[ns] = held;
+    ours.is_complete = false;
     for (const std::string& digest : digests) {
         if (ours.digests.contains(digest)) continue;
         leases.add_blob(kId, digest);
@@ -124,7 +131,8 @@ void BakedLease::hold_in(const std::string& ns, const std::set<std::string>& dig
         leases.remove_blob(kId, digest);
         ours.digests.erase(digest);
     }
-    if (is_renewed) leases.remove(kBridge);
+    if (is_bridged) leases.remove(kBridge);
+    ours.is_complete = true;
 }
 
 }  // namespace prebake::guard

@@ -45,7 +45,8 @@ class BakedLease {
     struct Held {
         std::set<std::string> digests;
         Time expires_at{};
-        bool is_refused = false;  ///< by a client
+        bool is_complete = false;  ///< containerd has just that, and nothing of a renewal
+        bool is_refused = false;   ///< by a client
         bool is_explained = false;
     };
 

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -43,16 +44,19 @@ struct Scene {
             return Status::OK;
         };
         server.leases.create = [this](auto&, const auto& request, auto&) {
+            if (is_over()) return Status(StatusCode::UNKNOWN, "killed");
             if (leases.contains(request.id())) return Status(StatusCode::ALREADY_EXISTS, "");
             changes.push_back("create " + request.id());
             leases[request.id()].labels = {request.labels().begin(), request.labels().end()};
             return Status::OK;
         };
         server.leases.remove = [this](auto&, const auto& request, auto&) {
+            if (is_over()) return Status(StatusCode::UNKNOWN, "killed");
             changes.push_back("remove " + request.id());
             return leases.erase(request.id()) > 0 ? Status::OK : Status(StatusCode::NOT_FOUND, "");
         };
         server.leases.add_resource = [this](auto&, const auto& request, auto&) {
+            if (is_over()) return Status(StatusCode::UNKNOWN, "killed");
             if (broken == request.resource().id()) return Status(StatusCode::UNKNOWN, "disk");
             changes.push_back("+" + request.resource().id());
             leases.at(request.id()).content.insert(request.resource().id());
@@ -80,6 +84,20 @@ struct Scene {
         return changes;
     }
 
+    /// Whether the daemon was killed before this change.
+    bool is_over() { return left && (*left)-- <= 0; }
+    std::set<std::string> ids() const {
+        std::set<std::string> all;
+        for (const auto& [id, held] : leases) all.insert(id);
+        return all;
+    }
+    std::set<std::string> held() const {
+        std::set<std::string> all;
+        for (const auto& [id, held] : leases) all.insert(held.content.begin(), held.content.end());
+        return all;
+    }
+
+    std::optional<int> left;  ///< changes, until the daemon is killed; nothing: it is not
     Names namespaces{"k8s.io"};
     std::map<std::string, Lease> leases;
     Names changes;
@@ -153,6 +171,54 @@ TEST_CASE("containerd's restart does not bring a lease back that somebody remove
     CHECK(scene.hold({"a"}).empty());
     scene.lease.look_again();
     CHECK(scene.hold({"a"}).empty());
+    CHECK(scene.notes.size() == 1);
+}
+
+TEST_CASE("a daemon that is killed during a renewal leaves nothing that stays") {
+    struct Row {
+        const char* name;
+        bool is_killed;  ///< or only a call failed
+        HeldContent then;
+        std::set<std::string> leases;
+    };
+    const Row rows[] = {
+        {"what was held is held by one lease again", true, {{"k8s.io", {"a"}}}, {"prebake-baked"}},
+        {"below the floor of the disk nothing is held", true, {{"k8s.io", {}}}, {}},
+        {"what is not in the record any more is not held", true, {}, {}},
+        {"held, after a call that failed", false, {{"k8s.io", {"a"}}}, {"prebake-baked"}},
+        {"not held, after a call that failed", false, {{"k8s.io", {}}}, {}},
+    };
+    for (const Row& row : rows) {
+        for (int changes = 0; changes < 7; ++changes) {
+            for (const auto later : {0h, 13h}) {
+                CAPTURE(row.name);
+                CAPTURE(changes);
+                CAPTURE(later.count());
+                Scene scene;
+                scene.hold({"a"});
+                scene.left = changes;
+                CHECK_THROWS_AS(scene.hold({"a"}, 13h), Error);
+                scene.left.reset();
+                CHECK(scene.held() == std::set<std::string>{"a"});
+                BakedLease next(scene.connection, scene.log);
+                (row.is_killed ? next : scene.lease)
+                    .hold(row.then, std::chrono::system_clock::now() + later);
+                CHECK(scene.ids() == row.leases);
+                CHECK(scene.held().size() == row.leases.size());
+            }
+        }
+    }
+}
+
+TEST_CASE("a client that removes the lease gets the space, also after a renewal that failed") {
+    Scene scene;
+    scene.hold({"a"});
+    scene.left = 6;
+    CHECK_THROWS_AS(scene.hold({"a"}, 13h), Error);
+    scene.left.reset();
+    REQUIRE(scene.leases.erase("prebake-baked") == 1);
+    scene.hold({"a"}, 13h);
+    CHECK(scene.leases.empty());
     CHECK(scene.notes.size() == 1);
 }
 
