@@ -8,26 +8,36 @@
 #include "agent/base/error.h"
 #include "agent/containerd/introspection.h"
 #include "agent/containerd/snapshots.h"
+#include "agent/store/storage.h"
 
 namespace prebake::guard {
 namespace {
 
 constexpr const char* kSnapshotterType = "io.containerd.snapshotter.v1";
 
-/// The directory of the snapshotter, or its parent if the snapshotter has not created it so far.
-/// Empty if containerd's files are not visible from here.
+/// `directory`, or its parent if the snapshotter has not created it so far. Empty if containerd's
+/// files are not visible from here.
+std::filesystem::path visible(const std::filesystem::path& directory) {
+    std::error_code error;
+    if (std::filesystem::exists(directory, error)) return directory;
+    if (std::filesystem::exists(directory.parent_path(), error)) return directory.parent_path();
+    return {};
+}
+
+/// The directory of the snapshotter. Some do not report it, as the native one of 1.6: containerd
+/// keeps it beside the content store.
 std::filesystem::path directory_of(const std::vector<containerd::Plugin>& plugins,
                                    const std::string& snapshotter) {
     for (const containerd::Plugin& plugin : plugins) {
         if (plugin.type != kSnapshotterType || plugin.id != snapshotter) continue;
         const auto root = plugin.exports.find("root");
         if (root == plugin.exports.end()) continue;
-        std::filesystem::path directory = root->second;
-        std::error_code error;
-        if (std::filesystem::exists(directory, error)) return directory;
-        if (std::filesystem::exists(directory.parent_path(), error)) return directory.parent_path();
+        return visible(root->second);
     }
-    return {};
+    const auto content = store::Storage(plugins).content_directory();
+    if (!content) return {};
+    return visible(std::filesystem::path(*content).parent_path() /
+                   (std::string(kSnapshotterType) + "." + snapshotter));
 }
 
 }  // namespace

@@ -31,9 +31,10 @@ constexpr std::chrono::minutes kRetryLatest{8};
 /// How often notice_causes() looks.
 constexpr std::chrono::seconds kCauseInterval{1};
 /// How much room a full disk must have gained: a part of the image. Less is gained and lost all the
-/// time, for example by logs.
+/// time, for example by logs. Of a large image only a small layer may be missing.
 constexpr std::uint64_t kGainedPart = 8;
 constexpr std::uint64_t kLeastGain = 1ULL << 20;
+constexpr std::uint64_t kMostGain = 64ULL << 20;
 
 /// Far more than there are protected images. Beyond this limit all entries are dropped: then a pin
 /// that is removed by hand may be counted as a pull.
@@ -194,7 +195,7 @@ std::optional<v1::BakedImage> ImageGuard::try_to_describe_sandbox(const containe
 FollowUp ImageGuard::on_event(const containerd::Event& event,
                               const std::optional<containerd::Image>& held) {
     const FollowUp follow_up = react(event, held);
-    suspect_unwell(event);
+    suspect_unwell(event, held);
     return follow_up;
 }
 
@@ -327,8 +328,14 @@ bool ImageGuard::was_pulled(const std::string& ns, const containerd::Image& held
 
 /// Whatever happens to an image that has a problem may be the end of it. What happened before the
 /// check that found the problem, for example by our own repair, is not news.
-void ImageGuard::suspect_unwell(const containerd::Event& event) {
+void ImageGuard::suspect_unwell(const containerd::Event& event,
+                                const std::optional<containerd::Image>& held) {
     std::vector<ImageKey> keys = keys_about(event);
+    // A repair takes content from any namespace.
+    if (held) {
+        const std::vector<ImageKey> same = keys_with(held->target.digest.str());
+        keys.insert(keys.end(), same.begin(), same.end());
+    }
     if (is_removal(event)) keys = without_our_garbage(std::move(keys));
     for (const ImageKey& key : keys) {
         const ImageHealth* const image = health_of(key);
@@ -356,6 +363,16 @@ std::vector<ImageKey> ImageGuard::keys_about(const containerd::Event& event) con
             return {};
     }
     return {};
+}
+
+/// The images whose names point to this digest, or that have this manifest, in any namespace.
+std::vector<ImageKey> ImageGuard::keys_with(const std::string& digest) const {
+    std::vector<ImageKey> keys;
+    for (const store::PlacedImage& placed : images_.baked().images()) {
+        if (placed.image.target().digest() == digest || placed.image.manifest().digest() == digest)
+            keys.push_back(placed.key);
+    }
+    return keys;
 }
 
 /// `keys` without the images that the disk had no room for: what containerd removes of them is what
@@ -434,7 +451,7 @@ void ImageGuard::notice_causes() {
     const SteadyTime now = with_.clock().steady;
     if (!causes_due_ || now < *causes_due_) return;
     causes_due_.reset();
-    for (const auto& [key, retry] : retries_) {
+    for (auto& [key, retry] : retries_) {
         if (!is_watched(retry.cause)) continue;
         if (is_gone(key, retry)) {
             suspicions_.add(key, retry.why, now);
@@ -444,12 +461,15 @@ void ImageGuard::notice_causes() {
     }
 }
 
-bool ImageGuard::is_gone(const ImageKey& key, const Retry& retry) const {
+bool ImageGuard::is_gone(const ImageKey& key, Retry& retry) const {
     if (retry.cause == RetryCause::bake_runs) return with_.repairer.can_restore();
     const std::optional<std::uint64_t> free = free_bytes(key.ns);
+    // What was free before the repair may be unknown: then what is free now counts.
+    if (!retry.free_bytes) retry.free_bytes = free;
     const ImageHealth* const image = health_of(key);
-    if (!free || !retry.free_bytes || image == nullptr) return false;
-    return *free >= *retry.free_bytes + std::max(kLeastGain, image->bytes / kGainedPart);
+    if (!free || image == nullptr) return false;
+    return *free >=
+           *retry.free_bytes + std::clamp(image->bytes / kGainedPart, kLeastGain, kMostGain);
 }
 
 /// Of the disk that the namespace unpacks into; nothing if it is unknown.

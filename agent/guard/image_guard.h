@@ -138,7 +138,8 @@ class ImageGuard {
         Backoff backoff;
         RetryCause cause = RetryCause::other;
         std::string why;  ///< the repair was necessary
-        /// With RetryCause::disk_full: what was free before the repair; nothing: unknown.
+        /// With RetryCause::disk_full: what was free before the repair. If that is unknown: when
+        /// free space was read first since then.
         std::optional<std::uint64_t> free_bytes;
     };
 
@@ -154,9 +155,11 @@ class ImageGuard {
     std::vector<ImageKey> keys_about(const containerd::Event& event) const;
     std::vector<ImageKey> without_our_garbage(std::vector<ImageKey> keys) const;
     std::vector<ImageKey> not_unpacked(std::vector<ImageKey> keys) const;
-    void suspect_unwell(const containerd::Event& event);
+    std::vector<ImageKey> keys_with(const std::string& digest) const;
+    void suspect_unwell(const containerd::Event& event,
+                        const std::optional<containerd::Image>& held);
     void retry_later(const ImageKey& key, RetryCause cause, const std::string& why);
-    bool is_gone(const ImageKey& key, const Retry& retry) const;
+    bool is_gone(const ImageKey& key, Retry& retry) const;
     const ImageHealth* health_of(const ImageKey& key) const;
     std::optional<std::uint64_t> free_bytes(const std::string& ns) const;
     void suspect(const std::vector<ImageKey>& keys, const std::string& why);

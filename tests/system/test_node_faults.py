@@ -183,7 +183,9 @@ class Faults(node.NodeTest):
         self.assertEqual(condition["status"], "False")
         self.assertIn("no space left", condition["message"])
         filler.unlink()
+        begin = time.monotonic()
         daemon.until_ready()  # without a reload
+        self.assertLess(time.monotonic() - begin, 20, "before the next attempt that is due anyway")
         self.assertIn(image.chain_id, self.containerd.snapshots(snapshotter="native"))
 
     def test_an_unpack_by_another_client_is_noticed(self):

@@ -2,7 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdint>
 #include <functional>
+#include <optional>
 #include <set>
 #include <stop_token>
 #include <string>
@@ -254,10 +256,14 @@ TEST_CASE("a failed repair is forgotten when the image is usable again") {
 
 /// a cannot be repaired, at first for the reason `failure`.
 struct FailingScene : Scene {
-    explicit FailingScene(Errc failure) {
-        disk.disk = DiskRoom{.free_bytes = 1ULL << 21, .total_bytes = 1ULL << 30};
-        if (failure == Errc::no_space) {
-            repairer.on_restore = [this] { disk.disk->free_bytes = 0; };
+    explicit FailingScene(Errc failure, std::uint64_t layer_bytes = 10,
+                          std::optional<std::uint64_t> free_before = 1ULL << 21) {
+        v1::BakeRecord record = guard.images().baked().record();
+        record.mutable_images(0)->mutable_layers(0)->set_size(layer_bytes);
+        guard.set_record(std::move(record));
+        set_free(free_before);
+        if (failure == Errc::no_space && free_before) {
+            repairer.on_restore = [this] { set_free(0); };
         }
         repairer.is_bake_running = failure == Errc::conflict;
         repairer.failures.emplace("a", Error(failure, "it failed"));
@@ -268,6 +274,11 @@ struct FailingScene : Scene {
         // What was due anyway would hide what is tested.
         repairer.failures.clear();
         repairer.findings = {{missing()}, {}};
+    }
+
+    void set_free(std::optional<std::uint64_t> bytes) {
+        disk.disk.reset();
+        if (bytes) disk.disk = DiskRoom{.free_bytes = *bytes, .total_bytes = 1ULL << 30};
     }
 
     /// Whether a is repaired within `time`, in which the caller calls as the daemon does.
@@ -343,6 +354,28 @@ TEST_CASE("a failed repair is tried again as soon as its cause is gone") {
                                   scene.names.get("k8s.io", "a"));
          },
          false},
+        {"somebody has it in another namespace", Errc::not_found,
+         [](FailingScene& scene) {
+             scene.clock.advance(1ms);
+             scene.names.names[{"moby", "x"}] = {.labels = {}, .target = digest_of('a')};
+             scene.guard.on_event({.kind = EventKind::image_created,
+                                   .at = scene.clock.moment.wall,
+                                   .ns = "moby",
+                                   .object = "x"},
+                                  scene.names.get("moby", "x"));
+         },
+         true},
+        {"somebody has another image in another namespace", Errc::not_found,
+         [](FailingScene& scene) {
+             scene.clock.advance(1ms);
+             scene.names.names[{"moby", "a"}] = {.labels = {}, .target = digest_of('d')};
+             scene.guard.on_event({.kind = EventKind::image_created,
+                                   .at = scene.clock.moment.wall,
+                                   .ns = "moby",
+                                   .object = "a"},
+                                  scene.names.get("moby", "a"));
+         },
+         false},
         {"an event about another image", Errc::not_found,
          [](FailingScene& scene) {
              scene.clock.advance(1ms);
@@ -358,6 +391,32 @@ TEST_CASE("a failed repair is tried again as soon as its cause is gone") {
         row.change(scene);
         CHECK(scene.is_repaired_within(1500ms) == row.is_repaired);
     }
+}
+
+TEST_CASE("a full disk has room when it gained a part of the image, of a large one a small part") {
+    constexpr std::uint64_t kMiB = 1ULL << 20;
+    struct Row {
+        std::uint64_t image;
+        std::uint64_t necessary;  ///< gain
+    };
+    for (const Row& row : {Row{10, kMiB}, Row{80 * kMiB, 10 * kMiB}, Row{8192 * kMiB, 64 * kMiB},
+                           Row{1ULL << 50, 64 * kMiB}}) {
+        CAPTURE(row.image);
+        FailingScene scene(Errc::no_space, row.image);
+        scene.set_free(2 * kMiB + row.necessary - 1);
+        CHECK_FALSE(scene.is_repaired_within(1500ms));
+        scene.set_free(2 * kMiB + row.necessary);
+        CHECK(scene.is_repaired_within(1500ms));
+    }
+}
+
+TEST_CASE("if it is unknown what was free before a repair, what is free after it counts") {
+    FailingScene scene(Errc::no_space, 10, std::nullopt);
+    CHECK_FALSE(scene.is_repaired_within(1500ms));
+    scene.set_free(0);
+    CHECK_FALSE(scene.is_repaired_within(1500ms));
+    scene.set_free(1ULL << 20);
+    CHECK(scene.is_repaired_within(1500ms));
 }
 
 TEST_CASE("content outlives its names, except where somebody wants the space") {
