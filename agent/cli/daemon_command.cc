@@ -23,9 +23,9 @@ void write_log(guard::Severity severity, const std::string& text) {
 }
 
 /// What the administrator ordered in a circle; empty if nothing. Each problem is logged.
-std::string order_problem() {
+std::string order_problem(const std::string& address) {
     std::string first;
-    for (const UnitThatWaits& waiting : units_that_wait(machine::Root("/"))) {
+    for (const UnitThatWaits& waiting : units_that_wait(machine::Root("/"), address)) {
         const std::string text = describe(waiting);
         if (!waiting.is_ordered) {
             log_warning(text + ": remove it; the images are checked when containerd answers");
@@ -57,7 +57,7 @@ daemon::ServiceOptions service_options(const Invocation& invocation) {
                          [file = config.containerd_config] {
                              return containerd::read_config_file(file);
                          },
-                     .order_problem = order_problem(),
+                     .order_problem = [address = config.address] { return order_problem(address); },
                      .note = write_log},
             .endpoint = config.endpoint,
             .ssm_inventory = config.ssm_inventory};

@@ -16,10 +16,12 @@ struct UnitThatWaits {
     bool is_ordered = false;
 };
 
-/// The units that start containerd themselves (k3s, RKE2, k0s, nodeadm, containerd's own) and that
-/// name prebake-ready.target, by the unit files and drop-ins in `root`: they cannot wait for the
-/// target, which needs the containerd that they start. Files that cannot be read are left out.
-std::vector<UnitThatWaits> units_that_wait(const machine::Root& root);
+/// The units that start containerd themselves (k3s, RKE2, k0s, nodeadm, snaps, containerd's own)
+/// and that name prebake-ready.target, by the unit files, drop-ins and links in `root`: they cannot
+/// wait for the target, which needs the containerd that they start. Docker is one of them if
+/// `address`, containerd's socket, is that of a containerd which Docker starts. Files that cannot
+/// be read are left out.
+std::vector<UnitThatWaits> units_that_wait(const machine::Root& root, const std::string& address);
 
 /// One sentence: which unit, why it cannot wait, and where that is configured.
 std::string describe(const UnitThatWaits& waiting);

@@ -55,7 +55,8 @@ constexpr seconds kFailureDelay{5};  // after an event that could not be process
 constexpr const char* kChecking = "checking the images";
 constexpr const char* kCheckingSuspects = "checking images that changed";
 constexpr const char* kListing = "listing what runs";
-constexpr const char* kKeepingBudget = "keeping pins and content within their budget";
+constexpr const char* kKeepingBudget = "keeping pins within their budget";
+constexpr const char* kHoldingContent = "holding the content of baked images";
 
 }  // namespace
 
@@ -91,8 +92,10 @@ class NodeLoop::Impl final : private bake::EventSink {
     SteadyTime now() const { return options_.clock().steady; }
 
     void read_identity();
+    void read_order() { order_problem_ = options_.order_problem ? options_.order_problem() : ""; }
     void use_record();
     void share_images();
+    void read_settings();
     void reload_now(const ReloadRequested& request);
 
     void handle(const Wakeup& wakeup);
@@ -155,6 +158,7 @@ class NodeLoop::Impl final : private bake::EventSink {
     bool has_serving_changed_ = false;  ///< since it was published
     bool is_reconciled_ = false;
     report::IdentityFacts identity_;
+    std::string order_problem_;
     std::shared_ptr<const store::BakedImages> shared_images_;  ///< what the ledger uses
 
     // About the last StreamEnded or EventsLost, and the last question to containerd.
@@ -201,6 +205,7 @@ void NodeLoop::Impl::run(const std::stop_token& stop) {
     const FileLock lock(options_.state_dir / "daemon.lock");
     work_.emplace(*this, stop);
     read_identity();
+    read_order();
     work_->ledger.open(identity_.claim);
     record_.read();
     use_record();
@@ -244,8 +249,14 @@ void NodeLoop::Impl::share_images() {
     work_->ledger.accounts().set_baked(shared_images_);
 }
 
+void NodeLoop::Impl::read_settings() {
+    work_->guard.read_settings();
+    share_images();
+}
+
 void NodeLoop::Impl::reload_now(const ReloadRequested& request) {
     read_identity();
+    if (request.is_check_wanted) read_order();
     const bool is_other_claim = work_->ledger.open(identity_.claim);
     const bool is_other_record = record_.read();
     if (is_other_record) use_record();
@@ -394,12 +405,13 @@ void NodeLoop::Impl::open_stream() {
 void NodeLoop::Impl::close_stream() {
     stream_.reset();
     // The next session does not need what this one left in the queue.
-    bool is_reload_requested = false;
+    std::optional<ReloadRequested> reload;
     while (const auto left = queue_.pop(SteadyTime::min())) {
-        is_reload_requested |= std::holds_alternative<ReloadRequested>(*left);
+        if (const auto* request = std::get_if<ReloadRequested>(&*left))
+            reload = {request->is_check_wanted || (reload && reload->is_check_wanted)};
     }
     timers_.end_session();
-    if (is_reload_requested) reload_now({});
+    if (reload) reload_now(*reload);
 }
 
 /// The findings of a check must not mix two containerds: the next one may have another
@@ -459,8 +471,7 @@ void NodeLoop::Impl::ask_containerd() {
 void NodeLoop::Impl::check_everything() {
     timers_.check.clear();
     const bool is_done = attempt(kChecking, [&] {
-        work_->guard.read_settings();
-        share_images();
+        read_settings();
         work_->guard.check_everything();
         require_stream();
     });
@@ -487,6 +498,8 @@ void NodeLoop::Impl::list_everything() {
 
 void NodeLoop::Impl::check_suspects() {
     attempt(kCheckingSuspects, [&] {
+        // CRI that failed may answer by now; its images are among the suspects.
+        if (work_->guard.state().cri.has_failed) read_settings();
         work_->guard.check_suspects();
         settle_repairs();
     });
@@ -503,13 +516,17 @@ void NodeLoop::Impl::settle_repairs() {
 
 void NodeLoop::Impl::keep_budget() {
     timers_.budget.clear();
-    const bool is_done = attempt(kKeepingBudget, [&] {
+    const bool is_within = attempt(kKeepingBudget, [&] {
         work_->guard.keep_budget([&](const guard::ImageKey& key) {
             const ledger::ImageUsage used = work_->ledger.accounts().usage(key);
             return guard::Usage{.starts = used.starts, .last_used = used.last_used};
         });
+    });
+    // Also if a pin could not be changed: on a full disk this gives up the lease.
+    const bool is_held = attempt(kHoldingContent, [&] {
         work_->lease.hold(work_->guard.content_to_hold(), options_.clock().wall);
     });
+    const bool is_done = is_within && is_held;
     if (is_done) budget_backoff_.reset();
     timers_.budget.set(now() + (is_done ? kBudgetInterval : budget_backoff_.next()));
     timers_.publish.set(now() + kPublishDelay);
@@ -534,7 +551,7 @@ report::NodeFacts NodeLoop::Impl::facts() const {
     const guard::GuardState& guard = work_->guard.state();
     return {.is_serving = is_serving_,
             .serving_problem = serving_problem_,
-            .order_problem = has_served_ ? std::string() : options_.order_problem,
+            .order_problem = has_served_ ? std::string() : order_problem_,
             .is_reconciled = is_reconciled_,
             .record_problem = record_.problem(),
             .cri = guard.cri,

@@ -29,8 +29,8 @@ struct NodeLoopOptions {
     std::string prebake_version;
     std::function<report::IdentityFacts()> identity;
     std::function<containerd::ConfiguredRuntime()> configured_runtime;
-    std::string order_problem;                           ///< as in report::NodeFacts
-    std::function<std::string()> endpoint_problem = {};  ///< the same; may be empty
+    std::function<std::string()> order_problem;          ///< as in report::NodeFacts; may be empty
+    std::function<std::string()> endpoint_problem = {};  ///< the same
     /// Writes one line to the log.
     std::function<void(guard::Severity, const std::string&)> note;
     TimeSource clock = current_moment;
@@ -54,7 +54,7 @@ class NodeLoop {
     void run(const std::stop_token& stop);
 
     /// Reads the bake record and the claim again. With `is_check_wanted` every image is checked
-    /// even if the record is the same. Thread-safe.
+    /// even if the record is the same, and the order of units is checked again. Thread-safe.
     void reload(bool is_check_wanted);
 
     /// When the loop last showed that it is alive; for the watchdog. Thread-safe.

@@ -21,7 +21,11 @@ TEST_CASE("units that start containerd and wait for our target") {
         Files files;
         std::string expected;  // the file; "" if nothing is found
         bool is_ordered = false;
+        std::string address = "/run/containerd/containerd.sock";
     };
+    const std::string of_docker = "/run/docker/containerd/containerd.sock";
+    const std::string shipped = "[Unit]\nBefore=kubelet.service docker.service ecs.service\n";
+    const std::string link = ".wants/prebake-ready.target";
     const std::vector<Row> rows{
         {"a drop-in",
          {{etc + "k3s.service.d/wait.conf", after}},
@@ -67,6 +71,71 @@ TEST_CASE("units that start containerd and wait for our target") {
          {{etc + "nodeadm-run.service.d/a.conf", after}},
          etc + "nodeadm-run.service.d/a.conf",
          true},
+        {"K3s with a name of its own",
+         {{etc + "k3s-edge.service.d/a.conf", after}},
+         etc + "k3s-edge.service.d/a.conf",
+         true},
+        {"k0s with a name of its own",
+         {{etc + "k0s-edge.service", after}},
+         etc + "k0s-edge.service",
+         true},
+        {"MicroK8s",
+         {{etc + "snap.microk8s.daemon-containerd.service.d/a.conf", after}},
+         etc + "snap.microk8s.daemon-containerd.service.d/a.conf",
+         true},
+        {"Canonical Kubernetes",
+         {{etc + "snap.k8s.containerd.service" + link, ""}},
+         etc + "snap.k8s.containerd.service" + link},
+        {"Docker's snap",
+         {{etc + "snap.docker.dockerd.service.d/a.conf", after}},
+         etc + "snap.docker.dockerd.service.d/a.conf",
+         true},
+        {"another snap", {{etc + "snap.docker.nvidia.service.d/a.conf", after}}, ""},
+        {"upheld",
+         {{etc + "k3s.service.upholds/prebake-ready.target", ""}},
+         etc + "k3s.service.upholds/prebake-ready.target"},
+        {"upheld by the unit",
+         {{etc + "k3s.service", "[Unit]\nUpholds=prebake-ready.target\n"}},
+         etc + "k3s.service"},
+        {"a drop-in for all units with a prefix",
+         {{etc + "rke2-agent.service", "[Unit]\n"}, {etc + "rke2-.service.d/a.conf", after}},
+         etc + "rke2-.service.d/a.conf",
+         true},
+        {"a drop-in for all services",
+         {{lib + "k3s.service", "[Unit]\n"}, {etc + "service.d/a.conf", after}},
+         etc + "service.d/a.conf",
+         true},
+        {"a drop-in for a prefix that no unit has", {{etc + "k3s-.service.d/a.conf", after}}, ""},
+        {"from our side, in a drop-in for a prefix",
+         {{etc + "prebake-.target.d/a.conf", "[Unit]\nBefore=k3s.service\n"}},
+         etc + "prebake-.target.d/a.conf",
+         true},
+        {"Docker with a containerd that is a unit",
+         {{lib + "prebake-ready.target", shipped}, {etc + "docker.service" + link, ""}},
+         ""},
+        {"Docker with a containerd of its own",
+         {{lib + "prebake-ready.target", shipped}, {etc + "docker.service" + link, ""}},
+         etc + "docker.service" + link,
+         true,
+         of_docker},
+        {"the same by its other name, wanted in a drop-in",
+         {{lib + "prebake-ready.target", shipped},
+          {etc + "docker.service.d/a.conf", "[Unit]\nWants=prebake-ready.target\n"}},
+         etc + "docker.service.d/a.conf",
+         true,
+         "/var" + of_docker},
+        {"Docker with a containerd of its own, and something else starts the target",
+         {{lib + "prebake-ready.target", shipped},
+          {lib + "ecs.service", ""},
+          {etc + "ecs.service" + link, ""}},
+         etc + "ecs.service" + link,
+         true,
+         of_docker},
+        {"the link of a unit that is not installed",
+         {{lib + "prebake-ready.target", shipped}, {etc + "kubelet.service" + link, ""}},
+         "",
+         false,
+         of_docker},
         {"a comment", {{etc + "k3s.service", "[Unit]\n#After=prebake-ready.target\n"}}, ""},
         {"another key", {{etc + "k3s.service", "[Unit]\nBefore=prebake-ready.target\n"}}, ""},
         {"another target", {{etc + "k3s.service", "[Unit]\nAfter=my-prebake-ready.target\n"}}, ""},
@@ -78,7 +147,7 @@ TEST_CASE("units that start containerd and wait for our target") {
         CAPTURE(row.name);
         const tests::TestTree tree;
         for (const auto& file : row.files) tree.put(file.first, file.second);
-        const std::vector<UnitThatWaits> found = units_that_wait(tree.root());
+        const std::vector<UnitThatWaits> found = units_that_wait(tree.root(), row.address);
         CHECK(found.size() == (row.expected.empty() ? 0 : 1));
         if (found.size() != 1) continue;
         CHECK(found[0].file == row.expected);
