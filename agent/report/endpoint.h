@@ -37,6 +37,10 @@ struct EndpointOptions {
     std::size_t max_connections = 64;  ///< on the socket, and the same number over TCP
     /// Of these, how many may wait with ?wait=. Further ones are answered at once and closed.
     std::size_t max_waiting = 16;
+    /// How many of those on the socket may belong to one user, except root and the daemon's own.
+    std::size_t max_waiting_of_user = 8;
+    /// The last of those on the socket, which only root and the daemon's own user get.
+    std::size_t waiting_for_root = 4;
     /// How many on the socket may belong to one user, except root and the daemon's own.
     std::size_t max_of_user = 16;
     /// Places on the socket, beyond these, for root and the daemon's own user, whose connections do

@@ -7,7 +7,6 @@
 
 #include <pthread.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -26,6 +25,7 @@
 #include "agent/report/documents.h"
 #include "agent/report/endpoint.h"
 #include "agent/report/listeners.h"
+#include "agent/report/peer.h"
 
 namespace prebake::report {
 namespace {
@@ -84,16 +84,6 @@ enum class Admission {
     served,
     turned_away,
     leaving,  ///< served, and about to close: its place is already free
-};
-
-/// Who may use the places on the socket that are reserved.
-enum class Privilege { none, reserve };
-
-/// The process at the other end of a connection.
-struct Peer {
-    SocketKind socket_kind = SocketKind::tcp;
-    std::optional<uid_t> user = {};  ///< on the socket
-    Privilege privilege = Privilege::none;
 };
 
 /// Number of connections by Admission.
@@ -213,7 +203,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
                 const milliseconds wait =
                     std::min<milliseconds>(route.wait_until_ready, state_.options.max_wait);
                 if (wait.count() > 0 && !state_.holder.latest()->status.ready()) {
-                    if (state_.waiting_on(socket_kind_).size() >= state_.options.max_waiting) {
+                    if (!may_wait()) {
                         // Close it, so that it does not occupy a place while it is idle.
                         after = After::close;
                     } else if (!co_await wait_until_ready(wait)) {
@@ -263,6 +253,17 @@ class Connection : public std::enable_shared_from_this<Connection> {
             if (!is_begun_) set_deadline(state_.options.header_time);
             is_begun_ = true;
         }
+    }
+
+    /// Whether there is a place for it among those that wait.
+    bool may_wait() {
+        const EndpointOptions& options = state_.options;
+        const std::set<Connection*>& waiting = state_.waiting_on(socket_kind_);
+        if (!peer_.is_limited()) return waiting.size() < options.max_waiting;
+        const auto of_user = std::ranges::count(
+            waiting, peer_.user, [](const Connection* other) { return other->peer().user; });
+        return static_cast<std::size_t>(of_user) < options.max_waiting_of_user &&
+               waiting.size() + options.waiting_for_root < options.max_waiting;
     }
 
     /// Waits until the node is ready or the time has passed; false if the client disconnected. Data
@@ -379,18 +380,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
     bool is_begun_ = false;    ///< a part of the current request has arrived
     bool is_first_ = true;     ///< no request has been answered
 };
-
-Peer peer_of(stream_protocol::socket& socket, SocketKind socket_kind) {
-    Peer peer{.socket_kind = socket_kind};
-    if (socket_kind != SocketKind::unix_socket) return peer;
-    ucred process{};
-    socklen_t size = sizeof process;
-    if (::getsockopt(socket.native_handle(), SOL_SOCKET, SO_PEERCRED, &process, &size) != 0)
-        return peer;
-    peer.user = process.uid;
-    if (process.uid == 0 || process.uid == ::geteuid()) peer.privilege = Privilege::reserve;
-    return peer;
-}
 
 }  // namespace
 
@@ -511,7 +500,7 @@ class Endpoint::Impl {
     }
 
     void admit(stream_protocol::socket socket, SocketKind socket_kind) {
-        const Peer peer = peer_of(socket, socket_kind);
+        const Peer peer = peer_of(socket.native_handle(), socket_kind);
         Admission admission = Admission::served;
         if (!has_place_for(peer)) {
             admission = Admission::turned_away;
@@ -531,10 +520,8 @@ class Endpoint::Impl {
         const auto is_of_same_user = [&peer](const Connection* connection) {
             return connection->peer().user == peer.user;
         };
-        const bool is_limited =
-            peer.socket_kind == SocketKind::unix_socket && peer.privilege == Privilege::none;
         const auto of_user = std::count_if(served.begin(), served.end(), is_of_same_user);
-        if (is_limited && static_cast<std::size_t>(of_user) >= options_.max_of_user)
+        if (peer.is_limited() && static_cast<std::size_t>(of_user) >= options_.max_of_user)
             return evict_one(served, is_of_same_user);
         if (served.size() < options_.max_connections) return true;
         const auto is_privileged = [](const Connection* connection) {

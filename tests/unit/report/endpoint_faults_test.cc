@@ -277,6 +277,44 @@ TEST_CASE("a user has a limited number of the places on the socket, and takes no
     for (auto& client : ours) CHECK(client.get("/livez").read_reply().status == 200);
 }
 
+TEST_CASE("a user has a limited number of the places to wait, and not the last ones") {
+    if (::geteuid() != 0) return;  // there is no other user to connect as
+    struct Row {
+        const char* name;
+        EndpointOptions options;
+        int places;  ///< of one user
+    };
+    const Row rows[] = {
+        {"its own limit", {.max_waiting = 6, .max_waiting_of_user = 2, .waiting_for_root = 1}, 2},
+        {"what is left for root",
+         {.max_waiting = 6, .max_waiting_of_user = 4, .waiting_for_root = 5},
+         1},
+        {"all of them are for root", {.max_waiting = 2, .waiting_for_root = 4}, 0},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        Served served(row.options);
+        const std::filesystem::path socket = served.socket();
+        ::chmod(socket.parent_path().parent_path().c_str(), 0755);
+        ::chmod(socket.parent_path().c_str(), 0755);
+        ::chmod(socket.c_str(), 0666);
+        const std::string told = tests::as_anybody([&] {
+            std::vector<StreamClient> waiting;
+            for (int i = 0; i < row.places; ++i)
+                waiting.emplace_back(socket).get("/v1/status?wait=300");
+            // When this is answered, they wait.
+            StreamClient(socket).get("/livez").read_reply();
+            return StreamClient(socket).get("/v1/status?wait=300").read_reply().field("Connection");
+        });
+        CHECK(told == "close");
+        StreamClient root(socket);
+        root.get("/v1/status?wait=300");
+        CHECK(served.answer_now() == 200);
+        served.publish(view_of(true));
+        CHECK(root.read_reply().field("Connection") == "keep-alive");
+    }
+}
+
 TEST_CASE("a client that does not read is dropped and delays no other") {
     Served served({.write_time = milliseconds(1000)});
     NodeView view = view_of(true);
