@@ -76,7 +76,7 @@ struct Value {
         throw wrong_type(key, "a size (\"20GiB\") or a percentage of the disk", "\"15%\"");
     }
     std::string proxy() const {
-        const std::string url = text("\"http://proxy.example:3128\"");
+        std::string url = text("\"http://proxy.example:3128\"");
         if (!url.empty()) http::parse_proxy({.url = url, .source = "registry.proxy"});
         return url;
     }

@@ -164,7 +164,7 @@ LoadedCertificate load(const ClientCertificate& names) {
         .certificate = next_certificate(file, *bio), .chain = Chain(sk_X509_new_null()), .key = {}};
     if (!loaded.certificate) throw file.lacks("certificate");
     while (X509Ptr above = next_certificate(file, *bio)) {
-        if (sk_X509_push(loaded.chain.get(), above.get()) > 0) above.release();
+        if (sk_X509_push(loaded.chain.get(), above.get()) > 0) static_cast<void>(above.release());
     }
     const PemFile key_file("key of the client certificate", names.key);
     loaded.key = load_key(key_file);

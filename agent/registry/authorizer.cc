@@ -168,7 +168,7 @@ Token Authorizer::token_for(const Audience& audience, TokenQuery query,
         const auto given = refresh_tokens_.find({service, identity});
         if (given != refresh_tokens_.end()) credentials->identity_token = given->second;
     }
-    const Token token = [&] {
+    Token token = [&] {
         try {
             return fetch_token(
                 *client_, query, credentials, audience.endpoint,

@@ -115,7 +115,8 @@ std::optional<Credentials> CloudCredentials::find(const Repository& repository,
     return credentials;
 }
 
-Credentials CloudCredentials::from_helpers(CloudRegistry registry, const Repository& repository,
+Credentials CloudCredentials::from_helpers(const CloudRegistry& registry,
+                                           const Repository& repository,
                                            const std::stop_token& stop, std::string& notes) {
     for (const std::string& helper : helpers_of(registry.cloud)) {
         if (!is_program("docker-credential-" + helper)) continue;

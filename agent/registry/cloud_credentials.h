@@ -45,7 +45,7 @@ class CloudCredentials : public CredentialSource {
         std::chrono::steady_clock::time_point expires;
     };
 
-    Credentials from_helpers(CloudRegistry registry, const Repository& repository,
+    Credentials from_helpers(const CloudRegistry& registry, const Repository& repository,
                              const std::stop_token& stop, std::string& notes);
     Credentials from_aws(const CloudRegistry& registry, const std::stop_token& stop);
 

@@ -176,8 +176,8 @@ std::string explained_markup(std::string_view markup) {
     const bool is_page = contains(lower, "<html") || lower.starts_with("<!doctype html");
     const std::string code = is_page ? std::string() : text("code");
     if (!code.empty()) return composed(code, text("message"), text("details"));
-    const std::string title = text("title");
-    const std::string body = text("body");
+    std::string title = text("title");
+    std::string body = text("body");
     // A page whose title is only the status ("403 Forbidden") may say more in its text.
     const bool is_status =
         title.size() > 3 && std::all_of(title.begin(), title.begin() + 3, is_digit);

@@ -98,12 +98,11 @@ ProviderPlaces find_providers(const std::filesystem::path& root) {
         for (const std::filesystem::path& file : files_at(root / place)) text += text_of(file);
     }
     const ProviderPlaces named = provider_flags_in(text);
-    const ProviderPlaces places{.config = inside(root, named.config),
-                                .programs = inside(root, named.programs)};
+    ProviderPlaces places{.config = inside(root, named.config),
+                          .programs = inside(root, named.programs)};
     if (is_there(places)) return places;
     for (const UsualPlace& usual : kUsualPlaces) {
-        const ProviderPlaces candidate{.config = root / usual.config,
-                                       .programs = root / usual.programs};
+        ProviderPlaces candidate{.config = root / usual.config, .programs = root / usual.programs};
         if (is_there(candidate)) return candidate;
     }
     return {};

@@ -135,7 +135,7 @@ std::string manifest_type(const http::Response& response, std::string_view bytes
     const std::string media_type = media_type_of(response);
     const bool is_known =
         is_manifest(media_type) || oci::media_kind(media_type) == oci::MediaKind::schema1;
-    const std::string type = is_known ? media_type : own_type_of(bytes);
+    std::string type = is_known ? media_type : own_type_of(bytes);
     if (!type.empty()) return type;
     const std::string said = diagnosis(bytes, response.secrets);
     throw Error(Errc::unsupported,

@@ -126,9 +126,11 @@ std::unique_ptr<http::Response> RequestSender::send(const oci::Reference& reposi
                                                     const std::stop_token& stop) {
     const std::vector<Endpoint> endpoints = candidates(repository.registry, request);
     std::vector<Attempt> attempts;
+    attempts.reserve(endpoints.size());
     for (const Endpoint& endpoint : endpoints) attempts.push_back({.endpoint = endpoint});
     // Hosts that could not be reached just now come last: they would cost a timeout each time.
     std::vector<Attempt*> order;
+    order.reserve(attempts.size());
     for (Attempt& attempt : attempts) order.push_back(&attempt);
     std::stable_partition(order.begin(), order.end(),
                           [&](const Attempt* attempt) { return was_reachable(attempt->endpoint); });
@@ -224,15 +226,15 @@ std::unique_ptr<http::Response> RequestSender::send_once(const Endpoint& endpoin
     try {
         refuse(reply, stop);
     } catch (const Error& error) {
-        if (!is_refusal(error) || !reply.redirected_to.empty()) throw;
+        if (!is_refusal(error) || !reply.audience || !reply.may_be_authorized) throw;
         const std::exception_ptr refusal = std::current_exception();
         try {
-            if (authorizer_.has_other(audience, reply.authorization, stop)) {
+            if (authorizer_.has_other(*reply.audience, reply.authorization, stop)) {
                 return send_once(endpoint, repository, request, stop);
             }
         } catch (const Error& other) {
             if (!is_refusal(other)) throw;
-            authorizer_.forget(audience, stop);
+            authorizer_.forget(*reply.audience, stop);
         }
         std::rethrow_exception(refusal);  // it names the credentials that come first
     }
