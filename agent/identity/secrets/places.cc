@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::string_view kImages = "container images";
 constexpr std::string_view kSnaps = "read-only snaps";
-constexpr std::string_view kPackages = "files of packages, the same on every machine";
+constexpr std::string_view kPackages = "files of packages, except private ones";
 constexpr std::string_view kStores = "a store of packages, the same on every machine";
 constexpr std::string_view kServices =
     "private to running services, which remove it when they stop";

@@ -241,7 +241,7 @@ TEST_CASE("what was not searched on purpose is noted, with the reason") {
     CHECK(lines_of(report.residue(), "secrets").empty());
     CHECK(lines_of(report.noted(), "secrets") ==
           Lines{"secrets /opt/kept not searched: kept by seal.keep",
-                "secrets /usr/lib not searched: files of packages, the same on every machine",
+                "secrets /usr/lib not searched: files of packages, except private ones",
                 "secrets /var/lib/docker/overlay2 not searched: container images"});
 }
 

@@ -315,8 +315,8 @@ TEST_CASE("the administrator decides what is searched") {
                                     "/usr/share/doc/app/key:1 private key (PEM)"});
     CHECK(left_out_in(result) == Lines{"/home/alice/work: left out by seal.scan_skip",
                                        "/srv/big: left out by seal.scan_skip",
-                                       "/usr/bin: files of packages, the same on every machine",
-                                       "/usr/lib: files of packages, the same on every machine",
+                                       "/usr/bin: files of packages, except private ones",
+                                       "/usr/lib: files of packages, except private ones",
                                        "/var/lib/containerd: container images"});
     CHECK(not_scanned_in(result).empty());
     // What is searched anyway is not searched twice, and what is skipped stays skipped.
