@@ -136,6 +136,29 @@ class SealTest(unittest.TestCase):
         self.assertEqual(found, {"rsa.der", "pkcs8.der", "encrypted.der", "ed25519.der", "sec1.der",
                                  "key.p12", "utf16.txt", "key.pem.gz"})
 
+    def test_what_names_the_builder_is_found_after_the_seal(self):
+        """As programs write it, also by its hash: the seal removed the name itself."""
+        key = self.root / "usr/lib/myservice/server.key"
+        self.put("etc/hostname", "base-vm\n")
+        self.put("etc/postfix/main.cf", "mydestination = base-vm, localhost\n")
+        self.put("etc/NetworkManager/conf.d/a.conf", "match-device=mac:52:54:00:12:34:56\n")
+        self.put("etc/default/grub", 'GRUB_CMDLINE_LINUX="ifname=lan0:52:54:00:12:34:56"\n')
+        self.put("etc/sysconfig/network/ifcfg-eth-id-52:54:00:12:34:56", "BOOTPROTO=dhcp\n")
+        key.parent.mkdir(parents=True)
+        subprocess.run(("openssl", "genpkey", "-algorithm", "ed25519", "-out", key), check=True,
+                       capture_output=True, timeout=60)
+        key.chmod(0o600)
+        (self.root / "opt/tool/settings.json").unlink()
+        self.seal()
+        self.assertEqual(self.residue(), {
+            ("builder-values", "/etc/postfix/main.cf"),
+            ("builder-values", "/etc/NetworkManager/conf.d/a.conf"),
+            ("builder-values", "/etc/default/grub"),
+            ("builder-values", "/etc/sysconfig/network/ifcfg-eth-id-52:54:00:12:34:56"),
+            ("secrets", "/usr/lib/myservice/server.key")})
+        key.chmod(0o644)  # as a package would install it
+        self.assertNotIn("secrets", {item for item, _ in self.residue()})
+
     def test_one_item_that_fails_stops_no_other(self):
         vault = self.root / "var/lib/amazon/ssm/Vault"
         subprocess.run(["mount", "-t", "tmpfs", "prebake-test", vault], check=True)
