@@ -61,7 +61,7 @@ std::optional<oci::Document> RegistrySignatures::next() {
     }
     if (step_ == Step::listed) {
         step_ = Step::end;
-        if (const auto descriptor = tagged()) return documents_.manifest(*descriptor);
+        if (auto document = tagged()) return document;
     }
     if (!others_.empty()) {
         throw Error(Errc::unsupported, others_.extract(others_.begin()).value());
@@ -96,17 +96,25 @@ void RegistrySignatures::list() {
     }
 }
 
-std::optional<oci::Descriptor> RegistrySignatures::tagged() {
+std::optional<oci::Document> RegistrySignatures::tagged() {
     const oci::Reference tag{.registry = repository_.registry,
                              .repository = repository_.repository,
                              .tag = "sha256-" + subject_.hex() + ".sig",
                              .digest = {}};
+    std::optional<oci::Descriptor> descriptor;
     try {
-        return remote_.resolve(tag, stop_);
+        descriptor = remote_.resolve(tag, stop_);
     } catch (const Error& error) {
         if (error.code() == Errc::not_found) return std::nullopt;
         throw;
     }
+    try {
+        return documents_.manifest(*descriptor);
+    } catch (const Error& error) {
+        if (error.code() == Errc::cancelled) throw;
+    }
+    // HEAD may name any digest: GET by the tag decides.
+    return remote_.fetch_named(tag, stop_);
 }
 
 oci::Document RegistrySignatures::blob(const oci::Descriptor& descriptor) {

@@ -30,7 +30,7 @@ class RegistrySignatures final : public SignatureSource {
     enum class Step { referrers, listed, end };
 
     void list();
-    std::optional<oci::Descriptor> tagged();
+    std::optional<oci::Document> tagged();
 
     registry::Remote& remote_;
     oci::DocumentSource& documents_;

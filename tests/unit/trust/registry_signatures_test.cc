@@ -34,6 +34,9 @@ const std::string kSigTagUrl =
 class NamedDocuments final : public oci::DocumentSource {
   public:
     oci::Document manifest(const oci::Descriptor& descriptor) override {
+        if (descriptor.digest == oci::Digest::of("lie")) {
+            throw Error(Errc::not_found, "there is no such document");
+        }
         return {.descriptor = descriptor, .bytes = descriptor.digest.str()};
     }
     oci::Document config(const oci::Descriptor& descriptor) override {
@@ -126,6 +129,16 @@ TEST_CASE("referrers that may be signatures come first, then what has the tag") 
             names) == std::vector<std::string>{"bundle", "classic", "untyped", "of cosign 3.1",
                                                "signed", "tagged"});
     CHECK(found_with({list_of({}), no_sig_tag(), no_sig_tag_by_get()}, names).empty());
+}
+
+TEST_CASE("GET by the tag decides if what HEAD names cannot be had") {
+    const Step got{.url = kSigTagUrl,
+                   .headers = {{"Content-Type", kListedManifestType}},
+                   .body = oci::Digest::of("of GET").str()};
+    CHECK(found_with({list_of({}), sig_tag("lie"), got}, {"of GET"}) ==
+          std::vector<std::string>{"of GET"});
+    CHECK(contains(found_with({list_of({}), sig_tag("lie"), no_sig_tag_by_get(403)}, {}).at(0),
+                   "403"));
 }
 
 TEST_CASE("what else refers to the image is a reason, once for each kind") {
