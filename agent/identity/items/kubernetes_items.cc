@@ -183,7 +183,7 @@ constexpr Item kKubernetesItems[] = {
             remove("/var/snap/microk8s/*/credentials/*.config"),
             remove("/var/snap/microk8s/*/credentials/*tokens*"),
             // dqlite: all objects of the cluster, its keys, and the node's ID and address.
-            remove("/var/snap/microk8s/*/var/kubernetes/backend"),
+            remove("/var/snap/microk8s/*/var/kubernetes/backend/*"),
         },
     },
     // Reported, as microk8s.
@@ -197,8 +197,8 @@ constexpr Item kKubernetesItems[] = {
             "the image, and run these at first boot.",
         .by_default = Default::report,
         .targets = {
-            remove("/var/snap/k8s/common/var/lib/k8s-dqlite"),
-            remove("/var/snap/k8s/common/var/lib/k8sd/state"),
+            remove("/var/snap/k8s/common/var/lib/k8s-dqlite/*"),
+            remove("/var/snap/k8s/common/var/lib/k8sd/state/*"),
         },
     },
     {
