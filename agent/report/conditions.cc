@@ -166,26 +166,32 @@ std::string not_for_here(const NodeFacts& facts) {
            " for another platform (" + others.front()->platform + ")";
 }
 
-/// None of the images is for this node any more.
-Judgement none_wanted(const NodeFacts& facts) {
-    const bool is_moved_or_evicted =
-        std::any_of(facts.images.begin(), facts.images.end(),
-                    [](const guard::ImageHealth& image) { return !image.is_other_platform; });
-    if (is_moved_or_evicted) {
-        return {.status = kTrue,
-                .reason = "NoneWanted",
-                .message =
-                    "no baked image is wanted any more: their tags were moved, or the pin "
-                    "budget gave them up" +
-                    not_for_here(facts)};
-    }
-    return {.status = kFalse,
+/// All images are for other platforms. `status` is what that means for the condition.
+Judgement other_platform(const NodeFacts& facts, const char* status) {
+    return {.status = status,
             .reason = "OtherPlatform",
             .message =
                 "no baked image runs on this machine: all are for " + facts.images.front().platform,
             .next_step =
                 "bake for this machine's platform: prebake bake --platform PLATFORM -f "
                 "LIST"};
+}
+
+bool is_all_of_other_platforms(const NodeFacts& facts) {
+    return !facts.images.empty() &&
+           std::all_of(facts.images.begin(), facts.images.end(),
+                       [](const guard::ImageHealth& image) { return image.is_other_platform; });
+}
+
+/// None of the images is for this node any more.
+Judgement none_wanted(const NodeFacts& facts) {
+    if (is_all_of_other_platforms(facts)) return other_platform(facts, kFalse);
+    return {.status = kTrue,
+            .reason = "NoneWanted",
+            .message =
+                "no baked image is wanted any more: their tags were moved, or the pin "
+                "budget gave them up" +
+                not_for_here(facts)};
 }
 
 Judgement present(const NodeFacts& facts) {
@@ -320,6 +326,11 @@ Judgement resolves(const NodeFacts& facts) {
     const Images wanted =
         those(facts, [](const guard::ImageHealth& image) { return image.wants_cri; });
     if (auto judgement = undecided(facts)) return *judgement;
+    const bool is_for_pods = std::any_of(
+        facts.images.begin(), facts.images.end(),
+        [](const guard::ImageHealth& image) { return image.ns == store::kCriNamespace; });
+    // CRI resolves names for this machine's platform alone.
+    if (is_for_pods && is_all_of_other_platforms(facts)) return other_platform(facts, kUnknown);
     if (wanted.empty()) return not_wanted("is for CRI (in namespace k8s.io)" + not_for_here(facts));
     if (!facts.is_serving) {
         return {.status = kUnknown,

@@ -86,6 +86,12 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
         facts.images[1].is_resolved = facts.images[1].is_present = false;
         facts.images[1].platform = "linux/s390x";
     };
+    const Change all_of_another_platform = [](NodeFacts& facts) {
+        for (ImageHealth& each : facts.images) {
+            each.is_other_platform = true;
+            each.platform = "linux/s390x";
+        }
+    };
     const Change lost_record = [](NodeFacts& facts) {
         facts.images.clear();
         facts.recorded = 0;
@@ -162,14 +168,10 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
         {"one is for another platform", "ImagesPresent", one_of_another_platform, "True AllPresent",
          "1 image with its names and the content that containers need; 1 image is for another "
          "platform (linux/s390x)"},
-        {"all are for another platform", "ImagesPresent",
-         [](NodeFacts& facts) {
-             for (ImageHealth& each : facts.images) {
-                 each.is_other_platform = true;
-                 each.platform = "linux/s390x";
-             }
-         },
+        {"all are for another platform", "ImagesPresent", all_of_another_platform,
          "False OtherPlatform", "all are for linux/s390x"},
+        {"CRI cannot resolve any of another platform", "CriResolves", all_of_another_platform,
+         "Unknown OtherPlatform", "all are for linux/s390x"},
         {"the record vanished", "ImagesPresent", lost_record, "False RecordMissing",
          "7 baked images"},
         {"the record vanished, unpacked", "ImagesUnpacked", lost_record, "Unknown RecordMissing",
