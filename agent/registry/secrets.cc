@@ -176,13 +176,16 @@ std::vector<std::string> secrets_in(const http::Request& request) {
 }
 
 std::string without_secrets(std::string_view line, const std::vector<std::string>& secrets) {
+    std::vector<std::string> all_wanted;
+    for (const std::string& secret : secrets) {
+        std::string wanted(trimmed(decoded(secret, &unencoded).bytes));
+        if (!wanted.empty()) all_wanted.push_back(std::move(wanted));
+    }
     std::vector<bool> is_hidden(line.size(), false);
     for (const Encoding encoding :
          {&unencoded, &percent_encoded, &form_encoded, &escaped_in_json, &escaped_in_markup}) {
         const Decoded text = decoded(line, encoding);
-        for (const std::string& secret : secrets) {
-            const std::string wanted(trimmed(decoded(secret, &unencoded).bytes));
-            if (wanted.empty()) continue;
+        for (const std::string& wanted : all_wanted) {
             for (std::size_t at = 0; (at = text.bytes.find(wanted, at)) != std::string::npos;) {
                 const std::size_t last = at + wanted.size() - 1;
                 std::fill(is_hidden.begin() + static_cast<std::ptrdiff_t>(text.begins[at]),
