@@ -183,6 +183,12 @@ bool is_all_of_other_platforms(const NodeFacts& facts) {
                        [](const guard::ImageHealth& image) { return image.is_other_platform; });
 }
 
+bool has_any_for_pods(const NodeFacts& facts) {
+    return std::any_of(
+        facts.images.begin(), facts.images.end(),
+        [](const guard::ImageHealth& image) { return image.ns == store::kCriNamespace; });
+}
+
 /// None of the images is for this node any more.
 Judgement none_wanted(const NodeFacts& facts) {
     if (is_all_of_other_platforms(facts)) return other_platform(facts, kFalse);
@@ -210,10 +216,7 @@ Judgement present(const NodeFacts& facts) {
         std::find_if(missing.begin(), missing.end(),
                      [](const guard::ImageHealth* image) { return image->is_sandbox; });
     // On a Docker or ECS host CRI has one configured, too, and no pod ever wants it.
-    const bool is_for_pods = std::any_of(
-        facts.images.begin(), facts.images.end(),
-        [](const guard::ImageHealth& image) { return image.ns == store::kCriNamespace; });
-    const bool is_unlisted_missing = facts.is_sandbox_missing && is_for_pods;
+    const bool is_unlisted_missing = facts.is_sandbox_missing && has_any_for_pods(facts);
     if (is_unlisted_missing || sandbox != missing.end()) {
         const std::string& name = is_unlisted_missing ? facts.sandbox_image : (*sandbox)->name;
         return {.status = kFalse,
@@ -326,11 +329,9 @@ Judgement resolves(const NodeFacts& facts) {
     const Images wanted =
         those(facts, [](const guard::ImageHealth& image) { return image.wants_cri; });
     if (auto judgement = undecided(facts)) return *judgement;
-    const bool is_for_pods = std::any_of(
-        facts.images.begin(), facts.images.end(),
-        [](const guard::ImageHealth& image) { return image.ns == store::kCriNamespace; });
     // CRI resolves names for this machine's platform alone.
-    if (is_for_pods && is_all_of_other_platforms(facts)) return other_platform(facts, kUnknown);
+    if (has_any_for_pods(facts) && is_all_of_other_platforms(facts))
+        return other_platform(facts, kUnknown);
     if (wanted.empty()) return not_wanted("is for CRI (in namespace k8s.io)" + not_for_here(facts));
     if (!facts.is_serving) {
         return {.status = kUnknown,
