@@ -453,6 +453,9 @@ void ImageGuard::notice_causes() {
     causes_due_.reset();
     for (auto& [key, retry] : retries_) {
         if (!is_watched(retry.cause)) continue;
+        // What was free before the repair may be unknown: then what is free now counts.
+        const bool is_unknown = retry.cause == RetryCause::disk_full && !retry.free_bytes;
+        if (is_unknown) retry.free_bytes = free_bytes(key.ns);
         if (is_gone(key, retry)) {
             suspicions_.add(key, retry.why, now);
         } else {
@@ -461,13 +464,11 @@ void ImageGuard::notice_causes() {
     }
 }
 
-bool ImageGuard::is_gone(const ImageKey& key, Retry& retry) const {
+bool ImageGuard::is_gone(const ImageKey& key, const Retry& retry) const {
     if (retry.cause == RetryCause::bake_runs) return with_.repairer.can_restore();
     const std::optional<std::uint64_t> free = free_bytes(key.ns);
-    // What was free before the repair may be unknown: then what is free now counts.
-    if (!retry.free_bytes) retry.free_bytes = free;
     const ImageHealth* const image = health_of(key);
-    if (!free || image == nullptr) return false;
+    if (!free || !retry.free_bytes || image == nullptr) return false;
     return *free >=
            *retry.free_bytes + std::clamp(image->bytes / kGainedPart, kLeastGain, kMostGain);
 }

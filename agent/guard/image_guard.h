@@ -159,7 +159,7 @@ class ImageGuard {
     void suspect_unwell(const containerd::Event& event,
                         const std::optional<containerd::Image>& held);
     void retry_later(const ImageKey& key, RetryCause cause, const std::string& why);
-    bool is_gone(const ImageKey& key, Retry& retry) const;
+    bool is_gone(const ImageKey& key, const Retry& retry) const;
     const ImageHealth* health_of(const ImageKey& key) const;
     std::optional<std::uint64_t> free_bytes(const std::string& ns) const;
     void suspect(const std::vector<ImageKey>& keys, const std::string& why);

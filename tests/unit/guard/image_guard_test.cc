@@ -281,6 +281,17 @@ struct FailingScene : Scene {
         if (bytes) disk.disk = DiskRoom{.free_bytes = *bytes, .total_bytes = 1ULL << 30};
     }
 
+    /// A client creates an image with the digest_of() this character in another namespace.
+    void create_elsewhere(const std::string& name, char digest) {
+        clock.advance(1ms);
+        names.names[{"moby", name}] = {.labels = {}, .target = digest_of(digest)};
+        guard.on_event({.kind = EventKind::image_created,
+                        .at = clock.moment.wall,
+                        .ns = "moby",
+                        .object = name},
+                       names.get("moby", name));
+    }
+
     /// Whether a is repaired within `time`, in which the caller calls as the daemon does.
     bool is_repaired_within(std::chrono::milliseconds time) {
         const SteadyTime end = clock.moment.steady + time;
@@ -355,27 +366,9 @@ TEST_CASE("a failed repair is tried again as soon as its cause is gone") {
          },
          false},
         {"somebody has it in another namespace", Errc::not_found,
-         [](FailingScene& scene) {
-             scene.clock.advance(1ms);
-             scene.names.names[{"moby", "x"}] = {.labels = {}, .target = digest_of('a')};
-             scene.guard.on_event({.kind = EventKind::image_created,
-                                   .at = scene.clock.moment.wall,
-                                   .ns = "moby",
-                                   .object = "x"},
-                                  scene.names.get("moby", "x"));
-         },
-         true},
+         [](FailingScene& scene) { scene.create_elsewhere("x", 'a'); }, true},
         {"somebody has another image in another namespace", Errc::not_found,
-         [](FailingScene& scene) {
-             scene.clock.advance(1ms);
-             scene.names.names[{"moby", "a"}] = {.labels = {}, .target = digest_of('d')};
-             scene.guard.on_event({.kind = EventKind::image_created,
-                                   .at = scene.clock.moment.wall,
-                                   .ns = "moby",
-                                   .object = "a"},
-                                  scene.names.get("moby", "a"));
-         },
-         false},
+         [](FailingScene& scene) { scene.create_elsewhere("a", 'd'); }, false},
         {"an event about another image", Errc::not_found,
          [](FailingScene& scene) {
              scene.clock.advance(1ms);
