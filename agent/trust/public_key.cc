@@ -190,6 +190,12 @@ struct Scheme {
 
 bool is_valid(EVP_PKEY* key, const Scheme& scheme, std::string_view message,
               std::string_view signature) {
+    // RFC 8017 8.1.2 and 8.2.2: exactly as long as the modulus. For PSS, OpenSSL also accepts a
+    // signature whose leading zeros are missing.
+    if (scheme.rsa_padding != 0 &&
+        signature.size() != static_cast<std::size_t>(EVP_PKEY_get_size(key))) {
+        return false;
+    }
     const DigestContext context(EVP_MD_CTX_new());
     EVP_PKEY_CTX* settings = nullptr;
     std::array<OSSL_PARAM, 2> parameters{OSSL_PARAM_construct_end(), OSSL_PARAM_construct_end()};

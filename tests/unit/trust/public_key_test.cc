@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "agent/base/base64.h"
 #include "agent/base/error.h"
 #include "agent/base/sha256.h"
 #include "tests/unit/base/thrown.h"
@@ -80,6 +81,33 @@ TEST_CASE("an ECDSA signature may be two numbers of fixed size") {
     CHECK_FALSE(key.public_key().verifies(kSignedMessage, pair.substr(0, 63)));
     CHECK_FALSE(key.public_key().verifies(kSignedMessage, std::string(64, '\0')));
     CHECK_FALSE(key.public_key().verifies(kSignedMessage, std::string(64, '\xff')));
+}
+
+TEST_CASE("an RSA signature is exactly as long as the modulus") {
+    // Made by openssl(1) with PSS until the first byte was zero: one of 256 is so.
+    const PublicKey key = PublicKey::parse(
+        "-----BEGIN PUBLIC KEY-----\n"
+        "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAscYVqCOJnbcfFj6BLZb0\n"
+        "VY4rGidAsp1vvwl3hFmyK6o30Bs+cct9jdUUJETXCh0LP7EnuMZCURewqC1oa3hv\n"
+        "3hrJ0IUyFNIx/jj1aydt/dchj+IGke+zkDSxUpYzxbs6ZEV7M2afxkGscGqMqJhH\n"
+        "VumiVpOAg5nuFVL8JQjKxoAimYOetO9CfLd8owbEy4yUv8zlYwPRFb9U6FvRiY78\n"
+        "CalN2dWsBzDbCy0NBPj4sNY+9F8iDmSc7NDF1+Td0KInll3eTaLdAN5DwRY3khoz\n"
+        "zUOOfNY2MgVgbJmXkidb9OwnL1T0zFN2XMx2kpK/soeQsH2PyMqNguFQbonEYQwu\n"
+        "tQIDAQAB\n"
+        "-----END PUBLIC KEY-----\n",
+        "fixed.pub");
+    const auto signature = base64_decode(
+        "AJ6mBXtnwr2ZAW/VYQeHlBjnT4obvyu0IPTKJr1Qn7h6sm036Rigud88IA0JwiCr"
+        "ZhSgikoc7WVstGB/OPvsDsRPsc8Y/YlCBpv03vG9bCadM/4JzeZYTSry/Iut238U"
+        "1c2TZAyZO+njW5I0w5ZJVZnhw0jml1YpsqMAWYOwVxm9LEAL/qErK4pAadAAKrjn"
+        "UHCP5x7kQH4G80p9mkJutLdQshIIxpFjNIemG2BEgiCfxts4EKXhvJMbQWkWAD/Y"
+        "3d7mq2dp/SNma1vOKprUB07Vot1gJyaNMPBco4z6gCVSibmaGzPc5jIqCF5vw5bi"
+        "MhapCGDpx9CViwDw5m4LqQ==");
+    REQUIRE(signature);
+    REQUIRE(signature->front() == '\0');
+    CHECK(key.verifies(kSignedMessage, *signature));
+    CHECK_FALSE(key.verifies(kSignedMessage, signature->substr(1)));
+    CHECK_FALSE(key.verifies(kSignedMessage, '\0' + *signature));
 }
 
 TEST_CASE("a fingerprint is the hash of the key's DER form") {
