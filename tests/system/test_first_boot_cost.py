@@ -35,7 +35,8 @@ class CostTest(BootTest):
         factor = median[FIRST_BOOT] / median[IDLE]
         print(f"\nnothing to do: {median[FIRST_BOOT] * 1e3:.1f} ms, {factor:.2f} times the "
               f"{median[IDLE] * 1e3:.1f} ms of a unit that runs /bin/true", flush=True)
-        self.assertLess(factor, 3)
+        # 2.6 to 3.7 on the processors that were tried. A mount namespace makes it more than 6.
+        self.assertLess(factor, 5)
         self.assertIn("nothing to do", booted.journal(FIRST_BOOT))
 
     def cost_of(self, booted, unit):

@@ -231,7 +231,8 @@ class Guard(node.NodeTest):
         self.until_as_before()
         entry = lambda: self.in_ledger(self.node, self.reference)
         # The pin is back before the daemon publishes that it was.
-        self.node.until(lambda: entry()["repins"] == 3, "the repair of each name is counted")
+        self.node.until(lambda: entry() and entry()["repins"] == 3,
+                        "the repair of each name is counted")
         self.assertEqual({repair["why"] for repair in self.node.status()["repairs"]},
                          {"its label was removed"})
         self.assertEqual(entry()["pulls"], 0, "nobody pulled it")
