@@ -168,6 +168,7 @@ void notice_moved_tag(const PlannedImage& planned, const v1::BakeRecord& record,
 void record_results(const Survey& survey, const BakeOptions& options,
                     const std::vector<ImageResult>& results, v1::BakeRecord record) {
     bool is_changed = false;
+    bool is_for_pods = false;
     for (std::size_t i = 0; i < results.size(); ++i) {
         const ImageResult& result = results[i];
         if (result.placements.empty()) continue;
@@ -177,6 +178,10 @@ void record_results(const Survey& survey, const BakeOptions& options,
         const bool is_same = before != nullptr && result.outcome == ImageOutcome::already_there &&
                              before->target().digest() == entry.target().digest();
         if (is_same) store::copy_cost(*before, entry);
+        const auto& placements = entry.placements();
+        is_for_pods |=
+            std::any_of(placements.begin(), placements.end(),
+                        [&](const auto& placement) { return store::is_for_cri(entry, placement); });
         store::merge_image(record, entry);
         is_changed = true;
     }
@@ -184,6 +189,9 @@ void record_results(const Survey& survey, const BakeOptions& options,
     *record.mutable_updated_at() = to_timestamp(std::chrono::system_clock::now());
     record.set_prebake_version(options.prebake_version);
     record.set_containerd_version(survey.containerd_version);
+    if (options.leaves_sandbox_out && is_for_pods) {
+        record.set_sandbox_left_out(*options.leaves_sandbox_out);
+    }
     survey.storage.sync_content();
     store::write_record(options.state_dir, record);
 }

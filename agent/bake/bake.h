@@ -22,6 +22,8 @@ struct BakeOptions {
     std::size_t parallel_downloads = 6;
     SpaceCheck space_check = SpaceCheck::refuse;
     std::string prebake_version;
+    std::optional<bool> leaves_sandbox_out =
+        {};  ///< recorded, if it is known and pods get an image
 };
 
 /// From best to worst.

@@ -159,6 +159,7 @@ ExitCode bake_command(const Invocation& invocation, const BakeArguments& argumen
                               invocation.signals.token());
     const bake::Survey survey = context.survey(invocation, arguments.images, warnings);
     bake::BakeOptions options = bake_options(invocation);
+    options.leaves_sandbox_out = invocation.config.sandbox == bake::SandboxRule::never;
     if (arguments.ignore_space) options.space_check = bake::SpaceCheck::ignore;
     const bake::BakeResult result =
         bake::bake(lock, survey, options, context.remote, context.connection, *progress);

@@ -141,6 +141,13 @@ ExitCode verify_command(const Invocation& invocation, const VerifyArguments& arg
         warnings = take_warnings(found);
         std::move(signatures.notes.begin(), signatures.notes.end(), std::back_inserter(warnings));
         if (!sandbox.doubt.empty() && found.is_for_pods) warnings.push_back(sandbox.doubt);
+        if (found.lacks_sandbox) {
+            warnings.push_back(
+                "CRI's sandbox image " + sandbox.name +
+                " is not here: the bake left it out (sandbox = \"never\"), and no pod "
+                "starts until it is pulled; prebake bake " +
+                sandbox.name);
+        }
         return found;
     };
     const auto verify_again = [&] {

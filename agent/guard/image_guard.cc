@@ -172,7 +172,7 @@ void ImageGuard::protect_sandbox() {
         if (is_found && (!held || held->target.digest.str() == known.found->target().digest())) {
             return;
         }
-        state_.is_sandbox_missing = wants_sandbox_ && !held;
+        state_.is_sandbox_missing = wants_sandbox_ && !held && !baked.record().sandbox_left_out();
         if (held) sandbox.found = try_to_describe_sandbox(*held);
     }
     if (known.name == sandbox.name && !known.found && !sandbox.found) return;

@@ -83,6 +83,7 @@ struct Verification {
     std::size_t signatures = 0;  ///< verified again
     containerd::CriService cri;
     bool is_for_pods = false;       ///< an image is in k8s.io
+    bool lacks_sandbox = false;     ///< CRI's sandbox image is not there, and the bake left it out
     std::size_t not_asked = 0;      ///< images for pods, if CRI does not answer
     std::vector<Finding> findings;  ///< empty if everything that was baked is usable
 };

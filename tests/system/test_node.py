@@ -417,18 +417,6 @@ class Reconcile(node.NodeTest):
         self.assertIn(self.reference, self.containerd.images("default"))
         self.assertIn(self.image.chain_id, self.containerd.snapshots("default"))
 
-    def test_a_missing_sandbox_image_is_an_alarm(self):
-        reference = self.registry.serve(f"{self.repository}/one", self.runnable("one"))
-        self.bake(reference)
-        self.claimed()
-        daemon = self.daemon(ready=False)
-        daemon.until_verdict("not_ready")
-        condition = daemon.condition("ImagesPresent")
-        self.assertEqual(condition["reason"], "SandboxImageMissing")
-        self.assertIn(node.SANDBOX, condition["message"])
-        self.bake("-f", self.image_list(self.sandbox_table()))
-        daemon.until_ready()
-
     def test_a_sandbox_image_that_the_list_forgot_is_guarded(self):
         self.bake("-f", self.image_list(self.sandbox_table()))
         (self.state / "bake.json").unlink()

@@ -66,6 +66,19 @@ class SandboxTest(node.NodeTest):
         self.assertIn(self.sandbox, verified.stdout)
         self.assertIn("every pod needs", verified.stdout)
 
+    def test_on_a_node_a_missing_one_is_an_alarm(self):
+        self.registry.on("/pause/", scripted.error(404))
+        self.bake(self.reference, code=harness.PARTIAL)
+        self.registry.behave()
+        self.claimed()
+        daemon = self.daemon(ready=False)
+        daemon.until_verdict("not_ready")
+        condition = daemon.condition("ImagesPresent")
+        self.assertEqual(condition["reason"], "SandboxImageMissing")
+        self.assertIn(self.sandbox, condition["message"])
+        self.bake(self.reference)
+        daemon.until_ready()
+
     def test_nothing_but_a_sandbox_image_is_no_partial_success(self):
         self.cri("pull", self.sandbox)
         self.bake(f"{self.reference}-missing", code=harness.FAILED)
@@ -77,6 +90,24 @@ class SandboxTest(node.NodeTest):
         self.assertEqual(self.verify().code, harness.DONE)
         self.claimed()
         self.daemon(config=harness.NO_SANDBOX)  # ready without it
+
+    def test_what_a_bake_left_out_is_not_missed_with_other_settings(self):
+        self.never()
+        self.bake(self.reference)
+        self.assertTrue(self.record()["sandboxLeftOut"])
+        self.settings()
+        verified = self.verify()
+        self.assertEqual(verified.code, harness.DONE, verified)
+        self.assert_says(verified, f"sandbox image {self.sandbox} is not here", "left it out",
+                         f"prebake bake {self.sandbox}")
+        self.claimed()
+        self.daemon()  # ready without it
+        # A bake that does not leave it out takes it back.
+        self.bake(self.reference)
+        self.assertFalse(self.record()["sandboxLeftOut"])
+        verified = self.verify()
+        self.assertEqual(verified.code, harness.DONE, verified)
+        self.assertNotIn("left it out", verified.stderr)
 
     def test_images_that_are_not_for_pods_do_not_need_it(self):
         self.bake("-n", "default", self.reference)
