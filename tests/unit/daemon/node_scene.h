@@ -80,9 +80,10 @@ struct Scene {
     std::atomic<const char*> instance = "i-1";
     report::StatusHolder holder;
     std::mutex mutex;
-    std::condition_variable published;
-    std::vector<View> views;  ///< all that were published
-    std::size_t seen = 0;     ///< how many of them until() has looked at
+    std::condition_variable published;  ///< or reloaded
+    std::vector<View> views;            ///< all that were published
+    std::size_t seen = 0;               ///< how many of them until() has looked at
+    std::size_t reloads = 0;            ///< how often the loop has begun to reload
     /// Called for each line of the log, on the loop's thread. Set it before the start.
     std::function<void(const std::string&)> on_note;
     std::atomic<const char*> order_problem = "";
@@ -104,7 +105,11 @@ struct Scene {
                             .pin_limits = limits,
                             .snapshotter = {},
                             .prebake_version = "1",
-                            .identity = [this] { return claimed_by(instance.load()); },
+                            .identity =
+                                [this] {
+                                    note_reload();
+                                    return claimed_by(instance.load());
+                                },
                             .configured_runtime = {},
                             .order_problem = [this] { return std::string(order_problem.load()); },
                             .note =
@@ -153,8 +158,25 @@ struct Scene {
     }
     /// Lets time pass for the loop, which has to look at its clock again.
     void advance(std::chrono::seconds by) {
+        settle();
         clock.advance(by);
         loop->reload(false);
+    }
+    /// Waits until the loop has planned what follows from the work that is visible already: what it
+    /// plans after the time was advanced would be due that much later.
+    void settle() {
+        // Twice: the first one that is seen may be of an earlier call, with work that is due.
+        for (int i = 0; i < 2; ++i) {
+            std::unique_lock lock(mutex);
+            const std::size_t before = reloads;
+            loop->reload(false);
+            REQUIRE(published.wait_for(lock, kHang, [&] { return reloads > before; }));
+        }
+    }
+    void note_reload() {
+        const std::scoped_lock lock(mutex);
+        ++reloads;
+        published.notify_all();
     }
     v1::LedgerState stored_ledger() const {
         std::string warning;
