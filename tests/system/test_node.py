@@ -284,6 +284,7 @@ class Guard(node.NodeTest):
         # The lease is filled by then: the daemon does one thing after the other.
         self.containerd.ctr("images", "rm", node.SANDBOX)
         self.node.until(lambda: node.SANDBOX in self.containerd.images(), "the content is held")
+        self.node.until(lambda: self.containerd.leases() == [LEASE], "the repair has ended")
 
     def test_content_outlives_all_names(self):
         self.until_held()
