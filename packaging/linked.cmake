@@ -1,9 +1,11 @@
 # The libraries of others that are part of the program, with their versions and licenses.
 #
 # prebake_linked_file(FILE...)    these archives or headers are compiled or linked into the program
-# prebake_linked_libraries(OUT)   the list "NAME|VERSION|LICENSE|SOURCE|SOURCE_VERSION|PACKAGE" in the
+# prebake_shipped_library(FILE)   this shared library comes with the program, in a directory of its own
+# prebake_linked_libraries(OUT)   the list "NAME|VERSION|LICENSE|SOURCE|SOURCE_VERSION|PACKAGE|HOW" in the
 #                                 order of names. SOURCE is the source package of the distribution, and
-#                                 PACKAGE the package that has the files. Empty without dpkg.
+#                                 PACKAGE the package that has the files. HOW is STATIC_LINK or, for what
+#                                 is shipped, DYNAMIC_LINK (as SPDX calls them). Empty without dpkg.
 #
 # dpkg knows which package a file belongs to, so no list of packages must follow the distribution's
 # releases. tests/lint/linked.py checks the result against what the compiler and the linker have read.
@@ -12,6 +14,11 @@ include_guard(GLOBAL)
 
 function(prebake_linked_file)
     set_property(GLOBAL APPEND PROPERTY PREBAKE_LINKED_FILES ${ARGN})
+endfunction()
+
+function(prebake_shipped_library file)
+    prebake_linked_file(${file})
+    set_property(GLOBAL APPEND PROPERTY PREBAKE_SHIPPED_LIBRARIES ${file})
 endfunction()
 
 # The packages that have the files.
@@ -50,6 +57,8 @@ function(prebake_linked_libraries out)
         "fmtlib|fmt|MIT"
         "gcc-[0-9]+|libstdc++|GPL-3.0-or-later WITH GCC-exception-3.1"
         "grpc|grpc|Apache-2.0 AND BSD-3-Clause"
+        "libisal|isa-l|BSD-3-Clause"
+        "libzstd|zstd|BSD-3-Clause"
         "protobuf|protobuf|BSD-3-Clause"
         "re2|re2|BSD-3-Clause"
         "spdlog|spdlog|MIT"
@@ -58,6 +67,8 @@ function(prebake_linked_libraries out)
         "zlib|zlib|Zlib")
     get_property(files GLOBAL PROPERTY PREBAKE_LINKED_FILES)
     prebake_owners(packages ${files})
+    get_property(shipped GLOBAL PROPERTY PREBAKE_SHIPPED_LIBRARIES)
+    prebake_owners(shipped_packages ${shipped})
     set(libraries "")
     set(sources "")
     foreach(package IN LISTS packages)
@@ -73,17 +84,21 @@ function(prebake_linked_libraries out)
         list(APPEND sources ${source})
         # Debian marks what it left out of the source.
         string(REGEX REPLACE "[.+~](dfsg|ds)[0-9]*$" "" version ${version})
+        set(package_and_how "${package}|STATIC_LINK")
+        if(package IN_LIST shipped_packages)
+            set(package_and_how "${package}|DYNAMIC_LINK")
+        endif()
         set(entry "")
         foreach(row IN LISTS licenses)
             string(REPLACE "|" ";" row ${row})
             list(POP_FRONT row pattern name license)
             if(source MATCHES "^(${pattern})$")
-                set(entry "${name}|${version}|${license}|${source}|${source_version}|${package}")
+                set(entry "${name}|${version}|${license}|${source}|${source_version}|${package_and_how}")
             endif()
         endforeach()
         if(NOT entry)
             message(WARNING "packaging/linked.cmake has no license for ${source}")
-            set(entry "${source}|${version}|NOASSERTION|${source}|${source_version}|${package}")
+            set(entry "${source}|${version}|NOASSERTION|${source}|${source_version}|${package_and_how}")
         endif()
         list(APPEND libraries ${entry})
         # A new version of the package is read when it is built the next time.

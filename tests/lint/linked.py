@@ -1,6 +1,7 @@
 #!/usr/bin/python3
-"""`prebake version --verbose` lists every library of others that is in the program, with its
-license: all archives that the linker has read, all headers that the compiler has read.
+"""`prebake version --verbose` lists every library of others that is in the program or comes with
+it, with its license: all libraries that the linker has read, all headers that the compiler has
+read.
 
 PREBAKE is the program, BUILD the directory in which Ninja has built it. --self-test breaks the list
 and expects each fault to be found."""
@@ -49,13 +50,13 @@ def headers_read(build):
     return {name for name in read if name.startswith("/") and not name.startswith(ours)}
 
 
-def archives_linked(build):
+def libraries_linked(build):
     words = ask("ninja", "-C", build, "-t", "commands", "prebake").splitlines()[-1].split()
     compiler = next(word for word in words if re.search(r"(\+\+|g\+\+-\d+|clang\+\+-\d+)$", word))
     named = [word[3:] for word in words if word.startswith("-l:")]
     named += ["libstdc++.a"] * ("-static-libstdc++" in words)
     found = {ask(compiler, f"-print-file-name={name}").strip() for name in named}
-    return found | {word for word in words if word.startswith("/") and word.endswith(".a")}
+    return found | {word for word in words if word.startswith("/") and word.endswith((".a", ".so"))}
 
 
 def sources_of(files):
@@ -101,8 +102,8 @@ def self_test(listed, sources):
     zlib = next(line for line in listed.splitlines() if line.startswith("zlib "))
     ways = (
         (listed.replace(f"{zlib}\n", ""), [], "zlib 1:"),
-        (listed + zlib.replace("zlib ", "zstd ", 2).replace(" zlib ", " zstd ") + "\n", [],
-         "zstd: "),
+        (listed + zlib.replace("zlib ", "lzma ", 2).replace(" zlib ", " lzma ") + "\n", [],
+         "lzma: "),
         (listed.replace(zlib, zlib.replace("1:", "2:")), [], "version --verbose does not list it"),
         (listed.replace(zlib, zlib.replace("Zlib", "MIT ")), [], "does not say MIT"),
         (listed.replace(zlib, zlib.replace("Zlib", "None")), [], "None is no license"),
@@ -117,7 +118,7 @@ def self_test(listed, sources):
 def main():
     build = pathlib.Path(os.environ["BUILD"])
     listed = ask(os.environ["PREBAKE"], "version", "--verbose")
-    sources, unowned = sources_of(headers_read(build) | archives_linked(build))
+    sources, unowned = sources_of(headers_read(build) | libraries_linked(build))
     found = list(faults(listed, sources, unowned, copyright_of))
     if "--self-test" in sys.argv[1:] and not found:
         self_test(listed, sources)

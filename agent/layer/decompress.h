@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+
+#include "agent/base/stream.h"
+
+namespace prebake::layer {
+
+/// How a layer's bytes are compressed.
+enum class Compression { none, gzip, zstd };
+
+/// compression_of() needs this many bytes, or all if there are fewer.
+inline constexpr std::size_t kCompressionMagicBytes = 8;
+
+/// What the first bytes of a layer say. This is how containerd decides: the media type does not
+/// count. (Except that it reads `application/vnd.oci.image.layer.v1.tar` as it is, which is for the
+/// caller to know.)
+Compression compression_of(std::span<const std::byte> beginning);
+
+struct DecompressionLimits {
+    /// How many compressed bytes are read at a time. At least kCompressionMagicBytes.
+    std::size_t read_ahead = 256UL << 10;
+    /// The window of a zstd frame is at most 2 to this power bytes; a larger one is refused with
+    /// too_large. containerd's limit is 29. Memory is used only for as many bytes as the frame
+    /// has, so a small layer cannot make it grow by declaring a large window.
+    int zstd_window_log = 29;
+};
+
+/// The uncompressed bytes of `compressed`, which must live longer.
+///
+/// Bytes and verdict are the same as containerd's. Read to the end: the checksums come last.
+/// Larger reads are faster, up to about 256 KiB.
+/// @throws Error, here and from read(): corrupt for damaged or truncated bytes, or bytes that
+///         follow; too_large and unsupported for some zstd frames; and what `compressed` throws.
+///         After that, the source must not be read any more.
+std::unique_ptr<Source> decompressed(Source& compressed, const DecompressionLimits& limits = {});
+
+}  // namespace prebake::layer
