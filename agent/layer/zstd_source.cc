@@ -87,7 +87,11 @@ class ZstdSource : public Source {
         if (code == ZSTD_error_memory_allocation) {
             return {Errc::internal, "there is not enough memory for the window of zstd data"};
         }
-        return damaged_part(kZstdFrame, begin_, ::ZSTD_getErrorName(result));
+        // libzstd's name for it if a small frame has more bytes than it declares.
+        const bool is_longer = code == ZSTD_error_dstSize_tooSmall;
+        return damaged_part(
+            kZstdFrame, begin_,
+            ::ZSTD_getErrorString(is_longer ? ZSTD_error_corruption_detected : code));
     }
 
     ReadAhead compressed_;

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""What prebake's own code makes of the compressed bytes of a layer: containerd decides the same, and
-comes to the same diffID.
+"""What prebake's own code makes of the compressed bytes of a layer: containerd decides the same,
+and comes to the same diffID.
 
 Environment:
   PREBAKE_LAYER_READER   the executable of tests/system/layer_reader (required)
@@ -228,7 +228,7 @@ class DecompressionTest(harness.SystemTest):
 
     @functools.cached_property
     def as_client(self):
-        """The option to pull by the client, where ctr has it: its errors say which diffID they found."""
+        """The option to pull by the client, where ctr has it: its errors have the diffID."""
         text = self.containerd.ctr("images", "pull", "--help")
         return ["--local"] if "--local" in text else []
 

@@ -76,6 +76,8 @@ std::vector<StreamCase> cases() {
         {"a larger size", frame_with_size((1ULL << 29) + 1), "", large, Errc::too_large},
         {"less than its size", frame_with_size(1000), "", damaged("Data corruption detected")},
         {"more than its size", frame_with_size(0), "", damaged("Data corruption detected")},
+        {"more than its size of one", kMagic + "\x20\x01" + little_endian(1U | 2U << 3, 3) + "xx",
+         "", damaged("Data corruption detected")},
         {"wrong checksum", with_wrong_checksum(), "",
          damaged("Restored data doesn't match checksum")},
         {"reserved bit", kMagic + "\x08" + little_endian(0, 1) + kLastBlock, "",
