@@ -5,8 +5,9 @@
 
 namespace prebake::cli {
 
-/// A library of others that is part of this program: its archive is linked into it, or its headers
-/// are compiled into it. Such a library is updated with a new version of prebake.
+/// A library of others that is part of this program: its archive is linked into it, its headers are
+/// compiled into it, or its shared library comes in the same package. Such a library is
+/// updated with a new version of prebake.
 struct LinkedLibrary {
     std::string_view name;
     std::string_view version;  ///< of its authors

@@ -27,6 +27,8 @@ SOCKET = "prebaked.socket"  # enabled by an administrator
 CONFIG = "/etc/prebake/prebake.toml"
 RECORD = "/var/lib/prebake/bake.json"
 MAX_PROGRAM_BYTES = 13_000_000
+# Where the program finds the libraries that come with it.
+OWN_LIBRARIES = "/usr/lib/prebake"
 # Of Amazon Linux 2023 and RHEL 9, the oldest supported systems. GCC_4.2.0: libgcc_s of 2007.
 NEWEST_SYMBOLS = {"GLIBC": (2, 34), "GCC": (4, 2, 0), "OPENSSL": (3, 0, 0)}
 LIBRARIES = {"libc.so.6", "libm.so.6", "libgcc_s.so.1", "libssl.so.3", "libcrypto.so.3",
@@ -123,6 +125,7 @@ class Contents(unittest.TestCase):
         provided = run("rpm", "-qp", "--provides", self.rpm).splitlines()
         self.assertEqual({line for line in provided if line.startswith("bundled(")},
                          {f"bundled({name}) = {version}" for name, version, *_ in listed})
+        self.assertNotIn(".so", "".join(provided), "its own library is for nobody else")
         documents = self.tree / "usr/share/doc/prebake"
         self.assertEqual({path.name for path in (documents / "third-party").iterdir()},
                          {f"{name}.gz" for name, *_ in listed})
@@ -138,6 +141,10 @@ class Contents(unittest.TestCase):
         for purl, (*_, source, version) in zip(purls, listed):
             self.assertRegex(purl, rf"^pkg:deb/[a-z]+/{re.escape(source)}@"
                              rf"{re.escape(version.replace('+', '%2B'))}\?arch=source$")
+        links = [relation["relationshipType"] for relation in sbom["relationships"]]
+        self.assertEqual(dict(zip([row[0] for row in listed], links[1:])),
+                         {row[0]: "DYNAMIC_LINK" if row[0] == "isa-l" else "STATIC_LINK"
+                          for row in listed})
         identifiers = [package["SPDXID"] for package in sbom["packages"]]
         self.assertEqual(len(set(identifiers)), len(identifiers))
         for identifier in identifiers:
@@ -169,10 +176,18 @@ class Contents(unittest.TestCase):
     def test_the_program_runs_on_every_distribution_that_we_name(self):
         dynamic = run("objdump", "-p", self.program)
         needed = set(re.findall(r"NEEDED\s+(\S+)", dynamic))
-        self.assertLessEqual(needed, LIBRARIES)
+        own = {path.name: path for path in (self.tree / OWN_LIBRARIES[1:]).iterdir()}
+        self.assertEqual(set(own), {"libisal.so.2"})
+        self.assertLessEqual(needed, LIBRARIES | set(own))
         self.assertIn("libcrypto.so.3", needed, "the distribution patches it")
-        self.assertNotRegex(dynamic, "RPATH|RUNPATH")
+        self.assertEqual(re.findall(r"R(?:UN)?PATH\s+(\S+)", dynamic), [OWN_LIBRARIES])
         symbols = run("objdump", "-T", self.program)
+        for name, library in own.items():
+            dynamic = run("objdump", "-p", library)
+            self.assertRegex(dynamic, rf"SONAME\s+{re.escape(name)}\n")
+            self.assertLessEqual(set(re.findall(r"NEEDED\s+(\S+)", dynamic)), LIBRARIES)
+            self.assertNotRegex(dynamic, "RPATH|RUNPATH")
+            symbols += run("objdump", "-T", library)
         seen = {}
         for name, version in re.findall(r"\b(GLIBC|GCC|OPENSSL|GLIBCXX|CXXABI)_([0-9.]+)", symbols):
             seen.setdefault(name, set()).add(tuple(map(int, version.split("."))))
