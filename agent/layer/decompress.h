@@ -20,18 +20,19 @@ inline constexpr std::size_t kCompressionMagicBytes = 8;
 Compression compression_of(std::span<const std::byte> beginning);
 
 struct DecompressionLimits {
-    /// How many compressed bytes are read at a time. At least kCompressionMagicBytes.
-    std::size_t read_ahead = 256UL << 10;
+    /// How many compressed bytes are read at a time, at least kCompressionMagicBytes. More than 64
+    /// KiB gains nothing.
+    std::size_t read_ahead = 128UL << 10;
     /// The window of a zstd frame is at most 2 to this power bytes; a larger one is refused with
-    /// too_large. containerd's limit is 29. Memory is used only for as many bytes as the frame
-    /// has, so a small layer cannot make it grow by declaring a large window.
+    /// too_large. containerd's limit is 29. A window uses memory only for as many bytes as the
+    /// frame really has, whatever it declares.
     int zstd_window_log = 29;
 };
 
 /// The uncompressed bytes of `compressed`, which must live longer.
 ///
-/// Bytes and verdict are the same as containerd's. Read to the end: the checksums come last.
-/// Larger reads are faster, up to about 256 KiB.
+/// Bytes and verdict are the same as containerd's. Read to the end: the checksums come last. The
+/// size of reads hardly matters: 512 bytes a time cost 5 % more than 128 KiB.
 /// @throws Error, here and from read(): corrupt for damaged or truncated bytes, or bytes that
 ///         follow; too_large and unsupported for some zstd frames; and what `compressed` throws.
 ///         After that, the source must not be read any more.
