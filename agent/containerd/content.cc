@@ -8,6 +8,7 @@
 #include "agent/base/error.h"
 #include "agent/containerd/call.h"
 #include "agent/containerd/content_writer.h"
+#include "agent/containerd/in_place_writer.h"
 #include "agent/containerd/read_stream.h"
 #include "agent/containerd/wire.h"
 #include "proto/containerd/content.grpc.pb.h"
@@ -74,17 +75,6 @@ class BlobSource final : public Source {
     content_api::ReadContentResponse message_;
     std::size_t used_ = 0;
 };
-
-/// The message that opens an ingest. With `expected` containerd finds the blob in this namespace,
-/// or adopts it from another one.
-content_api::WriteContentRequest opening(const IngestTarget& target) {
-    content_api::WriteContentRequest request;
-    request.set_action(content_api::STAT);
-    request.set_ref(target.ref);
-    request.set_total(static_cast<std::int64_t>(target.size));
-    request.set_expected(target.digest.str());
-    return request;
-}
 
 }  // namespace
 
@@ -166,22 +156,30 @@ void Content::set_labels(const oci::Digest& digest, const Labels& labels) const 
     set_blob_labels(connection_, scope_, digest, labels);
 }
 
-std::unique_ptr<BlobWriter> Content::open_writer(const std::string& ref,
-                                                 const oci::Descriptor& blob) const {
-    IngestTarget target{.connection = connection_,
+IngestTarget Content::target(std::string ref, const oci::Descriptor& blob) const {
+    return IngestTarget{.connection = connection_,
                         .scope = scope_,
-                        .ref = ref,
+                        .ref = std::move(ref),
                         .digest = blob.digest,
                         .size = blob.size};
-    OpenedStream opened = open_stream(connection_, scope_, opening(target));
+}
+
+std::unique_ptr<BlobWriter> Content::open_writer(const std::string& ref,
+                                                 const oci::Descriptor& blob) const {
+    IngestTarget target = this->target(ref, blob);
+    OpenedStream opened = open_stream(connection_, scope_, opening_request(target));
     if (opened.status.error_code() == grpc::StatusCode::ALREADY_EXISTS) return nullptr;
-    check(opened.status, connection_, target.what());
-    if (!opened.stream) {
-        throw Error(Errc::unavailable,
-                    "cannot " + target.what() + ": containerd ended the stream early");
-    }
+    require_opened(target, opened);
     const auto offset = static_cast<std::uint64_t>(opened.response.offset());
     return std::make_unique<StreamWriter>(std::move(target), std::move(opened.stream), offset);
+}
+
+std::unique_ptr<BlobWriter> Content::open_writer(const oci::Descriptor& blob,
+                                                 const IngestDirectory& directory) const {
+    if (blob.size < kLeastInPlaceBytes || directory.obstacle()) {
+        return open_writer(ingest_ref(blob), blob);
+    }
+    return open_in_place(target(in_place_ref(blob.digest), blob), directory);
 }
 
 void Content::abort(const std::string& ref) const {
@@ -198,13 +196,9 @@ void Content::put(const std::string& ref, const oci::Descriptor& blob, std::stri
         writer->write(std::as_bytes(std::span(bytes)).subspan(held));
         return writer->commit(labels);
     }
-    const IngestTarget target{.connection = connection_,
-                              .scope = scope_,
-                              .ref = ref,
-                              .digest = blob.digest,
-                              .size = blob.size};
+    const IngestTarget target = this->target(ref, blob);
     // Offset 0 also discards the bytes of an unfinished ingest of this reference.
-    content_api::WriteContentRequest request = opening(target);
+    content_api::WriteContentRequest request = opening_request(target);
     request.set_action(content_api::COMMIT);
     request.set_data(bytes.data(), bytes.size());
     labels_to(labels, *request.mutable_labels());

@@ -22,6 +22,9 @@ struct BlobInfo {
     std::chrono::system_clock::time_point created_at = {};  ///< in this namespace
 };
 
+struct IngestTarget;
+class IngestDirectory;
+
 /// containerd.services.content.v1
 class Content {
   public:
@@ -52,6 +55,12 @@ class Content {
     /// the same reference. @throws Error conflict if that client makes no progress for a minute.
     std::unique_ptr<BlobWriter> open_writer(const std::string& ref,
                                             const oci::Descriptor& blob) const;
+    /// The same, but fills the ingest in place if the blob is not small and `directory` can be
+    /// written; otherwise streams to ingest_ref(). In place it uses a reference of ours: an ingest
+    /// of another client is not resumed. Waits while another prebake fills it.
+    /// @throws Error as above; no_space if the disk is too small.
+    std::unique_ptr<BlobWriter> open_writer(const oci::Descriptor& blob,
+                                            const IngestDirectory& directory) const;
     /// Removes an ingest; does nothing if there is none.
     void abort(const std::string& ref) const;
     /// Stores a small blob in one round trip, unless it is there already.
@@ -59,6 +68,8 @@ class Content {
              const Labels& labels) const;
 
   private:
+    IngestTarget target(std::string ref, const oci::Descriptor& blob) const;
+
     const Connection& connection_;
     Scope scope_;
 };

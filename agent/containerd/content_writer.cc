@@ -42,12 +42,13 @@ void wait_for_writer(const Connection& connection, const Scope& scope, const std
 
 }  // namespace
 
-bool LockWait::keeps_waiting(Clock::time_point now, std::int64_t offset) {
+bool LockWait::keeps_waiting(Clock::time_point now, std::int64_t offset,
+                             std::chrono::seconds limit) {
     if (offset != offset_) {
         offset_ = offset;
         since_ = now;
     }
-    return now - since_ < kLimit;
+    return now - since_ < limit;
 }
 
 WriteStream::WriteStream(const Connection& connection, const Scope& scope)
@@ -93,6 +94,28 @@ OpenedStream open_stream(const Connection& connection, const Scope& scope,
         }
         wait_for_writer(connection, scope, first.ref(), opened.status, wait);
     }
+}
+
+content_api::WriteContentRequest opening_request(const IngestTarget& target) {
+    content_api::WriteContentRequest request;
+    request.set_action(content_api::STAT);
+    request.set_ref(target.ref);
+    request.set_total(static_cast<std::int64_t>(target.size));
+    request.set_expected(target.digest.str());
+    return request;
+}
+
+void require_opened(const IngestTarget& target, const OpenedStream& opened) {
+    check(opened.status, target.connection, target.what());
+    if (opened.stream) return;
+    throw Error(Errc::unavailable,
+                "cannot " + target.what() + ": containerd ended the stream early");
+}
+
+void require_declared_size(const IngestTarget& target, std::uint64_t position, std::size_t count) {
+    if (position <= target.size && count <= target.size - position) return;
+    throw Error(Errc::corrupt, "cannot " + target.what() + ": it is longer than the " +
+                                   std::to_string(target.size) + " bytes that were declared");
 }
 
 void set_blob_labels(const Connection& connection, const Scope& scope, const oci::Digest& digest,
@@ -143,11 +166,7 @@ StreamWriter::StreamWriter(IngestTarget target, std::unique_ptr<WriteStream> str
 }
 
 void StreamWriter::write(std::span<const std::byte> bytes) {
-    // containerd would notice only at the commit, after its disk was filled.
-    if (position_ > target_.size || bytes.size() > target_.size - position_) {
-        throw Error(Errc::corrupt, "cannot " + target_.what() + ": it is longer than the " +
-                                       std::to_string(target_.size) + " bytes that were declared");
-    }
+    require_declared_size(target_, position_, bytes.size());
     while (!bytes.empty()) {
         const auto part = bytes.first(std::min(bytes.size(), kWriteMessageBytes));
         request_.set_offset(static_cast<std::int64_t>(position_));

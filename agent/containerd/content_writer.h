@@ -24,8 +24,9 @@ class LockWait {
     static constexpr std::chrono::seconds kLimit{60};
 
     explicit LockWait(Clock::time_point now) : since_(now) {}
-    /// `offset` is the size of the ingest now. False when it has not changed for kLimit.
-    bool keeps_waiting(Clock::time_point now, std::int64_t offset);
+    /// `offset` is the size of the ingest now. False when it has not changed for `limit`.
+    bool keeps_waiting(Clock::time_point now, std::int64_t offset,
+                       std::chrono::seconds limit = kLimit);
 
   private:
     Clock::time_point since_;
@@ -82,6 +83,16 @@ struct IngestTarget {
 
     std::string what() const { return "store the blob " + digest.str(); }
 };
+
+/// The message that opens an ingest. With its digest containerd finds the blob in this namespace,
+/// or adopts it from another one.
+::containerd::services::content::v1::WriteContentRequest opening_request(
+    const IngestTarget& target);
+/// @throws Error unless the stream is open.
+void require_opened(const IngestTarget& target, const OpenedStream& opened);
+/// @throws Error corrupt if the blob is longer than declared. containerd would notice only at the
+/// commit, after its disk was filled.
+void require_declared_size(const IngestTarget& target, std::uint64_t position, std::size_t count);
 
 /// Content::set_labels().
 void set_blob_labels(const Connection& connection, const Scope& scope, const oci::Digest& digest,
