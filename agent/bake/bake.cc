@@ -284,6 +284,9 @@ BakeResult bake(const BakeLock&, const Survey& survey, const BakeOptions& option
     for_each_parallel(planned.size(), options.parallel_images, [&](std::size_t i) {
         result.images[i] = bake_one(planned[i], survey, baker, connection.stop(), events);
     });
+    result.stored_layers = {.in_place = fetcher.written_in_place(),
+                            .streamed = fetcher.streamed(),
+                            .streamed_because = store.in_place_obstacle()};
     try {
         record_results(survey, options, result.images, record);
     } catch (const Error& error) {

@@ -48,8 +48,17 @@ struct ImageResult {
     }
 };
 
+/// How layers got into the content store.
+struct StoredLayers {
+    std::size_t in_place = 0;
+    std::size_t streamed = 0;  ///< through containerd, as small ones always are
+    /// Why no layer could be written in place; nothing if they could, or if none had to be stored.
+    std::optional<std::string> streamed_because;
+};
+
 struct BakeResult {
     std::vector<ImageResult> images;  ///< in the order of the requests
+    StoredLayers stored_layers;
     std::chrono::duration<double> seconds{0};
     std::optional<Error> record_problem;  ///< why the images are not in the record
     /// Why it is not known that pods find all images in k8s.io, and how that becomes known.

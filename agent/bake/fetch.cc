@@ -189,6 +189,7 @@ BlobFetcher::Stored BlobFetcher::transfer(const Job& job, std::uint64_t& fetched
         }
         std::uint64_t& moved = from_network ? received : copied;
         if (copy(job, *writer, source.get(), moved, received)) {
+            if (source) ++(writer->is_in_place() ? written_in_place_ : streamed_);
             fetched += received;
             return Stored::with_labels;
         }

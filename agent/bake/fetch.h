@@ -66,6 +66,9 @@ class BlobFetcher {
 
     /// True if anything was stored or labelled.
     bool has_changed() const { return has_changed_; }
+    /// How many layers were written into the store's own files, or streamed to containerd.
+    std::size_t written_in_place() const { return written_in_place_; }
+    std::size_t streamed() const { return streamed_; }
 
   private:
     enum class Stored { with_labels, already_there };
@@ -95,6 +98,8 @@ class BlobFetcher {
     const BlobRepositories& repositories_;
     std::vector<std::string> other_namespaces_;
     std::atomic<bool> has_changed_{false};
+    std::atomic<std::size_t> written_in_place_{0};
+    std::atomic<std::size_t> streamed_{0};
     OnceMap<std::pair<std::string, oci::Digest>> once_;
     std::mutex replacements_mutex_;
     std::map<oci::Digest, Replacement> replacements_;

@@ -21,7 +21,7 @@ std::unique_ptr<Source> LeasedStore::read(const std::string& ns, const oci::Dige
 
 std::unique_ptr<containerd::BlobWriter> LeasedStore::open_writer(
     const std::string& ns, const oci::Descriptor& blob) const {
-    return content(ns).open_writer(containerd::ingest_ref(blob), blob);
+    return content(ns).open_writer(blob, ingests_);
 }
 
 void LeasedStore::put(const std::string& ns, const oci::Descriptor& blob, std::string_view bytes,

@@ -8,6 +8,7 @@
 #include "agent/containerd/connection.h"
 #include "agent/containerd/content.h"
 #include "agent/containerd/images.h"
+#include "agent/containerd/ingest_directory.h"
 #include "agent/store/storage.h"
 
 namespace prebake::bake {
@@ -26,11 +27,14 @@ class LeasedStore final : public BlobStore {
           storage_(storage),
           events_(events),
           lease_(std::move(lease)),
-          on_restart_(on_restart) {}
+          on_restart_(on_restart),
+          ingests_(storage.content_directory()) {}
 
     const containerd::Connection& connection() const { return connection_; }
     const store::Storage& storage() const { return storage_; }
     EventSink& events() const { return events_; }
+    /// Why blobs cannot be written in place; nothing if they can, or if none had to be stored yet.
+    std::optional<std::string> in_place_obstacle() const { return ingests_.obstacle(); }
     containerd::Scope scope(const std::string& ns) const { return {.ns = ns, .lease = lease_}; }
     containerd::Images images(const std::string& ns) const { return {connection_, scope(ns)}; }
 
@@ -57,6 +61,7 @@ class LeasedStore final : public BlobStore {
     EventSink& events_;
     std::string lease_;
     OnRestart on_restart_;
+    containerd::IngestDirectory ingests_;
 };
 
 }  // namespace prebake::bake

@@ -84,7 +84,20 @@ v1::BakeReport document_of(const bake::BakeResult& result,
     for (const std::string& warning : warnings) report.add_warnings(warning);
     if (result.record_problem)
         *report.mutable_record_problem() = problem_of(*result.record_problem);
+    report.set_layers_in_place(result.stored_layers.in_place);
+    report.set_layers_streamed(result.stored_layers.streamed);
+    report.set_streamed_because(result.stored_layers.streamed_because.value_or(""));
     return report;
+}
+
+/// How the layers were stored: a fallback to a slower way is visible.
+std::string text_of(const bake::StoredLayers& layers) {
+    const std::string streamed = counted(layers.streamed, "layer") + " streamed through containerd";
+    if (layers.streamed_because) return streamed + ": " + *layers.streamed_because;
+    const std::string in_place = counted(layers.in_place, "layer") + " written in place";
+    return layers.streamed == 0 ? in_place
+                                : in_place + ", " + counted(layers.streamed, "small one") +
+                                      " streamed through containerd";
 }
 
 void print_table(const bake::BakeResult& result) {
@@ -103,6 +116,8 @@ void print_table(const bake::BakeResult& result) {
         "%zu of %zu images usable; %s; %s\n", sums.good, result.images.size(),
         sums.fetched == 0 ? "nothing fetched" : ("fetched " + format_bytes(sums.fetched)).c_str(),
         format_duration(result.seconds).c_str());
+    const bake::StoredLayers& layers = result.stored_layers;
+    if (layers.in_place + layers.streamed > 0) std::puts(text_of(layers).c_str());
 }
 
 /// Clones of a builder that is never sealed can be detected then. Sealing needs root anyway, so a
@@ -164,6 +179,9 @@ ExitCode bake_command(const Invocation& invocation, const BakeArguments& argumen
     const bake::BakeResult result =
         bake::bake(lock, survey, options, context.remote, context.connection, *progress);
     progress.reset();
+    if (result.stored_layers.streamed_because) {
+        log_debug("layers are not written in place: " + *result.stored_layers.streamed_because);
+    }
     if (!result.record_problem) note_builder(invocation);
     if (result.cri_doubt) warnings.emplace_back(result.cri_doubt->what());
 

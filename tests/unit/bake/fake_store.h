@@ -31,6 +31,7 @@ class FakeStore final : public BlobStore {
     mutable std::map<oci::Digest, std::uint64_t> sizes;
     mutable std::map<Key, std::string> ingests;
     bool shares = true;       ///< the sharing policy between namespaces
+    bool is_visible = true;   ///< ingests are filled in place
     bool puts_adopt = false;  ///< put() adopts the file of another namespace, too
     // How often containerd goes away during a call.
     mutable int failing_writes = 0;   ///< after half of the bytes
@@ -176,6 +177,8 @@ class FakeWriter final : public containerd::BlobWriter {
             throw Error(Errc::unavailable, "containerd is gone");
         }
     }
+
+    bool is_in_place() const override { return store_.is_visible && !adopts_; }
 
   private:
     const FakeStore& store_;

@@ -186,6 +186,30 @@ TEST_CASE("a layer is stored from where it costs least") {
     }
 }
 
+TEST_CASE("layers are counted by the way they were stored") {
+    struct Row {
+        const char* name;
+        std::function<void(FakeStore&)> prepare;
+        std::size_t in_place;
+        std::size_t streamed;
+    };
+    const std::vector<Row> rows{
+        {"in place", [](FakeStore&) {}, 1, 0},
+        {"as a stream", [](FakeStore& store) { store.is_visible = false; }, 0, 1},
+        {"at the second attempt", [](FakeStore& store) { store.failing_writes = 1; }, 1, 0},
+        {"adopted", [](FakeStore& store) { store.add("moby", kLayer); }, 0, 0},
+        {"there already", [](FakeStore& store) { store.add("k8s.io", kLayer); }, 0, 0},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        Fixture at({image_of("a", {kLayer})});
+        row.prepare(at.store);
+        at.fetch();
+        CHECK(at.fetcher->written_in_place() == row.in_place);
+        CHECK(at.fetcher->streamed() == row.streamed);
+    }
+}
+
 TEST_CASE("a blob that is already there keeps the labels of other clients") {
     Fixture at({image_of("a:1", {kLayer})});
     at.store.add("k8s.io", kLayer, {{kSource, "library/x"}, {"of", "others"}});
