@@ -117,12 +117,18 @@ Restoration restore(const BakeLock&, const v1::BakedImage& image,
                       .cri_patience = kRepairPatience},
                      copies, fetcher, unpacker);
     ImageChanges changes;
+    const auto note_fallback = [&] {
+        const std::optional<std::string> obstacle = store.in_place_obstacle();
+        if (fetcher.streamed() == 0 || !obstacle) return;
+        notice(events, image.name(), "layers were streamed through containerd: " + *obstacle);
+    };
     try {
         restore_parts(image, parts, [&](const ResolvedImage& part) { baker.bake(part, changes); });
     } catch (const Error&) {
         release(lease, events, image.name());
         throw;
     }
+    note_fallback();
     release(lease, events, image.name());
     return changes.changed || fetcher.has_changed() ? Restoration::restored
                                                     : Restoration::was_whole;

@@ -90,14 +90,14 @@ v1::BakeReport document_of(const bake::BakeResult& result,
     return report;
 }
 
-/// How the layers were stored: a fallback to a slower way is visible.
+/// How the layers were stored. A fallback to the slower way is visible; that small ones take it is
+/// no news.
 std::string text_of(const bake::StoredLayers& layers) {
-    const std::string streamed = counted(layers.streamed, "layer") + " streamed through containerd";
-    if (layers.streamed_because) return streamed + ": " + *layers.streamed_because;
-    const std::string in_place = counted(layers.in_place, "layer") + " written in place";
-    return layers.streamed == 0 ? in_place
-                                : in_place + ", " + counted(layers.streamed, "small one") +
-                                      " streamed through containerd";
+    if (layers.streamed_because && layers.streamed > 0) {
+        return counted(layers.streamed, "layer") +
+               " streamed through containerd: " + *layers.streamed_because + "\n";
+    }
+    return layers.in_place == 0 ? "" : counted(layers.in_place, "layer") + " written in place\n";
 }
 
 void print_table(const bake::BakeResult& result) {
@@ -116,8 +116,7 @@ void print_table(const bake::BakeResult& result) {
         "%zu of %zu images usable; %s; %s\n", sums.good, result.images.size(),
         sums.fetched == 0 ? "nothing fetched" : ("fetched " + format_bytes(sums.fetched)).c_str(),
         format_duration(result.seconds).c_str());
-    const bake::StoredLayers& layers = result.stored_layers;
-    if (layers.in_place + layers.streamed > 0) std::puts(text_of(layers).c_str());
+    std::fputs(text_of(result.stored_layers).c_str(), stdout);
 }
 
 /// Clones of a builder that is never sealed can be detected then. Sealing needs root anyway, so a

@@ -53,6 +53,16 @@ class FullDiskTest(harness.SystemTest):
         self.assertEqual(self.registry.blob_requests()[1:], [], "at most the config was fetched")
         self.assert_not_baked(self.repository + "/big", big)
 
+    def test_a_layer_that_cannot_fit_is_not_fetched(self):
+        big = oci_image.small_image(self.repository, size=80 * MEBI)
+        reference = self.registry.serve(self.repository + "/big", big)
+        result = self.bake(reference, "--no-space-check", code=harness.FAILED)
+        self.assert_says(result, "cannot reserve", str(self.containerd.root), "free disk space")
+        self.assertNotIn(big.layers[0].blob.digest,
+                         [item.path.rpartition("/")[2] for item in self.registry.blob_requests()])
+        self.bake(self.small_reference)
+        self.assert_baked(self.small_reference, self.small)
+
     def test_a_disk_that_fills_up_fails_the_image_and_leaves_the_others_whole(self):
         self.bake(self.small_reference)
         zeros = b"\0" * (100 * MEBI)  # which the size of its blob does not show

@@ -23,12 +23,17 @@ class InterruptionTest(harness.SystemTest):
         self.finished, self.big = finished.blob, noise.blob
         self.reference = self.registry.serve(self.repository, self.image)
 
-    def pause_in_mid_layer(self):
+    def blind(self):
+        """The prefix of a command that does not see containerd's content store."""
+        store = self.containerd.root / "io.containerd.content.v1.content"
+        return ("unshare", "--mount", "sh", "-ec", 'mount -t tmpfs blind "$0"; exec "$@"', store)
+
+    def pause_in_mid_layer(self, **options):
         """A bake that has stored one layer and some MiB of the other layer."""
         gate = self.registry.gate()
         self.registry.on(self.big.digest, scripted.pause(gate, 8 * MEBI), times=1)
         before = self.containerd.ingested_bytes()
-        running = self.start("bake", self.reference)
+        running = self.start("bake", self.reference, **options)
         running.at(gate)
         running.until(lambda: self.containerd.ingested_bytes() >= before + 2 * MEBI,
                       "bytes of the big layer reach the store")
@@ -36,9 +41,10 @@ class InterruptionTest(harness.SystemTest):
                       "the small layer is stored")
         return running, gate
 
-    def bake_again_and_expect_the_rest_only(self):
+    def bake_again_and_expect_the_rest_only(self, stored="1 layer written in place", **options):
         self.registry.behave()
-        self.bake(self.reference)
+        result = self.bake(self.reference, **options)
+        self.assertIn(stored, result.stdout)
         self.assert_baked(self.reference, self.image)
         asked = {item.path.rpartition("/")[2]: item.range
                  for item in self.registry.blob_requests()}
@@ -61,6 +67,16 @@ class InterruptionTest(harness.SystemTest):
                 self.assertFalse((self.state / "bake.json").exists())
                 self.bake_again_and_expect_the_rest_only()
                 (self.state / "bake.json").unlink()
+
+    def test_layers_that_are_streamed_are_resumed_too(self):
+        """Where the content store is not visible."""
+        self.fresh_containerd()
+        running, _ = self.pause_in_mid_layer(prefix=self.blind())
+        running.send(signal.SIGKILL)
+        running.wait(15)
+        self.assert_not_baked(self.repository, self.image)
+        self.bake_again_and_expect_the_rest_only("1 layer streamed through containerd: cannot open",
+                                                 prefix=self.blind())
 
     def test_what_was_baked_before_the_interruption_is_recorded(self):
         good = oci_image.small_image("done-before")
