@@ -18,6 +18,7 @@
 #include "agent/base/wait.h"
 #include "agent/base/worker_pool.h"
 #include "agent/containerd/cri.h"
+#include "agent/containerd/in_place_writer.h"
 #include "agent/oci/platform.h"
 #include "agent/store/names.h"
 #include "agent/store/record.h"
@@ -28,9 +29,30 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+/// What an interrupted bake has written, or reserved, for layers that this one resumes.
+std::uint64_t space_of_ingests(const Survey& survey) {
+    const auto content_root = survey.storage.content_directory();
+    if (!content_root) return 0;
+    std::set<std::pair<std::string, oci::Digest>> counted;
+    std::uint64_t bytes = 0;
+    for (const PlannedImage& planned : survey.plan.images) {
+        if (!planned.image) continue;
+        for (const std::string& ns : planned.request.namespaces) {
+            for (const oci::Descriptor& layer : planned.image->contents.layers) {
+                if (!counted.emplace(ns, layer.digest).second) continue;
+                bytes += std::min(layer.size,
+                                  containerd::space_of_ingest(
+                                      *content_root, ns, containerd::in_place_ref(layer.digest)));
+            }
+        }
+    }
+    return bytes;
+}
+
 void require_space(const Survey& survey) {
     if (!survey.free_space) return;
-    const store::FreeSpace& free = *survey.free_space;
+    store::FreeSpace free = *survey.free_space;
+    free.content_bytes += space_of_ingests(survey);
     const auto require = [&](const char* what, std::uint64_t least, std::uint64_t available) {
         if (available >= least) return;
         throw Error(Errc::no_space,

@@ -53,8 +53,13 @@ bool is_same_time(const std::string& text, const google::protobuf::Timestamp& ti
 
 /// containerd's name for an ingest in its backend. It takes the number from a sequence that begins
 /// with each ingest.
-std::string backend_ref(const IngestKey& key) {
-    return key.ns + "/1/" + key.ref;
+std::string backend_ref(const std::string& ns, const std::string& ref) {
+    return ns + "/1/" + ref;
+}
+
+std::filesystem::path directory_of(const std::filesystem::path& ingests, const std::string& ns,
+                                   const std::string& ref) {
+    return ingests / oci::Digest::of(backend_ref(ns, ref)).hex();
 }
 
 /// The directory of the ingest. @throws Error not_found, conflict (of another containerd),
@@ -62,7 +67,7 @@ std::string backend_ref(const IngestKey& key) {
 FileDescriptor open_ingest(const std::filesystem::path& path, const IngestKey& key) {
     FileDescriptor directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!directory) throw errno_error("cannot open", path);
-    if (read_part(directory.get(), path, "ref") != backend_ref(key) ||
+    if (read_part(directory.get(), path, "ref") != backend_ref(key.ns, key.ref) ||
         !is_same_time(read_part(directory.get(), path, "startedat"), key.started_at)) {
         throw Error(Errc::conflict, path.string() + " is not the ingest that containerd has open");
     }
@@ -116,7 +121,7 @@ std::optional<std::string> IngestDirectory::obstacle() const {
 
 std::optional<IngestFiles> IngestDirectory::open(const IngestKey& key) const {
     if (obstacle()) return std::nullopt;
-    const std::filesystem::path path = root_ / oci::Digest::of(backend_ref(key)).hex();
+    const std::filesystem::path path = directory_of(root_, key.ns, key.ref);
     try {
         IngestFiles files(open_ingest(path, key), path / "data");
         const std::scoped_lock lock(mutex_);
@@ -132,6 +137,15 @@ std::optional<IngestFiles> IngestDirectory::open(const IngestKey& key) const {
         if (error.code() != Errc::not_found) throw;
         throw Error(Errc::conflict, error.message() + ": another program removed the ingest");
     }
+}
+
+std::uint64_t space_of_ingest(const std::filesystem::path& content_root, const std::string& ns,
+                              const std::string& ref) {
+    constexpr std::uint64_t kBlockBytes = 512;  // stat(2), whatever the file system
+    const std::filesystem::path data = directory_of(content_root / "ingest", ns, ref) / "data";
+    struct stat status {};
+    if (::lstat(data.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return 0;
+    return static_cast<std::uint64_t>(status.st_blocks) * kBlockBytes;
 }
 
 }  // namespace prebake::containerd

@@ -75,4 +75,9 @@ class IngestDirectory {
     mutable std::optional<std::string> obstacle_;
 };
 
+/// The disk space of an ingest that an earlier process left, written or reserved; 0 if it is not
+/// there, or not visible. `content_root` as above.
+std::uint64_t space_of_ingest(const std::filesystem::path& content_root, const std::string& ns,
+                              const std::string& ref);
+
 }  // namespace prebake::containerd

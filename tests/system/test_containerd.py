@@ -5,6 +5,7 @@ import signal
 
 import harness
 import oci_image
+import registry as scripted
 
 MEBI = 1 << 20
 
@@ -62,6 +63,20 @@ class FullDiskTest(harness.SystemTest):
                          [item.path.rpartition("/")[2] for item in self.registry.blob_requests()])
         self.bake(self.small_reference)
         self.assert_baked(self.small_reference, self.small)
+
+    def test_what_a_killed_bake_reserved_counts_as_free(self):
+        image = oci_image.small_image(self.repository, size=26 * MEBI)
+        reference = self.registry.serve(self.repository + "/half", image)
+        gate = self.registry.gate()
+        self.registry.on(image.layers[0].blob.digest, scripted.pause(gate, 8 * MEBI), times=1)
+        before = self.containerd.ingested_bytes()
+        running = self.start("bake", reference)
+        running.at(gate)
+        running.until(lambda: self.containerd.ingested_bytes() >= before + MEBI, "some bytes")
+        running.send(signal.SIGKILL)
+        running.wait(15)
+        self.bake(reference)
+        self.assert_baked(reference, image)
 
     def test_a_disk_that_fills_up_fails_the_image_and_leaves_the_others_whole(self):
         self.bake(self.small_reference)

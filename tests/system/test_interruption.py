@@ -24,9 +24,9 @@ class InterruptionTest(harness.SystemTest):
         self.reference = self.registry.serve(self.repository, self.image)
 
     def blind(self):
-        """The prefix of a command that does not see containerd's content store."""
-        store = self.containerd.root / "io.containerd.content.v1.content"
-        return ("unshare", "--mount", "sh", "-ec", 'mount -t tmpfs blind "$0"; exec "$@"', store)
+        """The prefix of a command that does not see containerd's directories."""
+        return ("unshare", "--mount", "sh", "-ec", 'mount -t tmpfs blind "$0"; exec "$@"',
+                self.containerd.root)
 
     def pause_in_mid_layer(self, **options):
         """A bake that has stored one layer and some MiB of the other layer."""
