@@ -288,6 +288,7 @@ BakeResult bake(const BakeLock&, const Survey& survey, const BakeOptions& option
     ImageBaker baker(store,
                      {.snapshotters = survey.snapshotters,
                       .present = survey.present,
+                      .repositories = repositories,
                       .pinned = pinned,
                       .shared_ids = shared,
                       .moved_names = MovedNames::point_here,

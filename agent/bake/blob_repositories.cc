@@ -17,4 +17,10 @@ void add_repository(BlobRepositories& repositories, const ResolvedImage& image) 
     }
 }
 
+store::Labels with_sources(store::Labels labels, const store::Labels& held,
+                           const std::vector<oci::Reference>& repositories) {
+    labels.merge(store::source_labels(held, repositories));
+    return labels;
+}
+
 }  // namespace prebake::bake

@@ -8,6 +8,7 @@
 #include "agent/bake/resolve.h"
 #include "agent/oci/digest.h"
 #include "agent/oci/reference.h"
+#include "agent/store/labels.h"
 
 namespace prebake::bake {
 
@@ -16,5 +17,11 @@ using BlobRepositories = std::map<std::pair<std::string, oci::Digest>, std::vect
 
 /// Adds the blobs of one image. Pure.
 void add_repository(BlobRepositories& repositories, const ResolvedImage& image);
+
+/// `labels` with distribution.source for a blob that has the labels `held`. Its value names the
+/// repositories of all images that share the blob, so two images that label it at the same time
+/// write the same. Pure.
+store::Labels with_sources(store::Labels labels, const store::Labels& held,
+                           const std::vector<oci::Reference>& repositories);
 
 }  // namespace prebake::bake

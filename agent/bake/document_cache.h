@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <set>
 #include <string>
 
 #include "agent/bake/once_map.h"
@@ -27,9 +28,17 @@ class DocumentCache {
         return documents_.at(digest);
     }
 
+    /// Of all documents that were fetched.
+    std::set<oci::Digest> digests() const {
+        const std::scoped_lock lock(mutex_);
+        std::set<oci::Digest> found;
+        for (const auto& [digest, document] : documents_) found.insert(digest);
+        return found;
+    }
+
   private:
     OnceMap<oci::Digest> once_;
-    std::mutex mutex_;
+    mutable std::mutex mutex_;
     std::map<oci::Digest, std::string> documents_;
 };
 

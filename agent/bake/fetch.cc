@@ -49,20 +49,17 @@ void BlobFetcher::label(const ResolvedImage& image, const std::string& ns,
                         "blob " + digest.str() + " disappeared from namespace " + ns,
                         "look for another program that deletes images during the bake");
         }
-        const store::Labels missing =
-            store::missing_labels(info->labels, with_sources(labels, info->labels, ns, digest));
+        const store::Labels missing = store::missing_labels(
+            info->labels, with_sources(labels, info->labels, repositories_.at({ns, digest})));
         if (missing.empty()) return;
         store_.set_labels(ns, digest, missing);
         has_changed_ = true;
     });
 }
 
-/// Adds distribution.source. Its value names the repositories of all images that share the blob, so
-/// two images that label it at the same time write the same.
-store::Labels BlobFetcher::with_sources(store::Labels labels, const store::Labels& held,
-                                        const std::string& ns, const oci::Digest& digest) const {
-    labels.merge(store::source_labels(held, repositories_.at({ns, digest})));
-    return labels;
+/// Of a blob that is not there yet.
+store::Labels BlobFetcher::new_labels(const Job& job) const {
+    return with_sources(job.labels, {}, repositories_.at({job.ns, job.blob.digest}));
 }
 
 /// True if the namespace has the blob. Removes one whose file is lost, and a document that is
@@ -77,6 +74,7 @@ bool BlobFetcher::is_there(const Job& job) {
             notice(events_, job.image.name(),
                    "the file of blob " + job.blob.digest.str() +
                        " is missing or incomplete; storing the blob again");
+            has_removed_ = true;
             // What is left of the file must go too: a new blob would adopt it.
             store_.remove(job.ns, job.blob.digest);
         } else if (job.bytes != nullptr && !is_sound(job)) {
@@ -99,6 +97,7 @@ bool BlobFetcher::is_sound(const Job& job) {
 void BlobFetcher::forget(const Job& job, const std::string& why) {
     notice(events_, job.image.name(),
            "blob " + job.blob.digest.str() + " " + why + "; storing it again");
+    has_removed_ = true;
     for (const std::string& ns : job.image.request.namespaces) {
         if (store_.info(ns, job.blob.digest)) store_.remove(ns, job.blob.digest);
     }
@@ -159,8 +158,7 @@ BlobFetcher::Stored BlobFetcher::store(const Job& job, std::uint64_t& fetched) {
         stored = transfer(job, fetched);
     } else {
         // The labels of a blob that is there are read before they are changed, by label().
-        const store::Labels labels =
-            was_there ? store::Labels() : with_sources(job.labels, {}, job.ns, job.blob.digest);
+        const store::Labels labels = was_there ? store::Labels() : new_labels(job);
         store_.outlast_restart(job.image.name(),
                                [&] { store_.put(job.ns, job.blob, *job.bytes, labels); });
     }
@@ -211,7 +209,7 @@ bool BlobFetcher::copy(const Job& job, containerd::BlobWriter& writer, Source* s
         const std::size_t got = source == nullptr ? 0 : source->read(buffer);
         try {
             if (got == 0) {
-                writer.commit(with_sources(job.labels, {}, job.ns, job.blob.digest));
+                writer.commit(new_labels(job));
                 return true;
             }
             writer.write(std::span(buffer).first(got));

@@ -69,6 +69,8 @@ class BlobFetcher {
     /// How many layers were written into the store's own files, or streamed to containerd.
     std::size_t written_in_place() const { return written_in_place_; }
     std::size_t streamed() const { return streamed_; }
+    /// True if a blob was removed to be stored again: what was listed before may not be true.
+    bool has_removed() const { return has_removed_; }
 
   private:
     enum class Stored { with_labels, already_there };
@@ -78,8 +80,7 @@ class BlobFetcher {
         std::set<std::string> done_in;  ///< namespaces
     };
 
-    store::Labels with_sources(store::Labels labels, const store::Labels& held,
-                               const std::string& ns, const oci::Digest& digest) const;
+    store::Labels new_labels(const Job& job) const;
     bool is_there(const Job& job);
     bool is_sound(const Job& job);
     Replacement& replacement_of(const oci::Digest& digest);
@@ -100,6 +101,7 @@ class BlobFetcher {
     std::atomic<bool> has_changed_{false};
     std::atomic<std::size_t> written_in_place_{0};
     std::atomic<std::size_t> streamed_{0};
+    std::atomic<bool> has_removed_{false};
     OnceMap<std::pair<std::string, oci::Digest>> once_;
     std::mutex replacements_mutex_;
     std::map<oci::Digest, Replacement> replacements_;

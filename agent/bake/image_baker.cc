@@ -1,8 +1,10 @@
 #include "agent/bake/image_baker.h"
 
+#include <algorithm>
 #include <optional>
 #include <vector>
 
+#include "agent/bake/image_content.h"
 #include "agent/bake/layer_downloads.h"
 #include "agent/bake/plan.h"
 #include "agent/base/error.h"
@@ -24,21 +26,6 @@ oci::Descriptor target_of(const std::string& name, const std::optional<container
         held && held->target.digest != image.target.digest && name == config.str() &&
         store::leads_to_config(connection, ns, held->target, *image.request.platform, config);
     return is_shared ? held->target : image.target;
-}
-
-/// Stores the signatures of the image. Returns the labels that refer to them.
-template <typename Store>
-store::Labels store_proofs(const ResolvedImage& image, Store&& store) {
-    std::vector<oci::Digest> manifests;
-    for (const trust::Proof& proof : image.proofs) {
-        const oci::Document& manifest = proof.manifest;
-        store(proof.blob, {});
-        store(manifest,
-              store::gc_labels(oci::parse_manifest(manifest.descriptor.media_type, manifest.bytes),
-                               store::LayerReferences::keep));
-        manifests.push_back(manifest.descriptor.digest);
-    }
-    return store::referrer_gc_labels(manifests);
 }
 
 /// True if the name already points at the target and has the labels.
@@ -66,6 +53,12 @@ void ImageBaker::bake(const ResolvedImage& image, ImageChanges& changes) {
     for (const trust::Proof& proof : image.proofs) {
         changes.bytes_fetched += proof.manifest.bytes_fetched + proof.blob.bytes_fetched;
     }
+    if (changes.bytes_fetched == 0 && is_whole(image)) {
+        for (const std::string& ns : image.request.namespaces) {
+            if (ns == store::kCriNamespace) check_cri(image, {}, changes);
+        }
+        return;
+    }
     for (const std::string& ns : image.request.namespaces) {
         in_context("namespace " + ns, [&] {
             // The documents last: a damaged one is deleted and stored again, and what it refers to
@@ -81,36 +74,50 @@ void ImageBaker::bake(const ResolvedImage& image, ImageChanges& changes) {
     }
 }
 
+/// True if the bake has nothing to do. Asking about the whole image takes one call for each name;
+/// storing and unpacking what is there takes several for each layer, and some of them write.
+bool ImageBaker::is_whole(const ResolvedImage& image) {
+    // Another image may have shared what was removed, and failed before it was stored again.
+    if (fetcher_.has_removed()) return false;
+    const std::vector<std::string>& namespaces = image.request.namespaces;
+    return std::all_of(namespaces.begin(), namespaces.end(), [&](const std::string& ns) {
+        // The names now: the content was listed when the bake began, and since then they have kept
+        // it.
+        return has_all(target_.present, image, ns, target_.snapshotters, target_.repositories) &&
+               in_context("namespace " + ns, [&] { return has_names(image, ns); });
+    });
+}
+
+bool ImageBaker::has_names(const ResolvedImage& image, const std::string& ns) {
+    const containerd::Images images = store_.images(ns);
+    const std::vector<std::string> names = names_in(ns, image);
+    return std::all_of(names.begin(), names.end(), [&](const std::string& name) {
+        bool is_there = false;
+        store_.outlast_restart(image.name(), [&] {
+            const auto held = images.get(name);
+            is_there = is_up_to_date(held, wanted_name(name, held, image, ns));
+        });
+        return is_there;
+    });
+}
+
+containerd::Image ImageBaker::wanted_name(const std::string& name,
+                                          const std::optional<containerd::Image>& held,
+                                          const ResolvedImage& image, const std::string& ns) const {
+    const store::Pin pin = target_.pinned.contains({ns, name}) ? store::Pin::yes : store::Pin::no;
+    return {.name = name,
+            .labels = store::name_labels(ns, pin),
+            .target = target_of(name, held, image, store_.connection(), ns)};
+}
+
 void ImageBaker::store_documents(const ResolvedImage& image, const std::string& ns) {
-    const auto store = [&](const oci::Document& document, const store::Labels& labels) {
+    for (const auto& [document, labels] : documents_of(image, ns, target_.snapshotters)) {
         fetcher_.ensure({.image = image,
                          .ns = ns,
-                         .blob = document.descriptor,
+                         .blob = document->descriptor,
                          .labels = labels,
-                         .bytes = &document.bytes,
+                         .bytes = &document->bytes,
                          .stop = store_.connection().stop()});
-    };
-    store::Labels config_labels;
-    if (!image.chain_ids.empty()) {
-        config_labels.emplace(store::snapshot_gc_label(target_.snapshotters.at(ns)),
-                              image.chain_ids.back().str());
-    }
-    store(image.config, config_labels);
-    // What the names point at holds the signatures about it, too.
-    const store::Labels signatures = store_proofs(image, store);
-    const auto with_signatures = [&](const oci::Document& document, store::Labels labels) {
-        if (document.descriptor.digest == image.target.digest) {
-            labels.insert(signatures.begin(), signatures.end());
-        }
-        store(document, labels);
-    };
-    with_signatures(
-        image.manifest,
-        store::gc_labels(image.contents, image.request.keep_layers ? store::LayerReferences::keep
-                                                                   : store::LayerReferences::drop));
-    for (const oci::Document& index : image.indexes) {
-        with_signatures(
-            index, store::gc_labels(oci::parse_index(index.descriptor.media_type, index.bytes)));
     }
 }
 
@@ -170,14 +177,9 @@ void ImageBaker::write_names(const ResolvedImage& image, const std::string& ns,
     std::vector<std::string> created;
     std::set<std::string> left;
     for (const std::string& name : names_in(ns, image)) {
-        const store::Pin pin =
-            target_.pinned.contains({ns, name}) ? store::Pin::yes : store::Pin::no;
         store_.outlast_restart(image.name(), [&] {
             const auto held = images.get(name);
-            const containerd::Image wanted{
-                .name = name,
-                .labels = store::name_labels(ns, pin),
-                .target = target_of(name, held, image, store_.connection(), ns)};
+            const containerd::Image wanted = wanted_name(name, held, image, ns);
             const bool has_moved = held && held->target.digest != wanted.target.digest;
             if (has_moved && target_.moved_names == MovedNames::leave) {
                 left.insert(name);

@@ -2,15 +2,18 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <string>
 
+#include "agent/bake/blob_repositories.h"
 #include "agent/bake/cri_check.h"
 #include "agent/bake/fetch.h"
 #include "agent/bake/leased_store.h"
 #include "agent/bake/present_content.h"
 #include "agent/bake/unpack.h"
 #include "agent/base/worker_pool.h"
+#include "agent/containerd/images.h"
 #include "agent/store/names.h"
 #include "agent/store/snapshotter.h"
 
@@ -34,6 +37,7 @@ enum class DamagedLayers {
 struct BakeTarget {
     const store::Snapshotters& snapshotters;  ///< of each namespace to unpack in
     const PresentContent& present;            ///< what need not be fetched or unpacked
+    const BlobRepositories& repositories;     ///< of every blob of these images
     const store::NameSet& pinned;             ///< the names to pin
     const store::NameSet& shared_ids;         ///< names by image ID that other images have too
     MovedNames moved_names;
@@ -59,6 +63,11 @@ class ImageBaker {
     void bake(const ResolvedImage& image, ImageChanges& changes);
 
   private:
+    bool is_whole(const ResolvedImage& image);
+    bool has_names(const ResolvedImage& image, const std::string& ns);
+    containerd::Image wanted_name(const std::string& name,
+                                  const std::optional<containerd::Image>& held,
+                                  const ResolvedImage& image, const std::string& ns) const;
     void store_documents(const ResolvedImage& image, const std::string& ns);
     void store_layers(const ResolvedImage& image, const std::string& ns, ImageChanges& changes);
     void unpack_layers(const ResolvedImage& image, const std::string& ns, LayerDownloads& downloads,

@@ -25,7 +25,8 @@ void add_present(const ResolvedImage& image, const store::Holdings& held,
         const std::pair key{held.ns, digest};
         if (present.blobs.contains(key)) continue;
         const auto blob = held.blobs.find(digest.str());
-        if (blob != held.blobs.end() && is_readable(blob->second)) present.blobs.insert(key);
+        if (blob == held.blobs.end() || !is_readable(blob->second)) continue;
+        present.blobs.emplace(key, blob->second.labels);
     }
     for (const oci::Digest& chain_id : image.chain_ids) {
         if (held.snapshots.contains(chain_id.str())) present.snapshots.emplace(held.ns, chain_id);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <set>
 #include <string>
 #include <utility>
@@ -9,6 +10,7 @@
 #include "agent/bake/resolve.h"
 #include "agent/oci/digest.h"
 #include "agent/store/holdings.h"
+#include "agent/store/labels.h"
 #include "agent/store/snapshotter.h"
 #include "agent/store/store_view.h"
 
@@ -16,8 +18,8 @@ namespace prebake::bake {
 
 /// The blobs and snapshots of some images that containerd has already.
 struct PresentContent {
-    std::set<std::pair<std::string, oci::Digest>> blobs;      ///< (namespace, digest)
-    std::set<std::pair<std::string, oci::Digest>> snapshots;  ///< (namespace, chain ID)
+    std::map<std::pair<std::string, oci::Digest>, store::Labels> blobs;  ///< (namespace, digest)
+    std::set<std::pair<std::string, oci::Digest>> snapshots;             ///< (namespace, chain ID)
 
     /// True if one of the request's namespaces has the blob: the others can adopt it.
     bool has_blob(const ImageRequest& request, const oci::Digest& digest) const;

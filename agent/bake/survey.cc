@@ -61,6 +61,23 @@ void adopt_unpacked(ResolvedImage& image, const PresentContent& present) {
     image.request.keep_layers = false;
 }
 
+/// The documents that were fetched: the store does not have them, or has them damaged, which no
+/// listing shows.
+std::set<oci::Digest> fetched_documents(const std::vector<PlannedImage>& images,
+                                        const DocumentCache& cache) {
+    std::set<oci::Digest> fetched = cache.digests();
+    for (const PlannedImage& planned : images) {
+        if (!planned.image) continue;
+        // Those that tags name are not in the cache.
+        const auto add = [&](const oci::Document& document) {
+            if (document.bytes_fetched > 0) fetched.insert(document.descriptor.digest);
+        };
+        std::for_each(planned.image->indexes.begin(), planned.image->indexes.end(), add);
+        add(planned.image->manifest);
+    }
+    return fetched;
+}
+
 }  // namespace
 
 Survey survey(const std::vector<ImageRequest>& requests, const std::string& snapshotter,
@@ -88,6 +105,9 @@ Survey survey(const std::vector<ImageRequest>& requests, const std::string& snap
         attempt(planned, [&] { look_up(*planned.image, snapshotters, store, present); });
         if (planned.image && planned.request.is_sandbox) adopt_unpacked(*planned.image, present);
     }
+    const std::set<oci::Digest> fetched = fetched_documents(images, cache);
+    std::erase_if(present.blobs,
+                  [&](const auto& blob) { return fetched.contains(blob.first.second); });
     throw_if_stopped(connection.stop());
     mark_name_conflicts(images);
 

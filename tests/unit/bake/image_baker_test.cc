@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -11,6 +12,7 @@
 
 #include "tests/unit/bake/fake_store.h"
 #include "tests/unit/bake/test_image.h"
+#include "tests/unit/bake/whole_content.h"
 #include "tests/unit/base/thrown.h"
 #include "tests/unit/containerd/memory_containerd.h"
 
@@ -53,6 +55,7 @@ struct Fixture {
     Unpacker unpacker{store, applier};
 
     const ResolvedImage image = image_in({kCri});
+    const ResolvedImage incomplete = test::image_of("docker.io/library/other:1", {"lost"});
     const std::string config = image.config.descriptor.digest.str();
     const std::string by_digest = "docker.io/library/app@" + image.target.digest.str();
 
@@ -73,16 +76,23 @@ struct Fixture {
     }
 
     ImageChanges bake(const ResolvedImage& what, MovedNames moved = MovedNames::point_here) {
+        return bake_after([](ImageBaker& /*baker*/) {}, what, moved);
+    }
+    /// Runs `before` in the same bake.
+    ImageChanges bake_after(const std::function<void(ImageBaker&)>& before,
+                            const ResolvedImage& what, MovedNames moved = MovedNames::point_here) {
         BlobRepositories repositories;
-        add_repository(repositories, what);
+        for (const ResolvedImage& of : {what, incomplete}) add_repository(repositories, of);
         BlobFetcher fetcher(content, layers, notices, repositories);
         ImageBaker baker(store,
                          {.snapshotters = snapshotters,
                           .present = present,
+                          .repositories = repositories,
                           .pinned = pinned,
                           .shared_ids = shared_ids,
                           .moved_names = moved},
                          downloads, fetcher, unpacker);
+        before(baker);
         ImageChanges changes;
         baker.bake(what, changes);
         return changes;
@@ -128,6 +138,76 @@ TEST_CASE("an image that has its names and labels is left as it is") {
     CHECK(at.bake(at.image).changed);
     CHECK(at.containerd.calls("Images.Update") == 1);
     CHECK(at.containerd.labels(kCri, kName) == store::name_labels(kCri, store::Pin::yes));
+}
+
+/// Of `image`, all is in k8s.io, and nothing of it in Fixture::content: a bake that asked for it
+/// there would store it.
+struct WholeImage : Fixture {
+    const ResolvedImage whole = test::image_of(kName, {"one", "two"});
+
+    WholeImage() {
+        snapshotters = {{kCri, "overlayfs"}};
+        present = test::whole_content(whole, snapshotters);
+        for (const std::string& name : names_in(kCri, whole)) {
+            containerd.add_image(kCri, {.name = name,
+                                        .labels = {{std::string(store::kManagedLabel), "managed"}},
+                                        .target = whole.target});
+        }
+        containerd.server().image_service.image_status = [this](auto&, const auto& request,
+                                                                auto& response) {
+            const std::scoped_lock lock(mutex);
+            asked.insert(request.image().image());
+            response.mutable_image()->set_id(whole.config.descriptor.digest.str());
+            return Status::OK;
+        };
+    }
+};
+
+TEST_CASE("an image that is whole is left alone: only its names and CRI are asked about") {
+    WholeImage at;
+    const ImageChanges changes = at.bake(at.whole);
+    CHECK_FALSE(changes.changed);
+    CHECK(changes.cri_resolves);
+    CHECK_FALSE(at.asked.empty());
+    CHECK(at.content.blobs.empty());
+    CHECK(at.layers.opened.empty());
+    CHECK(at.containerd.calls("Images.Get") == 3);
+    for (const char* call : {"Snapshots.Prepare", "Snapshots.Stat", "Leases.AddResource",
+                             "Images.Create", "Images.Update"}) {
+        CAPTURE(call);
+        CHECK(at.containerd.calls(call) == 0);
+    }
+}
+
+TEST_CASE("an image of which a name is missing or a document was fetched is stored again") {
+    WholeImage at;
+    ResolvedImage image = at.whole;
+    // Its layers cannot be had, so the bake fails where it would store them.
+    SUBCASE("a name of another image") {
+        at.name_other(kName);
+    }
+    SUBCASE("a pin") {
+        at.pinned = {{kCri, kName}};
+    }
+    SUBCASE("a document") {
+        image.config.bytes_fetched = 1;
+    }
+    SUBCASE("a snapshot") {
+        at.present.snapshots.clear();
+    }
+    CHECK(thrown_by([&] { at.bake(image); }).code() == Errc::not_found);
+}
+
+TEST_CASE("an image is not trusted to be whole after a blob was removed in the same bake") {
+    WholeImage at;
+    at.content.add(kCri, "lost");
+    at.content.lose_file("lost");
+    const auto fail = [&](ImageBaker& baker) {
+        ImageChanges changes;
+        CHECK(thrown_by([&] { baker.bake(at.incomplete, changes); }).code() == Errc::not_found);
+    };
+    CHECK(thrown_by([&] { at.bake_after(fail, at.whole); }).code() == Errc::not_found);
+    REQUIRE(at.content.removed.size() == 1);
 }
 
 TEST_CASE("a name is written again if what it says of its target differs in more than spelling") {

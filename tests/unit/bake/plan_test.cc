@@ -66,7 +66,7 @@ TEST_CASE("with an empty store everything is fetched, shared layers once") {
 TEST_CASE("present blobs are not fetched, and present snapshots take no more disk") {
     PresentContent present;
     for (const char* blob : {"base", "a", "a:1 manifest", "a:1 config"}) {
-        present.blobs.emplace("k8s.io", digest(blob));
+        present.blobs[{"k8s.io", digest(blob)}];
     }
     present.snapshots.emplace("k8s.io", digest("chain base"));
     present.snapshots.emplace("k8s.io", digest("chain a"));
@@ -82,7 +82,7 @@ TEST_CASE("a blob in one namespace serves the others, a snapshot does not") {
     both.request.namespaces = {"k8s.io", "moby"};
     both.image->request = both.request;
     PresentContent present;
-    present.blobs.emplace("moby", digest("base"));
+    present.blobs[{"moby", digest("base")}];
     present.snapshots.emplace("moby", digest("chain base"));
     const Plan plan = make_plan({both}, present);
     CHECK(plan.bytes_to_fetch == kManifestBytes + kConfigBytes);
@@ -95,7 +95,7 @@ TEST_CASE("the work lists each layer and each snapshot once, and knows what is d
     both.request.namespaces = {"k8s.io", "moby"};
     both.image->request = both.request;
     PresentContent present;
-    present.blobs.emplace("k8s.io", digest("base"));
+    present.blobs[{"k8s.io", digest("base")}];
     present.snapshots.emplace("moby", digest("chain base"));
     const Plan plan = make_plan({both, image("b:1", {{"base", 1000}})}, present);
     CHECK_MESSAGE(plan.layers.size() == 2, "the documents were read before the bake");

@@ -10,10 +10,11 @@ namespace {
 using test::chain_of;
 using test::image_of;
 
-void add_blob(store::Holdings& held, const std::string& bytes) {
+void add_blob(store::Holdings& held, const std::string& bytes, store::Labels labels = {}) {
     const oci::Digest digest = oci::Digest::of(bytes);
-    held.blobs.emplace(digest.str(),
-                       containerd::BlobInfo{.digest = digest, .size = bytes.size(), .labels = {}});
+    held.blobs.emplace(
+        digest.str(),
+        containerd::BlobInfo{.digest = digest, .size = bytes.size(), .labels = std::move(labels)});
 }
 
 void add_snapshot(store::Holdings& held, const std::string& layer) {
@@ -29,7 +30,8 @@ store::Holdings holdings(const std::string& ns) {
 TEST_CASE("what a namespace has of an image") {
     const ResolvedImage image = image_of("a:1", {"one", "two", "three"});
     store::Holdings held = holdings("k8s.io");
-    for (const char* blob : {"a:1 manifest", "one", "two", "of another image"}) {
+    add_blob(held, "one", {{"label", "one"}});
+    for (const char* blob : {"a:1 manifest", "two", "of another image"}) {
         add_blob(held, blob);
     }
     add_snapshot(held, "one");
@@ -46,9 +48,10 @@ TEST_CASE("what a namespace has of an image") {
         present);
     CHECK(asked == std::vector<oci::Digest>{oci::Digest::of("a:1 manifest"), oci::Digest::of("one"),
                                             oci::Digest::of("two")});
-    CHECK(present.blobs ==
-          std::set<std::pair<std::string, oci::Digest>>{{"k8s.io", oci::Digest::of("a:1 manifest")},
-                                                        {"k8s.io", oci::Digest::of("one")}});
+    const std::map<std::pair<std::string, oci::Digest>, store::Labels> expected{
+        {{"k8s.io", oci::Digest::of("a:1 manifest")}, {}},
+        {{"k8s.io", oci::Digest::of("one")}, {{"label", "one"}}}};
+    CHECK(present.blobs == expected);
     CHECK(present.snapshots ==
           std::set<std::pair<std::string, oci::Digest>>{{"k8s.io", chain_of("one")}});
 }

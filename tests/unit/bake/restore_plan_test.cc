@@ -84,7 +84,7 @@ TEST_CASE("which layers are lost, and whether the image can be used without them
         image.mutable_placements(0)->set_layers_kept(row.layers_kept);
         PresentContent present;
         for (const std::string& blob : row.in_namespace) {
-            present.blobs.emplace("k8s.io", oci::Digest::of(blob));
+            present.blobs[{"k8s.io", oci::Digest::of(blob)}];
         }
         for (const std::string& layer : row.snapshots) {
             present.snapshots.emplace("k8s.io", chain_of(layer));

@@ -81,6 +81,23 @@ TEST_CASE("of an image that is baked nothing has to be fetched") {
     CHECK_MESSAGE(!found.free_space, "containerd's directories are not visible");
 }
 
+TEST_CASE("a document that is damaged in the store counts as not there") {
+    Fixture at;
+    const std::string config = at.baked.config().digest();
+    const auto bytes = store::stored_bytes(
+        at.connection, {kCri}, store::descriptor_of(at.baked.config()), oci::kMaxConfigBytes);
+    REQUIRE(bytes);
+    at.containerd.damage_blob(kCri, config);
+    const Survey found = at.run(
+        {request_for(kName)},
+        {is(at.baked, "1"), {.url = "https://reg.example/v2/app/blobs/" + config, .body = *bytes}});
+    REQUIRE(found.plan.images[0].image);
+    CHECK(found.plan.images[0].image->config.bytes_fetched > 0);
+    CHECK_FALSE(found.present.has_blob(found.plan.images[0].request, oci::Digest::parse(config)));
+    CHECK(found.present.has_blob(found.plan.images[0].request, at.target));
+    CHECK(found.plan.bytes_to_fetch == at.baked.config().size());
+}
+
 TEST_CASE("a sandbox image that is there is adopted, whatever the registry has") {
     Fixture at;
     ImageRequest sandbox = request_for(kName);

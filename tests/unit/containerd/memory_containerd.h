@@ -73,6 +73,11 @@ class MemoryContainerd {
         blobs_[{ns, digest}] = {.bytes = bytes, .labels = std::move(labels)};
         return digest;
     }
+    /// One byte of it is another; the size stays.
+    void damage_blob(const std::string& ns, const std::string& digest) {
+        const std::scoped_lock lock(mutex_);
+        blobs_.at({ns, digest}).bytes.back() ^= 1;
+    }
     void remove_blob(const std::string& ns, const std::string& digest) {
         const std::scoped_lock lock(mutex_);
         blobs_.erase({ns, digest});
