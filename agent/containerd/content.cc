@@ -117,18 +117,10 @@ std::unique_ptr<Source> Content::read(const oci::Digest& digest, std::uint64_t o
 
 std::string Content::read_all(const oci::Digest& digest, std::size_t limit) const {
     BlobSource source(connection_, scope_, digest, 0);
-    std::string bytes;
-    for (;;) {
-        const std::size_t had = bytes.size();
-        bytes.resize(had + std::min<std::size_t>(kWriteMessageBytes, limit + 1 - had));
-        const std::size_t got = source.read(std::as_writable_bytes(std::span(bytes)).subspan(had));
-        bytes.resize(had + got);
-        if (bytes.size() > limit) {
-            throw Error(Errc::too_large, "the blob " + digest.str() + " is larger than " +
-                                             std::to_string(limit) + " bytes");
-        }
-        if (got == 0) return bytes;
-    }
+    auto bytes = read_up_to(source, limit);
+    if (bytes) return *std::move(bytes);
+    throw Error(Errc::too_large,
+                "the blob " + digest.str() + " is larger than " + std::to_string(limit) + " bytes");
 }
 
 bool Content::is_readable(const BlobInfo& blob) const {

@@ -147,6 +147,12 @@ TEST_CASE("read_all() has a limit") {
     CHECK(thrown_by([&] { at.content.read_all(kDigest, 5); }).code() == Errc::too_large);
 }
 
+TEST_CASE("what read_all() returns takes no more memory than it needs") {
+    Fixture at;
+    at.server.content.read = serve({std::string(1000, 'x')});
+    CHECK(at.content.read_all(kDigest, 4 << 20).capacity() < 4096);
+}
+
 TEST_CASE("a blob is readable if its last byte is") {
     Fixture at;
     const auto is_readable = [&](std::uint64_t size) {
