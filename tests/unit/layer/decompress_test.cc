@@ -7,7 +7,7 @@
 
 #include "tests/unit/layer/streams.h"
 
-namespace prebake::layer::tests::decompress_test {
+namespace prebake::layer::test::decompress_test {
 namespace {
 
 TEST_CASE("the first bytes of a layer say how it is compressed") {
@@ -72,4 +72,4 @@ TEST_CASE("an error of the compressed stream is passed on") {
 }
 
 }  // namespace
-}  // namespace prebake::layer::tests::decompress_test
+}  // namespace prebake::layer::test::decompress_test

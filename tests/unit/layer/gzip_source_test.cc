@@ -8,7 +8,7 @@
 
 #include "tests/unit/layer/streams.h"
 
-namespace prebake::layer::tests::gzip_source_test {
+namespace prebake::layer::test::gzip_source_test {
 namespace {
 
 const std::string kBody = "the body of a member, the body of a member\n";
@@ -177,4 +177,4 @@ TEST_CASE("what zlib compresses in any way comes out the same, with buffers of a
 }
 
 }  // namespace
-}  // namespace prebake::layer::tests::gzip_source_test
+}  // namespace prebake::layer::test::gzip_source_test

@@ -20,7 +20,7 @@
 #include "tests/unit/base/bytes_source.h"
 
 /// Compressed streams, made by zlib and libzstd, and what comes of reading them.
-namespace prebake::layer::tests {
+namespace prebake::layer::test {
 
 using prebake::tests::BytesSource;
 
@@ -179,4 +179,4 @@ struct StreamCase {
     Errc code = Errc::corrupt;
 };
 
-}  // namespace prebake::layer::tests
+}  // namespace prebake::layer::test

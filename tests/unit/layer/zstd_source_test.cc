@@ -9,7 +9,7 @@
 
 #include "tests/unit/layer/streams.h"
 
-namespace prebake::layer::tests::zstd_source_test {
+namespace prebake::layer::test::zstd_source_test {
 namespace {
 
 const std::string kBody = "the body of a frame, the body of a frame, the body of a frame\n";
@@ -171,4 +171,4 @@ TEST_CASE("what zstd compresses in any way comes out the same, with buffers of a
 }
 
 }  // namespace
-}  // namespace prebake::layer::tests::zstd_source_test
+}  // namespace prebake::layer::test::zstd_source_test
