@@ -1,5 +1,7 @@
 #include "agent/store/storage.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <system_error>
 
@@ -41,6 +43,13 @@ bool Storage::sees_blob(const oci::Digest& digest, std::uint64_t size) const {
     const std::uint64_t held =
         std::filesystem::file_size(*root / "blobs" / "sha256" / digest.hex(), error);
     return !error && held == size;
+}
+
+FileDescriptor Storage::open_blob(const oci::Digest& digest) const {
+    const auto root = root_of(kContentType, "content");
+    if (!root) return {};
+    const std::filesystem::path path = *root / "blobs" / "sha256" / digest.hex();
+    return FileDescriptor(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
 }
 
 std::optional<FreeSpace> Storage::free_space(const std::vector<std::string>& snapshotters) const {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/base/file.h"
 #include "agent/containerd/introspection.h"
 #include "agent/oci/digest.h"
 
@@ -39,6 +40,10 @@ class Storage {
     /// True if the blob's file is in the content store and has this size. False if the store is not
     /// visible from here.
     bool sees_blob(const oci::Digest& digest, std::uint64_t size) const;
+
+    /// The blob's file, opened for reading; nothing if the store is not visible from here, or the
+    /// file is not there.
+    FileDescriptor open_blob(const oci::Digest& digest) const;
 
     /// Free space for blobs and for the snapshots of `snapshotters`; nothing if the directories are
     /// not visible from here.

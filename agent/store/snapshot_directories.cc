@@ -1,0 +1,100 @@
+#include "agent/store/snapshot_directories.h"
+
+#include <algorithm>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+namespace prebake::store {
+namespace {
+
+SnapshotDirectories blocked_by(std::string obstacle) {
+    return {.upper = {}, .lowers = {}, .obstacle = std::move(obstacle)};
+}
+
+/// The value of "key=value"; empty if the option has another key.
+std::string_view value_of(std::string_view option, std::string_view key) {
+    const bool is_it =
+        option.size() > key.size() && option.starts_with(key) && option[key.size()] == '=';
+    return is_it ? option.substr(key.size() + 1) : std::string_view();
+}
+
+/// overlayfs separates the directories with colons; one in a name is escaped with a backslash.
+std::vector<std::filesystem::path> lower_directories(std::string_view value) {
+    std::vector<std::filesystem::path> found;
+    std::string directory;
+    for (std::size_t i = 0; i < value.size(); ++i) {
+        if (value[i] == '\\' && i + 1 < value.size()) {
+            directory += value[++i];
+        } else if (value[i] == ':') {
+            found.emplace_back(std::exchange(directory, {}));
+        } else {
+            directory += value[i];
+        }
+    }
+    found.emplace_back(directory);
+    return found;
+}
+
+SnapshotDirectories bind_directory(const containerd::Mount& mount) {
+    const auto& options = mount.options;
+    if (std::find(options.begin(), options.end(), "ro") != options.end()) {
+        return blocked_by("its mount is read-only");
+    }
+    return {.upper = mount.source, .lowers = {}, .obstacle = {}};
+}
+
+SnapshotDirectories overlay_directories(const containerd::Mount& mount) {
+    SnapshotDirectories found;
+    for (const std::string& option : mount.options) {
+        if (option == "userxattr" || option.starts_with("uidmap=") ||
+            option.starts_with("gidmap=") || option == "ro") {
+            return blocked_by("its mount has the option " + option);
+        }
+        if (const auto upper = value_of(option, "upperdir"); !upper.empty()) found.upper = upper;
+        if (const auto lowers = value_of(option, "lowerdir"); !lowers.empty()) {
+            found.lowers = lower_directories(lowers);
+        }
+    }
+    if (found.upper.empty()) return blocked_by("its overlay mount has no upperdir");
+    return found;
+}
+
+}  // namespace
+
+SnapshotDirectories directories_of(const std::vector<containerd::Mount>& mounts) {
+    if (mounts.size() != 1) {
+        return blocked_by("it is made of " + std::to_string(mounts.size()) + " mounts");
+    }
+    const containerd::Mount& mount = mounts.front();
+    SnapshotDirectories found;
+    if (mount.type == "bind") {
+        found = bind_directory(mount);
+    } else if (mount.type == "overlay") {
+        found = overlay_directories(mount);
+    } else {
+        return blocked_by("it is a mount of the type " + mount.type);
+    }
+    const auto is_relative = [](const std::filesystem::path& path) { return !path.is_absolute(); };
+    if (found.obstacle.empty() &&
+        (is_relative(found.upper) ||
+         std::any_of(found.lowers.begin(), found.lowers.end(), is_relative))) {
+        return blocked_by("its mount names a relative directory");
+    }
+    return found;
+}
+
+SnapshotDirectories visible_directories_of(const std::vector<containerd::Mount>& mounts) {
+    SnapshotDirectories found = directories_of(mounts);
+    if (!found.obstacle.empty()) return found;
+    std::vector<std::filesystem::path> all = found.lowers;
+    all.push_back(found.upper);
+    for (const std::filesystem::path& directory : all) {
+        std::error_code error;
+        if (std::filesystem::is_directory(directory, error)) continue;
+        return blocked_by(directory.string() + " is not visible from here");
+    }
+    return found;
+}
+
+}  // namespace prebake::store
