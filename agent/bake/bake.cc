@@ -12,6 +12,7 @@
 #include "agent/bake/leased_store.h"
 #include "agent/bake/name_conflicts.h"
 #include "agent/bake/recorded_image.h"
+#include "agent/bake/timed.h"
 #include "agent/bake/unpack.h"
 #include "agent/base/format.h"
 #include "agent/base/timestamp.h"
@@ -277,11 +278,13 @@ BakeResult bake(const BakeLock&, const Survey& survey, const BakeOptions& option
     const BakeLease lease(connection, namespaces_of(survey.plan),
                           std::filesystem::weakly_canonical(options.state_dir).string());
     const LeasedStore store(connection, survey.storage, events, lease.id(), OnRestart::resume);
-    DiffServiceApplier applier(store);
-    Unpacker unpacker(store, applier);
-    RegistryLayers layers(remote);
+    RegistryLayers registry(remote);
+    TimedLayers layers(registry, store.times());
     const BlobRepositories repositories = repositories_of(survey.plan);
     BlobFetcher fetcher(store, layers, events, repositories);
+    DiffServiceApplier applier(store);
+    WorkerPool unpacks(options.parallel_unpacks);
+    Unpacker unpacker(store, fetcher, applier, unpacks, obstacle_to_writing_trees());
     WorkerPool downloads(options.parallel_downloads);
     const store::NameSet pinned = pinned_names(planned, record);
     const store::NameSet shared = shared_ids(planned, record);
@@ -310,6 +313,8 @@ BakeResult bake(const BakeLock&, const Survey& survey, const BakeOptions& option
     result.stored_layers = {.in_place = fetcher.written_in_place(),
                             .streamed = fetcher.streamed(),
                             .streamed_because = store.in_place_obstacle()};
+    result.unpacked = unpacker.counts();
+    result.stage_seconds = store.times().seconds();
     try {
         record_results(survey, options, result.images, record);
     } catch (const Error& error) {

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "agent/bake/bake_lock.h"
 #include "agent/bake/event.h"
 #include "agent/bake/survey.h"
+#include "agent/bake/unpack.h"
 #include "agent/base/error.h"
 #include "proto/prebake/v1/bake_record.pb.h"
 
@@ -20,6 +22,7 @@ struct BakeOptions {
     std::filesystem::path state_dir = "/var/lib/prebake";
     std::size_t parallel_images = 3;
     std::size_t parallel_downloads = 6;
+    std::size_t parallel_unpacks = 2;
     SpaceCheck space_check = SpaceCheck::refuse;
     std::string prebake_version;
     std::optional<bool> leaves_sandbox_out =
@@ -63,6 +66,8 @@ struct BakeResult {
     std::optional<Error> record_problem;  ///< why the images are not in the record
     /// Why it is not known that pods find all images in k8s.io, and how that becomes known.
     std::optional<Error> cri_doubt;
+    Unpacker::Counts unpacked;
+    std::map<std::string, double> stage_seconds;  ///< by to_string(Stage), of all threads together
 };
 
 /// Bakes every image of the survey and writes the bake record. An image that fails does not stop

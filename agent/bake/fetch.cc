@@ -28,6 +28,7 @@ std::uint64_t BlobFetcher::ensure(const Job& job) {
     std::uint64_t fetched = 0;
     Stored stored = Stored::already_there;
     once_.run({job.ns, job.blob.digest}, [&] {
+        if (job.bytes == nullptr) return store_followed(job, stored, fetched);
         stored = store(job, fetched);
         require_readable(job);
     });
@@ -38,6 +39,30 @@ std::uint64_t BlobFetcher::ensure(const Job& job) {
                       .total = job.blob.size});
     if (stored == Stored::already_there) label(job.image, job.ns, job.blob.digest, job.labels);
     return fetched;
+}
+
+/// Stores a layer, which may be unpacked meanwhile.
+void BlobFetcher::store_followed(const Job& job, Stored& stored, std::uint64_t& fetched) {
+    BlobFeed& feed = feed_of(job.ns, job.blob.digest);
+    try {
+        stored = store(job, fetched);
+        require_readable(job);
+    } catch (...) {
+        feed.failed();
+        throw;
+    }
+    feed.stored();
+}
+
+BlobFeed& BlobFetcher::feed_of(const std::string& ns, const oci::Digest& digest) {
+    const std::scoped_lock lock(feeds_mutex_);
+    return feeds_[{ns, digest}];
+}
+
+std::unique_ptr<Source> BlobFetcher::follow(const std::string& ns, const oci::Descriptor& layer,
+                                            const std::stop_token& stop) {
+    std::unique_ptr<Source> growing = feed_of(ns, layer.digest).follow(stop);
+    return growing ? std::move(growing) : store_.read(ns, layer.digest, 0);
 }
 
 void BlobFetcher::label(const ResolvedImage& image, const std::string& ns,
@@ -125,7 +150,8 @@ bool BlobFetcher::replace_damaged(const Job& job, std::uint64_t& fetched) {
                         .labels = labels,
                         .bytes = nullptr,
                         .stop = job.stop};
-        store(again, fetched);
+        Stored stored = Stored::already_there;
+        store_followed(again, stored, fetched);
         require_sound(again);
         replacement.done_in.insert(ns);
     }
@@ -185,6 +211,7 @@ BlobFetcher::Stored BlobFetcher::transfer(const Job& job, std::uint64_t& fetched
         if (writer->offset() < job.blob.size) {
             source = open_source(job, writer->offset(), from_network);
         }
+        feed_of(job.ns, job.blob.digest).begin(writer->readable_file(), writer->offset());
         std::uint64_t& moved = from_network ? received : copied;
         if (copy(job, *writer, source.get(), moved, received)) {
             if (source) ++(writer->is_in_place() ? written_in_place_ : streamed_);
@@ -221,6 +248,7 @@ bool BlobFetcher::copy(const Job& job, containerd::BlobWriter& writer, Source* s
             return false;
         }
         moved += got;
+        feed_of(job.ns, job.blob.digest).advance(writer.offset());
         events_.on_event({.kind = EventKind::fetching,
                           .image = job.image.name(),
                           .layer = job.blob.digest.str(),

@@ -11,9 +11,11 @@
 #include <utility>
 #include <vector>
 
+#include "agent/bake/blob_feed.h"
 #include "agent/bake/blob_repositories.h"
 #include "agent/bake/blob_store.h"
 #include "agent/bake/event.h"
+#include "agent/bake/layer_bytes.h"
 #include "agent/bake/layer_source.h"
 #include "agent/bake/once_map.h"
 #include "agent/bake/resolve.h"
@@ -23,7 +25,7 @@ namespace prebake::bake {
 
 /// Gets blobs into the content store, each at most once per namespace and bake. Thread-safe. The
 /// referenced objects must live longer.
-class BlobFetcher {
+class BlobFetcher final : public LayerBytes {
   public:
     /// `repositories` has every blob that will be asked for. Before `layers` is asked for a blob,
     /// the other namespaces of its image and then `other_namespaces` are searched.
@@ -60,6 +62,9 @@ class BlobFetcher {
     /// @throws Error as ensure(); corrupt if a namespace of another client keeps the damaged file.
     bool replace_damaged(const Job& job, std::uint64_t& fetched);
 
+    std::unique_ptr<Source> follow(const std::string& ns, const oci::Descriptor& layer,
+                                   const std::stop_token& stop) override;
+
     /// Sets those of `labels` that a stored blob does not have yet.
     void label(const ResolvedImage& image, const std::string& ns, const oci::Digest& digest,
                const store::Labels& labels);
@@ -88,6 +93,8 @@ class BlobFetcher {
     void require_readable(const Job& job);
     void require_sound(const Job& job);
     Stored store(const Job& job, std::uint64_t& fetched);
+    void store_followed(const Job& job, Stored& stored, std::uint64_t& fetched);
+    BlobFeed& feed_of(const std::string& ns, const oci::Digest& digest);
     Stored transfer(const Job& job, std::uint64_t& fetched);
     bool copy(const Job& job, containerd::BlobWriter& writer, Source* source, std::uint64_t& moved,
               const std::uint64_t& received);
@@ -105,6 +112,8 @@ class BlobFetcher {
     OnceMap<std::pair<std::string, oci::Digest>> once_;
     std::mutex replacements_mutex_;
     std::map<oci::Digest, Replacement> replacements_;
+    std::mutex feeds_mutex_;
+    std::map<std::pair<std::string, oci::Digest>, BlobFeed> feeds_;  ///< of layers
 };
 
 }  // namespace prebake::bake

@@ -1,7 +1,10 @@
 #include "agent/bake/image_baker.h"
 
 #include <algorithm>
+#include <functional>
+#include <memory>
 #include <optional>
+#include <stop_token>
 #include <vector>
 
 #include "agent/bake/image_content.h"
@@ -34,6 +37,41 @@ bool is_up_to_date(const std::optional<containerd::Image>& held, const container
            held->target.size == wanted.target.size &&
            oci::media_kind(held->target.media_type) == oci::media_kind(wanted.target.media_type) &&
            store::missing_labels(held->labels, wanted.labels).empty();
+}
+
+/// The trees of an image's layers that are written before their turn. The destructor stops what is
+/// left and waits for it.
+class TreesAhead {
+  public:
+    TreesAhead(Unpacker& unpacker, const std::stop_token& outer)
+        : unpacker_(unpacker), forward_(outer, [this] { stop_.request_stop(); }) {}
+    ~TreesAhead() {
+        stop_.request_stop();
+        for (const auto& ahead : begun_) unpacker_.abandon(ahead);
+    }
+    TreesAhead(const TreesAhead&) = delete;
+    TreesAhead& operator=(const TreesAhead&) = delete;
+
+    void start(const UnpackJob& job, bool has_parent) {
+        if (auto ahead = unpacker_.start(job, has_parent, stop_.get_token())) {
+            begun_.push_back(std::move(ahead));
+        }
+    }
+
+  private:
+    Unpacker& unpacker_;
+    std::vector<std::shared_ptr<Unpacker::Ahead>> begun_;
+    std::stop_source stop_;
+    std::stop_callback<std::function<void()>> forward_;
+};
+
+/// Indexes of layers, the largest first: what takes longest begins first.
+std::vector<std::size_t> largest_first(const ResolvedImage& image,
+                                       std::vector<std::size_t> layers) {
+    std::stable_sort(layers.begin(), layers.end(), [&](std::size_t a, std::size_t b) {
+        return image.contents.layers[a].size > image.contents.layers[b].size;
+    });
+    return layers;
 }
 
 }  // namespace
@@ -124,8 +162,14 @@ void ImageBaker::store_documents(const ResolvedImage& image, const std::string& 
 void ImageBaker::store_layers(const ResolvedImage& image, const std::string& ns,
                               ImageChanges& changes) {
     LayerDownloads downloads(image, ns, fetcher_, store_.connection().stop());
-    for (const std::size_t i : layers_needed(image, target_.present))
-        downloads.start(i, downloads_);
+    const std::vector<std::size_t> needed =
+        largest_first(image, layers_needed(image, target_.present));
+    for (const std::size_t i : needed) downloads.start(i, downloads_);
+    TreesAhead trees(unpacker_, downloads.stop_token());
+    for (const std::size_t i : needed) {
+        if (image.chain_ids.empty() || has_snapshot(image, i, ns)) continue;
+        trees.start(job_of(image, i, ns), i > 0 && has_snapshot(image, i - 1, ns));
+    }
     try {
         unpack_layers(image, ns, downloads, changes);
     } catch (...) {
@@ -133,6 +177,16 @@ void ImageBaker::store_layers(const ResolvedImage& image, const std::string& ns,
         throw;
     }
     changes.bytes_fetched += downloads.bytes_fetched();
+}
+
+bool ImageBaker::has_snapshot(const ResolvedImage& image, std::size_t layer,
+                              const std::string& ns) const {
+    return target_.present.snapshots.contains({ns, image.chain_ids[layer]});
+}
+
+UnpackJob ImageBaker::job_of(const ResolvedImage& image, std::size_t layer,
+                             const std::string& ns) const {
+    return {.image = image, .layer = layer, .ns = ns, .snapshotter = target_.snapshotters.at(ns)};
 }
 
 void ImageBaker::unpack_layers(const ResolvedImage& image, const std::string& ns,
@@ -151,9 +205,8 @@ void ImageBaker::unpack_layers(const ResolvedImage& image, const std::string& ns
 
 UnpackOutcome ImageBaker::unpack(const ResolvedImage& image, std::size_t layer,
                                  const std::string& ns, ImageChanges& changes) {
-    const std::string& snapshotter = target_.snapshotters.at(ns);
     try {
-        return unpacker_.ensure(image, layer, ns, snapshotter);
+        return unpacker_.ensure(job_of(image, layer, ns));
     } catch (const Error& error) {
         const bool is_about_the_layer = !is_retryable(error.code()) &&
                                         error.code() != Errc::cancelled &&
@@ -168,7 +221,7 @@ UnpackOutcome ImageBaker::unpack(const ResolvedImage& image, std::size_t layer,
                                                           changes.bytes_fetched);
         if (!is_replaced) throw;
     }
-    return unpacker_.ensure(image, layer, ns, snapshotter);
+    return unpacker_.ensure(job_of(image, layer, ns));
 }
 
 void ImageBaker::write_names(const ResolvedImage& image, const std::string& ns,

@@ -72,6 +72,8 @@ class ImageBaker {
     void store_layers(const ResolvedImage& image, const std::string& ns, ImageChanges& changes);
     void unpack_layers(const ResolvedImage& image, const std::string& ns, LayerDownloads& downloads,
                        ImageChanges& changes);
+    bool has_snapshot(const ResolvedImage& image, std::size_t layer, const std::string& ns) const;
+    UnpackJob job_of(const ResolvedImage& image, std::size_t layer, const std::string& ns) const;
     UnpackOutcome unpack(const ResolvedImage& image, std::size_t layer, const std::string& ns,
                          ImageChanges& changes);
     void write_names(const ResolvedImage& image, const std::string& ns, ImageChanges& changes);

@@ -34,6 +34,8 @@ class LayerDownloads {
     /// Waits until the layer is stored. False if it was not started. @throws Error of the layer
     /// that failed first, also for a layer that was stopped because of it.
     bool wait_for(std::size_t layer);
+    /// Requested when a layer has failed, or the destructor runs.
+    std::stop_token stop_token() const { return stop_.get_token(); }
     /// Bytes that came over the network so far.
     std::uint64_t bytes_fetched() const { return bytes_fetched_; }
 

@@ -5,6 +5,7 @@
 
 #include "agent/bake/blob_store.h"
 #include "agent/bake/event.h"
+#include "agent/bake/stage_times.h"
 #include "agent/containerd/connection.h"
 #include "agent/containerd/content.h"
 #include "agent/containerd/images.h"
@@ -33,6 +34,8 @@ class LeasedStore final : public BlobStore {
     const containerd::Connection& connection() const { return connection_; }
     const store::Storage& storage() const { return storage_; }
     EventSink& events() const { return events_; }
+    /// Where the time of the bake goes.
+    StageTimes& times() const { return times_; }
     /// Why blobs cannot be written in place; nothing if they can, or if none had to be stored yet.
     std::optional<std::string> in_place_obstacle() const { return ingests_.obstacle(); }
     containerd::Scope scope(const std::string& ns) const { return {.ns = ns, .lease = lease_}; }
@@ -61,6 +64,7 @@ class LeasedStore final : public BlobStore {
     EventSink& events_;
     std::string lease_;
     OnRestart on_restart_;
+    mutable StageTimes times_;
     containerd::IngestDirectory ingests_;
 };
 

@@ -27,6 +27,9 @@ namespace {
 /// Nothing comes over a network: these adopt blobs, and copy them where containerd does not share.
 constexpr std::size_t kParallelCopies = 2;
 
+/// The daemon leaves processors to the containers that start meanwhile.
+constexpr std::size_t kParallelUnpacks = 2;
+
 /// For CRI to know an image. The daemon does nothing else meanwhile, and tries again later.
 constexpr std::chrono::milliseconds kRepairPatience{3000};
 
@@ -103,9 +106,10 @@ Restoration restore(const BakeLock&, const v1::BakedImage& image,
                           lease_owner(state_dir));
     const LeasedStore store(connection, held.storage(), events, lease.id(), OnRestart::fail);
     NoOtherLayers no_other_layers;
-    DiffServiceApplier applier(store);
-    Unpacker unpacker(store, applier);
     BlobFetcher fetcher(store, no_other_layers, events, repositories, everywhere);
+    DiffServiceApplier applier(store);
+    WorkerPool unpacks(kParallelUnpacks);
+    Unpacker unpacker(store, fetcher, applier, unpacks, obstacle_to_writing_trees());
     WorkerPool copies(kParallelCopies);
     const store::NameSet ids = ids_of(image);
     ImageBaker baker(store,

@@ -1,112 +1,303 @@
 #include "agent/bake/unpack.h"
 
-#include <atomic>
-#include <chrono>
+#include <algorithm>
+#include <future>
 
 #include "agent/base/error.h"
+#include "agent/base/wait.h"
+#include "agent/containerd/diff.h"
 #include "agent/store/labels.h"
+#include "agent/store/snapshot_directories.h"
 
 namespace prebake::bake {
 namespace {
 
-/// The key of a snapshot while it is filled. Clients and the ledger recognise unpacking by the
-/// prefix "extract-"; the rest only has to be unique.
-std::string active_key(const oci::Digest& chain_id) {
-    static std::atomic<unsigned> counter{0};
-    const auto now = std::chrono::system_clock::now().time_since_epoch();
-    return "extract-" + std::to_string(std::chrono::nanoseconds(now).count()) + "-prebake" +
-           std::to_string(counter++) + " " + chain_id.str();
+store::Labels committed_labels(const UnpackJob& job) {
+    return {{containerd::kSnapshotRefLabel, job.chain_id().str()}};
 }
 
-/// Removes an active snapshot unless it was committed. If that fails, it goes with the lease.
-class ActiveSnapshot {
-  public:
-    ActiveSnapshot(const containerd::Snapshots& snapshots, std::string key)
-        : snapshots_(snapshots), key_(std::move(key)) {}
-    ~ActiveSnapshot() {
-        if (committed_) return;
-        try {
-            snapshots_.remove(key_);
-        } catch (const Error&) {
-            return;
-        }
-    }
-    ActiveSnapshot(const ActiveSnapshot&) = delete;
-    ActiveSnapshot& operator=(const ActiveSnapshot&) = delete;
+store::Labels active_labels(const UnpackJob& job) {
+    store::Labels labels = committed_labels(job);
+    labels.emplace(containerd::kDiffIdLabel, job.image.diff_ids[job.layer].str());
+    if (job.layer > 0) labels.emplace(containerd::kParentLabel, job.parent());
+    return labels;
+}
 
-    const std::string& key() const { return key_; }
-    void commit(const std::string& name, const containerd::Labels& labels) {
-        // already_there: another client was faster. The active one is then ours to remove.
-        committed_ = snapshots_.commit(name, key_, labels) == containerd::CommitOutcome::committed;
-    }
+void require_diff_id(const UnpackJob& job, const oci::Digest& found) {
+    const oci::Digest& wanted = job.image.diff_ids[job.layer];
+    if (found == wanted) return;
+    throw Error(Errc::corrupt,
+                "layer " + job.blob().digest.str() + " unpacks to diffID " + found.str() +
+                    ", but the image's config says " + wanted.str(),
+                "the image is broken where it was built: build and push it again");
+}
 
-  private:
-    const containerd::Snapshots& snapshots_;
-    std::string key_;
-    bool committed_ = false;
-};
+/// Whiteouts of the first layer have nothing to hide: containerd applies it to a plain directory.
+layer::Whiteouts whiteouts_of(const UnpackJob& job) {
+    return job.layer == 0 ? layer::Whiteouts::apply : layer::Whiteouts::overlay;
+}
+
+/// Where the tree of the layer is written. A plain directory with a parent already holds a copy of
+/// the parent's files: that is not the snapshotter that we know.
+store::SnapshotDirectories directories_for(const std::vector<containerd::Mount>& mounts,
+                                           bool has_parent) {
+    store::SnapshotDirectories found = store::visible_directories_of(mounts);
+    if (found.obstacle.empty() && has_parent && found.lowers.empty()) {
+        return {.upper = {}, .lowers = {}, .obstacle = "it is no overlay"};
+    }
+    return found;
+}
+
+/// Errors after which containerd may still unpack the layer, or says better why not.
+bool is_left_to_containerd(const Error& error) {
+    const auto codes = {Errc::corrupt, Errc::unsupported, Errc::too_large, Errc::permission_denied,
+                        Errc::io};
+    return std::find(codes.begin(), codes.end(), error.code()) != codes.end();
+}
 
 }  // namespace
+
+/// The tree of a layer that is written before its turn to be committed.
+class Unpacker::Ahead {
+  public:
+    explicit Ahead(Key of) : key(std::move(of)) {}
+
+    const Key key;
+    std::shared_future<void> done;
+    Written written;  ///< complete when `done` is
+};
 
 oci::Digest DiffServiceApplier::apply(const std::string& ns, const oci::Descriptor& layer,
                                       const std::vector<containerd::Mount>& mounts) {
     return containerd::Diff(store_.connection(), store_.scope(ns)).apply(layer, mounts);
 }
 
-UnpackOutcome Unpacker::ensure(const ResolvedImage& image, std::size_t layer, const std::string& ns,
-                               const std::string& snapshotter) {
-    UnpackOutcome outcome = UnpackOutcome::already_there;
-    once_.run({ns, snapshotter, image.chain_ids[layer]}, [&] {
-        const containerd::Snapshots snapshots(store_.connection(), store_.scope(ns), snapshotter);
-        store_.outlast_restart(image.name(), [&] { outcome = build(image, layer, snapshots, ns); });
+std::shared_ptr<Unpacker::Ahead> Unpacker::start(const UnpackJob& job, bool has_parent,
+                                                 const std::stop_token& stop) {
+    if (!may_write(job.snapshotter)) return nullptr;
+    const std::scoped_lock lock(mutex_);
+    const auto [entry, is_new] = ahead_.try_emplace(key_of(job));
+    if (!is_new) return nullptr;
+    entry->second = std::make_shared<Ahead>(entry->first);
+    const std::shared_ptr<Ahead> ahead = entry->second;
+    const bool is_on_parent = has_parent || job.layer == 0;
+    ahead->done = pool_
+                      .submit([this, ahead, job, is_on_parent, stop] {
+                          ahead->written = write_ahead(job, is_on_parent, stop);
+                      })
+                      .share();
+    return ahead;
+}
+
+void Unpacker::abandon(const std::shared_ptr<Ahead>& ahead) {
+    ahead->done.wait();
+    const std::scoped_lock lock(mutex_);
+    const auto entry = ahead_.find(ahead->key);
+    if (entry != ahead_.end() && entry->second == ahead) ahead_.erase(entry);
+}
+
+std::shared_ptr<Unpacker::Ahead> Unpacker::take(const Key& key) {
+    const std::scoped_lock lock(mutex_);
+    const auto entry = ahead_.find(key);
+    if (entry == ahead_.end()) return nullptr;
+    std::shared_ptr<Ahead> taken = std::move(entry->second);
+    ahead_.erase(entry);
+    return taken;
+}
+
+/// On its own snapshot if the one below is committed. Otherwise on one without a parent, from which
+/// place() moves the tree.
+Unpacker::Written Unpacker::write_ahead(const UnpackJob& job, bool is_on_parent,
+                                        const std::stop_token& stop) {
+    throw_if_stopped(stop);
+    Written written{.snapshot = nullptr, .tree = nullptr, .is_on_parent = is_on_parent};
+    store_.outlast_restart(job.image.name(), [&] {
+        written.snapshot = is_on_parent
+                               ? prepare(job)
+                               : ActiveSnapshot::prepare(snapshots(job), job.chain_id(), "", {});
     });
-    const oci::Descriptor& blob = image.contents.layers[layer];
-    store_.events().on_event({.kind = EventKind::unpacked,
-                              .image = image.name(),
-                              .layer = blob.digest.str(),
-                              .snapshot = snapshot_id(ns, image.chain_ids[layer]),
-                              .current = outcome == UnpackOutcome::unpacked ? blob.size : 0,
-                              .total = blob.size});
+    if (!written.snapshot || containerd::is_staged(written.snapshot->mounts())) return {};
+    const store::SnapshotDirectories place =
+        directories_for(written.snapshot->mounts(), is_on_parent && job.layer > 0);
+    if (!place.obstacle.empty()) {
+        leave_to_containerd(job, place.obstacle);
+        return {};
+    }
+    written.tree = std::make_unique<LayerTree>(place.upper, whiteouts_of(job));
+    require_diff_id(job, write(*written.tree, job, stop));
+    return written;
+}
+
+oci::Digest Unpacker::write(LayerTree& tree, const UnpackJob& job, const std::stop_token& stop) {
+    const std::unique_ptr<Source> bytes = bytes_.follow(job.ns, job.blob(), stop);
+    report(EventKind::unpacking, job, 0);
+    return tree.write(*bytes, job.blob(), store_.times(), [&] { throw_if_stopped(stop); });
+}
+
+UnpackOutcome Unpacker::ensure(const UnpackJob& job) {
+    UnpackOutcome outcome = UnpackOutcome::already_there;
+    once_.run(key_of(job),
+              [&] { store_.outlast_restart(job.image.name(), [&] { outcome = make(job); }); });
+    report(EventKind::unpacked, job,
+           outcome == UnpackOutcome::unpacked ? job.blob().size : std::uint64_t{0});
     return outcome;
 }
 
-UnpackOutcome Unpacker::build(const ResolvedImage& image, std::size_t layer,
-                              const containerd::Snapshots& snapshots, const std::string& ns) {
-    const oci::Descriptor& blob = image.contents.layers[layer];
-    const std::string chain_id = image.chain_ids[layer].str();
-    const std::string parent = layer == 0 ? "" : image.chain_ids[layer - 1].str();
-    const store::Labels labels{{containerd::kSnapshotRefLabel, chain_id}};
-    store::Labels active_labels = labels;
-    active_labels.emplace(containerd::kDiffIdLabel, image.diff_ids[layer].str());
-    if (layer > 0) active_labels.emplace(containerd::kParentLabel, parent);
+void Unpacker::report(EventKind kind, const UnpackJob& job, std::uint64_t unpacked) const {
+    store_.events().on_event({.kind = kind,
+                              .image = job.image.name(),
+                              .layer = job.blob().digest.str(),
+                              .snapshot = snapshot_id(job.ns, job.chain_id()),
+                              .current = unpacked,
+                              .total = job.blob().size});
+}
 
-    const std::string key = active_key(image.chain_ids[layer]);
-    const auto mounts = snapshots.prepare(key, parent, active_labels);
-    if (!mounts) return UnpackOutcome::already_there;
-    ActiveSnapshot active(snapshots, key);
+UnpackOutcome Unpacker::make(const UnpackJob& job) {
+    Written written = take_written(job);
+    return written.tree ? place(job, std::move(written)) : build(job);
+}
 
-    store_.events().on_event({.kind = EventKind::unpacking,
-                              .image = image.name(),
-                              .layer = blob.digest.str(),
-                              .snapshot = snapshot_id(ns, image.chain_ids[layer]),
-                              .total = blob.size});
-    // A staged snapshot has the layer already, and cannot be written.
-    if (!containerd::is_staged(*mounts)) apply(image, layer, ns, *mounts);
-    // Synced first: a committed snapshot is never unpacked again, even if the disk lost its files.
-    store_.storage().sync_snapshotter(snapshots.snapshotter());
-    active.commit(chain_id, labels);
+/// What was written ahead for the layer. Without a tree if that was not begun, or was not
+/// successful.
+Unpacker::Written Unpacker::take_written(const UnpackJob& job) {
+    const std::shared_ptr<Ahead> ahead = take(key_of(job));
+    if (!ahead) return {};
+    try {
+        ahead->done.get();
+    } catch (const Error& error) {
+        // It may have been stopped with another image. And what the layer is damaged by is found
+        // again, in the bytes that are stored by now.
+        if (error.code() == Errc::no_space) throw;
+        return {};
+    } catch (const std::future_error&) {  // the bake ends
+        return {};
+    }
+    return std::move(ahead->written);
+}
+
+UnpackOutcome Unpacker::place(const UnpackJob& job, Written written) {
+    std::unique_ptr<ActiveSnapshot> own;
+    if (written.is_on_parent) {
+        own = std::move(written.snapshot);
+    } else {
+        own = prepare(job);
+        if (!own) return UnpackOutcome::already_there;
+    }
+    if (!containerd::is_staged(own->mounts()) && !try_to_place(job, written, *own)) {
+        own.reset();
+        return build(job);
+    }
+    own->commit(job.chain_id().str(), committed_labels(job));
     return UnpackOutcome::unpacked;
 }
 
-void Unpacker::apply(const ResolvedImage& image, std::size_t layer, const std::string& ns,
-                     const std::vector<containerd::Mount>& mounts) {
-    const oci::Descriptor& blob = image.contents.layers[layer];
-    const oci::Digest diff_id = applier_.apply(ns, blob, mounts);
-    if (diff_id == image.diff_ids[layer]) return;
-    throw Error(Errc::corrupt,
-                "layer " + blob.digest.str() + " unpacks to diffID " + diff_id.str() +
-                    ", but the image's config says " + image.diff_ids[layer].str(),
-                "the image is broken where it was built: build and push it again");
+/// False if the tree cannot be used in the snapshot `own`.
+bool Unpacker::try_to_place(const UnpackJob& job, const Written& written,
+                            const ActiveSnapshot& own) {
+    const store::SnapshotDirectories place = place_in(job, own);
+    if (!place.obstacle.empty()) return false;
+    const StageTimer timer(store_.times(), Stage::syncing);
+    try {
+        written.tree->finish(place.lowers);
+        sync_.wait_for(job.snapshotter, written.tree->written_at());
+        if (!written.is_on_parent) written.tree->move_to(place.upper);
+    } catch (const Error& error) {
+        if (!is_left_to_containerd(error)) throw;
+        notice(store_.events(), job.image.name(),
+               "unpacking layer " + job.blob().digest.short_form() + " again: " + error.message());
+        return false;
+    }
+    sync_metadata(place.upper.parent_path());
+    count(&Counts::written);
+    return true;
+}
+
+std::unique_ptr<ActiveSnapshot> Unpacker::prepare(const UnpackJob& job) const {
+    const StageTimer timer(store_.times(), Stage::snapshots);
+    return ActiveSnapshot::prepare(snapshots(job), job.chain_id(), job.parent(),
+                                   active_labels(job));
+}
+
+UnpackOutcome Unpacker::build(const UnpackJob& job) {
+    std::unique_ptr<ActiveSnapshot> snapshot = prepare(job);
+    if (!snapshot) return UnpackOutcome::already_there;
+    // A staged snapshot has the layer already, and cannot be written.
+    bool is_filled = containerd::is_staged(snapshot->mounts());
+    if (!is_filled && may_write(job.snapshotter)) {
+        const store::SnapshotDirectories place = place_in(job, *snapshot);
+        if (place.obstacle.empty()) {
+            is_filled = try_to_write(job, place);
+            // What was written of the tree must not be there when containerd writes it.
+            if (!is_filled) snapshot.reset();
+        }
+    }
+    if (!is_filled) {
+        if (!snapshot) snapshot = prepare(job);
+        if (!snapshot) return UnpackOutcome::already_there;
+        apply(job, *snapshot);
+    }
+    snapshot->commit(job.chain_id().str(), committed_labels(job));
+    return UnpackOutcome::unpacked;
+}
+
+/// Where the tree of the layer is written. If there is an obstacle, no other tree is written into
+/// snapshots of this kind.
+store::SnapshotDirectories Unpacker::place_in(const UnpackJob& job,
+                                              const ActiveSnapshot& snapshot) {
+    store::SnapshotDirectories place = directories_for(snapshot.mounts(), job.layer > 0);
+    if (!place.obstacle.empty()) leave_to_containerd(job, place.obstacle);
+    return place;
+}
+
+/// False if containerd has to apply the layer, to another snapshot.
+bool Unpacker::try_to_write(const UnpackJob& job, const store::SnapshotDirectories& place) {
+    std::optional<oci::Digest> diff_id;
+    try {
+        LayerTree tree(place.upper, whiteouts_of(job));
+        diff_id = write(tree, job, store_.connection().stop());
+        tree.finish(place.lowers);
+    } catch (const Error& error) {
+        if (!is_left_to_containerd(error)) throw;
+        notice(store_.events(), job.image.name(),
+               "prebake cannot unpack layer " + job.blob().digest.short_form() + " (" +
+                   error.message() + "); containerd does it");
+        return false;
+    }
+    require_diff_id(job, *diff_id);
+    const StageTimer timer(store_.times(), Stage::syncing);
+    sync_.wait_for(job.snapshotter, LayerTree::Clock::now());
+    count(&Counts::written);
+    return true;
+}
+
+void Unpacker::apply(const UnpackJob& job, const ActiveSnapshot& snapshot) {
+    report(EventKind::unpacking, job, 0);
+    const StageTimer timer(store_.times(), Stage::applying);
+    require_diff_id(job, applier_.apply(job.ns, job.blob(), snapshot.mounts()));
+    store_.storage().sync_snapshotter(job.snapshotter);
+    count(&Counts::applied);
+}
+
+void Unpacker::count(std::size_t Counts::*which) {
+    const std::scoped_lock lock(mutex_);
+    ++(counts_.*which);
+}
+
+Unpacker::Counts Unpacker::counts() const {
+    const std::scoped_lock lock(mutex_);
+    return counts_;
+}
+
+/// No tree is written by us into snapshots of this kind any more.
+void Unpacker::leave_to_containerd(const UnpackJob& job, const std::string& why) {
+    const std::scoped_lock lock(mutex_);
+    if (counts_.obstacle.empty()) counts_.obstacle = why;
+    left_to_containerd_.insert(job.snapshotter);
+}
+
+bool Unpacker::may_write(const std::string& snapshotter) const {
+    const std::scoped_lock lock(mutex_);
+    return !is_blocked_ && !left_to_containerd_.contains(snapshotter);
 }
 
 }  // namespace prebake::bake

@@ -1,27 +1,36 @@
 #pragma once
 
-#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <stop_token>
 #include <string>
 #include <tuple>
+#include <vector>
 
+#include "agent/bake/active_snapshot.h"
+#include "agent/bake/layer_bytes.h"
+#include "agent/bake/layer_tree.h"
 #include "agent/bake/leased_store.h"
 #include "agent/bake/once_map.h"
 #include "agent/bake/resolve.h"
-#include "agent/containerd/diff.h"
+#include "agent/bake/snapshot_sync.h"
+#include "agent/base/worker_pool.h"
+#include "agent/store/snapshot_directories.h"
 
 namespace prebake::bake {
 
-/// Writes the tree of one stored layer into a prepared snapshot. Whether containerd does that or we
-/// do is up to the implementation.
+/// Makes containerd apply a stored layer to a prepared snapshot. Returns the diffID.
 class LayerApplier {
   public:
     virtual ~LayerApplier() = default;
-    /// Applies `layer` to the snapshot with these mounts. Returns the diffID of what was applied.
     virtual oci::Digest apply(const std::string& ns, const oci::Descriptor& layer,
                               const std::vector<containerd::Mount>& mounts) = 0;
 };
 
-/// Uses containerd's Diff service, which works with every snapshotter.
+/// containerd's Diff service, which works with every snapshotter.
 class DiffServiceApplier : public LayerApplier {
   public:
     explicit DiffServiceApplier(const LeasedStore& store) : store_(store) {}
@@ -34,28 +43,97 @@ class DiffServiceApplier : public LayerApplier {
 
 enum class UnpackOutcome { unpacked, already_there };
 
-/// Builds chains of committed snapshots, each at most once per bake. Thread-safe.
+/// A layer, and where it is unpacked.
+struct UnpackJob {
+    const ResolvedImage& image;
+    std::size_t layer;
+    const std::string& ns;
+    const std::string& snapshotter;
+
+    const oci::Descriptor& blob() const { return image.contents.layers[layer]; }
+    const oci::Digest& chain_id() const { return image.chain_ids[layer]; }
+    std::string parent() const { return layer == 0 ? "" : image.chain_ids[layer - 1].str(); }
+};
+
+/// Builds chains of committed snapshots, each at most once per bake. Where it can, it writes the
+/// trees itself, those of several layers side by side: a snapshot is committed after the one below,
+/// but its files do not depend on that one. Otherwise containerd applies the layers. Thread-safe.
 class Unpacker {
   public:
-    Unpacker(const LeasedStore& store, LayerApplier& applier) : store_(store), applier_(applier) {}
+    /// `obstacle`: why trees cannot be written by us; empty: they can. The referenced objects must
+    /// live longer.
+    Unpacker(const LeasedStore& store, LayerBytes& bytes, LayerApplier& applier, WorkerPool& pool,
+             std::string obstacle)
+        : store_(store),
+          bytes_(bytes),
+          applier_(applier),
+          pool_(pool),
+          is_blocked_(!obstacle.empty()),
+          sync_(store.storage()),
+          counts_{.obstacle = std::move(obstacle)} {}
 
-    /// Makes the committed snapshot of layer `layer` of the image, in one namespace and
-    /// snapshotter; the layers below must be done. @throws Error corrupt if the layer does not have
-    /// the diffID that the image's config names; nothing of it is then left.
-    UnpackOutcome ensure(const ResolvedImage& image, std::size_t layer, const std::string& ns,
-                         const std::string& snapshotter);
+    class Ahead;
+    /// Begins to write the tree of a layer, which may still be on its way. `has_parent`: the
+    /// snapshot below is committed. Null if another image has begun it, or if it cannot be done.
+    std::shared_ptr<Ahead> start(const UnpackJob& job, bool has_parent,
+                                 const std::stop_token& stop);
+    /// Waits until nothing is written for `ahead`, and forgets it.
+    void abandon(const std::shared_ptr<Ahead>& ahead);
+
+    /// Makes the committed snapshot of the layer; the layer must be stored, and the layers below be
+    /// done. @throws Error corrupt if the layer does not have the diffID that the image's config
+    /// names; nothing of it is then left.
+    UnpackOutcome ensure(const UnpackJob& job);
+
+    /// Snapshots whose trees we wrote, and those that containerd made.
+    struct Counts {
+        std::size_t written = 0;
+        std::size_t applied = 0;
+        std::string obstacle;  ///< why containerd had to; the first one
+    };
+    Counts counts() const;
 
   private:
-    UnpackOutcome build(const ResolvedImage& image, std::size_t layer,
-                        const containerd::Snapshots& snapshots, const std::string& ns);
+    using Key = std::tuple<std::string, std::string, oci::Digest>;
+    static Key key_of(const UnpackJob& job) { return {job.ns, job.snapshotter, job.chain_id()}; }
 
-    /// @throws Error corrupt if the layer has another diffID.
-    void apply(const ResolvedImage& image, std::size_t layer, const std::string& ns,
-               const std::vector<containerd::Mount>& mounts);
+    containerd::Snapshots snapshots(const UnpackJob& job) const {
+        return {store_.connection(), store_.scope(job.ns), job.snapshotter};
+    }
+    /// A tree, and the snapshot that it was written into.
+    struct Written {
+        std::unique_ptr<ActiveSnapshot> snapshot;
+        std::unique_ptr<LayerTree> tree;
+        bool is_on_parent = false;  ///< that snapshot can be committed
+    };
+    Written write_ahead(const UnpackJob& job, bool is_on_parent, const std::stop_token& stop);
+    std::shared_ptr<Ahead> take(const Key& key);
+    Written take_written(const UnpackJob& job);
+    std::unique_ptr<ActiveSnapshot> prepare(const UnpackJob& job) const;
+    store::SnapshotDirectories place_in(const UnpackJob& job, const ActiveSnapshot& snapshot);
+    UnpackOutcome make(const UnpackJob& job);
+    UnpackOutcome place(const UnpackJob& job, Written written);
+    UnpackOutcome build(const UnpackJob& job);
+    bool try_to_place(const UnpackJob& job, const Written& written, const ActiveSnapshot& own);
+    bool try_to_write(const UnpackJob& job, const store::SnapshotDirectories& place);
+    void apply(const UnpackJob& job, const ActiveSnapshot& snapshot);
+    oci::Digest write(LayerTree& tree, const UnpackJob& job, const std::stop_token& stop);
+    void report(EventKind kind, const UnpackJob& job, std::uint64_t unpacked) const;
+    void count(std::size_t Counts::*which);
+    void leave_to_containerd(const UnpackJob& job, const std::string& why);
+    bool may_write(const std::string& snapshotter) const;
 
     const LeasedStore& store_;
+    LayerBytes& bytes_;
     LayerApplier& applier_;
-    OnceMap<std::tuple<std::string, std::string, oci::Digest>> once_;
+    WorkerPool& pool_;
+    const bool is_blocked_;
+    SnapshotSync sync_;
+    OnceMap<Key> once_;
+    mutable std::mutex mutex_;
+    std::map<Key, std::shared_ptr<Ahead>> ahead_;
+    std::set<std::string> left_to_containerd_;  ///< snapshotters
+    Counts counts_;
 };
 
 }  // namespace prebake::bake

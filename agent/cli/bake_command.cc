@@ -87,17 +87,32 @@ v1::BakeReport document_of(const bake::BakeResult& result,
     report.set_layers_in_place(result.stored_layers.in_place);
     report.set_layers_streamed(result.stored_layers.streamed);
     report.set_streamed_because(result.stored_layers.streamed_because.value_or(""));
+    report.set_layers_unpacked(result.unpacked.written);
+    report.set_layers_unpacked_by_containerd(result.unpacked.applied);
+    if (result.unpacked.applied > 0) {
+        report.set_unpacked_by_containerd_because(result.unpacked.obstacle);
+    }
+    report.mutable_stage_seconds()->insert(result.stage_seconds.begin(),
+                                           result.stage_seconds.end());
     return report;
 }
 
-/// How the layers were stored. A fallback to the slower way is visible; that small ones take it is
-/// no news.
-std::string text_of(const bake::StoredLayers& layers) {
-    if (layers.streamed_because && layers.streamed > 0) {
-        return counted(layers.streamed, "layer") +
-               " streamed through containerd: " + *layers.streamed_because + "\n";
+/// How the layers were stored and unpacked. A fallback to a slower way is visible; that small
+/// layers are streamed is no news.
+void print_ways(const bake::BakeResult& result) {
+    const bake::StoredLayers& stored = result.stored_layers;
+    if (stored.streamed_because && stored.streamed > 0) {
+        std::printf("%s streamed through containerd: %s\n",
+                    counted(stored.streamed, "layer").c_str(), stored.streamed_because->c_str());
+    } else if (stored.in_place > 0) {
+        std::printf("%s written in place\n", counted(stored.in_place, "layer").c_str());
     }
-    return layers.in_place == 0 ? "" : counted(layers.in_place, "layer") + " written in place\n";
+    if (result.unpacked.applied > 0) {
+        const std::string& why = result.unpacked.obstacle;
+        std::printf("%s unpacked by containerd%s\n",
+                    counted(result.unpacked.applied, "layer").c_str(),
+                    why.empty() ? "" : (": " + why).c_str());
+    }
 }
 
 void print_table(const bake::BakeResult& result) {
@@ -116,7 +131,21 @@ void print_table(const bake::BakeResult& result) {
         "%zu of %zu images usable; %s; %s\n", sums.good, result.images.size(),
         sums.fetched == 0 ? "nothing fetched" : ("fetched " + format_bytes(sums.fetched)).c_str(),
         format_duration(result.seconds).c_str());
-    std::fputs(text_of(result.stored_layers).c_str(), stdout);
+    print_ways(result);
+}
+
+/// Where the time went, and how the layers were stored and unpacked.
+void log_work(const bake::BakeResult& result) {
+    log_debug("layers: " + std::to_string(result.stored_layers.in_place) + " stored in place, " +
+              std::to_string(result.stored_layers.streamed) + " streamed, " +
+              std::to_string(result.unpacked.written) + " unpacked by prebake, " +
+              std::to_string(result.unpacked.applied) + " by containerd");
+    std::string line;
+    for (const auto& [stage, seconds] : result.stage_seconds) {
+        line += (line.empty() ? "" : ", ") + stage + " " +
+                format_duration(std::chrono::duration<double>(seconds));
+    }
+    log_debug("time of all threads: " + line);
 }
 
 /// Clones of a builder that is never sealed can be detected then. Sealing needs root anyway, so a
@@ -181,6 +210,7 @@ ExitCode bake_command(const Invocation& invocation, const BakeArguments& argumen
     if (result.stored_layers.streamed_because) {
         log_debug("layers are not written in place: " + *result.stored_layers.streamed_because);
     }
+    log_work(result);
     if (!result.record_problem) note_builder(invocation);
     if (result.cri_doubt) warnings.emplace_back(result.cri_doubt->what());
 

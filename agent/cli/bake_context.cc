@@ -237,6 +237,9 @@ bake::BakeOptions bake_options(const Invocation& invocation) {
             .parallel_images = config.parallel_images,
             .parallel_downloads = std::clamp<std::uint64_t>(config.memory / kBytesPerDownload, 1,
                                                             config.parallel_downloads),
+            .parallel_unpacks = config.parallel_unpacks > 0
+                                    ? config.parallel_unpacks
+                                    : std::max(1U, std::thread::hardware_concurrency()),
             .prebake_version = PREBAKE_VERSION};
 }
 

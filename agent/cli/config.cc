@@ -52,6 +52,7 @@ struct Value {
         }
         throw wrong_type(key, "a number from 1 to 1000, without quotes", "5");
     }
+    std::uint64_t count_or_zero() const { return plain_number() == 0 ? 0 : count(); }
     /// An integer that is not negative.
     std::optional<std::uint64_t> plain_number() const {
         const auto* number = node.as_integer();
@@ -152,6 +153,10 @@ const std::map<std::string, Table>& schema() {
            [](Config& config, const Value& value) { config.parallel_images = value.count(); }},
           {"parallel_downloads",
            [](Config& config, const Value& value) { config.parallel_downloads = value.count(); }},
+          {"parallel_unpacks",
+           [](Config& config, const Value& value) {
+               config.parallel_unpacks = value.count_or_zero();
+           }},
           {"lock_timeout",
            [](Config& config, const Value& value) { config.lock_timeout = value.duration(); }}}},
         {"registry",

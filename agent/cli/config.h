@@ -38,6 +38,7 @@ struct Config {
     std::uint64_t memory = 64ULL << 20;  ///< bytes of download buffers
     std::uint64_t parallel_images = 3;
     std::uint64_t parallel_downloads = 6;
+    std::uint64_t parallel_unpacks = 0;  ///< 0: as many as there are processors
     /// For another bake, or a repair by the daemon, to end.
     std::chrono::milliseconds lock_timeout{600'000};
 

@@ -181,7 +181,7 @@ class Faults(node.NodeTest):
         daemon.until_verdict("not_ready")
         condition = daemon.condition("ImagesUnpacked")
         self.assertEqual(condition["status"], "False")
-        self.assertIn("no space left", condition["message"])
+        self.assertIn("no space left", condition["message"].lower())
         filler.unlink()
         begin = time.monotonic()
         daemon.until_ready()  # without a reload

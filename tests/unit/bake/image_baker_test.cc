@@ -37,6 +37,14 @@ ResolvedImage image_in(const std::vector<std::string>& namespaces) {
     return test::image_of(kName, {}, namespaces);
 }
 
+/// The images of these tests have no layers.
+struct NoBytes final : LayerBytes {
+    std::unique_ptr<Source> follow(const std::string&, const oci::Descriptor&,
+                                   const std::stop_token&) override {
+        throw Error(Errc::not_found, "no layers");
+    }
+};
+
 /// Bakes into a containerd with CRI. The content store is not containerd's, but another fake.
 struct Fixture {
     MemoryContainerd containerd;
@@ -52,7 +60,9 @@ struct Fixture {
     FakeLayers layers;
     WorkerPool downloads{1};
     DiffServiceApplier applier{store};
-    Unpacker unpacker{store, applier};
+    NoBytes bytes;
+    WorkerPool unpacks{1};
+    Unpacker unpacker{store, bytes, applier, unpacks, "it is a test"};
 
     const ResolvedImage image = image_in({kCri});
     const ResolvedImage incomplete = test::image_of("docker.io/library/other:1", {"lost"});

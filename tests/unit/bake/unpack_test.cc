@@ -9,6 +9,7 @@
 
 #include "agent/base/error.h"
 #include "tests/unit/bake/test_image.h"
+#include "tests/unit/base/bytes_source.h"
 #include "tests/unit/containerd/fake_containerd.h"
 
 namespace prebake::bake::unpack_test {
@@ -35,6 +36,15 @@ struct FakeApplier final : LayerApplier {
                       const std::vector<containerd::Mount>&) override {
         applied.push_back(layer.digest.str());
         return diff_id;
+    }
+};
+
+/// Layers by their digest.
+struct StoredLayers final : LayerBytes {
+    std::map<oci::Digest, std::string> layers;
+    std::unique_ptr<Source> follow(const std::string&, const oci::Descriptor& layer,
+                                   const std::stop_token&) override {
+        return std::make_unique<tests::BytesSource>(layers.at(layer.digest));
     }
 };
 
@@ -66,7 +76,13 @@ struct Scene {
     }
     ~Scene() { server.stop(); }
 
-    void unpack(std::size_t layer) { unpacker.ensure(image, layer, "k8s.io", "erofs"); }
+    UnpackJob job(std::size_t layer) const {
+        return {.image = image, .layer = layer, .ns = ns, .snapshotter = snapshotter};
+    }
+    void unpack(std::size_t layer) { unpacker.ensure(job(layer)); }
+
+    const std::string ns = "k8s.io";
+    const std::string snapshotter = "erofs";
 
     const ResolvedImage image = test::image_of("docker.io/library/a:1", {"base", "top"});
     std::map<std::string, std::string> labels;  ///< of the last Prepare
@@ -81,7 +97,9 @@ struct Scene {
     Reports events;
     LeasedStore store{connection, storage, events, "lease", OnRestart::fail};
     FakeApplier applier;
-    Unpacker unpacker{store, applier};
+    StoredLayers bytes;
+    WorkerPool pool{2};
+    Unpacker unpacker{store, bytes, applier, pool, ""};
 };
 
 TEST_CASE("a layer is applied to its prepared snapshot, which is then committed") {

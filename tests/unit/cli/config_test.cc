@@ -106,6 +106,7 @@ image_lists = "/srv/lists"
 memory = "32MiB"
 parallel_images = 2
 parallel_downloads = 9
+parallel_unpacks = 5
 [registry]
 docker_config = "/srv/config.json"
 connect_timeout = "5s"
@@ -158,6 +159,7 @@ ssm_inventory = false
     CHECK(config.memory == 32ULL << 20);
     CHECK(config.parallel_images == 2);
     CHECK(config.parallel_downloads == 9);
+    CHECK(config.parallel_unpacks == 5);
     CHECK(config.docker_config == "/srv/config.json");
     CHECK(config.connect_timeout == std::chrono::seconds(5));
     CHECK(config.stall_timeout == std::chrono::milliseconds(250));

@@ -1,0 +1,48 @@
+#include "agent/bake/active_snapshot.h"
+
+#include <atomic>
+#include <chrono>
+#include <utility>
+
+#include "agent/base/error.h"
+
+namespace prebake::bake {
+namespace {
+
+/// Clients and the ledger recognise unpacking by the prefix "extract-"; the rest only has to be
+/// unique.
+std::string active_key(const oci::Digest& chain_id) {
+    static std::atomic<unsigned> counter{0};
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    return "extract-" + std::to_string(std::chrono::nanoseconds(now).count()) + "-prebake" +
+           std::to_string(counter++) + " " + chain_id.str();
+}
+
+}  // namespace
+
+std::unique_ptr<ActiveSnapshot> ActiveSnapshot::prepare(const containerd::Snapshots& snapshots,
+                                                        const oci::Digest& chain_id,
+                                                        const std::string& parent,
+                                                        const containerd::Labels& labels) {
+    std::string key = active_key(chain_id);
+    auto mounts = snapshots.prepare(key, parent, labels);
+    if (!mounts) return nullptr;
+    return std::unique_ptr<ActiveSnapshot>(
+        new ActiveSnapshot(snapshots, std::move(key), std::move(*mounts)));
+}
+
+ActiveSnapshot::~ActiveSnapshot() {
+    if (key_.empty()) return;
+    try {
+        snapshots_.remove(key_);
+    } catch (const Error&) {
+        return;
+    }
+}
+
+void ActiveSnapshot::commit(const std::string& name, const containerd::Labels& labels) {
+    // already_there: another client was faster. The active one is then ours to remove.
+    if (snapshots_.commit(name, key_, labels) == containerd::CommitOutcome::committed) key_.clear();
+}
+
+}  // namespace prebake::bake

@@ -1,0 +1,139 @@
+#include "agent/bake/layer_tree.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+#include "agent/base/error.h"
+#include "agent/layer/apply.h"
+#include "agent/layer/decompress.h"
+#include "agent/layer/hashing_source.h"
+
+namespace prebake::bake {
+namespace {
+
+FileDescriptor open_directory(const std::filesystem::path& path) {
+    FileDescriptor directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!directory) throw errno_error("cannot open", path);
+    return directory;
+}
+
+/// containerd takes this type for a tar as it is; the bytes of all others say how they are
+/// compressed.
+bool is_raw(const oci::Descriptor& layer) {
+    return layer.media_type == "application/vnd.oci.image.layer.v1.tar";
+}
+
+/// The root of a tree is not in a layer: it stays as the snapshotter made it.
+void copy_attributes(const std::filesystem::path& from, const std::filesystem::path& to) {
+    struct stat wanted {};
+    struct stat held {};
+    if (::lstat(from.c_str(), &wanted) != 0) throw errno_error("cannot read", from);
+    if (::lstat(to.c_str(), &held) != 0) throw errno_error("cannot read", to);
+    const bool is_owner = wanted.st_uid == held.st_uid && wanted.st_gid == held.st_gid;
+    if (!is_owner && ::lchown(to.c_str(), wanted.st_uid, wanted.st_gid) != 0) {
+        throw errno_error("cannot change the owner of", to);
+    }
+    if (wanted.st_mode != held.st_mode && ::chmod(to.c_str(), wanted.st_mode & 07777U) != 0) {
+        throw errno_error("cannot change the mode of", to);
+    }
+}
+
+/// Windows up to 32 MiB fit into the memory of a bake. containerd unpacks layers with larger ones,
+/// which only `zstd --ultra` and `--long` make.
+constexpr int kZstdWindowLog = 25;
+
+/// A stream, and the time that its reads took, with those of the streams below it.
+class TimedSource final : public Source {
+  public:
+    explicit TimedSource(Source& from) : from_(from) {}
+    std::size_t read(std::span<std::byte> buffer) override {
+        const StageTimes::Clock::time_point begin = StageTimes::Clock::now();
+        const std::size_t got = from_.read(buffer);
+        total += StageTimes::Clock::now() - begin;
+        return got;
+    }
+    StageTimes::Clock::duration total{};
+
+  private:
+    Source& from_;
+};
+
+struct Capability {
+    unsigned number;
+    const char* name;
+};
+/// What writing a tree takes: any owner and mode, special files, file capabilities, and the
+/// trusted.* attributes of overlayfs.
+constexpr std::array kNeeded{
+    Capability{CAP_CHOWN, "CAP_CHOWN"},        Capability{CAP_DAC_OVERRIDE, "CAP_DAC_OVERRIDE"},
+    Capability{CAP_FOWNER, "CAP_FOWNER"},      Capability{CAP_FSETID, "CAP_FSETID"},
+    Capability{CAP_MKNOD, "CAP_MKNOD"},        Capability{CAP_SETFCAP, "CAP_SETFCAP"},
+    Capability{CAP_SYS_ADMIN, "CAP_SYS_ADMIN"}};
+
+}  // namespace
+
+LayerTree::LayerTree(std::filesystem::path directory, layer::Whiteouts whiteouts)
+    : directory_(std::move(directory)),
+      opened_(open_directory(directory_)),
+      writer_(opened_.get(), whiteouts) {}
+
+oci::Digest LayerTree::write(Source& bytes, const oci::Descriptor& layer, StageTimes& times,
+                             const std::function<void()>& on_entry) {
+    const Clock::time_point begin = Clock::now();
+    TimedSource stored(bytes);
+    const std::unique_ptr<Source> tar =
+        is_raw(layer) ? nullptr : layer::decompressed(stored, {.zstd_window_log = kZstdWindowLog});
+    TimedSource inflated(tar ? *tar : stored);
+    layer::HashingSource hashing(inflated);
+    TimedSource hashed(hashing);
+    layer::apply(hashed, writer_, on_entry);
+    written_at_ = Clock::now();
+    times.add(Stage::reading, stored.total);
+    times.add(Stage::inflating, inflated.total - stored.total);
+    times.add(Stage::hashing, hashed.total - inflated.total);
+    times.add(Stage::writing, written_at_ - begin - hashed.total);
+    return oci::Digest(hashing.finish());
+}
+
+void LayerTree::finish(const std::vector<std::filesystem::path>& lowers) {
+    std::vector<FileDescriptor> opened;
+    std::vector<int> descriptors;
+    for (const std::filesystem::path& lower : lowers) {
+        opened.push_back(open_directory(lower));
+        descriptors.push_back(opened.back().get());
+    }
+    writer_.finish(descriptors);
+}
+
+void LayerTree::move_to(const std::filesystem::path& place) {
+    copy_attributes(place, directory_);
+    if (::syscall(SYS_renameat2, AT_FDCWD, directory_.c_str(), AT_FDCWD, place.c_str(),
+                  RENAME_EXCHANGE) != 0) {
+        throw errno_error("cannot move " + directory_.string() + " to", place);
+    }
+    directory_ = place;
+}
+
+std::string obstacle_to_writing_trees() {
+    __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+    std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> data{};
+    if (::syscall(SYS_capget, &header, data.data()) != 0) return "its capabilities are not known";
+    for (const Capability& needed : kNeeded) {
+        const std::uint32_t bit = 1U << (needed.number % 32);
+        if ((data.at(needed.number / 32).effective & bit) == 0) {
+            return std::string("it lacks ") + needed.name;
+        }
+    }
+    return {};
+}
+
+}  // namespace prebake::bake
