@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <future>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -191,16 +192,21 @@ UnpackJob ImageBaker::job_of(const ResolvedImage& image, std::size_t layer,
 
 void ImageBaker::unpack_layers(const ResolvedImage& image, const std::string& ns,
                                LayerDownloads& downloads, ImageChanges& changes) {
+    // A label costs containerd as many syncs as a snapshot: it is set while the next one is made.
+    std::vector<std::future<void>> labels;
+    WorkerPool labelling(1);
     for (std::size_t i = 0; i < image.contents.layers.size(); ++i) {
         const bool was_needed = downloads.wait_for(i);
         if (image.chain_ids.empty()) continue;
         const UnpackOutcome outcome = unpack(image, i, ns, changes);
         if (outcome == UnpackOutcome::unpacked) changes.changed = true;
-        if (was_needed) {
+        if (!was_needed) continue;
+        labels.push_back(labelling.submit([this, &image, &ns, i] {
             fetcher_.label(image, ns, image.contents.layers[i].digest,
                            {{std::string(store::kUncompressedLabel), image.diff_ids[i].str()}});
-        }
+        }));
     }
+    for (std::future<void>& label : labels) label.get();
 }
 
 UnpackOutcome ImageBaker::unpack(const ResolvedImage& image, std::size_t layer,

@@ -10,12 +10,15 @@
 #include <cerrno>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <system_error>
 #include <utility>
 
 #include "agent/base/error.h"
 #include "agent/layer/apply.h"
 #include "agent/layer/decompress.h"
 #include "agent/layer/hashing_source.h"
+#include "agent/layer/overlapped_source.h"
 
 namespace prebake::bake {
 namespace {
@@ -51,6 +54,10 @@ void copy_attributes(const std::filesystem::path& from, const std::filesystem::p
 /// which only `zstd --ultra` and `--long` make.
 constexpr int kZstdWindowLog = 25;
 
+/// A layer of this size is inflated on a thread of its own: it would be the last that is unpacked,
+/// and leave processors idle. Smaller ones are not worth the copy between the threads.
+constexpr std::uint64_t kOverlapBytes = 64UL << 20;
+
 /// A stream, and the time that its reads took, with those of the streams below it.
 class TimedSource final : public Source {
   public:
@@ -81,10 +88,17 @@ constexpr std::array kNeeded{
 
 }  // namespace
 
-LayerTree::LayerTree(std::filesystem::path directory, layer::Whiteouts whiteouts)
+LayerTree::LayerTree(std::filesystem::path directory, Place place, layer::Whiteouts whiteouts)
     : directory_(std::move(directory)),
+      place_(place),
       opened_(open_directory(directory_)),
       writer_(opened_.get(), whiteouts) {}
+
+LayerTree::~LayerTree() {
+    if (place_ != Place::staging) return;
+    std::error_code ignored;  // what stays goes with the lease
+    std::filesystem::remove_all(directory_, ignored);
+}
 
 oci::Digest LayerTree::write(Source& bytes, const oci::Descriptor& layer, StageTimes& times,
                              const std::function<void()>& on_entry) {
@@ -93,13 +107,16 @@ oci::Digest LayerTree::write(Source& bytes, const oci::Descriptor& layer, StageT
     const std::unique_ptr<Source> tar =
         is_raw(layer) ? nullptr : layer::decompressed(stored, {.zstd_window_log = kZstdWindowLog});
     TimedSource inflated(tar ? *tar : stored);
-    layer::HashingSource hashing(inflated);
+    std::optional<layer::OverlappedSource> overlapped;
+    if (layer.size >= kOverlapBytes) overlapped.emplace(inflated);
+    layer::HashingSource hashing(overlapped ? static_cast<Source&>(*overlapped) : inflated);
     TimedSource hashed(hashing);
     layer::apply(hashed, writer_, on_entry);
     written_at_ = Clock::now();
     times.add(Stage::reading, stored.total);
     times.add(Stage::inflating, inflated.total - stored.total);
-    times.add(Stage::hashing, hashed.total - inflated.total);
+    // Overlapped, it includes the waiting for what is inflated.
+    times.add(Stage::hashing, overlapped ? hashed.total : hashed.total - inflated.total);
     times.add(Stage::writing, written_at_ - begin - hashed.total);
     return oci::Digest(hashing.finish());
 }
@@ -120,7 +137,6 @@ void LayerTree::move_to(const std::filesystem::path& place) {
                   RENAME_EXCHANGE) != 0) {
         throw errno_error("cannot move " + directory_.string() + " to", place);
     }
-    directory_ = place;
 }
 
 std::string obstacle_to_writing_trees() {

@@ -20,8 +20,16 @@ class LayerTree {
   public:
     using Clock = std::chrono::steady_clock;
 
+    enum class Place {
+        snapshot,  ///< the snapshot that is to have the tree; its owner removes it
+        staging,   ///< elsewhere, until move_to(): what is left there is removed at the end
+    };
+
     /// `directory` is empty and on this machine. @throws Error if it cannot be opened.
-    LayerTree(std::filesystem::path directory, layer::Whiteouts whiteouts);
+    LayerTree(std::filesystem::path directory, Place place, layer::Whiteouts whiteouts);
+    ~LayerTree();
+    LayerTree(const LayerTree&) = delete;
+    LayerTree& operator=(const LayerTree&) = delete;
 
     /// Writes what `bytes`, the layer as it is stored, contains, and returns its diffID. Adds to
     /// `times`. Calls `on_entry` for each file; it may throw. @throws Error corrupt if they are no
@@ -35,12 +43,12 @@ class LayerTree {
     /// that is to have these files. @throws Error.
     void move_to(const std::filesystem::path& place);
 
-    const std::filesystem::path& directory() const { return directory_; }
     /// When the last byte was written: a file system that was synced since then has them all.
     Clock::time_point written_at() const { return written_at_; }
 
   private:
     std::filesystem::path directory_;
+    Place place_;
     FileDescriptor opened_;
     layer::TreeWriter writer_;
     Clock::time_point written_at_ = {};

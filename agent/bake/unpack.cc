@@ -80,10 +80,10 @@ std::shared_ptr<Unpacker::Ahead> Unpacker::start(const UnpackJob& job, bool has_
     if (!is_new) return nullptr;
     entry->second = std::make_shared<Ahead>(entry->first);
     const std::shared_ptr<Ahead> ahead = entry->second;
-    const bool is_on_parent = has_parent || job.layer == 0;
+    const bool is_first = job.layer == 0;
     ahead->done = pool_
-                      .submit([this, ahead, job, is_on_parent, stop] {
-                          ahead->written = write_ahead(job, is_on_parent, stop);
+                      .submit([this, ahead, job, has_parent, is_first, stop] {
+                          ahead->written = write_ahead(job, has_parent || is_first, stop);
                       })
                       .share();
     return ahead;
@@ -105,27 +105,42 @@ std::shared_ptr<Unpacker::Ahead> Unpacker::take(const Key& key) {
     return taken;
 }
 
-/// On its own snapshot if the one below is committed. Otherwise on one without a parent, from which
-/// place() moves the tree.
-Unpacker::Written Unpacker::write_ahead(const UnpackJob& job, bool is_on_parent,
+/// Into its own snapshot if the one below is committed, otherwise into a staging directory, from
+/// which place() moves the tree.
+Unpacker::Written Unpacker::write_ahead(const UnpackJob& job, bool has_parent,
                                         const std::stop_token& stop) {
     throw_if_stopped(stop);
-    Written written{.snapshot = nullptr, .tree = nullptr, .is_on_parent = is_on_parent};
-    store_.outlast_restart(job.image.name(), [&] {
-        written.snapshot = is_on_parent
-                               ? prepare(job)
-                               : ActiveSnapshot::prepare(snapshots(job), job.chain_id(), "", {});
-    });
-    if (!written.snapshot || containerd::is_staged(written.snapshot->mounts())) return {};
-    const store::SnapshotDirectories place =
-        directories_for(written.snapshot->mounts(), is_on_parent && job.layer > 0);
-    if (!place.obstacle.empty()) {
-        leave_to_containerd(job, place.obstacle);
+    Written written;
+    std::filesystem::path directory;
+    std::string obstacle;
+    if (has_parent) {
+        store_.outlast_restart(job.image.name(), [&] { written.snapshot = prepare(job); });
+        if (!written.snapshot || containerd::is_staged(written.snapshot->mounts())) return {};
+        store::SnapshotDirectories own = directories_for(written.snapshot->mounts(), job.layer > 0);
+        directory = std::move(own.upper);
+        obstacle = std::move(own.obstacle);
+    } else {
+        std::shared_ptr<Staging> staging;
+        store_.outlast_restart(job.image.name(), [&] { staging = staging_of(job); });
+        obstacle = staging->obstacle();
+        if (obstacle.empty()) directory = staging->make_directory();
+    }
+    if (!obstacle.empty()) {
+        leave_to_containerd(job, obstacle);
         return {};
     }
-    written.tree = std::make_unique<LayerTree>(place.upper, whiteouts_of(job));
+    written.tree = std::make_unique<LayerTree>(
+        directory, has_parent ? LayerTree::Place::snapshot : LayerTree::Place::staging,
+        whiteouts_of(job));
     require_diff_id(job, write(*written.tree, job, stop));
     return written;
+}
+
+std::shared_ptr<Staging> Unpacker::staging_of(const UnpackJob& job) {
+    const std::scoped_lock lock(staging_mutex_);
+    std::shared_ptr<Staging>& staging = staging_[{job.ns, job.snapshotter}];
+    if (!staging) staging = std::make_shared<Staging>(snapshots(job), job.chain_id());
+    return staging;
 }
 
 oci::Digest Unpacker::write(LayerTree& tree, const UnpackJob& job, const std::stop_token& stop) {
@@ -176,15 +191,12 @@ Unpacker::Written Unpacker::take_written(const UnpackJob& job) {
 }
 
 UnpackOutcome Unpacker::place(const UnpackJob& job, Written written) {
-    std::unique_ptr<ActiveSnapshot> own;
-    if (written.is_on_parent) {
-        own = std::move(written.snapshot);
-    } else {
-        own = prepare(job);
-        if (!own) return UnpackOutcome::already_there;
-    }
-    if (!containerd::is_staged(own->mounts()) && !try_to_place(job, written, *own)) {
-        own.reset();
+    const bool is_in_place = written.snapshot != nullptr;
+    const std::unique_ptr<ActiveSnapshot> own =
+        is_in_place ? std::move(written.snapshot) : prepare(job);
+    if (!own) return UnpackOutcome::already_there;
+    if (!containerd::is_staged(own->mounts()) &&
+        !try_to_place(job, *written.tree, is_in_place, *own)) {
         return build(job);
     }
     own->commit(job.chain_id().str(), committed_labels(job));
@@ -192,15 +204,15 @@ UnpackOutcome Unpacker::place(const UnpackJob& job, Written written) {
 }
 
 /// False if the tree cannot be used in the snapshot `own`.
-bool Unpacker::try_to_place(const UnpackJob& job, const Written& written,
+bool Unpacker::try_to_place(const UnpackJob& job, LayerTree& tree, bool is_in_place,
                             const ActiveSnapshot& own) {
     const store::SnapshotDirectories place = place_in(job, own);
     if (!place.obstacle.empty()) return false;
     const StageTimer timer(store_.times(), Stage::syncing);
     try {
-        written.tree->finish(place.lowers);
-        sync_.wait_for(job.snapshotter, written.tree->written_at());
-        if (!written.is_on_parent) written.tree->move_to(place.upper);
+        tree.finish(place.lowers);
+        sync_.wait_for(job.snapshotter, tree.written_at());
+        if (!is_in_place) tree.move_to(place.upper);
     } catch (const Error& error) {
         if (!is_left_to_containerd(error)) throw;
         notice(store_.events(), job.image.name(),
@@ -253,7 +265,7 @@ store::SnapshotDirectories Unpacker::place_in(const UnpackJob& job,
 bool Unpacker::try_to_write(const UnpackJob& job, const store::SnapshotDirectories& place) {
     std::optional<oci::Digest> diff_id;
     try {
-        LayerTree tree(place.upper, whiteouts_of(job));
+        LayerTree tree(place.upper, LayerTree::Place::snapshot, whiteouts_of(job));
         diff_id = write(tree, job, store_.connection().stop());
         tree.finish(place.lowers);
     } catch (const Error& error) {

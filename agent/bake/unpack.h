@@ -17,6 +17,7 @@
 #include "agent/bake/once_map.h"
 #include "agent/bake/resolve.h"
 #include "agent/bake/snapshot_sync.h"
+#include "agent/bake/staging.h"
 #include "agent/base/worker_pool.h"
 #include "agent/store/snapshot_directories.h"
 
@@ -100,13 +101,13 @@ class Unpacker {
     containerd::Snapshots snapshots(const UnpackJob& job) const {
         return {store_.connection(), store_.scope(job.ns), job.snapshotter};
     }
-    /// A tree, and the snapshot that it was written into.
+    /// A tree, and the snapshot that it was written into; null: it is in the staging.
     struct Written {
         std::unique_ptr<ActiveSnapshot> snapshot;
         std::unique_ptr<LayerTree> tree;
-        bool is_on_parent = false;  ///< that snapshot can be committed
     };
-    Written write_ahead(const UnpackJob& job, bool is_on_parent, const std::stop_token& stop);
+    std::shared_ptr<Staging> staging_of(const UnpackJob& job);
+    Written write_ahead(const UnpackJob& job, bool has_parent, const std::stop_token& stop);
     std::shared_ptr<Ahead> take(const Key& key);
     Written take_written(const UnpackJob& job);
     std::unique_ptr<ActiveSnapshot> prepare(const UnpackJob& job) const;
@@ -114,7 +115,8 @@ class Unpacker {
     UnpackOutcome make(const UnpackJob& job);
     UnpackOutcome place(const UnpackJob& job, Written written);
     UnpackOutcome build(const UnpackJob& job);
-    bool try_to_place(const UnpackJob& job, const Written& written, const ActiveSnapshot& own);
+    bool try_to_place(const UnpackJob& job, LayerTree& tree, bool is_in_place,
+                      const ActiveSnapshot& own);
     bool try_to_write(const UnpackJob& job, const store::SnapshotDirectories& place);
     void apply(const UnpackJob& job, const ActiveSnapshot& snapshot);
     oci::Digest write(LayerTree& tree, const UnpackJob& job, const std::stop_token& stop);
@@ -130,6 +132,8 @@ class Unpacker {
     const bool is_blocked_;
     SnapshotSync sync_;
     OnceMap<Key> once_;
+    std::mutex staging_mutex_;
+    std::map<std::pair<std::string, std::string>, std::shared_ptr<Staging>> staging_;
     mutable std::mutex mutex_;
     std::map<Key, std::shared_ptr<Ahead>> ahead_;
     std::set<std::string> left_to_containerd_;  ///< snapshotters

@@ -84,6 +84,7 @@ class Snapshotter {
     }
 
     fs::path tree(const std::string& name) { return directory_of(committed.at(name)) / "fs"; }
+    fs::path staging() { return directory_of(active.begin()->second) / "fs"; }
     std::size_t directories() const {
         return static_cast<std::size_t>(
             std::distance(fs::directory_iterator(root.path()), fs::directory_iterator()));
@@ -199,8 +200,9 @@ TEST_SUITE("root") {
             REQUIRE(::lstat((tree / "etc").c_str(), &status) == 0);
             CHECK_MESSAGE((status.st_mode & 07777U) == 0750, "as in the layer below");
         }
-        CHECK(at.snapshotter.directories() == 3);
-        CHECK(at.snapshotter.active.empty());
+        CHECK_MESSAGE(at.snapshotter.directories() == 4, "and the staging");
+        CHECK(at.snapshotter.active.size() == 1);
+        CHECK(fs::is_empty(at.snapshotter.staging()));
         CHECK(at.applier.calls == 0);
         CHECK(at.unpacker.counts().written == 3);
     }
