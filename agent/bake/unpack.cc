@@ -145,7 +145,6 @@ std::shared_ptr<Staging> Unpacker::staging_of(const UnpackJob& job) {
 
 oci::Digest Unpacker::write(LayerTree& tree, const UnpackJob& job, const std::stop_token& stop) {
     const std::unique_ptr<Source> bytes = bytes_.follow(job.ns, job.blob(), stop);
-    report(EventKind::unpacking, job, 0);
     return tree.write(*bytes, job.blob(), store_.times(), [&] { throw_if_stopped(stop); });
 }
 
@@ -177,6 +176,7 @@ UnpackOutcome Unpacker::make(const UnpackJob& job) {
 Unpacker::Written Unpacker::take_written(const UnpackJob& job) {
     const std::shared_ptr<Ahead> ahead = take(key_of(job));
     if (!ahead) return {};
+    report(EventKind::unpacking, job, 0);
     try {
         ahead->done.get();
     } catch (const Error& error) {
@@ -233,6 +233,7 @@ std::unique_ptr<ActiveSnapshot> Unpacker::prepare(const UnpackJob& job) const {
 UnpackOutcome Unpacker::build(const UnpackJob& job) {
     std::unique_ptr<ActiveSnapshot> snapshot = prepare(job);
     if (!snapshot) return UnpackOutcome::already_there;
+    report(EventKind::unpacking, job, 0);
     // A staged snapshot has the layer already, and cannot be written.
     bool is_filled = containerd::is_staged(snapshot->mounts());
     if (!is_filled && may_write(job.snapshotter)) {
@@ -283,7 +284,6 @@ bool Unpacker::try_to_write(const UnpackJob& job, const store::SnapshotDirectori
 }
 
 void Unpacker::apply(const UnpackJob& job, const ActiveSnapshot& snapshot) {
-    report(EventKind::unpacking, job, 0);
     const StageTimer timer(store_.times(), Stage::applying);
     require_diff_id(job, applier_.apply(job.ns, job.blob(), snapshot.mounts()));
     store_.storage().sync_snapshotter(job.snapshotter);

@@ -17,13 +17,13 @@ import registry as scripted
 import terminal
 
 MEBI = 1 << 20
-APPLY = b"containerd.services.diff.v1.Diff/Apply"
+COMMIT = b"containerd.services.snapshots.v1.Snapshots/Commit"
 LEAST_COLUMNS, MOST_COLUMNS = 60, 120
 
 
 class HeldUnpacking:
-    """A socket in front of containerd that holds the first request to unpack a layer, and all that
-    follow it, until the gate opens."""
+    """A socket in front of containerd that holds the first request to commit a snapshot, and all
+    that follow it, until the gate opens."""
 
     def __init__(self, path, containerd):
         self.address, self._containerd, self.gate = str(path), containerd, scripted.Gate()
@@ -49,7 +49,7 @@ class HeldUnpacking:
     def _forward(self, source, target):
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 16):
-                if APPLY in data:
+                if COMMIT in data:
                     self.gate.pass_through()
                 target.sendall(data)
         for end in (source, target):
