@@ -211,7 +211,9 @@ bool Unpacker::try_to_place(const UnpackJob& job, LayerTree& tree, bool is_in_pl
     const StageTimer timer(store_.times(), Stage::syncing);
     try {
         tree.finish(place.lowers);
-        sync_.wait_for(job.snapshotter, tree.written_at());
+        // What finish() changed is in the journal, which is written below up to the move.
+        const auto changed_at = is_in_place ? LayerTree::Clock::now() : tree.written_at();
+        sync_.wait_for(job.snapshotter, changed_at);
         if (!is_in_place) tree.move_to(place.upper);
     } catch (const Error& error) {
         if (!is_left_to_containerd(error)) throw;
@@ -219,7 +221,7 @@ bool Unpacker::try_to_place(const UnpackJob& job, LayerTree& tree, bool is_in_pl
                "unpacking layer " + job.blob().digest.short_form() + " again: " + error.message());
         return false;
     }
-    sync_metadata(place.upper.parent_path());
+    if (!is_in_place) sync_metadata(place.upper.parent_path());
     count(&Counts::written);
     return true;
 }
