@@ -186,7 +186,7 @@ TEST_SUITE("root") {
         }
         Scene at(kThree);
         std::vector<std::shared_ptr<Unpacker::Ahead>> ahead;
-        for (const std::size_t i : {2, 1, 0})
+        for (const std::size_t i : {2UL, 1UL, 0UL})
             ahead.push_back(at.unpacker.start(at.job(i), false, {}));
         CHECK_MESSAGE(at.unpacker.start(at.job(1), false, {}) == nullptr, "another image's");
         at.unpack_all();

@@ -37,11 +37,11 @@ class Failing final : public Source {
 };
 
 TEST_CASE("all bytes come in their order, whatever is read at a time") {
-    for (const std::size_t size : {0, 1, 7, 8, 31, 32, 33, 1000}) {
+    for (const std::size_t size : {0UL, 1UL, 7UL, 8UL, 31UL, 32UL, 33UL, 1000UL}) {
         std::string bytes;
         for (std::size_t i = 0; i < size; ++i) bytes += static_cast<char>('a' + i % 23);
-        for (const std::size_t piece : {8, 32}) {
-            for (const std::size_t at_once : {1, 8, 9, 100, 5000}) {
+        for (const std::size_t piece : {8UL, 32UL}) {
+            for (const std::size_t at_once : {1UL, 8UL, 9UL, 100UL, 5000UL}) {
                 CAPTURE(size);
                 CAPTURE(piece);
                 CAPTURE(at_once);
