@@ -80,10 +80,13 @@ std::shared_ptr<Unpacker::Ahead> Unpacker::start(const UnpackJob& job, bool has_
     if (!is_new) return nullptr;
     entry->second = std::make_shared<Ahead>(entry->first);
     const std::shared_ptr<Ahead> ahead = entry->second;
-    const bool is_first = job.layer == 0;
+    const bool is_on_parent = has_parent || job.layer == 0;
+    // The future keeps the function: it must not keep what has the future.
+    const std::weak_ptr<Ahead> wanted = ahead;
     ahead->done = pool_
-                      .submit([this, ahead, job, has_parent, is_first, stop] {
-                          ahead->written = write_ahead(job, has_parent || is_first, stop);
+                      .submit([this, wanted, job, is_on_parent, stop] {
+                          const std::shared_ptr<Ahead> target = wanted.lock();
+                          if (target) target->written = write_ahead(job, is_on_parent, stop);
                       })
                       .share();
     return ahead;

@@ -224,6 +224,8 @@ TEST_SUITE("root") {
         const auto second = at.unpacker.start(at.job(2), false, stop.get_token());
         at.unpacker.abandon(first);
         at.unpacker.abandon(second);
+        CHECK(first.use_count() == 1);
+        CHECK(second.use_count() == 1);
         SUBCASE("and it can be started again") {
             CHECK(at.unpacker.start(at.job(2), false, {}) != nullptr);
             at.unpack_all();
