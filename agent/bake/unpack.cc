@@ -79,7 +79,7 @@ std::shared_ptr<Unpacker::Ahead> Unpacker::start(const UnpackJob& job, bool has_
     const auto [entry, is_new] = ahead_.try_emplace(key_of(job));
     if (!is_new) return nullptr;
     entry->second = std::make_shared<Ahead>(entry->first);
-    const std::shared_ptr<Ahead> ahead = entry->second;
+    std::shared_ptr<Ahead> ahead = entry->second;
     const bool is_on_parent = has_parent || job.layer == 0;
     // The future keeps the function: it must not keep what has the future.
     const std::weak_ptr<Ahead> wanted = ahead;
