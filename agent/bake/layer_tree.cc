@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -18,7 +17,6 @@
 #include "agent/layer/apply.h"
 #include "agent/layer/decompress.h"
 #include "agent/layer/hashing_source.h"
-#include "agent/layer/overlapped_source.h"
 
 namespace prebake::bake {
 namespace {
@@ -53,10 +51,6 @@ void copy_attributes(const std::filesystem::path& from, const std::filesystem::p
 /// Windows up to 32 MiB fit into the memory of a bake. containerd unpacks layers with larger ones,
 /// which only `zstd --ultra` and `--long` make.
 constexpr int kZstdWindowLog = 25;
-
-/// A layer of this size is inflated on a thread of its own: it would be the last that is unpacked,
-/// and leave processors idle. Smaller ones are not worth the copy between the threads.
-constexpr std::uint64_t kOverlapBytes = 64UL << 20;
 
 /// A stream, and the time that its reads took, with those of the streams below it.
 class TimedSource final : public Source {
@@ -107,16 +101,13 @@ oci::Digest LayerTree::write(Source& bytes, const oci::Descriptor& layer, StageT
     const std::unique_ptr<Source> tar =
         is_raw(layer) ? nullptr : layer::decompressed(stored, {.zstd_window_log = kZstdWindowLog});
     TimedSource inflated(tar ? *tar : stored);
-    std::optional<layer::OverlappedSource> overlapped;
-    if (layer.size >= kOverlapBytes) overlapped.emplace(inflated);
-    layer::HashingSource hashing(overlapped ? static_cast<Source&>(*overlapped) : inflated);
+    layer::HashingSource hashing(inflated);
     TimedSource hashed(hashing);
     layer::apply(hashed, writer_, on_entry);
     written_at_ = Clock::now();
     times.add(Stage::reading, stored.total);
     times.add(Stage::inflating, inflated.total - stored.total);
-    // Overlapped, it includes the waiting for what is inflated.
-    times.add(Stage::hashing, overlapped ? hashed.total : hashed.total - inflated.total);
+    times.add(Stage::hashing, hashed.total - inflated.total);
     times.add(Stage::writing, written_at_ - begin - hashed.total);
     return oci::Digest(hashing.finish());
 }
