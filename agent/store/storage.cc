@@ -33,23 +33,21 @@ void Storage::sync_snapshotter(const std::string& snapshotter) const {
 }
 
 void Storage::sync_content() const {
-    if (const auto root = root_of(kContentType, "content")) sync_file_system(*root);
+    if (const auto root = content_directory()) sync_file_system(*root);
 }
 
 bool Storage::sees_blob(const oci::Digest& digest, std::uint64_t size) const {
-    const auto root = root_of(kContentType, "content");
-    if (!root) return false;
+    const auto path = path_of(digest);
+    if (!path) return false;
     std::error_code error;
-    const std::uint64_t held =
-        std::filesystem::file_size(*root / "blobs" / "sha256" / digest.hex(), error);
+    const std::uint64_t held = std::filesystem::file_size(*path, error);
     return !error && held == size;
 }
 
 FileDescriptor Storage::open_blob(const oci::Digest& digest) const {
-    const auto root = root_of(kContentType, "content");
-    if (!root) return {};
-    const std::filesystem::path path = *root / "blobs" / "sha256" / digest.hex();
-    return FileDescriptor(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+    const auto path = path_of(digest);
+    if (!path) return {};
+    return FileDescriptor(::open(path->c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
 }
 
 std::optional<FreeSpace> Storage::free_space(const std::vector<std::string>& snapshotters) const {
@@ -80,6 +78,12 @@ std::optional<FreeSpace> Storage::free_space(const std::vector<std::string>& sna
 
 std::optional<std::filesystem::path> Storage::content_directory() const {
     return root_of(kContentType, "content");
+}
+
+std::optional<std::filesystem::path> Storage::path_of(const oci::Digest& digest) const {
+    const auto root = content_directory();
+    if (!root) return std::nullopt;
+    return *root / "blobs" / "sha256" / digest.hex();
 }
 
 std::optional<std::filesystem::path> Storage::root_of(std::string_view type,

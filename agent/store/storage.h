@@ -50,6 +50,8 @@ class Storage {
     std::optional<FreeSpace> free_space(const std::vector<std::string>& snapshotters) const;
 
   private:
+    /// Where the blob's file is; nothing if containerd does not report its content store.
+    std::optional<std::filesystem::path> path_of(const oci::Digest& digest) const;
     std::optional<std::filesystem::path> root_of(std::string_view type, std::string_view id) const;
 
     std::vector<containerd::Plugin> plugins_;
