@@ -25,8 +25,8 @@ struct BakeOptions {
     std::size_t parallel_unpacks = 2;
     SpaceCheck space_check = SpaceCheck::refuse;
     std::string prebake_version;
-    std::optional<bool> leaves_sandbox_out =
-        {};  ///< recorded, if it is known and pods get an image
+    /// Recorded if pods get an image; nothing: what the record says stays.
+    std::optional<bool> leaves_sandbox_out = {};
 };
 
 /// From best to worst.

@@ -23,7 +23,7 @@ enum class Stage {
     syncing,     ///< until the snapshots are on the disk
     snapshots,   ///< containerd's calls that prepare and commit them
 };
-inline constexpr std::size_t kStages = 10;
+inline constexpr std::size_t kStages = static_cast<std::size_t>(Stage::snapshots) + 1;
 
 /// Lower case: "receiving".
 std::string_view to_string(Stage stage);

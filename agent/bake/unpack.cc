@@ -202,7 +202,7 @@ UnpackOutcome Unpacker::place(const UnpackJob& job, Written written) {
         !try_to_place(job, *written.tree, is_in_place, *own)) {
         return build(job);
     }
-    own->commit(job.chain_id().str(), committed_labels(job));
+    commit(job, *own);
     return UnpackOutcome::unpacked;
 }
 
@@ -235,6 +235,11 @@ std::unique_ptr<ActiveSnapshot> Unpacker::prepare(const UnpackJob& job) const {
                                    active_labels(job));
 }
 
+void Unpacker::commit(const UnpackJob& job, ActiveSnapshot& snapshot) const {
+    const StageTimer timer(store_.times(), Stage::snapshots);
+    snapshot.commit(job.chain_id().str(), committed_labels(job));
+}
+
 UnpackOutcome Unpacker::build(const UnpackJob& job) {
     std::unique_ptr<ActiveSnapshot> snapshot = prepare(job);
     if (!snapshot) return UnpackOutcome::already_there;
@@ -254,7 +259,7 @@ UnpackOutcome Unpacker::build(const UnpackJob& job) {
         if (!snapshot) return UnpackOutcome::already_there;
         apply(job, *snapshot);
     }
-    snapshot->commit(job.chain_id().str(), committed_labels(job));
+    commit(job, *snapshot);
     return UnpackOutcome::unpacked;
 }
 
@@ -291,7 +296,7 @@ bool Unpacker::try_to_write(const UnpackJob& job, const store::SnapshotDirectori
 void Unpacker::apply(const UnpackJob& job, const ActiveSnapshot& snapshot) {
     const StageTimer timer(store_.times(), Stage::applying);
     require_diff_id(job, applier_.apply(job.ns, job.blob(), snapshot.mounts()));
-    store_.storage().sync_snapshotter(job.snapshotter);
+    sync_.wait_for(job.snapshotter, SnapshotSync::Clock::now());
     count(&Counts::applied);
 }
 

@@ -111,6 +111,7 @@ class Unpacker {
     std::shared_ptr<Ahead> take(const Key& key);
     Written take_written(const UnpackJob& job);
     std::unique_ptr<ActiveSnapshot> prepare(const UnpackJob& job) const;
+    void commit(const UnpackJob& job, ActiveSnapshot& snapshot) const;
     store::SnapshotDirectories place_in(const UnpackJob& job, const ActiveSnapshot& snapshot);
     UnpackOutcome make(const UnpackJob& job);
     UnpackOutcome place(const UnpackJob& job, Written written);
