@@ -1,6 +1,8 @@
 #include "agent/bake/unpack.h"
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <future>
 
 #include "agent/base/error.h"
@@ -11,6 +13,10 @@
 
 namespace prebake::bake {
 namespace {
+
+/// How long a stored layer may wait for a thread that unpacks. All of them may follow layers that
+/// hardly arrive; then the thread of the image does it.
+constexpr std::chrono::seconds kQueuePatience{1};
 
 store::Labels committed_labels(const UnpackJob& job) {
     return {{containerd::kSnapshotRefLabel, job.chain_id().str()}};
@@ -63,6 +69,7 @@ class Unpacker::Ahead {
     explicit Ahead(Key of) : key(std::move(of)) {}
 
     const Key key;
+    std::atomic<bool> is_claimed = false;  ///< somebody writes the tree, or has written it
     std::shared_future<void> done;
     Written written;  ///< complete when `done` is
 };
@@ -86,7 +93,8 @@ std::shared_ptr<Unpacker::Ahead> Unpacker::start(const UnpackJob& job, bool has_
     ahead->done = pool_
                       .submit([this, wanted, job, is_on_parent, stop] {
                           const std::shared_ptr<Ahead> target = wanted.lock();
-                          if (target) target->written = write_ahead(job, is_on_parent, stop);
+                          if (!target || target->is_claimed.exchange(true)) return;
+                          target->written = write_ahead(job, is_on_parent, stop);
                       })
                       .share();
     return ahead;
@@ -180,6 +188,8 @@ Unpacker::Written Unpacker::take_written(const UnpackJob& job) {
     const std::shared_ptr<Ahead> ahead = take(key_of(job));
     if (!ahead) return {};
     report(EventKind::unpacking, job, 0);
+    const bool is_done = ahead->done.wait_for(kQueuePatience) == std::future_status::ready;
+    if (!is_done && !ahead->is_claimed.exchange(true)) return {};
     try {
         ahead->done.get();
     } catch (const Error& error) {

@@ -15,6 +15,7 @@
 
 #include "agent/bake/unpack.h"
 #include "agent/base/error.h"
+#include "agent/base/wait.h"
 #include "tests/unit/bake/test_image.h"
 #include "tests/unit/base/bytes_source.h"
 #include "tests/unit/containerd/fake_containerd.h"
@@ -41,8 +42,10 @@ struct Notices final : EventSink {
 
 struct Bytes final : LayerBytes {
     std::map<oci::Digest, std::string> layers;
+    std::set<oci::Digest> stalled;  ///< they do not arrive
     std::unique_ptr<Source> follow(const std::string&, const oci::Descriptor& layer,
                                    const std::stop_token& stop) override {
+        while (stalled.contains(layer.digest)) sleep_for(std::chrono::milliseconds(60'000), stop);
         if (stop.stop_requested()) throw Error(Errc::cancelled, "stopped");
         return std::make_unique<tests::BytesSource>(layers.at(layer.digest));
     }
@@ -231,6 +234,21 @@ TEST_SUITE("root") {
             at.unpack_all();
             CHECK(contents(at.snapshotter.tree(at.chain(2)) / "etc/c") == "top");
         }
+    }
+
+    TEST_CASE("layers that do not arrive do not hold up one that is stored") {
+        Scene at(kThree);
+        at.bytes.stalled = {at.image.contents.layers[1].digest, at.image.contents.layers[2].digest};
+        std::stop_source stop;
+        std::vector<std::shared_ptr<Unpacker::Ahead>> ahead;
+        for (const std::size_t i : {2UL, 1UL, 0UL}) {
+            ahead.push_back(at.unpacker.start(at.job(i), false, stop.get_token()));
+        }
+        CHECK(at.unpacker.ensure(at.job(0)) == UnpackOutcome::unpacked);
+        CHECK(contents(at.snapshotter.tree(at.chain(0)) / "etc/a") == "bottom");
+        stop.request_stop();
+        for (const auto& each : ahead) at.unpacker.abandon(each);
+        CHECK(at.snapshotter.committed.size() == 1);
     }
 
     TEST_CASE("a snapshot that another client made meanwhile counts") {
