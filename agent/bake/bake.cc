@@ -283,8 +283,10 @@ BakeResult bake(const BakeLock&, const Survey& survey, const BakeOptions& option
     const BlobRepositories repositories = repositories_of(survey.plan);
     BlobFetcher fetcher(store, layers, events, repositories);
     DiffServiceApplier applier(store);
-    WorkerPool unpacks(options.parallel_unpacks);
-    Unpacker unpacker(store, fetcher, applier, unpacks, obstacle_to_writing_trees());
+    // A tree may be begun for each layer that arrives, and for as many that are stored.
+    WorkerPool unpacks(options.parallel_downloads + options.parallel_unpacks);
+    Unpacker unpacker(store, fetcher, applier, unpacks, options.parallel_unpacks,
+                      obstacle_to_writing_trees());
     WorkerPool downloads(options.parallel_downloads);
     const store::NameSet pinned = pinned_names(planned, record);
     const store::NameSet shared = shared_ids(planned, record);

@@ -21,8 +21,9 @@ Error not_stored() {
 /// Reads what the file holds of the blob, and waits for more.
 class BlobFeed::Reader final : public Source {
   public:
-    Reader(BlobFeed& feed, std::shared_ptr<const File> file, std::stop_token stop)
-        : feed_(feed), file_(std::move(file)), stop_(std::move(stop)) {}
+    Reader(BlobFeed& feed, std::shared_ptr<const File> file, std::stop_token stop,
+           std::unique_lock<Slots>& slot)
+        : feed_(feed), file_(std::move(file)), stop_(std::move(stop)), slot_(slot) {}
 
     std::size_t read(std::span<std::byte> buffer) override {
         std::size_t filled = 0;
@@ -43,11 +44,19 @@ class BlobFeed::Reader final : public Source {
   private:
     /// Returns how many bytes the file holds: no more than were read already if these are all.
     std::uint64_t wait_for_more() {
-        std::unique_lock lock(feed_.mutex_);
-        feed_.changed_.wait(lock, stop_, [&] {
+        const auto has_changed = [&] {
             return feed_.state_ != State::growing || feed_.file_ != file_ ||
                    feed_.available_ > position_;
-        });
+        };
+        std::unique_lock lock(feed_.mutex_);
+        if (!has_changed()) {
+            slot_.unlock();
+            feed_.changed_.wait(lock, stop_, has_changed);
+            // Not with the feed locked: who has the last slot may need the feed.
+            lock.unlock();
+            slot_.lock();
+            lock.lock();
+        }
         throw_if_stopped(stop_);
         if (feed_.state_ == State::failed || feed_.file_ != file_) throw not_stored();
         return feed_.available_;
@@ -56,6 +65,7 @@ class BlobFeed::Reader final : public Source {
     BlobFeed& feed_;
     std::shared_ptr<const File> file_;
     std::stop_token stop_;
+    std::unique_lock<Slots>& slot_;
     std::uint64_t position_ = 0;
 };
 
@@ -97,13 +107,14 @@ void BlobFeed::failed() {
     changed_.notify_all();
 }
 
-std::unique_ptr<Source> BlobFeed::follow(const std::stop_token& stop) {
+std::unique_ptr<Source> BlobFeed::follow(const std::stop_token& stop,
+                                         std::unique_lock<Slots>& slot) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, stop, [&] { return state_ != State::waiting; });
     throw_if_stopped(stop);
     switch (state_) {
         case State::growing:
-            return std::make_unique<Reader>(*this, file_, stop);
+            return std::make_unique<Reader>(*this, file_, stop, slot);
         case State::stored:
             return nullptr;
         case State::waiting:

@@ -8,6 +8,7 @@
 #include <stop_token>
 
 #include "agent/base/file.h"
+#include "agent/base/slots.h"
 #include "agent/base/stream.h"
 
 namespace prebake::bake {
@@ -29,9 +30,10 @@ class BlobFeed {
     void failed();
 
     /// Waits until there is something to read. Null: the blob is stored, and is read there. The
-    /// feed must live longer than what is returned.
+    /// feed and `slot` must live longer than what is returned. Its reads give `slot` up while they
+    /// wait; it must be held when they begin.
     /// @throws Error failed_precondition if the download failed; cancelled.
-    std::unique_ptr<Source> follow(const std::stop_token& stop);
+    std::unique_ptr<Source> follow(const std::stop_token& stop, std::unique_lock<Slots>& slot);
 
   private:
     class Reader;

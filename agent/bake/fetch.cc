@@ -60,8 +60,9 @@ BlobFeed& BlobFetcher::feed_of(const std::string& ns, const oci::Digest& digest)
 }
 
 std::unique_ptr<Source> BlobFetcher::follow(const std::string& ns, const oci::Descriptor& layer,
-                                            const std::stop_token& stop) {
-    std::unique_ptr<Source> growing = feed_of(ns, layer.digest).follow(stop);
+                                            const std::stop_token& stop,
+                                            std::unique_lock<Slots>& slot) {
+    std::unique_ptr<Source> growing = feed_of(ns, layer.digest).follow(stop, slot);
     return growing ? std::move(growing) : store_.read(ns, layer.digest, 0);
 }
 

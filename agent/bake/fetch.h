@@ -63,7 +63,8 @@ class BlobFetcher final : public LayerBytes {
     bool replace_damaged(const Job& job, std::uint64_t& fetched);
 
     std::unique_ptr<Source> follow(const std::string& ns, const oci::Descriptor& layer,
-                                   const std::stop_token& stop) override;
+                                   const std::stop_token& stop,
+                                   std::unique_lock<Slots>& slot) override;
 
     /// Sets those of `labels` that a stored blob does not have yet.
     void label(const ResolvedImage& image, const std::string& ns, const oci::Digest& digest,

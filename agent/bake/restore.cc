@@ -109,7 +109,8 @@ Restoration restore(const BakeLock&, const v1::BakedImage& image,
     BlobFetcher fetcher(store, no_other_layers, events, repositories, everywhere);
     DiffServiceApplier applier(store);
     WorkerPool unpacks(kParallelUnpacks);
-    Unpacker unpacker(store, fetcher, applier, unpacks, obstacle_to_writing_trees());
+    Unpacker unpacker(store, fetcher, applier, unpacks, kParallelUnpacks,
+                      obstacle_to_writing_trees());
     WorkerPool copies(kParallelCopies);
     const store::NameSet ids = ids_of(image);
     ImageBaker baker(store,

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <future>
 
 #include "agent/base/error.h"
@@ -13,10 +12,6 @@
 
 namespace prebake::bake {
 namespace {
-
-/// How long a stored layer may wait for a thread that unpacks. All of them may follow layers that
-/// hardly arrive; then the thread of the image does it.
-constexpr std::chrono::seconds kQueuePatience{1};
 
 store::Labels committed_labels(const UnpackJob& job) {
     return {{containerd::kSnapshotRefLabel, job.chain_id().str()}};
@@ -69,9 +64,20 @@ class Unpacker::Ahead {
     explicit Ahead(Key of) : key(std::move(of)) {}
 
     const Key key;
-    std::atomic<bool> is_claimed = false;  ///< somebody writes the tree, or has written it
+    enum class Owner { nobody, pool, other };
+    /// True for one caller: the pool, to write the tree; or somebody who needs it now, or does not
+    /// need it any more.
+    bool claim(Owner owner) {
+        Owner expected = Owner::nobody;
+        return owner_.compare_exchange_strong(expected, owner);
+    }
+    bool is_begun() const { return owner_ == Owner::pool; }
+
     std::shared_future<void> done;
     Written written;  ///< complete when `done` is
+
+  private:
+    std::atomic<Owner> owner_ = Owner::nobody;
 };
 
 oci::Digest DiffServiceApplier::apply(const std::string& ns, const oci::Descriptor& layer,
@@ -93,7 +99,7 @@ std::shared_ptr<Unpacker::Ahead> Unpacker::start(const UnpackJob& job, bool has_
     ahead->done = pool_
                       .submit([this, wanted, job, is_on_parent, stop] {
                           const std::shared_ptr<Ahead> target = wanted.lock();
-                          if (!target || target->is_claimed.exchange(true)) return;
+                          if (!target || !target->claim(Ahead::Owner::pool)) return;
                           target->written = write_ahead(job, is_on_parent, stop);
                       })
                       .share();
@@ -101,10 +107,13 @@ std::shared_ptr<Unpacker::Ahead> Unpacker::start(const UnpackJob& job, bool has_
 }
 
 void Unpacker::abandon(const std::shared_ptr<Ahead>& ahead) {
-    ahead->done.wait();
-    const std::scoped_lock lock(mutex_);
-    const auto entry = ahead_.find(ahead->key);
-    if (entry != ahead_.end() && entry->second == ahead) ahead_.erase(entry);
+    {
+        const std::scoped_lock lock(mutex_);
+        const auto entry = ahead_.find(ahead->key);
+        if (entry != ahead_.end() && entry->second == ahead) ahead_.erase(entry);
+    }
+    // All threads of the pool may be busy for long: what they have not begun is not waited for.
+    if (!ahead->claim(Ahead::Owner::other) && ahead->is_begun()) ahead->done.wait();
 }
 
 std::shared_ptr<Unpacker::Ahead> Unpacker::take(const Key& key) {
@@ -155,7 +164,9 @@ std::shared_ptr<Staging> Unpacker::staging_of(const UnpackJob& job) {
 }
 
 oci::Digest Unpacker::write(LayerTree& tree, const UnpackJob& job, const std::stop_token& stop) {
-    const std::unique_ptr<Source> bytes = bytes_.follow(job.ns, job.blob(), stop);
+    std::unique_lock slot(writing_, std::defer_lock);
+    const std::unique_ptr<Source> bytes = bytes_.follow(job.ns, job.blob(), stop, slot);
+    slot.lock();
     return tree.write(*bytes, job.blob(), store_.times(), [&] { throw_if_stopped(stop); });
 }
 
@@ -187,9 +198,9 @@ UnpackOutcome Unpacker::make(const UnpackJob& job) {
 Unpacker::Written Unpacker::take_written(const UnpackJob& job) {
     const std::shared_ptr<Ahead> ahead = take(key_of(job));
     if (!ahead) return {};
+    // The layer is stored. The threads of the pool may all follow others that hardly arrive.
+    if (ahead->claim(Ahead::Owner::other)) return {};
     report(EventKind::unpacking, job, 0);
-    const bool is_done = ahead->done.wait_for(kQueuePatience) == std::future_status::ready;
-    if (!is_done && !ahead->is_claimed.exchange(true)) return {};
     try {
         ahead->done.get();
     } catch (const Error& error) {

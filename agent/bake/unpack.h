@@ -18,6 +18,7 @@
 #include "agent/bake/resolve.h"
 #include "agent/bake/snapshot_sync.h"
 #include "agent/bake/staging.h"
+#include "agent/base/slots.h"
 #include "agent/base/worker_pool.h"
 #include "agent/store/snapshot_directories.h"
 
@@ -61,14 +62,16 @@ struct UnpackJob {
 /// but its files do not depend on that one. Otherwise containerd applies the layers. Thread-safe.
 class Unpacker {
   public:
-    /// `obstacle`: why trees cannot be written by us; empty: they can. The referenced objects must
-    /// live longer.
+    /// Has `parallel` trees written at a time, by the threads of `pool` and those of the images;
+    /// those that wait for bytes do not count. `obstacle`: why trees cannot be written by us;
+    /// empty: they can. The referenced objects must live longer.
     Unpacker(const LeasedStore& store, LayerBytes& bytes, LayerApplier& applier, WorkerPool& pool,
-             std::string obstacle)
+             std::size_t parallel, std::string obstacle)
         : store_(store),
           bytes_(bytes),
           applier_(applier),
           pool_(pool),
+          writing_(parallel),
           is_blocked_(!obstacle.empty()),
           sync_(store.storage()),
           counts_{.obstacle = std::move(obstacle)} {}
@@ -78,7 +81,7 @@ class Unpacker {
     /// snapshot below is committed. Null if another image has begun it, or if it cannot be done.
     std::shared_ptr<Ahead> start(const UnpackJob& job, bool has_parent,
                                  const std::stop_token& stop);
-    /// Waits until nothing is written for `ahead`, and forgets it.
+    /// Waits until nothing is written for `ahead` on the pool, and forgets it.
     void abandon(const std::shared_ptr<Ahead>& ahead);
 
     /// Makes the committed snapshot of the layer; the layer must be stored, and the layers below be
@@ -130,6 +133,7 @@ class Unpacker {
     LayerBytes& bytes_;
     LayerApplier& applier_;
     WorkerPool& pool_;
+    Slots writing_;
     const bool is_blocked_;
     SnapshotSync sync_;
     OnceMap<Key> once_;

@@ -40,7 +40,7 @@ ResolvedImage image_in(const std::vector<std::string>& namespaces) {
 /// The images of these tests have no layers.
 struct NoBytes final : LayerBytes {
     std::unique_ptr<Source> follow(const std::string&, const oci::Descriptor&,
-                                   const std::stop_token&) override {
+                                   const std::stop_token&, std::unique_lock<Slots>&) override {
         throw Error(Errc::not_found, "no layers");
     }
 };
@@ -62,7 +62,7 @@ struct Fixture {
     DiffServiceApplier applier{store};
     NoBytes bytes;
     WorkerPool unpacks{1};
-    Unpacker unpacker{store, bytes, applier, unpacks, "it is a test"};
+    Unpacker unpacker{store, bytes, applier, unpacks, 1, "it is a test"};
 
     const ResolvedImage image = image_in({kCri});
     const ResolvedImage incomplete = test::image_of("docker.io/library/other:1", {"lost"});

@@ -43,7 +43,7 @@ struct FakeApplier final : LayerApplier {
 struct StoredLayers final : LayerBytes {
     std::map<oci::Digest, std::string> layers;
     std::unique_ptr<Source> follow(const std::string&, const oci::Descriptor& layer,
-                                   const std::stop_token&) override {
+                                   const std::stop_token&, std::unique_lock<Slots>&) override {
         return std::make_unique<tests::BytesSource>(layers.at(layer.digest));
     }
 };
@@ -99,7 +99,7 @@ struct Scene {
     FakeApplier applier;
     StoredLayers bytes;
     WorkerPool pool{2};
-    Unpacker unpacker{store, bytes, applier, pool, ""};
+    Unpacker unpacker{store, bytes, applier, pool, 2, ""};
 };
 
 TEST_CASE("a layer is applied to its prepared snapshot, which is then committed") {
