@@ -48,6 +48,11 @@ std::function<void(const std::string&)> Service::warning_log() const {
 }
 
 void Service::run(const std::stop_token& stop) {
+    if (!files_.obstacle().empty()) {
+        log(guard::Severity::warning,
+            "no file watch is left (" + files_.obstacle() +
+                "): a new bake record or claim is noticed a few seconds late; raise this sysctl");
+    }
     endpoint_.emplace(options_.endpoint, holder_, [this](const std::string& text) {
         log(guard::Severity::warning, text);
         loop_.reload(false);  // for the condition

@@ -106,6 +106,22 @@ class Faults(node.NodeTest):
         daemon.until_verdict("not_ready")
         self.assertEqual(daemon.condition("IdentityClaimed")["status"], "False")
 
+    def test_without_file_watches_a_change_is_noticed_a_little_later(self):
+        """Other programs of the node have all inotify instances."""
+        self.claimed()
+        none_left = ("unshare", "--user", "--map-root-user", "sh", "-ec",
+                     'echo 0 >/proc/sys/user/max_inotify_instances; exec "$@"', "sh")
+        daemon = self.daemon(ready=False, prefix=none_left)
+
+        def claimed():
+            found = daemon.status()["conditions"] if daemon.answers() else []
+            return [item["status"] for item in found if item["type"] == "IdentityClaimed"]
+
+        daemon.until(lambda: claimed() == ["True"], "it is claimed")
+        self.assertIn("fs.inotify.max_user_instances", daemon.running.stderr())
+        (self.state / "claim.json").write_text("{")
+        daemon.until(lambda: claimed() == ["False"], "the broken claim is noticed")
+
     def test_containerd_killed_repeatedly(self):
         """Whenever containerd dies, the node becomes ready again, and every start is counted
         once."""

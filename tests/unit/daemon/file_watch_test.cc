@@ -74,6 +74,36 @@ TEST_CASE("which changes are noticed") {
     }
 }
 
+TEST_CASE("without events it looks at the files at intervals") {
+    const TemporaryDirectory directory;
+    const fs::path state = directory.path() / "state";
+    fs::create_directory(state);
+    put(state / "claim.json");
+    FileWatch watch(state, {"bake.json", "claim.json"}, FileWatch::Method::looking,
+                    std::chrono::milliseconds(1));
+    CHECK_FALSE(watch.take_changed());
+    const auto is_noticed = [&] {
+        pollfd wanted{.fd = watch.fd(), .events = POLLIN, .revents = 0};
+        REQUIRE(::poll(&wanted, 1, -1) == 1);
+        return watch.take_changed();
+    };
+    write_file_durably(state / "claim.json", "x", 0600);
+    CHECK_MESSAGE(is_noticed(), "replaced by the same");
+    put(state / "bake.json");
+    CHECK(is_noticed());
+    put(state / "bake.json", "y");
+    CHECK(is_noticed());
+    fs::rename(state / "bake.json", state / "bake.json.corrupt");
+    put(state / "other.json");
+    CHECK_FALSE(is_noticed());
+    put(state / "bake.json");
+    CHECK(is_noticed());
+    fs::rename(state, directory.path() / "old");
+    fs::create_directory(state);
+    put(state / "claim.json");
+    CHECK(is_noticed());
+}
+
 TEST_CASE("a directory that was replaced is no longer watched") {
     const TemporaryDirectory directory;
     const fs::path state = directory.path() / "state";
