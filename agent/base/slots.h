@@ -13,6 +13,7 @@ class Slots {
     explicit Slots(std::size_t count) : free_(count) {}
     Slots(const Slots&) = delete;
     Slots& operator=(const Slots&) = delete;
+    ~Slots() = default;
 
     void lock() {
         std::unique_lock lock(mutex_);
