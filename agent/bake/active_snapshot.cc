@@ -9,13 +9,16 @@
 namespace prebake::bake {
 namespace {
 
+constexpr std::string_view kKeyBegin = "extract-";
+constexpr std::string_view kKeyMiddle = "-prebake";
+
 /// Clients and the ledger recognise unpacking by the prefix "extract-"; the rest only has to be
 /// unique.
 std::string active_key(const oci::Digest& chain_id) {
     static std::atomic<unsigned> counter{0};
     const auto now = std::chrono::system_clock::now().time_since_epoch();
-    return "extract-" + std::to_string(std::chrono::nanoseconds(now).count()) + "-prebake" +
-           std::to_string(counter++) + " " + chain_id.str();
+    return std::string(kKeyBegin) + std::to_string(std::chrono::nanoseconds(now).count()) +
+           std::string(kKeyMiddle) + std::to_string(counter++) + " " + chain_id.str();
 }
 
 }  // namespace
@@ -29,6 +32,10 @@ std::unique_ptr<ActiveSnapshot> ActiveSnapshot::prepare(const containerd::Snapsh
     if (!mounts) return nullptr;
     return std::unique_ptr<ActiveSnapshot>(
         new ActiveSnapshot(snapshots, std::move(key), std::move(*mounts)));
+}
+
+bool ActiveSnapshot::is_key(std::string_view key) {
+    return key.starts_with(kKeyBegin) && key.find(kKeyMiddle) != std::string_view::npos;
 }
 
 ActiveSnapshot::~ActiveSnapshot() {

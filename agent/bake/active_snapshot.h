@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "agent/containerd/snapshots.h"
@@ -23,6 +24,9 @@ class ActiveSnapshot {
     ~ActiveSnapshot();
     ActiveSnapshot(const ActiveSnapshot&) = delete;
     ActiveSnapshot& operator=(const ActiveSnapshot&) = delete;
+
+    /// Whether prepare() makes such keys; other clients' differ.
+    static bool is_key(std::string_view key);
 
     const std::vector<containerd::Mount>& mounts() const { return mounts_; }
     /// If another client was faster, its snapshot counts.

@@ -51,8 +51,12 @@ std::uint64_t space_of_ingests(const Survey& survey) {
 }
 
 void require_space(const Survey& survey) {
-    if (!survey.free_space) return;
-    store::FreeSpace free = *survey.free_space;
+    std::set<std::string> snapshotters;
+    for (const auto& [ns, snapshotter] : survey.snapshotters) snapshotters.insert(snapshotter);
+    // Again: what an earlier bake left was removed since the survey.
+    auto measured = survey.storage.free_space({snapshotters.begin(), snapshotters.end()});
+    if (!measured) return;
+    store::FreeSpace& free = *measured;
     free.content_bytes += space_of_ingests(survey);
     const auto require = [&](const char* what, std::uint64_t least, std::uint64_t available) {
         if (available >= least) return;
@@ -263,6 +267,20 @@ bool worth_resuming(const std::vector<ImageResult>& results) {
     });
 }
 
+void release(const BakeLease& lease, const std::vector<ImageResult>& results, EventSink& events) {
+    const bool had_work = std::any_of(
+        results.begin(), results.end(),
+        [](const ImageResult& result) { return result.outcome != ImageOutcome::already_there; });
+    try {
+        // What is on the disk may become a machine image: it is to have what was baked, and no
+        // more.
+        lease.release(had_work ? containerd::Collection::awaited : containerd::Collection::later);
+    } catch (const Error& error) {
+        notice(events, "",
+               "cannot remove the lease of the bake; it expires in 24 hours: " + error.message());
+    }
+}
+
 }  // namespace
 
 BakeResult bake(const BakeLock&, const Survey& survey, const BakeOptions& options,
@@ -272,11 +290,13 @@ BakeResult bake(const BakeLock&, const Survey& survey, const BakeOptions& option
     std::string record_notice;
     const v1::BakeRecord record = store::take_record(options.state_dir, record_notice);
     if (!record_notice.empty()) notice(events, "", record_notice);
+    const std::vector<std::string> namespaces = namespaces_of(survey.plan);
+    const std::string owner = std::filesystem::weakly_canonical(options.state_dir).string();
+    remove_unfinished_trees(connection, namespaces, owner);
     if (options.space_check == SpaceCheck::refuse) require_space(survey);
 
     const std::vector<PlannedImage>& planned = survey.plan.images;
-    const BakeLease lease(connection, namespaces_of(survey.plan),
-                          std::filesystem::weakly_canonical(options.state_dir).string());
+    const BakeLease lease(connection, namespaces, owner);
     const LeasedStore store(connection, survey.storage, events, lease.id(), OnRestart::resume);
     RegistryLayers registry(remote);
     TimedLayers layers(registry, store.times());
@@ -330,15 +350,7 @@ BakeResult bake(const BakeLock&, const Survey& survey, const BakeOptions& option
     } catch (const Error& error) {
         result.cri_doubt = error.within("it is not known whether pods find the images");
     }
-    if (!worth_resuming(result.images)) {
-        try {
-            lease.release();
-        } catch (const Error& error) {
-            notice(
-                events, "",
-                "cannot remove the lease of the bake; it expires in 24 hours: " + error.message());
-        }
-    }
+    if (!worth_resuming(result.images)) release(lease, result.images, events);
     result.seconds = Clock::now() - begin;
     return result;
 }

@@ -74,7 +74,7 @@ struct BakeResult {
 /// the others. After a stop request to the connection, returns soon, with unfinished images marked
 /// interrupted; what is stored of them is kept for a day, for the next bake to resume.
 /// `lock` is the one of the state directory, taken before the survey.
-/// @throws Error before anything is changed: no_space if the disk is clearly too small,
+/// @throws Error before any image is changed: no_space if the disk is clearly too small,
 /// permission_denied or io if the bake record cannot be read. A damaged record is replaced, as are
 /// damaged blobs that the bake meets.
 BakeResult bake(const BakeLock& lock, const Survey& survey, const BakeOptions& options,

@@ -1,14 +1,28 @@
 #include "agent/bake/lease.h"
 
+#include <algorithm>
 #include <chrono>
+#include <utility>
 
-#include "agent/containerd/leases.h"
+#include "agent/bake/active_snapshot.h"
+#include "agent/containerd/snapshots.h"
 
 namespace prebake::bake {
 namespace {
 
 constexpr std::chrono::hours kLifetime{24};
 const std::string kOwnerLabel = "prebake/state-dir";
+
+/// The caller holds the lock on the state directory, so no other bake of this owner is running.
+std::vector<containerd::Lease> leases_of(const std::string& owner,
+                                         const containerd::Leases& leases) {
+    std::vector<containerd::Lease> found = leases.list();
+    std::erase_if(found, [&](const containerd::Lease& lease) {
+        const auto label = lease.labels.find(kOwnerLabel);
+        return label == lease.labels.end() || label->second != owner;
+    });
+    return found;
+}
 
 }  // namespace
 
@@ -22,15 +36,39 @@ BakeLease::BakeLease(const containerd::Connection& connection, std::vector<std::
     }
 }
 
-void BakeLease::release() const {
+void BakeLease::release(containerd::Collection collection) const {
+    std::vector<std::pair<std::string, std::string>> found;  // namespace, id
     for (const std::string& ns : namespaces_) {
-        const containerd::Leases leases(connection_, ns);
-        for (const containerd::Lease& lease : leases.list()) {
-            const auto owner = lease.labels.find(kOwnerLabel);
-            // We hold the lock on the state directory, so no other bake of this owner is running.
-            if (owner != lease.labels.end() && owner->second == owner_) leases.remove(lease.id);
+        for (const containerd::Lease& lease :
+             leases_of(owner_, containerd::Leases(connection_, ns))) {
+            found.emplace_back(ns, lease.id);
         }
     }
+    // One collection serves all namespaces.
+    for (const auto& each : found) {
+        const bool is_last = &each == &found.back();
+        containerd::Leases(connection_, each.first)
+            .remove(each.second, is_last ? collection : containerd::Collection::later);
+    }
+}
+
+bool remove_unfinished_trees(const containerd::Connection& connection,
+                             const std::vector<std::string>& namespaces, const std::string& owner) {
+    bool has_removed = false;
+    for (const std::string& ns : namespaces) {
+        const containerd::Leases leases(connection, ns);
+        for (const containerd::Lease& lease : leases_of(owner, leases)) {
+            for (const containerd::LeasedSnapshot& snapshot : leases.snapshots(lease.id)) {
+                if (!ActiveSnapshot::is_key(snapshot.name)) continue;
+                containerd::Snapshots(connection, {.ns = ns, .lease = lease.id},
+                                      snapshot.snapshotter)
+                    .remove(snapshot.name);
+                has_removed = true;
+            }
+        }
+    }
+    if (has_removed) containerd::Leases(connection, namespaces.front()).collect_garbage();
+    return has_removed;
 }
 
 }  // namespace prebake::bake

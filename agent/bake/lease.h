@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "agent/containerd/connection.h"
+#include "agent/containerd/leases.h"
 
 namespace prebake::bake {
 
@@ -19,8 +20,9 @@ class BakeLease {
 
     const std::string& id() const { return id_; }
 
-    /// Removes this lease and those that earlier bakes of the same owner left.
-    void release() const;
+    /// Removes this lease and those that earlier bakes of the same owner left, and with
+    /// Collection::awaited what no image refers to.
+    void release(containerd::Collection collection) const;
 
   private:
     const containerd::Connection& connection_;
@@ -28,5 +30,11 @@ class BakeLease {
     std::string owner_;
     std::string id_;
 };
+
+/// Removes the trees that earlier bakes of the owner were writing when they ended: nobody can
+/// resume them, and they would take their disk space until a bake completes. What can be resumed
+/// stays. True if there were any.
+bool remove_unfinished_trees(const containerd::Connection& connection,
+                             const std::vector<std::string>& namespaces, const std::string& owner);
 
 }  // namespace prebake::bake

@@ -50,7 +50,7 @@ store::Snapshotters choose_snapshotters(const v1::BakedImage& image,
 /// Removes the lease; what cannot be removed now expires.
 void release(const BakeLease& lease, EventSink& events, const std::string& image) {
     try {
-        lease.release();
+        lease.release(containerd::Collection::later);
     } catch (const Error& error) {
         notice(events, image,
                "cannot remove the lease of the repair; it expires in 24 hours: " + error.message());
@@ -102,8 +102,9 @@ Restoration restore(const BakeLock&, const v1::BakedImage& image,
         namespaces.insert(part.image.request.namespaces.front());
     }
 
-    const BakeLease lease(connection, {namespaces.begin(), namespaces.end()},
-                          lease_owner(state_dir));
+    const std::string owner = lease_owner(state_dir);
+    remove_unfinished_trees(connection, {namespaces.begin(), namespaces.end()}, owner);
+    const BakeLease lease(connection, {namespaces.begin(), namespaces.end()}, owner);
     const LeasedStore store(connection, held.storage(), events, lease.id(), OnRestart::fail);
     NoOtherLayers no_other_layers;
     BlobFetcher fetcher(store, no_other_layers, events, repositories, everywhere);

@@ -16,6 +16,7 @@ namespace leases_api = ::containerd::services::leases::v1;
 
 constexpr const char* kExpiryLabel = "containerd.io/gc.expire";
 constexpr const char* kBlobType = "content";
+const std::string kSnapshotTypes = "snapshots/";  // followed by the snapshotter
 
 /// RFC 3339 in UTC. In containerd, a lease with a malformed time never expires.
 std::string rfc3339(std::chrono::system_clock::time_point when) {
@@ -61,13 +62,9 @@ std::vector<Lease> Leases::list() const {
     return leases;
 }
 
-void Leases::remove(const std::string& id) const {
-    remove(id, Collection::later);
-}
-
 void Leases::add_snapshot(const std::string& id, const std::string& snapshotter,
                           const std::string& name) const {
-    add(id, "snapshots/" + snapshotter, name);
+    add(id, kSnapshotTypes + snapshotter, name);
 }
 
 void Leases::add_blob(const std::string& id, const std::string& digest) const {
@@ -98,18 +95,35 @@ void Leases::remove_blob(const std::string& id, const std::string& digest) const
     check(status, connection_, "take the blob " + digest + " out of the lease " + id);
 }
 
-std::set<std::string> Leases::blobs(const std::string& id) const {
+void Leases::for_each_resource(
+    const std::string& id,
+    const std::function<void(const std::string&, const std::string&)>& visit) const {
     leases_api::ListResourcesRequest request;
     request.set_id(id);
     leases_api::ListResourcesResponse response;
     check(invoke(connection_, Scope{.ns = ns_, .lease = {}},
                  &leases_api::Leases::Stub::ListResources, request, response, kReadTimeout),
           connection_, "list what the lease " + id + " in namespace " + ns_ + " holds");
-    std::set<std::string> digests;
     for (const leases_api::Resource& resource : response.resources()) {
-        if (resource.type() == kBlobType) digests.insert(resource.id());
+        visit(resource.type(), resource.id());
     }
+}
+
+std::set<std::string> Leases::blobs(const std::string& id) const {
+    std::set<std::string> digests;
+    for_each_resource(id, [&](const std::string& type, const std::string& name) {
+        if (type == kBlobType) digests.insert(name);
+    });
     return digests;
+}
+
+std::vector<LeasedSnapshot> Leases::snapshots(const std::string& id) const {
+    std::vector<LeasedSnapshot> found;
+    for_each_resource(id, [&](const std::string& type, const std::string& name) {
+        if (!type.starts_with(kSnapshotTypes)) return;
+        found.push_back({.snapshotter = type.substr(kSnapshotTypes.size()), .name = name});
+    });
+    return found;
 }
 
 void Leases::collect_garbage() const {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -17,6 +18,15 @@ struct Lease {
     std::optional<std::chrono::system_clock::time_point> expires_at = {};
 };
 
+/// A snapshot that a lease protects.
+struct LeasedSnapshot {
+    std::string snapshotter;
+    std::string name;  ///< or the key, if it is not committed
+};
+
+/// When containerd removes what only a lease protected.
+enum class Collection { later, awaited };
+
 /// containerd.services.leases.v1, of one namespace.
 class Leases {
   public:
@@ -26,9 +36,10 @@ class Leases {
     /// removed. @throws Error conflict if `id` exists.
     void create(const std::string& id, std::chrono::seconds lifetime, Labels labels) const;
     std::vector<Lease> list() const;
-    /// Does nothing if there is no such lease. Objects that only this lease protected are collected
-    /// soon after.
-    void remove(const std::string& id) const;
+    /// Does nothing if there is no such lease. With Collection::later, objects that only this lease
+    /// protected stay on the disk until containerd collects its garbage for another reason: after
+    /// a hundred changes, or when it is started.
+    void remove(const std::string& id, Collection collection = Collection::later) const;
 
     /// Puts an existing snapshot under a lease.
     void add_snapshot(const std::string& id, const std::string& snapshotter,
@@ -40,13 +51,17 @@ class Leases {
     void remove_blob(const std::string& id, const std::string& digest) const;
     /// The digests of add_blob(). @throws Error not_found.
     std::set<std::string> blobs(const std::string& id) const;
+    /// The snapshots under a lease. @throws Error not_found.
+    std::vector<LeasedSnapshot> snapshots(const std::string& id) const;
     /// Makes containerd collect its garbage now, and waits for the end.
     void collect_garbage() const;
 
   private:
-    enum class Collection { later, awaited };
     void add(const std::string& id, const std::string& type, const std::string& name) const;
-    void remove(const std::string& id, Collection collection) const;
+    /// Calls `visit` with type and name of each.
+    void for_each_resource(
+        const std::string& id,
+        const std::function<void(const std::string&, const std::string&)>& visit) const;
 
     const Connection& connection_;
     std::string ns_;
