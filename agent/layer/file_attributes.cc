@@ -110,14 +110,16 @@ void set_xattrs_and_mode_by_name(int directory, const std::string& name, const T
     }
 }
 
-void require_space(int file, std::int64_t bytes, const std::string& path) {
+void require_space(int file, const TarEntry& entry, const std::string& path) {
     struct statvfs status = {};
     if (::fstatvfs(file, &status) != 0) throw entry_error("cannot look at", path);
-    if (static_cast<std::uint64_t>(bytes) / status.f_frsize > status.f_bavail) {
-        throw Error(Errc::no_space,
-                    "cannot write " + path + ": it is larger than the free space, with its holes",
-                    "free some space");
-    }
+    // With what is reserved for root, which writes the tree.
+    if (static_cast<std::uint64_t>(entry.size) / status.f_frsize <= status.f_bfree) return;
+    throw Error(Errc::no_space,
+                "cannot write " + path + ": its " + std::to_string(entry.size) + " bytes" +
+                    (entry.is_sparse ? ", with its holes," : "") +
+                    " are more than the file system has free",
+                "free some space");
 }
 
 void write_at(int file, const Extent& extent, const std::string& path) {

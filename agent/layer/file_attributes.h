@@ -34,9 +34,9 @@ void set_owner_xattrs_mode(int file, const TarEntry& entry, const std::string& p
 void set_xattrs_and_mode_by_name(int directory, const std::string& name, const TarEntry& entry,
                                  const std::string& path);
 
-/// @throws Error no_space if the file system has less free space than `bytes`: containerd would
-/// fill it with the zeros of a sparse file.
-void require_space(int file, std::int64_t bytes, const std::string& path);
+/// @throws Error no_space if the file system has less free space than the contents of the entry
+/// take. containerd would fill it first.
+void require_space(int file, const TarEntry& entry, const std::string& path);
 void write_at(int file, const Extent& extent, const std::string& path);
 
 /// A path to what a descriptor refers to, for calls that take no descriptor of O_PATH.

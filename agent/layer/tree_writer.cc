@@ -21,6 +21,8 @@ namespace {
 
 constexpr std::string_view kWhiteoutPrefix = ".wh.";
 constexpr std::string_view kOpaqueMarker = ".wh..wh..opq";
+/// A question for the free space takes far less than writing such a file.
+constexpr std::int64_t kLargeFile = 16 << 20;
 constexpr const char* kOpaqueXattr = "trusted.overlay.opaque";
 
 }  // namespace
@@ -221,8 +223,10 @@ void TreeWriter::add_file(const TarEntry& entry, const Place& place, TarReader& 
 }
 
 void TreeWriter::write_contents(const TarEntry& entry, int file, TarReader& contents) {
+    // A few bytes of a layer may stand for any number of bytes in its files: nobody is to find out
+    // by a full disk.
+    if (entry.is_sparse || entry.size >= kLargeFile) require_space(file, entry, path_);
     if (entry.is_sparse) {
-        require_space(file, entry.size, path_);
         // Holes stay holes; containerd writes their zeros.
         if (::ftruncate(file, entry.size) != 0) throw entry_error("cannot enlarge", path_);
     }

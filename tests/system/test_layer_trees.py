@@ -19,8 +19,8 @@ Where the two differ on purpose:
   - While containerd resolves a link, an absolute link before it leads to the host's directories.
     In prebake it counts as missing until it is replaced. The links here lead to nothing on the
     host, and then both are equal.
-  - A sparse file that is larger than the free space is refused; containerd fills the disk with its
-    zeros first.
+  - A file that is larger than the free space is refused; containerd fills the disk first, of a
+    sparse one with its zeros.
   - Maps of sparse files longer than 1 MiB are refused, as Go does since 1.24.8.
 """
 

@@ -288,7 +288,7 @@ TEST_CASE("times" * doctest::test_suite("root")) {
     CHECK(tree.status("after").st_mtim.tv_sec == 0);
 }
 
-TEST_CASE("sparse files have holes, and are not larger than the disk" *
+TEST_CASE("sparse files have holes, and no file is larger than the disk" *
           doctest::test_suite("root")) {
     if (!is_root()) return;
     const auto sparse = [](const std::string& size) {
@@ -303,6 +303,11 @@ TEST_CASE("sparse files have holes, and are not larger than the disk" *
     CHECK(tree.status("s").st_blocks < 1000);
     CHECK(tree.contents("s").substr(999'999, 5) == "\0abc\0"s);
     CHECK(thrown_by([&] { tree.write(sparse("9000000000000000000")); }).code() == Errc::no_space);
+    // A disk that is full stops all others, too.
+    const std::string dense = tar_extension('x', pax_record("size", "9000000000000000000")) +
+                              TarBlock("d", '0', 0).str() + std::string(512, 'x');
+    CHECK(thrown_by([&] { tree.write(dense); }).code() == Errc::no_space);
+    CHECK(tree.status("d").st_size == 0);
 }
 
 TEST_CASE("names" * doctest::test_suite("root")) {
