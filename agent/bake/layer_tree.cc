@@ -17,6 +17,7 @@
 #include "agent/layer/apply.h"
 #include "agent/layer/decompress.h"
 #include "agent/layer/hashing_source.h"
+#include "agent/layer/removal.h"
 
 namespace prebake::bake {
 namespace {
@@ -68,6 +69,20 @@ class TimedSource final : public Source {
     Source& from_;
 };
 
+/// A stream that somebody may stop.
+class CheckedSource final : public Source {
+  public:
+    CheckedSource(Source& from, const std::function<void()>& check) : from_(from), check_(check) {}
+    std::size_t read(std::span<std::byte> buffer) override {
+        check_();
+        return from_.read(buffer);
+    }
+
+  private:
+    Source& from_;
+    const std::function<void()>& check_;
+};
+
 struct Capability {
     unsigned number;
     const char* name;
@@ -95,7 +110,7 @@ LayerTree::~LayerTree() {
 }
 
 oci::Digest LayerTree::write(Source& bytes, const oci::Descriptor& layer, StageTimes& times,
-                             const std::function<void()>& on_entry) {
+                             const std::function<void()>& on_read) {
     const Clock::time_point begin = Clock::now();
     TimedSource stored(bytes);
     const std::unique_ptr<Source> tar =
@@ -103,13 +118,33 @@ oci::Digest LayerTree::write(Source& bytes, const oci::Descriptor& layer, StageT
     TimedSource inflated(tar ? *tar : stored);
     layer::HashingSource hashing(inflated);
     TimedSource hashed(hashing);
-    layer::apply(hashed, writer_, on_entry);
+    try {
+        // Not for each file: one alone may take minutes, and so may what follows the last one.
+        CheckedSource checked(hashed, on_read);
+        layer::apply(checked, writer_);
+    } catch (...) {
+        // containerd forgets the snapshot at once, but keeps its files for a while: a disk that
+        // this layer has filled would stay full for all other images.
+        clear();
+        throw;
+    }
     written_at_ = Clock::now();
     times.add(Stage::reading, stored.total);
     times.add(Stage::inflating, inflated.total - stored.total);
     times.add(Stage::hashing, hashed.total - inflated.total);
     times.add(Stage::writing, written_at_ - begin - hashed.total);
     return oci::Digest(hashing.finish());
+}
+
+void LayerTree::clear() const {
+    try {
+        layer::for_each_name(opened_.get(), directory_, [&](const std::string& name) {
+            layer::remove_tree(opened_.get(), name, directory_ / name);
+            return true;
+        });
+    } catch (const Error&) {
+        return;  // what stays goes with the snapshot
+    }
 }
 
 void LayerTree::finish(const std::vector<std::filesystem::path>& lowers) {

@@ -32,10 +32,11 @@ class LayerTree {
     LayerTree& operator=(const LayerTree&) = delete;
 
     /// Writes what `bytes`, the layer as it is stored, contains, and returns its diffID. Adds to
-    /// `times`. Calls `on_entry` for each file; it may throw. @throws Error corrupt if they are no
-    /// layer; no_space; io; permission_denied.
+    /// `times`. Calls `on_read` before each read; it may throw. After an error the directory is
+    /// empty.
+    /// @throws Error corrupt if they are no layer; no_space; io; permission_denied.
     oci::Digest write(Source& bytes, const oci::Descriptor& layer, StageTimes& times,
-                      const std::function<void()>& on_entry);
+                      const std::function<void()>& on_read);
     /// Completes what depends on the layers below: their directories, the nearest first. What this
     /// changes is metadata alone.
     void finish(const std::vector<std::filesystem::path>& lowers);
@@ -47,6 +48,8 @@ class LayerTree {
     Clock::time_point written_at() const { return written_at_; }
 
   private:
+    void clear() const;
+
     std::filesystem::path directory_;
     Place place_;
     FileDescriptor opened_;

@@ -5,6 +5,8 @@
 #include <future>
 
 #include "agent/base/error.h"
+#include "agent/base/file.h"
+#include "agent/base/format.h"
 #include "agent/base/wait.h"
 #include "agent/containerd/diff.h"
 #include "agent/store/labels.h"
@@ -31,6 +33,14 @@ void require_diff_id(const UnpackJob& job, const oci::Digest& found) {
                 "layer " + job.blob().digest.str() + " unpacks to diffID " + found.str() +
                     ", but the image's config says " + wanted.str(),
                 "the image is broken where it was built: build and push it again");
+}
+
+/// The file of a layer in which the disk became full says little: any other could have.
+Error does_not_fit(const UnpackJob& job, const Error& error) {
+    return Error(Errc::no_space,
+                 "layer " + job.blob().digest.str() + " (" + format_bytes(job.blob().size) +
+                     ") does not fit on the disk when it is unpacked: " + error.message(),
+                 "free disk space for containerd, or leave the image out");
 }
 
 /// Whiteouts of the first layer have nothing to hide: containerd applies it to a plain directory.
@@ -172,8 +182,16 @@ oci::Digest Unpacker::write(LayerTree& tree, const UnpackJob& job, const std::st
 
 UnpackOutcome Unpacker::ensure(const UnpackJob& job) {
     UnpackOutcome outcome = UnpackOutcome::already_there;
-    once_.run(key_of(job),
-              [&] { store_.outlast_restart(job.image.name(), [&] { outcome = make(job); }); });
+    once_.run(key_of(job), [&] {
+        store_.outlast_restart(job.image.name(), [&] {
+            try {
+                outcome = make(job);
+            } catch (const Error& error) {
+                if (error.code() != Errc::no_space) throw;
+                throw does_not_fit(job, error);
+            }
+        });
+    });
     report(EventKind::unpacked, job,
            outcome == UnpackOutcome::unpacked ? job.blob().size : std::uint64_t{0});
     return outcome;

@@ -284,6 +284,43 @@ TEST_SUITE("root") {
         CHECK(at.notices.texts[0].starts_with("prebake cannot unpack layer sha256:"));
     }
 
+    TEST_CASE("what was written of a layer that fails takes no space until containerd removes it") {
+        const std::string cut = tar_file("begun", "x") + tar_file("a/cut", "yz").substr(0, 513);
+        Scene at({cut});
+        at.server.snapshots.remove = [](auto&, const auto&, auto&) { return Status::OK; };
+        at.applier.diff_id = at.image.diff_ids[0];
+        at.unpack_all();
+        CHECK(at.applier.calls == 1);
+        CHECK(at.snapshotter.directories() == 2);
+        for (const auto& [key, id] : at.snapshotter.active) {
+            CHECK(fs::is_empty(at.snapshotter.root.path() / std::to_string(id) / "fs"));
+        }
+    }
+
+    TEST_CASE("a layer for which the disk is too small is named") {
+        const std::string huge =
+            tests::tar_extension('x', tests::pax_record("size", "9000000000000000000")) +
+            tests::TarBlock("huge", '0', 0).str();
+        Scene at({huge});
+        std::shared_ptr<Unpacker::Ahead> ahead;
+        SUBCASE("in its turn") {}
+        SUBCASE("ahead") {
+            ahead = at.unpacker.start(at.job(0), true, {});
+        }
+        try {
+            at.unpacker.ensure(at.job(0));
+            FAIL("it was unpacked");
+        } catch (const Error& error) {
+            CHECK(error.code() == Errc::no_space);
+            CHECK(error.message().starts_with("layer sha256:"));
+            CHECK(error.message().find("does not fit") != std::string::npos);
+            CHECK(error.message().find("cannot write huge") != std::string::npos);
+        }
+        if (ahead) at.unpacker.abandon(ahead);
+        CHECK(at.snapshotter.committed.empty());
+        CHECK(at.applier.calls == 0);
+    }
+
     TEST_CASE("a layer with another diffID is not committed") {
         ResolvedImage other = image_of_tars(kThree);
         Scene at(kThree);
