@@ -5,22 +5,31 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "agent/base/error.h"
 #include "agent/base/file.h"
 
 namespace prebake::bake {
 
+SnapshotSync::Last& SnapshotSync::last_of(const std::string& snapshotter) {
+    const std::scoped_lock lock(mutex_);
+    Last& last = last_[snapshotter];
+    if (!last.sync) last.sync = open_(snapshotter);
+    return last;
+}
+
 void SnapshotSync::wait_for(const std::string& snapshotter, Clock::time_point written_at) {
-    Last* last = nullptr;
-    {
-        const std::scoped_lock lock(mutex_);
-        last = &last_[snapshotter];
-    }
-    const std::scoped_lock lock(last->running);
-    if (last->begun > written_at) return;
+    Last& last = last_of(snapshotter);
+    const std::scoped_lock lock(last.running);
+    if (last.failure && written_at <= last.failed_at) throw Error(*last.failure);
+    if (last.begun > written_at) return;
     const Clock::time_point begun = Clock::now();
-    storage_.sync_snapshotter(snapshotter);
-    last->begun = begun;
+    try {
+        last.sync();
+    } catch (const Error& error) {
+        last.failure = error;
+        last.failed_at = Clock::now();
+        throw;
+    }
+    last.begun = begun;
 }
 
 void sync_metadata(const std::filesystem::path& directory) {

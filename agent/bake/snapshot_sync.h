@@ -2,11 +2,13 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 
-#include "agent/store/storage.h"
+#include "agent/base/error.h"
 
 namespace prebake::bake {
 
@@ -16,19 +18,30 @@ class SnapshotSync {
   public:
     using Clock = std::chrono::steady_clock;
 
-    explicit SnapshotSync(const store::Storage& storage) : storage_(storage) {}
+    /// Syncs the disk of a snapshotter, and reports what failed since it was opened.
+    using Sync = std::function<void()>;
+    explicit SnapshotSync(std::function<Sync(const std::string& snapshotter)> open)
+        : open_(std::move(open)) {}
 
+    /// Something is about to be written into snapshots of `snapshotter`.
+    void prepare_for(const std::string& snapshotter) { last_of(snapshotter); }
     /// Returns when everything that was written into snapshots of `snapshotter` until `written_at`
-    /// is on the disk. One sync serves all that wait for it. @throws Error no_space, io.
+    /// is on the disk. One sync serves all that wait for it. After a failure, what was written
+    /// before it never is: the next sync succeeds, because the kernel has dropped what it could not
+    /// write. @throws Error no_space, io.
     void wait_for(const std::string& snapshotter, Clock::time_point written_at);
 
   private:
     struct Last {
+        Sync sync;
         std::mutex running;
         Clock::time_point begun = Clock::time_point::min();
+        std::optional<Error> failure;
+        Clock::time_point failed_at = Clock::time_point::min();
     };
+    Last& last_of(const std::string& snapshotter);
 
-    const store::Storage& storage_;
+    const std::function<Sync(const std::string&)> open_;
     std::mutex mutex_;
     std::map<std::string, Last> last_;
 };

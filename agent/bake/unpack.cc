@@ -90,6 +90,15 @@ class Unpacker::Ahead {
     std::atomic<Owner> owner_ = Owner::nobody;
 };
 
+SnapshotSync::Sync Unpacker::sync_of(const LeasedStore& store, const std::string& snapshotter) {
+    // std::function copies what it holds.
+    auto disk = std::make_shared<std::optional<OpenedFileSystem>>(
+        store.storage().open_snapshotter(snapshotter));
+    return [disk] {
+        if (*disk) (*disk)->sync();
+    };
+}
+
 oci::Digest DiffServiceApplier::apply(const std::string& ns, const oci::Descriptor& layer,
                                       const std::vector<containerd::Mount>& mounts) {
     return containerd::Diff(store_.connection(), store_.scope(ns)).apply(layer, mounts);
@@ -177,6 +186,7 @@ oci::Digest Unpacker::write(LayerTree& tree, const UnpackJob& job, const std::st
     std::unique_lock slot(writing_, std::defer_lock);
     const std::unique_ptr<Source> bytes = bytes_.follow(job.ns, job.blob(), stop, slot);
     slot.lock();
+    sync_.prepare_for(job.snapshotter);
     return tree.write(*bytes, job.blob(), store_.times(), [&] { throw_if_stopped(stop); });
 }
 
@@ -334,6 +344,7 @@ bool Unpacker::try_to_write(const UnpackJob& job, const store::SnapshotDirectori
 
 void Unpacker::apply(const UnpackJob& job, const ActiveSnapshot& snapshot) {
     const StageTimer timer(store_.times(), Stage::applying);
+    sync_.prepare_for(job.snapshotter);
     require_diff_id(job, applier_.apply(job.ns, job.blob(), snapshot.mounts()));
     sync_.wait_for(job.snapshotter, SnapshotSync::Clock::now());
     count(&Counts::applied);

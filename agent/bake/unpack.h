@@ -73,7 +73,7 @@ class Unpacker {
           pool_(pool),
           writing_(parallel),
           is_blocked_(!obstacle.empty()),
-          sync_(store.storage()),
+          sync_([&store](const std::string& snapshotter) { return sync_of(store, snapshotter); }),
           counts_{.obstacle = std::move(obstacle)} {}
 
     class Ahead;
@@ -99,6 +99,7 @@ class Unpacker {
 
   private:
     using Key = std::tuple<std::string, std::string, oci::Digest>;
+    static SnapshotSync::Sync sync_of(const LeasedStore& store, const std::string& snapshotter);
     static Key key_of(const UnpackJob& job) { return {job.ns, job.snapshotter, job.chain_id()}; }
 
     containerd::Snapshots snapshots(const UnpackJob& job) const {

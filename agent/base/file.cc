@@ -136,12 +136,22 @@ void write_file_durably(const std::filesystem::path& path, std::string_view cont
     if (!directory || ::fsync(directory.get()) != 0) throw errno_error("cannot sync", parent);
 }
 
+OpenedFileSystem::OpenedFileSystem(std::filesystem::path path)
+    : path_(std::move(path)), opened_(::open(path_.c_str(), O_RDONLY | O_CLOEXEC)) {
+    if (!opened_ && errno != ENOENT) throw errno_error("cannot open", path_);
+}
+
+void OpenedFileSystem::sync() const {
+    if (!opened_ || ::syncfs(opened_.get()) == 0) return;
+    const Error error = errno_error("cannot sync the file system of", path_);
+    if (error.code() != Errc::io) throw Error(error);
+    throw Error(error.code(), error.message(), "look for errors of the disk in the kernel's log");
+}
+
 bool sync_file_system(const std::filesystem::path& path) {
-    const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!fd && errno == ENOENT) return false;
-    if (!fd) throw errno_error("cannot open", path);
-    if (::syncfs(fd.get()) != 0) throw errno_error("cannot sync the file system of", path);
-    return true;
+    const OpenedFileSystem opened(path);
+    opened.sync();
+    return opened.is_visible();
 }
 
 DiskSpace disk_space(const std::filesystem::path& path) {

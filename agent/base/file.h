@@ -55,6 +55,23 @@ void write_file_durably(const std::filesystem::path& path, std::string_view cont
 /// @throws Error no_space, io if the write-back failed.
 bool sync_file_system(const std::filesystem::path& path);
 
+/// A file system that is to be synced when files were written. Opened before that, it reports each
+/// write-back that failed since then: the kernel reports a failure once to each descriptor that is
+/// open, but to a new one only if it has reported it to nobody yet.
+class OpenedFileSystem {
+  public:
+    /// If this process cannot see `path`, there is nothing to sync.
+    /// @throws Error permission_denied, io.
+    explicit OpenedFileSystem(std::filesystem::path path);
+    bool is_visible() const { return static_cast<bool>(opened_); }
+    /// As sync_file_system().
+    void sync() const;
+
+  private:
+    std::filesystem::path path_;
+    FileDescriptor opened_;
+};
+
 struct DiskSpace {
     std::uint64_t available_bytes;  ///< to a process with our privileges
     std::uint64_t device;           ///< st_dev: equal for two paths on one file system

@@ -28,8 +28,9 @@ void Storage::require_snapshotter(const std::string& snapshotter) const {
                 "choose one of: " + working);
 }
 
-void Storage::sync_snapshotter(const std::string& snapshotter) const {
-    if (const auto root = root_of(kSnapshotterType, snapshotter)) sync_file_system(*root);
+std::optional<OpenedFileSystem> Storage::open_snapshotter(const std::string& snapshotter) const {
+    const auto root = root_of(kSnapshotterType, snapshotter);
+    return root ? std::optional<OpenedFileSystem>(*root) : std::nullopt;
 }
 
 void Storage::sync_content() const {

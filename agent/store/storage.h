@@ -27,9 +27,10 @@ class Storage {
     /// @throws Error usage if `snapshotter` does not work, naming those that do.
     void require_snapshotter(const std::string& snapshotter) const;
 
-    /// Syncs the file system of the snapshots. Does nothing if the directory is not visible from
-    /// here; containerd 1.7.14 and later sync it themselves. @throws Error no_space, io.
-    void sync_snapshotter(const std::string& snapshotter) const;
+    /// The file system of the snapshots; nothing if containerd does not report it. If it is not
+    /// visible from here, containerd 1.7.14 and later sync it themselves.
+    /// @throws Error permission_denied, io.
+    std::optional<OpenedFileSystem> open_snapshotter(const std::string& snapshotter) const;
     /// Syncs the file system of the content store: containerd up to 2.1 does not sync its directory
     /// entries.
     void sync_content() const;
