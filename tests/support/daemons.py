@@ -117,6 +117,7 @@ class Containerd:
         self.plain_registry = plain_registry
         self.sandbox_image = sandbox_image
         self.verifier_directory = None
+        self.overlayfs_root = None  # of the snapshotter, if not below the root
         self.directory = directory
         self.root = root or directory / "root"
         self.state = directory / "state"
@@ -186,6 +187,9 @@ class Containerd:
         if self.verifier_directory:  # programs that judge images, from 2.0 on
             lines += ['[plugins."io.containerd.image-verifier.v1.bindir"]',
                       f'  bin_dir = "{self.verifier_directory}"']
+        if self.overlayfs_root:
+            lines += ['[plugins."io.containerd.snapshotter.v1.overlayfs"]',
+                      f'  root_path = "{self.overlayfs_root}"']
         if self.cri == "broken":
             lines += [f'[plugins."{cri}".containerd]', '  default_runtime_name = "nvidia"']
         if self.snapshotter:
@@ -229,9 +233,13 @@ class Containerd:
 
     # Contents. The assertions read the store with ctr, because prebake is what they test.
 
+    def ctr_command(self, *arguments, namespace="k8s.io"):
+        return [self._ctr, "--address", self.address, "--namespace", namespace,
+                *map(str, arguments)]
+
     def run_ctr(self, *arguments, namespace="k8s.io", timeout=DEADLINE, stdin=None):
         return subprocess.run(
-            [self._ctr, "--address", self.address, "--namespace", namespace, *map(str, arguments)],
+            self.ctr_command(*arguments, namespace=namespace),
             stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=timeout,
             env={**os.environ, "PATH": self._path})
 

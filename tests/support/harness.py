@@ -69,7 +69,8 @@ class Running:
         self._result = None
 
     def send(self, how):
-        self._process.send_signal(how)
+        # Unlike send_signal(), this leaves the exit status to wait().
+        os.kill(self._process.pid, how)
 
     def stderr(self):
         return pathlib.Path(self._err.name).read_text()
@@ -79,7 +80,7 @@ class Running:
         def holds():
             if condition():
                 return True
-            if self._has_ended():
+            if self.has_ended():
                 raise AssertionError(f"prebake ended before: {what}\n{self.wait()}")
             return False
         wait_until(holds, what)
@@ -88,7 +89,7 @@ class Running:
         """Waits until prebake's request has reached the gate."""
         self.until(lambda: gate.is_reached, "a request comes to the gate")
 
-    def _has_ended(self):
+    def has_ended(self):
         ended = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         return ended is not None
 
