@@ -179,6 +179,7 @@ class Contents(unittest.TestCase):
         own = {path.name: path for path in (self.tree / OWN_LIBRARIES[1:]).iterdir()}
         self.assertEqual(set(own), {"libisal.so.2"})
         self.assertLessEqual(needed, LIBRARIES | set(own))
+        self.assertLessEqual(set(own), needed, "the program uses what comes with it")
         self.assertIn("libcrypto.so.3", needed, "the distribution patches it")
         self.assertEqual(re.findall(r"R(?:UN)?PATH\s+(\S+)", dynamic), [OWN_LIBRARIES])
         symbols = run("objdump", "-T", self.program)
@@ -294,6 +295,8 @@ class Roots(unittest.TestCase):
         said = install_deb(self.machine)
         self.assertNotRegex(said, "(?i)error|warning|fail")
         self.assert_nothing_happened()
+        self.assertRegex(self.machine.chroot("ldd", "/usr/bin/prebake"),
+                         fr"\blibisal\.so\.2 => {OWN_LIBRARIES}/libisal\.so\.2 ")
         self.machine.write(RECORD, "{}")
         self.machine.chroot("dpkg", "--remove", "prebake")
         self.assertFalse(self.machine.path("/usr/bin/prebake").exists())
