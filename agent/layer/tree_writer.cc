@@ -185,13 +185,12 @@ void TreeWriter::add_directory(const TarEntry& entry, const Place& place) {
     bool exists = false;
     make_in_place(place, [&] {
         const int made = ::mkdirat(parent, name.c_str(), permissions_of(entry));
+        if (made == 0 || errno != EEXIST) return made;
         struct stat status = {};
-        exists = made != 0 && errno == EEXIST &&
-                 ::fstatat(parent, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        exists = ::fstatat(parent, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
                  S_ISDIR(status.st_mode);
-        if (exists) return 0;
-        if (made != 0) errno = EEXIST;
-        return made;
+        errno = EEXIST;
+        return exists ? 0 : made;
     });
     if (exists) parents_.implied().is_described(resolved, entry);
     FileDescriptor fd(

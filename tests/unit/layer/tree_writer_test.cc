@@ -332,5 +332,15 @@ TEST_CASE("names" * doctest::test_suite("root")) {
     CHECK(thrown_by([&] { tree.write(TarBlock("f", 'Z').str()); }).code() == Errc::corrupt);
 }
 
+TEST_CASE("the error of the first attempt counts" * doctest::test_suite("root")) {
+    if (!is_root()) return;
+    const WrittenTree tree;
+    std::filesystem::remove(tree.at(""));
+    for (const std::string& entry : {tar_file("x", "1"), tar_directory("x")}) {
+        const Error error = thrown_by([&] { tree.write(entry); });
+        CHECK(contains(error.message(), "No such file or directory"));
+    }
+}
+
 }  // namespace
 }  // namespace prebake::layer
