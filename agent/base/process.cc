@@ -14,12 +14,15 @@
 #include <array>
 #include <cerrno>
 #include <cstdlib>
+#include <exception>
 #include <filesystem>
 #include <functional>
 #include <map>
 #include <optional>
 #include <string_view>
+#include <thread>
 
+#include "agent/base/capabilities.h"
 #include "agent/base/error.h"
 #include "agent/base/file.h"
 
@@ -120,6 +123,24 @@ FileDescriptor open_input(std::string_view text) {
     return file;
 }
 
+/// Runs `spawn` on a thread without the capabilities that are not effective here. A program that
+/// root runs gets all that are permitted, but no others where has_no_new_privileges().
+void with_effective_capabilities_alone(const std::function<void()>& spawn) {
+    CapabilitySets sets = own_capabilities();
+    if (sets.permitted == sets.effective) return spawn();
+    sets.permitted = sets.effective;
+    std::exception_ptr failure;
+    std::jthread([&] {
+        try {
+            set_own_capabilities(sets);
+            spawn();
+        } catch (const std::exception&) {
+            failure = std::current_exception();
+        }
+    }).join();
+    if (failure) std::rethrow_exception(failure);
+}
+
 /// A running child and its process group. The destructor kills and reaps it.
 class Child {
   public:
@@ -128,10 +149,13 @@ class Child {
         const SpawnSetup setup(input.get(), output, errors, command.executable);
         std::vector<std::string> arguments = command.arguments;
         std::vector<std::string> variables = environment_of(command);
-        const int error = posix_spawnp(
-            &pid_, command.executable < 0 ? arguments.front().c_str() : kExecutablePath,
-            setup.actions(), setup.attributes(), as_c_array(arguments).data(),
-            as_c_array(variables).data());
+        int error = 0;
+        with_effective_capabilities_alone([&] {
+            error = posix_spawnp(
+                &pid_, command.executable < 0 ? arguments.front().c_str() : kExecutablePath,
+                setup.actions(), setup.attributes(), as_c_array(arguments).data(),
+                as_c_array(variables).data());
+        });
         if (error != 0) {
             // There is no other way to an open file: a script needs /proc with execveat(2), too.
             if (command.executable >= 0 && access("/proc/self/fd", X_OK) != 0) {

@@ -35,7 +35,8 @@ struct CommandResult {
 
 /// Runs a program to its end, in its own process group. After the
 /// time limit, or when a stop is requested, the whole group gets SIGTERM, and SIGKILL two seconds
-/// later. Does not wait for background processes that the program leaves behind.
+/// later. Does not wait for background processes that the program leaves behind. Where
+/// has_no_new_privileges(), the program gets only the effective capabilities of the calling thread.
 /// @throws Error not_found (no such program), permission_denied, failed_precondition (no /proc),
 /// timed_out, cancelled, io.
 CommandResult run_command(const Command& command, const std::stop_token& stop);
