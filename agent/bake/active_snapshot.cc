@@ -1,10 +1,15 @@
 #include "agent/bake/active_snapshot.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <utility>
 
 #include "agent/base/error.h"
+#include "agent/base/file.h"
 
 namespace prebake::bake {
 namespace {
@@ -45,6 +50,28 @@ ActiveSnapshot::~ActiveSnapshot() {
     } catch (const Error&) {
         return;
     }
+}
+
+std::string ActiveSnapshot::obstacle_in(const std::filesystem::path& directory) const {
+    const std::filesystem::path probe = directory / ".prebake";
+    std::string obstacle =
+        "containerd has another directory at " + directory.string() + " than this process";
+    bool is_made = false;
+    try {
+        const std::uint64_t before = snapshots_.usage(key_).inodes;
+        is_made = ::mkdir(probe.c_str(), 0700) == 0;
+        if (!is_made) throw errno_error("cannot create", probe);
+        if (snapshots_.usage(key_).inodes == before + 1) obstacle.clear();
+    } catch (const Error& error) {
+        const bool is_about_the_place = !containerd::ends_session(error) &&
+                                        !is_retryable(error.code()) &&
+                                        error.code() != Errc::no_space;
+        if (!is_about_the_place) throw;
+        obstacle = error.message();
+    }
+    // It would become part of what is written by somebody else.
+    if (is_made && ::rmdir(probe.c_str()) != 0) throw errno_error("cannot remove", probe);
+    return obstacle;
 }
 
 void ActiveSnapshot::commit(const std::string& name, const containerd::Labels& labels) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -29,6 +30,11 @@ class ActiveSnapshot {
     static bool is_key(std::string_view key);
 
     const std::vector<containerd::Mount>& mounts() const { return mounts_; }
+    /// Why files of this snapshot, which is empty, cannot be written into `directory`, its path for
+    /// containerd; empty if they can. In another mount namespace, that path may lead to a directory
+    /// that containerd does not use, with snapshots of the same numbers.
+    /// @throws Error unavailable; no_space.
+    std::string obstacle_in(const std::filesystem::path& directory) const;
     /// If another client was faster, its snapshot counts.
     void commit(const std::string& name, const containerd::Labels& labels);
 

@@ -16,6 +16,11 @@ SnapshotSync::Last& SnapshotSync::last_of(const std::string& snapshotter) {
     return last;
 }
 
+SnapshotSync::Sync SnapshotSync::sync_of(const Last& last) {
+    const std::scoped_lock lock(mutex_);
+    return last.sync;
+}
+
 void SnapshotSync::wait_for(const std::string& snapshotter, Clock::time_point written_at) {
     Last& last = last_of(snapshotter);
     const std::scoped_lock lock(last.running);
@@ -23,13 +28,18 @@ void SnapshotSync::wait_for(const std::string& snapshotter, Clock::time_point wr
     if (last.begun > written_at) return;
     const Clock::time_point begun = Clock::now();
     try {
-        last.sync();
+        sync_of(last)();
     } catch (const Error& error) {
         last.failure = error;
         last.failed_at = Clock::now();
         throw;
     }
     last.begun = begun;
+}
+
+void SnapshotSync::distrust(const std::string& snapshotter) {
+    const std::scoped_lock lock(mutex_);
+    last_[snapshotter].sync = [] { ::sync(); };
 }
 
 void sync_metadata(const std::filesystem::path& directory) {

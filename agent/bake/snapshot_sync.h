@@ -30,16 +30,20 @@ class SnapshotSync {
     /// before it never is: the next sync succeeds, because the kernel has dropped what it could not
     /// write. @throws Error no_space, io.
     void wait_for(const std::string& snapshotter, Clock::time_point written_at);
+    /// What is at the path of `snapshotter` may not be containerd's directory, so it is not known
+    /// which file system is written: from now on all are synced.
+    void distrust(const std::string& snapshotter);
 
   private:
     struct Last {
-        Sync sync;
+        Sync sync;  ///< protected by mutex_, the rest by `running`
         std::mutex running;
         Clock::time_point begun = Clock::time_point::min();
         std::optional<Error> failure;
         Clock::time_point failed_at = Clock::time_point::min();
     };
     Last& last_of(const std::string& snapshotter);
+    Sync sync_of(const Last& last);
 
     const std::function<Sync(const std::string&)> open_;
     std::mutex mutex_;

@@ -13,6 +13,10 @@ Staging::Staging(const containerd::Snapshots& snapshots, const oci::Digest& chai
     store::SnapshotDirectories place = store::visible_directories_of(snapshot_->mounts());
     root_ = std::move(place.upper);
     obstacle_ = std::move(place.obstacle);
+    is_hidden_ = place.is_hidden;
+    if (!obstacle_.empty()) return;
+    obstacle_ = snapshot_->obstacle_in(root_);
+    is_hidden_ = !obstacle_.empty();
 }
 
 std::filesystem::path Staging::make_directory() {

@@ -20,6 +20,8 @@ class Staging {
 
     /// Not empty: there can be no such directories, for this reason.
     const std::string& obstacle() const { return obstacle_; }
+    /// The obstacle is that containerd's directory cannot be written at this path.
+    bool is_hidden() const { return is_hidden_; }
     /// A new, empty one. @throws Error no_space, io.
     std::filesystem::path make_directory();
 
@@ -27,6 +29,7 @@ class Staging {
     std::unique_ptr<ActiveSnapshot> snapshot_;
     std::filesystem::path root_;
     std::string obstacle_;
+    bool is_hidden_ = false;
     std::atomic<unsigned> made_ = 0;
 };
 

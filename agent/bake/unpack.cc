@@ -151,22 +151,21 @@ Unpacker::Written Unpacker::write_ahead(const UnpackJob& job, bool has_parent,
     throw_if_stopped(stop);
     Written written;
     std::filesystem::path directory;
-    std::string obstacle;
     if (has_parent) {
         store_.outlast_restart(job.image.name(), [&] { written.snapshot = prepare(job); });
         if (!written.snapshot || containerd::is_staged(written.snapshot->mounts())) return {};
-        store::SnapshotDirectories own = directories_for(written.snapshot->mounts(), job.layer > 0);
+        store::SnapshotDirectories own = place_in(job, *written.snapshot);
+        if (!own.obstacle.empty()) return {};
         directory = std::move(own.upper);
-        obstacle = std::move(own.obstacle);
     } else {
         std::shared_ptr<Staging> staging;
         store_.outlast_restart(job.image.name(), [&] { staging = staging_of(job); });
-        obstacle = staging->obstacle();
-        if (obstacle.empty()) directory = staging->make_directory();
-    }
-    if (!obstacle.empty()) {
-        leave_to_containerd(job, obstacle);
-        return {};
+        if (!staging->obstacle().empty()) {
+            if (staging->is_hidden()) sync_.distrust(job.snapshotter);
+            leave_to_containerd(job, staging->obstacle());
+            return {};
+        }
+        directory = staging->make_directory();
     }
     written.tree = std::make_unique<LayerTree>(
         directory, has_parent ? LayerTree::Place::snapshot : LayerTree::Place::staging,
@@ -313,12 +312,24 @@ UnpackOutcome Unpacker::build(const UnpackJob& job) {
 }
 
 /// Where the tree of the layer is written. If there is an obstacle, no other tree is written into
-/// snapshots of this kind.
+/// snapshots of this kind. The first one that is asked about must be empty.
 store::SnapshotDirectories Unpacker::place_in(const UnpackJob& job,
                                               const ActiveSnapshot& snapshot) {
     store::SnapshotDirectories place = directories_for(snapshot.mounts(), job.layer > 0);
+    if (place.obstacle.empty() && !is_proven(job.snapshotter)) {
+        place.obstacle = snapshot.obstacle_in(place.upper);
+        place.is_hidden = !place.obstacle.empty();
+        const std::scoped_lock lock(mutex_);
+        if (!place.is_hidden) proven_.insert(job.snapshotter);
+    }
+    if (place.is_hidden) sync_.distrust(job.snapshotter);
     if (!place.obstacle.empty()) leave_to_containerd(job, place.obstacle);
     return place;
+}
+
+bool Unpacker::is_proven(const std::string& snapshotter) const {
+    const std::scoped_lock lock(mutex_);
+    return proven_.contains(snapshotter);
 }
 
 /// False if containerd has to apply the layer, to another snapshot.
@@ -330,9 +341,7 @@ bool Unpacker::try_to_write(const UnpackJob& job, const store::SnapshotDirectori
         tree.finish(place.lowers);
     } catch (const Error& error) {
         if (!is_left_to_containerd(error)) throw;
-        notice(store_.events(), job.image.name(),
-               "prebake cannot unpack layer " + job.blob().digest.short_form() + " (" +
-                   error.message() + "); containerd does it");
+        leave_layer_to_containerd(job, error);
         return false;
     }
     require_diff_id(job, *diff_id);
@@ -365,6 +374,14 @@ void Unpacker::leave_to_containerd(const UnpackJob& job, const std::string& why)
     const std::scoped_lock lock(mutex_);
     if (counts_.obstacle.empty()) counts_.obstacle = why;
     left_to_containerd_.insert(job.snapshotter);
+}
+
+void Unpacker::leave_layer_to_containerd(const UnpackJob& job, const Error& error) {
+    const std::string layer = "layer " + job.blob().digest.short_form();
+    notice(store_.events(), job.image.name(),
+           "prebake cannot unpack " + layer + " (" + error.message() + "); containerd does it");
+    const std::scoped_lock lock(mutex_);
+    if (counts_.obstacle.empty()) counts_.obstacle = layer + ": " + error.message();
 }
 
 bool Unpacker::may_write(const std::string& snapshotter) const {

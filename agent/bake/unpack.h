@@ -117,6 +117,7 @@ class Unpacker {
     std::unique_ptr<ActiveSnapshot> prepare(const UnpackJob& job) const;
     void commit(const UnpackJob& job, ActiveSnapshot& snapshot) const;
     store::SnapshotDirectories place_in(const UnpackJob& job, const ActiveSnapshot& snapshot);
+    bool is_proven(const std::string& snapshotter) const;
     UnpackOutcome make(const UnpackJob& job);
     UnpackOutcome place(const UnpackJob& job, Written written);
     UnpackOutcome build(const UnpackJob& job);
@@ -128,6 +129,7 @@ class Unpacker {
     void report(EventKind kind, const UnpackJob& job, std::uint64_t unpacked) const;
     void count(std::size_t Counts::*which);
     void leave_to_containerd(const UnpackJob& job, const std::string& why);
+    void leave_layer_to_containerd(const UnpackJob& job, const Error& error);
     bool may_write(const std::string& snapshotter) const;
 
     const LeasedStore& store_;
@@ -142,6 +144,7 @@ class Unpacker {
     std::map<std::pair<std::string, std::string>, std::shared_ptr<Staging>> staging_;
     mutable std::mutex mutex_;
     std::map<Key, std::shared_ptr<Ahead>> ahead_;
+    std::set<std::string> proven_;              ///< snapshotters into which we can write
     std::set<std::string> left_to_containerd_;  ///< snapshotters
     Counts counts_;
 };

@@ -92,7 +92,9 @@ SnapshotDirectories visible_directories_of(const std::vector<containerd::Mount>&
     for (const std::filesystem::path& directory : all) {
         std::error_code error;
         if (std::filesystem::is_directory(directory, error)) continue;
-        return blocked_by(directory.string() + " is not visible from here");
+        found = blocked_by(directory.string() + " is not visible from here");
+        found.is_hidden = true;
+        return found;
     }
     return found;
 }

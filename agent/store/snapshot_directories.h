@@ -14,6 +14,8 @@ struct SnapshotDirectories {
     std::vector<std::filesystem::path> lowers;  ///< of the snapshots below, the nearest first
     /// Not empty: the files cannot be written from here, for this reason. The paths are then empty.
     std::string obstacle;
+    /// The obstacle is that containerd's directory is not at this path for this process.
+    bool is_hidden = false;
 };
 
 /// Understands the two mounts of an overlayfs snapshotter: a writable bind of a directory (a

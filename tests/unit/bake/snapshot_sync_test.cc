@@ -66,4 +66,14 @@ TEST_CASE("what changed in a directory is synced") {
     CHECK_THROWS_AS(sync_metadata(directory.path() / "missing"), Error);
 }
 
+TEST_CASE("a directory that is not known to be containerd's is not what is synced") {
+    Disk disk;
+    SnapshotSync sync([&](const std::string& snapshotter) { return disk.open(snapshotter); });
+    disk.failure = Error(Errc::io, "not containerd's");
+    sync.distrust("overlayfs");
+    CHECK_NOTHROW(sync.wait_for("overlayfs", Clock::now()));
+    CHECK(disk.syncs == 0);
+    CHECK(disk.opened.empty());
+}
+
 }  // namespace prebake::bake::snapshot_sync_test

@@ -82,6 +82,13 @@ class Snapshotter {
             active.erase(request.key());
             return Status::OK;
         };
+        server.snapshots.usage = [this](auto&, const auto& request, auto& response) {
+            const std::scoped_lock lock(mutex);
+            const fs::path top = directory_of(active.at(request.key())) / seen_by_containerd;
+            response.set_inodes(1 + std::distance(fs::recursive_directory_iterator(top),
+                                                  fs::recursive_directory_iterator()));
+            return usage_status;
+        };
         server.snapshots.stat = [](auto&, const auto&, auto&) { return Status::OK; };
         server.leases.add_resource = [](auto&, const auto&, auto&) { return Status::OK; };
     }
@@ -97,7 +104,9 @@ class Snapshotter {
     std::map<std::string, int> active;
     std::map<std::string, int> committed;
     std::set<std::string> committed_by_others;  ///< chain IDs
-    bool copies_parents = false;                ///< as the native snapshotter: always a bind mount
+    std::string seen_by_containerd = "fs";      ///< "other": it has something else at that path
+    Status usage_status = Status::OK;
+    bool copies_parents = false;  ///< as the native snapshotter: always a bind mount
     TemporaryDirectory root;
 
   private:
@@ -112,6 +121,7 @@ class Snapshotter {
         }
         const int id = ++last_;
         fs::create_directories(directory_of(id) / "fs");
+        fs::create_directories(directory_of(id) / "other");
         active[request.key()] = id;
         const std::string own = directory_of(id) / "fs";
         if (request.parent().empty() || copies_parents) {
@@ -282,6 +292,7 @@ TEST_SUITE("root") {
         CHECK(at.unpacker.counts().applied == 1);
         REQUIRE(at.notices.texts.size() == 1);
         CHECK(at.notices.texts[0].starts_with("prebake cannot unpack layer sha256:"));
+        CHECK(at.unpacker.counts().obstacle.starts_with("layer sha256:"));
     }
 
     TEST_CASE("what was written of a layer that fails takes no space until containerd removes it") {
@@ -349,6 +360,41 @@ TEST_SUITE("root") {
         CHECK(at.applier.calls == 1);
         CHECK(at.unpacker.counts().obstacle == "it is no overlay");
         CHECK_MESSAGE(at.unpacker.start(at.job(2), false, {}) == nullptr, "nothing is tried again");
+    }
+
+    TEST_CASE("nothing is written where containerd does not find it") {
+        Scene at(kThree);
+        at.snapshotter.seen_by_containerd = "other";
+        std::string obstacle = "containerd has another directory at ";
+        SUBCASE("and what it finds is not known") {
+            at.snapshotter.usage_status = {grpc::StatusCode::UNIMPLEMENTED, "no usage"};
+            obstacle = "cannot measure the snapshot ";
+        }
+        std::shared_ptr<Unpacker::Ahead> ahead;
+        SUBCASE("its own snapshot, in its turn") {}
+        SUBCASE("its own snapshot, ahead") {
+            ahead = at.unpacker.start(at.job(0), true, {});
+        }
+        SUBCASE("the staging") {
+            ahead = at.unpacker.start(at.job(1), false, {});
+        }
+        for (std::size_t i = 0; i < 3; ++i) {
+            at.applier.diff_id = at.image.diff_ids[i];
+            at.unpacker.ensure(at.job(i));
+        }
+        if (ahead) at.unpacker.abandon(ahead);
+        CHECK_MESSAGE(at.applier.calls == 3, "into empty directories");
+        CHECK(at.unpacker.counts().written == 0);
+        CHECK(at.unpacker.counts().obstacle.starts_with(obstacle));
+    }
+
+    TEST_CASE("a containerd that ends is no reason to leave trees to it") {
+        Scene at(kThree);
+        at.snapshotter.usage_status = {grpc::StatusCode::UNAVAILABLE, "closing"};
+        CHECK_THROWS_AS(at.unpacker.ensure(at.job(0)), Error);
+        at.snapshotter.usage_status = Status::OK;
+        at.unpack_all();
+        CHECK(at.applier.calls == 0);
     }
 }
 

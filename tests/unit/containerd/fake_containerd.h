@@ -101,6 +101,7 @@ struct SnapshotsService final : snapshots::Snapshots::Service {
     PREBAKE_FAKE_METHOD(Commit, commit, snapshots::CommitSnapshotRequest, Empty)
     PREBAKE_FAKE_METHOD(Remove, remove, snapshots::RemoveSnapshotRequest, Empty)
     PREBAKE_FAKE_METHOD(Stat, stat, snapshots::StatSnapshotRequest, snapshots::StatSnapshotResponse)
+    PREBAKE_FAKE_METHOD(Usage, usage, snapshots::UsageRequest, snapshots::UsageResponse)
     PREBAKE_FAKE_STREAM(List, list, snapshots::ListSnapshotsRequest,
                         snapshots::ListSnapshotsResponse)
 };

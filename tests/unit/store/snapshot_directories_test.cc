@@ -91,6 +91,8 @@ TEST_CASE("a directory that cannot be seen is an obstacle") {
           here + "/fs is not visible from here");
     CHECK(visible_directories_of({overlay_of({"upperdir=" + here, "lowerdir=" + here + "/below"})})
               .obstacle == here + "/below is not visible from here");
+    CHECK(visible_directories_of({bind_of(here + "/fs")}).is_hidden);
+    CHECK_FALSE(visible_directories_of({bind_of("a")}).is_hidden);
     CHECK(visible_directories_of({bind_of("a")}).obstacle ==
           "its mount names a relative directory");
 }
