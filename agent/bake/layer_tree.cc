@@ -8,11 +8,11 @@
 
 #include <array>
 #include <cerrno>
-#include <cstdint>
 #include <memory>
 #include <system_error>
 #include <utility>
 
+#include "agent/base/capabilities.h"
 #include "agent/base/error.h"
 #include "agent/layer/apply.h"
 #include "agent/layer/decompress.h"
@@ -87,13 +87,20 @@ struct Capability {
     unsigned number;
     const char* name;
 };
-/// What writing a tree takes: any owner and mode, special files, file capabilities, and the
-/// trusted.* attributes of overlayfs.
+/// What writing any tree takes: owners and modes, file capabilities, and the trusted.* attributes
+/// of overlayfs, which without CAP_SYS_ADMIN could not even be seen in the layers below.
 constexpr std::array kNeeded{
-    Capability{CAP_CHOWN, "CAP_CHOWN"},        Capability{CAP_DAC_OVERRIDE, "CAP_DAC_OVERRIDE"},
-    Capability{CAP_FOWNER, "CAP_FOWNER"},      Capability{CAP_FSETID, "CAP_FSETID"},
-    Capability{CAP_MKNOD, "CAP_MKNOD"},        Capability{CAP_SETFCAP, "CAP_SETFCAP"},
-    Capability{CAP_SYS_ADMIN, "CAP_SYS_ADMIN"}};
+    Capability{CAP_CHOWN, "CAP_CHOWN"},     Capability{CAP_DAC_OVERRIDE, "CAP_DAC_OVERRIDE"},
+    Capability{CAP_FOWNER, "CAP_FOWNER"},   Capability{CAP_FSETID, "CAP_FSETID"},
+    Capability{CAP_SETFCAP, "CAP_SETFCAP"}, Capability{CAP_SYS_ADMIN, "CAP_SYS_ADMIN"}};
+
+/// Also used, if it is there. Device nodes take CAP_MKNOD, but hardly any layer has one, and
+/// whiteouts have not taken it since Linux 5.8.
+constexpr CapabilityMask tree_capabilities() {
+    CapabilityMask mask = capability(CAP_MKNOD);
+    for (const Capability& needed : kNeeded) mask |= capability(needed.number);
+    return mask;
+}
 
 }  // namespace
 
@@ -105,12 +112,18 @@ LayerTree::LayerTree(std::filesystem::path directory, Place place, layer::Whiteo
 
 LayerTree::~LayerTree() {
     if (place_ != Place::staging) return;
-    std::error_code ignored;  // what stays goes with the lease
-    std::filesystem::remove_all(directory_, ignored);
+    try {
+        const RaisedCapabilities raised(tree_capabilities());
+        std::error_code ignored;
+        std::filesystem::remove_all(directory_, ignored);
+    } catch (const Error&) {
+        return;  // what stays goes with the lease
+    }
 }
 
 oci::Digest LayerTree::write(Source& bytes, const oci::Descriptor& layer, StageTimes& times,
                              const std::function<void()>& on_read) {
+    const RaisedCapabilities raised(tree_capabilities());
     const Clock::time_point begin = Clock::now();
     TimedSource stored(bytes);
     const std::unique_ptr<Source> tar =
@@ -138,6 +151,7 @@ oci::Digest LayerTree::write(Source& bytes, const oci::Descriptor& layer, StageT
 
 void LayerTree::clear() const {
     try {
+        const RaisedCapabilities raised(tree_capabilities());
         layer::for_each_name(opened_.get(), directory_, [&](const std::string& name) {
             layer::remove_tree(opened_.get(), name, directory_ / name);
             return true;
@@ -148,6 +162,7 @@ void LayerTree::clear() const {
 }
 
 void LayerTree::finish(const std::vector<std::filesystem::path>& lowers) {
+    const RaisedCapabilities raised(tree_capabilities());
     std::vector<FileDescriptor> opened;
     std::vector<int> descriptors;
     for (const std::filesystem::path& lower : lowers) {
@@ -158,6 +173,7 @@ void LayerTree::finish(const std::vector<std::filesystem::path>& lowers) {
 }
 
 void LayerTree::move_to(const std::filesystem::path& place) {
+    const RaisedCapabilities raised(tree_capabilities());
     copy_attributes(place, directory_);
     if (::syscall(SYS_renameat2, AT_FDCWD, directory_.c_str(), AT_FDCWD, place.c_str(),
                   RENAME_EXCHANGE) != 0) {
@@ -166,16 +182,22 @@ void LayerTree::move_to(const std::filesystem::path& place) {
 }
 
 std::string obstacle_to_writing_trees() {
-    __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
-    std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> data{};
-    if (::syscall(SYS_capget, &header, data.data()) != 0) return "its capabilities are not known";
+    const CapabilityMask held = own_capabilities().permitted;
     for (const Capability& needed : kNeeded) {
-        const std::uint32_t bit = 1U << (needed.number % 32);
-        if ((data.at(needed.number / 32).effective & bit) == 0) {
+        if ((held & capability(needed.number)) == 0) {
             return std::string("it lacks ") + needed.name;
         }
     }
     return {};
+}
+
+void keep_back_tree_capabilities() {
+    if (!has_no_new_privileges()) return;
+    CapabilitySets sets = own_capabilities();
+    const CapabilityMask kept = sets.effective & ~tree_capabilities();
+    if (kept == sets.effective) return;
+    sets.effective = kept;
+    set_own_capabilities(sets);
 }
 
 }  // namespace prebake::bake

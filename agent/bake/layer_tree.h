@@ -57,7 +57,14 @@ class LayerTree {
     Clock::time_point written_at_ = {};
 };
 
-/// Empty if this process may write any tree; else the reason: a capability that it lacks.
+/// Empty if this process may write trees; else the reason: a capability that it lacks. What a
+/// LayerTree does is done with all of them; outside, they need not be effective.
 std::string obstacle_to_writing_trees();
+
+/// Takes the capabilities for trees out of the effective ones of the calling thread, and so of
+/// those that it starts: a LayerTree makes them effective while it works. A defect elsewhere, such
+/// as a wrong path, then does no more damage than without them; it is no barrier to somebody who
+/// runs code in this process. Does nothing where programs that are run would get them back.
+void keep_back_tree_capabilities();
 
 }  // namespace prebake::bake

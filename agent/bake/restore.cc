@@ -16,6 +16,7 @@
 #include "agent/bake/restore_plan.h"
 #include "agent/bake/unpack.h"
 #include "agent/base/error.h"
+#include "agent/base/format.h"
 #include "agent/base/worker_pool.h"
 #include "agent/containerd/containers.h"
 #include "agent/store/names.h"
@@ -75,6 +76,16 @@ store::NameSet ids_of(const v1::BakedImage& image) {
     return ids;
 }
 
+/// Who unpacked the layers: that containerd does it, which takes longer, is not to be a surprise.
+void note_unpacked(const Unpacker::Counts& counts, const std::string& image, EventSink& events) {
+    if (counts.written > 0)
+        notice(events, image, counted(counts.written, "layer") + " unpacked by prebake");
+    if (counts.applied == 0) return;
+    notice(events, image,
+           counted(counts.applied, "layer") + " unpacked by containerd" +
+               (counts.obstacle.empty() ? "" : ": " + counts.obstacle));
+}
+
 }  // namespace
 
 Restoration restore(const BakeLock&, const v1::BakedImage& image,
@@ -124,18 +135,21 @@ Restoration restore(const BakeLock&, const v1::BakedImage& image,
                       .cri_patience = kRepairPatience},
                      copies, fetcher, unpacker);
     ImageChanges changes;
-    const auto note_fallback = [&] {
+    const auto note_ways = [&] {
         const std::optional<std::string> obstacle = store.in_place_obstacle();
-        if (fetcher.streamed() == 0 || !obstacle) return;
-        notice(events, image.name(), "layers were streamed through containerd: " + *obstacle);
+        if (fetcher.streamed() > 0 && obstacle) {
+            notice(events, image.name(), "layers were streamed through containerd: " + *obstacle);
+        }
+        note_unpacked(unpacker.counts(), image.name(), events);
     };
     try {
         restore_parts(image, parts, [&](const ResolvedImage& part) { baker.bake(part, changes); });
     } catch (const Error&) {
+        note_ways();
         release(lease, events, image.name());
         throw;
     }
-    note_fallback();
+    note_ways();
     release(lease, events, image.name());
     return changes.changed || fetcher.has_changed() ? Restoration::restored
                                                     : Restoration::was_whole;

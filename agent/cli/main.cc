@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "agent/bake/layer_tree.h"
 #include "agent/base/error.h"
 #include "agent/base/file.h"
 #include "agent/base/json.h"
@@ -301,6 +302,7 @@ class CommandLine {
                 in_context("--lock-timeout", [&] { return parse_duration(lock_timeout_); });
         }
         const std::optional<std::string> credentials = registry_.read_credentials(images_.lists);
+        if (bake_app_->parsed() || daemon_app_->parsed()) keep_back_capabilities();
         StopSignals signals(daemon_app_->parsed() ? Hangup::reloads : Hangup::ends);
         Invocation invocation = global_.invocation(config, signals);
         invocation.credentials = credentials;
@@ -360,6 +362,15 @@ class CommandLine {
         if (found == commands_.end()) return usage_error(unknown_command(helped_));
         std::fputs((*found)->help(app_.get_name()).c_str(), stdout);
         return 0;
+    }
+
+    /// Before there are other threads: they have the capabilities that this one has then.
+    static void keep_back_capabilities() {
+        try {
+            bake::keep_back_tree_capabilities();
+        } catch (const Error& error) {
+            log_warning("all threads have all capabilities: " + error.message());
+        }
     }
 
     /// These change this machine's files, each of which would fail on its own.
