@@ -89,13 +89,15 @@ class StoreTest(harness.SystemTest):
             self.assertIn(blob.digest, self.containerd.blobs())
         self.assertEqual(self.containerd.snapshots()[image.chain_id], "Committed")
 
-    def test_the_report_says_how_layers_were_stored(self):
+    def test_the_report_says_how_layers_were_stored_and_unpacked(self):
         noise = oci_image.small_image(self.repository, size=6 << 20).layers[0]
         small = oci_image.layer([oci_image.file("small", self.repository)])
         reference = self.registry.serve(self.repository, oci_image.image([small, noise]))
         report = self.bake(reference, "--json", "--log-level", "debug").json
         self.assertEqual((report["layersInPlace"], report["layersStreamed"]), (1, 1))
         self.assertEqual(report["streamedBecause"], "")
+        self.assertEqual((report["layersUnpacked"], report["layersUnpackedByContainerd"]), (2, 0))
+        self.assertEqual(report["unpackedByContainerdBecause"], "")
 
     def test_a_second_bake_fetches_nothing_and_reports_it(self):
         reference, image = self.serve_greeting()
