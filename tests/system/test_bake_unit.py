@@ -11,7 +11,7 @@ import oci_image
 from daemons import wait_until
 from packaged import STORE, PackagedTest
 from random_layers import BLOCKS, CAPABILITY, CHAR, DIRECTORY, FIFO, HARD_LINK, SYMLINK, piece
-from trees import differences, tree_of
+from file_trees import differences, tree_of
 
 MEBI = 1 << 20
 BAKE, DAEMON = "prebake-bake.service", "prebaked.service"
@@ -114,7 +114,9 @@ class BakeUnit(PackagedTest):
                            for namespace in (new, *namespaces))
         for namespace, trees in zip(namespaces, others):
             for number, (their, our) in enumerate(zip(theirs, trees)):
-                self.assertEqual(differences(their, our), [], f"{namespace}, layer -{number}")
+                both = {"containerd": their, "prebake": our}
+                self.assertEqual(differences(both, "containerd", "prebake"), [],
+                                 f"{namespace}, layer -{number}")
         # The comparison saw what it is about.
         upper, devices, lower = theirs[:3]
         self.assertEqual(upper[b"/gone"]["device"], (0, 0))

@@ -38,7 +38,6 @@ from daemons import Containerd, Workspace
 from file_trees import differences, tree_of
 from random_layers import (BLOCKS, CAPABILITY, CHAR, DIRECTORY, FIFO, HARD_LINK, SYMLINK, extension,
                            piece)
-from trees import differences, tree_of
 
 LAYER_TREE = os.environ["PREBAKE_LAYER_TREE"]
 DEFAULT_COUNT = 300
