@@ -3,11 +3,12 @@
 #include <condition_variable>
 #include <cstddef>
 #include <mutex>
+#include <stop_token>
 
 namespace prebake {
 
-/// A mutex that `count` threads at a time can hold: work that is to fill so many processors and no
-/// more, on threads that sometimes wait. BasicLockable, for std::unique_lock.
+/// A mutex that `count` threads at a time can hold: work that is to fill so many processors, or
+/// connections, and no more, on threads that sometimes wait. Lockable, for std::unique_lock.
 class Slots {
   public:
     explicit Slots(std::size_t count) : free_(count) {}
@@ -15,10 +16,22 @@ class Slots {
     Slots& operator=(const Slots&) = delete;
     ~Slots() = default;
 
-    void lock() {
+    void lock() { lock(std::stop_token()); }
+    /// False if a stop was requested before a slot was free.
+    bool lock(const std::stop_token& stop) {
         std::unique_lock lock(mutex_);
-        freed_.wait(lock, [this] { return free_ > 0; });
+        ++waiting_;
+        const bool is_free = freed_.wait(lock, stop, [this] { return free_ > 0; });
+        --waiting_;
+        if (is_free) --free_;
+        return is_free;
+    }
+    /// Takes a slot that nobody else waits for.
+    bool try_lock() {
+        const std::scoped_lock lock(mutex_);
+        if (free_ <= waiting_) return false;
         --free_;
+        return true;
     }
     void unlock() {
         {
@@ -27,11 +40,18 @@ class Slots {
         }
         freed_.notify_one();
     }
+    /// Whether more threads wait than slots are free: a holder that does not need its slot should
+    /// unlock.
+    bool is_wanted() const {
+        const std::scoped_lock lock(mutex_);
+        return waiting_ > free_;
+    }
 
   private:
-    std::mutex mutex_;
-    std::condition_variable freed_;
+    mutable std::mutex mutex_;
+    std::condition_variable_any freed_;
     std::size_t free_;
+    std::size_t waiting_ = 0;
 };
 
 }  // namespace prebake
