@@ -29,7 +29,7 @@ std::uint64_t BlobFetcher::ensure(const Job& job) {
     Stored stored = Stored::already_there;
     once_.run({job.ns, job.blob.digest}, [&] {
         if (job.bytes == nullptr) return store_followed(job, stored, fetched);
-        stored = store(job, fetched);
+        stored = store(job, nullptr, fetched);
         require_readable(job);
     });
     events_.on_event({.kind = EventKind::fetched,
@@ -45,7 +45,7 @@ std::uint64_t BlobFetcher::ensure(const Job& job) {
 void BlobFetcher::store_followed(const Job& job, Stored& stored, std::uint64_t& fetched) {
     BlobFeed& feed = feed_of(job.ns, job.blob.digest);
     try {
-        stored = store(job, fetched);
+        stored = store(job, &feed, fetched);
         require_readable(job);
     } catch (...) {
         feed.failed();
@@ -178,11 +178,11 @@ void BlobFetcher::require_readable(const Job& job) {
     });
 }
 
-BlobFetcher::Stored BlobFetcher::store(const Job& job, std::uint64_t& fetched) {
+BlobFetcher::Stored BlobFetcher::store(const Job& job, BlobFeed* feed, std::uint64_t& fetched) {
     const bool was_there = is_there(job);
     Stored stored = was_there ? Stored::already_there : Stored::with_labels;
-    if (job.bytes == nullptr) {
-        stored = transfer(job, fetched);
+    if (feed != nullptr) {
+        stored = transfer(job, *feed, fetched);
     } else {
         // The labels of a blob that is there are read before they are changed, by label().
         const store::Labels labels = was_there ? store::Labels() : new_labels(job);
@@ -194,7 +194,7 @@ BlobFetcher::Stored BlobFetcher::store(const Job& job, std::uint64_t& fetched) {
     return stored;
 }
 
-BlobFetcher::Stored BlobFetcher::transfer(const Job& job, std::uint64_t& fetched) {
+BlobFetcher::Stored BlobFetcher::transfer(const Job& job, BlobFeed& feed, std::uint64_t& fetched) {
     std::uint64_t received = 0;  // over the network
     std::uint64_t copied = 0;    // from another namespace
     for (int opened = 0; opened < kMaxOpens; ++opened) {
@@ -212,9 +212,9 @@ BlobFetcher::Stored BlobFetcher::transfer(const Job& job, std::uint64_t& fetched
         if (writer->offset() < job.blob.size) {
             source = open_source(job, writer->offset(), from_network);
         }
-        feed_of(job.ns, job.blob.digest).begin(writer->readable_file(), writer->offset());
+        feed.begin(writer->readable_file(), writer->offset());
         std::uint64_t& moved = from_network ? received : copied;
-        if (copy(job, *writer, source.get(), moved, received)) {
+        if (copy(job, *writer, source.get(), feed, moved, received)) {
             if (source) ++(writer->is_in_place() ? written_in_place_ : streamed_);
             fetched += received;
             return Stored::with_labels;
@@ -229,7 +229,7 @@ BlobFetcher::Stored BlobFetcher::transfer(const Job& job, std::uint64_t& fetched
 /// Copies and commits. False if containerd went away: the ingest keeps what it has acknowledged.
 /// Adds to `moved`, which is `received` if the source is the network.
 bool BlobFetcher::copy(const Job& job, containerd::BlobWriter& writer, Source* source,
-                       std::uint64_t& moved, const std::uint64_t& received) {
+                       BlobFeed& feed, std::uint64_t& moved, const std::uint64_t& received) {
     std::vector<std::byte> buffer(std::min<std::uint64_t>(kChunkBytes, job.blob.size + 1));
     for (;;) {
         throw_if_stopped(job.stop);
@@ -249,7 +249,7 @@ bool BlobFetcher::copy(const Job& job, containerd::BlobWriter& writer, Source* s
             return false;
         }
         moved += got;
-        feed_of(job.ns, job.blob.digest).advance(writer.offset());
+        feed.advance(writer.offset());
         events_.on_event({.kind = EventKind::fetching,
                           .image = job.image.name(),
                           .layer = job.blob.digest.str(),

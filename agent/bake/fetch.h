@@ -93,12 +93,13 @@ class BlobFetcher final : public LayerBytes {
     void forget(const Job& job, const std::string& why);
     void require_readable(const Job& job);
     void require_sound(const Job& job);
-    Stored store(const Job& job, std::uint64_t& fetched);
+    /// `feed` is null for a document.
+    Stored store(const Job& job, BlobFeed* feed, std::uint64_t& fetched);
     void store_followed(const Job& job, Stored& stored, std::uint64_t& fetched);
     BlobFeed& feed_of(const std::string& ns, const oci::Digest& digest);
-    Stored transfer(const Job& job, std::uint64_t& fetched);
-    bool copy(const Job& job, containerd::BlobWriter& writer, Source* source, std::uint64_t& moved,
-              const std::uint64_t& received);
+    Stored transfer(const Job& job, BlobFeed& feed, std::uint64_t& fetched);
+    bool copy(const Job& job, containerd::BlobWriter& writer, Source* source, BlobFeed& feed,
+              std::uint64_t& moved, const std::uint64_t& received);
     std::unique_ptr<Source> open_source(const Job& job, std::uint64_t offset, bool& from_network);
 
     const BlobStore& store_;
