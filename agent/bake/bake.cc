@@ -298,7 +298,8 @@ BakeResult bake(const BakeLock&, const Survey& survey, const BakeOptions& option
     const std::vector<PlannedImage>& planned = survey.plan.images;
     const BakeLease lease(connection, namespaces, owner);
     const LeasedStore store(connection, survey.storage, events, lease.id(), OnRestart::resume);
-    RegistryLayers registry(remote);
+    registry::BlobConnections connections(options.parallel_downloads, options.read_ahead_bytes);
+    RegistryLayers registry(remote, connections);
     TimedLayers layers(registry, store.times());
     const BlobRepositories repositories = repositories_of(survey.plan);
     BlobFetcher fetcher(store, layers, events, repositories);

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -22,6 +24,8 @@ struct BakeOptions {
     std::filesystem::path state_dir = "/var/lib/prebake";
     std::size_t parallel_images = 3;
     std::size_t parallel_downloads = 6;
+    /// Memory for what large layers get over additional connections.
+    std::uint64_t read_ahead_bytes = 0;
     std::size_t parallel_unpacks = 2;
     SpaceCheck space_check = SpaceCheck::refuse;
     std::string prebake_version;

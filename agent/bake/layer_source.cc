@@ -7,7 +7,7 @@ namespace prebake::bake {
 std::unique_ptr<Source> RegistryLayers::open(const oci::Reference& repository,
                                              const oci::Descriptor& layer, std::uint64_t offset,
                                              const std::stop_token& stop) {
-    return remote_.open_blob(repository, layer, offset, stop);
+    return remote_.open_blob(repository, layer, offset, connections_, stop);
 }
 
 std::unique_ptr<Source> NoOtherLayers::open(const oci::Reference& /*repository*/,

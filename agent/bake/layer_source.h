@@ -7,6 +7,7 @@
 #include "agent/base/stream.h"
 #include "agent/oci/manifest.h"
 #include "agent/oci/reference.h"
+#include "agent/registry/blob_connections.h"
 #include "agent/registry/remote.h"
 
 namespace prebake::bake {
@@ -25,12 +26,15 @@ class LayerSource {
 /// The registry that the image's reference names.
 class RegistryLayers final : public LayerSource {
   public:
-    explicit RegistryLayers(registry::Remote& remote) : remote_(remote) {}
+    /// Both must live longer, and longer than the layers.
+    RegistryLayers(registry::Remote& remote, registry::BlobConnections& connections)
+        : remote_(remote), connections_(connections) {}
     std::unique_ptr<Source> open(const oci::Reference& repository, const oci::Descriptor& layer,
                                  std::uint64_t offset, const std::stop_token& stop) override;
 
   private:
     registry::Remote& remote_;
+    registry::BlobConnections& connections_;
 };
 
 /// No source but this disk: open() always throws not_found.

@@ -94,7 +94,8 @@ void BlobSource::open() {
     RepositoryRequest request{.method = http::Method::get,
                               .path = "blobs/" + descriptor_.digest.str(),
                               .headers = {},
-                              .deadline = deadline_};
+                              .deadline = deadline_,
+                              .storage = &origin_.storage};
     // Some servers fail whenever they are asked for a range: the last attempt is made without one.
     const bool asks_for_rest =
         position_ > 0 && !range_is_refused_ && !attempts_.is_last_of_several();
@@ -111,6 +112,9 @@ void BlobSource::open() {
         range_is_refused_ = true;
         return open();
     }
+    origin_.entity_tag = http::find_header(response->headers, "ETag").value_or("");
+    origin_.may_serve_ranges =
+        lower_case(http::find_header(response->headers, "Accept-Ranges").value_or("")) != "none";
     response_ = std::move(response);
     skip(position_ - first);
 }

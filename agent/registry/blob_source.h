@@ -27,6 +27,13 @@ struct ContentRange {
 };
 std::optional<ContentRange> parse_content_range(std::string_view text);
 
+/// Who served a blob.
+struct BlobOrigin {
+    std::optional<StorageLocation> storage = {};  ///< if the registry redirected to it
+    std::string entity_tag = {};                  ///< the ETag header; empty: none
+    bool may_serve_ranges = true;                 ///< false: it says that it does not
+};
+
 /// The bytes of one blob from an offset, over as many requests as needed: Remote::open_blob().
 class BlobSource : public Source {
   public:
@@ -38,6 +45,8 @@ class BlobSource : public Source {
                Deadline deadline, std::stop_token stop);
 
     std::size_t read(std::span<std::byte> buffer) override;
+    /// Of the latest response.
+    const BlobOrigin& origin() const { return origin_; }
 
   private:
     void ensure_open();
@@ -62,6 +71,7 @@ class BlobSource : public Source {
     Attempts attempts_;
     std::unique_ptr<http::Response>
         response_;  ///< null: nothing is open; the next one starts at position_
+    BlobOrigin origin_;
     bool ended_early_ = false;
     bool range_is_refused_ = false;
 };

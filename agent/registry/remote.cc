@@ -11,6 +11,7 @@
 #include "agent/oci/json_field.h"
 #include "agent/registry/blob_source.h"
 #include "agent/registry/diagnosis.h"
+#include "agent/registry/ranged_source.h"
 #include "agent/registry/referrers.h"
 #include "agent/registry/request_sender.h"
 #include "agent/registry/retry.h"
@@ -252,9 +253,9 @@ class Remote::Impl {
 
     std::unique_ptr<Source> open_blob(const oci::Reference& repository,
                                       const oci::Descriptor& descriptor, std::uint64_t offset,
-                                      const std::stop_token& stop) {
-        return std::make_unique<BlobSource>(sender_, options_, repository, descriptor, offset,
-                                            std::nullopt, stop);
+                                      BlobConnections& connections, const std::stop_token& stop) {
+        return std::make_unique<RangedSource>(sender_, options_, repository, descriptor, offset,
+                                              connections, stop);
     }
 
     std::map<std::string, RateLimit> rate_limits() const {
@@ -342,8 +343,9 @@ std::vector<oci::Descriptor> Remote::referrers(const oci::Reference& repository,
 
 std::unique_ptr<Source> Remote::open_blob(const oci::Reference& repository,
                                           const oci::Descriptor& descriptor, std::uint64_t offset,
+                                          BlobConnections& connections,
                                           const std::stop_token& stop) {
-    return impl_->open_blob(repository, descriptor, offset, stop);
+    return impl_->open_blob(repository, descriptor, offset, connections, stop);
 }
 
 std::map<std::string, RateLimit> Remote::rate_limits() const {

@@ -12,6 +12,7 @@
 #include "agent/oci/image.h"
 #include "agent/oci/manifest.h"
 #include "agent/oci/reference.h"
+#include "agent/registry/blob_connections.h"
 #include "agent/registry/credentials.h"
 #include "agent/registry/hosts_directory.h"
 #include "agent/registry/rate_limit.h"
@@ -65,9 +66,11 @@ class Remote {
     /// the rest (Range). If the registry does not answer that as it should, it reads the blob from
     /// the start and drops the known part. It throws corrupt if the registry finally sends less or
     /// more than declared. It does not verify the digest: the store does.
+    /// It uses one of `connections`, which must live longer, until it is read to its end. For a
+    /// large blob it also uses idle ones, if that is faster.
     std::unique_ptr<Source> open_blob(const oci::Reference& repository,
                                       const oci::Descriptor& descriptor, std::uint64_t offset,
-                                      const std::stop_token& stop);
+                                      BlobConnections& connections, const std::stop_token& stop);
 
     /// The limits that registries reported with the manifests that they served so far, by
     /// registry.

@@ -222,7 +222,10 @@ std::unique_ptr<http::Response> RequestSender::send_once(const Endpoint& endpoin
         reply = follow(audience, url, request, authorizations, stop);
     }
     const int status = reply.response->status;
-    if (status >= 200 && status < 300) return std::move(reply.response);
+    if (status >= 200 && status < 300) {
+        if (request.storage != nullptr) *request.storage = std::move(reply.storage);
+        return std::move(reply.response);
+    }
     try {
         refuse(reply, stop);
     } catch (const Error& error) {
@@ -266,6 +269,22 @@ void RequestSender::refuse(const Reply& reply, const std::stop_token& stop) {
     throw_status(*reply.response, who, next_step);
 }
 
+std::unique_ptr<http::Response> RequestSender::get_from_storage(const StorageLocation& storage,
+                                                                http::Headers headers,
+                                                                const std::stop_token& stop) {
+    const http::Request request{.method = http::Method::get,
+                                .url = storage.url,
+                                .headers = std::move(headers),
+                                .body = {},
+                                .tls = storage.tls,
+                                .allows_link_local = false,
+                                .connect_timeout = storage.connect_timeout};
+    auto response = client_->send(request, stop);
+    response->secrets = secrets_in(request);
+    if (response->status >= 200 && response->status < 300) return response;
+    throw_status(*response, http::parse_url(storage.url).authority(), "");
+}
+
 RequestSender::Reply RequestSender::follow(const Audience& audience, const std::string& url,
                                            const RepositoryRequest& request,
                                            const Authorizations& authorizations,
@@ -296,6 +315,13 @@ RequestSender::Reply RequestSender::follow(const Audience& audience, const std::
         response->secrets = secrets_in(http_request);
         if (!is_redirect(response->status)) {
             reply.response = std::move(response);
+            const bool has_secret =
+                http::find_header(http_request.headers, "Authorization").has_value();
+            if (!reply.redirected_to.empty() && !has_secret) {
+                reply.storage = {.url = std::move(http_request.url),
+                                 .tls = std::move(http_request.tls),
+                                 .connect_timeout = http_request.connect_timeout};
+            }
             return reply;
         }
         const Redirect redirect = redirect_of(*response, http_request.url);

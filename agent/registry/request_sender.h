@@ -19,6 +19,14 @@
 
 namespace prebake::registry {
 
+/// Where a host served a request that a registry redirected, without credentials: a signed URL of
+/// storage, which works for some time. Its query is a secret.
+struct StorageLocation {
+    std::string url;
+    http::TlsSettings tls = {};
+    std::optional<std::chrono::milliseconds> connect_timeout = {};
+};
+
 /// A request to a registry.
 struct RepositoryRequest {
     http::Method method = http::Method::get;
@@ -33,6 +41,8 @@ struct RepositoryRequest {
     /// Reads a response with a 2xx status. If it returns false, the next host is asked, unless this
     /// is the last one. Null: each response is an answer.
     std::function<bool(http::Response&)> is_answer = nullptr;
+    /// Set if the answer has a 2xx status: to where it came from, or to nothing.
+    std::optional<StorageLocation>* storage = nullptr;
 };
 
 /// Sends a request to each of the endpoints of a registry, once, until one answers it: authorizes,
@@ -58,6 +68,12 @@ class RequestSender {
                                          const RepositoryRequest& request,
                                          const std::stop_token& stop);
 
+    /// A GET at storage where an earlier request was redirected to, without asking the registry.
+    /// Its URL may have expired. @throws Error like throw_status() and http::Client::send().
+    std::unique_ptr<http::Response> get_from_storage(const StorageLocation& storage,
+                                                     http::Headers headers,
+                                                     const std::stop_token& stop);
+
   private:
     /// Authorization headers, by the base URL of the endpoint that they are for.
     using Authorizations = std::map<std::string, std::string>;
@@ -69,6 +85,7 @@ class RequestSender {
         std::optional<Audience> audience;
         bool may_be_authorized = true;                  ///< whether it may get credentials
         std::optional<std::string> authorization = {};  ///< what it got
+        std::optional<StorageLocation> storage = {};    ///< which answered
     };
 
     /// Those that may serve the request, in their order.

@@ -6,8 +6,8 @@ import urllib.parse
 
 from scripted_server import Response, Server, basic_credentials, error
 # Re-exported, so that a test imports only one module.
-from scripted_server import (Gate, body_for_head, hang_up, lengthen, no_range, pause, redirect,
-                             replace, shorten, slowly, stall, truncate, with_headers,
+from scripted_server import (Gate, body_for_head, hang_up, lengthen, no_range, pace, pause,
+                             redirect, replace, shorten, slowly, stall, truncate, with_headers,
                              without_header, wrong_bytes)
 
 
@@ -109,5 +109,6 @@ class Registry(Server):
             if start >= size:
                 return Response(416, {"Content-Range": f"bytes */{size}"})
             response.status, response.start = 206, start
-            headers["Content-Range"] = f"bytes {start}-{size - 1}/{size}"
+            response.end = min(int(wanted.group(2) or size - 1) + 1, size)
+            headers["Content-Range"] = f"bytes {start}-{response.end - 1}/{size}"
         return response

@@ -86,6 +86,8 @@ class Response:
     headers: dict
     content: object = b""  # bytes or pathlib.Path
     start: int = 0
+    end: int = None  # of the range that is sent; None: of the content
+    bytes_per_second: int = None  # of this response
     cut: int = None  # close the connection after this many bytes of the body
     gate: Gate = None
     gate_at: int = None  # bytes of the body before the gate; None: before the header
@@ -97,14 +99,18 @@ class Response:
             return self.content.stat().st_size
         return len(self.content)
 
+    def length(self):
+        return (self.size() if self.end is None else self.end) - self.start
+
     def chunks(self):
+        steps = range(0, self.length(), CHUNK)
         if not isinstance(self.content, pathlib.Path):
-            view = memoryview(self.content)[self.start:]
-            yield from (view[i:i + CHUNK] for i in range(0, len(view), CHUNK))
+            view = memoryview(self.content)[self.start:self.end]
+            yield from (view[i:i + CHUNK] for i in steps)
             return
         with open(self.content, "rb") as source:
             source.seek(self.start)
-            yield from iter(lambda: source.read(CHUNK), b"")
+            yield from (source.read(min(CHUNK, self.length() - i)) for i in steps)
 
 
 # Behaviours ------------------------------------------------------------------------------------
@@ -145,7 +151,13 @@ def no_range(request, response):
     """Ignores Range, as registries may: sends the whole blob with status 200."""
     headers = {name: value for name, value in response.headers.items() if name != "Content-Range"}
     status = 200 if response.status == 206 else response.status
-    return dataclasses.replace(response, status=status, headers=headers, start=0)
+    return dataclasses.replace(response, status=status, headers=headers, start=0, end=None)
+
+
+def pace(bytes_per_second):
+    """Sends the body at this rate, whatever other connections get."""
+    return lambda request, response: dataclasses.replace(response,
+                                                         bytes_per_second=bytes_per_second)
 
 
 def redirect(base):
@@ -366,7 +378,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             return
         self.send_response(response.status)
-        length = str(response.size() - response.start)
+        length = str(response.length())
         for name, value in {**response.headers, "Content-Length": length}.items():
             self.send_header(name, value)
         self.end_headers()
@@ -376,8 +388,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = _serve
 
     def _send_body(self, response):
-        sent = 0
+        sent, started = 0, time.monotonic()
         for chunk in response.chunks():
+            if response.bytes_per_second:
+                ahead = sent / response.bytes_per_second - (time.monotonic() - started)
+                time.sleep(max(ahead, 0))
             for limit, stop in ((response.gate_at, self._pause), (response.cut, self._cut)):
                 if limit is not None and sent <= limit < sent + len(chunk):
                     self.wfile.write(chunk[:limit - sent])

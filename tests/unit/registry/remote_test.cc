@@ -437,14 +437,16 @@ TEST_CASE("documents have a time limit, layers have none") {
     fixture.remote.resolve(kByTag, {});
     fixture.remote.fetch_manifest(kByTag, descriptor(), {});
     fixture.remote.fetch_small_blob(kByTag, descriptor(), {});
-    fixture.remote.open_blob(kByTag, descriptor(), 0, {});
+    BlobConnections connections(1, 0);
+    fixture.remote.open_blob(kByTag, descriptor(), 0, connections, {});
 }
 
 TEST_CASE("a blob source outlives its Remote") {
+    BlobConnections connections(1, 0);
     std::unique_ptr<Source> source;
     {
         Fixture fixture({{.url = kBlobUrl, .body = kManifest}});
-        source = fixture.remote.open_blob(kByTag, descriptor(), 0, {});
+        source = fixture.remote.open_blob(kByTag, descriptor(), 0, connections, {});
     }
     std::string text(kManifest.size(), '\0');
     CHECK(source->read(std::as_writable_bytes(std::span(text))) == kManifest.size());

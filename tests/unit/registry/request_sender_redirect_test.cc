@@ -187,4 +187,67 @@ TEST_CASE("a chain of registries that all want credentials has an end") {
                    "o3.example:443"));
 }
 
+TEST_CASE("where a request was redirected to is known, unless it got credentials there") {
+    const std::string cdn = "https://cdn.example/b?sig=SECRET";
+    const std::string other = "https://other.example/v2/a/blobs/x";
+    struct Row {
+        const char* name;
+        std::vector<Step> steps;
+        const char* expected;
+    };
+    for (const Row& row : {
+             Row{"not redirected", {{.url = kUrl}}, ""},
+             Row{"to storage",
+                 {redirect(kUrl, cdn), {.url = cdn}},
+                 "https://cdn.example/b?sig=SECRET"},
+             Row{"within the registry",
+                 {redirect(kUrl, "https://reg.example/y"), {.url = "https://reg.example/y"}},
+                 ""},
+             Row{"to a URL with a password",
+                 {redirect(kUrl, "https://u:p@cdn.example/b"),
+                  {.url = "https://u:p@cdn.example/b"}},
+                 ""},
+             Row{"to a registry that wants none",
+                 {redirect(kUrl, other), {.url = other}},
+                 "https://other.example/v2/a/blobs/x"},
+             Row{"to a registry that wants some",
+                 {redirect(kUrl, other),
+                  {.url = other, .status = 401, .headers = kBasic},
+                  redirect(kUrl, other),
+                  {.url = other, .with = basic_of("other.example")}},
+                 ""},
+         }) {
+        CAPTURE(row.name);
+        std::optional<StorageLocation> storage = StorageLocation{.url = "an earlier one"};
+        RepositoryRequest request = kRequest;
+        request.storage = &storage;
+        sender(row.steps).send(kRepository, request, {});
+        CHECK((storage ? storage->url : "") == row.expected);
+    }
+}
+
+TEST_CASE("storage is asked again without the registry, and its words are not repeated") {
+    const std::string cdn = "https://cdn.example/b?sig=SECRET";
+    auto registry =
+        sender({redirect(kUrl, cdn),
+                {.url = cdn},
+                {.url = cdn,
+                 .with = {{"Range", "bytes=1-2"}},
+                 .without = {"Authorization"},
+                 .status = 206,
+                 .allows_link_local = false},
+                {.url = cdn, .status = 403, .body = "<Message>sig=SECRET has expired</Message>"}},
+               std::make_shared<PasswordOf>());
+    std::optional<StorageLocation> storage;
+    RepositoryRequest request = kRequest;
+    request.storage = &storage;
+    registry.send(kRepository, request, {});
+    REQUIRE(storage);
+    CHECK(registry.get_from_storage(*storage, {{"Range", "bytes=1-2"}}, {})->status == 206);
+    const Error error = error_of([&] { registry.get_from_storage(*storage, {}, {}); });
+    CHECK(error.code() == Errc::permission_denied);
+    CHECK(contains(error.message(), "cdn.example:443 answers 403"));
+    CHECK_FALSE(contains(error.message(), "SECRET"));
+}
+
 }  // namespace prebake::registry::request_sender_redirect_test
