@@ -70,7 +70,9 @@ SHAPES = {shape.name: shape for shape in (
           (LayerShape(3500, 217 * MB, large=0.3, noise=0.4),
            LayerShape(5000, 610 * MB, large=0.6, noise=0.5),
            LayerShape(2500, 1200 * MB, large=0.8, noise=0.5))),
-    Shape("many", "40 small layers", _many()))}
+    Shape("many", "40 small layers", _many()),
+    Shape("one", "a single large layer",
+          (LayerShape(2500, 700 * MB, large=0.8, noise=0.5),)))}
 
 
 # What the layers are made of -------------------------------------------------------------------
