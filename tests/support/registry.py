@@ -7,7 +7,7 @@ import urllib.parse
 from scripted_server import Response, Server, basic_credentials, error
 # Re-exported, so that a test imports only one module.
 from scripted_server import (Gate, body_for_head, hang_up, lengthen, no_range, pace, pause,
-                             redirect, replace, shorten, slowly, stall, truncate, with_headers,
+                             redirect, replace, shorten, stall, truncate, with_headers,
                              without_header, wrong_bytes)
 
 

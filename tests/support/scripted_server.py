@@ -92,7 +92,6 @@ class Response:
     gate: Gate = None
     gate_at: int = None  # bytes of the body before the gate; None: before the header
     answers_head_with_body: bool = False  # which HTTP forbids
-    pace: float = 0  # seconds between two chunks
 
     def size(self):
         if isinstance(self.content, pathlib.Path):
@@ -198,11 +197,6 @@ def body_for_head(request, response):
 def pause(gate, at):
     """Sends `at` bytes of the body and waits at the gate."""
     return lambda request, response: dataclasses.replace(response, gate=gate, gate_at=at)
-
-
-def slowly(pace):
-    """Waits `pace` seconds after each 256 KiB."""
-    return lambda request, response: dataclasses.replace(response, pace=pace)
 
 
 def stall(gate):
@@ -402,7 +396,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                         return
             self.wfile.write(chunk)
             sent += len(chunk)
-            time.sleep(response.pace)
 
     def _pause(self, response):
         response.gate.pass_through()
