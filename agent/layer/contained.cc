@@ -21,18 +21,8 @@ namespace {
 
 /// A concurrent rename makes openat2(2) fail with EAGAIN. This many in a row are no coincidence.
 constexpr int kOpenAttempts = 128;
-/// The kernel follows as many links, path_resolution(7).
-constexpr int kMaxLinksOfKernel = 40;
 /// containerd replaces as many.
 constexpr int kMaxLinks = 255;
-
-/// The first component of `path`, which is removed from it with its slashes. Empty at the end.
-std::string_view take_component(std::string_view& path) {
-    path.remove_prefix(std::min(path.find_first_not_of('/'), path.size()));
-    const std::string_view component = path.substr(0, path.find('/'));
-    path.remove_prefix(component.size());
-    return component;
-}
 
 int open_by_kernel(int root, const std::string& path, int flags, LinksAmongDirectories links) {
     struct open_how how = {};
@@ -133,28 +123,8 @@ bool is_of_layer(int number) {
     }
 }
 
-}  // namespace
-
-FileDescriptor Contained::open(const std::string& path, int flags,
-                               LinksAmongDirectories links) const {
-    if (opening_ == PathOpening::openat2_if_possible) {
-        const int fd = open_by_kernel(root_, path, flags, links);
-        // EPERM: seccomp filters that do not know the call say so.
-        if (fd >= 0 || (errno != ENOSYS && errno != EPERM)) return FileDescriptor(fd);
-    }
-    return FileDescriptor(Walk(root_, links).open(path, flags));
-}
-
-/// The target if `path` is a link. Nothing for everything else, also for what does not exist.
-std::optional<std::string> Contained::link_at(const std::string& path) const {
-    const FileDescriptor fd = open(path, O_PATH, LinksAmongDirectories::follow);
-    if (!fd && (errno == ENOENT || errno == EXDEV)) return std::nullopt;
-    if (!fd) throw entry_error("cannot look at", path);
-    return read_link(fd.get(), "");
-}
-
 /// Goes through `path` once, and replaces the links that are met. Their targets are not looked at.
-std::string Contained::resolve_each_once(std::string_view path, int& links) const {
+std::string resolve_each_once(std::string_view path, int& links, const LinkAt& link_at) {
     std::string so_far;
     for (std::string_view name = take_component(path); !name.empty(); name = take_component(path)) {
         std::string here = clean_path(so_far + "/" + std::string(name));
@@ -176,11 +146,42 @@ std::string Contained::resolve_each_once(std::string_view path, int& links) cons
     return so_far;
 }
 
+}  // namespace
+
+FileDescriptor Contained::open(const std::string& path, int flags,
+                               LinksAmongDirectories links) const {
+    if (opening_ == PathOpening::openat2_if_possible) {
+        const int fd = open_by_kernel(root_, path, flags, links);
+        // EPERM: seccomp filters that do not know the call say so.
+        if (fd >= 0 || (errno != ENOSYS && errno != EPERM)) return FileDescriptor(fd);
+    }
+    return FileDescriptor(Walk(root_, links).open(path, flags));
+}
+
+/// The target if `path` is a link. Nothing for everything else, also for what does not exist.
+std::optional<std::string> Contained::link_at(const std::string& path) const {
+    const FileDescriptor fd = open(path, O_PATH, LinksAmongDirectories::follow);
+    if (!fd && (errno == ENOENT || errno == EXDEV)) return std::nullopt;
+    if (!fd) throw entry_error("cannot look at", path);
+    return read_link(fd.get(), "");
+}
+
+std::string_view take_component(std::string_view& path) {
+    path.remove_prefix(std::min(path.find_first_not_of('/'), path.size()));
+    const std::string_view component = path.substr(0, path.find('/'));
+    path.remove_prefix(component.size());
+    return component;
+}
+
 std::string Contained::resolve(std::string_view path) const {
+    return resolve_links(path, [this](const std::string& at) { return link_at(at); });
+}
+
+std::string resolve_links(std::string_view path, const LinkAt& link_at) {
     int links = 0;
     for (std::string now(path);;) {
         const int before = links;
-        now = resolve_each_once(now, links);
+        now = resolve_each_once(now, links, link_at);
         if (links == before) return clean_path(now);
     }
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -7,6 +8,9 @@
 #include "agent/base/file.h"
 
 namespace prebake::layer {
+
+/// The kernel follows as many links, path_resolution(7).
+inline constexpr int kMaxLinksOfKernel = 40;
 
 /// How a path is opened. Kernels before 5.6 and some sandboxes have no openat2(2); walking does the
 /// same component by component, and is slower.
@@ -43,12 +47,21 @@ class Contained {
     std::string resolve(std::string_view path) const;
 
   private:
-    std::string resolve_each_once(std::string_view path, int& links) const;
     std::optional<std::string> link_at(const std::string& path) const;
 
     int root_;
     PathOpening opening_;
 };
+
+/// The first component of `path`, which is removed from it with its slashes. Empty at the end.
+std::string_view take_component(std::string_view& path);
+
+/// The target of the link that has this clean path; nothing for everything else. Links among the
+/// directories of the path are followed.
+using LinkAt = std::function<std::optional<std::string>(const std::string& path)>;
+
+/// Contained::resolve(), in a tree whose links `link_at` knows.
+std::string resolve_links(std::string_view path, const LinkAt& link_at);
 
 /// A path as Go's filepath.Clean leaves it, taken as one below a root: without empty components,
 /// "." and "..", and without a slash at either end. "" is the root.

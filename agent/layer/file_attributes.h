@@ -15,6 +15,10 @@ namespace prebake::layer {
 // System calls that give a new file what its entry says, in containerd's order: owner, xattrs, mode
 // (chown(2) clears setuid and capabilities), times. Errors name the file `path`.
 
+/// Of a directory in the upper one of an overlay mount, with the value "y": lower layers have
+/// nothing in it.
+inline constexpr const char* kOpaqueXattr = "trusted.overlay.opaque";
+
 /// Access and modification time, as containerd bounds them.
 std::array<timespec, 2> times_of(const TarEntry& entry);
 timespec timespec_of(std::int64_t nanoseconds);

@@ -85,12 +85,6 @@ void copy_xattr(int from, int to, const std::string& name, const std::string& pa
 
 }  // namespace
 
-/// The directory that attributes are copied from.
-struct ImpliedDirectories::Source {
-    FileDescriptor fd;  ///< without a value: there is none
-    struct stat status = {};
-};
-
 void ImpliedDirectories::add(const std::string& path, int fd) {
     const timespec times[2] = {{0, UTIME_OMIT}, kUntouched};
     if (::futimens(fd, times) != 0) throw errno_error("cannot set the times of", path);
@@ -127,27 +121,8 @@ void ImpliedDirectories::forget_tree(const std::string& path) {
     if (implied_.erase(path) > 0) gone_.push_back(path);
 }
 
-ImpliedDirectories::Source ImpliedDirectories::find_source(const std::string& path,
-                                                           std::span<const int> lowers) {
-    for (const int lower : lowers) {
-        const Contained tree(lower);
-        const FileDescriptor file =
-            tree.open(tree.resolve(path), O_PATH, LinksAmongDirectories::refuse);
-        if (!file && errno == ENOENT) continue;
-        if (!file) throw entry_error("cannot look in a lower layer at", path);
-        Source source;
-        if (::fstat(file.get(), &source.status) != 0) throw errno_error("cannot look at", path);
-        // Something else took its place there: it is another directory now.
-        if (!S_ISDIR(source.status.st_mode)) return {};
-        source.fd = FileDescriptor(::openat(file.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        if (!source.fd) throw errno_error("cannot open in a lower layer", path);
-        return source;
-    }
-    return {};
-}
-
-void ImpliedDirectories::copy(const std::string& path, const Implied& implied, const Source& source,
-                              int directory) {
+void ImpliedDirectories::copy(const std::string& path, const Implied& implied,
+                              const LowerDirectory& source, int directory) {
     struct stat status = {};
     if (::fstat(directory, &status) != 0) throw errno_error("cannot look at", path);
     const bool is_untouched_yet = is_untouched(status);
@@ -181,11 +156,11 @@ void ImpliedDirectories::copy(const std::string& path, const Implied& implied, c
 }
 
 void ImpliedDirectories::copy_attributes(const Contained& tree, std::span<const int> lowers) const {
-    for (const std::string& path : gone_) find_source(path, lowers);
+    for (const std::string& path : gone_) find_lower_directory(path, lowers);
     /// Directories whose group is inherited by directories in them, with that group.
     std::map<std::string, gid_t> passing_on;
     for (const auto& [path, implied] : implied_) {
-        const Source source = find_source(path, lowers);
+        const LowerDirectory source = find_lower_directory(path, lowers);
         const FileDescriptor directory =
             tree.open(path, O_RDONLY | O_DIRECTORY, LinksAmongDirectories::refuse);
         if (!directory) throw errno_error("cannot open", path);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "agent/layer/contained.h"
+#include "agent/layer/lower_directory.h"
 #include "agent/layer/tar_entry.h"
 
 namespace prebake::layer {
@@ -40,10 +41,8 @@ class ImpliedDirectories {
         bool keeps_group = false;
         bool has_inheriting_entry = false;
     };
-    struct Source;
 
-    static Source find_source(const std::string& path, std::span<const int> lowers);
-    static void copy(const std::string& path, const Implied& implied, const Source& source,
+    static void copy(const std::string& path, const Implied& implied, const LowerDirectory& source,
                      int directory);
 
     /// A parent comes before what is in it.

@@ -19,11 +19,8 @@
 namespace prebake::layer {
 namespace {
 
-constexpr std::string_view kWhiteoutPrefix = ".wh.";
-constexpr std::string_view kOpaqueMarker = ".wh..wh..opq";
 /// A question for the free space takes far less than writing such a file.
 constexpr std::int64_t kLargeFile = 16 << 20;
-constexpr const char* kOpaqueXattr = "trusted.overlay.opaque";
 
 }  // namespace
 
@@ -31,22 +28,14 @@ TreeWriter::TreeWriter(int root, Whiteouts whiteouts, PathOpening opening)
     : tree_(root, opening), parents_(tree_), whiteouts_(whiteouts) {}
 
 void TreeWriter::add(const TarEntry& entry, TarReader& contents) {
-    path_ = clean_path(entry.name);
+    path_ = path_of(entry);
     // The root is there already; what the layer says about it is ignored.
     if (path_.empty()) return;
-    if (path_.find('\0') != std::string::npos) {
-        throw Error(Errc::corrupt, "the layer has a name with NUL in it");
-    }
-    if (path_.size() >= PATH_MAX) {
-        errno = ENAMETOOLONG;
-        throw entry_error("cannot write", path_);
-    }
-    const std::size_t slash = path_.rfind('/');
-    const bool is_at_top = slash == std::string::npos;
-    const Place place{parents_.require(is_at_top ? std::string() : path_.substr(0, slash)),
-                      is_at_top ? path_ : path_.substr(slash + 1)};
-    if (place.name.starts_with(kWhiteoutPrefix)) {
-        add_whiteout(entry, place);
+    SplitPath split = split_path(path_);
+    const Place place{parents_.require(split.directory), std::move(split.name)};
+    const Whiteout whiteout = whiteout_of(path_, place.name);
+    if (whiteout.kind != Whiteout::Kind::none) {
+        add_whiteout(entry, *place.parent, whiteout);
         return;
     }
     if (static_cast<gid_t>(entry.gid) == static_cast<gid_t>(-1)) {
@@ -82,20 +71,18 @@ void TreeWriter::add(const TarEntry& entry, TarReader& contents) {
     }
 }
 
-void TreeWriter::add_whiteout(const TarEntry& entry, const Place& place) {
-    if (place.name == kOpaqueMarker) {
-        hide_lower_layers(*place.parent);
+void TreeWriter::add_whiteout(const TarEntry& entry, const Directory& directory,
+                              const Whiteout& whiteout) {
+    if (whiteout.kind == Whiteout::Kind::directory_contents) {
+        hide_lower_layers(directory);
         return;
     }
-    const std::string hidden = place.name.substr(kWhiteoutPrefix.size());
-    if (hidden.empty() || hidden == "." || hidden == "..") {
-        throw Error(Errc::corrupt, "the layer has a whiteout of nothing: " + path_);
-    }
+    const std::string& hidden = whiteout.name;
     if (whiteouts_ == Whiteouts::apply) {
-        remove(*place.parent, hidden);
+        remove(directory, hidden);
         return;
     }
-    const int parent = place.parent->fd.get();
+    const int parent = directory.fd.get();
     // Nothing is removed for it: a layer that has both, the file and its whiteout, is an error.
     if (::mknodat(parent, hidden.c_str(), S_IFCHR, 0) != 0) {
         throw entry_error("cannot make the whiteout", path_);
@@ -252,33 +239,17 @@ void TreeWriter::add_hard_link(const TarEntry& entry, const Place& place) {
     set_attributes_by_name(entry, place);
 }
 
-/// Links to what `link` names in this tree; lower layers do not count. A link in the last place is
-/// linked itself, unless a slash follows it: then what it leads to is linked.
+/// Links to what `link` names in this tree; lower layers do not count.
 int TreeWriter::link_to_target(const std::string& link, const Place& place) {
-    const std::size_t slash = link.rfind('/');
-    std::string name = slash == std::string::npos ? link : link.substr(slash + 1);
-    std::string directory = slash == std::string::npos ? std::string() : link.substr(0, slash);
-    const bool names_directory = name.empty() || name == ".";
-    if (names_directory || clean_path(directory) != directory) {
-        // By text, as containerd does it.
-        directory = tree_.resolve(directory);
-        if (names_directory) {
-            const std::size_t last = directory.rfind('/');
-            name = directory.substr(last == std::string::npos ? 0 : last + 1);
-            directory.resize(last == std::string::npos ? 0 : last);
-        }
-    }
-    // No directory can be linked.
-    if (name.empty() || name == "..") {
-        errno = EISDIR;
-        return -1;
-    }
-    const DirectoryPointer parent = parents_.find(directory);
+    const SplitPath target =
+        link_target(link, [this](const std::string& path) { return tree_.resolve(path); });
+    const DirectoryPointer parent = parents_.find(target.directory);
     if (!parent) {
         errno = ENOENT;
         return -1;
     }
-    return ::linkat(parent->fd.get(), name.c_str(), place.parent->fd.get(), place.name.c_str(), 0);
+    return ::linkat(parent->fd.get(), target.name.c_str(), place.parent->fd.get(),
+                    place.name.c_str(), 0);
 }
 
 void TreeWriter::set_attributes_by_name(const TarEntry& entry, const Place& place) const {
@@ -309,10 +280,8 @@ void TreeWriter::finish(std::span<const int> lowers) {
 /// that leads nowhere any more is an error, as for containerd.
 void TreeWriter::set_directory_times(const std::string& path, const DirectoryTimes& times) {
     const std::string now = has_replaced_ ? tree_.resolve(path) : path;
-    const std::size_t slash = now.rfind('/');
-    const bool is_at_top = slash == std::string::npos;
-    const DirectoryPointer parent = parents_.find(is_at_top ? std::string() : now.substr(0, slash));
-    const std::string name = is_at_top ? now : now.substr(slash + 1);
+    const auto [directory, name] = split_path(now);
+    const DirectoryPointer parent = parents_.find(directory);
     const timespec both[2] = {timespec_of(times.accessed_at), timespec_of(times.modified_at)};
     if (!parent) errno = ENOENT;
     if (!parent || ::utimensat(parent->fd.get(), name.empty() ? "." : name.c_str(), both,

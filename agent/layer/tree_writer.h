@@ -6,20 +6,13 @@
 #include <vector>
 
 #include "agent/layer/contained.h"
+#include "agent/layer/entry_names.h"
 #include "agent/layer/parents.h"
 #include "agent/layer/tar_entry.h"
 #include "agent/layer/tar_reader.h"
+#include "agent/layer/whiteouts.h"
 
 namespace prebake::layer {
-
-/// What happens to whiteouts: entries named `.wh.NAME`, which remove NAME of lower layers, and
-/// `.wh..wh..opq`, which hides all that lower layers have in that directory.
-enum class Whiteouts {
-    overlay,  ///< for the upper directory of an overlay mount: character devices 0:0, and the xattr
-              ///< trusted.overlay.opaque
-    apply,  ///< in a plain directory (the first layer, a full copy of the lower layers): what they
-            ///< name is removed, except for what this layer brought
-};
 
 /// Writes the entries of one layer as files, and makes exactly the tree that containerd's applier
 /// makes (facts: containerd 1.6 to 2.3, pkg/archive; Go's os and filepath), with the same verdict
@@ -58,7 +51,7 @@ class TreeWriter {
         std::string name;
     };
 
-    void add_whiteout(const TarEntry& entry, const Place& place);
+    void add_whiteout(const TarEntry& entry, const Directory& directory, const Whiteout& whiteout);
     void hide_lower_layers(const Directory& directory);
     void remove_all_but_own(const Directory& directory);
     void add_directory(const TarEntry& entry, const Place& place);

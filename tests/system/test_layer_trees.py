@@ -8,6 +8,9 @@ groups of hard links.
 
   test_layer_trees.py --count 5000 --seed 70000     only random layers, of these seeds
 
+Then both trees are compared with their layers, as `verify --deep` does it: nothing may be found.
+And one file of prebake's tree is damaged in a random way, which must be found, and nothing else.
+
 A seed that fails is reduced to the entries that matter and printed.
 
 Where the two differ on purpose:
@@ -26,6 +29,7 @@ Where the two differ on purpose:
 
 import argparse
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -188,6 +192,215 @@ class Chain:
         return "\n".join(lines)
 
 
+def printable(path):
+    """As prebake shows a path: bytes that are no text become question marks."""
+    return "/" + "".join(c if c.isprintable() and c != "\ufffd" else "?"
+                         for c in path.decode("utf-8", "replace"))
+
+
+class Damage:
+    """One change to one file of a tree that a comparison with the layer must find."""
+
+    def __init__(self, what, path, shown, do, undo):
+        self.what, self.path, self.shown = what, path, shown
+        self.do, self.undo = do, undo
+
+    def __str__(self):
+        return f"{self.what} {self.path}"
+
+    def explains(self, found):
+        """Whether these paths were found because of it. Bytes that are no text are shown as one
+        question mark or several."""
+        def pattern(path):
+            return re.compile(re.sub(r"(\\\?)+", r"\\?+", re.escape(path)) + r"$")
+        wanted = [pattern(printable(path)) for path in self.shown]
+        return found and all(any(one.match(line) for one in wanted) for line in found)
+
+    @staticmethod
+    def random(root, seed):
+        chooser = random.Random(seed)
+        root = os.fsencode(root)
+        paths = []
+        for directory, names, files in os.walk(root):
+            paths += [os.path.join(directory, name) for name in names + files]
+        if not paths:
+            return Damage.added(root, root)
+        path = chooser.choice(sorted(paths))
+        status = os.lstat(path)
+        kinds = [Damage.removed, Damage.replaced, Damage.owned, Damage.added, Damage.attributed]
+        if stat.S_ISREG(status.st_mode) and status.st_size:
+            kinds += [Damage.emptied, Damage.flipped] * 3
+        if not stat.S_ISLNK(status.st_mode):
+            kinds.append(Damage.moded)
+        # Nothing is known of the time of other files.
+        if stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
+            kinds.append(Damage.timed)
+        if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+            kinds.append(Damage.unlinked)
+        return chooser.choice(kinds)(root, path, chooser)
+
+    @staticmethod
+    def group_of(root, path):
+        """Names of the same file, from below the root."""
+        wanted = os.lstat(path)
+        group = [path[len(root) + 1:]]
+        for directory, names, files in os.walk(root):
+            for name in names + files:
+                other = os.path.join(directory, name)
+                if os.lstat(other).st_ino == wanted.st_ino and other != path:
+                    group.append(other[len(root) + 1:])
+        return group
+
+    @staticmethod
+    def of_place(what, root, path, change):
+        """Something takes the place of the file, or nothing does."""
+        aside = root + b".aside"
+
+        def put_aside():
+            os.rename(path, aside)
+            change()
+
+        def put_back():
+            if os.path.isdir(path) and not os.path.islink(path):
+                shutil.rmtree(path)
+            elif os.path.lexists(path):
+                os.unlink(path)
+            os.rename(aside, path)
+        parent = os.path.dirname(path)
+        before = os.lstat(parent)
+
+        def run(one):
+            def changed():
+                one()
+                os.utime(parent, ns=(before.st_atime_ns, before.st_mtime_ns))
+            return changed
+        return Damage(what, path, [path[len(root) + 1:]], run(put_aside), run(put_back))
+
+    @staticmethod
+    def removed(root, path, _chooser=None):
+        return Damage.of_place("removed", root, path, lambda: None)
+
+    @staticmethod
+    def replaced(root, path, chooser):
+        kinds = {"a link": lambda: os.symlink(b"elsewhere", path),
+                 "a fifo": lambda: os.mkfifo(path),
+                 "a device": lambda: os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 7))}
+        word = chooser.choice(sorted(kinds))
+        return Damage.of_place(f"replaced by {word}:", root, path, kinds[word])
+
+    @staticmethod
+    def unlinked(root, path, _chooser):
+        def copy():
+            shutil.copy2(root + b".aside", path)
+            status = os.lstat(root + b".aside")
+            os.chown(path, status.st_uid, status.st_gid)
+            os.chmod(path, stat.S_IMODE(status.st_mode))
+        damage = Damage.of_place("no more linked:", root, path, copy)
+        # Nobody knows which of the names is the copy.
+        damage.shown = Damage.group_of(root, path)
+        return damage
+
+    @staticmethod
+    def added(root, path, _chooser=None):
+        directory = path if os.path.isdir(path) and not os.path.islink(path) \
+            else os.path.dirname(path)
+        new = os.path.join(directory, b"surplus")
+
+        def remove():
+            os.unlink(new)
+        before = os.lstat(directory)
+
+        def kept(change):
+            def run():
+                change()
+                os.utime(directory, ns=(before.st_atime_ns, before.st_mtime_ns))
+            return run
+        return Damage("added to", new, [new[len(root) + 1:]],
+                      kept(lambda: os.close(os.open(new, os.O_CREAT | os.O_EXCL))), kept(remove))
+
+    @staticmethod
+    def of_file(what, root, path, change):
+        """A change of the file itself; `change` returns how it is undone."""
+        damage = Damage(what, path, Damage.group_of(root, path), None, None)
+        status = os.lstat(path)
+
+        def do():
+            undo = change(status)
+            damage.undo = undo
+        damage.do = do
+        return damage
+
+    @staticmethod
+    def emptied(root, path, _chooser):
+        return Damage.written("emptied", root, path, lambda data: b"")
+
+    @staticmethod
+    def flipped(root, path, chooser):
+        def flip(data):
+            at = chooser.randrange(len(data))
+            return data[:at] + bytes([data[at] ^ 1]) + data[at + 1:]
+        return Damage.written("flipped a byte of", root, path, flip)
+
+    @staticmethod
+    def written(what, root, path, other):
+        """The time stays, as after a crash; xattrs too, which writing removes."""
+        def change(status):
+            with open(path, "rb") as file:
+                data = file.read()
+            xattrs = {name: os.getxattr(path, name) for name in os.listxattr(path)}
+
+            def write(contents):
+                with open(path, "r+b") as file:
+                    file.truncate(len(contents))
+                    file.write(contents)
+                for name, value in xattrs.items():
+                    os.setxattr(path, name, value)
+                os.chmod(path, stat.S_IMODE(status.st_mode))
+                os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+            write(other(data))
+            return lambda: write(data)
+        return Damage.of_file(what, root, path, change)
+
+    @staticmethod
+    def owned(root, path, _chooser):
+        def change(status):
+            xattrs = {name: os.getxattr(path, name, follow_symlinks=False)
+                      for name in os.listxattr(path, follow_symlinks=False)}
+
+            def own(uid):
+                os.lchown(path, uid, status.st_gid)
+                for name, value in xattrs.items():
+                    os.setxattr(path, name, value, follow_symlinks=False)
+                if not stat.S_ISLNK(status.st_mode):
+                    os.chmod(path, stat.S_IMODE(status.st_mode))
+            own(status.st_uid ^ 2)  # never -1, which changes nothing
+            return lambda: own(status.st_uid)
+        return Damage.of_file("gave away", root, path, change)
+
+    @staticmethod
+    def moded(root, path, _chooser):
+        def change(status):
+            os.chmod(path, stat.S_IMODE(status.st_mode) ^ 0o002)
+            return lambda: os.chmod(path, stat.S_IMODE(status.st_mode))
+        return Damage.of_file("changed the mode of", root, path, change)
+
+    @staticmethod
+    def timed(root, path, _chooser):
+        def change(status):
+            def set_time(nanoseconds):
+                os.utime(path, ns=(status.st_atime_ns, nanoseconds), follow_symlinks=False)
+            set_time(status.st_mtime_ns + 2_000_000_000)
+            return lambda: set_time(status.st_mtime_ns)
+        return Damage.of_file("changed the time of", root, path, change)
+
+    @staticmethod
+    def attributed(root, path, _chooser):
+        def change(_status):
+            os.setxattr(path, b"security.added", b"x", follow_symlinks=False)
+            return lambda: os.removexattr(path, b"security.added", follow_symlinks=False)
+        return Damage.of_file("added an xattr to", root, path, change)
+
+
 class LayerTreesTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -197,6 +410,7 @@ class LayerTreesTest(unittest.TestCase):
         cls.containerd = Containerd(cls.memory / "c").start()
         cls.appliers = {"containerd": Applier(cls.containerd.address), "prebake": Applier()}
         cls.verdicts = {"done": 0, "error": 0}
+        cls.counts = {"clean": 0, "damaged": 0}
 
     @classmethod
     def tearDownClass(cls):
@@ -244,6 +458,34 @@ class LayerTreesTest(unittest.TestCase):
             different = differences(trees, "containerd", "prebake")
             if different:
                 return [f"layer {i + 1}:", *different]
+            if how == "overlay" or i == 0:  # otherwise the directory has other layers, too
+                found = self.compare_with_layer(tar, how, lowers, chain)
+                if found:
+                    return [f"layer {i + 1}:", *found]
+        return []
+
+    def compare_with_layer(self, tar, how, lowers, chain):
+        who = "compare" if chain.who == "prebake" else "compare-walk"
+
+        def compared(side):
+            upper, *below = lowers[side]
+            return self.appliers["prebake"].apply(who, how, tar, upper, below)
+
+        for side in lowers:
+            answer = compared(side)
+            if answer != "done":
+                return [f"{side}'s tree is compared with its layer:", *answer.split("\t")]
+        self.counts["clean"] += 2
+        damage = Damage.random(lowers["prebake"][0], tar.stat().st_size)
+        if damage is None:
+            return []
+        damage.do()
+        answer = compared("prebake")
+        damage.undo()
+        self.counts["damaged"] += 1
+        found = [line.partition(": expected ")[0] for line in answer.split("\t")[1:]]
+        if not answer.startswith("differ ") or not damage.explains(found):
+            return [f"{damage}: compared with its layer: {answer}"]
         return []
 
     def reduced(self, chain):
@@ -295,7 +537,8 @@ class LayerTreesTest(unittest.TestCase):
                 smaller = self.reduced(chain)
                 self.fail("\n".join((f"seed {now}: run with --seed {now} --count 1", str(smaller),
                                      *self.compare(smaller))))
-        print(f"{OPTIONS.count} seeds from {seed}: {self.verdicts}", file=sys.stderr)
+        print(f"{OPTIONS.count} seeds from {seed}: {self.verdicts}; compared with their layers: "
+              f"{self.counts}", file=sys.stderr)
         # A generator that makes nothing but errors compares no trees.
         if OPTIONS.count >= DEFAULT_COUNT:
             self.assertGreater(self.verdicts["done"], OPTIONS.count / 2)

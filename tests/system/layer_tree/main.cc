@@ -2,14 +2,17 @@
 // tests can compare them:
 //
 //   layer_tree --whiteouts overlay|apply [--walk] [--times] LAYER.tar UPPER [LOWER...]
+//   layer_tree --compare --whiteouts overlay|apply [--walk] [--times] LAYER.tar UPPER [LOWER...]
 //   layer_tree --serve [SOCKET]
 //
-// The first form writes one layer. --walk does it without openat2(2); --times prints what it cost.
-// The second form reads a job from each line of standard input, with tabs between its fields:
+// The first form writes one layer, the second compares one with what was written. --walk does it
+// without openat2(2); --times prints what it cost.
+// The third form reads a job from each line of standard input, with tabs between its fields:
 //
-//   prebake|walk|containerd  overlay|apply  LAYER.tar  UPPER  [LOWER...]
+//   prebake|walk|containerd|compare|compare-walk  overlay|apply  LAYER.tar  UPPER  [LOWER...]
 //
-// and answers each with a line, "done" or "error MESSAGE". SOCKET is containerd's.
+// and answers each with a line, "done", "error MESSAGE", or the differences that were found.
+// SOCKET is containerd's.
 
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -34,12 +37,14 @@
 
 #include "agent/base/error.h"
 #include "agent/base/file.h"
+#include "agent/base/format.h"
 #include "agent/base/stream.h"
 #include "agent/containerd/connection.h"
 #include "agent/containerd/content.h"
 #include "agent/containerd/diff.h"
 #include "agent/containerd/leases.h"
 #include "agent/layer/apply.h"
+#include "agent/layer/compare.h"
 #include "agent/layer/tree_writer.h"
 
 namespace {
@@ -87,21 +92,49 @@ FileDescriptor directory(const std::string& path) {
     return fd;
 }
 
-/// Returns the number of entries.
-std::size_t write_tree(const Job& job) {
-    const FileDescriptor upper = directory(job.upper);
+/// The directories of a job.
+struct Directories {
+    explicit Directories(const Job& job) : upper(directory(job.upper)) {
+        for (const std::string& lower : job.lowers) {
+            opened.push_back(directory(lower));
+            lowers.push_back(opened.back().get());
+        }
+    }
+    FileDescriptor upper;
     std::vector<FileDescriptor> opened;
     std::vector<int> lowers;
-    for (const std::string& lower : job.lowers) {
-        opened.push_back(directory(lower));
-        lowers.push_back(opened.back().get());
-    }
+};
+
+/// Returns the number of entries.
+std::size_t write_tree(const Job& job) {
+    const Directories directories(job);
     FileSource tar(job.tar);
-    layer::TreeWriter tree(upper.get(), job.whiteouts, job.opening);
+    layer::TreeWriter tree(directories.upper.get(), job.whiteouts, job.opening);
     std::size_t entries = 0;
     layer::apply(tar, tree, [&] { ++entries; });
-    tree.finish(lowers);
+    tree.finish(directories.lowers);
     return entries;
+}
+
+layer::Comparison compare_tree(const Job& job) {
+    const Directories directories(job);
+    FileSource tar(job.tar);
+    return layer::compare(tar, {.root = directories.upper.get(),
+                                .lowers = directories.lowers,
+                                .whiteouts = job.whiteouts,
+                                .opening = job.opening});
+}
+
+/// One line; "done" if there are no differences.
+std::string answer_of(const layer::Comparison& comparison) {
+    if (comparison.total == 0) return "done";
+    std::string answer = "differ " + std::to_string(comparison.total);
+    if (comparison.is_cut_short) answer += " or more";
+    for (const layer::Difference& one : comparison.differences) {
+        answer += "\t/" + prebake::printable(one.path) + ": expected " + one.expected + ", found " +
+                  one.found;
+    }
+    return answer;
 }
 
 /// containerd, in a namespace of its own.
@@ -185,6 +218,9 @@ int serve(const std::optional<std::string>& socket) {
             } else if (who == "prebake" || who == "walk") {
                 if (who == "walk") job.opening = layer::PathOpening::walk;
                 write_tree(job);
+            } else if (who == "compare" || who == "compare-walk") {
+                if (who == "compare-walk") job.opening = layer::PathOpening::walk;
+                answer = answer_of(compare_tree(job));
             } else {
                 throw std::runtime_error("nobody does the job of " + who);
             }
@@ -200,9 +236,18 @@ double seconds(const timeval& time) {
     return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
 }
 
-int write_one(const Job& job, bool prints_times) {
+enum class Work { write, compare };
+
+int do_one(const Job& job, Work work, bool prints_times) {
     const auto begin = std::chrono::steady_clock::now();
-    const std::size_t entries = write_tree(job);
+    std::size_t entries = 0;
+    if (work == Work::write) {
+        entries = write_tree(job);
+    } else {
+        const layer::Comparison comparison = compare_tree(job);
+        entries = comparison.files;
+        std::puts(answer_of(comparison).c_str());
+    }
     const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - begin;
     if (!prints_times) return 0;
     rusage usage = {};
@@ -219,6 +264,7 @@ int write_one(const Job& job, bool prints_times) {
 int run(const std::vector<std::string>& arguments) {
     Job job;
     bool prints_times = false;
+    Work work = Work::write;
     std::vector<std::string> places;
     for (std::size_t i = 0; i < arguments.size(); ++i) {
         const std::string& argument = arguments[i];
@@ -230,6 +276,8 @@ int run(const std::vector<std::string>& arguments) {
             job.whiteouts = whiteouts_of(arguments[++i]);
         } else if (argument == "--walk") {
             job.opening = layer::PathOpening::walk;
+        } else if (argument == "--compare") {
+            work = Work::compare;
         } else if (argument == "--times") {
             prints_times = true;
         } else {
@@ -240,7 +288,7 @@ int run(const std::vector<std::string>& arguments) {
     job.tar = places[0];
     job.upper = places[1];
     job.lowers.assign(places.begin() + 2, places.end());
-    return write_one(job, prints_times);
+    return do_one(job, work, prints_times);
 }
 
 }  // namespace
