@@ -28,12 +28,6 @@ FileDescriptor open_directory(const std::filesystem::path& path) {
     return directory;
 }
 
-/// containerd takes this type for a tar as it is; the bytes of all others say how they are
-/// compressed.
-bool is_raw(const oci::Descriptor& layer) {
-    return layer.media_type == "application/vnd.oci.image.layer.v1.tar";
-}
-
 /// The root of a tree is not in a layer: it stays as the snapshotter made it.
 void copy_attributes(const std::filesystem::path& from, const std::filesystem::path& to) {
     struct stat wanted {};
@@ -48,10 +42,6 @@ void copy_attributes(const std::filesystem::path& from, const std::filesystem::p
         throw errno_error("cannot change the mode of", to);
     }
 }
-
-/// Windows up to 32 MiB fit into the memory of a bake. containerd unpacks layers with larger ones,
-/// which only `zstd --ultra` and `--long` make.
-constexpr int kZstdWindowLog = 25;
 
 /// A stream, and the time that its reads took, with those of the streams below it.
 class TimedSource final : public Source {
@@ -83,10 +73,6 @@ class CheckedSource final : public Source {
     const std::function<void()>& check_;
 };
 
-struct Capability {
-    unsigned number;
-    const char* name;
-};
 /// What writing any tree takes: owners and modes, file capabilities, and the trusted.* attributes
 /// of overlayfs, which without CAP_SYS_ADMIN could not even be seen in the layers below.
 constexpr std::array kNeeded{
@@ -126,9 +112,8 @@ oci::Digest LayerTree::write(Source& bytes, const oci::Descriptor& layer, StageT
     const RaisedCapabilities raised(tree_capabilities());
     const Clock::time_point begin = Clock::now();
     TimedSource stored(bytes);
-    const std::unique_ptr<Source> tar =
-        is_raw(layer) ? nullptr : layer::decompressed(stored, {.zstd_window_log = kZstdWindowLog});
-    TimedSource inflated(tar ? *tar : stored);
+    const std::unique_ptr<Source> tar = layer::tar_of_layer(stored, layer.media_type);
+    TimedSource inflated(*tar);
     layer::HashingSource hashing(inflated);
     TimedSource hashed(hashing);
     try {
@@ -182,13 +167,7 @@ void LayerTree::move_to(const std::filesystem::path& place) {
 }
 
 std::string obstacle_to_writing_trees() {
-    const CapabilityMask held = own_capabilities().permitted;
-    for (const Capability& needed : kNeeded) {
-        if ((held & capability(needed.number)) == 0) {
-            return std::string("it lacks ") + needed.name;
-        }
-    }
-    return {};
+    return lacking(kNeeded, own_capabilities().permitted);
 }
 
 void keep_back_tree_capabilities() {

@@ -28,6 +28,13 @@ CapabilityMask joined(std::uint32_t low, std::uint32_t high) {
 
 }  // namespace
 
+std::string lacking(std::span<const Capability> needed, CapabilityMask held) {
+    for (const Capability& one : needed) {
+        if ((held & capability(one.number)) == 0) return std::string("it lacks ") + one.name;
+    }
+    return {};
+}
+
 CapabilitySets own_capabilities() {
     __user_cap_header_struct header = header_of_this_thread();
     CapabilityWords words{};

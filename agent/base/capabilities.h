@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <string>
 
 namespace prebake {
 
@@ -10,6 +12,14 @@ using CapabilityMask = std::uint64_t;
 constexpr CapabilityMask capability(unsigned number) {
     return CapabilityMask{1} << number;
 }
+
+struct Capability {
+    unsigned number;   ///< CAP_CHOWN
+    const char* name;  ///< "CAP_CHOWN"
+};
+
+/// "it lacks CAP_CHOWN" for the first of `needed` that is not in `held`; empty if all are.
+std::string lacking(std::span<const Capability> needed, CapabilityMask held);
 
 /// What the kernel keeps for each thread. A new thread starts with the sets of its creator.
 struct CapabilitySets {

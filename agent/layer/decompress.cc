@@ -52,4 +52,13 @@ std::unique_ptr<Source> decompressed(Source& compressed, const DecompressionLimi
     return std::make_unique<PlainSource>(std::move(from));
 }
 
+std::unique_ptr<Source> tar_of_layer(Source& stored, std::string_view media_type) {
+    constexpr int kWindowLog = 25;
+    const DecompressionLimits limits{.zstd_window_log = kWindowLog};
+    if (media_type == "application/vnd.oci.image.layer.v1.tar") {
+        return std::make_unique<PlainSource>(ReadAhead(stored, limits.read_ahead));
+    }
+    return decompressed(stored, limits);
+}
+
 }  // namespace prebake::layer

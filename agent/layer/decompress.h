@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <string_view>
 
 #include "agent/base/stream.h"
 
@@ -15,8 +16,7 @@ enum class Compression { none, gzip, zstd };
 inline constexpr std::size_t kCompressionMagicBytes = 8;
 
 /// What the first bytes of a layer say. This is how containerd decides: the media type does not
-/// count. (Except that it reads `application/vnd.oci.image.layer.v1.tar` as it is, which is for the
-/// caller to know.)
+/// count. (Except for tar_of_layer().)
 Compression compression_of(std::span<const std::byte> beginning);
 
 struct DecompressionLimits {
@@ -37,5 +37,11 @@ struct DecompressionLimits {
 ///         follow; too_large and unsupported for some zstd frames; and what `compressed` throws.
 ///         After that, the source must not be read any more.
 std::unique_ptr<Source> decompressed(Source& compressed, const DecompressionLimits& limits = {});
+
+/// The tar in a layer that is stored as `stored`, which must live longer. As decompressed(), but
+/// containerd takes the media type `application/vnd.oci.image.layer.v1.tar` for a tar as it is; and
+/// windows of zstd are at most 32 MiB, because that fits into the memory of a bake. Only `zstd
+/// --ultra` and `--long` make larger ones.
+std::unique_ptr<Source> tar_of_layer(Source& stored, std::string_view media_type);
 
 }  // namespace prebake::layer
