@@ -59,6 +59,18 @@ SnapshotInfo snapshot_info_from(const snapshots_api::Info& wire) {
                         .created_at = time_from(wire.created_at())};
 }
 
+template <typename Wires>
+std::vector<Mount> mounts_from(const Wires& wires) {
+    std::vector<Mount> mounts;
+    for (const auto& wire : wires) {
+        mounts.push_back(Mount{.type = wire.type(),
+                               .source = wire.source(),
+                               .target = wire.target(),
+                               .options = {wire.options().begin(), wire.options().end()}});
+    }
+    return mounts;
+}
+
 /// The elements of the options; one option may have several, joined by commas.
 std::vector<std::string_view> elements_of(const Mount& mount) {
     std::vector<std::string_view> elements;
@@ -148,14 +160,19 @@ std::optional<std::vector<Mount>> Snapshots::prepare(const std::string& key,
         }
     }
     check_call(status, connection_, snapshotter_, "prepare the snapshot " + key);
-    std::vector<Mount> mounts;
-    for (const auto& wire : response.mounts()) {
-        mounts.push_back(Mount{.type = wire.type(),
-                               .source = wire.source(),
-                               .target = wire.target(),
-                               .options = {wire.options().begin(), wire.options().end()}});
-    }
-    return mounts;
+    return mounts_from(response.mounts());
+}
+
+std::vector<Mount> Snapshots::view(const std::string& key, const std::string& parent) const {
+    snapshots_api::ViewSnapshotRequest request;
+    request.set_snapshotter(snapshotter_);
+    request.set_key(key);
+    request.set_parent(parent);
+    snapshots_api::ViewSnapshotResponse response;
+    check_call(invoke(connection_, scope_, &snapshots_api::Snapshots::Stub::View, request, response,
+                      kWriteTimeout),
+               connection_, snapshotter_, "view the snapshot " + parent);
+    return mounts_from(response.mounts());
 }
 
 CommitOutcome Snapshots::commit(const std::string& name, const std::string& key,

@@ -66,6 +66,9 @@ class Snapshots {
     /// exists; not_found for a missing parent or an unknown snapshotter.
     std::optional<std::vector<Mount>> prepare(const std::string& key, const std::string& parent,
                                               const Labels& labels) const;
+    /// Creates the view `key` of the committed `parent`: what is mounted to read it. @throws Error
+    /// conflict if `key` exists; not_found for a missing parent or an unknown snapshotter.
+    std::vector<Mount> view(const std::string& key, const std::string& parent) const;
     /// Turns the active `key` into the committed `name`; `labels` are its final ones.
     CommitOutcome commit(const std::string& name, const std::string& key,
                          const Labels& labels) const;

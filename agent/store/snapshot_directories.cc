@@ -1,5 +1,7 @@
 #include "agent/store/snapshot_directories.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <string_view>
 #include <system_error>
@@ -44,11 +46,15 @@ SnapshotDirectories bind_directory(const containerd::Mount& mount) {
     return {.upper = mount.source, .lowers = {}, .obstacle = {}};
 }
 
+/// Options with which the files are other ones than those in the directories.
+bool changes_files(const std::string& option) {
+    return option == "userxattr" || option.starts_with("uidmap=") || option.starts_with("gidmap=");
+}
+
 SnapshotDirectories overlay_directories(const containerd::Mount& mount) {
     SnapshotDirectories found;
     for (const std::string& option : mount.options) {
-        if (option == "userxattr" || option.starts_with("uidmap=") ||
-            option.starts_with("gidmap=") || option == "ro") {
+        if (changes_files(option) || option == "ro") {
             return blocked_by("its mount has the option " + option);
         }
         if (const auto upper = value_of(option, "upperdir"); !upper.empty()) found.upper = upper;
@@ -60,22 +66,18 @@ SnapshotDirectories overlay_directories(const containerd::Mount& mount) {
     return found;
 }
 
-}  // namespace
-
-SnapshotDirectories directories_of(const std::vector<containerd::Mount>& mounts) {
+SnapshotDirectories only_mount_is_wrong(const std::vector<containerd::Mount>& mounts) {
     if (mounts.size() != 1) {
         return blocked_by("it is made of " + std::to_string(mounts.size()) + " mounts");
     }
-    const containerd::Mount& mount = mounts.front();
-    SnapshotDirectories found;
-    if (mount.type == "bind") {
-        found = bind_directory(mount);
-    } else if (mount.type == "overlay") {
-        found = overlay_directories(mount);
-    } else {
-        return blocked_by("it is a mount of the type " + mount.type);
-    }
-    const auto is_relative = [](const std::filesystem::path& path) { return !path.is_absolute(); };
+    return blocked_by("it is a mount of the type " + mounts.front().type);
+}
+
+/// With an obstacle if a directory is not absolute.
+SnapshotDirectories checked(SnapshotDirectories found) {
+    const auto is_relative = [](const std::filesystem::path& path) {
+        return !path.empty() && !path.is_absolute();
+    };
     if (found.obstacle.empty() &&
         (is_relative(found.upper) ||
          std::any_of(found.lowers.begin(), found.lowers.end(), is_relative))) {
@@ -84,11 +86,11 @@ SnapshotDirectories directories_of(const std::vector<containerd::Mount>& mounts)
     return found;
 }
 
-SnapshotDirectories visible_directories_of(const std::vector<containerd::Mount>& mounts) {
-    SnapshotDirectories found = directories_of(mounts);
+/// With an obstacle if a directory is not visible from here.
+SnapshotDirectories seen(SnapshotDirectories found) {
     if (!found.obstacle.empty()) return found;
     std::vector<std::filesystem::path> all = found.lowers;
-    all.push_back(found.upper);
+    if (!found.upper.empty()) all.push_back(found.upper);
     for (const std::filesystem::path& directory : all) {
         std::error_code error;
         if (std::filesystem::is_directory(directory, error)) continue;
@@ -97,6 +99,53 @@ SnapshotDirectories visible_directories_of(const std::vector<containerd::Mount>&
         return found;
     }
     return found;
+}
+
+bool is_mount_point(const std::filesystem::path& directory) {
+    struct stat own = {};
+    struct stat above = {};
+    return ::stat(directory.c_str(), &own) != 0 ||
+           ::stat((directory / "..").c_str(), &above) != 0 || own.st_dev != above.st_dev;
+}
+
+}  // namespace
+
+SnapshotDirectories directories_of(const std::vector<containerd::Mount>& mounts) {
+    const bool is_one = mounts.size() == 1;
+    if (is_one && mounts.front().type == "bind") return checked(bind_directory(mounts.front()));
+    if (is_one && mounts.front().type == "overlay") {
+        return checked(overlay_directories(mounts.front()));
+    }
+    return only_mount_is_wrong(mounts);
+}
+
+SnapshotDirectories visible_directories_of(const std::vector<containerd::Mount>& mounts) {
+    return seen(directories_of(mounts));
+}
+
+SnapshotDirectories viewed_directories_of(const std::vector<containerd::Mount>& mounts,
+                                          std::size_t layers) {
+    const bool is_one = mounts.size() == 1;
+    SnapshotDirectories found;
+    if (is_one && mounts.front().type == "bind") {
+        found.lowers = {mounts.front().source};
+    } else if (!is_one || mounts.front().type != "overlay") {
+        return only_mount_is_wrong(mounts);
+    }
+    for (const std::string& option : mounts.front().options) {
+        if (changes_files(option)) return blocked_by("its mount has the option " + option);
+        if (mounts.front().type == "bind") continue;
+        if (const auto lowers = value_of(option, "lowerdir"); !lowers.empty()) {
+            found.lowers = lower_directories(lowers);
+        }
+    }
+    if (found.lowers.size() != layers) {
+        return blocked_by("it does not have one directory for each layer");
+    }
+    found = seen(checked(std::move(found)));
+    const auto mounted = std::find_if(found.lowers.begin(), found.lowers.end(), is_mount_point);
+    if (mounted == found.lowers.end()) return found;
+    return blocked_by(mounted->string() + " is a file system of its own");
 }
 
 }  // namespace prebake::store

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -8,11 +9,11 @@
 
 namespace prebake::store {
 
-/// Where an active snapshot's files are on this machine.
+/// Where the files of an active snapshot, or of a view, are on this machine.
 struct SnapshotDirectories {
-    std::filesystem::path upper;                ///< the files of this snapshot alone
+    std::filesystem::path upper;                ///< the files of this snapshot alone; not of a view
     std::vector<std::filesystem::path> lowers;  ///< of the snapshots below, the nearest first
-    /// Not empty: the files cannot be written from here, for this reason. The paths are then empty.
+    /// Not empty: the files cannot be reached from here, for this reason. The paths are then empty.
     std::string obstacle;
     /// The obstacle is that containerd's directory is not at this path for this process.
     bool is_hidden = false;
@@ -27,5 +28,10 @@ SnapshotDirectories directories_of(const std::vector<containerd::Mount>& mounts)
 /// The same, with an obstacle if one of the directories is not visible from here, for example
 /// because containerd runs in another mount namespace.
 SnapshotDirectories visible_directories_of(const std::vector<containerd::Mount>& mounts);
+
+/// The same of a view: `lowers` are the directories of `layers` committed snapshots, the uppermost
+/// first. An obstacle too if one of them is a mount of its own: its files come from elsewhere.
+SnapshotDirectories viewed_directories_of(const std::vector<containerd::Mount>& mounts,
+                                          std::size_t layers);
 
 }  // namespace prebake::store

@@ -97,4 +97,50 @@ TEST_CASE("a directory that cannot be seen is an obstacle") {
           "its mount names a relative directory");
 }
 
+TEST_CASE("the directories of a view") {
+    const TemporaryDirectory directory;
+    const auto at = [&](const std::string& name) { return (directory.path() / name).string(); };
+    for (const char* name : {"1", "2", "3"}) std::filesystem::create_directory(at(name));
+    struct Row {
+        const char* what;
+        std::vector<Mount> mounts;
+        std::size_t layers;
+        Paths lowers;
+        std::string obstacle;
+    };
+    const Mount three =
+        overlay_of({"index=off", "lowerdir=" + at("3") + ":" + at("2") + ":" + at("1")});
+    const Mount native = bind_of(at("1"), {"ro", "rbind"});
+    const std::vector<Row> rows{
+        {"one layer", {native}, 1, {at("1")}, ""},
+        {"three layers", {three}, 3, {at("3"), at("2"), at("1")}, ""},
+        {"copies of all layers below",
+         {native},
+         3,
+         {},
+         "it does not have one directory for each layer"},
+        {"mapped users",
+         {overlay_of({"uidmap=0:1:2", "lowerdir=" + at("2") + ":" + at("1")})},
+         2,
+         {},
+         "its mount has the option uidmap=0:1:2"},
+        {"another kind",
+         {{.type = "erofs", .source = at("1"), .target = {}, .options = {}}},
+         1,
+         {},
+         "it is a mount of the type erofs"},
+        {"several", {native, native}, 2, {}, "it is made of 2 mounts"},
+        {"relative", {bind_of("1")}, 1, {}, "its mount names a relative directory"},
+        {"not here", {bind_of(at("4"))}, 1, {}, at("4") + " is not visible from here"},
+        {"mounted there", {bind_of("/proc")}, 1, {}, "/proc is a file system of its own"},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.what);
+        const SnapshotDirectories found = viewed_directories_of(row.mounts, row.layers);
+        CHECK(found.obstacle == row.obstacle);
+        CHECK(found.lowers == row.lowers);
+        CHECK(found.upper.empty());
+    }
+}
+
 }  // namespace prebake::store::snapshot_directories_test
