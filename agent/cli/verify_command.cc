@@ -32,6 +32,16 @@ v1::VerifyReport document_of(const store::Verification& result) {
     report.set_snapshots(result.snapshots);
     report.set_bytes_read(result.bytes_read);
     report.set_signatures(static_cast<std::uint32_t>(result.signatures));
+    report.set_snapshots_compared(result.trees);
+    report.set_files_compared(result.files);
+    for (const store::UncomparedTree& tree : result.uncompared) {
+        v1::UncomparedSnapshot& out = *report.add_not_compared();
+        out.set_image(tree.image);
+        out.set_platform(tree.platform);
+        out.set_namespace_(tree.ns);
+        out.set_snapshot(tree.snapshot);
+        out.set_reason(tree.reason);
+    }
     for (const store::Finding& finding : result.findings) {
         v1::Finding& out = *report.add_findings();
         out.set_image(finding.image);
@@ -41,6 +51,10 @@ v1::VerifyReport document_of(const store::Verification& result) {
         out.set_expected(finding.expected);
         out.set_found(finding.found);
         out.set_next_step(finding.next_step);
+        if (finding.kind != store::FindingKind::tree_damaged) continue;
+        out.set_layer(finding.layer);
+        out.set_path(finding.path);
+        out.set_snapshot(finding.subject);
     }
     return report;
 }
@@ -48,6 +62,8 @@ v1::VerifyReport document_of(const store::Verification& result) {
 /// What was found of this machine and not of what was baked. Removes these findings.
 std::vector<std::string> take_warnings(store::Verification& result) {
     std::vector<std::string> warnings;
+    const std::vector<std::string> uncompared = uncompared_text(result);
+    warnings.insert(warnings.end(), uncompared.begin(), uncompared.end());
     std::size_t ignored_pins = 0;
     std::string about_pins;
     if (result.not_asked > 0) {
@@ -158,8 +174,7 @@ ExitCode verify_command(const Invocation& invocation, const VerifyArguments& arg
     std::size_t repaired = 0;
     if (lock && !result.findings.empty()) {
         const std::size_t before = result.findings.size();
-        repair(invocation, *lock, record, result, verify_again);
-        result = verify_again();
+        result = repair(invocation, *lock, record, result, verify_again);
         repaired = before - std::min(before, result.findings.size());
     }
     for (const std::string& warning : warnings) log_warning(warning);

@@ -43,6 +43,8 @@ std::string word_for(store::Check check) {
             return "reference";
         case store::Check::snapshots:
             return "snapshot";
+        case store::Check::trees:
+            return "file";
         case store::Check::cri:
             return "answer";
         case store::Check::signatures:
@@ -120,9 +122,33 @@ std::string findings_text(const store::Verification& result, const VerifyMode& m
     return text;
 }
 
+std::vector<std::string> uncompared_text(const store::Verification& result) {
+    struct Group {
+        std::size_t snapshots = 0;
+        std::set<std::string> images = {};
+    };
+    std::map<std::string, Group> by_reason;
+    for (const store::UncomparedTree& tree : result.uncompared) {
+        Group& group = by_reason[tree.reason];
+        ++group.snapshots;
+        group.images.insert(tree.image);
+    }
+    std::vector<std::string> lines;
+    for (const auto& [reason, group] : by_reason) {
+        const std::string others =
+            group.images.size() == 1 ? ""
+                                     : " and of " + counted(group.images.size() - 1, "other image");
+        lines.push_back("the files of " + counted(group.snapshots, "snapshot") + " of " +
+                        *group.images.begin() + others + " were not compared: " + reason);
+    }
+    return lines;
+}
+
 std::string verdict_text(const store::Verification& result, guard::StoreVerdict verdict,
                          std::size_t residue, std::size_t repaired) {
-    std::string text = verdict == guard::StoreVerdict::as_baked   ? "ok: "
+    const std::string ok =
+        result.uncompared.empty() ? "ok: " : "ok, but not everything could be compared: ";
+    std::string text = verdict == guard::StoreVerdict::as_baked   ? ok
                        : verdict == guard::StoreVerdict::degraded ? "DEGRADED: "
                                                                   : "NOT OK: ";
     if (!result.findings.empty()) {
@@ -135,6 +161,13 @@ std::string verdict_text(const store::Verification& result, guard::StoreVerdict 
             counted(result.snapshots, "snapshot") + " checked";
     if (result.signatures > 0) text += ", " + counted(result.signatures, "signature") + " verified";
     if (result.bytes_read > 0) text += ", " + format_bytes(result.bytes_read) + " read and hashed";
+    if (result.trees > 0) {
+        text += ", " + counted(result.files, "file") + " of " + counted(result.trees, "snapshot") +
+                " compared";
+    }
+    if (!result.uncompared.empty()) {
+        text += ", " + counted(result.uncompared.size(), "snapshot") + " not compared";
+    }
     return text + "\n";
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <string>
+#include <vector>
 
 #include "agent/guard/image_health.h"
 #include "agent/store/verify.h"
@@ -20,6 +21,9 @@ std::string word_for(guard::StoreVerdict verdict);
 /// than five images only their number: an emptied store has hundreds. Empty if nothing was found.
 /// Pure.
 std::string findings_text(const store::Verification& result, const VerifyMode& mode = {});
+
+/// The snapshots that could not be compared with their layers, one line for each reason. Pure.
+std::vector<std::string> uncompared_text(const store::Verification& result);
 
 /// The last line: "ok: …", "DEGRADED: …" or "NOT OK: …". `residue` is what of the builder was
 /// found, `repaired` the number of findings that are repaired. Pure.

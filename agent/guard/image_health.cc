@@ -18,11 +18,11 @@ using store::FindingKind;
 
 /// The order in which findings are reported: those that explain others come first.
 constexpr std::array kByWeight{
-    FindingKind::blob_missing,       FindingKind::blob_damaged, FindingKind::snapshot_missing,
-    FindingKind::name_missing,       FindingKind::unmanaged,    FindingKind::cri_unresolved,
-    FindingKind::cri_other_platform, FindingKind::unreadable,   FindingKind::unpinned,
-    FindingKind::reference_missing,  FindingKind::untrusted,    FindingKind::signature_lost,
-    FindingKind::pin_ignored,        FindingKind::name_moved};
+    FindingKind::blob_missing,   FindingKind::blob_damaged,       FindingKind::snapshot_missing,
+    FindingKind::tree_damaged,   FindingKind::name_missing,       FindingKind::unmanaged,
+    FindingKind::cri_unresolved, FindingKind::cri_other_platform, FindingKind::unreadable,
+    FindingKind::unpinned,       FindingKind::reference_missing,  FindingKind::untrusted,
+    FindingKind::signature_lost, FindingKind::pin_ignored,        FindingKind::name_moved};
 
 std::ptrdiff_t weight_of(FindingKind kind) {
     return std::find(kByWeight.begin(), kByWeight.end(), kind) - kByWeight.begin();
@@ -116,6 +116,7 @@ class Judge {
                 if (is_needed(finding.subject)) health.is_present = false;
                 return;
             case FindingKind::snapshot_missing:
+            case FindingKind::tree_damaged:  // what is unpacked is not the image
                 health.is_unpacked = false;
                 return;
             case FindingKind::unmanaged:
@@ -166,6 +167,7 @@ class Judge {
                 health.is_complete = false;
                 return;
             case store::Check::snapshots:
+            case store::Check::trees:
                 health.is_unpacked = false;
                 return;
             case store::Check::cri:
@@ -208,6 +210,7 @@ std::string words_for(FindingKind kind, const std::string& snapshotter) {
             return "unpacked into " + snapshotter + " from its layers";
         case FindingKind::cri_unresolved:
             return "made CRI know it";
+        case FindingKind::tree_damaged:
         case FindingKind::untrusted:
         case FindingKind::signature_lost:
         case FindingKind::cri_other_platform:
@@ -271,6 +274,7 @@ bool is_repairable(const Finding& finding) {
         case FindingKind::snapshot_missing:
         case FindingKind::cri_unresolved:
             return true;
+        case FindingKind::tree_damaged:  // only after the snapshot is removed
         case FindingKind::untrusted:
         case FindingKind::signature_lost:
         case FindingKind::cri_other_platform:

@@ -14,12 +14,14 @@
 #include "agent/containerd/content.h"
 #include "agent/oci/platform.h"
 #include "agent/store/baked_images.h"
+#include "agent/store/content_check.h"
 #include "agent/store/labels.h"
 #include "agent/store/names.h"
 #include "agent/store/record.h"
 #include "agent/store/sandbox.h"
 #include "agent/store/store_view.h"
 #include "agent/store/stored_image.h"
+#include "agent/store/tree_check.h"
 
 namespace prebake::store {
 namespace {
@@ -31,12 +33,6 @@ std::string bytes_text(std::uint64_t bytes) {
 std::string label_text(const Labels& labels, const std::string& key) {
     const auto found = labels.find(key);
     return found == labels.end() ? "no such label" : "\"" + found->second + "\"";
-}
-
-/// True if the error is not about one object. Includes timeouts: each further check would wait as
-/// long.
-bool concerns_everything(const Error& error) {
-    return containerd::ends_session(error) || is_retryable(error.code());
 }
 
 /// What the object of a finding says when the whole check failed.
@@ -52,24 +48,14 @@ std::string object_of(Check check) {
             return "references";
         case Check::snapshots:
             return "snapshots";
+        case Check::trees:
+            return "files";
         case Check::cri:
             return "CRI";
         case Check::signatures:
             return "signatures";
     }
     return "";
-}
-
-/// The blobs that must be there, with their sizes.
-std::map<std::string, std::uint64_t> blobs_of(const v1::BakedImage& image,
-                                              const v1::Placement& placement) {
-    std::map<std::string, std::uint64_t> blobs;
-    for (const v1::Document& index : image.indexes()) blobs[index.digest()] = index.size();
-    blobs[image.manifest().digest()] = image.manifest().size();
-    blobs[image.config().digest()] = image.config().size();
-    if (!placement.layers_kept()) return blobs;
-    for (const v1::Layer& layer : image.layers()) blobs[layer.digest()] = layer.size();
-    return blobs;
 }
 
 const std::string& snapshotter_for(const v1::Placement& placement, const VerifyOptions& options) {
@@ -347,73 +333,6 @@ class PlacementCheck {
     Check check_ = Check::holdings;  ///< the one that is running
 };
 
-/// Reads the whole blob. Returns what is wrong with it, or an empty string.
-std::string damage_of(const containerd::Content& content, const std::string& digest,
-                      Verification& result, const std::stop_token& stop) {
-    try {
-        const std::unique_ptr<Source> source = content.read(oci::Digest::parse(digest));
-        const oci::Digest actual(sha256(*source, [&](std::size_t bytes) {
-            throw_if_stopped(stop);
-            result.bytes_read += bytes;
-        }));
-        return actual.str() == digest ? "" : "content with digest " + actual.str();
-    } catch (const Error& error) {
-        if (concerns_everything(error)) throw;
-        return "it cannot be read: " + error.message();
-    }
-}
-
-/// A bake stores the blob again, unless a namespace that it does not know has the damaged file,
-/// too.
-std::string how_to_replace(const std::string& digest) {
-    return "prebake verify --deep --repair; if that finds it again, another namespace holds the "
-           "damaged file: ctr -n NAMESPACE content rm " +
-           digest + ", then repair again";
-}
-
-/// Reads each blob once, even if several images and namespaces share it.
-class ContentCheck {
-  public:
-    ContentCheck(const containerd::Connection& connection, Verification& result)
-        : connection_(connection), result_(result) {}
-
-    void run(const v1::BakedImage& image, const v1::Placement& placement) {
-        const std::string& ns = placement.namespace_();
-        const containerd::Content content(connection_, {.ns = ns, .lease = {}});
-        for (const auto& [digest, size] : blobs_of(image, placement)) {
-            if (!read_.insert(digest).second || !is_there(content, digest)) continue;
-            const std::string damage = damage_of(content, digest, result_, connection_.stop());
-            if (damage.empty()) continue;
-            result_.findings.push_back({.kind = FindingKind::blob_damaged,
-                                        .check = Check::blobs,
-                                        .image = image.name(),
-                                        .platform = image.platform(),
-                                        .ns = ns,
-                                        .object = "blob " + digest,
-                                        .subject = digest,
-                                        .expected = "content with this digest",
-                                        .found = damage,
-                                        .next_step = how_to_replace(digest)});
-        }
-    }
-
-  private:
-    /// A missing blob or a malformed digest was reported already.
-    static bool is_there(const containerd::Content& content, const std::string& digest) {
-        try {
-            const auto info = content.info(oci::Digest::parse(digest));
-            return info && content.is_readable(*info);
-        } catch (const Error& error) {
-            if (concerns_everything(error)) throw;
-            return false;
-        }
-    }
-
-    const containerd::Connection& connection_;
-    Verification& result_;
-    std::set<std::string> read_;
-};
-
 bool is_wanted(std::string_view ns, const VerifyOptions& options) {
     const auto& wanted = options.namespaces;
     return wanted.empty() || std::find(wanted.begin(), wanted.end(), ns) != wanted.end();
@@ -469,16 +388,13 @@ void check_sandbox(const v1::BakeRecord& record, StoreView& store,
 
 }  // namespace
 
-bool is_about_machine(FindingKind kind) {
-    return kind == FindingKind::cri_other_platform || kind == FindingKind::pin_ignored;
-}
-
 Verification verify(const v1::BakeRecord& record, const containerd::Connection& connection,
                     const VerifyOptions& options) {
     Verification result;
     StoreView store(connection);
     result.cri = store.cri_service();
     ContentCheck content(connection, result);
+    TreeCheck trees(record, store, connection, content, result);
     for (const v1::BakedImage& image : record.images()) {
         bool is_counted = false;
         for (const v1::Placement& placement : image.placements()) {
@@ -486,7 +402,12 @@ Verification verify(const v1::BakeRecord& record, const containerd::Connection& 
             is_counted = true;
             result.is_for_pods |= placement.namespace_() == kCriNamespace;
             PlacementCheck(image, placement, store, connection, options, result).run();
-            if (options.depth == Depth::content) content.run(image, placement);
+            if (options.depth == Depth::content) {
+                if (placement.unpacked()) {
+                    trees.run(image, placement, snapshotter_for(placement, options));
+                }
+                content.run(image, placement);
+            }
         }
         if (is_counted) ++result.images;
     }

@@ -98,5 +98,29 @@ TEST_CASE("the verdict says what the exit status says") {
           "and hashed\n");
 }
 
+TEST_CASE("compared trees, and those that were not") {
+    store::Verification result;
+    result.images = 2;
+    result.trees = 2;
+    result.files = 120;
+    const auto verdict = [&] { return verdict_text(result, guard::StoreVerdict::as_baked, 0); };
+    CHECK(verdict() ==
+          "ok: 2 images, 0 blobs, 0 snapshots checked, 120 files of 2 snapshots compared\n");
+    CHECK(uncompared_text(result).empty());
+
+    for (const char* image : {"a", "a", "b"}) {
+        result.uncompared.push_back(
+            {.image = image, .platform = {}, .ns = {}, .snapshot = {}, .reason = "they were lost"});
+    }
+    result.uncompared.push_back(
+        {.image = "c", .platform = {}, .ns = {}, .snapshot = {}, .reason = "it is dark"});
+    CHECK(uncompared_text(result) ==
+          std::vector<std::string>{"the files of 1 snapshot of c were not compared: it is dark",
+                                   "the files of 3 snapshots of a and of 1 other image were not "
+                                   "compared: they were lost"});
+    CHECK(verdict().starts_with("ok, but not everything could be compared: 2 images"));
+    CHECK(verdict().ends_with(", 4 snapshots not compared\n"));
+}
+
 }  // namespace
 }  // namespace prebake::cli
