@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "agent/bake/bake.h"
+#include "agent/bake/damaged_snapshots.h"
 #include "agent/bake/name_conflicts.h"
 #include "agent/bake/recorded_image.h"
 #include "agent/bake/restore.h"
@@ -33,6 +34,8 @@ Images images_with_findings(const store::Verification& found) {
     const Images moved = moved_images(found);
     Images images;
     for (const store::Finding& finding : found.findings) {
+        // These take more than a bake.
+        if (finding.kind == store::FindingKind::tree_damaged) continue;
         std::pair image(finding.image, finding.platform);
         if (!moved.contains(image)) images.insert(std::move(image));
     }
@@ -121,8 +124,64 @@ bake::BakeLock lock_for_repair(const Invocation& invocation) {
                           invocation.signals.token());
 }
 
-void repair(const Invocation& invocation, const bake::BakeLock& lock, const v1::BakeRecord& record,
-            const store::Verification& found, const FindAgain& find_again) {
+namespace {
+
+/// What restore() cannot repair.
+bool is_about_tree(const store::Finding& finding) {
+    return finding.kind == store::FindingKind::tree_damaged;
+}
+
+/// The repair of everything else than files of snapshots.
+store::Verification repair_parts(const Invocation& invocation, const bake::BakeLock& lock,
+                                 const v1::BakeRecord& record, const store::Verification& found,
+                                 const FindAgain& find_again, BakeContext& context,
+                                 bake::EventSink& events) {
+    // First what the disk has: a layer that is damaged here may be whole elsewhere.
+    restore_from_disk(invocation, lock, record, found, context.connection, events);
+    store::Verification left = find_again();
+    remove_damaged_layers(record, left, context.connection);
+    const std::vector<bake::ImageRequest> rest = requests_to_repair(record, left);
+    if (rest.empty()) return left;
+    const bake::Survey survey = context.resolve(rest, invocation.config.snapshotter);
+    const bake::BakeResult result = bake::bake(lock, survey, bake_options(invocation),
+                                               context.remote, context.connection, events);
+    for (const bake::ImageResult& image : result.images) {
+        if (image.problem) log_error(image.problem->within("image " + image.name));
+    }
+    if (result.record_problem) log_error(*result.record_problem);
+    return find_again();
+}
+
+/// Unpacks again what has damaged files. False if nothing was changed.
+bool repair_trees(const Invocation& invocation, const bake::BakeLock& lock,
+                  const v1::BakeRecord& record, const store::Verification& found,
+                  const containerd::Connection& connection, bake::EventSink& events) {
+    std::set<bake::DamagedSnapshot> damaged;
+    for (const store::Finding& finding : found.findings) {
+        if (!is_about_tree(finding)) continue;
+        damaged.insert(
+            {.ns = finding.ns, .snapshotter = finding.snapshotter, .chain_id = finding.subject});
+    }
+    if (damaged.empty()) return false;
+    const store::NameSet pinned = bake::pinned_names({}, record);
+    const auto restore = [&](const v1::BakedImage& image) {
+        try {
+            bake::restore(lock, image, snapshotters_of(image, invocation.config.snapshotter),
+                          pinned, invocation.state_dir, connection, events);
+        } catch (const Error& error) {
+            if (containerd::ends_session(error) || error.code() == Errc::conflict) throw;
+            log_error(error.within("image " + image.name()));
+        }
+    };
+    return bake::replace_damaged(lock, record, {damaged.begin(), damaged.end()}, connection, events,
+                                 restore) > 0;
+}
+
+}  // namespace
+
+store::Verification repair(const Invocation& invocation, const bake::BakeLock& lock,
+                           const v1::BakeRecord& record, const store::Verification& found,
+                           const FindAgain& find_again) {
     const auto progress =
         make_progress(invocation.quiet ? ProgressStyle::none : ProgressStyle::plain);
     const auto notice = [&](const std::string& message) {
@@ -132,19 +191,14 @@ void repair(const Invocation& invocation, const bake::BakeLock& lock, const v1::
     for (const auto& [name, platform] : moved_images(found)) {
         log_warning(name + " is not repaired: a client moved its name to another image");
     }
-    // First what the disk has: a layer that is damaged here may be whole elsewhere.
-    restore_from_disk(invocation, lock, record, found, context.connection, *progress);
-    const store::Verification left = find_again();
-    remove_damaged_layers(record, left, context.connection);
-    const std::vector<bake::ImageRequest> rest = requests_to_repair(record, left);
-    if (rest.empty()) return;
-    const bake::Survey survey = context.resolve(rest, invocation.config.snapshotter);
-    const bake::BakeResult result = bake::bake(lock, survey, bake_options(invocation),
-                                               context.remote, context.connection, *progress);
-    for (const bake::ImageResult& image : result.images) {
-        if (image.problem) log_error(image.problem->within("image " + image.name));
+    store::Verification left = found;
+    if (!std::ranges::all_of(found.findings, is_about_tree)) {
+        left = repair_parts(invocation, lock, record, found, find_again, context, *progress);
     }
-    if (result.record_problem) log_error(*result.record_problem);
+    // Later: a layer that was damaged or missing is there by now.
+    const bool has_changed =
+        repair_trees(invocation, lock, record, left, context.connection, *progress);
+    return has_changed ? find_again() : left;
 }
 
 }  // namespace prebake::cli

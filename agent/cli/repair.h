@@ -25,9 +25,11 @@ bake::BakeLock lock_for_repair(const Invocation& invocation);
 using FindAgain = std::function<store::Verification()>;
 
 /// Repairs what was found: from this disk, or, if that has not everything, from the registry. An
-/// image that cannot be repaired is logged, and does not stop the others.
+/// image that cannot be repaired is logged, and does not stop the others. Snapshots with damaged
+/// files are removed and unpacked again, unless something uses them. Returns what is found after.
 /// @throws Error if nothing can be repaired: containerd does not answer.
-void repair(const Invocation& invocation, const bake::BakeLock& lock, const v1::BakeRecord& record,
-            const store::Verification& found, const FindAgain& find_again);
+store::Verification repair(const Invocation& invocation, const bake::BakeLock& lock,
+                           const v1::BakeRecord& record, const store::Verification& found,
+                           const FindAgain& find_again);
 
 }  // namespace prebake::cli

@@ -90,7 +90,7 @@ void TreeCheck::run(const v1::BakedImage& image, const v1::Placement& placement,
         if (done_.insert(key_of(chain, i)).second) to_do.push_back(i);
     }
     if (to_do.empty()) return;
-    std::string obstacle = lacking(kToReadTrees);
+    std::string obstacle = lacking(kToReadTrees, own_capabilities().effective);
     if (!obstacle.empty()) {
         obstacle = "prebake may not read their files: " + obstacle;
     } else {

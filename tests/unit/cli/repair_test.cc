@@ -46,6 +46,8 @@ TEST_CASE("what is repaired: the recorded digests of images with findings, and t
     add_finding(found, FindingKind::unpinned, "reg.example/broken:1");
     add_finding(found, FindingKind::name_moved, "reg.example/moved:1");
     add_finding(found, FindingKind::unpinned, "reg.example/moved:1");
+    // A bake does not look at files of snapshots.
+    add_finding(found, FindingKind::tree_damaged, "reg.example/sound:1");
     add_finding(found, FindingKind::name_missing, "registry.k8s.io/pause:3.9");
     const auto requests = requests_to_repair(record, found);
     REQUIRE(requests.size() == 2);
