@@ -219,7 +219,8 @@ class CommandLine {
                          "Wait this long for another bake or a repair, such as 30s or 0 (default: "
                          "bake.lock_timeout, 10 minutes)")
             ->type_name("TIME");
-        verify_app_->add_flag("--deep", verify_.deep, "Read every blob, and compare the files of snapshots with their layers");
+        verify_app_->add_flag("--deep", verify_.deep,
+                              "Read every blob, and compare snapshots with their layers");
         verify_app_->add_flag("--repair", verify_.repair,
                               "Repair what is found, from this disk or the registry");
         verify_app_->add_flag("--sealed", verify_.sealed,

@@ -56,7 +56,7 @@ complete -c prebake -n $bake -l require-cri -d 'Fail unless CRI on this machine 
 complete -c prebake -n $bake -l lock-timeout -x -d 'Wait this long for another bake or a repair'
 
 set -l verify '__fish_seen_subcommand_from verify'
-complete -c prebake -n $verify -l deep -d 'Read every blob, and compare the files of snapshots with their layers'
+complete -c prebake -n $verify -l deep -d 'Read every blob, and compare snapshots with their layers'
 complete -c prebake -n $verify -l repair -d 'Repair what is found'
 complete -c prebake -n $verify -l sealed -d 'Also check that nothing of the builder is left'
 

@@ -300,7 +300,7 @@ TEST_CASE("all differences are counted, and the first are kept" * doctest::test_
     CHECK_FALSE(emptied.is_cut_short);
     CHECK(emptied.files == kFiles);
 
-    // All of them once more: what was found about the first ones does not count.
+    // All of them again: what was found about the first ones does not count.
     std::string twice;
     for (std::size_t i = 0; i < kFiles; ++i) twice += tar_file("f" + std::to_string(i), "y");
     const WrittenTree again;
