@@ -19,7 +19,7 @@ struct Block {
     static constexpr std::size_t kBytes = 1UL << 20;
     struct GiveBack {
         BlobConnections* owner;
-        void operator()(std::byte* bytes) const;
+        void operator()(std::byte* memory) const;
     };
 
     std::unique_ptr<std::byte[], GiveBack> bytes;  ///< kBytes of them
@@ -80,8 +80,8 @@ class BlobConnections {
     std::vector<std::unique_ptr<std::byte[]>> unused_;
 };
 
-inline void Block::GiveBack::operator()(std::byte* bytes) const {
-    owner->take_back(std::unique_ptr<std::byte[]>(bytes));
+inline void Block::GiveBack::operator()(std::byte* memory) const {
+    owner->take_back(std::unique_ptr<std::byte[]>(memory));
 }
 
 }  // namespace prebake::registry
