@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "agent/bake/active_snapshot.h"
+#include "agent/base/error.h"
 #include "agent/containerd/snapshots.h"
 
 namespace prebake::bake {
@@ -22,6 +23,17 @@ std::vector<containerd::Lease> leases_of(const std::string& owner,
         return label == lease.labels.end() || label->second != owner;
     });
     return found;
+}
+
+bool remove_trees_of(const containerd::Connection& connection, const containerd::Scope& leased) {
+    bool has_removed = false;
+    for (const containerd::LeasedSnapshot& snapshot :
+         containerd::Leases(connection, leased.ns).snapshots(leased.lease)) {
+        if (!ActiveSnapshot::is_key(snapshot.name)) continue;
+        containerd::Snapshots(connection, leased, snapshot.snapshotter).remove(snapshot.name);
+        has_removed = true;
+    }
+    return has_removed;
 }
 
 }  // namespace
@@ -56,14 +68,13 @@ bool remove_unfinished_trees(const containerd::Connection& connection,
                              const std::vector<std::string>& namespaces, const std::string& owner) {
     bool has_removed = false;
     for (const std::string& ns : namespaces) {
-        const containerd::Leases leases(connection, ns);
-        for (const containerd::Lease& lease : leases_of(owner, leases)) {
-            for (const containerd::LeasedSnapshot& snapshot : leases.snapshots(lease.id)) {
-                if (!ActiveSnapshot::is_key(snapshot.name)) continue;
-                containerd::Snapshots(connection, {.ns = ns, .lease = lease.id},
-                                      snapshot.snapshotter)
-                    .remove(snapshot.name);
-                has_removed = true;
+        for (const containerd::Lease& lease :
+             leases_of(owner, containerd::Leases(connection, ns))) {
+            try {
+                has_removed |= remove_trees_of(connection, {.ns = ns, .lease = lease.id});
+            } catch (const Error& error) {
+                // The lease has expired meanwhile, or containerd has lost the snapshotter.
+                if (error.code() != Errc::not_found) throw;
             }
         }
     }

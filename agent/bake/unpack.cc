@@ -243,11 +243,13 @@ Unpacker::Written Unpacker::take_written(const UnpackJob& job) {
 
 UnpackOutcome Unpacker::place(const UnpackJob& job, Written written) {
     const bool is_in_place = written.snapshot != nullptr;
-    const std::unique_ptr<ActiveSnapshot> own =
-        is_in_place ? std::move(written.snapshot) : prepare(job);
+    std::unique_ptr<ActiveSnapshot> own = is_in_place ? std::move(written.snapshot) : prepare(job);
     if (!own) return UnpackOutcome::already_there;
     if (!containerd::is_staged(own->mounts()) &&
         !try_to_place(job, *written.tree, is_in_place, *own)) {
+        // The disk need not hold the tree twice.
+        written = {};
+        own.reset();
         return build(job);
     }
     commit(job, *own);

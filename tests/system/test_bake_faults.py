@@ -143,10 +143,9 @@ class RestartedTest(BakeFaultsTest):
         # The thread that has moved the tree waits before it goes on.
         running = self.start("bake", self.reference, prefix=(
             "strace", "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e", "trace=renameat2",
-            "-e", "inject=renameat2:delay_exit=2000000"))
+            "-e", "inject=renameat2:delay_exit=1500000"))
         snapshots = self.containerd.root / "io.containerd.snapshotter.v1.overlayfs/snapshots"
         running.until(lambda: list(snapshots.glob("*/fs/marker")), "the top tree is in its place")
-        self.assertNotIn(image.chain_id, self.containerd.snapshots())
         getattr(self.containerd, how)()
         if is_awaited:
             running.until(lambda: "containerd stopped answering" in running.stderr(), "it notices")
@@ -192,16 +191,15 @@ class BrokenLayersTest(BakeFaultsTest):
 
     def test_broken_layers(self):
         for size in (50_000, 5 * MEBI):
+            # Streamed into its own snapshot, or in place and into a tree that waits for its parent.
+            below = [layer([file("below", "x")])] if size > MEBI else []
             for name, (bad, words) in self.broken(size).items():
-                for place in ("first", "second"):
-                    with self.subTest(f"{name}, {size} bytes, {place}"):
-                        below = [layer([file("below", name)])] if place == "second" else []
-                        self.repository = f"{name}-{size}-{place}".replace(" ", "-").lower()
-                        image = self.serve(*below, bad)
-                        self.bake_beside_a_good_one(self.reference, bad.blob.digest, words,
-                                                    image=image)
-                        self.assertNotIn(image.chain_id, self.containerd.snapshots())
-                        self.assert_nothing_is_left()
+                with self.subTest(f"{name}, {size} bytes"):
+                    self.repository = f"{name}-{size}".replace(" ", "-").lower()
+                    image = self.serve(*below, bad)
+                    self.bake_beside_a_good_one(self.reference, bad.blob.digest, words, image=image)
+                    self.assertNotIn(image.chain_id, self.containerd.snapshots())
+                    self.assert_nothing_is_left()
 
     def test_a_large_blob_with_wrong_bytes(self):
         """Its tree is written while it arrives, and must not count."""

@@ -105,6 +105,12 @@ TEST_CASE("trees that an earlier bake was writing are removed, what can be resum
         CHECK(at.snapshots == std::set{"a native " + kTree});
         CHECK(at.removed == garbage);
     }
+    SUBCASE("not if the lease has just expired") {
+        at.server.leases.list_resources = [](auto&, const auto&, auto&) {
+            return Status(grpc::StatusCode::NOT_FOUND, "lease");
+        };
+        CHECK_FALSE(remove_unfinished_trees(at.connection, {"b", "a"}, kOwner));
+    }
     SUBCASE("there are none") {
         CHECK_FALSE(remove_unfinished_trees(at.connection, {"b", "a"}, kOwner));
         CHECK(at.snapshots.empty());

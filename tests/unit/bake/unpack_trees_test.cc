@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -11,6 +12,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "agent/bake/unpack.h"
@@ -43,8 +45,10 @@ struct Notices final : EventSink {
 struct Bytes final : LayerBytes {
     std::map<oci::Digest, std::string> layers;
     std::set<oci::Digest> stalled;  ///< they do not arrive
+    std::atomic<std::size_t> followed = 0;
     std::unique_ptr<Source> follow(const std::string&, const oci::Descriptor& layer,
                                    const std::stop_token& stop, std::unique_lock<Slots>&) override {
+        ++followed;
         while (stalled.contains(layer.digest)) sleep_for(std::chrono::milliseconds(60'000), stop);
         if (stop.stop_requested()) throw Error(Errc::cancelled, "stopped");
         return std::make_unique<tests::BytesSource>(layers.at(layer.digest));
@@ -202,6 +206,8 @@ TEST_SUITE("root") {
         for (const std::size_t i : {2UL, 1UL, 0UL})
             ahead.push_back(at.unpacker.start(at.job(i), false, {}));
         CHECK_MESSAGE(at.unpacker.start(at.job(1), false, {}) == nullptr, "another image's");
+        // What is not begun would be written in its turn.
+        while (at.bytes.followed < 3) std::this_thread::yield();
         at.unpack_all();
         for (const auto& each : ahead) at.unpacker.abandon(each);
         const char* const files[] = {"etc/a", "etc/b", "etc/c"};
