@@ -3,11 +3,9 @@
 
 import gzip
 import os
-import pathlib
 import random
 import shutil
 import subprocess
-import tempfile
 import time
 
 import harness
@@ -225,7 +223,7 @@ class TogetherTest(BakeFaultsTest):
 
     def wanted_tree(self):
         """Of a bake that nobody disturbs."""
-        self.state = pathlib.Path(tempfile.mkdtemp(prefix="undisturbed", dir=self.directory))
+        self.state = self.directory / f"undisturbed{time.monotonic_ns()}"
         self.bake(self.reference, "-n", self.state.name)
         return self.tree(self.image, self.state.name)
 
