@@ -32,6 +32,7 @@ import os
 import random
 import re
 import shutil
+import stat
 import subprocess
 import sys
 import time
