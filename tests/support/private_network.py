@@ -3,11 +3,9 @@
 Servers can have the usual ports and the names of real registries, and nothing leaves this machine.
 """
 
-import ctypes
 import ipaddress
 import itertools
 import os
-import pathlib
 import subprocess
 import sys
 import tempfile

@@ -10,13 +10,11 @@ Environment:
 
 import concurrent.futures
 import functools
-import gzip
 import os
 import random
 import re
 import struct
 import subprocess
-import unittest
 import zlib
 
 import harness

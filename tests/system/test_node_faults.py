@@ -6,14 +6,12 @@ import json
 import os
 import pathlib
 import re
-import signal
 import socket
 import subprocess
 import time
 
 import harness
 import node
-from daemons import wait_until
 
 
 class WithoutCri(node.NodeTest):
