@@ -99,7 +99,9 @@ class Response:
         return len(self.content)
 
     def length(self):
-        return (self.size() if self.end is None else self.end) - self.start
+        # A behaviour may have shortened the content meanwhile.
+        end = self.size() if self.end is None else min(self.end, self.size())
+        return end - self.start
 
     def chunks(self):
         steps = range(0, self.length(), CHUNK)
