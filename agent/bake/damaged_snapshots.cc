@@ -79,6 +79,30 @@ class Removal {
           held_(view_.holdings(place.first, place.second)),
           lease_(connection, place.first) {}
 
+    /// The lowest first: what stands on a snapshot goes with it. And what is kept to stand on is
+    /// then not to be removed later.
+    void remove_all(std::vector<std::string> chain_ids) {
+        std::ranges::stable_sort(
+            chain_ids, {}, [this](const std::string& chain_id) { return depth_of(chain_id); });
+        for (const std::string& chain_id : chain_ids) remove(chain_id);
+    }
+
+    /// True if restore() has to complete the image again.
+    bool concerns(const v1::BakedImage& image) const {
+        return is_unpacked_in(image, ns_) &&
+               (has_any(image, removed_) || has_any(image, to_label_));
+    }
+
+  private:
+    std::size_t depth_of(const std::string& snapshot) const {
+        std::size_t depth = 0;
+        for (auto at = held_.snapshots.find(snapshot); at != held_.snapshots.end();
+             at = held_.snapshots.find(at->second.parent)) {
+            ++depth;
+        }
+        return depth;
+    }
+
     void remove(const std::string& chain_id) {
         if (removed_.contains(chain_id) || !held_.snapshots.contains(chain_id)) return;
         const store::Dependents dependents =
@@ -105,13 +129,6 @@ class Removal {
         }
     }
 
-    /// True if restore() has to complete the image again.
-    bool concerns(const v1::BakedImage& image) const {
-        return is_unpacked_in(image, ns_) &&
-               (has_any(image, removed_) || has_any(image, to_label_));
-    }
-
-  private:
     /// containerd's collector forgets to tell a snapshot that something which stood on it is gone.
     /// Then only the collector removes that snapshot, too, once nothing refers to it. It also sees
     /// a container that was created since we looked.
@@ -201,7 +218,7 @@ std::size_t replace_damaged(const BakeLock&, const v1::BakeRecord& record,
         // What only waits to be collected uses nothing.
         containerd::Leases(connection, place.first).collect_garbage();
         removals.push_back(std::make_unique<Removal>(record, place, connection, events));
-        for (const std::string& chain_id : chain_ids) removals.back()->remove(chain_id);
+        removals.back()->remove_all(chain_ids);
     }
     std::size_t restored = 0;
     for (const v1::BakedImage& image : record.images()) {

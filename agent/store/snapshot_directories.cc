@@ -73,13 +73,11 @@ SnapshotDirectories only_mount_is_wrong(const std::vector<containerd::Mount>& mo
     return blocked_by("it is a mount of the type " + mounts.front().type);
 }
 
-/// With an obstacle if a directory is not absolute.
-SnapshotDirectories checked(SnapshotDirectories found) {
-    const auto is_relative = [](const std::filesystem::path& path) {
-        return !path.empty() && !path.is_absolute();
-    };
+/// With an obstacle if a directory is not absolute. `upper` is "/" if there is none.
+SnapshotDirectories checked(SnapshotDirectories found, const std::filesystem::path& upper) {
+    const auto is_relative = [](const std::filesystem::path& path) { return !path.is_absolute(); };
     if (found.obstacle.empty() &&
-        (is_relative(found.upper) ||
+        (is_relative(upper) ||
          std::any_of(found.lowers.begin(), found.lowers.end(), is_relative))) {
         return blocked_by("its mount names a relative directory");
     }
@@ -112,11 +110,14 @@ bool is_mount_point(const std::filesystem::path& directory) {
 
 SnapshotDirectories directories_of(const std::vector<containerd::Mount>& mounts) {
     const bool is_one = mounts.size() == 1;
-    if (is_one && mounts.front().type == "bind") return checked(bind_directory(mounts.front()));
-    if (is_one && mounts.front().type == "overlay") {
-        return checked(overlay_directories(mounts.front()));
+    const bool is_bind = is_one && mounts.front().type == "bind";
+    if (!is_bind && (!is_one || mounts.front().type != "overlay")) {
+        return only_mount_is_wrong(mounts);
     }
-    return only_mount_is_wrong(mounts);
+    SnapshotDirectories found =
+        is_bind ? bind_directory(mounts.front()) : overlay_directories(mounts.front());
+    const std::filesystem::path upper = found.upper;
+    return checked(std::move(found), upper);
 }
 
 SnapshotDirectories visible_directories_of(const std::vector<containerd::Mount>& mounts) {
@@ -142,7 +143,7 @@ SnapshotDirectories viewed_directories_of(const std::vector<containerd::Mount>& 
     if (found.lowers.size() != layers) {
         return blocked_by("it does not have one directory for each layer");
     }
-    found = seen(checked(std::move(found)));
+    found = seen(checked(std::move(found), "/"));
     const auto mounted = std::find_if(found.lowers.begin(), found.lowers.end(), is_mount_point);
     if (mounted == found.lowers.end()) return found;
     return blocked_by(mounted->string() + " is a file system of its own");

@@ -12,6 +12,7 @@ import signal
 import stat
 
 import harness
+import node
 import oci_image
 
 # Where 70 Kb are more than one block of anything.
@@ -189,7 +190,10 @@ class DamagedTreesTest(harness.SystemTest):
     def test_a_snapshot_that_only_the_collector_removes(self):
         """containerd's collector does not tell a snapshot that its child is gone."""
         self.damage()
-        for chain_id in (self.chains(self.images[0])[0], self.chains(self.images[1])[1]):
+        # Two damaged snapshots, one on the other.
+        upper = self.files_of(self.chains(self.images[0])[1])
+        os.truncate(os.path.join(upper, "etc/motd"), 0)
+        for chain_id in (*self.chains(self.images[0]), self.chains(self.images[1])[1]):
             self.containerd.run_ctr("snapshots", "view", f"collected-{chain_id[-8:]}", chain_id)
         self.containerd.collect_garbage()
         self.assertEqual(len(self.containerd.snapshots()), 3)
@@ -283,6 +287,47 @@ class DamagedTreesTest(harness.SystemTest):
         running.wait()
         self.deep()
         self.assertEqual(len(self.containerd.snapshots()), 3)
+
+
+class OnANodeTest(node.NodeTest):
+    """While the daemon runs, and a pod."""
+
+    def test_a_container_keeps_its_files(self):
+        image = self.runnable("app", size=5_000)
+        reference = self.registry.serve(self.repository, image)
+        self.bake_node((reference, {}))
+        self.claimed()
+        daemon = self.daemon()
+        container = self.start_container(pod := self.cri("pod", "one"), "app", reference)
+        self.until_counts(daemon, reference, 1, 0, 0)
+        self.damage(image)
+        found = self.prebake("verify", "--deep", "--repair", "--json")
+        self.assertEqual(found.code, harness.NOT_READY, found)
+        self.assertIn(container, found.json["findings"][0]["nextStep"])
+        self.assertEqual(self.damaged_size(image), 0)
+
+        self.remove_pod(pod)
+        repaired = self.prebake("verify", "--deep", "--repair")
+        self.assertEqual(repaired.code, harness.DONE, repaired)
+        self.assertEqual(self.damaged_size(image), 10_000)
+        daemon.until_ready()
+        # What was read is not a start, and the next start is a hit.
+        self.assertEqual(self.counts(daemon, reference), (1, 0, 0))
+        self.start_container(self.pod("two"), "app", reference)
+        self.until_counts(daemon, reference, 2, 0, 0)
+
+    def file_of(self, image):
+        with self.containerd.mounted(image.chain_id) as tree:
+            inode = os.lstat(tree / "etc/app-0").st_ino
+        root = self.containerd.root / "io.containerd.snapshotter.v1.overlayfs/snapshots"
+        found, = (path for path in root.glob("*/fs/etc/app-0") if path.lstat().st_ino == inode)
+        return found
+
+    def damage(self, image):
+        os.truncate(self.file_of(image), 0)
+
+    def damaged_size(self, image):
+        return self.file_of(image).stat().st_size
 
 
 if __name__ == "__main__":

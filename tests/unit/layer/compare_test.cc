@@ -219,13 +219,28 @@ TEST_CASE("what replaces something in one layer is what counts" * doctest::test_
 TEST_CASE("a file that has lost its first contents is found by its other name" *
           doctest::test_suite("root")) {
     if (!is_run_by_root()) return;
-    const std::string tar = tar_file("a", "one") + tar_hard_link("h", "a") + tar_file("a", "two");
-    const WrittenTree tree;
+    for (const char* last : {"two", "one"}) {
+        const std::string tar =
+            tar_file("a", "one") + tar_hard_link("h", "a") + tar_file("a", last);
+        const WrittenTree tree;
+        tree.write(tar);
+        write_over(tree.at("h"), "own");
+        const Comparison found = compared(tree, tar);
+        REQUIRE(found.total == 1);
+        CHECK(found.differences.front().path == "h");
+    }
+}
+
+TEST_CASE("what the layer itself removes must not be there" * doctest::test_suite("root")) {
+    if (!is_run_by_root()) return;
+    const std::string tar = tar_directory("d") + tar_file("d/x", "x") + TarBlock(".wh.d").str() +
+                            tar_directory("d") + tar_file("d/y", "y");
+    const WrittenTree tree(Whiteouts::apply);
     tree.write(tar);
-    write_over(tree.at("h"), "own");
-    const Comparison found = compared(tree, tar);
-    REQUIRE(found.total == 1);
-    CHECK(found.differences.front().path == "h");
+    CHECK(lines_of(compared(tree, tar, Whiteouts::apply)) == std::vector<std::string>{});
+    change_in(tree, "d", [&] { write_over(tree.at("d/x"), "x"); });
+    CHECK(lines_of(compared(tree, tar, Whiteouts::apply)) ==
+          std::vector<std::string>{"d/x: expected nothing, found a regular file of 1 byte"});
 }
 
 TEST_CASE("whiteouts, and attributes from lower layers" * doctest::test_suite("root")) {
@@ -291,9 +306,7 @@ TEST_CASE("all differences are counted, and the first are kept" * doctest::test_
     for (std::size_t i = 0; i < kFiles; ++i) tar += tar_file("f" + std::to_string(i), "x");
     const WrittenTree tree;
     tree.write(tar);
-    for (std::size_t i = 0; i < kFiles; ++i) {
-        std::filesystem::resize_file(tree.at("f" + std::to_string(i)), 0);
-    }
+    for (std::size_t i = 0; i < kFiles; ++i) write_over(tree.at("f" + std::to_string(i)), "");
     const Comparison emptied = compared(tree, tar);
     CHECK(emptied.total == kFiles);
     CHECK(emptied.differences.size() == Comparison::kMaxDifferences);

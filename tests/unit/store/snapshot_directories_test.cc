@@ -131,6 +131,7 @@ TEST_CASE("the directories of a view") {
          "it is a mount of the type erofs"},
         {"several", {native, native}, 2, {}, "it is made of 2 mounts"},
         {"relative", {bind_of("1")}, 1, {}, "its mount names a relative directory"},
+        {"nowhere", {bind_of("")}, 1, {}, "its mount names a relative directory"},
         {"not here", {bind_of(at("4"))}, 1, {}, at("4") + " is not visible from here"},
         {"mounted there", {bind_of("/proc")}, 1, {}, "/proc is a file system of its own"},
     };
