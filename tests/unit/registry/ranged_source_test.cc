@@ -289,17 +289,20 @@ TEST_CASE("a server that is busy gets no more requests until the time that it as
 }
 
 TEST_CASE("a server that serves two parts at a time is not asked for more all the time") {
-    Fixture fixture;
-    fixture.with.pause = 0ms;
-    std::atomic<int> refused = 0;
-    fixture.server->rest_waits_for = 2;
-    fixture.server->on_part = [&](auto& answer, const auto&, std::size_t) {
-        if (fixture.server->open_parts() < 2) return;
-        answer = {.status = 503};
-        ++refused;
-    };
-    require_blob(read_rest(*fixture.open()));
-    CHECK(refused <= 2);
+    // Often, because it depends on which request is the third.
+    for (int round = 0; round < 20; ++round) {
+        Fixture fixture;
+        fixture.with.pause = 0ms;
+        std::atomic<int> refused = 0;
+        fixture.server->rest_waits_for = 2;
+        fixture.server->on_part = [&](auto& answer, const auto&, std::size_t) {
+            if (fixture.server->open_parts() < 2) return;
+            answer = {.status = 503};
+            ++refused;
+        };
+        require_blob(read_rest(*fixture.open()));
+        CHECK(refused <= 2);
+    }
 }
 
 TEST_CASE("a server that asks for a longer time than anybody waits gets no additional requests") {
