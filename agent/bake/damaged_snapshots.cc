@@ -67,8 +67,8 @@ class KeepingLease {
 /// Removes the damaged snapshots of one place.
 class Removal {
   public:
-    Removal(const v1::BakeRecord& record, Place place, const containerd::Connection& connection,
-            EventSink& events)
+    Removal(const v1::BakeRecord& record, const Place& place,
+            const containerd::Connection& connection, EventSink& events)
         : record_(record),
           ns_(place.first),
           connection_(connection),

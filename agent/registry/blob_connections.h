@@ -35,6 +35,7 @@ class BlobConnections {
         : slots_(count), most_blocks_(memory / Block::kBytes) {}
     BlobConnections(const BlobConnections&) = delete;
     BlobConnections& operator=(const BlobConnections&) = delete;
+    ~BlobConnections() = default;
 
     Slots& slots() { return slots_; }
     /// Bytes, in whole blocks.

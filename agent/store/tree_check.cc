@@ -49,7 +49,8 @@ class CountedReads final : public Source {
 };
 
 void read_to_end(Source& source) {
-    std::array<std::byte, 64 * 1024> rest;
+    constexpr std::size_t kBlockBytes = 65'536;
+    std::array<std::byte, kBlockBytes> rest;
     while (source.read(rest) > 0) {
     }
 }
