@@ -151,7 +151,8 @@ class RangeServer final : public http::Client {
                 std::min(answer_.breaks_after.value_or(answer_.body.size()), answer_.body.size());
             std::size_t count = std::min(buffer.size(), end - position_);
             if (!is_part_) count = server_.let_through(position_, count, stop_);
-            std::memcpy(buffer.data(), answer_.body.data() + position_, count);
+            std::copy_n(answer_.body.data() + position_, count,
+                        reinterpret_cast<char*>(buffer.data()));
             position_ += count;
             if (is_part_) server_.count(count);
             if (count > 0 || buffer.empty()) return count;

@@ -134,7 +134,8 @@ TEST_CASE("a server that is busy gets no more requests until the time that it as
 }
 
 TEST_CASE("a server that serves two parts at a time is not asked for more all the time") {
-    // Often, because it depends on which request is the third.
+    // Often, because it depends on which request is the third. Some may be refused at once, and the
+    // first connection may become the third part: one for each connection.
     for (int round = 0; round < 20; ++round) {
         Fixture fixture;
         fixture.with.pause = 0ms;
@@ -146,7 +147,7 @@ TEST_CASE("a server that serves two parts at a time is not asked for more all th
             ++refused;
         };
         require_blob(read_rest(*fixture.open()));
-        CHECK(refused <= 2);
+        CHECK(refused <= 4);
     }
 }
 
@@ -229,7 +230,5 @@ TEST_CASE("a gap is filled although all memory is in use for what follows it") {
     CHECK(refused >= 1);
     CHECK(fixture.server->rests().size() == 1);
 }
-
-/// A server that does anything, and downloads that come and go.
 
 }  // namespace prebake::registry::ranged_source_test
