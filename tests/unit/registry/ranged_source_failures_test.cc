@@ -202,6 +202,7 @@ TEST_CASE("a gap is filled although all memory is in use for what follows it") {
     std::atomic<std::size_t> delivered = 0;
     std::atomic<std::uint64_t> first = 0;
     std::atomic<int> refused = 0;
+    std::atomic<bool> has_first_block = false;
     fixture.server->on_part = [&](auto& answer, const auto& request, std::size_t before) {
         const auto range = http::find_header(request.headers, "Range").value_or("");
         const std::uint64_t begin = std::stoull(range.substr(6));
@@ -210,14 +211,16 @@ TEST_CASE("a gap is filled although all memory is in use for what follows it") {
             answer.breaks_after = kMebi;
             answer.at = [&](std::size_t position) {
                 if (position < kMebi) return;
+                has_first_block = true;
                 fixture.server->wait_until(
                     [&] { return fixture.server->bytes_of_parts() >= 2 * kMebi; });
                 fixture.server->let_rest_go();
                 fixture.server->wait_until([&] { return delivered > first; });
             };
-        } else if (begin == first + kMebi && refused++ == 0) {
-            answer = {.status = 503};
+            return;
         }
+        fixture.server->wait_until([&] { return has_first_block.load(); });
+        if (begin == first + kMebi && refused++ == 0) answer = {.status = 503};
     };
     const auto source = fixture.open(small);
     std::string text;
