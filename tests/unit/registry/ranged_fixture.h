@@ -52,9 +52,10 @@ struct Fixture {
     std::vector<std::string> told;
     int attempts = 3;
 
-    /// The first connection brings 3 MiB, and more when parts were asked for.
+    /// The first connection brings 2 MiB, and more when parts were asked for. The first part begins
+    /// after 3 MiB.
     Fixture() {
-        server->rest_waits_after = 3 * kMebi;
+        server->rest_waits_after = 2 * kMebi;
         server->rest_waits_for = 1;
     }
 
@@ -77,6 +78,11 @@ struct Fixture {
                             .annotations = {},
                             .platform = {}},
             offset, of, stop.get_token(), with);
+    }
+
+    bool is_told() {
+        const std::scoped_lock lock(mutex);
+        return !told.empty();
     }
 
     std::size_t free_slots() {
