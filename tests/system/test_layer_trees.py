@@ -267,15 +267,20 @@ class Damage:
             elif os.path.lexists(path):
                 os.unlink(path)
             os.rename(aside, path)
-        parent = os.path.dirname(path)
-        before = os.lstat(parent)
+        keep = Damage.keeping_times_of(os.path.dirname(path))
+        return Damage(what, path, [path[len(root) + 1:]], keep(put_aside), keep(put_back))
 
-        def run(one):
-            def changed():
-                one()
-                os.utime(parent, ns=(before.st_atime_ns, before.st_mtime_ns))
-            return changed
-        return Damage(what, path, [path[len(root) + 1:]], run(put_aside), run(put_back))
+    @staticmethod
+    def keeping_times_of(directory):
+        """Wraps a change in the directory, so that the directory's times are as before."""
+        before = os.lstat(directory)
+
+        def keep(change):
+            def run():
+                change()
+                os.utime(directory, ns=(before.st_atime_ns, before.st_mtime_ns))
+            return run
+        return keep
 
     @staticmethod
     def removed(root, path, _chooser=None):
@@ -309,15 +314,9 @@ class Damage:
 
         def remove():
             os.unlink(new)
-        before = os.lstat(directory)
-
-        def kept(change):
-            def run():
-                change()
-                os.utime(directory, ns=(before.st_atime_ns, before.st_mtime_ns))
-            return run
+        keep = Damage.keeping_times_of(directory)
         return Damage("added to", new, [new[len(root) + 1:]],
-                      kept(lambda: os.close(os.open(new, os.O_CREAT | os.O_EXCL))), kept(remove))
+                      keep(lambda: os.close(os.open(new, os.O_CREAT | os.O_EXCL))), keep(remove))
 
     @staticmethod
     def of_file(what, root, path, change):

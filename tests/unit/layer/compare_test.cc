@@ -25,6 +25,7 @@
 namespace prebake::layer::compare_test {
 
 using tests::contains;
+using tests::is_root;
 using tests::pax_record;
 using tests::tar_directory;
 using tests::tar_extension;
@@ -35,12 +36,6 @@ using tests::TarBlock;
 using tests::TextSource;
 using tests::thrown_by;
 using tests::WrittenTree;
-
-bool is_run_by_root() {
-    if (::geteuid() == 0) return true;
-    MESSAGE("not run: only root can write every tree");
-    return false;
-}
 
 Comparison compared(const WrittenTree& tree, const std::string& tar,
                     Whiteouts whiteouts = Whiteouts::overlay,
@@ -80,7 +75,7 @@ void change_in(const WrittenTree& tree, const std::string& directory,
 }
 
 TEST_CASE("each kind of damage is found, and nothing else" * doctest::test_suite("root")) {
-    if (!is_run_by_root()) return;
+    if (!is_root()) return;
     const std::string large(300'000, 'x');
     const std::string capability("\1\0\0\2\0\4\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 20);
     const std::string tar =
@@ -194,7 +189,7 @@ TEST_CASE("each kind of damage is found, and nothing else" * doctest::test_suite
 }
 
 TEST_CASE("what replaces something in one layer is what counts" * doctest::test_suite("root")) {
-    if (!is_run_by_root()) return;
+    if (!is_root()) return;
     const std::vector<std::string> tars{
         tar_file("a", "one") + tar_file("a", "three"),
         // The link keeps what the name had.
@@ -218,7 +213,7 @@ TEST_CASE("what replaces something in one layer is what counts" * doctest::test_
 
 TEST_CASE("a file that has lost its first contents is found by its other name" *
           doctest::test_suite("root")) {
-    if (!is_run_by_root()) return;
+    if (!is_root()) return;
     for (const char* last : {"two", "one"}) {
         const std::string tar =
             tar_file("a", "one") + tar_hard_link("h", "a") + tar_file("a", last);
@@ -232,7 +227,7 @@ TEST_CASE("a file that has lost its first contents is found by its other name" *
 }
 
 TEST_CASE("what the layer itself removes must not be there" * doctest::test_suite("root")) {
-    if (!is_run_by_root()) return;
+    if (!is_root()) return;
     const std::string tar = tar_directory("d") + tar_file("d/x", "x") + TarBlock(".wh.d").str() +
                             tar_directory("d") + tar_file("d/y", "y");
     const WrittenTree tree(Whiteouts::apply);
@@ -244,7 +239,7 @@ TEST_CASE("what the layer itself removes must not be there" * doctest::test_suit
 }
 
 TEST_CASE("whiteouts, and attributes from lower layers" * doctest::test_suite("root")) {
-    if (!is_run_by_root()) return;
+    if (!is_root()) return;
     const std::string below = TarBlock("d", '5').mode(0711).owner(5, 6).mtime(50).str() +
                               TarBlock("e", '5').mode(0700).mtime(60).str() + tar_file("d/f", "1");
     const std::string above = tar_file("d/new", "2") + TarBlock("d/.wh.f").owner(3, 4).str() +
@@ -289,7 +284,7 @@ TEST_CASE("whiteouts, and attributes from lower layers" * doctest::test_suite("r
 }
 
 TEST_CASE("a missing directory is one difference" * doctest::test_suite("root")) {
-    if (!is_run_by_root()) return;
+    if (!is_root()) return;
     std::string tar = tar_directory("d");
     for (int i = 0; i < 100; ++i) tar += tar_file("d/" + std::to_string(i), "x");
     const WrittenTree tree;
@@ -300,7 +295,7 @@ TEST_CASE("a missing directory is one difference" * doctest::test_suite("root"))
 }
 
 TEST_CASE("all differences are counted, and the first are kept" * doctest::test_suite("root")) {
-    if (!is_run_by_root()) return;
+    if (!is_root()) return;
     constexpr std::size_t kFiles = ExpectedTree::kMaxMismatches + 500;
     std::string tar;
     for (std::size_t i = 0; i < kFiles; ++i) tar += tar_file("f" + std::to_string(i), "x");

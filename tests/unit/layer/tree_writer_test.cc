@@ -22,6 +22,7 @@ namespace {
 
 using namespace std::string_literals;
 using tests::contains;
+using tests::is_root;
 using tests::pax_record;
 using tests::tar_directory;
 using tests::tar_extension;
@@ -31,13 +32,6 @@ using tests::tar_symlink;
 using tests::TarBlock;
 using tests::thrown_by;
 using tests::WrittenTree;
-
-/// False, with a message, for everybody but root.
-bool is_root() {
-    if (::geteuid() == 0) return true;
-    MESSAGE("not run: only root can give files to others");
-    return false;
-}
 
 TEST_CASE("files get what their entries say" * doctest::test_suite("root")) {
     if (!is_root()) return;

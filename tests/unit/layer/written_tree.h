@@ -1,5 +1,6 @@
 #pragma once
 
+#include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -22,6 +23,13 @@
 #include "tests/unit/temporary_directory.h"
 
 namespace prebake::tests {
+
+/// False, with a message, for everybody but root.
+inline bool is_root() {
+    if (::geteuid() == 0) return true;
+    MESSAGE("not run: only root can write every tree");
+    return false;
+}
 
 /// A directory that layers are written into.
 class WrittenTree {

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "tests/unit/registry/fixed_credentials.h"
+#include "tests/unit/registry/read_rest.h"
 #include "tests/unit/registry/scripted_http.h"
 
 namespace prebake::registry {
@@ -66,13 +67,7 @@ std::unique_ptr<BlobSource> open(std::vector<Step> steps, std::uint64_t offset =
 }
 
 std::string read_all(Source& source, std::size_t piece = 4) {
-    std::string text;
-    std::string buffer(piece, '\0');
-    for (;;) {
-        const std::size_t got = source.read(std::as_writable_bytes(std::span(buffer)));
-        text.append(buffer, 0, got);
-        if (got < piece) return text;
-    }
+    return tests::read_rest(source, piece);
 }
 
 TEST_CASE("a blob is not resumed after its deadline") {

@@ -14,6 +14,7 @@
 #include "tests/unit/http/error_of.h"
 #include "tests/unit/registry/fixed_credentials.h"
 #include "tests/unit/registry/range_server.h"
+#include "tests/unit/registry/read_rest.h"
 
 /// What the tests of RangedSource share.
 namespace prebake::registry::ranged_source_test {
@@ -80,6 +81,20 @@ struct Fixture {
             offset, of, stop.get_token(), with);
     }
 
+    /// Every part hangs. Returns a source of which 2 MiB are read, while a part hangs.
+    std::unique_ptr<RangedSource> open_with_parts_that_hang() {
+        server->rest_waits_for = std::numeric_limits<std::size_t>::max();
+        server->on_part = [](auto& answer, const auto&, std::size_t) {
+            answer.hangs = true;
+            answer.breaks_after = 0;
+        };
+        auto source = open();
+        std::string text(2 * kMebi, '\0');
+        source->read(std::as_writable_bytes(std::span(text)));
+        server->wait_until([&] { return server->hanging() >= 1; });
+        return source;
+    }
+
     bool is_told() {
         const std::scoped_lock lock(mutex);
         return !told.empty();
@@ -94,13 +109,7 @@ struct Fixture {
 };
 
 inline std::string read_rest(Source& source, std::size_t piece = kMebi) {
-    std::string text;
-    std::string buffer(piece, '\0');
-    for (;;) {
-        const std::size_t got = source.read(std::as_writable_bytes(std::span(buffer)));
-        text.append(buffer, 0, got);
-        if (got < piece) return text;
-    }
+    return tests::read_rest(source, piece);
 }
 
 /// Not by CHECK(a == b), which would print both.

@@ -162,15 +162,7 @@ TEST_CASE("what arrives before its turn is bounded by the memory for it") {
 
 TEST_CASE("a stop request ends all requests at once") {
     Fixture fixture;
-    fixture.server->rest_waits_for = std::numeric_limits<std::size_t>::max();
-    fixture.server->on_part = [](auto& answer, const auto&, std::size_t) {
-        answer.hangs = true;
-        answer.breaks_after = 0;
-    };
-    auto source = fixture.open();
-    std::string text(2 * kMebi, '\0');
-    source->read(std::as_writable_bytes(std::span(text)));
-    fixture.server->wait_until([&] { return fixture.server->hanging() >= 1; });
+    auto source = fixture.open_with_parts_that_hang();
     const auto begin = std::chrono::steady_clock::now();
     fixture.stop.request_stop();
     CHECK(error_of([&] { read_rest(*source); }).code() == Errc::cancelled);
@@ -181,15 +173,7 @@ TEST_CASE("a stop request ends all requests at once") {
 
 TEST_CASE("a source that is not read to its end ends its requests") {
     Fixture fixture;
-    fixture.server->rest_waits_for = std::numeric_limits<std::size_t>::max();
-    fixture.server->on_part = [](auto& answer, const auto&, std::size_t) {
-        answer.hangs = true;
-        answer.breaks_after = 0;
-    };
-    auto source = fixture.open();
-    std::string text(2 * kMebi, '\0');
-    source->read(std::as_writable_bytes(std::span(text)));
-    fixture.server->wait_until([&] { return fixture.server->hanging() >= 1; });
+    auto source = fixture.open_with_parts_that_hang();
     source.reset();
     CHECK(fixture.free_slots() == 4);
 }
