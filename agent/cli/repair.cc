@@ -1,6 +1,7 @@
 #include "agent/cli/repair.h"
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <set>
 #include <utility>
@@ -30,12 +31,16 @@ Images moved_images(const store::Verification& found) {
     return moved;
 }
 
+/// Neither restore() nor a bake repairs these.
+bool is_about_tree(const store::Finding& finding) {
+    return finding.kind == store::FindingKind::tree_damaged;
+}
+
 Images images_with_findings(const store::Verification& found) {
     const Images moved = moved_images(found);
     Images images;
     for (const store::Finding& finding : found.findings) {
-        // These take more than a bake.
-        if (finding.kind == store::FindingKind::tree_damaged) continue;
+        if (is_about_tree(finding)) continue;
         std::pair image(finding.image, finding.platform);
         if (!moved.contains(image)) images.insert(std::move(image));
     }
@@ -73,21 +78,48 @@ store::Snapshotters snapshotters_of(const v1::BakedImage& image, const std::stri
     return snapshotters;
 }
 
-/// What this disk has is enough, unless content is lost.
-void restore_from_disk(const Invocation& invocation, const bake::BakeLock& lock,
-                       const v1::BakeRecord& record, const store::Verification& found,
-                       const containerd::Connection& connection, bake::EventSink& events) {
-    const Images broken = images_with_findings(found);
-    const store::NameSet pinned = bake::pinned_names({}, record);
-    for (const v1::BakedImage& image : record.images()) {
-        if (!broken.contains({image.name(), image.platform()})) continue;
+/// Restores images from what this disk has.
+class DiskRepair {
+  public:
+    DiskRepair(const Invocation& invocation, const bake::BakeLock& lock,
+               const v1::BakeRecord& record, const containerd::Connection& connection,
+               bake::EventSink& events)
+        : invocation_(invocation),
+          lock_(lock),
+          pinned_(bake::pinned_names({}, record)),
+          connection_(connection),
+          events_(events) {}
+
+    /// Calls `on_failure` if what is there is not enough. @throws Error if no other image can be
+    /// restored, either.
+    void restore(const v1::BakedImage& image,
+                 const std::function<void(const Error&)>& on_failure) const {
         try {
-            bake::restore(lock, image, snapshotters_of(image, invocation.config.snapshotter),
-                          pinned, invocation.state_dir, connection, events);
+            bake::restore(lock_, image, snapshotters_of(image, invocation_.config.snapshotter),
+                          pinned_, invocation_.state_dir, connection_, events_);
         } catch (const Error& error) {
             if (containerd::ends_session(error) || error.code() == Errc::conflict) throw;
-            log_debug("from this disk alone: " + std::string(error.what()));
+            on_failure(error);
         }
+    }
+
+  private:
+    const Invocation& invocation_;
+    const bake::BakeLock& lock_;
+    store::NameSet pinned_;
+    const containerd::Connection& connection_;
+    bake::EventSink& events_;
+};
+
+/// What this disk has is enough, unless content is lost.
+void restore_from_disk(const DiskRepair& disk, const v1::BakeRecord& record,
+                       const store::Verification& found) {
+    const Images broken = images_with_findings(found);
+    for (const v1::BakedImage& image : record.images()) {
+        if (!broken.contains({image.name(), image.platform()})) continue;
+        disk.restore(image, [](const Error& error) {
+            log_debug("from this disk alone: " + std::string(error.what()));
+        });
     }
 }
 
@@ -126,18 +158,13 @@ bake::BakeLock lock_for_repair(const Invocation& invocation) {
 
 namespace {
 
-/// What restore() cannot repair.
-bool is_about_tree(const store::Finding& finding) {
-    return finding.kind == store::FindingKind::tree_damaged;
-}
-
 /// The repair of everything else than files of snapshots.
 store::Verification repair_parts(const Invocation& invocation, const bake::BakeLock& lock,
                                  const v1::BakeRecord& record, const store::Verification& found,
-                                 const FindAgain& find_again, BakeContext& context,
-                                 bake::EventSink& events) {
+                                 const FindAgain& find_again, const DiskRepair& disk,
+                                 BakeContext& context, bake::EventSink& events) {
     // First what the disk has: a layer that is damaged here may be whole elsewhere.
-    restore_from_disk(invocation, lock, record, found, context.connection, events);
+    restore_from_disk(disk, record, found);
     store::Verification left = find_again();
     remove_damaged_layers(record, left, context.connection);
     const std::vector<bake::ImageRequest> rest = requests_to_repair(record, left);
@@ -153,9 +180,9 @@ store::Verification repair_parts(const Invocation& invocation, const bake::BakeL
 }
 
 /// Unpacks again what has damaged files. False if nothing was changed.
-bool repair_trees(const Invocation& invocation, const bake::BakeLock& lock,
-                  const v1::BakeRecord& record, const store::Verification& found,
-                  const containerd::Connection& connection, bake::EventSink& events) {
+bool repair_trees(const DiskRepair& disk, const bake::BakeLock& lock, const v1::BakeRecord& record,
+                  const store::Verification& found, const containerd::Connection& connection,
+                  bake::EventSink& events) {
     std::set<bake::DamagedSnapshot> damaged;
     for (const store::Finding& finding : found.findings) {
         if (!is_about_tree(finding)) continue;
@@ -163,15 +190,9 @@ bool repair_trees(const Invocation& invocation, const bake::BakeLock& lock,
             {.ns = finding.ns, .snapshotter = finding.snapshotter, .chain_id = finding.subject});
     }
     if (damaged.empty()) return false;
-    const store::NameSet pinned = bake::pinned_names({}, record);
     const auto restore = [&](const v1::BakedImage& image) {
-        try {
-            bake::restore(lock, image, snapshotters_of(image, invocation.config.snapshotter),
-                          pinned, invocation.state_dir, connection, events);
-        } catch (const Error& error) {
-            if (containerd::ends_session(error) || error.code() == Errc::conflict) throw;
-            log_error(error.within("image " + image.name()));
-        }
+        disk.restore(image,
+                     [&](const Error& error) { log_error(error.within("image " + image.name())); });
     };
     return bake::replace_damaged(lock, record, {damaged.begin(), damaged.end()}, connection, events,
                                  restore) > 0;
@@ -188,16 +209,16 @@ store::Verification repair(const Invocation& invocation, const bake::BakeLock& l
         progress->on_event({.kind = bake::EventKind::notice, .message = message});
     };
     BakeContext context(invocation, notice);
+    const DiskRepair disk(invocation, lock, record, context.connection, *progress);
     for (const auto& [name, platform] : moved_images(found)) {
         log_warning(name + " is not repaired: a client moved its name to another image");
     }
     store::Verification left = found;
     if (!std::ranges::all_of(found.findings, is_about_tree)) {
-        left = repair_parts(invocation, lock, record, found, find_again, context, *progress);
+        left = repair_parts(invocation, lock, record, found, find_again, disk, context, *progress);
     }
     // Later: a layer that was damaged or missing is there by now.
-    const bool has_changed =
-        repair_trees(invocation, lock, record, left, context.connection, *progress);
+    const bool has_changed = repair_trees(disk, lock, record, left, context.connection, *progress);
     return has_changed ? find_again() : left;
 }
 
