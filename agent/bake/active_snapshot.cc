@@ -4,12 +4,12 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <utility>
 
 #include "agent/base/error.h"
 #include "agent/base/file.h"
+#include "agent/base/timestamp.h"
 
 namespace prebake::bake {
 namespace {
@@ -21,9 +21,8 @@ constexpr std::string_view kKeyMiddle = "-prebake";
 /// unique.
 std::string active_key(const oci::Digest& chain_id) {
     static std::atomic<unsigned> counter{0};
-    const auto now = std::chrono::system_clock::now().time_since_epoch();
-    return std::string(kKeyBegin) + std::to_string(std::chrono::nanoseconds(now).count()) +
-           std::string(kKeyMiddle) + std::to_string(counter++) + " " + chain_id.str();
+    return timestamped(kKeyBegin) + std::string(kKeyMiddle) + std::to_string(counter++) + " " +
+           chain_id.str();
 }
 
 }  // namespace

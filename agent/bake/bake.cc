@@ -271,14 +271,10 @@ void release(const BakeLease& lease, const std::vector<ImageResult>& results, Ev
     const bool had_work = std::any_of(
         results.begin(), results.end(),
         [](const ImageResult& result) { return result.outcome != ImageOutcome::already_there; });
-    try {
-        // What is on the disk may become a machine image: it is to have what was baked, and no
-        // more.
-        lease.release(had_work ? containerd::Collection::awaited : containerd::Collection::later);
-    } catch (const Error& error) {
-        notice(events, "",
-               "cannot remove the lease of the bake; it expires in 24 hours: " + error.message());
-    }
+    // What is on the disk may become a machine image: it is to have what was baked, and no more.
+    lease.release_or_tell(
+        had_work ? containerd::Collection::awaited : containerd::Collection::later, "the bake", "",
+        events);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "agent/base/error.h"
+#include "agent/base/timestamp.h"
 #include "agent/containerd/content.h"
 #include "agent/containerd/leases.h"
 #include "agent/containerd/snapshots.h"
@@ -21,12 +22,6 @@ namespace {
 
 /// Where the snapshots are: namespace and snapshotter.
 using Place = std::pair<std::string, std::string>;
-
-bool is_unpacked_in(const v1::BakedImage& image, const std::string& ns) {
-    return std::ranges::any_of(image.placements(), [&](const v1::Placement& placement) {
-        return placement.namespace_() == ns && placement.unpacked();
-    });
-}
 
 template <typename ChainIds>
 bool has_any(const v1::BakedImage& image, const ChainIds& chain_ids) {
@@ -52,8 +47,7 @@ class KeepingLease {
 
     void keep(const std::string& snapshotter, const std::string& name) {
         if (id_.empty()) {
-            const auto now = std::chrono::system_clock::now().time_since_epoch();
-            id_ = "prebake-repair-" + std::to_string(std::chrono::nanoseconds(now).count());
+            id_ = timestamped("prebake-repair-");
             leases_.create(id_, std::chrono::hours(1), {});
         }
         leases_.add_snapshot(id_, snapshotter, name);
@@ -89,7 +83,7 @@ class Removal {
 
     /// True if restore() has to complete the image again.
     bool concerns(const v1::BakedImage& image) const {
-        return is_unpacked_in(image, ns_) &&
+        return store::is_unpacked_in(image, ns_) &&
                (has_any(image, removed_) || has_any(image, to_label_));
     }
 
@@ -139,7 +133,8 @@ class Removal {
         const std::string label = store::snapshot_gc_label(snapshots_.snapshotter());
         for (const v1::BakedImage& image : record_.images()) {
             const oci::Digest config = oci::Digest::parse(image.config().digest());
-            if (is_unpacked_in(image, ns_) && has_any(image, to_remove) && content.info(config)) {
+            if (store::is_unpacked_in(image, ns_) && has_any(image, to_remove) &&
+                content.info(config)) {
                 content.set_labels(config, {{label, ""}});
             }
         }
@@ -175,7 +170,7 @@ class Removal {
     /// A layer of the snapshots that the namespace does not have; empty if it has all.
     std::string lost_layer(const store::Dependents& dependents) const {
         for (const v1::BakedImage& image : record_.images()) {
-            if (!is_unpacked_in(image, ns_)) continue;
+            if (!store::is_unpacked_in(image, ns_)) continue;
             for (const v1::Layer& layer : image.layers()) {
                 if (std::ranges::find(dependents.baked, layer.chain_id()) ==
                     dependents.baked.end()) {

@@ -22,12 +22,6 @@
 namespace prebake::bake {
 namespace {
 
-FileDescriptor open_directory(const std::filesystem::path& path) {
-    FileDescriptor directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    if (!directory) throw errno_error("cannot open", path);
-    return directory;
-}
-
 /// The root of a tree is not in a layer: it stays as the snapshotter made it.
 void copy_attributes(const std::filesystem::path& from, const std::filesystem::path& to) {
     struct stat wanted {};

@@ -6,6 +6,7 @@
 
 #include "agent/bake/active_snapshot.h"
 #include "agent/base/error.h"
+#include "agent/base/timestamp.h"
 #include "agent/containerd/snapshots.h"
 
 namespace prebake::bake {
@@ -41,8 +42,7 @@ bool remove_trees_of(const containerd::Connection& connection, const containerd:
 BakeLease::BakeLease(const containerd::Connection& connection, std::vector<std::string> namespaces,
                      std::string owner)
     : connection_(connection), namespaces_(std::move(namespaces)), owner_(std::move(owner)) {
-    const auto now = std::chrono::system_clock::now().time_since_epoch();
-    id_ = "prebake-" + std::to_string(std::chrono::nanoseconds(now).count());
+    id_ = timestamped("prebake-");
     for (const std::string& ns : namespaces_) {
         containerd::Leases(connection_, ns).create(id_, kLifetime, {{kOwnerLabel, owner_}});
     }
@@ -61,6 +61,17 @@ void BakeLease::release(containerd::Collection collection) const {
         const bool is_last = &each == &found.back();
         containerd::Leases(connection_, each.first)
             .remove(each.second, is_last ? collection : containerd::Collection::later);
+    }
+}
+
+void BakeLease::release_or_tell(containerd::Collection collection, const std::string& whose,
+                                const std::string& image, EventSink& events) const {
+    try {
+        release(collection);
+    } catch (const Error& error) {
+        notice(
+            events, image,
+            "cannot remove the lease of " + whose + "; it expires in 24 hours: " + error.message());
     }
 }
 

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/bake/event.h"
 #include "agent/containerd/connection.h"
 #include "agent/containerd/leases.h"
 
@@ -23,6 +24,10 @@ class BakeLease {
     /// Removes this lease and those that earlier bakes of the same owner left, and with
     /// Collection::awaited what no image refers to.
     void release(containerd::Collection collection) const;
+    /// The same. If a lease cannot be removed now, it expires, and a notice about `image` says so;
+    /// `whose` is "the bake".
+    void release_or_tell(containerd::Collection collection, const std::string& whose,
+                         const std::string& image, EventSink& events) const;
 
   private:
     const containerd::Connection& connection_;

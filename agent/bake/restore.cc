@@ -48,16 +48,6 @@ store::Snapshotters choose_snapshotters(const v1::BakedImage& image,
     return snapshotters;
 }
 
-/// Removes the lease; what cannot be removed now expires.
-void release(const BakeLease& lease, EventSink& events, const std::string& image) {
-    try {
-        lease.release(containerd::Collection::later);
-    } catch (const Error& error) {
-        notice(events, image,
-               "cannot remove the lease of the repair; it expires in 24 hours: " + error.message());
-    }
-}
-
 /// Its leases are not those of a bake: what an interrupted bake left stays, to be resumed.
 std::string lease_owner(const std::filesystem::path& state_dir) {
     std::error_code failed;
@@ -135,22 +125,21 @@ Restoration restore(const BakeLock&, const v1::BakedImage& image,
                       .cri_patience = kRepairPatience},
                      copies, fetcher, unpacker);
     ImageChanges changes;
-    const auto note_ways = [&] {
+    const auto end = [&] {
         const std::optional<std::string> obstacle = store.in_place_obstacle();
         if (fetcher.streamed() > 0 && obstacle) {
             notice(events, image.name(), "layers were streamed through containerd: " + *obstacle);
         }
         note_unpacked(unpacker.counts(), image.name(), events);
+        lease.release_or_tell(containerd::Collection::later, "the repair", image.name(), events);
     };
     try {
         restore_parts(image, parts, [&](const ResolvedImage& part) { baker.bake(part, changes); });
     } catch (const Error&) {
-        note_ways();
-        release(lease, events, image.name());
+        end();
         throw;
     }
-    note_ways();
-    release(lease, events, image.name());
+    end();
     return changes.changed || fetcher.has_changed() ? Restoration::restored
                                                     : Restoration::was_whole;
 }

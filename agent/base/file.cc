@@ -122,6 +122,12 @@ std::string read_file(const std::filesystem::path& path, std::size_t limit) {
     return read_descriptor(fd.get(), path, limit);
 }
 
+FileDescriptor open_directory(const std::filesystem::path& path) {
+    FileDescriptor directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!directory) throw errno_error("cannot open", path);
+    return directory;
+}
+
 void write_file_durably(const std::filesystem::path& path, std::string_view contents, mode_t mode) {
     const std::filesystem::path parent = path.has_parent_path() ? path.parent_path() : ".";
     make_directories(parent);

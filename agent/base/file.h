@@ -44,6 +44,10 @@ std::string read_file(const std::filesystem::path& path, std::size_t limit);
 /// The rest of an open descriptor; `name` stands for it in errors. Same errors as read_file().
 std::string read_descriptor(int fd, const std::filesystem::path& name, std::size_t limit);
 
+/// The directory, to read it and what is in it. A link is not followed.
+/// @throws Error not_found, permission_denied, io.
+FileDescriptor open_directory(const std::filesystem::path& path);
+
 /// Replaces `path` by `contents` so that a crash at any moment leaves either the old or the new
 /// file, whole: temporary name in the same directory, fsync, rename, fsync of the directory.
 /// Missing parent directories are created (0755).

@@ -20,4 +20,9 @@ Time to_time(const google::protobuf::Timestamp& timestamp) {
     return Time(whole + nanoseconds(timestamp.nanos()));
 }
 
+std::string timestamped(std::string_view prefix) {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    return std::string(prefix) + std::to_string(std::chrono::nanoseconds(now).count());
+}
+
 }  // namespace prebake

@@ -65,8 +65,7 @@ std::filesystem::path directory_of(const std::filesystem::path& ingests, const s
 /// The directory of the ingest. @throws Error not_found, conflict (of another containerd),
 /// permission_denied, io.
 FileDescriptor open_ingest(const std::filesystem::path& path, const IngestKey& key) {
-    FileDescriptor directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    if (!directory) throw errno_error("cannot open", path);
+    FileDescriptor directory = open_directory(path);
     if (read_part(directory.get(), path, "ref") != backend_ref(key.ns, key.ref) ||
         !is_same_time(read_part(directory.get(), path, "startedat"), key.started_at)) {
         throw Error(Errc::conflict, path.string() + " is not the ingest that containerd has open");

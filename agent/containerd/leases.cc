@@ -5,6 +5,7 @@
 #include <ctime>
 #include <utility>
 
+#include "agent/base/timestamp.h"
 #include "agent/containerd/call.h"
 #include "agent/containerd/wire.h"
 #include "proto/containerd/leases.grpc.pb.h"
@@ -128,9 +129,7 @@ std::vector<LeasedSnapshot> Leases::snapshots(const std::string& id) const {
 
 void Leases::collect_garbage() const {
     // There is no call for it, but deleting a lease with `sync` collects garbage and waits.
-    const auto now = std::chrono::system_clock::now().time_since_epoch();
-    const std::string id =
-        "prebake-collect-" + std::to_string(std::chrono::nanoseconds(now).count());
+    const std::string id = timestamped("prebake-collect-");
     create(id, std::chrono::minutes(1), {});
     remove(id, Collection::awaited);
 }

@@ -166,8 +166,7 @@ std::size_t RangedSource::read_pieces(std::span<std::byte> buffer) {
     }
 }
 
-// Adding threads
-// -----------------------------------------------------------------------------------
+// Adding threads --------------------------------------------------------------------------------
 
 void RangedSource::add_fetchers() {
     while (wants_fetcher()) {
@@ -208,8 +207,7 @@ void RangedSource::start_fetcher(std::unique_lock<Slots> slot) {
     is_lent_ |= is_lent;
 }
 
-// The threads that fetch
-// ---------------------------------------------------------------------------
+// The threads that fetch -------------------------------------------------------------------------
 
 void RangedSource::fetch_pieces(Fetcher& self, std::unique_lock<Slots> slot) {
     const Slot whose = slot.owns_lock() ? Slot::own : Slot::lent;

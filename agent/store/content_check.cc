@@ -71,7 +71,7 @@ void ContentCheck::run(const v1::BakedImage& image, const v1::Placement& placeme
 
 void ContentCheck::has_read(const v1::BakedImage& image, const std::string& ns,
                             const std::string& digest, const std::string& damage) {
-    if (!read_.emplace(digest, damage).second || damage.empty()) return;
+    if (!read_.insert(digest).second || damage.empty()) return;
     result_.findings.push_back({.kind = FindingKind::blob_damaged,
                                 .check = Check::blobs,
                                 .image = image.name(),

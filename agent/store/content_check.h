@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 
 #include "agent/containerd/connection.h"
@@ -32,7 +33,7 @@ class ContentCheck {
   private:
     const containerd::Connection& connection_;
     Verification& result_;
-    std::map<std::string, std::string> read_;  // digest -> damage
+    std::set<std::string> read_;  ///< digests
 };
 
 }  // namespace prebake::store

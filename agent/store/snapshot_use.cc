@@ -37,13 +37,16 @@ Dependents dependents_of(const std::string& snapshot, const SnapshotsByName& sna
     return found;
 }
 
+bool is_unpacked_in(const v1::BakedImage& image, const std::string& ns) {
+    return std::ranges::any_of(image.placements(), [&](const v1::Placement& placement) {
+        return placement.namespace_() == ns && placement.unpacked();
+    });
+}
+
 std::set<std::string> chains_in(const v1::BakeRecord& record, const std::string& ns) {
     std::set<std::string> chains;
     for (const v1::BakedImage& image : record.images()) {
-        const bool is_there = std::ranges::any_of(image.placements(), [&](const auto& placement) {
-            return placement.namespace_() == ns && placement.unpacked();
-        });
-        if (!is_there) continue;
+        if (!is_unpacked_in(image, ns)) continue;
         for (const v1::Layer& layer : image.layers()) chains.insert(layer.chain_id());
     }
     return chains;

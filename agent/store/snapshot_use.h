@@ -29,6 +29,9 @@ struct Dependents {
 Dependents dependents_of(const std::string& snapshot, const SnapshotsByName& snapshots,
                          const std::set<std::string>& baked);
 
+/// Whether the bake unpacked the image in the namespace.
+bool is_unpacked_in(const v1::BakedImage& image, const std::string& ns);
+
 /// The chain IDs of all images that were unpacked in the namespace.
 std::set<std::string> chains_in(const v1::BakeRecord& record, const std::string& ns);
 

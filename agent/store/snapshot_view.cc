@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "agent/base/error.h"
+#include "agent/base/timestamp.h"
 #include "agent/containerd/leases.h"
 
 namespace prebake::store {
@@ -14,9 +15,7 @@ constexpr std::chrono::hours kViewLifetime{2};
 
 std::string unique_key() {
     static std::atomic<unsigned> counter{0};
-    const auto now = std::chrono::system_clock::now().time_since_epoch();
-    return "prebake-verify-" + std::to_string(std::chrono::nanoseconds(now).count()) + "-" +
-           std::to_string(counter++);
+    return timestamped("prebake-verify-") + "-" + std::to_string(counter++);
 }
 
 }  // namespace

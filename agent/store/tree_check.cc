@@ -1,6 +1,5 @@
 #include "agent/store/tree_check.h"
 
-#include <fcntl.h>
 #include <linux/capability.h>
 
 #include <array>
@@ -121,10 +120,7 @@ void TreeCheck::open_directories(Chain& chain) {
                                            " cannot be read: " + found.obstacle);
     }
     for (const std::filesystem::path& path : found.lowers) {
-        FileDescriptor directory(
-            ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-        if (!directory) throw errno_error("cannot open", path);
-        chain.directories.push_back(std::move(directory));
+        chain.directories.push_back(open_directory(path));
     }
 }
 
