@@ -18,8 +18,7 @@
 #include "agent/oci/reference.h"
 
 /// The client of dockerd's Engine API, on its unix socket. The API's version is negotiated:
-/// from 1.24 (Docker 1.12) to 1.47, older and newer engines included as far as they speak one of
-/// these.
+/// 1.24 (Docker 1.12) to 1.47. Newer engines still speak one of these.
 namespace prebake::docker {
 
 /// The socket of `host`, which is a path or "unix://PATH" as in DOCKER_HOST.
@@ -98,9 +97,9 @@ struct EngineEvent {
 };
 
 /// Thread-safe. All calls end soon after a stop is requested, with the Error cancelled.
-/// @throws Error from each call: unavailable if nothing listens on the socket or it breaks off;
-/// permission_denied if it may not be used; unsupported if the API versions do not meet; corrupt
-/// if what answers is not an Engine; timed_out. Each names the socket and the next step.
+/// @throws Error from each call: unavailable if nothing listens on the socket or the connection
+/// ends; permission_denied if it may not be used; unsupported if the API versions do not meet;
+/// corrupt if what answers is not an Engine; timed_out. Each names the socket and the next step.
 class Engine {
   public:
     virtual ~Engine() = default;

@@ -210,6 +210,10 @@ class Containerd:
     def _answers(self):
         return self.run_ctr("version", namespace="default").returncode == 0
 
+    @property
+    def is_running(self):
+        return self._server is not None and self._server.process.poll() is None
+
     def stop(self, how=signal.SIGTERM):
         if self._server:
             self._server.stop(how)
