@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <exception>
 #include <future>
 #include <optional>
@@ -26,12 +27,17 @@ namespace {
 
 using Pool = ConnectionPool<Connection>;
 
+/// Of an upload, read and sent at once.
+constexpr std::size_t kUploadPieceBytes = 256UL << 10;
+
 /// A response that is being read.
 struct Reply {
     Target target;
     std::unique_ptr<Connection> connection;  ///< null once there is nothing more to read
     std::optional<Parser> parser;
     std::optional<Error> failure;  ///< to report at the next read, after the bytes before it
+    std::chrono::milliseconds stall{0};
+    bool is_reusable = true;  ///< the connection: false if the server has not read the request
 };
 
 /// What to send, and where. It belongs to the thread of the caller, which waits.
@@ -61,10 +67,10 @@ bool is_no_http(const error_code& failure) {
 
 /// For a connection that failed after it was established.
 Error broken(const error_code& failure, Connection& connection, const Target& target,
-             const Timeouts& timeouts) {
+             std::chrono::milliseconds stall) {
     const std::string& peer = target.peer;
     if (failure == beast::error::timeout) {
-        return target.timed_out(peer + " sent nothing for", timeouts.stall);
+        return target.timed_out(peer + " sent nothing for", stall);
     }
     if (tls_code_of(failure) != 0) {
         return tls_error(failure, connection, target, target.url.tls ? Hop::server : Hop::proxy);
@@ -115,11 +121,22 @@ class Core {
         if (order.target.url.tls) order.layers.server = contexts_.get(request.tls);
         const auto& proxy = order.target.proxy;
         if (proxy && proxy->server.tls) order.layers.proxy = contexts_.get(TlsSettings());
-        return run(exchange(order), stop);
+        if (request.upload == nullptr) return run(exchange(order), stop);
+        auto reply = run(open(order), stop);
+        try {
+            send_upload(*reply, order, request, stop);
+            run(finish(*reply, order), stop);
+        } catch (...) {
+            drop(std::move(reply));
+            throw;
+        }
+        return reply;
     }
 
-    std::size_t read(Reply& reply, std::span<std::byte> buffer, const std::stop_token& stop) {
-        return run(read_body(reply, buffer), stop);
+    /// Fills the buffer, but does not wait for more than `least` bytes.
+    std::size_t read(Reply& reply, std::span<std::byte> buffer, std::size_t least,
+                     const std::stop_token& stop) {
+        return run(read_body(reply, buffer, least), stop);
     }
 
     /// Sockets and their timers are used, and so destroyed, on the I/O thread only.
@@ -180,9 +197,15 @@ class Core {
         }
     }
 
-    asio::awaitable<std::unique_ptr<Reply>> exchange(const Order& order) {
+    std::unique_ptr<Reply> reply_to(const Order& order) const {
         auto reply = std::make_unique<Reply>();
         reply->target = order.target;
+        reply->stall = order.target.stall_timeout.value_or(timeouts_.stall);
+        return reply;
+    }
+
+    asio::awaitable<std::unique_ptr<Reply>> exchange(const Order& order) {
+        auto reply = reply_to(order);
         Pool::Grant grant = co_await turn_of(order.target);
         std::shared_ptr<const void> slot = std::move(grant.slot);
         reply->connection = std::move(grant.idle);
@@ -199,13 +222,64 @@ class Core {
             const bool is_closed = closed_by_peer(failure) && !reply->parser->got_some();
             // Or it may have sent more than the last response, such as a body for HEAD.
             const bool is_stale = is_reused && (is_closed || is_no_http(failure));
-            if (!is_stale) throw broken(failure, *reply->connection, order.target, timeouts_);
+            if (!is_stale) throw broken(failure, *reply->connection, order.target, reply->stall);
             slot = std::move(reply->connection->slot);
             reply->connection.reset();
         }
         refuse_proxy_challenge(*reply);
         recycle_if_done(*reply);
         co_return reply;
+    }
+
+    /// Makes a new connection.
+    asio::awaitable<std::unique_ptr<Reply>> open(const Order& order) {
+        auto reply = reply_to(order);
+        Pool::Grant grant = co_await turn_of(order.target);
+        std::shared_ptr<const void> slot = std::move(grant.slot);
+        if (grant.idle) slot = std::move(grant.idle->slot);
+        grant.idle.reset();
+        reply->connection = co_await connector_.connect(order.target, order.layers);
+        reply->connection->slot = std::move(slot);
+        co_return reply;
+    }
+
+    /// On the caller's thread, which alone may wait for the source. Ends early if the server does
+    /// not read on: it may have sent its reason before.
+    void send_upload(Reply& reply, const Order& order, const Request& request,
+                     const std::stop_token& stop) {
+        bool is_read = run(send_piece(reply, order.text), stop);
+        std::string buffer(kUploadPieceBytes, '\0');
+        for (std::uint64_t left = request.upload_bytes; left > 0 && is_read;) {
+            const std::size_t size = std::min<std::uint64_t>(left, buffer.size());
+            const auto piece = std::span(buffer).first(size);
+            if (request.upload->read(std::as_writable_bytes(piece)) < size) {
+                throw Error(Errc::corrupt, "what should be sent to " + order.target.peer +
+                                               " is shorter than announced");
+            }
+            is_read = run(send_piece(reply, std::string_view(piece.data(), size)), stop);
+            left -= size;
+        }
+    }
+
+    /// Whether the server reads on.
+    asio::awaitable<bool> send_piece(Reply& reply, std::string_view piece) {
+        reply.connection->socket().expires_at(reply.target.within(reply.stall));
+        const error_code failure = co_await reply.connection->write(piece);
+        if (failure && !closed_by_peer(failure)) {
+            throw broken(failure, *reply.connection, reply.target, reply.stall);
+        }
+        if (failure) reply.is_reusable = false;
+        co_return !failure;
+    }
+
+    /// The header of the response to an upload. The value has no meaning.
+    asio::awaitable<bool> finish(Reply& reply, const Order& order) {
+        reply.connection->socket().expires_at(reply.target.within(reply.stall));
+        const error_code failure = co_await reply.connection->read_header(reply.parser, order.body);
+        if (failure) throw broken(failure, *reply.connection, reply.target, reply.stall);
+        refuse_proxy_challenge(reply);
+        recycle_if_done(reply);
+        co_return true;
     }
 
     /// Waits until the limits allow a connection.
@@ -235,12 +309,12 @@ class Core {
     asio::awaitable<error_code> ask(Reply& reply, const Order& order) {
         Connection& connection = *reply.connection;
         reply.parser.emplace();
-        connection.socket().expires_at(order.target.within(timeouts_.stall));
+        connection.socket().expires_at(order.target.within(reply.stall));
         const error_code failure = co_await connection.write(order.text);
         // A server that closes without reading the request may have sent its reason before.
         if (failure && !closed_by_peer(failure)) co_return failure;
         // Set once: the whole header has to arrive in that time.
-        connection.socket().expires_at(order.target.within(timeouts_.stall));
+        connection.socket().expires_at(order.target.within(reply.stall));
         co_return co_await connection.read_header(reply.parser, order.body);
     }
 
@@ -253,24 +327,25 @@ class Core {
                             headers_of(*reply.parser));
     }
 
-    asio::awaitable<std::size_t> read_body(Reply& reply, std::span<std::byte> buffer) {
+    asio::awaitable<std::size_t> read_body(Reply& reply, std::span<std::byte> buffer,
+                                           std::size_t least) {
         if (reply.failure) throw Error(*reply.failure);
         std::size_t filled = 0;
         std::size_t overhead = 0;  // since the last byte of body: a trailer may be endless
-        while (filled < buffer.size() && !reply.parser->is_done()) {
+        while (filled < least && !reply.parser->is_done()) {
             Connection& connection = *reply.connection;
             auto& body = reply.parser->get().body();
             body.data = buffer.data() + filled;
             body.size = buffer.size() - filled;
             // Set for each piece that arrives: a slow registry is not a stalled one.
-            connection.socket().expires_at(reply.target.within(timeouts_.stall));
+            connection.socket().expires_at(reply.target.within(reply.stall));
             Transfer got = co_await connection.read(*reply.parser);
             const bool progressed = filled != buffer.size() - body.size;
             filled = buffer.size() - body.size;
             overhead = progressed ? 0 : overhead + got.bytes;
             if (overhead > kMaxHeaderBytes) got.failure = beast::http::error::header_limit;
             if (got.failure && got.failure != beast::http::error::need_buffer) {
-                reply.failure = broken(got.failure, connection, reply.target, timeouts_);
+                reply.failure = broken(got.failure, connection, reply.target, reply.stall);
                 if (filled == 0) throw Error(*reply.failure);
                 co_return filled;
             }
@@ -282,8 +357,8 @@ class Core {
     void recycle_if_done(Reply& reply) {
         if (!reply.connection || !reply.parser->is_done()) return;
         // Bytes after the end would be read as the start of the next response.
-        const bool is_reusable =
-            reply.parser->get().keep_alive() && !reply.connection->has_unread();
+        const bool is_reusable = reply.is_reusable && reply.parser->get().keep_alive() &&
+                                 !reply.connection->has_unread();
         reply.connection->socket().expires_never();
         if (is_reusable) pool_.put(place_of(reply.target), std::move(reply.connection));
         reply.connection.reset();
@@ -314,8 +389,15 @@ class BeastResponse : public Response {
 
     std::size_t read(std::span<std::byte> buffer) override {
         if (reply_->parser->is_done()) return 0;
-        return core_->read(*reply_, buffer, stop_);
+        return core_->read(*reply_, buffer, buffer.size(), stop_);
     }
+
+    std::size_t read_some(std::span<std::byte> buffer) override {
+        if (reply_->parser->is_done() || buffer.empty()) return 0;
+        return core_->read(*reply_, buffer, 1, stop_);
+    }
+
+    void set_stall_timeout(std::chrono::milliseconds limit) override { reply_->stall = limit; }
 
     void close() override {
         if (!reply_->connection) return;

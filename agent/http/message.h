@@ -1,8 +1,10 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -58,6 +60,11 @@ struct Request {
     std::string url;  ///< absolute, http or https
     Headers headers;
     std::string body;  ///< of a post or put
+    /// In place of `body`, as many bytes of this source, which send() reads on the caller's thread.
+    /// It must have them. The request gets a new connection: it could not be repeated if an idle
+    /// one turned out to be closed.
+    Source* upload = nullptr;
+    std::uint64_t upload_bytes = 0;
     TlsSettings tls = {};
     /// Connect to this unix socket instead of the host of the URL, which then only fills the Host
     /// header and has to be http. Empty: TCP.
@@ -67,8 +74,9 @@ struct Request {
     /// Whether the host may have a link-local address: a cloud serves credentials of its machine
     /// there. False for URLs that another host chose.
     bool allows_link_local = true;
-    /// In place of Timeouts::connect.
+    /// In place of Timeouts::connect and Timeouts::stall.
     std::optional<std::chrono::milliseconds> connect_timeout = {};
+    std::optional<std::chrono::milliseconds> stall_timeout = {};
 };
 
 /// A response whose header has arrived. The body is read through Source; the connection goes back
@@ -84,6 +92,11 @@ class Response : public Source {
     /// The client leaves it empty. Callers that send credentials fill it.
     std::vector<std::string> secrets = {};
 
+    /// As read(), but waits only for the first byte: for a body whose parts are answers of their
+    /// own.
+    virtual std::size_t read_some(std::span<std::byte> buffer) { return read(buffer.first(1)); }
+    /// For the next reads, in place of the limit that the request had.
+    virtual void set_stall_timeout(std::chrono::milliseconds /*limit*/) {}
     /// Closes the connection unless the body was read to its end. Nothing can be read afterwards.
     virtual void close() {}
 };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 
 #include "agent/base/format.h"
 
@@ -82,6 +83,7 @@ Target target_of(const Request& request, const ProxySettings& proxies,
                   .pool_key = {},
                   .allows_link_local = request.allows_link_local,
                   .connect_timeout = request.connect_timeout,
+                  .stall_timeout = request.stall_timeout,
                   .time_limit = request.time_limit};
     refuse_control_characters(request.headers);
     if (request.time_limit) target.deadline = now + *request.time_limit;
@@ -121,9 +123,11 @@ std::string text_of(const Request& request, const Target& target, const std::str
     });
     headers.insert(headers.end(), request.headers.begin(), request.headers.end());
     const bool has_body = request.method == Method::post || request.method == Method::put;
-    if (has_body) set_header(headers, "Content-Length", std::to_string(request.body.size()));
+    const bool has_upload = request.upload != nullptr;
+    const std::uint64_t length = has_upload ? request.upload_bytes : request.body.size();
+    if (has_body) set_header(headers, "Content-Length", std::to_string(length));
     return std::string(to_string(request.method)) + " " + uri + " HTTP/1.1\r\n" +
-           text_of_headers(headers) + (has_body ? request.body : "");
+           text_of_headers(headers) + (has_body && !has_upload ? request.body : "");
 }
 
 std::string text_of_connect(const Target& target, const std::string& user_agent) {

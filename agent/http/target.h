@@ -25,6 +25,7 @@ struct Target {
     std::string pool_key;           ///< requests with the same key may share a connection
     bool allows_link_local = true;  ///< as in Request
     std::optional<std::chrono::milliseconds> connect_timeout;  ///< as in Request
+    std::optional<std::chrono::milliseconds> stall_timeout;    ///< as in Request
     std::optional<std::chrono::milliseconds> time_limit;
     Clock::time_point deadline = Clock::time_point::max();  ///< of the whole exchange
 
@@ -49,7 +50,8 @@ struct Target {
 Target target_of(const Request& request, const ProxySettings& proxies,
                  Target::Clock::time_point now);
 
-/// The request as HTTP/1.1 has it, to its last byte. Headers of the request replace ours.
+/// The request as HTTP/1.1 has it, to its last byte, or to its header's end if it has an upload.
+/// Headers of the request replace ours.
 std::string text_of(const Request& request, const Target& target, const std::string& user_agent);
 
 /// The request for a tunnel (RFC 9110 section 9.3.6) to a target that is_tunnelled().
