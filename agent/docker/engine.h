@@ -45,6 +45,9 @@ struct EngineInfo {
     bool is_rootless = false;
 };
 
+/// @throws Error unsupported for rootless Docker.
+void require_supported(const EngineInfo& info);
+
 /// An image as dockerd has it.
 struct EngineImage {
     std::string id;                         ///< "sha256:…"
@@ -52,7 +55,7 @@ struct EngineImage {
     std::vector<std::string> repo_digests;  ///< "alpine@sha256:…"
     oci::Platform platform;
     std::vector<std::string> layers;  ///< diffIDs, bottom first
-    std::uint64_t bytes = 0;          ///< on its disk, unpacked
+    std::uint64_t bytes = 0;          ///< as it counts: unpacked, or of its blobs in containerd
 };
 
 /// Credentials of one registry, for the header X-Registry-Auth.
@@ -70,6 +73,8 @@ struct PullProgress {
     std::string status;  ///< "Downloading", "Extracting", "Pull complete", ...
     std::uint64_t current = 0;
     std::uint64_t total = 0;
+
+    bool operator==(const PullProgress&) const = default;
 };
 
 struct PullRequest {
@@ -119,15 +124,28 @@ class Engine {
     /// that could not be unpacked.
     virtual void load(Source& archive, std::uint64_t size) = 0;
     virtual std::vector<EngineContainer> containers() = 0;
-    /// Calls `on_event` for each event of containers and images since `since`, until a stop is
-    /// requested or dockerd goes away. Calls `on_subscribed` once the stream is open.
-    virtual void follow_events(std::chrono::system_clock::time_point since,
-                               const std::function<void()>& on_subscribed,
-                               const std::function<void(const EngineEvent&)>& on_event) = 0;
+    /// Calls `on_event` for each event of containers and images since `since`; dockerd remembers
+    /// its latest 256 events. Calls `on_subscribed` once no later event can be missed. Never
+    /// returns.
+    /// @throws Error unavailable if dockerd is gone; cancelled.
+    [[noreturn]] virtual void follow_events(
+        std::chrono::system_clock::time_point since, const std::function<void()>& on_subscribed,
+        const std::function<void(const EngineEvent&)>& on_event) = 0;
 };
 
-/// `client` must live longer.
+/// How long dockerd may make no progress before a call fails with timed_out.
+struct Patience {
+    std::chrono::milliseconds answer = std::chrono::minutes(2);  ///< to a question
+    /// While it downloads: it waits for a registry without a limit.
+    std::chrono::milliseconds download = std::chrono::minutes(5);
+    /// While it unpacks. It says nothing until all of a layer is on the disk, which takes long for
+    /// many gigabytes on a slow one.
+    std::chrono::milliseconds unpack = std::chrono::hours(1);
+};
+
+/// `client` must live longer. Its own timeouts do not count: they are for registries. Nothing is
+/// sent before the first call.
 std::unique_ptr<Engine> connect(http::Client& client, std::filesystem::path socket,
-                                std::stop_token stop);
+                                std::stop_token stop, Patience patience = {});
 
 }  // namespace prebake::docker
