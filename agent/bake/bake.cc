@@ -5,6 +5,7 @@
 
 #include "agent/bake/admission.h"
 #include "agent/bake/blob_repositories.h"
+#include "agent/bake/engine_baker.h"
 #include "agent/bake/fetch.h"
 #include "agent/bake/image_baker.h"
 #include "agent/bake/layer_source.h"
@@ -14,6 +15,7 @@
 #include "agent/bake/recorded_image.h"
 #include "agent/bake/timed.h"
 #include "agent/bake/unpack.h"
+#include "agent/base/file.h"
 #include "agent/base/format.h"
 #include "agent/base/timestamp.h"
 #include "agent/base/wait.h"
@@ -22,6 +24,7 @@
 #include "agent/containerd/in_place_writer.h"
 #include "agent/oci/platform.h"
 #include "agent/store/names.h"
+#include "agent/store/placements.h"
 #include "agent/store/record.h"
 #include "agent/store/stored_image.h"
 
@@ -50,29 +53,39 @@ std::uint64_t space_of_ingests(const Survey& survey) {
     return bytes;
 }
 
+bool goes_into_engine(const Survey& survey) {
+    return survey.docker && !survey.docker->uses_containerd_store;
+}
+
 void require_space(const Survey& survey) {
     std::set<std::string> snapshotters;
     for (const auto& [ns, snapshotter] : survey.snapshotters) snapshotters.insert(snapshotter);
+    const Plan& plan = survey.plan;
+    const auto require = [&](const std::string& what, std::uint64_t least, const char* whose,
+                             std::uint64_t available) {
+        if (available >= least) return;
+        throw Error(Errc::no_space,
+                    "the bake needs at least " + std::to_string(least >> 20) + " MiB of disk for " +
+                        what + ", and " + whose + " disk has " + std::to_string(available >> 20) +
+                        " MiB left",
+                    "make the disk larger, shorten the list, or try anyway with --no-space-check");
+    };
+    if (survey.free_engine_bytes) {
+        require("unpacked layers", plan.engine_bytes, "dockerd's", *survey.free_engine_bytes);
+    }
     // Again: what an earlier bake left was removed since the survey.
     auto measured = survey.storage.free_space({snapshotters.begin(), snapshotters.end()});
     if (!measured) return;
     store::FreeSpace& free = *measured;
     free.content_bytes += space_of_ingests(survey);
-    const auto require = [&](const char* what, std::uint64_t least, std::uint64_t available) {
-        if (available >= least) return;
-        throw Error(Errc::no_space,
-                    std::string("the bake needs at least ") + std::to_string(least >> 20) +
-                        " MiB of disk for " + what + ", and containerd's disk has " +
-                        std::to_string(available >> 20) + " MiB left",
-                    "make the disk larger, shorten the list, or try anyway with --no-space-check");
-    };
-    const Plan& plan = survey.plan;
+    const std::uint64_t content = plan.bytes_to_fetch - plan.engine_bytes;
+    constexpr const char* kWhose = "containerd's";
     if (free.on_one_disk) {
-        require("content and snapshots", plan.bytes_to_fetch + plan.least_snapshot_bytes,
+        require("content and snapshots", content + plan.least_snapshot_bytes, kWhose,
                 free.content_bytes);
     } else {
-        require("content", plan.bytes_to_fetch, free.content_bytes);
-        require("snapshots", plan.least_snapshot_bytes, free.snapshot_bytes);
+        require("content", content, kWhose, free.content_bytes);
+        require("snapshots", plan.least_snapshot_bytes, kWhose, free.snapshot_bytes);
     }
 }
 
@@ -93,7 +106,7 @@ BlobRepositories repositories_of(const Plan& plan) {
 }
 
 std::vector<v1::Placement> placements_of(const ResolvedImage& image, const Survey& survey,
-                                         bool cri_resolves) {
+                                         const ImageChanges& changes) {
     std::vector<v1::Placement> placements;
     for (const std::string& ns : image.request.namespaces) {
         v1::Placement placement;
@@ -105,8 +118,15 @@ std::vector<v1::Placement> placements_of(const ResolvedImage& image, const Surve
         placement.set_layers_kept(image.request.keep_layers || !image.request.unpack);
         placement.set_unpacked(image.request.unpack);
         if (image.request.unpack) placement.set_snapshotter(survey.snapshotters.at(ns));
-        placement.set_cri_resolves(cri_resolves && ns == store::kCriNamespace);
+        placement.set_cri_resolves(changes.cri_resolves && ns == store::kCriNamespace);
         placements.push_back(std::move(placement));
+    }
+    if (image.request.in_graph_driver) {
+        v1::Placement& placement = placements.emplace_back();
+        placement.set_namespace_(std::string(store::kDockerNamespace));
+        placement.set_graph_driver(survey.docker->driver);
+        placement.set_unpacked(true);
+        for (const std::string& name : changes.engine_names) placement.add_names(name);
     }
     return placements;
 }
@@ -132,8 +152,9 @@ v1::BakedImage record_entry(const ResolvedImage& image, const ImageResult& resul
 }
 
 /// Bakes one image; an error becomes part of its result.
-ImageResult bake_one(const PlannedImage& planned, const Survey& survey, ImageBaker& baker,
-                     const std::stop_token& stop, EventSink& events) {
+ImageResult bake_one(const PlannedImage& planned, const Survey& survey,
+                     const std::vector<ImageStore*>& stores, const std::stop_token& stop,
+                     EventSink& events) {
     ImageResult result;
     result.name = name_of(planned.request);
     result.platform = planned.request.platform->str();
@@ -151,9 +172,9 @@ ImageResult bake_one(const PlannedImage& planned, const Survey& survey, ImageBak
         for (const trust::Proof& proof : planned.image->proofs) {
             result.signatures.push_back(record_of(proof));
         }
-        baker.bake(*planned.image, changes);
+        for (ImageStore* store : stores) store->bake(*planned.image, changes);
         result.outcome = changes.changed ? ImageOutcome::baked : ImageOutcome::already_there;
-        result.placements = placements_of(*planned.image, survey, changes.cri_resolves);
+        result.placements = placements_of(*planned.image, survey, changes);
         result.bytes_reused =
             planned.compressed_bytes - std::min(planned.compressed_bytes, changes.bytes_fetched);
     } catch (const Error& error) {
@@ -220,6 +241,8 @@ void record_results(const Survey& survey, const BakeOptions& options,
         record.set_sandbox_left_out(*options.leaves_sandbox_out);
     }
     survey.storage.sync_content();
+    // dockerd does not sync what it unpacks.
+    if (goes_into_engine(survey)) OpenedFileSystem(survey.docker->data_root).sync();
     store::write_record(options.state_dir, record);
 }
 
@@ -281,7 +304,7 @@ void release(const BakeLease& lease, const std::vector<ImageResult>& results, Ev
 
 BakeResult bake(const BakeLock&, const Survey& survey, const BakeOptions& options,
                 registry::Remote& remote, const containerd::Connection& connection,
-                EventSink& events) {
+                const DockerTarget* docker, EventSink& events) {
     const Clock::time_point begin = Clock::now();
     std::string record_notice;
     const v1::BakeRecord record = store::take_record(options.state_dir, record_notice);
@@ -316,6 +339,11 @@ BakeResult bake(const BakeLock&, const Survey& survey, const BakeOptions& option
                       .moved_names = MovedNames::point_here,
                       .damaged_layers = DamagedLayers::fetch_again},
                      downloads, fetcher, unpacker);
+    std::vector<ImageStore*> stores{&baker};
+    std::optional<EngineBaker> engine;
+    if (docker != nullptr) {
+        stores.push_back(&engine.emplace(*docker, layers, events, connection.stop()));
+    }
 
     events.on_event({.kind = EventKind::bake_begun,
                      .current = survey.plan.bytes_present,
@@ -327,7 +355,7 @@ BakeResult bake(const BakeLock&, const Survey& survey, const BakeOptions& option
     BakeResult result;
     result.images.resize(planned.size());
     for_each_parallel(planned.size(), options.parallel_images, [&](std::size_t i) {
-        result.images[i] = bake_one(planned[i], survey, baker, connection.stop(), events);
+        result.images[i] = bake_one(planned[i], survey, stores, connection.stop(), events);
     });
     result.stored_layers = {.in_place = fetcher.written_in_place(),
                             .streamed = fetcher.streamed(),

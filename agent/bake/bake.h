@@ -77,12 +77,13 @@ struct BakeResult {
 /// Bakes every image of the survey and writes the bake record. An image that fails does not stop
 /// the others. After a stop request to the connection, returns soon, with unfinished images marked
 /// interrupted; what is stored of them is kept for a day, for the next bake to resume.
-/// `lock` is the one of the state directory, taken before the survey.
+/// `lock` is the one of the state directory, taken before the survey, and `docker` what the survey
+/// was made with.
 /// @throws Error before any image is changed: no_space if the disk is clearly too small,
 /// permission_denied or io if the bake record cannot be read. A damaged record is replaced, as are
 /// damaged blobs that the bake meets.
 BakeResult bake(const BakeLock& lock, const Survey& survey, const BakeOptions& options,
                 registry::Remote& remote, const containerd::Connection& connection,
-                EventSink& events);
+                const DockerTarget* docker, EventSink& events);
 
 }  // namespace prebake::bake

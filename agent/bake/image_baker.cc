@@ -87,6 +87,7 @@ ImageBaker::ImageBaker(const LeasedStore& store, const BakeTarget& target, Worke
       cri_available_(containerd::Cri(store.connection()).available()) {}
 
 void ImageBaker::bake(const ResolvedImage& image, ImageChanges& changes) {
+    if (image.request.namespaces.empty()) return;
     for (const oci::Document& index : image.indexes) changes.bytes_fetched += index.bytes_fetched;
     changes.bytes_fetched += image.manifest.bytes_fetched + image.config.bytes_fetched;
     for (const trust::Proof& proof : image.proofs) {

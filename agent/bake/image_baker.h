@@ -9,6 +9,7 @@
 #include "agent/bake/blob_repositories.h"
 #include "agent/bake/cri_check.h"
 #include "agent/bake/fetch.h"
+#include "agent/bake/image_store.h"
 #include "agent/bake/leased_store.h"
 #include "agent/bake/present_content.h"
 #include "agent/bake/unpack.h"
@@ -45,22 +46,15 @@ struct BakeTarget {
     DamagedLayers damaged_layers = DamagedLayers::leave;
 };
 
-/// What baking one image has done so far.
-struct ImageChanges {
-    std::uint64_t bytes_fetched = 0;
-    bool changed = false;       ///< something was fetched, unpacked or named
-    bool cri_resolves = false;  ///< CRI resolves every spelling of the image
-};
-
-/// Bakes one resolved image: content, snapshots, then names. If anything fails, no name points at
-/// an incomplete image. Thread-safe: the images of a bake share one of these.
-class ImageBaker {
+/// Bakes resolved images into the namespaces of containerd that their requests name: content,
+/// snapshots, then names. The images of a bake share one of these.
+class ImageBaker final : public ImageStore {
   public:
     ImageBaker(const LeasedStore& store, const BakeTarget& target, WorkerPool& downloads,
                BlobFetcher& fetcher, Unpacker& unpacker);
 
-    /// Updates `changes` as it proceeds. @throws Error; what was finished stays under the lease.
-    void bake(const ResolvedImage& image, ImageChanges& changes);
+    /// What was finished stays under the lease.
+    void bake(const ResolvedImage& image, ImageChanges& changes) override;
 
   private:
     bool is_whole(const ResolvedImage& image);

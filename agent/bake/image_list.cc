@@ -7,6 +7,7 @@
 
 #include "agent/base/error.h"
 #include "agent/store/names.h"
+#include "agent/store/placements.h"
 
 namespace prebake::bake {
 namespace {
@@ -53,11 +54,22 @@ void merge_into(ImageRequest& kept, const ImageRequest& other) {
     kept.unpack = kept.unpack || other.unpack;
     kept.keep_layers = kept.keep_layers || other.keep_layers;
     kept.is_sandbox = kept.is_sandbox && other.is_sandbox;
+    kept.in_graph_driver = kept.in_graph_driver || other.in_graph_driver;
+}
+
+bool has_namespace(const std::vector<std::string>& namespaces, std::string_view ns) {
+    return std::find(namespaces.begin(), namespaces.end(), ns) != namespaces.end();
 }
 
 bool is_for_pods(const ImageRequest& request) {
-    return std::find(request.namespaces.begin(), request.namespaces.end(), store::kCriNamespace) !=
-           request.namespaces.end();
+    return has_namespace(request.namespaces, store::kCriNamespace);
+}
+
+/// The namespaces of a request that sets none itself.
+std::vector<std::string> default_namespaces(Runtime runtime, const Defaults& defaults) {
+    const bool has_docker = has_namespace(defaults.namespaces, store::kDockerNamespace);
+    if (runtime != Runtime::docker || has_docker) return defaults.namespaces;
+    return {std::string(store::kDockerNamespace)};
 }
 
 /// What else to do about the sandbox image.
@@ -78,6 +90,18 @@ std::string_view to_string(ImageKind kind) {
     return "";
 }
 
+std::string_view to_string(Runtime runtime) {
+    switch (runtime) {
+        case Runtime::automatic:
+            return "auto";
+        case Runtime::containerd:
+            return "containerd";
+        case Runtime::docker:
+            return "docker";
+    }
+    return "";
+}
+
 std::vector<oci::Reference> ImageRequest::references() const {
     std::vector<oci::Reference> all{reference};
     all.insert(all.end(), aliases.begin(), aliases.end());
@@ -88,9 +112,41 @@ std::vector<ImageRequest> with_defaults(std::vector<ImageRequest> requests,
                                         const Defaults& defaults) {
     for (ImageRequest& request : requests) {
         if (!request.platform) request.platform = defaults.platform;
+        if (!request.runtime) request.runtime = defaults.runtime;
         const std::vector<std::string> given =
             std::exchange(request.namespaces, std::vector<std::string>());
-        unite(request.namespaces, given.empty() ? defaults.namespaces : given);
+        unite(request.namespaces,
+              given.empty() ? default_namespaces(*request.runtime, defaults) : given);
+        if (request.runtime != Runtime::docker ||
+            has_namespace(request.namespaces, store::kDockerNamespace)) {
+            continue;
+        }
+        throw Error(Errc::usage,
+                    request.origin + ": the runtime of " + request.reference.str() +
+                        " is docker, and its namespaces lack moby, which is Docker's",
+                    "add moby to namespaces, or leave out namespaces or runtime");
+    }
+    return requests;
+}
+
+bool is_for_docker(const ImageRequest& request) {
+    return request.runtime != Runtime::containerd &&
+           (request.in_graph_driver || has_namespace(request.namespaces, store::kDockerNamespace));
+}
+
+std::vector<ImageRequest> place_in_graph_driver(std::vector<ImageRequest> requests) {
+    for (ImageRequest& request : requests) {
+        if (!is_for_docker(request)) continue;
+        if (request.kind == ImageKind::artifact || !request.unpack) {
+            throw Error(Errc::usage,
+                        request.origin + ": " + request.reference.str() +
+                            " is not to be unpacked, and dockerd's graph driver holds only "
+                            "unpacked images",
+                        "leave out moby, or have dockerd keep its images in containerd (feature "
+                        "containerd-snapshotter)");
+        }
+        std::erase(request.namespaces, store::kDockerNamespace);
+        request.in_graph_driver = true;
     }
     return requests;
 }

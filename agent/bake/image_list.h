@@ -21,6 +21,16 @@ enum class ImageKind {
 /// The word in lists.
 std::string_view to_string(ImageKind kind);
 
+/// Whose image store an image is for.
+enum class Runtime {
+    automatic,   ///< as the namespaces say: moby is dockerd's, every other one is containerd's
+    containerd,  ///< containerd's namespaces, moby too
+    docker,      ///< dockerd's, wherever it keeps images
+};
+
+/// The word in lists, in the configuration and on the command line.
+std::string_view to_string(Runtime runtime);
+
 /// One entry of an image list: what to bake and how. (The files themselves are read in cli/.)
 struct ImageRequest {
     oci::Reference reference;
@@ -33,6 +43,9 @@ struct ImageRequest {
     ImageKind kind = ImageKind::image;
     bool is_sandbox = false;  ///< CRI's sandbox image, which no list names: add_sandbox()
     std::string origin;       ///< where it is listed: "images.toml:3", "command line"
+    std::optional<Runtime> runtime = {};  ///< nothing: the bake's default
+    /// It (also) goes into dockerd's graph driver: see place_in_graph_driver().
+    bool in_graph_driver = false;
 
     /// The reference, then the aliases.
     std::vector<oci::Reference> references() const;
@@ -42,13 +55,23 @@ struct ImageRequest {
 struct Defaults {
     std::vector<std::string> namespaces{"k8s.io"};
     oci::Platform platform = oci::Platform::host();
+    Runtime runtime = Runtime::automatic;
     std::string snapshotter = {};  ///< empty: the one that each namespace's clients use
 };
 
 /// Fills in the defaults. To be called before merge_requests(), which would otherwise merge an
-/// unset key with a set one.
+/// unset key with a set one. @throws Error usage if an image for Docker names other namespaces.
 std::vector<ImageRequest> with_defaults(std::vector<ImageRequest> requests,
                                         const Defaults& defaults);
+
+/// Whether dockerd is to have the image: it is for the namespace moby, which is dockerd's unless
+/// the runtime is containerd. The request has its defaults.
+bool is_for_docker(const ImageRequest& request);
+
+/// Has the requests for Docker go into dockerd's graph driver, for a dockerd that does not keep its
+/// images in containerd. @throws Error usage for what a graph driver cannot hold: artifacts, images
+/// that are not to be unpacked.
+std::vector<ImageRequest> place_in_graph_driver(std::vector<ImageRequest> requests);
 
 /// Merges entries that name the same image for the same platform: the result has the namespaces and
 /// aliases of all, the digest if one of them has it, and of a switch the value that keeps more.

@@ -5,6 +5,8 @@
 #include <optional>
 #include <set>
 
+#include "agent/store/placements.h"
+
 namespace prebake::bake {
 namespace {
 
@@ -22,7 +24,9 @@ void mark_name_conflicts(std::vector<PlannedImage>& images) {
     std::map<PlannedImage*, Error> conflicts;
     for (PlannedImage& planned : images) {
         if (!planned.image) continue;
-        for (const std::string& ns : planned.request.namespaces) {
+        std::vector<std::string> namespaces = planned.request.namespaces;
+        if (planned.request.in_graph_driver) namespaces.emplace_back(store::kDockerNamespace);
+        for (const std::string& ns : namespaces) {
             for (const std::string& name : names_in(ns, *planned.image)) {
                 if (store::is_image_id(name)) continue;
                 PlannedImage* first = first_with.try_emplace({ns, name}, &planned).first->second;

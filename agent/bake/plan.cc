@@ -24,17 +24,8 @@ class Totals {
 
     void add(PlannedImage& planned) {
         const ResolvedImage& image = *planned.image;
-        for (const oci::Document& index : image.indexes) add_blob(planned, index.descriptor, true);
-        add_blob(planned, image.manifest.descriptor, true);
-        add_blob(planned, image.config.descriptor, true);
-        const std::vector<std::size_t> needed = layers_needed(image, present_);
-        for (std::size_t i = 0; i < image.contents.layers.size(); ++i) {
-            const bool is_needed = std::find(needed.begin(), needed.end(), i) != needed.end();
-            add_blob(planned, image.contents.layers[i], is_needed).is_layer = true;
-        }
-        planned.unpacked =
-            image.chain_ids.empty() || present_.has_snapshot(image.request, image.chain_ids.back());
-        add_snapshots(image);
+        if (!image.request.namespaces.empty()) add_to_containerd(planned);
+        if (image.request.in_graph_driver) add_to_engine(planned);
     }
 
     void add_up() {
@@ -58,6 +49,46 @@ class Totals {
         bool is_there = true;
         bool is_layer = false;
     };
+
+    void add_to_containerd(PlannedImage& planned) {
+        const ResolvedImage& image = *planned.image;
+        for (const oci::Document& index : image.indexes) add_blob(planned, index.descriptor, true);
+        add_blob(planned, image.manifest.descriptor, true);
+        add_blob(planned, image.config.descriptor, true);
+        const std::vector<std::size_t> needed = layers_needed(image, present_);
+        for (std::size_t i = 0; i < image.contents.layers.size(); ++i) {
+            const bool is_needed = std::find(needed.begin(), needed.end(), i) != needed.end();
+            add_blob(planned, image.contents.layers[i], is_needed).is_layer = true;
+        }
+        planned.unpacked =
+            image.chain_ids.empty() || present_.has_snapshot(image.request, image.chain_ids.back());
+        add_snapshots(image);
+    }
+
+    /// dockerd keeps the layers unpacked, and the config, and nothing else.
+    void add_to_engine(PlannedImage& planned) {
+        const ResolvedImage& image = *planned.image;
+        const bool is_there = present_.has_in_engine(image.request);
+        const bool is_only_there = image.request.namespaces.empty();
+        for (const oci::Descriptor& layer : image.contents.layers) {
+            if (is_only_there) {
+                planned.compressed_bytes += layer.size;
+                if (is_there) planned.bytes_present += layer.size;
+            }
+            if (!engine_layers_.insert(layer.digest).second) continue;
+            plan_.layers.push_back(
+                {.id = layer.digest.str(), .bytes = layer.size, .is_done = is_there});
+            if (is_there) {
+                plan_.bytes_present += layer.size;
+                continue;
+            }
+            plan_.bytes_to_fetch += layer.size;
+            plan_.engine_bytes += layer.size;
+            plan_.estimated_disk_bytes +=
+                static_cast<std::uint64_t>(static_cast<double>(layer.size) * expansion_of(layer));
+        }
+        planned.unpacked = is_there && (is_only_there || planned.unpacked);
+    }
 
     Blob& add_blob(PlannedImage& planned, const oci::Descriptor& descriptor, bool is_needed) {
         const bool is_there = !is_needed || present_.has_blob(planned.request, descriptor.digest);
@@ -93,6 +124,7 @@ class Totals {
     const PresentContent& present_;
     std::map<oci::Digest, Blob> blobs_;
     std::set<std::pair<std::string, oci::Digest>> counted_snapshots_;
+    std::set<oci::Digest> engine_layers_;
 };
 
 }  // namespace

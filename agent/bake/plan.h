@@ -29,8 +29,11 @@ struct Plan {
     std::uint64_t bytes_present = 0;
     std::uint64_t estimated_disk_bytes = 0;  ///< about what the bake will add
     std::uint64_t least_snapshot_bytes = 0;  ///< a lower bound of what unpacking will add
-    std::vector<PlannedWork> layers;         ///< of all images, each once
-    std::vector<PlannedWork> snapshots;      ///< of all images, each once
+    /// The part of `bytes_to_fetch` that dockerd pulls, and a lower bound of what its disk needs.
+    /// It may have some of the layers.
+    std::uint64_t engine_bytes = 0;
+    std::vector<PlannedWork> layers;     ///< of all images, each once
+    std::vector<PlannedWork> snapshots;  ///< of all images, each once
 };
 
 /// Which layers of `image` must be in the store before it gets its names. A layer that is unpacked

@@ -4,6 +4,10 @@
 
 namespace prebake::bake {
 
+bool PresentContent::has_in_engine(const ImageRequest& request) const {
+    return in_engine.contains({name_of(request), request.platform->str()});
+}
+
 bool PresentContent::has_blob(const ImageRequest& request, const oci::Digest& digest) const {
     return std::any_of(request.namespaces.begin(), request.namespaces.end(),
                        [&](const std::string& ns) {

@@ -20,6 +20,11 @@ namespace prebake::bake {
 struct PresentContent {
     std::map<std::pair<std::string, oci::Digest>, store::Labels> blobs;  ///< (namespace, digest)
     std::set<std::pair<std::string, oci::Digest>> snapshots;             ///< (namespace, chain ID)
+    /// The images that dockerd's graph driver has by all their names: name and platform.
+    std::set<std::pair<std::string, std::string>> in_engine;
+
+    /// Whether dockerd's graph driver need not pull anything for the request.
+    bool has_in_engine(const ImageRequest& request) const;
 
     /// True if one of the request's namespaces has the blob: the others can adopt it.
     bool has_blob(const ImageRequest& request, const oci::Digest& digest) const;

@@ -8,6 +8,7 @@
 #include "agent/base/error.h"
 #include "agent/containerd/containers.h"
 #include "agent/store/names.h"
+#include "agent/store/placements.h"
 #include "agent/store/record.h"
 #include "agent/store/stored_image.h"
 
@@ -72,15 +73,20 @@ v1::BakedImage::Kind recorded_kind(ImageKind kind) {
 
 ImageRequest request_of(const v1::BakedImage& image, const v1::Placement& placement) {
     const oci::Reference reference = oci::Reference::parse(image.name());
+    const bool in_graph_driver = store::is_in_graph_driver(placement);
     return {.reference = reference,
             .platform = oci::Platform::parse(image.platform()),
-            .namespaces = {placement.namespace_()},
+            .namespaces =
+                in_graph_driver ? std::vector<std::string>() : std::vector{placement.namespace_()},
             .aliases = aliases_in(placement, reference),
             .pin = placement.pinned(),
             .unpack = placement.unpacked(),
             .keep_layers = placement.layers_kept(),
             .kind = kind_of(image.kind()),
-            .origin = "bake record"};
+            .origin = "bake record",
+            // Into the store that it was baked into, whatever moby is by now.
+            .runtime = in_graph_driver ? Runtime::docker : Runtime::containerd,
+            .in_graph_driver = in_graph_driver};
 }
 
 ResolvedImage resolve_stored(const v1::BakedImage& image,

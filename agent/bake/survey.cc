@@ -1,13 +1,16 @@
 #include "agent/bake/survey.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <functional>
 #include <set>
+#include <system_error>
 #include <utility>
 
 #include "agent/bake/name_conflicts.h"
 #include "agent/base/wait.h"
 #include "agent/base/worker_pool.h"
+#include "agent/store/placements.h"
 #include "agent/store/store_view.h"
 
 namespace prebake::bake {
@@ -22,14 +25,18 @@ std::vector<std::string> names_of(const store::Snapshotters& snapshotters) {
 store::Snapshotters choose_snapshotters(const std::vector<ImageRequest>& requests,
                                         const std::string& wanted,
                                         const containerd::Connection& connection,
-                                        const store::Storage& storage) {
+                                        const store::Storage& storage, const DockerTarget* docker) {
     store::Snapshotters chosen;
     for (const ImageRequest& request : requests) {
         if (!request.unpack) continue;
         for (const std::string& ns : request.namespaces) {
             if (chosen.contains(ns)) continue;
-            const std::string name =
-                wanted.empty() ? store::snapshotter_of(ns, connection) : wanted;
+            std::string name = wanted;
+            // Any other one would be of no use: dockerd looks nowhere else.
+            if (docker != nullptr && is_for_docker(request) && ns == store::kDockerNamespace) {
+                name = docker->info.driver;
+            }
+            if (name.empty()) name = store::snapshotter_of(ns, connection);
             storage.require_snapshotter(name);
             chosen.emplace(ns, name);
         }
@@ -78,15 +85,23 @@ std::set<oci::Digest> fetched_documents(const std::vector<PlannedImage>& images,
     return fetched;
 }
 
+std::optional<std::uint64_t> free_engine_bytes(const DockerTarget* docker) {
+    if (docker == nullptr || docker->info.uses_containerd_store) return std::nullopt;
+    std::error_code problem;  // its directory is not visible from here
+    const auto space = std::filesystem::space(docker->info.data_root, problem);
+    if (problem) return std::nullopt;
+    return space.available;
+}
+
 }  // namespace
 
 Survey survey(const std::vector<ImageRequest>& requests, const std::string& snapshotter,
               registry::Remote& remote, const containerd::Connection& connection,
-              const Admission& admission, std::size_t width) {
+              const Admission& admission, const DockerTarget* docker, std::size_t width) {
     const std::string version = connection.version().version;
     store::StoreView store(connection);
     store::Snapshotters snapshotters =
-        choose_snapshotters(requests, snapshotter, connection, store.storage());
+        choose_snapshotters(requests, snapshotter, connection, store.storage(), docker);
 
     std::vector<PlannedImage> images(requests.size());
     DocumentCache cache;
@@ -102,7 +117,12 @@ Survey survey(const std::vector<ImageRequest>& requests, const std::string& snap
     PresentContent present;
     for (PlannedImage& planned : images) {
         if (!planned.image) continue;
-        attempt(planned, [&] { look_up(*planned.image, snapshotters, store, present); });
+        attempt(planned, [&] {
+            look_up(*planned.image, snapshotters, store, present);
+            if (!planned.request.in_graph_driver) return;
+            if (!is_in_engine(*planned.image, docker->engine)) return;
+            present.in_engine.emplace(planned.image->name(), planned.request.platform->str());
+        });
         if (planned.image && planned.request.is_sandbox) adopt_unpacked(*planned.image, present);
     }
     const std::set<oci::Digest> fetched = fetched_documents(images, cache);
@@ -119,6 +139,8 @@ Survey survey(const std::vector<ImageRequest>& requests, const std::string& snap
                   .snapshotters = std::move(snapshotters),
                   .free_space = free_space,
                   .containerd_version = version,
+                  .docker = docker == nullptr ? std::nullopt : std::optional(docker->info),
+                  .free_engine_bytes = free_engine_bytes(docker),
                   .rate_limits = remote.rate_limits()};
 }
 

@@ -74,7 +74,7 @@ http::ProxySettings proxies(const Config& config) {
     return settings;
 }
 
-std::shared_ptr<registry::CredentialSource> credentials(const Invocation& invocation) {
+std::shared_ptr<registry::CredentialSource> credentials_of(const Invocation& invocation) {
     // A core dump would have passwords in it. This does not extend to programs that we run.
     ::prctl(PR_SET_DUMPABLE, 0);
     const Config& config = invocation.config;
@@ -157,21 +157,23 @@ std::vector<bake::ImageRequest> read_images(const Config& config, const ImageArg
     return requests;
 }
 
-BakeContext::BakeContext(const Invocation& invocation,
-                         std::function<void(const std::string&)> on_retry)
+BakeContext::BakeContext(const Invocation& invocation, Notice on_notice)
     : policy(policy_of(invocation.config.trust_rules)),
       containerd_config(invocation.config.containerd_config),
       connection(invocation.config.address, invocation.signals.token()),
+      credentials(credentials_of(invocation)),
       remote(http::make_client({.connect = invocation.config.connect_timeout,
                                 .stall = invocation.config.stall_timeout},
                                "prebake/" PREBAKE_VERSION, proxies(invocation.config)),
-             credentials(invocation),
+             credentials,
              {.retry = {.attempts = static_cast<int>(invocation.config.attempts)},
-              .on_retry = std::move(on_retry)},
-             endpoints(invocation.config)) {}
+              .on_retry = on_notice},
+             endpoints(invocation.config)),
+      on_notice_(std::move(on_notice)) {}
 
 bake::Defaults defaults_of(const Invocation& invocation) {
     bake::Defaults defaults{.namespaces = invocation.config.namespaces,
+                            .runtime = invocation.config.runtime,
                             .snapshotter = invocation.config.snapshotter};
     if (!invocation.platform.empty()) {
         defaults.platform = oci::Platform::parse(invocation.platform);
@@ -220,14 +222,46 @@ bake::Survey BakeContext::survey(const Invocation& invocation,
         log_warning(sandbox.doubt);
         warnings.push_back(sandbox.doubt);
     }
-    return resolve(wanted, defaults.snapshotter);
+    return resolve(invocation, wanted, defaults.snapshotter);
 }
 
-bake::Survey BakeContext::resolve(const std::vector<bake::ImageRequest>& requests,
+std::optional<bake::DockerTarget> BakeContext::docker_target() const {
+    if (!docker) return std::nullopt;
+    return bake::DockerTarget{docker->engine(), docker->info(), *credentials};
+}
+
+/// Asks dockerd where the images for it go.
+std::vector<bake::ImageRequest> BakeContext::placed(const Invocation& invocation,
+                                                    std::vector<bake::ImageRequest> requests) {
+    if (std::ranges::none_of(requests, bake::is_for_docker)) return requests;
+    if (!docker) docker.emplace(invocation, on_notice_);
+    const docker::EngineInfo& info = docker->info();
+    log_debug("dockerd " + info.version + " at " + docker->engine().socket().string() +
+              " keeps images in " +
+              (info.uses_containerd_store ? "containerd, snapshotter " : "the graph driver ") +
+              info.driver);
+    if (!info.uses_containerd_store) return bake::place_in_graph_driver(std::move(requests));
+    docker->require_containerd(connection.address());
+    for (const bake::ImageRequest& request : requests) {
+        if (!request.in_graph_driver) continue;
+        throw Error(Errc::failed_precondition,
+                    bake::name_of(request) +
+                        " was baked into a graph driver of dockerd, which keeps its images in "
+                        "containerd now",
+                    "bake the list again");
+    }
+    return requests;
+}
+
+bake::Survey BakeContext::resolve(const Invocation& invocation,
+                                  const std::vector<bake::ImageRequest>& requests,
                                   const std::string& snapshotter) {
-    bake::Survey survey =
-        bake::survey(bake::merge_requests(requests), snapshotter, remote, connection,
-                     {policy, verifiers_of(connection, containerd_config)}, kParallelResolves);
+    const std::vector<bake::ImageRequest> merged =
+        bake::merge_requests(placed(invocation, requests));
+    const auto target = docker_target();
+    bake::Survey survey = bake::survey(merged, snapshotter, remote, connection,
+                                       {policy, verifiers_of(connection, containerd_config)},
+                                       target ? &*target : nullptr, kParallelResolves);
     log_debug("containerd " + survey.containerd_version + " at " + connection.address());
     for (const auto& [ns, chosen] : survey.snapshotters) {
         log_debug("namespace " + ns + " unpacks into " + chosen);

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,7 +11,9 @@
 #include "agent/bake/image_list.h"
 #include "agent/bake/survey.h"
 #include "agent/cli/commands.h"
+#include "agent/cli/docker_host.h"
 #include "agent/containerd/connection.h"
+#include "agent/registry/credentials.h"
 #include "agent/registry/remote.h"
 #include "agent/trust/policy.h"
 
@@ -27,11 +30,16 @@ struct BakeContext {
     trust::Policy policy;
     std::filesystem::path containerd_config;
     containerd::Connection connection;
+    std::shared_ptr<registry::CredentialSource> credentials;
     registry::Remote remote;
+    /// The dockerd, since an image for Docker was resolved.
+    std::optional<DockerHost> docker;
 
-    BakeContext(const Invocation& invocation, std::function<void(const std::string&)> on_retry);
+    /// `on_notice` gets what the operator may want to know: retries, dockerd that is started.
+    BakeContext(const Invocation& invocation, Notice on_notice);
     /// Merges and resolves requests that have their platforms and namespaces.
-    bake::Survey resolve(const std::vector<bake::ImageRequest>& requests,
+    bake::Survey resolve(const Invocation& invocation,
+                         const std::vector<bake::ImageRequest>& requests,
                          const std::string& snapshotter);
     /// Applies the defaults to the requests, adds CRI's sandbox image, merges and resolves them.
     /// What is not known about the sandbox image is logged, and added to the warnings.
@@ -39,6 +47,14 @@ struct BakeContext {
     bake::Survey survey(const Invocation& invocation,
                         const std::vector<bake::ImageRequest>& requests,
                         std::vector<std::string>& warnings);
+    /// For survey() and bake(); nothing if no image is for Docker.
+    std::optional<bake::DockerTarget> docker_target() const;
+
+  private:
+    std::vector<bake::ImageRequest> placed(const Invocation& invocation,
+                                           std::vector<bake::ImageRequest> requests);
+
+    Notice on_notice_;
 };
 
 /// How to bake, as the configuration has it.

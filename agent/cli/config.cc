@@ -128,6 +128,41 @@ identity::WhenSealing runtime_of(bool is_stopped) {
 using Reader = std::function<void(Config&, const Value&)>;
 using Table = std::map<std::string, Reader>;
 
+Table docker_keys() {
+    return {
+        {"host", [](Config& config, const Value& value) { config.docker_host = value.text(); }},
+        {"start", [](Config& config, const Value& value) { config.start_docker = value.truth(); }}};
+}
+
+Table bake_keys() {
+    return {{"runtime",
+             [](Config& config, const Value& value) {
+                 using bake::Runtime;
+                 config.runtime = value.one_of<Runtime>({{"auto", Runtime::automatic},
+                                                         {"containerd", Runtime::containerd},
+                                                         {"docker", Runtime::docker}});
+             }},
+            {"image_lists",
+             [](Config& config, const Value& value) { config.image_lists = value.text(); }},
+            {"sandbox",
+             [](Config& config, const Value& value) {
+                 using Rule = bake::SandboxRule;
+                 config.sandbox =
+                     value.one_of<Rule>({{"auto", Rule::automatic}, {"never", Rule::never}});
+             }},
+            {"memory", [](Config& config, const Value& value) { config.memory = value.bytes(); }},
+            {"parallel_images",
+             [](Config& config, const Value& value) { config.parallel_images = value.count(); }},
+            {"parallel_downloads",
+             [](Config& config, const Value& value) { config.parallel_downloads = value.count(); }},
+            {"parallel_unpacks",
+             [](Config& config, const Value& value) {
+                 config.parallel_unpacks = value.count_or_zero();
+             }},
+            {"lock_timeout",
+             [](Config& config, const Value& value) { config.lock_timeout = value.duration(); }}};
+}
+
 /// All tables and keys.
 const std::map<std::string, Table>& schema() {
     static const std::map<std::string, Table> kSchema{
@@ -139,26 +174,8 @@ const std::map<std::string, Table>& schema() {
            [](Config& config, const Value& value) { config.snapshotter = value.text(); }},
           {"config",
            [](Config& config, const Value& value) { config.containerd_config = value.text(); }}}},
-        {"bake",
-         {{"image_lists",
-           [](Config& config, const Value& value) { config.image_lists = value.text(); }},
-          {"sandbox",
-           [](Config& config, const Value& value) {
-               using Rule = bake::SandboxRule;
-               config.sandbox =
-                   value.one_of<Rule>({{"auto", Rule::automatic}, {"never", Rule::never}});
-           }},
-          {"memory", [](Config& config, const Value& value) { config.memory = value.bytes(); }},
-          {"parallel_images",
-           [](Config& config, const Value& value) { config.parallel_images = value.count(); }},
-          {"parallel_downloads",
-           [](Config& config, const Value& value) { config.parallel_downloads = value.count(); }},
-          {"parallel_unpacks",
-           [](Config& config, const Value& value) {
-               config.parallel_unpacks = value.count_or_zero();
-           }},
-          {"lock_timeout",
-           [](Config& config, const Value& value) { config.lock_timeout = value.duration(); }}}},
+        {"docker", docker_keys()},
+        {"bake", bake_keys()},
         {"registry",
          {{"docker_config",
            [](Config& config, const Value& value) { config.docker_config = value.text(); }},

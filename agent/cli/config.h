@@ -31,11 +31,17 @@ struct Config {
     std::string snapshotter;  ///< empty: the default of CRI or the namespace
     std::filesystem::path containerd_config = "/etc/containerd/config.toml";  ///< only read
 
+    // [docker]
+    /// dockerd's socket. Empty: $DOCKER_HOST, or /var/run/docker.sock.
+    std::string docker_host;
+    bool start_docker = false;  ///< for a bake, if it does not run; it is stopped again
+
     // [bake]
     std::filesystem::path image_lists =
         "/etc/prebake/images.d";  ///< default lists of plan and bake
     bake::SandboxRule sandbox = bake::SandboxRule::automatic;
-    std::uint64_t memory = 64ULL << 20;  ///< bytes of download buffers
+    bake::Runtime runtime = bake::Runtime::automatic;  ///< of images that set none
+    std::uint64_t memory = 64ULL << 20;                ///< bytes of download buffers
     std::uint64_t parallel_images = 3;
     std::uint64_t parallel_downloads = 6;
     std::uint64_t parallel_unpacks = 0;  ///< 0: as many as there are processors

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -130,6 +131,7 @@ class EntryReader {
             {"aliases", &EntryReader::read_aliases},
             {"pin", &EntryReader::read_pin},
             {"kind", &EntryReader::read_kind},
+            {"runtime", &EntryReader::read_runtime},
             {"unpack", &EntryReader::read_unpack},
             {"keep_layers", &EntryReader::read_keep_layers}};
         const auto reader = kKeys.find(key.str());
@@ -192,17 +194,28 @@ class EntryReader {
         request_.unpack = truth(node, key);
     }
     void read_kind(const toml::node& node, const std::string& key) {
+        request_.kind = one_of(
+            node, key,
+            std::array{bake::ImageKind::image, bake::ImageKind::artifact, bake::ImageKind::volume});
+    }
+    void read_runtime(const toml::node& node, const std::string& key) {
+        request_.runtime = one_of(
+            node, key,
+            std::array{bake::Runtime::automatic, bake::Runtime::containerd, bake::Runtime::docker});
+    }
+    /// The value with that word, by to_string().
+    template <typename Meanings>
+    typename Meanings::value_type one_of(const toml::node& node, const std::string& key,
+                                         const Meanings& meanings) {
         const std::string word = text(node, key);
         std::vector<std::string> known;
-        for (const bake::ImageKind kind :
-             {bake::ImageKind::image, bake::ImageKind::artifact, bake::ImageKind::volume}) {
-            known.emplace_back(bake::to_string(kind));
-            if (word != known.back()) continue;
-            request_.kind = kind;
-            return;
+        for (const auto meaning : meanings) {
+            known.emplace_back(bake::to_string(meaning));
+            if (word == known.back()) return meaning;
         }
-        throw Error(Errc::usage, position_of(node, file_) + ": kind is none of " + joined(known),
-                    "for example: kind = \"artifact\"");
+        throw Error(Errc::usage,
+                    position_of(node, file_) + ": " + key + " is none of " + joined(known),
+                    "for example: " + key + " = \"" + known.back() + "\"");
     }
     void require_not_unpacked() {
         const toml::node* const unpack = table_.get("unpack");
@@ -424,6 +437,9 @@ std::string lock_text(const std::vector<bake::ImageRequest>& requests) {
             text += "aliases = " + quoted_list(aliases) + "\n";
         }
         if (!request.pin) text += "pin = false\n";
+        if (request.runtime && request.runtime != bake::Runtime::automatic) {
+            text += "runtime = \"" + std::string(bake::to_string(*request.runtime)) + "\"\n";
+        }
         if (request.kind != bake::ImageKind::image) {
             text += "kind = \"" + std::string(bake::to_string(request.kind)) + "\"\n";
         }

@@ -26,6 +26,10 @@
 namespace prebake::cli {
 namespace {
 
+const std::map<std::string, bake::Runtime> kRuntimes{{"auto", bake::Runtime::automatic},
+                                                     {"containerd", bake::Runtime::containerd},
+                                                     {"docker", bake::Runtime::docker}};
+
 constexpr unsigned long kLongestWait = std::chrono::seconds(kLongestDeadline).count();
 
 /// The options that every command takes, before or after its name.
@@ -35,6 +39,8 @@ struct GlobalOptions {
     std::string address;
     std::vector<std::string> namespaces;
     std::string snapshotter;
+    std::string docker_host;
+    std::string runtime;
     std::string platform;
     std::vector<std::string> verify_keys;
     std::string log_level = "info";
@@ -63,6 +69,10 @@ struct GlobalOptions {
                "Snapshotter to unpack into (default: the one that CRI or the namespace uses)")
             ->type_name("NAME")
             ->envname("CONTAINERD_SNAPSHOTTER");
+        app.add_option("--docker-host", docker_host,
+                       "dockerd's socket (default: docker.host, or /var/run/docker.sock)")
+            ->type_name("SOCKET")
+            ->envname("DOCKER_HOST");
         app.add_option("--log-level", log_level,
                        "Level of messages on stderr: error, warn, info or debug")
             ->type_name("LEVEL")
@@ -81,6 +91,9 @@ struct GlobalOptions {
         for (const std::string& ns : namespaces) containerd::validate_namespace(ns);
         if (!namespaces.empty()) config.namespaces = namespaces;
         if (!snapshotter.empty()) config.snapshotter = snapshotter;
+        if (!docker_host.empty()) config.docker_host = docker_host;
+        if (config.docker_host.empty()) config.docker_host = "/var/run/docker.sock";
+        if (!runtime.empty()) config.runtime = kRuntimes.at(runtime);
         if (!verify_keys.empty()) {
             std::vector<std::string> files;
             for (const std::string& key : verify_keys) files.push_back(absolute(key));
@@ -110,15 +123,21 @@ struct GlobalOptions {
     }
 };
 
-void add_image_arguments(CLI::App& command, ImageArguments& images, std::string& platform) {
+void add_image_arguments(CLI::App& command, ImageArguments& images, GlobalOptions& global) {
     command.add_option("REF", images.references, "Images");
     command.add_option("-f,--file", images.lists, "Image list; can be repeated; - is stdin")
         ->type_name("LIST")
         ->allow_extra_args(false);
     command
-        .add_option("--platform", platform,
+        .add_option("--platform", global.platform,
                     "Platform of the nodes (default: the platform of this machine)")
         ->type_name("OS/ARCH[/VARIANT]");
+    command
+        .add_option("--runtime", global.runtime,
+                    "Whose images they become: auto, containerd or docker (default: auto, in which "
+                    "namespace moby is Docker's)")
+        ->type_name("RUNTIME")
+        ->check(CLI::IsMember(kRuntimes).description(""));
 }
 
 /// Of the commands that ask registries. As skopeo, containerd and the kubelet name them.
@@ -198,12 +217,12 @@ class CommandLine {
             0, 1);  // CLI11's message for a missing command does not name the commands
         app_.footer(kExitCodeHelp);
         global_.add_to(app_);
-        add_image_arguments(*plan_app_, images_, global_.platform);
+        add_image_arguments(*plan_app_, images_, global_);
         plan_app_
             ->add_option("--lock", plan_.lock_file,
                          "Write the list with every digest to a file; - is standard output")
             ->type_name("FILE");
-        add_image_arguments(*bake_app_, images_, global_.platform);
+        add_image_arguments(*bake_app_, images_, global_);
         bake_app_
             ->add_option("--progress", progress_,
                          "Progress on stderr: auto, tty, plain, json or none")

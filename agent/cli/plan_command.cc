@@ -1,8 +1,10 @@
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
 
 #include "agent/bake/admission.h"
+#include "agent/bake/plan_destinations.h"
 #include "agent/bake/pull_allowance.h"
 #include "agent/bake/recorded_image.h"
 #include "agent/base/file.h"
@@ -14,6 +16,7 @@
 #include "agent/cli/commands.h"
 #include "agent/cli/image_list_file.h"
 #include "agent/cli/log.h"
+#include "agent/store/placements.h"
 #include "proto/prebake/v1/report.pb.h"
 
 namespace prebake::cli {
@@ -32,6 +35,14 @@ v1::Plan document_of(const bake::Survey& survey, const std::vector<bake::PullAll
         image.set_unpacked(planned.unpacked);
         image.set_sandbox(planned.request.is_sandbox);
         image.set_kind(bake::recorded_kind(planned.request.kind));
+        for (const bake::Destination& destination :
+             bake::destinations_of(planned.request, survey)) {
+            v1::Destination& out = *image.add_destinations();
+            out.set_store(destination.is_docker ? "docker" : "containerd");
+            out.set_namespace_(destination.ns);
+            out.set_driver(destination.driver);
+            out.set_reason(destination.reason);
+        }
         if (planned.problem) *image.mutable_problem() = problem_of(*planned.problem);
         if (!planned.image) continue;
         image.set_digest(planned.image->target.digest.str());
@@ -72,25 +83,35 @@ std::string signed_by(const bake::ResolvedImage& image) {
 
 void print_table(const bake::Survey& survey, const std::vector<bake::PullAllowance>& allowances) {
     std::vector<std::vector<std::string>> rows{
-        {"IMAGE", "DIGEST", "PLATFORM", "LAYERS", "COMPRESSED", "PRESENT", "STATE"}};
+        {"IMAGE", "DIGEST", "PLATFORM", "LAYERS", "COMPRESSED", "PRESENT", "INTO", "STATE"}};
+    std::vector<std::string> reasons;
     for (const bake::PlannedImage& planned : survey.plan.images) {
+        const auto destinations = bake::destinations_of(planned.request, survey);
+        const std::string into = bake::short_form(destinations);
+        for (const bake::Destination& destination : destinations) {
+            if (planned.request.is_sandbox) continue;
+            std::string reason = bake::short_form({destination}) + ": " + destination.reason;
+            if (std::ranges::find(reasons, reason) == reasons.end()) {
+                reasons.push_back(std::move(reason));
+            }
+        }
         std::string why = planned.request.is_sandbox ? " (needed by CRI)" : "";
         if (planned.request.kind != bake::ImageKind::image) {
             why += " (" + std::string(bake::to_string(planned.request.kind)) + ")";
         }
         if (!planned.image) {
             rows.push_back({bake::name_of(planned.request), "-", planned.request.platform->str(),
-                            "-", "-", "-",
+                            "-", "-", "-", into,
                             "problem: " + std::string(to_string(planned.problem->code())) + why});
             continue;
         }
         const bool is_complete =
             planned.bytes_present == planned.compressed_bytes && planned.unpacked;
-        rows.push_back({bake::name_of(planned.request), planned.image->target.digest.short_form(),
-                        planned.request.platform->str(),
-                        std::to_string(planned.image->contents.layers.size()),
-                        format_bytes(planned.compressed_bytes), format_bytes(planned.bytes_present),
-                        (is_complete ? "present" : "to bake") + signed_by(*planned.image) + why});
+        rows.push_back(
+            {bake::name_of(planned.request), planned.image->target.digest.short_form(),
+             planned.request.platform->str(), std::to_string(planned.image->contents.layers.size()),
+             format_bytes(planned.compressed_bytes), format_bytes(planned.bytes_present), into,
+             (is_complete ? "present" : "to bake") + signed_by(*planned.image) + why});
     }
     std::fputs(format_table(rows, {3, 4, 5}).c_str(), stdout);
     const bake::Plan& plan = survey.plan;
@@ -105,6 +126,7 @@ void print_table(const bake::Survey& survey, const std::vector<bake::PullAllowan
         }
     }
     std::printf("\n");
+    for (const std::string& reason : reasons) std::printf("%s\n", reason.c_str());
     for (const bake::PullAllowance& allowance : allowances) {
         std::printf("%s\n", bake::describe(allowance).c_str());
     }
@@ -119,6 +141,7 @@ std::vector<bake::ImageRequest> locked(const bake::Survey& survey,
         if (planned.problem) continue;
         bake::ImageRequest& request = requests.emplace_back(planned.request);
         request.reference.digest = planned.image->target.digest;
+        if (request.in_graph_driver) request.namespaces.emplace_back(store::kDockerNamespace);
         if (request.namespaces == default_namespaces) request.namespaces.clear();
     }
     return requests;

@@ -16,6 +16,7 @@
 #include "agent/containerd/content.h"
 #include "agent/containerd/leases.h"
 #include "agent/store/names.h"
+#include "agent/store/placements.h"
 
 namespace prebake::cli {
 namespace {
@@ -164,14 +165,16 @@ store::Verification repair_parts(const Invocation& invocation, const bake::BakeL
                                  const FindAgain& find_again, const DiskRepair& disk,
                                  BakeContext& context, bake::EventSink& events) {
     // First what the disk has: a layer that is damaged here may be whole elsewhere.
-    restore_from_disk(disk, record, found);
+    restore_from_disk(disk, store::only_in_containerd(record), found);
     store::Verification left = find_again();
-    remove_damaged_layers(record, left, context.connection);
+    remove_damaged_layers(store::only_in_containerd(record), left, context.connection);
     const std::vector<bake::ImageRequest> rest = requests_to_repair(record, left);
     if (rest.empty()) return left;
-    const bake::Survey survey = context.resolve(rest, invocation.config.snapshotter);
-    const bake::BakeResult result = bake::bake(lock, survey, bake_options(invocation),
-                                               context.remote, context.connection, events);
+    const bake::Survey survey = context.resolve(invocation, rest, invocation.config.snapshotter);
+    const auto docker = context.docker_target();
+    const bake::BakeResult result =
+        bake::bake(lock, survey, bake_options(invocation), context.remote, context.connection,
+                   docker ? &*docker : nullptr, events);
     for (const bake::ImageResult& image : result.images) {
         if (image.problem) log_error(image.problem->within("image " + image.name));
     }
@@ -209,7 +212,8 @@ store::Verification repair(const Invocation& invocation, const bake::BakeLock& l
         progress->on_event({.kind = bake::EventKind::notice, .message = message});
     };
     BakeContext context(invocation, notice);
-    const DiskRepair disk(invocation, lock, record, context.connection, *progress);
+    const v1::BakeRecord in_containerd = store::only_in_containerd(record);
+    const DiskRepair disk(invocation, lock, in_containerd, context.connection, *progress);
     for (const auto& [name, platform] : moved_images(found)) {
         log_warning(name + " is not repaired: a client moved its name to another image");
     }
@@ -218,7 +222,8 @@ store::Verification repair(const Invocation& invocation, const bake::BakeLock& l
         left = repair_parts(invocation, lock, record, found, find_again, disk, context, *progress);
     }
     // Later: a layer that was damaged or missing is there by now.
-    const bool has_changed = repair_trees(disk, lock, record, left, context.connection, *progress);
+    const bool has_changed =
+        repair_trees(disk, lock, in_containerd, left, context.connection, *progress);
     return has_changed ? find_again() : left;
 }
 

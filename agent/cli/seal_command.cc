@@ -89,7 +89,7 @@ void require_confirmation(const SealArguments& arguments) {
     throw Error(Errc::cancelled, "nothing was sealed", "answer y, or give --yes");
 }
 
-const char* word_for(v1::SealedItem::Outcome outcome, bool is_dry_run) {
+const char* sealed_word(v1::SealedItem::Outcome outcome, bool is_dry_run) {
     switch (outcome) {
         case v1::SealedItem::CLEAN:
             return "clean";
@@ -113,7 +113,7 @@ void print_item(const v1::SealedItem& item, bool is_dry_run) {
     const int links = item.not_followed_size();
     if (item.outcome() == v1::SealedItem::CLEAN && links == 0) return;
     std::string line;
-    if (item.outcome() != v1::SealedItem::CLEAN) line = word_for(item.outcome(), is_dry_run);
+    if (item.outcome() != v1::SealedItem::CLEAN) line = sealed_word(item.outcome(), is_dry_run);
     if (item.changes_size() > 0) line += " (" + std::to_string(item.changes_size()) + ")";
     if (links > 0) {
         line += (line.empty() ? "" : ", ") + std::to_string(links) +

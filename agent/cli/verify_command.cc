@@ -10,6 +10,7 @@
 #include "agent/base/json.h"
 #include "agent/cli/bake_context.h"
 #include "agent/cli/commands.h"
+#include "agent/cli/docker_host.h"
 #include "agent/cli/log.h"
 #include "agent/cli/repair.h"
 #include "agent/cli/residue_report.h"
@@ -17,6 +18,8 @@
 #include "agent/cli/verify_text.h"
 #include "agent/guard/image_health.h"
 #include "agent/identity/residue.h"
+#include "agent/store/engine_check.h"
+#include "agent/store/placements.h"
 #include "agent/store/record.h"
 #include "agent/store/verify.h"
 #include "proto/prebake/v1/report.pb.h"
@@ -104,6 +107,23 @@ v1::ResidueReport check_seal(const Invocation& invocation) {
     return residue;
 }
 
+/// Adds what dockerd's graph driver has of the images that are recorded there.
+void check_docker(const Invocation& invocation, const v1::BakeRecord& record,
+                  std::optional<DockerHost>& docker, store::Verification& found) {
+    const std::vector<std::string>& named = invocation.named_namespaces;
+    const bool is_named = named.empty() || std::find(named.begin(), named.end(),
+                                                     store::kDockerNamespace) != named.end();
+    const v1::BakeRecord images = store::only_in_engine(record);
+    if (!is_named || images.images_size() == 0) return;
+    if (!docker) docker.emplace(invocation, log_warning);
+    std::vector<store::Finding> findings = store::check_engine(images, docker->engine());
+    std::move(findings.begin(), findings.end(), std::back_inserter(found.findings));
+    const v1::BakeRecord elsewhere = store::only_in_containerd(record);
+    for (const v1::BakedImage& image : images.images()) {
+        if (store::find_image(elsewhere, image.name(), image.platform()) == nullptr) ++found.images;
+    }
+}
+
 /// Without a record that can be used no image is known to be usable: prebake status says the same.
 ExitCode report_unusable_record(const Invocation& invocation, const Error& error) {
     log_error(error);
@@ -145,9 +165,12 @@ ExitCode verify_command(const Invocation& invocation, const VerifyArguments& arg
         .snapshotter = invocation.config.snapshotter,
         .sandbox = sandbox.name};
     const trust::Policy policy = policy_of(invocation.config.trust_rules);
+    std::optional<DockerHost> docker;
     std::vector<std::string> warnings;
     const auto verify = [&] {
-        store::Verification found = store::verify(record, connection, options);
+        store::Verification found =
+            store::verify(store::only_in_containerd(record), connection, options);
+        check_docker(invocation, record, docker, found);
         bake::SignatureCheck signatures =
             bake::check_signatures(record, policy, connection,
                                    {.namespaces = options.namespaces, .sandbox = sandbox.name});

@@ -109,7 +109,7 @@ struct Fixture {
             std::make_shared<registry::ScriptedHttp>(std::move(script)),
             registry::FixedCredentials::none(),
             registry::RetryOptions{.retry = {.attempts = 1}, .on_retry = nullptr});
-        return survey({std::move(request)}, {}, remote, connection, {policy, verifiers}, 1)
+        return survey({std::move(request)}, {}, remote, connection, {policy, verifiers}, nullptr, 1)
             .plan.images.front();
     }
 

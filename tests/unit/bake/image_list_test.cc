@@ -167,5 +167,48 @@ TEST_CASE("an image that is listed for two platforms is warned about once") {
     CHECK(warnings_for({request("nginx"), arm, request("redis")}).size() == 2);
 }
 
+TEST_CASE("the runtime docker means the namespace moby") {
+    ImageRequest docker = request("nginx:1");
+    docker.runtime = Runtime::docker;
+    ImageRequest both = docker;
+    both.namespaces = {"k8s.io", "moby"};
+    const auto filled = with_defaults({docker, both, request("redis:7")}, {});
+    CHECK(filled[0].namespaces == std::vector<std::string>{"moby"});
+    CHECK(filled[1].namespaces == std::vector<std::string>{"k8s.io", "moby"});
+    CHECK(filled[2].namespaces == std::vector<std::string>{"k8s.io"});
+    CHECK(is_for_docker(filled[0]));
+    CHECK(is_for_docker(filled[1]));
+    CHECK_FALSE(is_for_docker(filled[2]));
+
+    docker.namespaces = {"k8s.io"};
+    CHECK_THROWS_WITH(with_defaults({docker}, {}), doctest::Contains("moby"));
+}
+
+TEST_CASE("moby is Docker's unless the runtime is containerd") {
+    for (const auto& [runtime, is_docker] :
+         {std::pair{Runtime::automatic, true}, std::pair{Runtime::containerd, false},
+          std::pair{Runtime::docker, true}}) {
+        const auto filled =
+            with_defaults({request("nginx:1")}, {.namespaces = {"moby"}, .runtime = runtime});
+        CHECK(filled[0].namespaces == std::vector<std::string>{"moby"});
+        CHECK(is_for_docker(filled[0]) == is_docker);
+    }
+}
+
+TEST_CASE("into a graph driver go unpacked images alone") {
+    ImageRequest both = request("nginx:1");
+    both.namespaces = {"k8s.io", "moby"};
+    ImageRequest pods = request("redis:7");
+    pods.namespaces = {"k8s.io"};
+    const auto placed = place_in_graph_driver({both, pods});
+    CHECK(placed[0].in_graph_driver);
+    CHECK(placed[0].namespaces == std::vector<std::string>{"k8s.io"});
+    CHECK_FALSE(placed[1].in_graph_driver);
+    CHECK(merge_requests({pods, placed[0], both})[1].in_graph_driver);
+
+    both.unpack = false;
+    CHECK_THROWS_WITH(place_in_graph_driver({both}), doctest::Contains("test:1"));
+}
+
 }  // namespace
 }  // namespace prebake::bake

@@ -146,4 +146,34 @@ TEST_CASE("an image with a problem adds nothing") {
     CHECK(plan.images.size() == 1);
 }
 
+TEST_CASE("layers for a graph driver are pulled by dockerd, once") {
+    const auto in_engine = [](const std::string& name, std::vector<std::string> namespaces) {
+        PlannedImage planned = image(name, {{"base", 1000}, {name, 100}});
+        planned.request.platform = oci::Platform::parse("linux/amd64");
+        planned.request.namespaces = std::move(namespaces);
+        planned.request.in_graph_driver = true;
+        planned.image->request = planned.request;
+        return planned;
+    };
+    const Plan plan = make_plan({in_engine("a:1", {}), in_engine("b:1", {})}, {});
+    CHECK(plan.bytes_to_fetch == 1200);
+    CHECK(plan.engine_bytes == 1200);
+    CHECK(plan.least_snapshot_bytes == 0);
+    CHECK(plan.images[0].compressed_bytes == 1100);
+    CHECK_FALSE(plan.images[0].unpacked);
+
+    PresentContent present;
+    present.in_engine.emplace("docker.io/library/a:1", "linux/amd64");
+    const Plan second = make_plan({in_engine("a:1", {}), in_engine("b:1", {})}, present);
+    CHECK(second.engine_bytes == 100);
+    CHECK(second.images[0].unpacked);
+    CHECK(second.images[0].bytes_present == 1100);
+    CHECK_FALSE(second.images[1].unpacked);
+
+    // For pods, too: prebake fetches it, and dockerd pulls it.
+    const Plan both = make_plan({in_engine("a:1", {"k8s.io"})}, {});
+    CHECK(both.bytes_to_fetch == 1100 + kManifestBytes + kConfigBytes + 1100);
+    CHECK(both.images[0].compressed_bytes == 1100 + kManifestBytes + kConfigBytes);
+}
+
 }  // namespace prebake::bake::plan_test

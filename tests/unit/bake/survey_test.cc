@@ -60,7 +60,7 @@ struct Fixture {
                const std::string& snapshotter = {}) const {
         registry::Remote remote(std::make_shared<registry::ScriptedHttp>(std::move(script)),
                                 registry::FixedCredentials::none(), registry::RetryOptions{});
-        return survey(requests, snapshotter, remote, connection, {.policy = policy}, 1);
+        return survey(requests, snapshotter, remote, connection, {.policy = policy}, nullptr, 1);
     }
 };
 

@@ -22,7 +22,9 @@ class FakeEngine final : public Engine {
     EngineInfo answer = {};                       ///< of info()
     std::vector<PullRequest> pulls = {};          ///< those that were asked for
     std::vector<std::pair<std::string, std::string>> tags = {};
-    std::string loaded = {};  ///< the last archive
+    std::vector<PullProgress> progress = {};                 ///< what each pull shows
+    std::map<std::string, EngineImage> images_of_load = {};  ///< what an archive brings
+    std::string loaded = {};                                 ///< the last one
 
     const std::filesystem::path& socket() const override { return socket_; }
     EngineInfo info() override { return answer; }
@@ -36,7 +38,7 @@ class FakeEngine final : public Engine {
         pulls.push_back(request);
         if (pull_error) throw Error(*pull_error);
         const std::string name = request.reference.name() + "@" + request.reference.digest->str();
-        on_progress({.layer = "aaaaaaaaaaaa", .status = "Downloading", .current = 1, .total = 2});
+        for (const PullProgress& each : progress) on_progress(each);
         images[name] = registry.at(name);
     }
     void tag(const std::string& name, const oci::Reference& tag) override {
@@ -45,11 +47,14 @@ class FakeEngine final : public Engine {
     }
     void load(Source& archive, std::uint64_t) override {
         loaded = read_up_to(archive, 1U << 20).value_or("too long");
+        images.insert(images_of_load.begin(), images_of_load.end());
     }
     std::vector<EngineContainer> containers() override { return {}; }
-    void follow_events(std::chrono::system_clock::time_point, const std::function<void()>& begun,
-                       const std::function<void(const EngineEvent&)>&) override {
+    [[noreturn]] void follow_events(std::chrono::system_clock::time_point,
+                                    const std::function<void()>& begun,
+                                    const std::function<void(const EngineEvent&)>&) override {
         begun();
+        throw Error(Errc::cancelled, "no events");
     }
 
   private:

@@ -80,7 +80,7 @@ TEST_CASE("a name has to lead to the same image") {
     }
 }
 
-TEST_CASE("images in containerd are not looked for in dockerd") {
+TEST_CASE("dockerd is not asked about images in containerd") {
     v1::BakeRecord record = one_image();
     record.mutable_images(0)->mutable_placements(0)->clear_graph_driver();
     docker::FakeEngine engine;

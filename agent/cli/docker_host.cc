@@ -1,0 +1,115 @@
+#include "agent/cli/docker_host.h"
+
+#include <filesystem>
+#include <system_error>
+
+#include "agent/base/error.h"
+#include "agent/base/process.h"
+#include "agent/cli/log.h"
+
+namespace prebake::cli {
+namespace {
+
+constexpr const char* kUnit = "docker.service";
+/// systemd starts dockerd when somebody connects to this one. It is stopped with the service: a
+/// client that asks after us would start it again.
+constexpr const char* kSocketUnit = "docker.socket";
+
+int systemctl(std::vector<std::string> arguments, std::string& output,
+              const std::stop_token& stop) {
+    arguments.insert(arguments.begin(), "systemctl");
+    const CommandResult result = run_command(
+        {.arguments = std::move(arguments), .time_limit = std::chrono::minutes(2)}, stop);
+    output = result.output;
+    return result.status;
+}
+
+bool is_active(const char* unit, const std::stop_token& stop) {
+    std::string ignored;
+    return systemctl({"is-active", "--quiet", unit}, ignored, stop) == 0;
+}
+
+bool has_unit(const std::stop_token& stop) {
+    std::string ignored;
+    return is_program("systemctl") && systemctl({"cat", kUnit}, ignored, stop) == 0;
+}
+
+/// Docker documents that it does not do this.
+void refuse_mapped_users(const docker::EngineInfo& info) {
+    if (!info.has_user_namespaces || !info.uses_containerd_store) return;
+    throw Error(Errc::unsupported,
+                "this dockerd maps user IDs (userns-remap) and keeps its images in containerd, "
+                "which Docker does not support",
+                "remove userns-remap, or the feature containerd-snapshotter, from "
+                "/etc/docker/daemon.json");
+}
+
+}  // namespace
+
+DockerHost::DockerHost(const Invocation& invocation, const Notice& notice)
+    : client_(http::make_client(
+          {.connect = invocation.config.connect_timeout, .stall = invocation.config.stall_timeout},
+          "prebake/" PREBAKE_VERSION)),
+      engine_(docker::connect(*client_, docker::socket_of(invocation.config.docker_host),
+                              invocation.signals.token())),
+      info_(ask(invocation, notice)) {
+    docker::require_supported(info_);
+    refuse_mapped_users(info_);
+}
+
+docker::EngineInfo DockerHost::ask(const Invocation& invocation, const Notice& notice) {
+    try {
+        return engine_->info();
+    } catch (const Error& error) {
+        if (error.code() != Errc::unavailable) throw;
+        const std::stop_token stop = invocation.signals.token();
+        if (!has_unit(stop)) throw;
+        if (!invocation.config.start_docker) {
+            throw Error(error.code(), error.message(),
+                        "systemctl start docker, or set start = true in [docker] of prebake.toml, "
+                        "to have it started for the bake");
+        }
+        std::string output;
+        if (systemctl({"start", kUnit}, output, stop) != 0) {
+            throw Error(Errc::failed_precondition, "docker.service does not start: " + output,
+                        "journalctl -u docker");
+        }
+        is_started_here_ = true;
+        notice("docker.service was started for this bake, and stops after it");
+        return engine_->info();
+    }
+}
+
+DockerHost::~DockerHost() {
+    if (!is_started_here_) return;
+    try {
+        // Also after Ctrl-C: the machine is to be left as it was found.
+        std::string output;
+        const bool had_socket = is_active(kSocketUnit, {});
+        std::vector<std::string> stop{"stop", kUnit};
+        if (had_socket) stop.emplace_back(kSocketUnit);
+        if (systemctl(stop, output, {}) != 0)
+            log_warning("docker.service does not stop: " + output);
+        if (had_socket) systemctl({"start", kSocketUnit}, output, {});
+    } catch (const Error& error) {
+        log_warning("docker.service does not stop: " + error.message());
+    }
+}
+
+void DockerHost::require_containerd(const std::string& address) const {
+    if (!info_.uses_containerd_store || info_.containerd_address.empty()) return;
+    const auto path_of = [](std::string text) {
+        constexpr std::string_view kScheme = "unix://";
+        if (text.starts_with(kScheme)) text.erase(0, kScheme.size());
+        std::error_code problem;  // a socket that is not there is compared as it is written
+        const std::filesystem::path real = std::filesystem::canonical(text, problem);
+        return problem ? std::filesystem::path(text) : real;
+    };
+    if (path_of(address) == path_of(info_.containerd_address)) return;
+    throw Error(Errc::usage,
+                "dockerd keeps its images in the containerd at " + info_.containerd_address +
+                    ", and this bake is for the one at " + address,
+                "bake for Docker on its own, with --address " + info_.containerd_address);
+}
+
+}  // namespace prebake::cli

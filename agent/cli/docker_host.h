@@ -1,0 +1,48 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/cli/commands.h"
+#include "agent/docker/engine.h"
+#include "agent/http/client.h"
+
+namespace prebake::cli {
+
+/// Receives what the operator may want to know.
+using Notice = std::function<void(const std::string&)>;
+
+/// The dockerd of this machine, while a command works with it.
+class DockerHost {
+  public:
+    /// Connects to the configured socket. If nothing listens there, [docker] start is set and
+    /// systemd knows docker.service, starts it; the destructor stops it again.
+    /// @throws Error as docker::Engine, with what to do if dockerd does not run; unsupported for a
+    /// rootless dockerd, and for user namespaces with images in containerd.
+    DockerHost(const Invocation& invocation, const Notice& notice);
+    ~DockerHost();
+    DockerHost(const DockerHost&) = delete;
+    DockerHost& operator=(const DockerHost&) = delete;
+
+    docker::Engine& engine() const { return *engine_; }
+    const docker::EngineInfo& info() const { return info_; }
+
+    /// @throws Error usage if dockerd keeps its images in another containerd than the one at
+    /// `address`.
+    void require_containerd(const std::string& address) const;
+
+  private:
+    docker::EngineInfo ask(const Invocation& invocation, const Notice& notice);
+
+    std::unique_ptr<http::Client> client_;
+    std::unique_ptr<docker::Engine> engine_;
+    bool is_started_here_ = false;
+    docker::EngineInfo info_;
+};
+
+/// The socket of the containerd that a dockerd starts for itself where no other one runs.
+inline constexpr const char* kContainerdOfDocker = "/var/run/docker/containerd/containerd.sock";
+
+}  // namespace prebake::cli
