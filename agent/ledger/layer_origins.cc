@@ -281,6 +281,8 @@ void LayerOrigins::restored(const store::Holdings& holdings) {
     for (const auto& [text, blob] : holdings.blobs) {
         const std::optional<oci::Digest> digest = oci::Digest::try_parse(text);
         if (!digest || !baked_.contains(*digest)) continue;
+        // It was adopted from another namespace. If none has it, somebody pulled it meanwhile.
+        if (!is_there(*digest, &space)) continue;
         space.blobs[*digest] = {.stored_at = blob.created_at};
         space.lost.erase(*digest);
     }

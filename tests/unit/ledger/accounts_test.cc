@@ -21,6 +21,14 @@ const Spec kApp{.name = "reg.io/app:1", .layers = {{"base", 100}, {"app", 20}}};
 const Spec kTool{.name = "reg.io/tool:1", .layers = {{"base", 100}, {"tool", 7}}};
 const Spec kAlien{.name = "reg.io/alien:1", .layers = {{"alien", 50}}};
 
+/// A restoration adopts blobs from there.
+void another_namespace_has(ScriptedNode& node, const Spec& spec) {
+    for (const v1::Layer& layer : spec.parts()) {
+        node.stores["default"].blobs.emplace(layer.digest(), node.now);
+    }
+    node.relist();
+}
+
 Spec named(Spec spec, const std::string& name) {
     spec.name = name;
     return spec;
@@ -126,8 +134,23 @@ const Case kCases[] = {
      },
      kApp,
      {.hits = 1, .served = 120}},
+    {"pulled while prebake tried to restore it",
+     [](ScriptedNode& node) {
+         node.remove(kCri, kApp);
+         node.tick();
+         node.put(kCri, kApp);
+         for (const v1::Layer& layer : kApp.parts()) {
+             node.unpack(kCri, layer.chain_id(), "extract-2-prebake-x " + layer.chain_id());
+         }
+         node.accounts->restored(node.holdings(kCri));
+         node.accounts->image_appeared(node.seen(kCri, kApp), node.now);
+         node.start(kCri, kApp, "c1");
+     },
+     kApp,
+     {.misses = 1, .pulled = 120, .pulls = 1, .reason = "garbage_collected"}},
     {"restored by prebake",
      [](ScriptedNode& node) {
+         another_namespace_has(node, kApp);
          node.remove(kCri, kApp);
          node.tick();
          node.put(kCri, kApp);
@@ -843,6 +866,7 @@ TEST_CASE("an image that prebake restored before a pull is not pulled after a re
     ScriptedNode node;
     node.bake(kApp);
     node.boot();
+    another_namespace_has(node, kApp);
     node.remove(kCri, kApp);
     node.tick();
     node.put(kCri, kApp);
