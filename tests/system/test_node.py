@@ -321,12 +321,15 @@ class Guard(node.NodeTest):
                 self.node = self.daemon()
 
     def test_images_without_content_are_an_alarm(self):
-        # To free the space, the lease goes first.
+        # To free the space, the lease goes first. The daemon sees it when all of it has happened:
+        # otherwise it may be in time to restore the image.
         self.until_held()
+        self.node.running.send(signal.SIGSTOP)
         self.containerd.ctr("leases", "rm", LEASE)
         with_sync = ["images", "rm", "--sync", *self.names(self.reference, self.image)]
         self.containerd.ctr(*with_sync)
         self.containerd.collect_garbage()
+        self.node.running.send(signal.SIGCONT)
         self.node.until_verdict("not_ready")
         condition = self.node.condition("ImagesPresent")
         self.assertEqual((condition["status"], condition["reason"]), ("False", "ImagesMissing"))
