@@ -129,7 +129,7 @@ ExitCode report_unusable_record(const Invocation& invocation, const Error& error
     log_error(error);
     if (!invocation.json) return ExitCode::not_ready;
     v1::VerifyReport report = document_of({});
-    report.set_verdict(word_for(guard::StoreVerdict::not_usable));
+    report.set_verdict(verdict_word(guard::StoreVerdict::not_usable));
     v1::Finding& finding = *report.add_findings();
     finding.set_object("bake record " + store::record_path(invocation.state_dir).string());
     finding.set_expected("a bake record that this version can read");
@@ -208,7 +208,7 @@ ExitCode verify_command(const Invocation& invocation, const VerifyArguments& arg
     if (invocation.json) {
         v1::VerifyReport report = document_of(result);
         report.set_ok(is_ok);
-        report.set_verdict(word_for(verdict));
+        report.set_verdict(verdict_word(verdict));
         report.set_repaired(static_cast<std::uint32_t>(repaired));
         for (const std::string& warning : warnings) report.add_warnings(warning);
         if (residue) *report.mutable_sealed() = *residue;

@@ -93,7 +93,7 @@ std::string details_of(const Findings& findings) {
 
 }  // namespace
 
-std::string word_for(guard::StoreVerdict verdict) {
+std::string verdict_word(guard::StoreVerdict verdict) {
     switch (verdict) {
         case guard::StoreVerdict::as_baked:
             return "ok";

@@ -15,7 +15,7 @@ struct VerifyMode {
 };
 
 /// "ok", "degraded" or "not_ready".
-std::string word_for(guard::StoreVerdict verdict);
+std::string verdict_word(guard::StoreVerdict verdict);
 
 /// What was found, image by image, for people. Of a few images the findings are shown, for more
 /// than five images only their number: an emptied store has hundreds. Empty if nothing was found.
