@@ -233,6 +233,11 @@ constexpr Item kKubernetesItems[] = {
         .targets = {
             remove("/var/lib/ecs/data/agent.db"),
             remove("/var/lib/ecs/data/ecs_agent_data.json"),
+            // Of the builder's tasks: their volumes, metadata, and FireLens configurations, which
+            // may have credentials for a log service.
+            remove("/var/lib/ecs/data/ecs_volume_plugin.json"),
+            remove("/var/lib/ecs/data/metadata"),
+            remove("/var/lib/ecs/data/firelens"),
         },
         .written_by = {
             {"ecs.service", StopStage::orchestrators},
