@@ -10,6 +10,7 @@
 
 #include "agent/base/error.h"
 #include "agent/base/format.h"
+#include "agent/kubelet/comment.h"
 #include "agent/oci/reference.h"
 #include "agent/store/names.h"
 
@@ -21,7 +22,6 @@ constexpr int kDefaultStatusImages = 50;
 /// For images that pods pull later, in addition to the baked ones. Not -1 (all images): the list is
 /// part of the Node object, which is sent to all watchers of nodes.
 constexpr int kStatusImagesHeadroom = 50;
-constexpr std::size_t kCommentColumns = 98;
 /// KEP-2535 is enabled by default since this version. Before, its settings are rejected or unknown.
 constexpr KubernetesVersion kVerifiesPulledImages{1, 35};
 
@@ -175,22 +175,6 @@ void advise_on_collection(v1::KubeletAdvice& advice, const v1::BakeRecord& recor
                     "Some baked images are not pinned: keep the default of 0s, otherwise they are "
                     "removed when they were not used for this long.");
     }
-}
-
-/// `text` in lines that start with "# ".
-std::string comment_of(const std::string& text) {
-    std::string comment;
-    std::string line = "#";
-    for (std::size_t begin = 0; begin < text.size();) {
-        const std::size_t end = std::min(text.find(' ', begin), text.size());
-        if (line.size() + 1 + end - begin > kCommentColumns && line.size() > 1) {
-            comment += line + "\n";
-            line = "#";
-        }
-        line += " " + text.substr(begin, end - begin);
-        begin = end + 1;
-    }
-    return comment + line + "\n";
 }
 
 /// Each line after "# ".
