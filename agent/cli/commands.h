@@ -85,6 +85,17 @@ struct KubeletConfigArguments {
     bool is_check = false;  ///< only find clashing records
 };
 
+enum class EcsConfigAction {
+    print,
+    check,  ///< find settings that clash
+    write,  ///< merge the settings into the agent's file
+};
+
+struct EcsConfigArguments {
+    EcsConfigAction action = EcsConfigAction::print;
+    std::string root = "/";
+};
+
 struct FirstBootArguments {
     identity::firstboot::Stage stage = identity::firstboot::Stage::local;
 };
@@ -98,6 +109,7 @@ ExitCode daemon_command(const Invocation& invocation, StopSignals& signals);
 ExitCode status_command(const Invocation& invocation, const StatusArguments& arguments);
 ExitCode kubelet_config_command(const Invocation& invocation,
                                 const KubeletConfigArguments& arguments);
+ExitCode ecs_config_command(const Invocation& invocation, const EcsConfigArguments& arguments);
 /// Reports which files were read; main.cc has read them, or failed. `file` is that of --config.
 /// Also reads the keys of the rules of trust.
 ExitCode config_command(const Config& config, const std::string& file, bool json, bool quiet);

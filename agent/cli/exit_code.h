@@ -25,7 +25,8 @@ inline constexpr const char* kExitCodeHelp =
     "       status: ready, but degraded; verify: every image is usable, but something is not as\n"
     "       it was baked\n"
     "  4    status: not ready or unknown; verify: an image, or the bake record, is not usable;\n"
-    "       seal --check: residue is left; kubelet-config --check: a record clashes\n"
+    "       seal --check: residue is left; kubelet-config --check: a record clashes;\n"
+    "       ecs-config --check: a setting clashes\n"
     "  5    failed temporarily (not reachable, busy, rate limited): try again\n"
     "  130  interrupted (SIGINT)    143  terminated (SIGTERM)\n";
 

@@ -18,6 +18,7 @@
 #include "agent/cli/bake_context.h"
 #include "agent/cli/commands.h"
 #include "agent/cli/log.h"
+#include "agent/cli/orchestrator_options.h"
 #include "agent/cli/quantity.h"
 #include "agent/containerd/connection.h"
 #include "agent/registry/auth_config.h"
@@ -252,16 +253,8 @@ class CommandLine {
             "--online", is_online_,
             "The second half: query the metadata service and complete the claim");
         add_status_options(*status_app_);
-        kubelet_config_app_->add_flag("--check", kubelet_.is_check,
-                                      "Only find records that make the kubelet pull again");
-        kubelet_config_app_
-            ->add_option("--kubernetes", kubernetes_,
-                         "Version of the kubelet (default: from the kubelet in $PATH)")
-            ->type_name("VERSION");
-        kubelet_config_app_
-            ->add_option("--kubelet-root", kubelet_.kubelet_root, "The kubelet's directory")
-            ->type_name("DIR")
-            ->capture_default_str();
+        kubelet_.add_to(*kubelet_config_app_);
+        ecs_.add_to(*ecs_config_app_);
         config_app_->require_subcommand(1);
         check_app_->fallthrough();
         version_app_->add_flag("--verbose", is_verbose_,
@@ -336,8 +329,9 @@ class CommandLine {
             if (status_app_->parsed()) return status_command(invocation, status_arguments(config));
             if (images_app_->parsed()) return images_command(invocation);
             if (kubelet_config_app_->parsed()) {
-                return kubelet_config_command(invocation, kubelet_arguments());
+                return kubelet_config_command(invocation, kubelet_.checked());
             }
+            if (ecs_config_app_->parsed()) return ecs_config_command(invocation, ecs_.arguments);
             return verify_command(invocation, verify_);
         } catch (const Error& error) {
             if (error.code() != Errc::cancelled || signals.received() == 0) throw;
@@ -396,8 +390,9 @@ class CommandLine {
     /// These change this machine's files, each of which would fail on its own.
     void require_root() const {
         const bool is_this_machine = seal_.root == "/" && seal_.action != SealAction::list;
+        const bool writes_for_ecs = ecs_config_app_->parsed() && ecs_.writes_this_machine();
         const bool needs_root =
-            firstboot_app_->parsed() || (seal_app_->parsed() && is_this_machine);
+            firstboot_app_->parsed() || writes_for_ecs || (seal_app_->parsed() && is_this_machine);
         if (!needs_root || ::geteuid() == 0) return;
         const std::string command = "prebake " + app_.get_subcommands().front()->get_name();
         throw Error(Errc::permission_denied, command + " needs root", "run it as root");
@@ -487,15 +482,6 @@ class CommandLine {
         return arguments;
     }
 
-    KubeletConfigArguments kubelet_arguments() const {
-        KubeletConfigArguments arguments = kubelet_;
-        if (kubernetes_.empty()) return arguments;
-        arguments.version = kubelet::parse_kubernetes_version(kubernetes_);
-        if (arguments.version) return arguments;
-        throw Error(Errc::usage, "\"" + kubernetes_ + "\" is not a version of Kubernetes",
-                    "use a version like 1.35 or v1.36.2");
-    }
-
     /// Flags add to the configuration.
     void complete_seal_arguments(const Config& config) {
         identity::SealScope scope = config.seal;
@@ -527,6 +513,8 @@ class CommandLine {
         "daemon", "Keep baked images usable, count hits and misses (systemd runs it)");
     CLI::App* kubelet_config_app_ = app_.add_subcommand(
         "kubelet-config", "Print what belongs in the kubelet's configuration for the baked images");
+    CLI::App* ecs_config_app_ = app_.add_subcommand(
+        "ecs-config", "Print what belongs in the ECS agent's configuration for the baked images");
     CLI::App* images_app_ = app_.add_subcommand(
         "images", "List what was baked: digest, platform, size, whether it is pinned and used");
     CLI::App* config_app_ = app_.add_subcommand("config", "Check the configuration files");
@@ -534,9 +522,10 @@ class CommandLine {
         "check", "Read the configuration files and name the first error");
     CLI::App* help_app_ = app_.add_subcommand("help", "Show the help of a command");
     CLI::App* version_app_ = app_.add_subcommand("version", "Print the version");
-    std::vector<CLI::App*> commands_{
-        plan_app_,   bake_app_,   verify_app_,         images_app_, seal_app_, firstboot_app_,
-        status_app_, daemon_app_, kubelet_config_app_, config_app_, help_app_, version_app_};
+    std::vector<CLI::App*> commands_{plan_app_,           bake_app_,       verify_app_, images_app_,
+                                     seal_app_,           firstboot_app_,  status_app_, daemon_app_,
+                                     kubelet_config_app_, ecs_config_app_, config_app_, help_app_,
+                                     version_app_};
     std::string helped_;
     GlobalOptions global_;
     RegistryOptions registry_;
@@ -549,8 +538,8 @@ class CommandLine {
     FirstBootArguments firstboot_;
     bool is_online_ = false;
     std::string progress_ = "auto";
-    KubeletConfigArguments kubelet_;
-    std::string kubernetes_;
+    KubeletOptions kubelet_;
+    EcsOptions ecs_;
     std::string status_format_ = "text";
     bool is_brief_ = false;
     bool is_verbose_ = false;

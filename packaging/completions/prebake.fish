@@ -9,7 +9,7 @@ function __prebake_items
     end
 end
 
-set -l commands plan bake verify images seal firstboot status daemon kubelet-config config help version
+set -l commands plan bake verify images seal firstboot status daemon kubelet-config ecs-config config help version
 set -l none "not __fish_seen_subcommand_from $commands"
 
 complete -c prebake -f
@@ -22,6 +22,7 @@ complete -c prebake -n $none -a firstboot -d 'Claim a new identity'
 complete -c prebake -n $none -a status -d 'Show whether this node is ready'
 complete -c prebake -n $none -a daemon -d 'Keep baked images usable'
 complete -c prebake -n $none -a kubelet-config -d 'Print what belongs in the configuration of the kubelet'
+complete -c prebake -n $none -a ecs-config -d 'Print what belongs in the configuration of the ECS agent'
 complete -c prebake -n $none -a config -d 'Check the configuration files'
 complete -c prebake -n $none -a help -d 'Show the help of a command'
 complete -c prebake -n $none -a version -d 'Print the version'
@@ -88,3 +89,8 @@ set -l kubelet '__fish_seen_subcommand_from kubelet-config'
 complete -c prebake -n $kubelet -l check -d 'Find records that make the kubelet pull again'
 complete -c prebake -n $kubelet -l kubernetes -x -d 'Version of the kubelet'
 complete -c prebake -n $kubelet -l kubelet-root -x -a '(__fish_complete_directories)' -d 'Directory of the kubelet'
+
+set -l ecs '__fish_seen_subcommand_from ecs-config'
+complete -c prebake -n $ecs -l check -d 'Find settings that make the agent pull or remove baked images'
+complete -c prebake -n $ecs -l write -d 'Merge the settings into /etc/ecs/ecs.config'
+complete -c prebake -n $ecs -l root -x -a '(__fish_complete_directories)' -d 'Work on the machine image mounted here'

@@ -13,7 +13,7 @@ COMPLETIONS = pathlib.Path(__file__).resolve().parents[2] / "packaging/completio
 SECONDS = 600  # for one shell; a limit for hangs
 
 COMMANDS = {"plan", "bake", "verify", "images", "seal", "firstboot", "status", "daemon",
-            "kubelet-config", "config", "help", "version"}
+            "kubelet-config", "ecs-config", "config", "help", "version"}
 
 # What is typed, what must be offered, and what must not be offered.
 ROWS = (
@@ -49,6 +49,8 @@ ROWS = (
     ("prebake status --format ", {"text", "json", "brief", "prometheus"}, {"plain"}),
     ("prebake status --format=js", {"json"}, {"text"}),
     ("prebake kubelet-config --k", {"--kubernetes", "--kubelet-root"}, {"--check"}),
+    ("prebake ecs-config --", {"--check", "--write", "--root", "--json"}, {"--kubelet-root"}),
+    ("prebake ecs-config --root some", {"some-directory/"}, {"some.list"}),
 )
 
 # Each shell starts once and completes all lines. It ends what it offers for a line with this line.

@@ -273,6 +273,9 @@ class Journey(PackagedTest):
         self.follows(clones[0], "sudo prebake status", DONE)
         self.follows(clones[0], "prebake kubelet-config")
         self.follows(clones[0], "prebake kubelet-config --check")
+        # Nothing is baked for Docker here.
+        self.follows(clones[0], "prebake ecs-config --write", FAILED)
+        self.follows(clones[0], "prebake ecs-config --check", FAILED)
         return clones
 
     def ask(self, node):
