@@ -30,9 +30,11 @@ NODEADM_PAGE = "packaging/nodeadm/README.md"
 CLOUD_INIT = "packaging/cloud-init/user-data.yaml"
 EKS = "packaging/packer/eks-al2023.pkr.hcl"
 DOCKER = "packaging/packer/ubuntu-docker.pkr.hcl"
+ECS = "packaging/packer/ecs-al2023.pkr.hcl"
+TEMPLATES = (EKS, DOCKER, ECS)
 README = "README.md"
 OTHERS = ("CMakeLists.txt", "CHANGELOG.md", README, "packaging/ansible/README.md")
-EXAMPLES = (IMAGE_BUILDER, KARPENTER, NODEADM, NODEADM_PAGE, CLOUD_INIT, EKS, DOCKER)
+EXAMPLES = (IMAGE_BUILDER, KARPENTER, NODEADM, NODEADM_PAGE, CLOUD_INIT, *TEMPLATES)
 
 # Packer 1.6 does not know plugins that it must fetch, and IMDSv2. It gets copies without them.
 PLUGINS = re.compile(r"^packer \{\n.*?^\}\n", re.MULTILINE | re.DOTALL)
@@ -388,6 +390,18 @@ def faults_of_template(path, text):
         yield from shell_faults(script, path)
 
 
+@listed_once
+def faults_of_ecs(text):
+    """The agent must not run on the builder, and must use what was baked."""
+    steps = re.findall(r'^ +"(systemctl stop ecs|prebake (?:bake|ecs-config --\w+|seal --yes))\b',
+                       text, re.MULTILINE)
+    if steps != ["systemctl stop ecs", "prebake bake", "prebake ecs-config --write",
+                 "prebake ecs-config --check", "prebake seal --yes"]:
+        yield f"{ECS}: its steps are {steps}"
+    if not re.search(r'^ +"printf .*namespaces = \[\\"moby\\"\]', text, re.MULTILINE):
+        yield f"{ECS}: bakes for no Docker"
+
+
 def faults_of_packer(packer, path, text):
     with tempfile.TemporaryDirectory() as directory:
         home = pathlib.Path(directory)
@@ -449,20 +463,21 @@ def keys():
     return found
 
 
-def check(said, packer, texts, validated=(EKS, DOCKER)):
+def check(said, packer, texts, validated=TEMPLATES):
     """All faults. Packer validates the templates in `validated`."""
     def all_of():
         yield from faults_of_component(texts[IMAGE_BUILDER])
         yield from faults_of_karpenter(texts[KARPENTER], texts[EKS])
         yield from faults_of_nodeadm(texts[NODEADM], texts[NODEADM_PAGE])
         yield from faults_of_user_data(texts[CLOUD_INIT])
-        for path in (EKS, DOCKER):
+        for path in TEMPLATES:
             yield from faults_of_template(path, texts[path])
             if packer and path in validated:
                 yield from faults_of_packer(packer, path, texts[path])
+        yield from faults_of_ecs(texts[ECS])
         yield from faults_of_readme(texts)
         yield from faults_of_versions(texts)
-        for path in (IMAGE_BUILDER, CLOUD_INIT, EKS, DOCKER):
+        for path in (IMAGE_BUILDER, CLOUD_INIT, *TEMPLATES):
             yield from faults_of_checksum(path, texts[path])
         for path in EXAMPLES:
             yield from faults_of_words(said, path, texts[path])
@@ -534,6 +549,10 @@ def self_test(said, packer, good):
         (DOCKER, "bake --progress=plain", "bake --progess=plain", "no option --progess"),
         (DOCKER, 'prebake = "yes"', 'prebake = "1"', "is not tagged"),
         (EKS, "remote_folder ", "remote_file ", "a script is uploaded to /tmp"),
+        (ECS, "systemctl stop ecs", "systemctl start ecs", "its steps are"),
+        (ECS, "ecs-config --check", "ecs-config --json", "its steps are"),
+        (ECS, "ecs-config --write", "ecs-config --merge", "no option --merge"),
+        (ECS, "[\\\"moby\\\"]", "[\\\"k8s.io\\\"]", "bakes for no Docker"),
         (DOCKER, "| sha256sum --check", "| cksum --check", "without checking its SHA-256"),
         (CLOUD_INIT, "prebake.rpm' | sha256sum", "prebake.rpm' | true", "without checking its SHA"),
         (CLOUD_INIT, "prebake.deb' | sha256sum", "prebake.deb' | true", "without checking its SHA"),
@@ -553,6 +572,7 @@ def self_test(said, packer, good):
             (EKS, "ssh_username  = ", "ssh_username_ = ", "packer validate, source_ami ''"),
             (EKS, "= var.volume_size", "= var.volume_sizes", "packer validate, source_ami ''"),
             (EKS, "owners      = [", "ownerz      = [", "packer validate, source_ami ''"),
+            (ECS, "owners      = [", "ownerz      = [", "packer validate, source_ami ''"),
             (DOCKER, "source_ami = var.source_ami", 'source_ami = ""',
              "packer validate, source_ami 'ami-"),
             (DOCKER, "skip_clean = true", "skip_clean = true\n    retries    = 1", "validate"),
