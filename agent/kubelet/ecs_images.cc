@@ -8,13 +8,13 @@
 #include "agent/base/error.h"
 #include "agent/oci/reference.h"
 #include "agent/store/names.h"
+#include "agent/store/placements.h"
 
 namespace prebake::kubelet {
 namespace {
 
 using Names = std::vector<std::string>;
 
-constexpr std::string_view kDockerNamespace = "moby";
 constexpr std::string_view kHub = "docker.io/";
 constexpr std::string_view kLibrary = "library/";
 
@@ -71,7 +71,7 @@ std::vector<EcsImage> ecs_images(const v1::BakeRecord& record) {
     for (const v1::BakedImage& baked : record.images()) {
         if (baked.kind() != v1::BakedImage::IMAGE) continue;
         for (const v1::Placement& placement : baked.placements()) {
-            if (placement.namespace_() == kDockerNamespace) {
+            if (placement.namespace_() == store::kDockerNamespace) {
                 images.push_back(ecs_image(baked, placement));
             }
         }
