@@ -152,6 +152,10 @@ class LargeLayerTest(harness.SystemTest):
             return dataclasses.replace(response, content=bytes(content))
 
         self.registry.on(self.path, self.only_parts(wrong))
+        # On a busy machine the first connection would arrive at a part before its bytes do.
+        slow = scripted.pace(MEBI)
+        self.registry.on(self.path, lambda request, response: (
+            response if is_part(request.range) else slow(request, response)))
         result = self.bake(self.reference, code=harness.FAILED)
         self.assert_says(result, self.layer.digest, self.reference)
         self.assert_not_baked(self.repository, self.image)
