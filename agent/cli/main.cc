@@ -17,6 +17,7 @@
 #include "agent/base/problem.h"
 #include "agent/cli/bake_context.h"
 #include "agent/cli/commands.h"
+#include "agent/cli/docker_host.h"
 #include "agent/cli/log.h"
 #include "agent/cli/orchestrator_options.h"
 #include "agent/cli/quantity.h"
@@ -89,6 +90,11 @@ struct GlobalOptions {
         if (!config_file.empty()) file = config_file;
         Config config = read_config(file);
         if (!address.empty()) config.address = address;
+        // Where no other containerd runs, dockerd starts its own.
+        if (config.address == Config().address && !std::filesystem::exists(config.address) &&
+            std::filesystem::exists(kContainerdOfDocker)) {
+            config.address = kContainerdOfDocker;
+        }
         for (const std::string& ns : namespaces) containerd::validate_namespace(ns);
         if (!namespaces.empty()) config.namespaces = namespaces;
         if (!snapshotter.empty()) config.snapshotter = snapshotter;

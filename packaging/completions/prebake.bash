@@ -28,6 +28,7 @@ _prebake_value() {
         --format) _prebake_reply "text json brief prometheus" ;;
         --platform) _prebake_reply "linux/amd64 linux/arm64" ;;
         -n | --namespace) _prebake_reply "k8s.io moby default" ;;
+        --runtime) _prebake_reply "auto containerd docker" ;;
         --snapshotter) _prebake_reply "overlayfs native soci" ;;
         --only | --skip | --also) # names with commas between them
             case $cur in *,*) before=${cur%,*}, ;; esac
@@ -43,7 +44,7 @@ _prebake_value() {
 _prebake() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
     local commands="plan bake verify images seal firstboot status daemon kubelet-config ecs-config config help version"
-    local options="--help --config --state-dir --address --namespace --snapshotter --log-level --json --quiet"
+    local options="--help --config --state-dir --address --namespace --snapshotter --docker-host --log-level --json --quiet"
     local registry=" --authfile --hosts-dir --image-credential-provider-config --image-credential-provider-bin-dir --verify-key"
     local i command=
     COMPREPLY=()
@@ -79,9 +80,9 @@ _prebake() {
         return 0
     fi
     case $command in
-        plan) options+=" --file --platform --lock$registry" ;;
+        plan) options+=" --file --platform --runtime --lock$registry" ;;
         bake)
-            options+=" --file --platform --progress --no-space-check --require-cri --lock-timeout$registry"
+            options+=" --file --platform --runtime --progress --no-space-check --require-cri --lock-timeout$registry"
             ;;
         verify) options+=" --deep --repair --sealed$registry" ;;
         seal)

@@ -30,6 +30,7 @@ FOREIGN = {
     "--insecure-ignore-tlog", "--key",  # cosign
     "--matrix",  # tests/run
     "--prune",  # crictl
+    "--pull",  # docker run
     "--root",  # systemctl
     "--unix-socket",  # curl
     "--filter", "--regex",  # fish's string
@@ -40,7 +41,7 @@ FOREIGN = {
     "--type-name",
 }
 # prebake.toml and prebaked.service are names of files, seal.d is a directory.
-NO_KEYS = {"d", "service", "toml", "target"}
+NO_KEYS = {"d", "io", "service", "sock", "toml", "target"}
 OPTION = re.compile(r"(?<![\w-])(--[a-z]+(?:-[a-z]+)*)")
 LISTED = re.compile(r"^  (?:(-\w),)?(--[a-z-]+)", re.MULTILINE)
 
