@@ -56,6 +56,16 @@ std::string auth_header(const RegistryLogin& login) {
     return text;
 }
 
+/// As messages show them.
+std::vector<std::string> names_of(const oci::Reference& reference) {
+    constexpr std::string_view kOfficial = "library/";
+    std::vector<std::string> names{reference.repository, reference.registry};
+    if (reference.repository.starts_with(kOfficial)) {
+        names.push_back(reference.repository.substr(kOfficial.size()));
+    }
+    return names;
+}
+
 /// What the login must not leave in a message.
 std::vector<std::string> secrets_of(const std::optional<RegistryLogin>& login) {
     std::vector<std::string> secrets;
@@ -110,7 +120,7 @@ class HttpEngine final : public Engine {
               const std::function<void(const PullProgress&)>& on_progress) override {
         const oci::Reference& reference = request.reference;
         const Refused refused{.work = "pull " + reference.str(),
-                              .names = {reference.repository, reference.registry},
+                              .names = names_of(reference),
                               .secrets = secrets_of(request.login)};
         Answer answer = ask(pull_question(request), pull_path(request));
         require(answer, refused);

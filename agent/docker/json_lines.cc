@@ -22,7 +22,8 @@ std::optional<std::string> JsonLines::next() {
         begin_ = 0;
         looked_ = text_.size();
         if (text_.size() > kMaxLineBytes) {
-            throw Error(Errc::too_large, "dockerd sends a line over 1 MiB");
+            throw Error(Errc::too_large, "dockerd sends a line over 1 MiB",
+                        "check that dockerd listens there, and not another program");
         }
         const std::size_t got = response_.read_some(std::as_writable_bytes(std::span(buffer)));
         if (got == 0) break;

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 
+#include "agent/base/ascii.h"
 #include "agent/base/format.h"
 #include "agent/base/text.h"
 
@@ -133,9 +134,25 @@ std::string replaced(std::string text, std::string_view part, std::string_view r
     return text;
 }
 
+bool is_part_of_name(char c) {
+    return is_alphanumeric(c) || c == '.' || c == '_' || c == '-';
+}
+
+/// `text` without the words that are `name`: "a" is one in "r.example/a:1", but not in "denied".
+std::string without_name(std::string text, const std::string& name) {
+    for (std::size_t at = 0; !name.empty() && (at = text.find(name, at)) != std::string::npos;) {
+        const std::size_t end = at + name.size();
+        const bool is_word = (at == 0 || !is_part_of_name(text[at - 1])) &&
+                             (end == text.size() || !is_part_of_name(text[end]));
+        if (is_word) text.erase(at, name.size());
+        if (!is_word) ++at;
+    }
+    return text;
+}
+
 Meaning meaning_of(const Refused& refused) {
     std::string reason = lower_case(refused.message);
-    for (const std::string& name : refused.names) reason = replaced(reason, lower_case(name), "");
+    for (const std::string& name : refused.names) reason = without_name(reason, lower_case(name));
     const auto* const found = std::ranges::find_if(
         kWords, [&](const Word& each) { return reason.find(each.word) != std::string::npos; });
     return found == kWords.end() ? meaning_of(refused.status) : found->meaning;
