@@ -1,11 +1,8 @@
-#include <algorithm>
-#include <boost/json.hpp>
 #include <mutex>
 #include <span>
 #include <type_traits>
 #include <utility>
 
-#include "agent/base/base64.h"
 #include "agent/base/error.h"
 #include "agent/base/format.h"
 #include "agent/base/wait.h"
@@ -16,7 +13,7 @@
 #include "agent/docker/load_stream.h"
 #include "agent/docker/pull_stream.h"
 #include "agent/docker/refusal.h"
-#include "agent/http/url.h"
+#include "agent/docker/requests.h"
 #include "agent/oci/quoted.h"
 
 namespace prebake::docker {
@@ -29,32 +26,6 @@ constexpr std::string_view kBaseUrl = "http://localhost";
 constexpr std::size_t kMaxRefusalBytes = 64UL << 10;
 /// A stream of events may be silent for days. Afterwards it is opened again.
 constexpr milliseconds kEventSilence = std::chrono::hours(24 * 30);
-
-/// A name in a path: its slashes stay.
-std::string path_text(std::string_view name) {
-    std::string text;
-    for (const char c : name) {
-        const bool stays = c == '/' || c == ':' || c == '@';
-        text += stays ? std::string(1, c) : http::percent_encode(std::string_view(&c, 1));
-    }
-    return text;
-}
-
-/// RFC 4648 section 5, with padding. dockerd ignores a header that it cannot decode.
-std::string auth_header(const RegistryLogin& login) {
-    boost::json::object document;
-    if (login.identity_token.empty()) {
-        document["username"] = login.username;
-        document["password"] = login.password;
-    } else {
-        document["identitytoken"] = login.identity_token;
-    }
-    document["serveraddress"] = login.server;
-    std::string text = base64_encode(boost::json::serialize(document));
-    std::ranges::replace(text, '+', '-');
-    std::ranges::replace(text, '/', '_');
-    return text;
-}
 
 /// As messages show them.
 std::vector<std::string> names_of(const oci::Reference& reference) {
@@ -70,19 +41,11 @@ std::vector<std::string> names_of(const oci::Reference& reference) {
 std::vector<std::string> secrets_of(const std::optional<RegistryLogin>& login) {
     std::vector<std::string> secrets;
     if (!login) return secrets;
-    for (const std::string& secret : {login->password, login->identity_token}) {
+    for (const std::string& secret :
+         {login->password, login->identity_token, auth_header(*login)}) {
         if (!secret.empty()) secrets.push_back(secret);
     }
     return secrets;
-}
-
-/// "1764547200.000000123"
-std::string time_text(std::chrono::system_clock::time_point at) {
-    const auto since_1970 =
-        std::chrono::duration_cast<std::chrono::nanoseconds>(at.time_since_epoch()).count();
-    constexpr std::int64_t kSecond = 1'000'000'000;
-    const std::string nanoseconds = std::to_string(kSecond + since_1970 % kSecond).substr(1);
-    return std::to_string(since_1970 / kSecond) + "." + nanoseconds;
 }
 
 /// An answer, or the reason why there is none.
@@ -110,7 +73,7 @@ class HttpEngine final : public Engine {
     }
 
     std::optional<EngineImage> inspect(const std::string& name) override {
-        Answer answer = ask(question(), "/images/" + path_text(name) + "/json");
+        Answer answer = ask(question(), inspect_path(name));
         if (answer.status == 404) return std::nullopt;
         return parse_image(
             body_of(answer, {.work = "look for the image " + name, .names = {name}}));
@@ -122,9 +85,13 @@ class HttpEngine final : public Engine {
         const Refused refused{.work = "pull " + reference.str(),
                               .names = names_of(reference),
                               .secrets = secrets_of(request.login)};
-        Answer answer = ask(pull_question(request), pull_path(request));
+        const std::string path = pull_path(request, version());
+        PullStream stream(patience_, PullStream::Clock::now());
+        Answer answer =
+            unless_stuck(stream, refused, [&] { return ask(pull_question(request), path); });
         require(answer, refused);
-        if (read_pull(*answer.response, refused, on_progress)) return;
+        read_pull(*answer.response, stream, refused, on_progress);
+        if (stream.is_complete()) return;
         // The stream has an end, but dockerd has not said that the image is there.
         const std::string target = reference.digest
                                        ? reference.name() + "@" + reference.digest->str()
@@ -138,9 +105,7 @@ class HttpEngine final : public Engine {
     void tag(const std::string& name, const oci::Reference& tag) override {
         http::Request request = question();
         request.method = http::Method::post;
-        Answer answer = ask(request, "/images/" + path_text(name) +
-                                         "/tag?repo=" + http::percent_encode(tag.name()) + "&tag=" +
-                                         http::percent_encode(tag.tag.value_or("latest")));
+        Answer answer = ask(request, tag_path(name, tag));
         body_of(answer, {.work = "give the image " + name + " the name " + tag.str(),
                          .names = {name, tag.name()}});
     }
@@ -182,8 +147,7 @@ class HttpEngine final : public Engine {
         const std::function<void(const EngineEvent&)>& on_event) override {
         http::Request request;
         request.stall_timeout = kEventSilence;
-        Answer answer = ask(request, "/events?since=" + time_text(since) + "&filters=" +
-                                         http::percent_encode(R"({"type":["container","image"]})"));
+        Answer answer = ask(request, events_path(since));
         require(answer, {.work = "report its events"});
         on_subscribed();
         JsonLines lines(*answer.response);
@@ -214,44 +178,27 @@ class HttpEngine final : public Engine {
         return request;
     }
 
-    std::string pull_path(const PullRequest& pull) {
-        const oci::Reference& reference = pull.reference;
-        std::string path =
-            "/images/create?fromImage=" + http::percent_encode(reference.name()) + "&tag=" +
-            http::percent_encode(reference.digest ? reference.digest->str()
-                                                  : reference.tag.value_or("latest"));
-        if (version() >= kPlatformApi) {
-            return path + "&platform=" + http::percent_encode(pull.platform.str());
-        }
-        if (pull.platform == oci::Platform::host()) return path;
-        throw Error(Errc::unsupported,
-                    "this dockerd can only pull images of its own platform, " +
-                        oci::Platform::host().str() + ", and not of " + pull.platform.str(),
-                    "update Docker to 17.09 or later");
-    }
-
-    /// Whether dockerd says that the image is there.
-    bool read_pull(http::Response& response, const Refused& refused,
+    void read_pull(http::Response& response, PullStream& stream, const Refused& refused,
                    const std::function<void(const PullProgress&)>& on_progress) {
         const auto now = [] { return PullStream::Clock::now(); };
-        PullStream stream(patience_, now());
         JsonLines lines(response);
         for (;;) {
             const milliseconds remaining = stream.remaining(now());
             if (remaining <= milliseconds(0)) throw stuck(stream, refused);
             response.set_stall_timeout(remaining);
-            const auto text = next_of_pull(lines, stream, refused);
-            if (!text) return stream.is_complete();
+            const auto text = unless_stuck(stream, refused, [&] { return next(lines); });
+            if (!text) return;
             const StreamLine line = parse_stream_line(*text);
             refuse_error_in(line, refused);
             if (const auto progress = stream.take(line, now())) on_progress(*progress);
         }
     }
 
-    std::optional<std::string> next_of_pull(JsonLines& lines, const PullStream& stream,
-                                            const Refused& refused) {
+    template <typename Work>
+    static std::invoke_result_t<Work> unless_stuck(const PullStream& stream, const Refused& refused,
+                                                   Work work) {
         try {
-            return next(lines);
+            return work();
         } catch (const Error& error) {
             if (error.code() == Errc::timed_out) throw stuck(stream, refused);
             throw;
@@ -306,7 +253,7 @@ class HttpEngine final : public Engine {
         if (ping.status >= 500) {
             throw Error(Errc::unavailable,
                         "dockerd at " + socket_.string() + " answers " +
-                            std::to_string(ping.status) + ": " + ping.refusal,
+                            std::to_string(ping.status) + ": " + shorten(ping.refusal, 200),
                         kStart);
         }
         if (!ping.response) throw no_engine("it answers " + std::to_string(ping.status));

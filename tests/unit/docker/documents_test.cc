@@ -99,7 +99,8 @@ TEST_CASE("an image") {
 
 TEST_CASE("containers") {
     const auto containers = parse_containers(R"([
-        {"Id": "1", "Image": "a:1", "ImageID": "sha256:1", "State": "running", "Created": 1700000000},
+        {"Id": "1", "Image": "a:1", "ImageID": "sha256:1", "State": "running",
+         "Created": 1700000000},
         {"Id": "2", "Image": "b@sha256:2", "ImageID": "sha256:2", "State": "created"},
         {"Id": "3", "State": "exited"}])");
     REQUIRE(containers.size() == 3);
@@ -130,7 +131,8 @@ TEST_CASE("events") {
 
 TEST_CASE("lines of a stream") {
     const StreamLine line = parse_stream_line(
-        R"({"status":"Downloading","progressDetail":{"current":5,"total":10,"units":"s"},"id":"1e"})");
+        R"({"status":"Downloading","id":"1e",
+            "progressDetail":{"current":5,"total":10,"units":"s"}})");
     CHECK(line.status == "Downloading");
     CHECK(line.id == "1e");
     CHECK(line.current == 5);

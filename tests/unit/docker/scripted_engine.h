@@ -115,7 +115,7 @@ class ScriptedEngine {
         const std::size_t at = header.find(kLength);
         if (at == std::string::npos) return {};
         std::string body(std::stoul(header.substr(at + kLength.size())), '\0');
-        if (body.empty()) return body;  // recv(2) would wait all the same
+        if (body.empty()) return body;  // recv(2) would wait nevertheless
         const ssize_t got = ::recv(connection.fd(), body.data(), body.size(), MSG_WAITALL);
         body.resize(got < 0 ? 0 : static_cast<std::size_t>(got));
         return body;
