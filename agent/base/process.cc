@@ -342,9 +342,10 @@ bool is_program(const std::string& name) {
 std::string run_or_throw(const Command& command, const std::stop_token& stop) {
     CommandResult result = run_command(command, stop);
     if (result.status != 0) {
-        throw Error(Errc::failed_precondition, command.arguments.front() + " ended with status " +
-                                                   std::to_string(result.status) + ": " +
-                                                   last_line(result.output));
+        throw Error(Errc::failed_precondition,
+                    command.arguments.front() + " ended with status " +
+                        std::to_string(result.status) + ": " +
+                        last_line(command.separates_errors ? result.errors : result.output));
     }
     return std::move(result.output);
 }

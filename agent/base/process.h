@@ -44,7 +44,7 @@ CommandResult run_command(const Command& command, const std::stop_token& stop);
 /// True if a program of that name is in $PATH, or is there if it is a path.
 bool is_program(const std::string& name);
 
-/// run_command() for a program that must succeed.
+/// run_command() for a program that must succeed; its standard output, as in CommandResult.
 /// @throws Error failed_precondition with the last line of its output if it fails.
 std::string run_or_throw(const Command& command, const std::stop_token& stop);
 
