@@ -87,7 +87,7 @@ void arm_seal(const Invocation& invocation, const SealArguments& arguments) {
         }
     }
     try {
-        remove_leftover_containers(invocation);
+        remove_leftover_containers(invocation, arguments.scope);
     } catch (const Error& error) {
         log_warning("containers were not removed: " + error.message());
     }

@@ -206,7 +206,7 @@ v1::SealReport seal_now(const Invocation& invocation, const SealArguments& argum
         .state_dir = invocation.state_dir.string()};
     options.prebake_version = PREBAKE_VERSION;
     options.baked_images = number_of_baked_images(root, invocation);
-    options.remove_containers = [&] { remove_leftover_containers(invocation); };
+    options.remove_containers = [&] { remove_leftover_containers(invocation, arguments.scope); };
     v1::SealReport report = identity::seal(root, options, invocation.signals.token());
     if (invocation.json) {
         std::puts(to_json(report, JsonForm::indented).c_str());

@@ -14,6 +14,12 @@ class Root;  // the tables need no more of it, and compile three times as fast
 
 namespace prebake::identity {
 
+/// Whether a change may be made in the directories of container images.
+enum class InImageStore {
+    refused,
+    needless,  ///< for what an item has found no image to need
+};
+
 /// One change to one file.
 struct Change {
     enum class Kind {
@@ -24,6 +30,8 @@ struct Change {
     Kind kind = Kind::remove;
     std::string path;      ///< inside the root
     std::string contents;  ///< for Kind::write
+    InImageStore in_image_store = InImageStore::refused;
+    std::string note = {};  ///< what a report says besides: a size, the keys that are meant
 };
 using Changes = std::vector<Change>;
 

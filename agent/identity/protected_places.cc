@@ -5,15 +5,17 @@
 #include <algorithm>
 #include <array>
 #include <climits>
+#include <utility>
 
 #include "agent/base/error.h"
+#include "agent/identity/items/docker_settings.h"
 
 namespace prebake::identity {
 namespace {
 
 /// These, what contains them and what is in them are never removed. Components may end in
 /// wildcards.
-constexpr std::array<std::string_view, 24> kImagePlaces{
+constexpr std::array<std::string_view, 13> kImagePlaces{
     "/var/lib/containerd/io.containerd.content.*",
     "/var/lib/containerd/io.containerd.metadata.*",
     "/var/lib/containerd/io.containerd.snapshotter.*",
@@ -22,23 +24,29 @@ constexpr std::array<std::string_view, 24> kImagePlaces{
     "/var/lib/soci-snapshotter-grpc",
     "/var/lib/containers/storage/overlay*",
     "/var/lib/containers/storage/vfs*",
-    "/var/lib/docker/aufs",
-    "/var/lib/docker/btrfs",
-    "/var/lib/docker/containerd",
-    "/var/lib/docker/devicemapper",
-    "/var/lib/docker/fuse-overlayfs",
-    "/var/lib/docker/image",
-    "/var/lib/docker/overlay",
-    "/var/lib/docker/overlay2",
-    "/var/lib/docker/rootfs",
-    "/var/lib/docker/vfs",
-    "/var/lib/docker/zfs",
     "/var/lib/rancher/k3s/agent/containerd/io.containerd.*",
     "/var/lib/rancher/k3s/agent/images",
     "/var/lib/rancher/rke2/agent/containerd/io.containerd.*",
     "/var/lib/rancher/rke2/agent/images",
     "/var/lib/prebake",
 };
+
+/// Docker's, below its data root. Of what a containerd that it starts has, only the images.
+constexpr std::array<std::string_view, 13> kDockerImagePlaces{
+    "/aufs",
+    "/btrfs",
+    "/containerd/daemon/io.containerd.content.*",
+    "/containerd/daemon/io.containerd.metadata.*",
+    "/containerd/daemon/io.containerd.snapshotter.*",
+    "/devicemapper",
+    "/fuse-overlayfs",
+    "/image",
+    "/overlay",
+    "/overlay2",
+    "/rootfs",
+    "/vfs",
+    "/zfs"};
+constexpr std::string_view kUsualDockerRoot = "/var/lib/docker";
 
 /// What the machine needs: neither these nor what contains them may be removed. Single files in
 /// them may be.
@@ -107,14 +115,35 @@ bool has_image_directory_name(const std::vector<std::string>& components) {
                 "name exactly what to remove: an absolute path, or one below ~/");
 }
 
+/// A configuration that cannot be read, which the items of Docker report, must not keep all other
+/// items from their work.
+std::vector<std::string> docker_roots(const machine::Root& root) {
+    try {
+        return docker_settings(root).data_roots;
+    } catch (const Error&) {
+        return {std::string(kUsualDockerRoot)};
+    }
+}
+
+void refuse_image_place(const std::string& pattern, const std::vector<std::string>& components,
+                        const std::string& place) {
+    if (relation(components, components_of(place)) != Relation::apart)
+        refuse(pattern, place + " is never removed");
+}
+
 }  // namespace
 
 std::vector<std::string> image_places(const machine::Root& root) {
+    std::vector<std::string> names(kImagePlaces.begin(), kImagePlaces.end());
+    for (const std::string& docker_root : docker_roots(root)) {
+        for (const std::string_view place : kDockerImagePlaces)
+            names.push_back(docker_root + std::string(place));
+    }
     std::vector<std::string> places;
-    for (const std::string_view place : kImagePlaces) {
-        places.emplace_back(place);
-        const std::string real = root.resolved(place, machine::LastLink::follow);
-        if (real != place) places.push_back(real);
+    for (const std::string& name : names) {
+        places.push_back(name);
+        std::string real = root.resolved(name, machine::LastLink::follow);
+        if (real != name) places.push_back(std::move(real));
     }
     return places;
 }
@@ -141,10 +170,10 @@ void validate_pattern(const std::string& pattern) {
     if (components.size() < 2) refuse(pattern, "it is a whole top-level directory");
     if (has_image_directory_name(components)) refuse(pattern, "container images are stored there");
     if (is_below_homes) return;
-    for (const std::string_view place : kImagePlaces) {
-        if (relation(components, components_of(place)) != Relation::apart)
-            refuse(pattern, std::string(place) + " is never removed");
-    }
+    for (const std::string_view place : kImagePlaces)
+        refuse_image_place(pattern, components, std::string(place));
+    for (const std::string_view place : kDockerImagePlaces)
+        refuse_image_place(pattern, components, std::string(kUsualDockerRoot) + std::string(place));
     for (const std::string_view place : kMachinePlaces) {
         if (relation(components, components_of(place)) == Relation::at_or_above)
             refuse(pattern, "the machine needs " + std::string(place));

@@ -8,8 +8,8 @@
 
 namespace prebake::identity {
 
-/// The directories of container images and of prebake in `root`: their usual paths, and the targets
-/// of links there.
+/// The directories of container images and of prebake in `root`: their usual paths, those below
+/// Docker's data roots, and the targets of links there.
 std::vector<std::string> image_places(const machine::Root& root);
 
 /// True if `path` is, contains or lies in one of them. Pure.

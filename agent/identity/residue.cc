@@ -141,7 +141,9 @@ class Checking {
             look_behind_links(item, pending, look(root_.trusting_all_links()));
         ResidueList found;
         for (const Change& change : pending.changes) {
-            found.push_back(residue(item, change.path, to_do(change.kind)));
+            std::string kind(to_do(change.kind));
+            if (!change.note.empty()) kind += " (" + change.note + ")";
+            found.push_back(residue(item, change.path, kind));
             const bool goes = treatment == Treatment::seal && change.kind != Change::Kind::write;
             if (goes) going_.insert(change.path);
         }

@@ -65,7 +65,7 @@ class Surveyor {
         change.path = root_.resolved_for_change(change.path);
         switch (change.kind) {
             case Change::Kind::remove:
-                return remove(change.path);
+                return remove(change);
             case Change::Kind::truncate:
                 return empty(change.path);
             case Change::Kind::write:
@@ -98,11 +98,11 @@ class Surveyor {
     void look_at(Target::What what, const std::string& path) {
         switch (what) {
             case Target::What::file:
-                return remove(path);
+                return remove({Change::Kind::remove, path, {}});
             case Target::What::contents: {
                 const std::string directory = followed(path);
                 for (const std::string& name : root_.names_in(directory))
-                    attempt([&] { remove(directory + "/" + name); });
+                    attempt([&] { remove({Change::Kind::remove, directory + "/" + name, {}}); });
                 return;
             }
             case Target::What::bytes:
@@ -118,7 +118,8 @@ class Surveyor {
         return root_.resolved_for_change(path, machine::LastLink::follow);
     }
 
-    void remove(const std::string& path) {
+    void remove(const Change& change) {
+        const std::string& path = change.path;
         if (is_kept(path)) return;
         const std::optional<machine::FileInfo> info = root_.info(path);
         if (!info) return;
@@ -127,9 +128,12 @@ class Surveyor {
             if (cleaned_.count(path) == 0) report_mount(path);
             return;
         }
-        if (!holds_kept(path)) return put({Change::Kind::remove, path, {}});
-        for (const std::string& name : root_.names_in(path))
-            attempt([&] { remove(path + "/" + name); });
+        if (!holds_kept(path)) return put(change);
+        Change inner = change;
+        for (const std::string& name : root_.names_in(path)) {
+            inner.path = path + "/" + name;
+            attempt([&] { remove(inner); });
+        }
     }
 
     void empty(const std::string& path) {
@@ -182,7 +186,7 @@ class Surveyor {
         if (const std::optional<Error> reason = machine::why_not_to_change(root_, place))
             return report(*reason);
         if (images_.empty()) images_ = image_places(root_);  // few items find anything
-        if (touches(change.path, images_)) {
+        if (change.in_image_store == InImageStore::refused && touches(change.path, images_)) {
             return report(Error(Errc::failed_precondition,
                                 "will not change " + root_.outside(change.path).string() +
                                     ": baked images are stored there",

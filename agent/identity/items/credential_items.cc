@@ -21,6 +21,7 @@ constexpr Item kCredentialItems[] = {
             remove("~/.dockercfg"),
             remove("/var/lib/kubelet/.dockercfg"),
             remove("~/.docker/trust/private"),
+            remove("~/snap/docker/*/.docker/trust/private"),
             remove("~/.ecr"),
         },
         .extra_changes = registry_credentials_changes,

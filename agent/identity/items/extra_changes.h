@@ -22,6 +22,9 @@ Changes swap_files_changes(const machine::Root& root, const ItemSettings& settin
 Changes docker_changes(const machine::Root& root, const ItemSettings& settings);
 Changes docker_swarm_changes(const machine::Root& root, const ItemSettings& settings);
 Changes docker_containers_changes(const machine::Root& root, const ItemSettings& settings);
+Changes docker_networks_changes(const machine::Root& root, const ItemSettings& settings);
+Changes docker_build_cache_changes(const machine::Root& root, const ItemSettings& settings);
+Changes docker_host_settings_changes(const machine::Root& root, const ItemSettings& settings);
 Changes containerd_changes(const machine::Root& root, const ItemSettings& settings);
 Changes containerd_containers_changes(const machine::Root& root, const ItemSettings& settings);
 Changes registry_credentials_changes(const machine::Root& root, const ItemSettings& settings);

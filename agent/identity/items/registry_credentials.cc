@@ -15,15 +15,16 @@ namespace {
 
 /// Where Docker, nerdctl, the kubelet (credentialprovider/config.go), podman, buildah, skopeo
 /// (containers-auth.json(5)) and Helm look for credentials.
-constexpr std::array<std::string_view, 9> kRegistryConfigs{"~/.docker/config.json",
-                                                           "/etc/docker/config.json",
-                                                           "/.docker/config.json",
-                                                           "/var/lib/kubelet/config.json",
-                                                           "/var/lib/kubelet/.docker/config.json",
-                                                           "~/.config/containers/auth.json",
-                                                           "/run/containers/*/auth.json",
-                                                           "~/.config/helm/registry/config.json",
-                                                           "~/.config/helm/registry.json"};
+constexpr std::array<std::string_view, 10> kRegistryConfigs{"~/.docker/config.json",
+                                                            "~/snap/docker/*/.docker/config.json",
+                                                            "/etc/docker/config.json",
+                                                            "/.docker/config.json",
+                                                            "/var/lib/kubelet/config.json",
+                                                            "/var/lib/kubelet/.docker/config.json",
+                                                            "~/.config/containers/auth.json",
+                                                            "/run/containers/*/auth.json",
+                                                            "~/.config/helm/registry/config.json",
+                                                            "~/.config/helm/registry.json"};
 
 /// Without the homes that a user's link leads to: the survey reports that link, because the item
 /// has targets in homes, too.

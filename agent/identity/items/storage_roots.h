@@ -1,17 +1,15 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "agent/machine/root.h"
 
 namespace prebake::identity {
 
-/// Where dockerd keeps its state: "data-root" (formerly "graph") of /etc/docker/daemon.json, else
-/// /var/lib/docker.
-std::string docker_root(const machine::Root& root);
-
-/// Where containerd keeps its state: `root` of /etc/containerd/config.toml, else
-/// /var/lib/containerd.
-std::string containerd_root(const machine::Root& root);
+/// Where containerds keep their state, whether it exists or not: `root` of
+/// /etc/containerd/config.toml, else /var/lib/containerd; and those that dockerd starts itself,
+/// which are in its data roots. @throws Error as docker_settings().
+std::vector<std::string> containerd_roots(const machine::Root& root);
 
 }  // namespace prebake::identity

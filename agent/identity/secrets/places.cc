@@ -42,6 +42,8 @@ constexpr Rule kLeftOut[]{
     {"/var/lib/docker/fuse-overlayfs", kImages},
     {"/var/lib/docker/image", kImages},
     {"/var/lib/docker/overlay2", kImages},
+    {"/var/lib/docker/plugins/*/rootfs", kImages},
+    {"/var/lib/docker/plugins/storage", kImages},
     {"/var/lib/docker/rootfs", kImages},
     {"/var/lib/docker/vfs", kImages},
     {"/var/lib/docker/zfs", kImages},

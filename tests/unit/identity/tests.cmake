@@ -1,5 +1,5 @@
 prebake_unit_tests(identity ROOT
-    SOURCES builder_values_test.cc claim_test.cc fingerprints_test.cc hostile_image_test.cc items_fixtures.cc
+    SOURCES bolt_file_test.cc builder_values_test.cc claim_test.cc docker_state_test.cc fingerprints_test.cc hostile_image_test.cc items_fixtures.cc
             items_fixtures_agents.cc items_fixtures_cluster.cc items_fixtures_network.cc items_fixtures_people.cc
             items_fixtures_system.cc items_rules_test.cc items_test.cc live_passwords_test.cc login_records_test.cc
             race_test.cc residue_test.cc seal_property_test.cc seal_test.cc services_test.cc survey_test.cc
