@@ -101,15 +101,22 @@ def layer_with_prebake(directory, program):
         if source.suffix in places:
             name = source.name.replace(".sysusers", ".conf")
             install(source, f"usr/lib/systemd/{places[source.suffix]}/{name}")
-    # A test build is linked dynamically. Libraries that the base already has are the same.
-    base = base_root()
-    libraries = subprocess.run(["ldd", program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                               text=True).stdout
-    for path in re.findall(r"=> (/\S+)", libraries):
-        usual = pathlib.Path("/usr/lib", f"{platform.machine()}-linux-gnu", os.path.basename(path))
-        if not (base / str(usual)[1:]).exists():
-            install(path, str(usual)[1:], 0o755)
+    add_libraries(directory, program)
     return directory
+
+
+def add_libraries(directory, *programs):
+    """Adds to a layer what dynamically linked programs of this machine need, such as a test build.
+    Libraries that the base already has are the same."""
+    base = base_root()
+    libraries = subprocess.run(["ldd", *programs], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               text=True).stdout
+    for path in set(re.findall(r"=> (/\S+)", libraries)):
+        usual = pathlib.Path("usr/lib", f"{platform.machine()}-linux-gnu", os.path.basename(path))
+        if not (base / usual).exists():
+            (directory / usual).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, directory / usual)
+            (directory / usual).chmod(0o755)
 
 
 # Networks ---------------------------------------------------------------------------------------

@@ -1,0 +1,151 @@
+#!/usr/bin/python3
+"""A running Docker host is sealed, and its clones boot with engine IDs of their own.
+
+systemd, containerd and dockerd are real: Engine 20.10 with overlay2, and 28.5 with the containerd
+store. test_docker_seal.py looks at the files, with more of them.
+"""
+
+import json
+import secrets
+import shutil
+
+import docker_engine
+import harness
+import machine
+import oci_image
+import registry as scripted
+from booted import BootTest, enable
+from daemons import wait_until
+from docker_engine import FORKY, INSTALLED
+
+DISKS = ("/var/lib/docker", "/var/lib/containerd")  # their overlays cannot be on the machine's own
+DOCKER_UNIT = """\
+[Unit]
+After=network.target containerd.service
+Requires=containerd.service
+[Service]
+Type=notify
+ExecStart=/usr/sbin/dockerd -H unix:///run/docker.sock \\
+    --containerd=/run/containerd/containerd.sock
+Delegate=yes
+KillMode=process
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+class Story:
+    suite = INSTALLED
+    settings = {}
+    # systemd-nspawn forbids the settings of IPv6 that a new interface gets.
+    NO_NETWORK = ("--network", "none")
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        home = docker_engine.engine(cls.suite)
+        layer = cls.workspace.path / "docker"
+        programs = [home / name for name in ("sbin/dockerd", "sbin/docker-proxy", "bin/docker")]
+        for program in programs:
+            target = layer / "usr" / program.relative_to(home)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(program, target)
+        machine.add_libraries(layer, *programs)
+        unit = layer / "usr/lib/systemd/system/docker.service"
+        unit.parent.mkdir(parents=True)
+        unit.write_text(DOCKER_UNIT)
+        cls.image = cls.image.with_layer(layer)
+
+    def setUp(self):
+        self.secret = "builders-" + secrets.token_hex(8)
+
+    def docker(self, on, *arguments):
+        return on.run("docker", *arguments)
+
+    def engine_id(self, on):
+        return json.loads(self.docker(on, "info", "--format", "{{json .}}"))["ID"]
+
+    def names(self, on):
+        return set(self.docker(on, "images", "--digests", "--format",
+                               "{{.Repository}}:{{.Tag}} {{.Digest}}").splitlines())
+
+    def make_builder(self):
+        builder = self.make_first_machine("builder", disks=DISKS)
+        builder.write("/etc/docker/daemon.json",
+                      json.dumps({"iptables": False, "ip6tables": False, **self.settings}))
+        enable(builder, "enable", "containerd.service", "docker.service")
+        builder.boot()
+        self.assert_claimed(builder)
+        # Of the machine's own network.
+        registry = builder.network.call(scripted.Registry)
+        self.addCleanup(registry.stop)
+        self.app = registry.serve("app", oci_image.greeting_image("hello"))
+        self.docker(builder, "pull", self.app)
+        return builder
+
+    def use(self, builder):
+        """As builds do, and as a swarm of one node, which starts its containers again."""
+        for arguments in (
+                ("run", *self.NO_NETWORK, "--env", f"TOKEN={self.secret}", self.app,
+                 "/bin/sh", "-c", f"echo {self.secret} >/written; echo {self.secret}"),
+                ("run", *self.NO_NETWORK, "--detach", "--restart", "always", "--hostname",
+                 self.secret, self.app, "/bin/busybox", "sleep", "100000"),
+                ("swarm", "init", "--advertise-addr", "127.0.0.1"),
+                ("service", "create", "--detach", "--no-resolve-image", "--name", "again",
+                 "--network", "host", "--replicas", "2", self.app, "/bin/busybox", "sleep",
+                 "100000")):
+            self.docker(builder, *arguments)
+        wait_until(lambda: len(self.docker(builder, "ps", "--quiet").split()) == 3,
+                   "the swarm has started its containers")
+
+    def test_story(self):
+        builder = self.make_builder()
+        self.use(builder)
+        ids = [self.engine_id(builder)]
+        names = self.names(builder)
+        wanted = "docker-build-cache"
+        # An environment that leads docker elsewhere must not lead the seal there.
+        said = builder.run("env", "DOCKER_HOST=tcp://192.0.2.1:2375", "prebake", "seal", "--yes",
+                           "--also", wanted)
+        self.assertRegex(said, r"(?m)^docker: sealed")
+        self.assertEqual(self.docker(builder, "ps", "--all", "--quiet"), "")
+        builder.power_off()
+        self.assertEqual(self.check_sealed(builder), [], "dockerd wrote nothing when it stopped")
+        self.assertLessEqual(set(builder.files_with([self.secret])),
+                             {"/var/lib/containerd/io.containerd.metadata.v1.bolt/meta.db"})
+        sealed = builder.image()
+        for name in ("one", "two"):
+            clone = self.make_machine(name, image=sealed)
+            clone.boot()
+            self.assert_claimed(clone)
+            ids.append(self.engine_id(clone))
+            self.assertEqual(self.names(clone), names)
+            for name_of_image in (self.app, self.digest_form(names)):
+                self.assertEqual(self.docker(clone, "run", "--rm", *self.NO_NETWORK, "--pull",
+                                             "never", name_of_image), "hello\n")
+            self.assertEqual(self.docker(clone, "ps", "--all", "--quiet"), "")
+            self.assertIn("inactive", self.docker(clone, "info", "--format",
+                                                  "{{.Swarm.LocalNodeState}}"))
+            clone.reboot()
+            self.assertEqual(self.engine_id(clone), ids[-1], "once")
+            clone.power_off()
+        print(f"{type(self).__name__}: engine IDs {', '.join(ids)}")
+        self.assertEqual(len(set(ids)), len(ids))
+
+    @staticmethod
+    def digest_form(names):
+        name, digest = next(line.split() for line in names if "/app:" in line)
+        return f"{name.rpartition(':')[0]}@{digest}"
+
+
+class Engine20(Story, BootTest):
+    pass
+
+
+class Engine28WithContainerdStore(Story, BootTest):
+    suite = FORKY
+    settings = {"features": {"containerd-snapshotter": True}}
+
+
+if __name__ == "__main__":
+    harness.main()
