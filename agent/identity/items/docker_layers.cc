@@ -47,7 +47,7 @@ class LayerStore {
           records_(data_root + "/image/" + std::string(driver.name) + "/layerdb"),
           layers_(data_root + std::string(driver.layers)) {}
 
-    void find(SpareLayers& found) const {
+    void find(SpareLayers& found, DockerIs docker) const {
         const std::vector<std::string> names = root_.names_in(layers_);
         const std::set<std::string> needed = needed_by_images();
         std::set<std::string> of_containers;
@@ -66,7 +66,7 @@ class LayerStore {
         for (const std::string& name : names) {
             if (!is_layer_name(name) || needed.count(name) != 0) continue;
             const bool is_of_container = of_containers.count(name) != 0;
-            if (is_of_container) require_unmounted(name);
+            if (is_of_container && docker == DockerIs::stopped) require_unmounted(name);
             // Without any record, the images' may be elsewhere, or lost.
             if (!is_of_container && needed.empty()) continue;
             add(name, is_of_container ? found.of_containers : found.of_builds);
@@ -105,8 +105,9 @@ class LayerStore {
         const auto merged = root_.info(layers_ + "/" + name + "/merged");
         if (!merged || !merged->is_mount) return;
         throw Error(Errc::failed_precondition,
-                    "a container runs in " + root_.outside(layers_ + "/" + name).string(),
-                    "stop it, then seal again");
+                    "a container runs in " + root_.outside(layers_ + "/" + name).string() +
+                        ", and Docker does not",
+                    "start Docker, then seal again");
     }
 
     void add(const std::string& name, std::vector<std::string>& paths) const {
@@ -132,13 +133,13 @@ std::vector<std::string> graph_drivers(const machine::Root& root, const std::str
     return drivers;
 }
 
-SpareLayers spare_layers(const machine::Root& root, const std::string& data_root) {
+SpareLayers spare_layers(const machine::Root& root, const std::string& data_root, DockerIs docker) {
     SpareLayers found;
     for (const std::string& name : graph_drivers(root, data_root)) {
         const auto driver = std::find_if(kDrivers.begin(), kDrivers.end(),
                                          [&](const GraphDriver& it) { return it.name == name; });
         if (driver != kDrivers.end()) {
-            LayerStore(root, data_root, *driver).find(found);
+            LayerStore(root, data_root, *driver).find(found, docker);
             continue;
         }
         const std::string mounts = data_root + "/image/" + name + "/layerdb/mounts";

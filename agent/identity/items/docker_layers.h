@@ -17,12 +17,15 @@ struct SpareLayers {
     std::vector<std::string> of_builds;
 };
 
+/// While dockerd runs, a seal has it remove the containers before their files are looked at.
+enum class DockerIs { running, stopped };
+
 /// Looks below one of DockerSettings::data_roots. For overlay2, fuse-overlayfs and vfs, whose
 /// layers are directories.
 /// @throws Error unsupported (containers with another graph driver), failed_precondition (a
-/// container's layer is mounted: it runs), corrupt (a record that does not say what it needs),
+/// container runs without dockerd), corrupt (a record that does not say what it needs),
 /// untrusted, permission_denied, io.
-SpareLayers spare_layers(const machine::Root& root, const std::string& data_root);
+SpareLayers spare_layers(const machine::Root& root, const std::string& data_root, DockerIs docker);
 
 /// The drivers in whose store `data_root` keeps images; none with the containerd store.
 std::vector<std::string> graph_drivers(const machine::Root& root, const std::string& data_root);

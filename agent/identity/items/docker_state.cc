@@ -48,8 +48,8 @@ std::vector<std::string> with_rootless(const machine::Root& root) {
     return roots;
 }
 
-bool is_dockerd_running(const machine::Root& root) {
-    if (!root.is_running_machine()) return false;
+DockerIs state_of_docker(const machine::Root& root) {
+    if (!root.is_running_machine()) return DockerIs::stopped;
     std::vector<std::string> files = docker_settings(root).pid_files;
     files.emplace_back("/run/docker.pid");
     for (const std::string& file : files) {
@@ -57,12 +57,12 @@ bool is_dockerd_running(const machine::Root& root) {
         if (pid.empty() || pid.find_first_not_of("0123456789") != std::string::npos) continue;
         try {
             if (read_file("/proc/" + pid + "/comm", kMaxPidBytes).starts_with("dockerd"))
-                return true;
+                return DockerIs::running;
         } catch (const Error&) {
             continue;  // it has ended
         }
     }
-    return false;
+    return DockerIs::stopped;
 }
 
 /// Empty: it is not known.
@@ -127,9 +127,10 @@ struct BuildCache {
     bool has_history = false;
 };
 
-BuildCache build_cache_in(const machine::Root& root, const std::string& data_root) {
+BuildCache build_cache_in(const machine::Root& root, const std::string& data_root,
+                          DockerIs docker) {
     const std::string directory = data_root + "/buildkit";
-    BuildCache cache{.layers = spare_layers(root, data_root).of_builds};
+    BuildCache cache{.layers = spare_layers(root, data_root, docker).of_builds};
     for (const std::string& database : root.match(directory + "/containerd-*/metadata_v2.db")) {
         if (has_records(root, database, "_main")) cache.is_in_containerd = true;
     }
@@ -183,12 +184,12 @@ Changes docker_swarm_changes(const machine::Root& root, const ItemSettings&) {
 
 Changes docker_containers_changes(const machine::Root& root, const ItemSettings&) {
     Changes changes;
-    const bool is_for_docker = is_dockerd_running(root);  // a seal has it remove them first
+    const DockerIs docker = state_of_docker(root);
     for (const std::string& data_root : with_rootless(root)) {
         const std::vector<std::string> containers = root.names_in(data_root + "/containers");
-        if (!is_for_docker) require_no_snapshots(root, data_root, containers);
+        if (docker == DockerIs::stopped) require_no_snapshots(root, data_root, containers);
         remove_all_in(root, data_root + "/containers", changes);
-        for (std::string& path : spare_layers(root, data_root).of_containers)
+        for (std::string& path : spare_layers(root, data_root, docker).of_containers)
             changes.push_back(removal_in_store(std::move(path)));
         remove_all_in(root, data_root + "/tmp", changes);
         remove_all_in(root, data_root + "/buildkit/executor", changes);
@@ -205,10 +206,10 @@ Changes docker_networks_changes(const machine::Root& root, const ItemSettings&) 
 
 Changes docker_build_cache_changes(const machine::Root& root, const ItemSettings&) {
     Changes changes;
-    const bool is_for_docker = is_dockerd_running(root);  // a seal has it prune the cache first
+    const DockerIs docker = state_of_docker(root);
     for (const std::string& data_root : with_rootless(root)) {
-        const BuildCache cache = build_cache_in(root, data_root);
-        if (cache.is_in_containerd && !is_for_docker) {
+        const BuildCache cache = build_cache_in(root, data_root, docker);
+        if (cache.is_in_containerd && docker == DockerIs::stopped) {
             throw Error(Errc::failed_precondition,
                         "the build cache of " + root.outside(data_root).string() +
                             " cannot be removed without Docker: it is in containerd's store",
