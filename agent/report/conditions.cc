@@ -18,6 +18,7 @@ constexpr const char* kPinsIgnored = "PinsIgnored";
 constexpr const char* kTrue = "True";
 constexpr const char* kFalse = "False";
 constexpr const char* kUnknown = "Unknown";
+constexpr const char* kNotApplicable = "NotApplicable";
 
 struct Judgement {
     std::string status;
@@ -234,9 +235,9 @@ Judgement present(const NodeFacts& facts) {
                        " names and the content that containers need" + not_for_here(facts)};
 }
 
-/// A condition that concerns no image is met, but says so: nothing was checked.
+/// The condition concerns no image: nothing was checked.
 Judgement not_wanted(const std::string& what) {
-    return {.status = kTrue, .reason = "NotWanted", .message = "no image " + what};
+    return {.status = kNotApplicable, .reason = "NotWanted", .message = "no image " + what};
 }
 
 /// Whether the store is as it was baked, needed or not: prebake verify asks the same.
@@ -491,6 +492,10 @@ const std::vector<std::string_view>& condition_types() {
     return types;
 }
 
+bool is_met(const v1::Condition& condition) {
+    return condition.status() == kTrue || condition.status() == kNotApplicable;
+}
+
 std::vector<v1::Condition> evaluate(const NodeFacts& facts,
                                     const std::vector<v1::Condition>& before,
                                     const std::vector<std::string>& gates,
@@ -519,7 +524,7 @@ Verdict verdict_of(const std::vector<v1::Condition>& conditions, bool is_reconci
     const v1::Condition* first_other = nullptr;
     std::size_t false_count = 0;
     for (const v1::Condition& condition : conditions) {
-        if (condition.status() == kTrue) continue;
+        if (is_met(condition)) continue;
         // What this containerd lacks; all that was baked is as it was. prebake verify warns of it.
         if (condition.reason() == kPinsIgnored && !condition.gates_readiness()) continue;
         ++false_count;

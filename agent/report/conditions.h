@@ -27,6 +27,9 @@ inline constexpr std::string_view kEndpointListening = "EndpointListening";
 /// In the order of reports.
 const std::vector<std::string_view>& condition_types();
 
+/// True, or it is about nothing on this machine.
+bool is_met(const v1::Condition& condition);
+
 /// Who this machine is. cli/ provides it, because this room does not depend on identity/.
 struct IdentityFacts {
     v1::Claim claim;

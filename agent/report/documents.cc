@@ -4,6 +4,7 @@
 #include <string>
 
 #include "agent/base/json.h"
+#include "agent/report/conditions.h"
 #include "agent/report/metrics.h"
 #include "agent/report/status_format.h"
 
@@ -25,8 +26,9 @@ Response readyz(const v1::NodeStatus& status) {
     bool is_explained = status.ready();
     for (const auto& condition : status.conditions()) {
         if (!condition.gates_readiness()) continue;
-        if (condition.status() == "True") {
-            response.body += "[+]" + condition.type() + " ok\n";
+        if (is_met(condition)) {
+            const char* const how = condition.status() == "True" ? " ok\n" : " does not apply\n";
+            response.body += "[+]" + condition.type() + how;
         } else {
             is_explained = true;
             response.body += line_of(condition.type(), condition.reason(), condition.message());

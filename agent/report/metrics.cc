@@ -5,9 +5,12 @@
 #include <charconv>
 #include <cstdint>
 #include <initializer_list>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "agent/report/conditions.h"
 
 namespace prebake::report {
 namespace {
@@ -79,20 +82,29 @@ void write_readiness(Writer& writer, const v1::NodeStatus& status) {
                  "Whether every condition that gates the node's readiness is true.");
     writer.series(std::uint64_t{status.ready()});
 
-    bool is_serving = false;
+    std::optional<bool> is_serving = false;
     if (!status.conditions().empty()) {
-        writer.gauge("prebake_condition", "The node's conditions: 1 for the status that each has.");
+        writer.gauge("prebake_condition",
+                     "The node's conditions: 1 for the status that each has. Conditions that are "
+                     "about nothing on this node have no series.");
     }
     for (const auto& condition : status.conditions()) {
-        const bool is_true = condition.status() == "True";
-        if (condition.type() == "ContainerdServing") is_serving = is_true;
+        // A series that is 0 for True would be an alarm to every rule that asks for that.
+        const bool is_applicable = condition.status() != "NotApplicable";
+        if (condition.type() == kContainerdServing) {
+            is_serving.reset();
+            if (is_applicable) is_serving = condition.status() == "True";
+        }
+        if (!is_applicable) continue;
         for (const std::string_view each : {"True", "False", "Unknown"}) {
             writer.series(std::uint64_t{condition.status() == each},
                           {{"type", condition.type()}, {"status", each}});
         }
     }
-    writer.gauge("prebake_containerd_up", "Whether containerd answers.");
-    writer.series(std::uint64_t{is_serving});
+    if (is_serving) {
+        writer.gauge("prebake_containerd_up", "Whether containerd answers.");
+        writer.series(std::uint64_t{*is_serving});
+    }
 
     const auto seconds = [&](std::string_view name, double value, std::string_view help) {
         if (value <= 0) return;  // unknown, or not yet

@@ -12,6 +12,7 @@
 #include "agent/base/error.h"
 #include "agent/base/file.h"
 #include "agent/base/format.h"
+#include "agent/report/conditions.h"
 #include "agent/report/image_order.h"
 
 namespace prebake::report {
@@ -81,7 +82,7 @@ json::object node_entry(const NodeView& view, std::size_t images_listed) {
     std::string not_true;
     std::string reasons;
     for (const v1::Condition& condition : status.conditions()) {
-        if (condition.status() == "True") continue;
+        if (is_met(condition)) continue;
         not_true += (not_true.empty() ? "" : ",") + condition.type();
         reasons += (reasons.empty() ? "" : "; ") + condition.type() + ": " + condition.message();
     }

@@ -8,6 +8,7 @@
 
 #include "agent/base/format.h"
 #include "agent/guard/activity_log.h"
+#include "agent/report/conditions.h"
 #include "agent/report/image_order.h"
 
 namespace prebake::report {
@@ -167,15 +168,17 @@ std::vector<std::string> condition_blocks(const v1::NodeStatus& status) {
     if (status.verdict() == "sealed" || status.verdict() == "armed") return {};
     std::size_t width = 0;
     for (const auto& condition : status.conditions()) {
-        if (condition.status() != "True") width = std::max(width, condition.type().size());
+        if (!is_met(condition)) width = std::max(width, condition.type().size());
     }
     width = std::min(width, kMaxNameBytes);
     std::vector<std::string> blocks;
     std::string well;
+    std::string not_applicable;
     for (const auto& condition : status.conditions()) {
         const std::string type = text_of(condition.type(), kMaxNameBytes);
-        if (condition.status() == "True") {
-            well += (well.empty() ? "" : ", ") + type;
+        if (is_met(condition)) {
+            std::string& list = condition.status() == "True" ? well : not_applicable;
+            list += (list.empty() ? "" : ", ") + type;
             continue;
         }
         const std::string padding(width - std::min(width, type.size()), ' ');
@@ -186,6 +189,8 @@ std::vector<std::string> condition_blocks(const v1::NodeStatus& status) {
             condition.next_step()));
     }
     if (!well.empty()) blocks.push_back("  True: " + text_of(well) + "\n");
+    if (!not_applicable.empty())
+        blocks.push_back("  NotApplicable: " + text_of(not_applicable) + "\n");
     return blocks;
 }
 

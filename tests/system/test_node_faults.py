@@ -56,7 +56,8 @@ class WithoutCri(node.NodeTest):
         reference = self.without_cri("disabled")
         baked = self.bake("--namespace", "default", reference)
         self.assertNotIn("CRI", baked.stderr)
-        self.assertEqual(self.daemon().condition("CriResolves")["reason"], "NotWanted")
+        condition = self.daemon().condition("CriResolves")
+        self.assertEqual((condition["status"], condition["reason"]), ("NotApplicable", "NotWanted"))
 
 
 class Faults(node.NodeTest):

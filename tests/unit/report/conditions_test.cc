@@ -185,11 +185,11 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
              unchecked(facts);
          },
          "Unknown NotChecked", ""},
-        {"nothing baked, intact", "BakeIntact", nothing_baked, "True NotWanted",
+        {"nothing baked, intact", "BakeIntact", nothing_baked, "NotApplicable NotWanted",
          "no image was baked"},
-        {"nothing baked, unpacked", "ImagesUnpacked", nothing_baked, "True NotWanted", ""},
-        {"nothing baked, pinned", "ImagesPinned", nothing_baked, "True NotWanted", ""},
-        {"nothing baked, CRI", "CriResolves", nothing_baked, "True NotWanted", ""},
+        {"nothing baked, unpacked", "ImagesUnpacked", nothing_baked, "NotApplicable NotWanted", ""},
+        {"nothing baked, pinned", "ImagesPinned", nothing_baked, "NotApplicable NotWanted", ""},
+        {"nothing baked, CRI", "CriResolves", nothing_baked, "NotApplicable NotWanted", ""},
         {"the record vanished, and the sandbox image is protected", "ImagesPresent",
          [](NodeFacts& facts) {
              facts.recorded = 0;
@@ -263,7 +263,7 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
          [](NodeFacts& facts) {
              for (ImageHealth& each : facts.images) each.wants_unpacked = false;
          },
-         "True NotWanted", "no image is to be unpacked"},
+         "NotApplicable NotWanted", "no image is to be unpacked"},
         {"record, unpacked", "ImagesUnpacked", no_record, "Unknown RecordUnreadable", ""},
         {"unpacking not checked", "ImagesUnpacked", unchecked, "Unknown NotChecked", ""},
         {"pinned", "ImagesPinned", nothing, "True Pinned", ""},
@@ -289,7 +289,7 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
          [](NodeFacts& facts) {
              for (ImageHealth& each : facts.images) each.wants_pin = false;
          },
-         "True NotWanted", "no image asks for a pin"},
+         "NotApplicable NotWanted", "no image asks for a pin"},
         {"one by the budget, one lost", "ImagesPinned",
          [](NodeFacts& facts) {
              facts.images[0].is_unpinned_by_budget = true;
@@ -318,7 +318,7 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
              facts.cri = {.problem = "it is off", .next_step = "switch it on"};
              for (ImageHealth& each : facts.images) each.wants_cri = false;
          },
-         "True NotWanted", "no image is for CRI"},
+         "NotApplicable NotWanted", "no image is for CRI"},
         {"containerd away: CRI says nothing", "CriResolves", away, "Unknown NotAnswering", ""},
         {"CRI, record", "CriResolves", no_record, "Unknown RecordUnreadable", ""},
         {"CRI not checked", "CriResolves", unchecked, "Unknown NotChecked", ""},
@@ -438,11 +438,11 @@ TEST_CASE("conditions come in one order, say whether they gate, and remember the
         CHECK(before[i].last_transition_time().seconds() == 1'000);
     }
     facts.images[0].is_pinned = false;
-    for (ImageHealth& each : facts.images) each.wants_cri = false;  // another reason, same status
+    for (ImageHealth& each : facts.images) each.wants_unpacked = false;
     for (const v1::Condition& after : evaluate(facts, before, {}, later)) {
         CAPTURE(after.type());
         CHECK(after.last_transition_time().seconds() ==
-              (after.type() == "ImagesPinned" ? 1'060 : 1'000));
+              (after.type() == "ImagesPinned" || after.type() == "ImagesUnpacked" ? 1'060 : 1'000));
     }
 }
 
@@ -461,6 +461,11 @@ TEST_CASE("the verdict is the worst that the conditions allow") {
         {"ready", [](NodeFacts&) {}, every_gate(), "ready", true, "usable"},
         {"a gate", pin_lost, {"ImagesPinned"}, "not_ready", false, "ImagesPinned: a in k8s.io"},
         {"no gate", pin_lost, {"ImagesPresent"}, "degraded", true, "ImagesPinned"},
+        {"a gate that does not apply",
+         [](NodeFacts& facts) {
+             for (ImageHealth& each : facts.images) each.wants_cri = each.wants_pin = false;
+         },
+         every_gate(), "ready", true, "usable"},
         {"pins are ignored", pins_ignored, {"ImagesPresent"}, "ready", true, "usable"},
         {"pins are ignored, and gate", pins_ignored, every_gate(), "not_ready", false, "ignores"},
         {"unknown is not true",

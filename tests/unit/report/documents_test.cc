@@ -33,10 +33,13 @@ TEST_CASE("readyz lists what gates readiness, like the Kubernetes API server") {
     add_condition(view.status, "ContainerdServing", "True", true);
     add_condition(view.status, "ImagesPinned", "False", false, "not important");
     add_condition(view.status, "ImagesPresent", "True", true);
+    add_condition(view.status, "CriResolves", "NotApplicable", true);
     const Response ready = rendered(Resource::readyz, view);
     CHECK(ready.status == 200);
     CHECK(ready.content_type == "text/plain; charset=utf-8");
-    CHECK(ready.body == "[+]ContainerdServing ok\n[+]ImagesPresent ok\nreadyz check passed\n");
+    CHECK(ready.body ==
+          "[+]ContainerdServing ok\n[+]ImagesPresent ok\n[+]CriResolves does not apply\n"
+          "readyz check passed\n");
 
     view.status.set_ready(false);
     view.status.mutable_conditions(2)->set_status("False");
@@ -47,6 +50,7 @@ TEST_CASE("readyz lists what gates readiness, like the Kubernetes API server") {
     CHECK(not_ready.body ==
           "[+]ContainerdServing ok\n"
           "[-]ImagesPresent failed: Because: 2 of 12 images  are missing\n"
+          "[+]CriResolves does not apply\n"
           "[-]SealIntact failed: Because: not looked at yet\n"
           "readyz check failed\n");
 }

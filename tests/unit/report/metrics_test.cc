@@ -170,6 +170,15 @@ std::string text_of(const NodeView& view, std::size_t max_images = ImageRows::kM
     return metrics_text(view, rows);
 }
 
+TEST_CASE("a condition that does not apply is no series that an alert could find") {
+    NodeView view = healthy();
+    for (auto& condition : *view.status.mutable_conditions()) condition.set_status("NotApplicable");
+    const std::string text = text_of(view);
+    CHECK(text.find("prebake_condition{") == std::string::npos);
+    CHECK(text.find("prebake_containerd_up") == std::string::npos);
+    CHECK(text.find("prebake_ready 1") != std::string::npos);
+}
+
 TEST_CASE("the values of a node") {
     NodeView view = healthy();
     auto& image = add_image(view, "docker.io/library/a:1", 5, 1);

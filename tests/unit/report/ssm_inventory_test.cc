@@ -58,10 +58,12 @@ TEST_CASE("the node and its images") {
     NodeView view;
     view.status.set_verdict("not_ready");
     view.status.set_message("ImagesUnpacked: one is not");
-    for (const char* type : {"ImagesPresent", "ImagesUnpacked", "CriResolves"}) {
+    for (const auto& [type, value] :
+         {std::pair("ImagesPresent", "True"), std::pair("ImagesUnpacked", "False"),
+          std::pair("CriResolves", "False"), std::pair("ImagesPinned", "NotApplicable")}) {
         v1::Condition& condition = *view.status.add_conditions();
         condition.set_type(type);
-        condition.set_status(std::string(type) == "ImagesPresent" ? "True" : "False");
+        condition.set_status(value);
         condition.set_message("why");
     }
     view.status.mutable_since_claim()->set_hit_ratio(0.96362);

@@ -183,6 +183,15 @@ TEST_CASE("a healthy node needs few lines") {
         "IdentityClaimed, SealIntact\n");
 }
 
+TEST_CASE("conditions that do not apply are listed, and are no problem") {
+    v1::NodeStatus status = healthy();
+    add_condition(status, "Disk", "NotApplicable", "no image is on one", "");
+    add_condition(status, "Store", "NotApplicable", "no image is in one", "");
+    const std::string text = status_text(status, kNow);
+    CHECK(contains(text, "SealIntact\n  NotApplicable: Disk, Store\n"));
+    CHECK_FALSE(contains(text, "no image is"));
+}
+
 TEST_CASE("what becomes an image has no conditions") {
     for (const char* verdict : {"sealed", "armed"}) {
         CAPTURE(verdict);
