@@ -23,20 +23,23 @@ void write_log(guard::Severity severity, const std::string& text) {
 }
 
 /// What the administrator ordered in a circle; empty if nothing. Each problem is logged.
-std::string order_problem(const std::string& address) {
-    std::string first;
-    for (const UnitThatWaits& waiting : units_that_wait(machine::Root("/"), address)) {
+report::OrderProblems order_problems(const std::string& address, bool needs_docker) {
+    report::OrderProblems problems;
+    for (const UnitThatWaits& waiting :
+         units_that_wait(machine::Root("/"), address, needs_docker)) {
         const std::string text = describe(waiting);
         if (!waiting.is_ordered) {
-            log_warning(text + ": remove it; the images are checked when containerd answers");
+            log_warning(text + ": remove it; the images are checked when " + waiting.starts +
+                        " answers");
             continue;
         }
         log_warning(text +
                     ": neither is ready before readiness.deadline; remove that order, then "
                     "run systemctl daemon-reload");
-        if (first.empty()) first = text;
+        std::string& problem = waiting.starts == "dockerd" ? problems.docker : problems.containerd;
+        if (problem.empty()) problem = text;
     }
-    return first;
+    return problems;
 }
 
 daemon::ServiceOptions service_options(const Invocation& invocation) {
@@ -57,7 +60,10 @@ daemon::ServiceOptions service_options(const Invocation& invocation) {
                          [file = config.containerd_config] {
                              return containerd::read_config_file(file);
                          },
-                     .order_problem = [address = config.address] { return order_problem(address); },
+                     .order_problems =
+                         [address = config.address](bool needs_docker) {
+                             return order_problems(address, needs_docker);
+                         },
                      .note = write_log},
             .endpoint = config.endpoint,
             .ssm_inventory = config.ssm_inventory};

@@ -20,8 +20,9 @@ namespace {
 constexpr std::string_view kTarget = "prebake-ready.target";
 constexpr std::string_view kWait = "prebake-wait-ready.service";
 
-/// Docker starts its own containerd if there is no other. The target is ordered before it.
-constexpr std::string_view kDocker = "docker.service";
+/// It starts dockerd, which starts its own containerd if there is no other.
+constexpr const char* kDocker = "docker.service";
+constexpr const char* kDockersSnap = "snap.docker.dockerd.service";
 
 /// The units that start containerd, as patterns of fnmatch(3). The snaps' are those of MicroK8s,
 /// Canonical Kubernetes and Docker.
@@ -32,7 +33,7 @@ constexpr std::array<const char*, 8> kStartContainerd{"containerd.service",
                                                       "nodeadm-run.service",
                                                       "snap.*.containerd*.service",
                                                       "snap.*.daemon-containerd.service",
-                                                      "snap.docker.dockerd.service"};
+                                                      kDockersSnap};
 
 /// systemd.unit(5), in the order of precedence.
 constexpr std::array<std::string_view, 5> kUnitDirectories{
@@ -94,15 +95,18 @@ bool is_of_docker(const std::string& address) {
 
 class Search {
   public:
-    explicit Search(const machine::Root& root) : root_(root) {}
+    Search(const machine::Root& root, bool is_docker_needed)
+        : root_(root), is_docker_needed_(is_docker_needed) {}
 
-    /// Units that start containerd and have a file, a drop-in or links, or that we are ordered
-    /// before.
+    /// Units that start containerd, or a dockerd that is needed, and have a file, a drop-in or
+    /// links, or that we are ordered before.
     std::set<std::string> candidates() const {
         std::set<std::string> units;
         const auto take = [&](const std::string& unit) {
+            const bool is_docker = is_docker_needed_ && unit == kDocker;
             // "k3s-.service" has only drop-ins, which are those of other units.
-            if (starts_containerd(unit) && !unit.ends_with("-.service")) units.insert(unit);
+            const bool is_other = starts_containerd(unit) && !unit.ends_with("-.service");
+            if (is_docker || is_other) units.insert(unit);
         };
         for (const std::string_view directory : kUnitDirectories) {
             for (const std::string& name : names_in(directory)) {
@@ -119,12 +123,13 @@ class Search {
 
     std::optional<UnitThatWaits> look_at(const std::string& unit) const {
         if (std::string file = order_of(unit); !file.empty())
-            return UnitThatWaits{unit, file, true};
+            return UnitThatWaits{.unit = unit, .file = file, .starts = {}, .is_ordered = true};
         if (std::string file = wish_of(unit); !file.empty())
-            return UnitThatWaits{unit, file, false};
+            return UnitThatWaits{.unit = unit, .file = file, .starts = {}};
         return {};
     }
 
+  private:
     /// The file that orders the unit after us; empty if none does.
     std::string order_of(const std::string& unit) const {
         for (const std::string& file : files_of(unit)) {
@@ -151,21 +156,6 @@ class Search {
         return {};
     }
 
-    /// The link by which a unit of this machine wants our target; empty if none does.
-    std::string link_of_any() const {
-        for (const std::string_view directory : kUnitDirectories) {
-            for (const std::string& name : names_in(directory)) {
-                const std::string unit = name.substr(0, name.rfind('.'));
-                for (const std::string& link : links_to(unit, kTarget)) {
-                    // The package's links for the kubelet and ECS are there without these, too.
-                    if (has_unit(unit)) return link;
-                }
-            }
-        }
-        return {};
-    }
-
-  private:
     /// The unit file and its drop-ins. The first of several unit files hides the others.
     std::vector<std::string> files_of(const std::string& unit) const {
         std::vector<std::string> files;
@@ -199,12 +189,6 @@ class Search {
         return links;
     }
 
-    bool has_unit(const std::string& unit) const {
-        return std::ranges::any_of(kUnitDirectories, [&](std::string_view directory) {
-            return is_there(std::string(directory) + "/" + unit);
-        });
-    }
-
     std::vector<std::string> names_in(std::string_view directory) const {
         try {
             return root_.names_in(directory);
@@ -230,27 +214,22 @@ class Search {
     }
 
     const machine::Root& root_;
+    const bool is_docker_needed_;
 };
-
-/// The target is always ordered before Docker. That holds Docker up if something starts the target.
-std::optional<UnitThatWaits> look_at_docker(const Search& search) {
-    const std::string docker(kDocker);
-    std::string wish = search.wish_of(docker);
-    if (wish.empty()) wish = search.link_of_any();
-    if (wish.empty()) return {};
-    return UnitThatWaits{docker, wish, !search.order_of(docker).empty()};
-}
 
 }  // namespace
 
-std::vector<UnitThatWaits> units_that_wait(const machine::Root& root, const std::string& address) {
-    const Search search(root);
+std::vector<UnitThatWaits> units_that_wait(const machine::Root& root, const std::string& address,
+                                           bool needs_docker) {
+    const Search search(root, needs_docker || is_of_docker(address));
     std::vector<UnitThatWaits> found;
     for (const std::string& unit : search.candidates()) {
-        if (auto waiting = search.look_at(unit)) found.push_back(*std::move(waiting));
+        auto waiting = search.look_at(unit);
+        if (!waiting) continue;
+        const bool is_docker = unit == kDocker || (unit == kDockersSnap && needs_docker);
+        waiting->starts = is_docker && !is_of_docker(address) ? "dockerd" : "containerd";
+        found.push_back(*std::move(waiting));
     }
-    if (!is_of_docker(address)) return found;
-    if (auto waiting = look_at_docker(search)) found.push_back(*std::move(waiting));
     return found;
 }
 
@@ -258,10 +237,10 @@ std::string describe(const UnitThatWaits& waiting) {
     const std::string target(kTarget);
     if (!waiting.is_ordered) {
         return waiting.unit + " wants " + target + " and does not wait for it, because " +
-               waiting.unit + " itself starts containerd (" + waiting.file + ")";
+               waiting.unit + " itself starts " + waiting.starts + " (" + waiting.file + ")";
     }
-    return waiting.unit + " waits for " + target + ", which needs the containerd that " +
-           waiting.unit + " starts (" + waiting.file + ")";
+    return waiting.unit + " waits for " + target + ", which needs the " + waiting.starts +
+           " that " + waiting.unit + " starts (" + waiting.file + ")";
 }
 
 }  // namespace prebake::cli

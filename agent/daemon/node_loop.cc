@@ -25,6 +25,7 @@
 #include "agent/guard/image_names.h"
 #include "agent/guard/image_repairer.h"
 #include "agent/store/baked_images.h"
+#include "agent/store/placements.h"
 
 namespace prebake::daemon {
 namespace {
@@ -92,7 +93,7 @@ class NodeLoop::Impl final : private bake::EventSink {
     SteadyTime now() const { return options_.clock().steady; }
 
     void read_identity();
-    void read_order() { order_problem_ = options_.order_problem ? options_.order_problem() : ""; }
+    void read_order();
     void use_record();
     void share_images();
     void read_settings();
@@ -158,7 +159,7 @@ class NodeLoop::Impl final : private bake::EventSink {
     bool has_serving_changed_ = false;  ///< since it was published
     bool is_reconciled_ = false;
     report::IdentityFacts identity_;
-    std::string order_problem_;
+    report::OrderProblems order_problems_;
     std::shared_ptr<const store::BakedImages> shared_images_;  ///< what the ledger uses
 
     // About the last StreamEnded or EventsLost, and the last question to containerd.
@@ -205,9 +206,9 @@ void NodeLoop::Impl::run(const std::stop_token& stop) {
     const FileLock lock(options_.state_dir / "daemon.lock");
     work_.emplace(*this, stop);
     read_identity();
-    read_order();
     work_->ledger.open(identity_.claim);
     record_.read();
+    read_order();
     use_record();
     // Without a budget nothing was unpinned.
     if (work_->guard.has_pin_limits()) work_->ledger.load_unpinned(work_->guard.images());
@@ -236,6 +237,18 @@ void NodeLoop::Impl::read_identity() {
     }
 }
 
+void NodeLoop::Impl::read_order() {
+    if (!options_.order_problems) return;
+    const auto is_for_docker = [](const v1::Placement& placement) {
+        return placement.namespace_() == store::kDockerNamespace;
+    };
+    const auto& images = record_.record().images();
+    order_problems_ = options_.order_problems(
+        std::any_of(images.begin(), images.end(), [&](const v1::BakedImage& image) {
+            return std::ranges::any_of(image.placements(), is_for_docker);
+        }));
+}
+
 void NodeLoop::Impl::use_record() {
     work_->guard.set_record(record_.record());
     share_images();
@@ -256,9 +269,9 @@ void NodeLoop::Impl::read_settings() {
 
 void NodeLoop::Impl::reload_now(const ReloadRequested& request) {
     read_identity();
-    if (request.is_check_wanted) read_order();
     const bool is_other_claim = work_->ledger.open(identity_.claim);
     const bool is_other_record = record_.read();
+    if (is_other_record || request.is_check_wanted) read_order();
     if (is_other_record) use_record();
     if (request.is_check_wanted) work_->lease.start_over();
     if (is_other_record || request.is_check_wanted) dispatch(LoopEvent::check_requested);
@@ -551,7 +564,7 @@ report::NodeFacts NodeLoop::Impl::facts() const {
     const guard::GuardState& guard = work_->guard.state();
     return {.is_serving = is_serving_,
             .serving_problem = serving_problem_,
-            .order_problem = has_served_ ? std::string() : order_problem_,
+            .order_problems = has_served_ ? report::OrderProblems() : order_problems_,
             .is_reconciled = is_reconciled_,
             .record_problem = record_.problem(),
             .cri = guard.cri,

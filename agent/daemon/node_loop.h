@@ -29,8 +29,9 @@ struct NodeLoopOptions {
     std::string prebake_version;
     std::function<report::IdentityFacts()> identity;
     std::function<containerd::ConfiguredRuntime()> configured_runtime;
-    std::function<std::string()> order_problem;          ///< as in report::NodeFacts; may be empty
-    std::function<std::string()> endpoint_problem = {};  ///< the same
+    /// As in report::NodeFacts; may be empty. `needs_docker`: images were baked for dockerd.
+    std::function<report::OrderProblems(bool needs_docker)> order_problems;
+    std::function<std::string()> endpoint_problem = {};  ///< as in report::NodeFacts; may be empty
     /// Writes one line to the log.
     std::function<void(guard::Severity, const std::string&)> note;
     TimeSource clock = current_moment;

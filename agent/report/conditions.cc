@@ -72,17 +72,20 @@ Judgement first_problem(const Images& images, std::string reason, const std::str
             .next_step = first.next_step.empty() ? else_next_step : first.next_step};
 }
 
+Judgement waits_for_us(const char* status, const std::string& problem) {
+    return {.status = status,
+            .reason = "WaitsForUs",
+            .message = problem,
+            .next_step =
+                "remove that order, then: systemctl daemon-reload && systemctl reload prebaked"};
+}
+
 Judgement serving(const NodeFacts& facts) {
     if (facts.is_serving) {
         return {.status = kTrue, .reason = "Serving", .message = "containerd answers"};
     }
-    if (!facts.order_problem.empty()) {
-        return {.status = kFalse,
-                .reason = "WaitsForUs",
-                .message = facts.order_problem,
-                .next_step =
-                    "remove that order, then: systemctl daemon-reload && systemctl reload "
-                    "prebaked"};
+    if (!facts.order_problems.containerd.empty()) {
+        return waits_for_us(kFalse, facts.order_problems.containerd);
     }
     return {.status = kFalse,
             .reason = "NotAnswering",

@@ -38,12 +38,17 @@ struct IdentityFacts {
     std::string problem;  ///< why the claim could not be read; empty: it was read
 };
 
+/// Why they may never answer: what starts them waits for this node to be ready. Empty: it does not.
+struct OrderProblems {
+    std::string containerd = {};
+    std::string docker = {};
+};
+
 /// What the conditions are derived from. The daemon's loop is the only writer.
 struct NodeFacts {
     bool is_serving = false;      ///< containerd answers
     std::string serving_problem;  ///< why not
-    /// Why it may never answer: what starts it waits for this node to be ready. Empty: it does not.
-    std::string order_problem;
+    OrderProblems order_problems;
     bool is_reconciled = false;  ///< `images` is about this containerd
     std::string record_problem;  ///< the bake record cannot be read
     containerd::CriService cri;

@@ -153,9 +153,9 @@ build {
       # For the build log: the images that Docker has now.
       "docker image ls --digests",
 
-      # On the hosts Docker starts when the images are usable, or when readiness.deadline has
-      # passed.
-      "systemctl add-wants docker.service prebake-ready.target",
+      # On the hosts, delay what uses Docker until the images are usable, never Docker itself. Such a
+      # unit also needs After=docker.service prebake-ready.target.
+      #   "systemctl add-wants UNIT prebake-ready.target",
     ]
   }
 

@@ -164,7 +164,7 @@ class Journey(PackagedTest):
         builder.write(DEB, package(".deb").read_bytes())
         builder.write("/usr/local/bin/sudo", '#!/bin/sh\nexec "$@"\n', 0o755)
         builder.write("/etc/dpkg/dpkg.cfg.d/test", "force-unsafe-io\n")
-        for unit in ("kubelet", "docker"):
+        for unit in ("kubelet", "nomad"):
             builder.write(f"/etc/systemd/system/{unit}.service", STAND_IN)
         self.make_registries()
         builder.boot()
@@ -182,7 +182,7 @@ class Journey(PackagedTest):
         builder.write("/etc/prebake/conf.d/test.toml", CONFIGURATION)
         self.assertIn("conf.d/test.toml", self.types(builder, "prebake config check"))
         self.types(builder, "systemctl enable --now kubelet.service")
-        self.follows(builder, "sudo systemctl add-wants docker.service prebake-ready.target")
+        self.follows(builder, "sudo systemctl add-wants nomad.service prebake-ready.target")
         self.follows(builder, "sudo systemctl add-requires kubelet.service prebake-ready.target")
 
     def the_builder_bakes(self):

@@ -12,6 +12,7 @@ namespace prebake::cli {
 namespace {
 
 TEST_CASE("units that start containerd and wait for our target") {
+    static const std::string of_a_unit = "/run/containerd/containerd.sock";
     using Files = std::vector<std::pair<std::string, std::string>>;
     const std::string etc = "/etc/systemd/system/";
     const std::string lib = "/usr/lib/systemd/system/";
@@ -21,10 +22,10 @@ TEST_CASE("units that start containerd and wait for our target") {
         Files files;
         std::string expected;  // the file; "" if nothing is found
         bool is_ordered = false;
-        std::string address = "/run/containerd/containerd.sock";
+        std::string address = of_a_unit;
+        bool needs_docker = false;
     };
     const std::string of_docker = "/run/docker/containerd/containerd.sock";
-    const std::string shipped = "[Unit]\nBefore=kubelet.service docker.service ecs.service\n";
     const std::string link = ".wants/prebake-ready.target";
     const std::vector<Row> rows{
         {"a drop-in",
@@ -110,32 +111,43 @@ TEST_CASE("units that start containerd and wait for our target") {
          {{etc + "prebake-.target.d/a.conf", "[Unit]\nBefore=k3s.service\n"}},
          etc + "prebake-.target.d/a.conf",
          true},
-        {"Docker with a containerd that is a unit",
-         {{lib + "prebake-ready.target", shipped}, {etc + "docker.service" + link, ""}},
+        {"Docker with a containerd that is a unit, and nothing was baked for Docker",
+         {{etc + "docker.service.d/a.conf", after}},
          ""},
         {"Docker with a containerd of its own",
-         {{lib + "prebake-ready.target", shipped}, {etc + "docker.service" + link, ""}},
-         etc + "docker.service" + link,
+         {{etc + "docker.service.d/a.conf", after}},
+         etc + "docker.service.d/a.conf",
          true,
          of_docker},
         {"the same by its other name, wanted in a drop-in",
-         {{lib + "prebake-ready.target", shipped},
-          {etc + "docker.service.d/a.conf", "[Unit]\nWants=prebake-ready.target\n"}},
+         {{etc + "docker.service.d/a.conf", "[Unit]\nWants=prebake-ready.target\n"}},
+         etc + "docker.service.d/a.conf",
+         false,
+         "/var" + of_docker},
+        {"images were baked for Docker",
+         {{etc + "docker.service.d/a.conf", after}},
          etc + "docker.service.d/a.conf",
          true,
-         "/var" + of_docker},
-        {"Docker with a containerd of its own, and something else starts the target",
-         {{lib + "prebake-ready.target", shipped},
-          {lib + "ecs.service", ""},
-          {etc + "ecs.service" + link, ""}},
-         etc + "ecs.service" + link,
+         of_a_unit,
+         true},
+        {"from our side, and images were baked for Docker",
+         {{etc + "prebake-ready.target.d/docker.conf", "[Unit]\nBefore=docker.service\n"}},
+         etc + "prebake-ready.target.d/docker.conf",
          true,
-         of_docker},
-        {"the link of a unit that is not installed",
-         {{lib + "prebake-ready.target", shipped}, {etc + "kubelet.service" + link, ""}},
+         of_a_unit,
+         true},
+        {"Docker wants it, and images were baked for Docker",
+         {{etc + "docker.service" + link, ""}},
+         etc + "docker.service" + link,
+         false,
+         of_a_unit,
+         true},
+        {"what uses Docker may wait",
+         {{etc + "ecs.service" + link, ""}, {etc + "app.service.d/a.conf", after}},
          "",
          false,
-         of_docker},
+         of_a_unit,
+         true},
         {"a comment", {{etc + "k3s.service", "[Unit]\n#After=prebake-ready.target\n"}}, ""},
         {"another key", {{etc + "k3s.service", "[Unit]\nBefore=prebake-ready.target\n"}}, ""},
         {"another target", {{etc + "k3s.service", "[Unit]\nAfter=my-prebake-ready.target\n"}}, ""},
@@ -147,13 +159,15 @@ TEST_CASE("units that start containerd and wait for our target") {
         CAPTURE(row.name);
         const tests::TestTree tree;
         for (const auto& file : row.files) tree.put(file.first, file.second);
-        const std::vector<UnitThatWaits> found = units_that_wait(tree.root(), row.address);
+        const std::vector<UnitThatWaits> found =
+            units_that_wait(tree.root(), row.address, row.needs_docker);
         CHECK(found.size() == (row.expected.empty() ? 0 : 1));
         if (found.size() != 1) continue;
         CHECK(found[0].file == row.expected);
         CHECK(found[0].is_ordered == row.is_ordered);
         CHECK(describe(found[0]).find(row.expected) != std::string::npos);
         CHECK(describe(found[0]).find(found[0].unit) != std::string::npos);
+        CHECK(found[0].starts == (row.needs_docker ? "dockerd" : "containerd"));
     }
 }
 

@@ -345,7 +345,7 @@ TEST_CASE("two daemons do not share a state directory") {
                     .prebake_version = {},
                     .identity = {},
                     .configured_runtime = {},
-                    .order_problem = {},
+                    .order_problems = {},
                     .note = {}},
                    holder);
     CHECK(thrown_by([&] { other.run({}); }).code() == Errc::conflict);

@@ -111,7 +111,11 @@ struct Scene {
                                     return claimed_by(instance.load());
                                 },
                             .configured_runtime = {},
-                            .order_problem = [this] { return std::string(order_problem.load()); },
+                            .order_problems =
+                                [this](bool) {
+                                    return report::OrderProblems{.containerd =
+                                                                     order_problem.load()};
+                                },
                             .note =
                                 [this](guard::Severity, const std::string& text) {
                                     if (on_note) on_note(text);

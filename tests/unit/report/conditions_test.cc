@@ -76,10 +76,10 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
     const Change in_a_circle = [](NodeFacts& facts) {
         facts.is_serving = false;
         facts.serving_problem = "nobody listens";
-        facts.order_problem = "k3s.service waits for prebake-ready.target";
+        facts.order_problems.containerd = "k3s.service waits for prebake-ready.target";
     };
     const Change ordered_and_serving = [](NodeFacts& facts) {
-        facts.order_problem = "k3s.service waits for prebake-ready.target";
+        facts.order_problems.containerd = "k3s.service waits for prebake-ready.target";
     };
     const Change one_of_another_platform = [](NodeFacts& facts) {
         facts.images[1].is_other_platform = true;
