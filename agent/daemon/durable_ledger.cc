@@ -38,6 +38,7 @@ v1::LedgerState DurableLedger::load() {
     if (!warning.empty()) log_.warn("ledger", warning);
     claim_ = stored.claim();
     unpinned_.Swap(stored.mutable_unpinned());
+    restored_.Swap(stored.mutable_restored());
     if (stored.boot_id() == boot_id_) {
         times_.Swap(stored.mutable_times());
         // If the clock was set back since, all that is known is that there is a gap.
@@ -56,7 +57,10 @@ bool DurableLedger::open(const v1::Claim& claim) {
     is_open_ = true;
     claim_ = std::move(own);
     // On another machine with this disk, a missing image was not evicted: it is missing.
-    if (is_other) unpinned_.Clear();
+    if (is_other) {
+        unpinned_.Clear();
+        restored_.Clear();
+    }
     const Moment now = clock_();
     accounts_.open(claim_, boot_id_,
                    now.wall - std::chrono::duration_cast<Time::duration>(now.uptime), now.wall);
@@ -92,6 +96,7 @@ bool DurableLedger::save(const guard::ProtectedImages& images) {
     try {
         v1::LedgerState ledger = accounts_.state();
         images.store(*ledger.mutable_unpinned());
+        images.store(*ledger.mutable_restored());
         *ledger.mutable_times() = times_;
         ledger::write_ledger(state_dir_, std::move(ledger));
         is_unsaved_ = false;

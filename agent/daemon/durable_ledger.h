@@ -15,7 +15,8 @@
 namespace prebake::daemon {
 
 /// The ledger with its file: the accounts, the gaps in them, and what else must survive a restart
-/// of the daemon (which images the pin budget unpinned, when this boot was first ready).
+/// of the daemon (which images the pin budget unpinned or the guard restored, when this boot was
+/// first ready).
 class DurableLedger {
   public:
     /// Reads the file. @throws Error as ledger::read_ledger() and read_boot_id().
@@ -29,6 +30,8 @@ class DurableLedger {
     bool open(const v1::Claim& claim);
     /// Which images an earlier run of the daemon unpinned, for the same claim.
     void load_unpinned(guard::ProtectedImages& images) const { images.load(unpinned_); }
+    /// The same for images of Docker whose names were restored.
+    void load_restored(guard::ProtectedImages& images) const { images.load(restored_); }
 
     /// When this boot was first ready.
     const v1::Times& times() const { return times_; }
@@ -60,6 +63,7 @@ class DurableLedger {
     std::optional<PendingGap> gap_;
     std::string claim_;  ///< of the file, then of open()
     google::protobuf::RepeatedPtrField<v1::UnpinnedImage> unpinned_;
+    google::protobuf::RepeatedPtrField<v1::RestoredImage> restored_;
     v1::Times times_;
     bool has_new_times_ = false;
     bool is_open_ = false;

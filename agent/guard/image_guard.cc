@@ -11,9 +11,11 @@
 #include "agent/base/error.h"
 #include "agent/base/timestamp.h"
 #include "agent/containerd/introspection.h"
+#include "agent/guard/left_images.h"
 #include "agent/store/baked_images.h"
 #include "agent/store/labels.h"
 #include "agent/store/names.h"
+#include "agent/store/placements.h"
 #include "agent/store/sandbox.h"
 #include "agent/store/storage.h"
 
@@ -116,19 +118,11 @@ void ImageGuard::check_everything() {
     suspicions_.clear();
     retries_.clear();
     causes_due_.reset();
-    find_evicted();
+    find_left_images(images_, with_.names, with_.log);
     const auto why = [](const ImageKey&) { return std::string("found by a check of all images"); };
     Reconciled reconciled = run_reconcile(
         images_.wanted(), [](const ImageKey&) { return true; }, why);
-    state_.images.clear();
-    for (const ImageKey& key : images_.evicted()) {
-        state_.images.push_back({.name = key.image,
-                                 .ns = key.ns,
-                                 .platform = key.platform,
-                                 .digest = images_.baked().target_of(key),
-                                 .problem = {},
-                                 .next_step = {}});
-    }
+    state_.images = left_images(images_);
     apply(std::move(reconciled), why);
 }
 
@@ -144,7 +138,7 @@ void ImageGuard::read_settings() {
     for (const v1::BakedImage& image : images_.baked().record().images()) {
         for (const v1::Placement& placement : image.placements()) {
             const std::string& ns = placement.namespace_();
-            if (snapshotters_.contains(ns)) continue;
+            if (snapshotters_.contains(ns) || store::is_in_graph_driver(placement)) continue;
             snapshotters_.emplace(ns, store::snapshotter_of(ns, with_.connection));
         }
     }
@@ -257,8 +251,9 @@ void ImageGuard::on_same_target(const containerd::Event& event, const containerd
                                 const std::vector<ImageKey>& keys) {
     bool was_evicted = false;
     for (const ImageKey& key : keys) {
-        was_evicted |= images_.evicted().contains(key);
+        was_evicted |= images_.evicted().contains(key) || images_.removed().contains(key);
         images_.set_evicted(key, false);
+        images_.set_removed(key, false);
     }
     if (event.kind == EventKind::image_created || was_evicted) {
         return suspect(keys, "another client created it");
@@ -399,7 +394,8 @@ std::vector<ImageKey> ImageGuard::not_unpacked(std::vector<ImageKey> keys) const
 void ImageGuard::suspect(const std::vector<ImageKey>& keys, const std::string& why) {
     const SteadyTime now = with_.clock().steady;
     for (const ImageKey& key : keys) {
-        if (!images_.evicted().contains(key)) suspicions_.add(key, why, now);
+        if (images_.evicted().contains(key) || images_.removed().contains(key)) continue;
+        suspicions_.add(key, why, now);
     }
 }
 
@@ -412,7 +408,7 @@ void ImageGuard::check_suspects() {
         return found == suspects.end() ? std::string() : found->second;
     };
     try {
-        find_evicted();
+        find_left_images(images_, with_.names, with_.log);
         std::set<ImageKey> keys;
         for (const auto& [key, reason] : suspects) keys.insert(key);
         const auto may_repair = [&](const ImageKey& key) { return allowance_.take(key, now); };
@@ -492,22 +488,6 @@ const ImageHealth* ImageGuard::health_of(const ImageKey& key) const {
     return found == state_.images.end() ? nullptr : &*found;
 }
 
-/// Finds out which unpinned images were deleted, and which exist again.
-void ImageGuard::find_evicted() {
-    const std::set<ImageKey> unpinned = images_.unpinned();
-    for (const ImageKey& key : unpinned) {
-        const std::vector<std::string> names = images_.baked().names_of(key);
-        const bool is_deleted = std::any_of(names.begin(), names.end(), [&](const auto& name) {
-            return !with_.names.get(key.ns, name);
-        });
-        if (is_deleted && !images_.evicted().contains(key)) {
-            with_.log.note(Severity::info, key.image + " in " + key.ns +
-                                               " was deleted after the pin budget had unpinned it");
-        }
-        images_.set_evicted(key, is_deleted);
-    }
-}
-
 void ImageGuard::apply(Reconciled reconciled,
                        const std::function<std::string(const ImageKey&)>& why) {
     const Moment now = with_.clock();
@@ -518,7 +498,10 @@ void ImageGuard::apply(Reconciled reconciled,
     }
     for (const auto& [key, cause] : open) retry_later(key, cause, why(key));
     for (auto& [ns, parts] : reconciled.restored) actions_.restored[ns].merge(parts);
-    for (const ImageKey& key : reconciled.named_again) actions_.named_again.insert(key.ns);
+    for (const ImageKey& key : reconciled.named_again) {
+        actions_.named_again.insert(key.ns);
+        if (key.ns == store::kDockerNamespace) images_.set_restored(key);
+    }
     for (v1::Repair& repair : reconciled.repairs) {
         const ImageKey key = key_of(repair);
         if (!repair.what().empty()) repaired_.insert(key);
@@ -551,6 +534,8 @@ void ImageGuard::update_flags() {
         image.is_sandbox = sandbox == key;
         image.is_unpinned_by_budget = images_.unpinned().contains(key);
         image.is_evicted = images_.evicted().contains(key);
+        image.is_removed = images_.removed().contains(key);
+        if (image.is_removed) image.problem = kRemoved;
         image.is_repaired = repaired_.contains(key);
     }
 }
@@ -558,10 +543,12 @@ void ImageGuard::update_flags() {
 HeldContent ImageGuard::content_to_hold() const {
     HeldContent content;
     for (const store::PlacedImage& placed : images_.baked().images()) {
+        if (store::is_in_graph_driver(placed.placement)) continue;
         std::set<std::string>& digests = content[placed.key.ns];
         const bool is_wanted =
             keeps_deleted_ && placed.placement.pinned() && !images_.unpinned().contains(placed.key);
         if (!is_wanted || pins_.is_below_floor() || is_moved({placed.key})) continue;
+        if (images_.removed().contains(placed.key)) continue;
         digests.insert(placed.image.target().digest());
     }
     return content;

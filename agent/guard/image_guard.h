@@ -163,7 +163,6 @@ class ImageGuard {
     const ImageHealth* health_of(const ImageKey& key) const;
     std::optional<std::uint64_t> free_bytes(const std::string& ns) const;
     void suspect(const std::vector<ImageKey>& keys, const std::string& why);
-    void find_evicted();
     bool is_moved(const std::vector<ImageKey>& keys) const;
     bool was_pulled(const std::string& ns, const containerd::Image& held);
     Reconciled run_reconcile(const v1::BakeRecord& wanted,

@@ -34,18 +34,23 @@ struct ImageHealth {
     bool is_other_platform = false;  ///< this machine does not run it, or CRI would not take it
     bool is_unpinned_by_budget = false;
     bool is_evicted = false;  ///< unpinned by the budget, then deleted by the kubelet
+    bool is_removed = false;  ///< from Docker, on purpose
     bool is_repaired = false;
     Time checked_at{};    ///< when the check began that found this; set by reconcile()
     std::string problem;  ///< what is not as it was baked, and why
     std::string next_step;
 
     bool is_usable() const { return is_present && is_unpacked && is_resolved; }
-    /// Not if all its tags are elsewhere now, or this machine does not run it.
-    bool is_needed() const { return !is_abandoned && !is_other_platform; }
+    /// Not if all its tags are elsewhere now, somebody removed it, or this machine does not run it.
+    bool is_needed() const { return !is_abandoned && !is_removed && !is_other_platform; }
     /// The kubelet does not delete it.
     bool is_kept() const { return is_pinned && !is_pin_ignored; }
     store::ImageKey key() const { return {.image = name, .ns = ns, .platform = platform}; }
 };
+
+/// The problem of an image that is_removed.
+inline constexpr const char* kRemoved =
+    "somebody removed it from Docker, again after it was restored once or with all its layers";
 
 /// The image that the finding is about.
 store::ImageKey key_of(const store::Finding& finding);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "agent/store/names.h"
+#include "agent/store/placements.h"
 
 namespace prebake::guard {
 namespace {
@@ -45,6 +46,7 @@ std::vector<PinChange> PinEnforcer::decide(const ProtectedImages& images,
         const ImageKey& key = placed.key;
         const v1::Placement& placement = placed.placement;
         if (key.ns != ns || !placement.pinned() || images.evicted().contains(key)) continue;
+        if (store::is_in_graph_driver(placement) || images.removed().contains(key)) continue;
         const Usage used = usage(key);
         PinCandidate candidate{.ns = key.ns,
                                .name = key.image,

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "agent/store/placements.h"
+
 namespace prebake::guard {
 
 void ProtectedImages::set_baked(std::shared_ptr<const store::BakedImages> baked) {
@@ -9,6 +11,18 @@ void ProtectedImages::set_baked(std::shared_ptr<const store::BakedImages> baked)
     const auto is_gone = [&](const ImageKey& key) { return !baked_->contains(key); };
     std::erase_if(unpinned_, is_gone);
     std::erase_if(evicted_, is_gone);
+    std::erase_if(restored_, [&](const auto& restored) {
+        const store::PlacedImage* const placed = placed_at(restored.first);
+        return placed == nullptr || to_time(placed->image.baked_at()) != restored.second;
+    });
+    std::erase_if(removed_, [&](const ImageKey& key) { return !restored_.contains(key); });
+}
+
+const store::PlacedImage* ProtectedImages::placed_at(const ImageKey& key) const {
+    const auto& images = baked_->images();
+    const auto found = std::ranges::find_if(
+        images, [&](const store::PlacedImage& placed) { return placed.key == key; });
+    return found == images.end() ? nullptr : &*found;
 }
 
 v1::BakeRecord ProtectedImages::wanted() const {
@@ -24,7 +38,9 @@ v1::BakeRecord ProtectedImages::selected(const std::set<ImageKey>* keys) const {
     const v1::BakedImage* last = nullptr;
     for (const store::PlacedImage& placed : baked_->images()) {
         const ImageKey& key = placed.key;
-        if (evicted_.contains(key) || (keys != nullptr && !keys->contains(key))) continue;
+        if (evicted_.contains(key) || removed_.contains(key)) continue;
+        if (store::is_in_graph_driver(placed.placement)) continue;
+        if (keys != nullptr && !keys->contains(key)) continue;
         // The placements of an image follow each other.
         if (last != &placed.image) {
             last = &placed.image;
@@ -76,6 +92,44 @@ void ProtectedImages::set_evicted(const ImageKey& key, bool is_evicted) {
         has_changed_ |= evicted_.insert(key).second;
     } else {
         has_changed_ |= evicted_.erase(key) > 0;
+    }
+}
+
+void ProtectedImages::set_restored(const ImageKey& key) {
+    const store::PlacedImage* const placed = placed_at(key);
+    if (placed == nullptr) return;
+    has_changed_ |= restored_.emplace(key, to_time(placed->image.baked_at())).second;
+}
+
+void ProtectedImages::set_removed(const ImageKey& key, bool is_removed) {
+    if (is_removed && restored_.contains(key)) {
+        has_changed_ |= removed_.insert(key).second;
+    } else {
+        has_changed_ |= removed_.erase(key) > 0;
+    }
+}
+
+void ProtectedImages::load(const google::protobuf::RepeatedPtrField<v1::RestoredImage>& restored) {
+    for (const v1::RestoredImage& image : restored) {
+        const ImageKey key{
+            .image = image.name(), .ns = image.namespace_(), .platform = image.platform()};
+        const store::PlacedImage* const placed = placed_at(key);
+        if (placed == nullptr || to_time(placed->image.baked_at()) != to_time(image.baked_at()))
+            continue;
+        set_restored(key);
+        set_removed(key, image.removed());
+    }
+    has_changed_ = false;
+}
+
+void ProtectedImages::store(google::protobuf::RepeatedPtrField<v1::RestoredImage>& restored) const {
+    for (const auto& [key, baked_at] : restored_) {
+        v1::RestoredImage& image = *restored.Add();
+        image.set_namespace_(key.ns);
+        image.set_name(key.image);
+        image.set_platform(key.platform);
+        image.set_removed(removed_.contains(key));
+        *image.mutable_baked_at() = to_timestamp(baked_at);
     }
 }
 

@@ -10,6 +10,7 @@
 #include "agent/base/format.h"
 #include "agent/base/timestamp.h"
 #include "agent/store/names.h"
+#include "agent/store/placements.h"
 
 namespace prebake::report {
 namespace {
@@ -47,7 +48,7 @@ Images all_those(const NodeFacts& facts,
 }
 
 /// The images that this node needs: without evicted ones, those whose tags are all elsewhere now,
-/// and those that it does not run.
+/// those that somebody removed, and those that it does not run.
 Images those(const NodeFacts& facts, const std::function<bool(const guard::ImageHealth&)>& which) {
     return all_those(facts, [&](const guard::ImageHealth& image) {
         return !image.is_evicted && image.is_needed() && which(image);
@@ -72,6 +73,11 @@ Judgement first_problem(const Images& images, std::string reason, const std::str
             .next_step = first.next_step.empty() ? else_next_step : first.next_step};
 }
 
+/// The condition concerns no image: nothing was checked.
+Judgement not_wanted(const std::string& what) {
+    return {.status = kNotApplicable, .reason = "NotWanted", .message = "no image " + what};
+}
+
 Judgement waits_for_us(const char* status, const std::string& problem) {
     return {.status = status,
             .reason = "WaitsForUs",
@@ -81,6 +87,7 @@ Judgement waits_for_us(const char* status, const std::string& problem) {
 }
 
 Judgement serving(const NodeFacts& facts) {
+    if (!facts.needs_containerd) return not_wanted("is in containerd");
     if (facts.is_serving) {
         return {.status = kTrue, .reason = "Serving", .message = "containerd answers"};
     }
@@ -97,11 +104,14 @@ Judgement serving(const NodeFacts& facts) {
 /// Why nothing can be said of the images; nothing if it can.
 std::optional<Judgement> unchecked(const NodeFacts& facts) {
     if (facts.is_reconciled) return {};
-    return Judgement{.status = kUnknown,
-                     .reason = "NotChecked",
-                     .message = facts.is_serving
-                                    ? "the images are being checked"
-                                    : "the images are checked when containerd answers"};
+    std::string message = "the images are being checked";
+    if (facts.needs_containerd && !facts.is_serving) {
+        message = "the images are checked when containerd answers";
+    } else if (!facts.docker.is_checked && !facts.docker.is_answering) {
+        message = "the images in Docker are checked when dockerd answers" +
+                  (facts.docker.problem.empty() ? "" : ": " + facts.docker.problem);
+    }
+    return Judgement{.status = kUnknown, .reason = "NotChecked", .message = message};
 }
 
 Judgement no_record(const NodeFacts& facts, const char* status) {
@@ -199,8 +209,8 @@ Judgement none_wanted(const NodeFacts& facts) {
     return {.status = kTrue,
             .reason = "NoneWanted",
             .message =
-                "no baked image is wanted any more: their tags were moved, or the pin "
-                "budget gave them up" +
+                "no baked image is wanted any more: their tags were moved, somebody removed "
+                "them, or the pin budget gave them up" +
                 not_for_here(facts)};
 }
 
@@ -238,17 +248,12 @@ Judgement present(const NodeFacts& facts) {
                        " names and the content that containers need" + not_for_here(facts)};
 }
 
-/// The condition concerns no image: nothing was checked.
-Judgement not_wanted(const std::string& what) {
-    return {.status = kNotApplicable, .reason = "NotWanted", .message = "no image " + what};
-}
-
 /// Whether the store is as it was baked, needed or not: prebake verify asks the same.
 Judgement intact(const NodeFacts& facts) {
     if (auto judgement = undecided(facts)) return *judgement;
     if (facts.images.empty()) return not_wanted("was baked");
     const Images incomplete = all_those(facts, [](const guard::ImageHealth& image) {
-        return !image.is_evicted && !image.is_abandoned && !image.is_complete;
+        return !image.is_evicted && !image.is_abandoned && !image.is_removed && !image.is_complete;
     });
     if (!incomplete.empty()) {
         return first_problem(incomplete, "ContentMissing", "lacks content that was baked",
@@ -262,6 +267,16 @@ Judgement intact(const NodeFacts& facts) {
                 .message = "a client moved the tags of " + counted(number_of(moved), "image") +
                            ", first of " + called(*moved.front()),
                 .next_step = "to bake what the tags point to now: prebake bake -f LIST"};
+    }
+    const Images removed =
+        all_those(facts, [](const guard::ImageHealth& image) { return image.is_removed; });
+    if (!removed.empty()) {
+        return {.status = kFalse,
+                .reason = "Removed",
+                .message = counted(number_of(removed), "image") + ", first of all " +
+                           called(*removed.front()) + ": " + guard::kRemoved,
+                .next_step = removed.front()->next_step.empty() ? "prebake bake -f LIST"
+                                                                : removed.front()->next_step};
     }
     return {.status = kTrue,
             .reason = "AsBaked",
@@ -351,6 +366,36 @@ Judgement resolves(const NodeFacts& facts) {
     return {.status = kTrue,
             .reason = "Resolves",
             .message = "CRI finds every image by its names" + not_for_here(facts)};
+}
+
+/// Whether dockerd reads the images from where they were baked into.
+Judgement matches(const NodeFacts& facts) {
+    const DockerFacts& docker = facts.docker;
+    if (!facts.record_problem.empty()) return no_record(facts, kUnknown);
+    if (is_record_missing(facts)) return record_missing(facts, kUnknown);
+    if (!docker.is_wanted) {
+        return not_wanted("is for Docker (in namespace " + std::string(store::kDockerNamespace) +
+                          ")");
+    }
+    if (!docker.is_answering) {
+        if (!facts.order_problems.docker.empty()) {
+            return waits_for_us(kUnknown, facts.order_problems.docker);
+        }
+        return {.status = kUnknown,
+                .reason = "NotAnswering",
+                .message = docker.problem.empty() ? "dockerd was not asked yet" : docker.problem,
+                .next_step = docker.next_step.empty() ? "see why with: systemctl status docker"
+                                                      : docker.next_step};
+    }
+    if (docker.mismatch) {
+        return {.status = kFalse,
+                .reason = "StoreMismatch",
+                .message = docker.mismatch->message,
+                .next_step = docker.mismatch->next_step};
+    }
+    return {.status = kTrue,
+            .reason = "SameStore",
+            .message = docker.store + " has the images where they were baked into"};
 }
 
 /// The unit may be started once a boot, and has been.
@@ -481,6 +526,7 @@ Judgement judge(std::string_view type, const NodeFacts& facts) {
     if (type == kImagesPinned) return pinned(facts);
     if (type == kCriResolves) return resolves(facts);
     if (type == kBakeIntact) return intact(facts);
+    if (type == kStoreMatches) return matches(facts);
     if (type == kIdentityClaimed) return claimed(facts);
     if (type == kSealIntact) return sealed(facts);
     return listening(facts);
@@ -490,8 +536,8 @@ Judgement judge(std::string_view type, const NodeFacts& facts) {
 
 const std::vector<std::string_view>& condition_types() {
     static const std::vector<std::string_view> types{
-        kContainerdServing, kImagesPresent,   kImagesUnpacked, kImagesPinned,     kCriResolves,
-        kBakeIntact,        kIdentityClaimed, kSealIntact,     kEndpointListening};
+        kContainerdServing, kImagesPresent, kImagesUnpacked,  kImagesPinned, kCriResolves,
+        kBakeIntact,        kStoreMatches,  kIdentityClaimed, kSealIntact,   kEndpointListening};
     return types;
 }
 

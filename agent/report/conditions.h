@@ -2,11 +2,13 @@
 
 #include <chrono>
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "agent/containerd/cri.h"
+#include "agent/guard/docker_store.h"
 #include "agent/guard/image_health.h"
 #include "proto/prebake/v1/identity.pb.h"
 #include "proto/prebake/v1/node.pb.h"
@@ -20,6 +22,7 @@ inline constexpr std::string_view kImagesUnpacked = "ImagesUnpacked";
 inline constexpr std::string_view kImagesPinned = "ImagesPinned";
 inline constexpr std::string_view kCriResolves = "CriResolves";
 inline constexpr std::string_view kBakeIntact = "BakeIntact";
+inline constexpr std::string_view kStoreMatches = "StoreMatches";
 inline constexpr std::string_view kIdentityClaimed = "IdentityClaimed";
 inline constexpr std::string_view kSealIntact = "SealIntact";
 inline constexpr std::string_view kEndpointListening = "EndpointListening";
@@ -44,12 +47,25 @@ struct OrderProblems {
     std::string docker = {};
 };
 
+/// dockerd, if images were baked for it.
+struct DockerFacts {
+    bool is_wanted = false;  ///< images were baked for it
+    bool is_answering = false;
+    std::string problem = {};  ///< why it does not answer; empty: it was not asked yet
+    std::string next_step = {};
+    std::string store = {};  ///< guard::describe_store()
+    std::optional<guard::StoreMismatch> mismatch = {};
+    /// What is in a graph driver was checked, or nothing is.
+    bool is_checked = true;
+};
+
 /// What the conditions are derived from. The daemon's loop is the only writer.
 struct NodeFacts {
-    bool is_serving = false;      ///< containerd answers
-    std::string serving_problem;  ///< why not
+    bool needs_containerd = true;  ///< an image is there, or nothing was baked
+    bool is_serving = false;       ///< containerd answers
+    std::string serving_problem;   ///< why not
     OrderProblems order_problems;
-    bool is_reconciled = false;  ///< `images` is about this containerd
+    bool is_reconciled = false;  ///< `images` is about this containerd, and this dockerd
     std::string record_problem;  ///< the bake record cannot be read
     containerd::CriService cri;
     std::string snapshotter;
@@ -58,6 +74,7 @@ struct NodeFacts {
     bool is_sandbox_missing = false;  ///< CRI names one, and containerd has no such image
     std::size_t recorded = 0;         ///< images in the bake record
     std::vector<guard::ImageHealth> images;
+    DockerFacts docker = {};
     IdentityFacts identity;
     std::string endpoint_problem;  ///< where the endpoint does not listen, and why
 };

@@ -121,8 +121,8 @@ void write_readiness(Writer& writer, const v1::NodeStatus& status) {
 }
 
 void write_images(Writer& writer, const v1::NodeStatus& status) {
-    constexpr std::array<std::string_view, 6> kStates{"usable",   "repaired", "moved",
-                                                      "unusable", "evicted",  "other_platform"};
+    constexpr std::array<std::string_view, 7> kStates{
+        "usable", "repaired", "moved", "unusable", "evicted", "removed", "other_platform"};
     std::array<std::uint64_t, kStates.size()> counts{};
     for (const auto& image : status.images()) {
         const auto state = std::ranges::find(kStates, image.state());

@@ -100,6 +100,7 @@ json::object node_entry(const NodeView& view, std::size_t images_listed) {
             {"ImagesPinned", std::to_string(counts.pinned())},
             {"ImagesRepaired", std::to_string(counts.repaired())},
             {"ImagesMoved", std::to_string(counts.moved())},
+            {"ImagesRemoved", std::to_string(counts.removed())},
             {"ImagesNeverUsed", std::to_string(counts.never_used())},
             {"ImagesTotal",
              std::to_string(std::max<std::size_t>(status.images_total(),

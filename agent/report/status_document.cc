@@ -19,6 +19,7 @@ struct Summary {
     bool is_repaired = false;
     bool is_moved = false;
     bool is_other_platform = false;
+    bool is_removed = false;
 };
 
 /// Name and platform.
@@ -38,6 +39,7 @@ std::map<ImageName, Summary> summaries_of(const StatusFacts& facts) {
         summary.is_repaired |= image.is_repaired;
         summary.is_moved |= image.is_moved;
         summary.is_other_platform |= image.is_other_platform;
+        summary.is_removed |= image.is_removed;
     }
     return summaries;
 }
@@ -59,13 +61,17 @@ std::uint64_t bytes_of(const v1::BakeRecord& record, const Names& left_out) {
 }
 
 /// Evicted images are counted as unpinned by the budget, not as unusable; those for another
-/// platform only as such.
+/// platform, and those that somebody removed, only as such.
 v1::ImageCounts counts_of(const StatusFacts& facts) {
     v1::ImageCounts counts;
     counts.set_baked(static_cast<std::uint32_t>(facts.images.baked().record().images_size()));
     for (const auto& [name, summary] : summaries_of(facts)) {
         if (summary.is_other_platform) {
             counts.set_other_platform(counts.other_platform() + 1);
+            continue;
+        }
+        if (summary.is_removed) {
+            counts.set_removed(counts.removed() + 1);
             continue;
         }
         if (summary.is_usable) {
@@ -130,6 +136,7 @@ void add_images(const StatusFacts& facts, v1::NodeStatus& status) {
     for (const guard::ImageHealth& image : facts.node.images) images.push_back(&image);
     const auto rank_of = [](const guard::ImageHealth* image) {
         if (image->is_other_platform) return 1;
+        if (image->is_removed) return 1;
         if (!image->is_usable() || image->is_evicted) return 0;
         return image->problem.empty() && !image->is_unpinned_by_budget && !image->is_repaired ? 2
                                                                                               : 1;
@@ -147,6 +154,7 @@ void add_images(const StatusFacts& facts, v1::NodeStatus& status) {
 std::string state_of(const guard::ImageHealth& image) {
     if (image.is_other_platform) return "other_platform";
     if (image.is_evicted) return "evicted";
+    if (image.is_removed) return "removed";
     if (!image.is_usable()) return "unusable";
     if (image.is_moved) return "moved";
     return image.is_repaired ? "repaired" : "usable";

@@ -51,7 +51,7 @@ std::string heading_of(const v1::NodeStatus& status) {
 
 std::string images_summary(const v1::ImageCounts& counts) {
     if (counts.baked() == 0) return "no images were baked";
-    const std::uint32_t for_here = counts.baked() - counts.other_platform();
+    const std::uint32_t for_here = counts.baked() - counts.other_platform() - counts.removed();
     return std::to_string(counts.usable()) + " of " + counted(for_here, "image") + " usable";
 }
 
@@ -80,6 +80,7 @@ std::string images_line(const v1::ImageCounts& counts) {
         {counts.unusable(), "not usable"},
         {counts.repaired(), "repaired"},
         {counts.moved(), "moved to another image"},
+        {counts.removed(), "removed from Docker"},
         {counts.unpinned_by_budget(), "unpinned by the budget"},
         {counts.other_platform(), "for another platform"}};
     for (const auto& [number, what] : parts) {

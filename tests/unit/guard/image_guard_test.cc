@@ -493,5 +493,82 @@ TEST_CASE("a deleted image that the budget had unpinned is evicted, not repaired
     CHECK_MESSAGE(scene.guard.suspects_due().has_value(), "it exists again");
 }
 
+TEST_CASE("Docker's users may remove an image: it comes back once") {
+    const ImageKey key{.image = "d", .ns = "moby"};
+    Scene scene;
+    v1::BakeRecord record;
+    *record.add_images() = baked_image("d", 'd');
+    record.mutable_images(0)->mutable_placements(0)->set_namespace_(key.ns);
+    scene.guard.set_record(record);
+    const auto name_it = [&] {
+        scene.names.names[{key.ns, "d"}] = {.labels = {}, .target = digest_of('d')};
+    };
+    const auto happens = [&](EventKind kind) {
+        scene.guard.on_event(
+            {.kind = kind, .at = scene.clock.moment.wall, .ns = key.ns, .object = "d"},
+            scene.names.get(key.ns, "d"));
+    };
+    const auto remove = [&] {
+        scene.names.names.erase({key.ns, "d"});
+        happens(EventKind::image_deleted);
+        scene.check_suspects();
+    };
+    name_it();
+    scene.guard.check_everything();
+    scene.repairer.findings = {{{.kind = FindingKind::name_missing,
+                                 .image = "d",
+                                 .ns = key.ns,
+                                 .object = "name d",
+                                 .subject = "d",
+                                 .expected = {},
+                                 .found = "missing",
+                                 .next_step = {}}},
+                               {}};
+    scene.repairer.on_restore = name_it;
+    remove();
+    CHECK(scene.repairer.restored == Names{"d"});
+    CHECK(scene.guard.images().is_restored(key));
+    CHECK(scene.guard.content_to_hold()[key.ns].size() == 1);
+
+    scene.repairer.verified.clear();
+    remove();
+    CHECK_MESSAGE(scene.repairer.verified == Names{""}, "nothing was compared");
+    CHECK(scene.repairer.restored == Names{"d"});
+    REQUIRE(scene.guard.state().images.size() == 1);
+    CHECK(scene.guard.state().images[0].is_removed);
+    CHECK(scene.guard.state().images[0].problem == kRemoved);
+    CHECK_MESSAGE(scene.guard.content_to_hold()[key.ns].empty(), "they want the space");
+    CHECK_FALSE(scene.guard.suspects_due().has_value());
+    scene.guard.check_everything();
+    REQUIRE(scene.guard.state().images.size() == 1);
+    CHECK(scene.guard.state().images[0].is_removed);
+    CHECK(scene.guard.state().images[0].next_step.find("prebake bake -n moby") !=
+          std::string::npos);
+
+    name_it();
+    happens(EventKind::image_created);
+    scene.check_suspects();
+    CHECK_MESSAGE(!scene.guard.state().images[0].is_removed, "it was pulled");
+    remove();
+    CHECK(scene.guard.state().images[0].is_removed);
+
+    record.mutable_images(0)->mutable_baked_at()->set_seconds(1);
+    scene.guard.set_record(record);
+    CHECK_MESSAGE(!scene.guard.images().is_restored(key), "it was baked again");
+}
+
+TEST_CASE("containerd is not asked for what is in a graph driver") {
+    Scene scene;
+    v1::BakeRecord record;
+    *record.add_images() = baked_image("a", 'a');
+    *record.add_images() = baked_image("g", 'g');
+    record.mutable_images(1)->mutable_placements(0)->set_namespace_("moby");
+    record.mutable_images(1)->mutable_placements(0)->set_graph_driver("overlay2");
+    scene.guard.set_record(record);
+    scene.guard.check_everything();
+    CHECK(scene.repairer.verified == Names{"a"});
+    CHECK(scene.guard.content_to_hold() == HeldContent{{"k8s.io", {digest_of('a')}}});
+}
+
 }  // namespace
 }  // namespace prebake::guard

@@ -48,7 +48,8 @@ const std::string kOldFile = R"({
 "unpinned": [{"namespace": "k8s.io", "name": "reg.io/app:1", "evicted": true}],
 "times": {"readyAt": "2026-01-01T00:00:08Z", "kernelToReadySeconds": 8},
 "bootLayers": ["sha256:03"], "uncountedSince": "2026-01-01T23:00:00Z",
-"settled": [{"digest": "sha256:04", "storedAt": "2026-01-01T23:30:00Z"}]})";
+"settled": [{"digest": "sha256:04", "storedAt": "2026-01-01T23:30:00Z"}],
+"restored": [{"namespace": "moby", "name": "reg.io/app:1", "removed": true}]})";
 
 TEST_CASE("the file of the last version is read without loss") {
     const TemporaryDirectory directory;
@@ -71,6 +72,7 @@ TEST_CASE("the file of the last version is read without loss") {
     CHECK(read.counted(1).key() == "c2-init");
     CHECK(read.pulled_layers(0).digest() == "sha256:02");
     CHECK(read.unpinned(0).evicted());
+    CHECK(read.restored(0).removed());
     CHECK(read.times().kernel_to_ready_seconds() == 8);
     CHECK(read.boot_layers(0) == "sha256:03");
     CHECK(read.settled(0).digest() == "sha256:04");

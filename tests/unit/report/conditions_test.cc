@@ -322,6 +322,58 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
         {"containerd away: CRI says nothing", "CriResolves", away, "Unknown NotAnswering", ""},
         {"CRI, record", "CriResolves", no_record, "Unknown RecordUnreadable", ""},
         {"CRI not checked", "CriResolves", unchecked, "Unknown NotChecked", ""},
+        {"nothing is for Docker", "StoreMatches", nothing, "NotApplicable NotWanted",
+         "no image is for Docker (in namespace moby)"},
+        {"Docker, and the record is gone", "StoreMatches", lost_record, "Unknown RecordMissing",
+         ""},
+        {"Docker, and no record", "StoreMatches", no_record, "Unknown RecordUnreadable", ""},
+        {"dockerd was not asked", "StoreMatches",
+         [](NodeFacts& facts) { facts.docker.is_wanted = true; }, "Unknown NotAnswering",
+         "was not asked yet"},
+        {"dockerd does not answer", "StoreMatches",
+         [](NodeFacts& facts) {
+             facts.docker = {.is_wanted = true, .problem = "nothing listens on d.sock"};
+         },
+         "Unknown NotAnswering", "nothing listens on d.sock"},
+        {"dockerd waits for us", "StoreMatches",
+         [](NodeFacts& facts) {
+             facts.docker.is_wanted = true;
+             facts.order_problems.docker = "docker.service waits for prebake-ready.target";
+         },
+         "Unknown WaitsForUs", "docker.service"},
+        {"the same store", "StoreMatches",
+         [](NodeFacts& facts) {
+             facts.docker = {.is_wanted = true, .is_answering = true, .store = "Docker 28"};
+         },
+         "True SameStore", "Docker 28 has the images"},
+        {"another store", "StoreMatches",
+         [](NodeFacts& facts) {
+             facts.docker = {.is_wanted = true,
+                             .is_answering = true,
+                             .mismatch = prebake::guard::StoreMismatch{"they differ", "do that"}};
+         },
+         "False StoreMismatch", "they differ"},
+        {"nothing is in containerd", "ContainerdServing",
+         [](NodeFacts& facts) { facts.needs_containerd = facts.is_serving = false; },
+         "NotApplicable NotWanted", "no image is in containerd"},
+        {"dockerd is awaited", "ImagesPresent",
+         [](NodeFacts& facts) {
+             facts.is_reconciled = false;
+             facts.docker = {.is_wanted = true, .problem = "no socket", .is_checked = false};
+         },
+         "Unknown NotChecked", "when dockerd answers: no socket"},
+        {"one was removed", "ImagesPresent",
+         [](NodeFacts& facts) {
+             facts.images[0].is_removed = true;
+             facts.images[0].is_present = false;
+         },
+         "True AllPresent", "1 image with its names"},
+        {"one was removed", "BakeIntact",
+         [](NodeFacts& facts) {
+             facts.images[0].is_removed = true;
+             facts.images[0].is_present = facts.images[0].is_complete = false;
+         },
+         "False Removed", "1 image, first of all a in k8s.io: somebody removed it"},
         {"claimed", "IdentityClaimed", nothing, "True Claimed", "i-1"},
         {"claimed by another", "IdentityClaimed",
          [](NodeFacts& facts) { facts.identity.is_this_instance = false; }, "False AnotherInstance",
