@@ -1,3 +1,4 @@
+
 #include "agent/base/error.h"
 #include "agent/cli/commands.h"
 #include "agent/cli/identity_facts.h"
@@ -45,6 +46,7 @@ report::OrderProblems order_problems(const std::string& address, bool needs_dock
 daemon::ServiceOptions service_options(const Invocation& invocation) {
     const Config& config = invocation.config;
     return {.loop = {.address = config.address,
+                     .docker_host = config.docker_host,
                      .state_dir = invocation.state_dir,
                      .gates = config.gates,
                      .pin_limits = config.pin_limits,

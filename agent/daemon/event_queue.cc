@@ -7,7 +7,8 @@ namespace prebake::daemon {
 namespace {
 
 bool is_event(const Wakeup& wakeup) {
-    return std::holds_alternative<containerd::Event>(wakeup);
+    return std::holds_alternative<containerd::Event>(wakeup) ||
+           std::holds_alternative<EngineHappened>(wakeup);
 }
 bool is_loss(const Wakeup& wakeup) {
     return std::holds_alternative<EventsLost>(wakeup);
@@ -15,7 +16,15 @@ bool is_loss(const Wakeup& wakeup) {
 
 std::chrono::system_clock::time_point time_of(const Wakeup& wakeup) {
     if (const auto* loss = std::get_if<EventsLost>(&wakeup)) return loss->since;
+    if (const auto* happened = std::get_if<EngineHappened>(&wakeup)) return happened->event.at;
     return std::get<containerd::Event>(wakeup).at;
+}
+
+/// Whether the next session with containerd does not need it.
+bool is_of_session(const Wakeup& wakeup) {
+    return std::holds_alternative<containerd::Event>(wakeup) || is_loss(wakeup) ||
+           std::holds_alternative<Subscribed>(wakeup) ||
+           std::holds_alternative<StreamEnded>(wakeup);
 }
 
 /// Replaces all events and earlier losses, and `last`, by one loss at the place of the first of
@@ -47,6 +56,18 @@ void EventQueue::push(Wakeup wakeup) {
         }
     }
     wake_.notify_one();
+}
+
+std::optional<ReloadRequested> EventQueue::end_session() {
+    const std::scoped_lock lock(mutex_);
+    std::optional<ReloadRequested> reload;
+    std::erase_if(waiting_, [&](const Wakeup& wakeup) {
+        const auto* request = std::get_if<ReloadRequested>(&wakeup);
+        if (request == nullptr) return is_of_session(wakeup);
+        reload = {request->is_check_wanted || (reload && reload->is_check_wanted)};
+        return true;
+    });
+    return reload;
 }
 
 std::optional<Wakeup> EventQueue::pop(std::chrono::steady_clock::time_point deadline) {

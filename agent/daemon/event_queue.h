@@ -10,6 +10,7 @@
 
 #include "agent/base/error.h"
 #include "agent/containerd/events.h"
+#include "agent/daemon/engine_news.h"
 
 namespace prebake::daemon {
 
@@ -27,10 +28,10 @@ struct ReloadRequested {           ///< of the bake record and the claim
 };
 struct StopRequested {};
 using Wakeup = std::variant<containerd::Event, Subscribed, StreamEnded, EventsLost, ReloadRequested,
-                            StopRequested>;
+                            StopRequested, EngineAnswered, EngineGone, EngineSeen, EngineHappened>;
 
-/// Between the thread that reads containerd's events and the NodeLoop. containerd queues for a slow
-/// reader without bound, so the reader must never wait: if the queue is full, all events in it are
+/// Between the threads that read events of containerd and of dockerd and the NodeLoop. They queue
+/// for a slow reader, so the readers must never wait: if the queue is full, all events in it are
 /// dropped, and EventsLost takes their place. Thread-safe.
 class EventQueue {
   public:
@@ -39,6 +40,9 @@ class EventQueue {
     void push(Wakeup wakeup);
     /// Waits for the next one; nothing if none comes until the deadline.
     std::optional<Wakeup> pop(std::chrono::steady_clock::time_point deadline);
+    /// Drops what came from containerd, and what was lost. Returns the ReloadRequested that were
+    /// in the queue, which are taken out, as one.
+    std::optional<ReloadRequested> end_session();
 
   private:
     const std::size_t limit_;

@@ -22,11 +22,11 @@ constexpr const char* kUnreadable = "namespaces";
 }  // namespace
 
 std::size_t LedgerFeed::list_everything(const store::Snapshotters& known, Time now,
-                                        const std::function<void()>& on_step) {
+                                        const std::function<bool(const std::string&)>& is_wanted) {
     std::size_t found = 0;
     std::string unreadable;
     for (const std::string& ns : containerd::namespaces(connection_)) {
-        on_step();
+        if (!is_wanted(ns)) continue;
         try {
             const auto own = known.find(ns);
             // First: of a container that is created meanwhile the snapshot is found, and its start
@@ -57,7 +57,9 @@ std::vector<ledger::ListedContainer> LedgerFeed::containers_of(const std::string
     const std::set<std::string> started = containers.started();
     std::vector<ledger::ListedContainer> listed;
     for (const containerd::Container& container : containers.list()) {
-        listed.push_back({.snapshot_key = container.snapshot_key,
+        // dockerd leaves it out, and gives the snapshot the container's ID, too.
+        const bool has_key = !container.snapshot_key.empty();
+        listed.push_back({.snapshot_key = has_key ? container.snapshot_key : container.id,
                           .image = container.image,
                           .has_started = started.contains(container.id)});
     }

@@ -31,9 +31,10 @@ class LedgerFeed {
 
     /// Describes every image of every namespace to the accounts, then has them count the starts
     /// that no event reported; returns how many. `known` has the snapshotters of some namespaces.
-    /// Calls `on_step` before each namespace. @throws Error unavailable, cancelled.
+    /// Calls `is_wanted` before each namespace, which is left out if it returns false.
+    /// @throws Error unavailable, cancelled.
     std::size_t list_everything(const store::Snapshotters& known, Time now,
-                                const std::function<void()>& on_step);
+                                const std::function<bool(const std::string& ns)>& is_wanted);
 
     /// Any event. `held` is the image of an image_created or image_updated event as it is now;
     /// nothing if it is gone. @throws Error unavailable, cancelled.

@@ -10,20 +10,13 @@
 #include "agent/base/backoff.h"
 #include "agent/base/file.h"
 #include "agent/base/memory.h"
-#include "agent/containerd/connection.h"
-#include "agent/daemon/durable_ledger.h"
 #include "agent/daemon/event_queue.h"
 #include "agent/daemon/event_stream.h"
-#include "agent/daemon/ledger_feed.h"
 #include "agent/daemon/loop_states.h"
-#include "agent/daemon/status_evaluator.h"
+#include "agent/daemon/node_work.h"
 #include "agent/daemon/timers.h"
 #include "agent/daemon/watched_record.h"
-#include "agent/guard/baked_lease.h"
-#include "agent/guard/disk_usage.h"
-#include "agent/guard/image_guard.h"
-#include "agent/guard/image_names.h"
-#include "agent/guard/image_repairer.h"
+#include "agent/guard/docker_store.h"
 #include "agent/store/baked_images.h"
 #include "agent/store/placements.h"
 
@@ -75,21 +68,6 @@ class NodeLoop::Impl final : private bake::EventSink {
     }
 
   private:
-    /// What lives as long as run().
-    struct Work {
-        Work(Impl& loop, const std::stop_token& stop);
-
-        containerd::Connection connection;
-        guard::ContainerdImageNames names;
-        guard::ContainerdDiskUsage disk;
-        guard::ContainerdImageRepairer repairer;
-        DurableLedger ledger;
-        LedgerFeed feed;
-        guard::ImageGuard guard;
-        guard::BakedLease lease;
-        StatusEvaluator evaluator;
-    };
-
     SteadyTime now() const { return options_.clock().steady; }
 
     void read_identity();
@@ -100,9 +78,14 @@ class NodeLoop::Impl final : private bake::EventSink {
     void reload_now(const ReloadRequested& request);
 
     void handle(const Wakeup& wakeup);
+    void note_engine();
     void handle_event(const containerd::Event& event);
     void process(const containerd::Event& event);
     void record_guard_actions();
+    /// Whether the containers of the namespace are counted by what dockerd says.
+    bool is_counted_elsewhere(const std::string& ns) const {
+        return ns == store::kDockerNamespace && work_->engine.counts_containers();
+    }
 
     // The table of states.
     void dispatch(LoopEvent event);
@@ -167,44 +150,15 @@ class NodeLoop::Impl final : private bake::EventSink {
     std::string problem_;
 
     guard::RestoredParts unsettled_;  ///< the ledger does not know of them so far
-    std::optional<Work> work_;
+    std::optional<NodeWork> work_;
     std::optional<EventStream> stream_;  // of this session
 };
 
-NodeLoop::Impl::Work::Work(Impl& loop, const std::stop_token& stop)
-    : connection(loop.options_.address, stop),
-      names(connection),
-      disk(connection),
-      repairer(loop.options_.state_dir, connection, loop),
-      ledger(loop.options_.state_dir, loop.log_, loop.options_.clock),
-      feed(ledger.accounts(), connection, loop.log_, loop.options_.clock),
-      guard({.pin_limits = loop.options_.pin_limits,
-             .snapshotter = loop.options_.snapshotter,
-             .keeps_deleted = loop.options_.keeps_deleted,
-             .wants_sandbox = loop.options_.wants_sandbox,
-             .configured_runtime = loop.options_.configured_runtime},
-            {.connection = connection,
-             .names = names,
-             .repairer = repairer,
-             .disk = disk,
-             .log = loop.log_,
-             .clock = loop.options_.clock,
-             .on_progress =
-                 [&loop](const guard::RepairProgress& progress) { loop.show_progress(progress); }}),
-      lease(connection, loop.log_),
-      evaluator({.holder = loop.holder_,
-                 .log = loop.log_,
-                 .accounts = ledger.accounts(),
-                 .images = guard.images(),
-                 .clock = loop.options_.clock,
-                 .gates = loop.options_.gates,
-                 .boot_id = ledger.boot_id(),
-                 .prebake_version = loop.options_.prebake_version},
-                ledger.times()) {}
-
 void NodeLoop::Impl::run(const std::stop_token& stop) {
     const FileLock lock(options_.state_dir / "daemon.lock");
-    work_.emplace(*this, stop);
+    work_.emplace(
+        options_, NodeWork::Parts{.holder = holder_, .log = log_, .queue = queue_, .events = *this},
+        [this](const guard::RepairProgress& progress) { show_progress(progress); }, stop);
     read_identity();
     work_->ledger.open(identity_.claim);
     record_.read();
@@ -212,6 +166,7 @@ void NodeLoop::Impl::run(const std::stop_token& stop) {
     use_record();
     // Without a budget nothing was unpinned.
     if (work_->guard.has_pin_limits()) work_->ledger.load_unpinned(work_->guard.images());
+    work_->ledger.load_restored(work_->guard.images());
 
     const std::stop_callback wake_up(stop, [this] { queue_.push(StopRequested{}); });
     publish();
@@ -238,20 +193,14 @@ void NodeLoop::Impl::read_identity() {
 }
 
 void NodeLoop::Impl::read_order() {
-    if (!options_.order_problems) return;
-    const auto is_for_docker = [](const v1::Placement& placement) {
-        return placement.namespace_() == store::kDockerNamespace;
-    };
-    const auto& images = record_.record().images();
-    order_problems_ = options_.order_problems(
-        std::any_of(images.begin(), images.end(), [&](const v1::BakedImage& image) {
-            return std::ranges::any_of(image.placements(), is_for_docker);
-        }));
+    if (options_.order_problems)
+        order_problems_ = options_.order_problems(guard::is_for_docker(record_.record()));
 }
 
 void NodeLoop::Impl::use_record() {
     work_->guard.set_record(record_.record());
     share_images();
+    work_->engine.set_record(record_.record());
 }
 
 /// The ledger and the guard use the same index of images.
@@ -273,7 +222,10 @@ void NodeLoop::Impl::reload_now(const ReloadRequested& request) {
     const bool is_other_record = record_.read();
     if (is_other_record || request.is_check_wanted) read_order();
     if (is_other_record) use_record();
-    if (request.is_check_wanted) work_->lease.start_over();
+    if (request.is_check_wanted) {
+        work_->lease.start_over();
+        work_->engine.look_again();
+    }
     if (is_other_record || request.is_check_wanted) dispatch(LoopEvent::check_requested);
     if (is_other_record || is_other_claim) dispatch(LoopEvent::list_requested);
     publish();
@@ -281,6 +233,7 @@ void NodeLoop::Impl::reload_now(const ReloadRequested& request) {
 
 void NodeLoop::Impl::handle(const Wakeup& wakeup) {
     if (const auto* request = std::get_if<ReloadRequested>(&wakeup)) return reload_now(*request);
+    if (work_->engine.handle(wakeup)) return note_engine();
     // Anything that comes from containerd shows that it is not frozen.
     timers_.probe.move(now() + kMaxSleep);
     if (const auto* event = std::get_if<containerd::Event>(&wakeup)) return handle_event(*event);
@@ -292,8 +245,16 @@ void NodeLoop::Impl::handle(const Wakeup& wakeup) {
     }
     if (const auto* loss = std::get_if<EventsLost>(&wakeup)) {
         gap_since_ = loss->since;
+        work_->engine.look_again();
         return dispatch(LoopEvent::events_lost);
     }
+}
+
+/// After news of dockerd.
+void NodeLoop::Impl::note_engine() {
+    if (work_->engine.take_changed()) timers_.publish.set(now() + kPublishDelay);
+    if (work_->engine.take_store_changed()) dispatch(LoopEvent::list_requested);
+    note_changes();
 }
 
 void NodeLoop::Impl::handle_event(const containerd::Event& event) {
@@ -312,7 +273,7 @@ void NodeLoop::Impl::handle_event(const containerd::Event& event) {
 void NodeLoop::Impl::process(const containerd::Event& event) {
     std::optional<containerd::Image> held;
     if (containerd::is_image_written(event)) held = work_->names.get(event.ns, event.object);
-    work_->feed.on_event(event, held);
+    if (!is_counted_elsewhere(event.ns)) work_->feed.on_event(event, held);
     guard::FollowUp follow_up = guard::FollowUp::none;
     std::optional<Error> failure;
     try {
@@ -418,11 +379,8 @@ void NodeLoop::Impl::open_stream() {
 void NodeLoop::Impl::close_stream() {
     stream_.reset();
     // The next session does not need what this one left in the queue.
-    std::optional<ReloadRequested> reload;
-    while (const auto left = queue_.pop(SteadyTime::min())) {
-        if (const auto* request = std::get_if<ReloadRequested>(&*left))
-            reload = {request->is_check_wanted || (reload && reload->is_check_wanted)};
-    }
+    const std::optional<ReloadRequested> reload = queue_.end_session();
+    work_->engine.look_again();  // what was lost may have been dockerd's
     timers_.end_session();
     if (reload) reload_now(*reload);
 }
@@ -499,7 +457,10 @@ void NodeLoop::Impl::list_everything() {
         settle_repairs();
         const Time at = options_.clock().wall;
         const std::size_t found =
-            work_->feed.list_everything(work_->guard.snapshotters(), at, [this] { show_life(); });
+            work_->feed.list_everything(work_->guard.snapshotters(), at, [this](const auto& ns) {
+                show_life();
+                return !is_counted_elsewhere(ns);
+            });
         work_->ledger.end_gap(at, found);
         note_changes();
         // The lists of whole namespaces were large, and are not needed until the next listing.
@@ -562,10 +523,17 @@ void NodeLoop::Impl::save_ledger() {
 /// The only place that makes NodeFacts.
 report::NodeFacts NodeLoop::Impl::facts() const {
     const guard::GuardState& guard = work_->guard.state();
-    return {.is_serving = is_serving_,
+    const report::DockerFacts docker = work_->engine.facts();
+    const bool needs_containerd = guard::needs_containerd(record_.record());
+    std::vector<guard::ImageHealth> images = guard.images;
+    const auto& of_engine = work_->engine.images();
+    images.insert(images.end(), of_engine.begin(), of_engine.end());
+    return {.needs_containerd = needs_containerd,
+            .is_serving = is_serving_,
             .serving_problem = serving_problem_,
-            .order_problems = has_served_ ? report::OrderProblems() : order_problems_,
-            .is_reconciled = is_reconciled_,
+            .order_problems = {.containerd = has_served_ ? "" : order_problems_.containerd,
+                               .docker = order_problems_.docker},
+            .is_reconciled = (is_reconciled_ || !needs_containerd) && docker.is_checked,
             .record_problem = record_.problem(),
             .cri = guard.cri,
             .snapshotter = guard.snapshotter,
@@ -573,7 +541,8 @@ report::NodeFacts NodeLoop::Impl::facts() const {
             .sandbox_image = guard.sandbox_image,
             .is_sandbox_missing = guard.is_sandbox_missing,
             .recorded = static_cast<std::size_t>(record_.record().images_size()),
-            .images = guard.images,
+            .images = std::move(images),
+            .docker = docker,
             .identity = identity_,
             .endpoint_problem = options_.endpoint_problem ? options_.endpoint_problem() : ""};
 }

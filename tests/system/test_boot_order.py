@@ -12,6 +12,9 @@ from booted import BootTest, enable
 
 READY = "prebake-ready.target"
 EMPTY_RECORD = '{"schema": "prebake.v1.BakeRecord"}'  # with a bake record, units wait for readiness
+RECORD_FOR_DOCKER = """{"schema": "prebake.v1.BakeRecord", "images": [
+    {"name": "localhost/app:1", "placements": [
+        {"namespace": "moby", "names": ["localhost/app:1"], "graphDriver": "overlay2"}]}]}"""
 FIRST_BOOT, ONLINE, DAEMON = ("prebake-firstboot.service", "prebake-online.service",
                               "prebaked.service")
 CONTAINERD = """
@@ -277,6 +280,29 @@ class BootOrder(BootTest):
         self.assertIn("k3s.service waits for prebake-ready.target", machine.journal(DAEMON))
         status = machine.run("prebake", "status", check=False)
         self.assertIn("/etc/systemd/system/k3s.service.d/wait.conf", status)
+        machine.power_off()
+
+    def test_docker_runs_before_what_was_baked_for_it_is_checked(self):
+        machine = self.machine_with("docker", {"docker.service": (DOCKER, WANTED),
+                                               "ecs.service": UBUNTU["ecs.service"]})
+        machine.write("/var/lib/prebake/bake.json", RECORD_FOR_DOCKER)
+        machine.write("/etc/prebake/conf.d/deadline.toml", '[readiness]\ndeadline = "5s"\n')
+        # Nothing answers for dockerd: the node never becomes ready.
+        machine.boot(expected="degraded")
+        self.assertGreater(machine.ended_at("docker.service"), 0)
+        self.assertEqual(machine.begun_at("ecs.service"), 0, "what uses Docker waited")
+        self.assertNotRegex(machine.log_of_systemd(), "ordering cycle")
+        self.assertNotIn("docker.service", machine.journal(DAEMON))
+        # Ordered by hand: the daemon says so, with what to do.
+        machine.write("/etc/systemd/system/docker.service.d/wait.conf",
+                      f"[Unit]\nAfter={READY}\n")
+        machine.run("systemctl", "daemon-reload")
+        machine.run("systemctl", "restart", DAEMON)
+        self.assertIn("docker.service waits for prebake-ready.target, which needs the dockerd",
+                      machine.journal(DAEMON))
+        status = machine.run("prebake", "status", check=False)
+        self.assertIn("/etc/systemd/system/docker.service.d/wait.conf", status)
+        self.assertIn("remove that order", status)
         machine.power_off()
 
     def test_a_cycle_would_be_seen(self):

@@ -11,6 +11,8 @@ using namespace std::chrono_literals;
 using prebake::Errc;
 using prebake::Error;
 using prebake::containerd::Event;
+using prebake::daemon::EngineGone;
+using prebake::daemon::EngineHappened;
 using prebake::daemon::EventQueue;
 using prebake::daemon::EventsLost;
 using prebake::daemon::ReloadRequested;
@@ -24,10 +26,20 @@ Wakeup event(const std::string& object) {
     return Event{.object = object};
 }
 
+Wakeup started(const std::string& container) {
+    EngineHappened happened;
+    happened.event.type = "container";
+    happened.event.action = "start";
+    happened.event.id = container;
+    return happened;
+}
+
 std::string word_for(const Wakeup& wakeup) {
     if (const auto* event = std::get_if<Event>(&wakeup)) return event->object;
     if (std::holds_alternative<Subscribed>(wakeup)) return "subscribed";
     if (std::holds_alternative<StreamEnded>(wakeup)) return "ended";
+    if (const auto* happened = std::get_if<EngineHappened>(&wakeup)) return happened->event.id;
+    if (std::holds_alternative<EngineGone>(wakeup)) return "gone";
     return std::holds_alternative<EventsLost>(wakeup) ? "lost" : "reload";
 }
 
@@ -40,6 +52,28 @@ std::string drained(EventQueue& queue) {
 }
 
 }  // namespace
+
+TEST_CASE("what dockerd said outlives a session with containerd") {
+    EventQueue queue(10);
+    queue.push(Subscribed{});
+    queue.push(event("1"));
+    queue.push(started("c1"));
+    queue.push(ReloadRequested{.is_check_wanted = true});
+    queue.push(StreamEnded{Error(Errc::unavailable, "gone")});
+    queue.push(EngineGone{Error(Errc::unavailable, "gone")});
+    queue.push(ReloadRequested{});
+    const auto reload = queue.end_session();
+    REQUIRE(reload);
+    CHECK(reload->is_check_wanted);
+    CHECK(drained(queue) == "c1 gone");
+    CHECK_FALSE(queue.end_session());
+}
+
+TEST_CASE("events of dockerd may be lost, too") {
+    EventQueue queue(2);
+    for (const char* id : {"c1", "c2", "c3"}) queue.push(started(id));
+    CHECK(drained(queue) == "lost");
+}
 
 TEST_CASE("if the queue is full, all events are dropped, and nothing else") {
     const StreamEnded ended{Error(Errc::unavailable, "gone")};

@@ -72,6 +72,9 @@ inline report::IdentityFacts claimed_by(const std::string& instance) {
     return facts;
 }
 
+/// As docker::connect().
+using Connect = std::function<std::unique_ptr<docker::Engine>(const std::stop_token&)>;
+
 /// A loop on its own thread, and a containerd for it.
 struct Scene {
     MemoryContainerd containerd;
@@ -90,7 +93,11 @@ struct Scene {
     std::unique_ptr<NodeLoop> loop;
     std::jthread thread;
 
-    explicit Scene(guard::PinLimits limits = {}) {
+    guard::PinLimits limits;
+    Connect connect_docker;
+
+    explicit Scene(guard::PinLimits limits_of_pins = {}, Connect connect = {})
+        : limits(limits_of_pins), connect_docker(std::move(connect)) {
         containerd.serve_cri();
         // Called after each change, so that no view is missed, however short it lasts.
         holder.on_publish([this] {
@@ -98,6 +105,12 @@ struct Scene {
             views.push_back(holder.latest());
             published.notify_all();
         });
+        make_loop();
+    }
+    ~Scene() { stop(); }
+
+    /// The next daemon on this node. The last one has to be stopped.
+    void make_loop() {
         loop = std::make_unique<NodeLoop>(
             NodeLoopOptions{.address = containerd.socket(),
                             .state_dir = state_dir.path(),
@@ -120,11 +133,10 @@ struct Scene {
                                 [this](guard::Severity, const std::string& text) {
                                     if (on_note) on_note(text);
                                 },
+                            .connect_docker = connect_docker,
                             .clock = clock.source()},
             holder);
     }
-    ~Scene() { stop(); }
-
     void bake() {
         v1::BakeRecord record;
         *record.add_images() = store::test::bake_into(containerd, kName);
