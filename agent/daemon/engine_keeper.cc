@@ -99,6 +99,9 @@ report::DockerFacts EngineKeeper::facts() const {
         facts.store = guard::describe_store(answer_->info);
         facts.mismatch =
             guard::compare_store(record_, answer_->info, answer_->file, with_.containerd);
+        if (!facts.mismatch) {
+            facts.mismatch = guard::explain_absence(guard_.images(), answer_->info, answer_->file);
+        }
     }
     return facts;
 }

@@ -222,10 +222,8 @@ void NodeLoop::Impl::reload_now(const ReloadRequested& request) {
     const bool is_other_record = record_.read();
     if (is_other_record || request.is_check_wanted) read_order();
     if (is_other_record) use_record();
-    if (request.is_check_wanted) {
-        work_->lease.start_over();
-        work_->engine.look_again();
-    }
+    if (request.is_check_wanted) work_->lease.start_over();
+    if (request.is_check_wanted || is_other_claim) work_->engine.look_again();
     if (is_other_record || request.is_check_wanted) dispatch(LoopEvent::check_requested);
     if (is_other_record || is_other_claim) dispatch(LoopEvent::list_requested);
     publish();

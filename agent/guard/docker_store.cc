@@ -182,4 +182,18 @@ std::optional<StoreMismatch> compare_store(const v1::BakeRecord& record,
     return compare_containerd(info, file, containerd);
 }
 
+std::optional<StoreMismatch> explain_absence(const std::vector<ImageHealth>& images,
+                                             const docker::EngineInfo& info,
+                                             const docker::DaemonFile& file) {
+    const bool is_any_there =
+        std::ranges::any_of(images, [](const ImageHealth& image) { return image.is_present; });
+    if (!info.has_user_namespaces || images.empty() || is_any_there) return {};
+    return StoreMismatch{.message = describe_store(info) +
+                                    " has none of the images: with userns-remap it keeps a "
+                                    "store for each mapping of users, this one in " +
+                                    info.data_root.string(),
+                         .next_step = "remove userns-remap from " + file.path.string() + kRestart +
+                                      ", or bake with a builder that has the same mapping"};
+}
+
 }  // namespace prebake::guard

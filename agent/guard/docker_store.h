@@ -2,9 +2,11 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "agent/docker/daemon_file.h"
 #include "agent/docker/engine.h"
+#include "agent/guard/image_health.h"
 #include "proto/prebake/v1/bake_record.pb.h"
 
 /// Whether dockerd uses the image store that was baked into. Pure.
@@ -28,5 +30,11 @@ std::optional<StoreMismatch> compare_store(const v1::BakeRecord& record,
                                            const docker::EngineInfo& info,
                                            const docker::DaemonFile& file,
                                            const std::string& containerd);
+
+/// The same if it is only known by what is there: with userns-remap dockerd keeps a graph driver
+/// for each mapping of users. `images` are those in a graph driver, as they were checked.
+std::optional<StoreMismatch> explain_absence(const std::vector<ImageHealth>& images,
+                                             const docker::EngineInfo& info,
+                                             const docker::DaemonFile& file);
 
 }  // namespace prebake::guard

@@ -108,6 +108,22 @@ TEST_CASE("which store dockerd uses, and what made it so") {
     CHECK_FALSE(compare_store(baked_into("", "k8s.io"), other, {}, kContainerd));
 }
 
+TEST_CASE("with user namespaces dockerd has a graph driver for each mapping") {
+    docker::EngineInfo info = engine("20.10.24", false);
+    info.has_user_namespaces = true;
+    info.data_root = "/var/lib/docker/100000.100000";
+    ImageHealth there{.name = "a", .ns = "moby", .digest = {}, .problem = {}, .next_step = {}};
+    ImageHealth missing = there;
+    missing.is_present = false;
+    const auto mismatch = explain_absence({missing, missing}, info, {});
+    REQUIRE(mismatch);
+    CHECK(mismatch->message.find("in /var/lib/docker/100000.100000") != std::string::npos);
+    CHECK(mismatch->next_step.find("userns-remap") != std::string::npos);
+    CHECK_FALSE(explain_absence({missing, there}, info, {}));
+    CHECK_FALSE(explain_absence({}, info, {}));
+    CHECK_FALSE(explain_absence({missing}, engine("20.10.24", false), {}));
+}
+
 TEST_CASE("which stores a record needs") {
     CHECK(needs_containerd({}));
     CHECK_FALSE(is_for_docker({}));
