@@ -7,56 +7,29 @@ store. test_docker_seal.py looks at the files, with more of them.
 
 import json
 import secrets
-import shutil
 
-import docker_engine
+import docker_machine
 import harness
-import machine
 import oci_image
 import registry as scripted
 from booted import BootTest, enable
 from daemons import wait_until
 from docker_engine import FORKY, INSTALLED
+from docker_machine import NO_NETWORK
 
 CACHE = "docker-build-cache"
 # containerd's database, in the space that it has freed.
 METADATA = "/var/lib/containerd/io.containerd.metadata.v1.bolt/meta.db"
-DISKS = ("/var/lib/docker", "/var/lib/containerd")  # their overlays cannot be on the machine's own
-DOCKER_UNIT = """\
-[Unit]
-After=network.target containerd.service
-Requires=containerd.service
-[Service]
-Type=notify
-ExecStart=/usr/sbin/dockerd -H unix:///run/docker.sock \\
-    --containerd=/run/containerd/containerd.sock
-Delegate=yes
-KillMode=process
-[Install]
-WantedBy=multi-user.target
-"""
 
 
 class Story:
     suite = INSTALLED
     settings = {}
-    # systemd-nspawn forbids the settings of IPv6 that a new interface gets.
-    NO_NETWORK = ("--network", "none")
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        home = docker_engine.engine(cls.suite)
-        layer = cls.workspace.path / "docker"
-        programs = [home / name for name in ("sbin/dockerd", "sbin/docker-proxy", "bin/docker")]
-        for program in programs:
-            target = layer / "usr" / program.relative_to(home)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(program, target)
-        machine.add_libraries(layer, *programs)
-        unit = layer / "usr/lib/systemd/system/docker.service"
-        unit.parent.mkdir(parents=True)
-        unit.write_text(DOCKER_UNIT)
+        layer = docker_machine.layer_with_docker(cls.workspace.path / "docker", cls.suite)
         cls.image = cls.image.with_layer(layer)
 
     def setUp(self):
@@ -73,9 +46,8 @@ class Story:
                                "{{.Repository}}:{{.Tag}} {{.Digest}}").splitlines())
 
     def make_builder(self):
-        builder = self.make_first_machine("builder", disks=DISKS)
-        builder.write("/etc/docker/daemon.json",
-                      json.dumps({"iptables": False, "ip6tables": False, **self.settings}))
+        builder = self.make_first_machine("builder", disks=docker_machine.DISKS)
+        docker_machine.configure(builder, **self.settings)
         enable(builder, "enable", "containerd.service", "docker.service")
         builder.boot()
         self.assert_claimed(builder)
@@ -89,9 +61,9 @@ class Story:
     def use(self, builder):
         """As builds do, and as a swarm of one node, which starts its containers again."""
         for arguments in (
-                ("run", *self.NO_NETWORK, "--env", f"TOKEN={self.secret}", self.app,
+                ("run", *NO_NETWORK, "--env", f"TOKEN={self.secret}", self.app,
                  "/bin/sh", "-c", f"echo {self.secret} >/written; echo {self.secret}"),
-                ("run", *self.NO_NETWORK, "--detach", "--restart", "always", "--hostname",
+                ("run", *NO_NETWORK, "--detach", "--restart", "always", "--hostname",
                  self.secret, self.app, "/bin/busybox", "sleep", "100000"),
                 ("swarm", "init", "--advertise-addr", "127.0.0.1"),
                 ("service", "create", "--detach", "--no-resolve-image", "--name", "again",
@@ -137,7 +109,7 @@ class Story:
         self.ids.append(self.engine_id(clone))
         self.assertEqual(self.names(clone), self.images)
         for name in (self.app, self.digest_form(self.images)):
-            self.assertEqual(self.docker(clone, "run", "--rm", *self.NO_NETWORK, "--pull", "never",
+            self.assertEqual(self.docker(clone, "run", "--rm", *NO_NETWORK, "--pull", "never",
                                          name), "hello\n")
         self.assertEqual(self.docker(clone, "ps", "--all", "--quiet"), "")
         self.assertEqual(self.docker(clone, "info", "--format", "{{.Swarm.LocalNodeState}}"),
