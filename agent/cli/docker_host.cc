@@ -44,7 +44,43 @@ void refuse_mapped_users(const docker::EngineInfo& info) {
                 "/etc/docker/daemon.json");
 }
 
+std::vector<std::string> leftovers_of(const docker::EngineInfo& info) {
+    std::vector<std::string> found;
+    if (!info.uses_containerd_store) return found;
+    for (const char* const driver : {"overlay2", "fuse-overlayfs", "btrfs", "zfs"}) {
+        const std::filesystem::path directory = info.data_root / driver;
+        std::error_code problem;  // it is not there, or not visible
+        const bool is_empty = std::filesystem::is_empty(directory, problem);
+        if (!problem && !is_empty) found.push_back(directory.string());
+    }
+    return found;
+}
+
 }  // namespace
+
+std::vector<std::string> traps_of(const docker::EngineInfo& info, const docker::DaemonFile& file,
+                                  const std::vector<std::string>& leftovers) {
+    std::vector<std::string> traps;
+    if (file.migrates && !info.uses_containerd_store) {
+        traps.push_back("features.containerd-migration in " + file.path.string() +
+                        " has dockerd move its images to containerd when it starts, and their "
+                        "digests change: remove it, or have dockerd use containerd now "
+                        "(features.containerd-snapshotter)");
+    }
+    if (info.has_user_namespaces) {
+        traps.push_back(
+            "with userns-remap dockerd keeps the images of each mapping of users apart, "
+            "these in " +
+            info.data_root.string() + ": the nodes need the same mapping");
+    }
+    for (const std::string& directory : leftovers) {
+        traps.push_back(directory +
+                        " is not empty, though dockerd keeps its images in containerd: without "
+                        "features.containerd-snapshotter = true dockerd returns to it; remove the "
+                        "directory, or keep that setting on the nodes");
+    }
+    return traps;
+}
 
 DockerHost::DockerHost(const Invocation& invocation, const Notice& notice)
     : client_(http::make_client(
@@ -55,6 +91,8 @@ DockerHost::DockerHost(const Invocation& invocation, const Notice& notice)
       info_(ask(invocation, notice)) {
     docker::require_supported(info_);
     refuse_mapped_users(info_);
+    const docker::DaemonFile file = docker::read_daemon_file(docker::DaemonFile().path);
+    for (const std::string& trap : traps_of(info_, file, leftovers_of(info_))) notice(trap);
 }
 
 docker::EngineInfo DockerHost::ask(const Invocation& invocation, const Notice& notice) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "agent/cli/commands.h"
+#include "agent/docker/daemon_file.h"
 #include "agent/docker/engine.h"
 #include "agent/http/client.h"
 
@@ -14,11 +15,17 @@ namespace prebake::cli {
 /// Receives what the operator may want to know.
 using Notice = std::function<void(const std::string&)>;
 
+/// What may keep dockerd on the nodes from finding what is baked with this one. `leftovers` are
+/// directories of graph drivers that are not empty, though dockerd uses none. Pure.
+std::vector<std::string> traps_of(const docker::EngineInfo& info, const docker::DaemonFile& file,
+                                  const std::vector<std::string>& leftovers);
+
 /// The dockerd of this machine, while a command works with it.
 class DockerHost {
   public:
     /// Connects to the configured socket. If nothing listens there, [docker] start is set and
     /// systemd knows docker.service, starts it; the destructor stops it again.
+    /// `notice` also gets traps_of() this dockerd.
     /// @throws Error as docker::Engine, with what to do if dockerd does not run; unsupported for a
     /// rootless dockerd, and for user namespaces with images in containerd.
     DockerHost(const Invocation& invocation, const Notice& notice);

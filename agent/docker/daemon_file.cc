@@ -34,8 +34,13 @@ DaemonFile read_daemon_file(const std::filesystem::path& path) {
     file.userns_remap = text_in(whole.as_object(), "userns-remap");
     const json::value* const features = whole.as_object().if_contains("features");
     if (features == nullptr || !features->is_object()) return file;
-    const json::value* const value = features->as_object().if_contains("containerd-snapshotter");
-    if (value != nullptr && value->is_bool()) file.containerd_snapshotter = value->as_bool();
+    const auto feature = [&](std::string_view key) -> std::optional<bool> {
+        const json::value* const value = features->as_object().if_contains(key);
+        if (value == nullptr || !value->is_bool()) return std::nullopt;
+        return value->as_bool();
+    };
+    file.containerd_snapshotter = feature("containerd-snapshotter");
+    file.migrates = feature("containerd-migration").value_or(false);
     return file;
 }
 

@@ -10,6 +10,8 @@ namespace prebake::docker {
 struct DaemonFile {
     std::filesystem::path path = "/etc/docker/daemon.json";
     std::optional<bool> containerd_snapshotter = {};  ///< in "features"
+    /// Also in "features": dockerd moves images from a graph driver to containerd when it starts.
+    bool migrates = false;
     std::string storage_driver = {};
     std::string userns_remap = {};
 };

@@ -1,4 +1,4 @@
-"""Booted machines with Docker: a real dockerd of a chosen version, with a unit as packages have it."""
+"""Booted machines with Docker: a real dockerd of a chosen version, and a unit like a package's."""
 
 import json
 import shutil

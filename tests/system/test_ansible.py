@@ -8,6 +8,8 @@ import json
 import re
 import subprocess
 
+import docker_engine
+import docker_machine
 import harness
 import machine
 from booted import enable
@@ -33,6 +35,8 @@ class Play:
 
 
 class Ansible(PackagedTest):
+    disks = (STORE,)
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -44,7 +48,7 @@ class Ansible(PackagedTest):
 
     @classmethod
     def make_bare(cls):
-        bare = cls.make_machine("builder", image=cls.bare, disks=(STORE,), imds=False)
+        bare = cls.make_machine("builder", image=cls.bare, disks=cls.disks, imds=False)
         bare.write("/etc/hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost\n")
         bare.write("/etc/resolv.conf", "")
         bare.write("/etc/cloud/cloud-init.disabled", "")
@@ -175,6 +179,38 @@ class Ansible(PackagedTest):
         for path in ("/root/.ssh/authorized_keys", "/root/.ansible/tmp", "/var/cache/prebake.deb"):
             self.assertFalse(self.builder.path(path).exists(), path)
         self.assertEqual(len(self.baked()), 2)
+
+
+class AnsibleForDocker(Ansible):
+    """A Docker host without a kubelet. dockerd keeps its images in overlay2, and does not run."""
+    disks = docker_machine.DISKS
+
+    def test_story(self):
+        self.builder = self.make_bare()
+        self.registry = self.registry_in(self.builder)
+        self.web = self.push(self.builder, self.registry, "shop/web")
+        self.builder.boot()
+        play = self.play([self.web], prebake_config={"bake": {"runtime": "docker"},
+                                                     "docker": {"start": True}})
+        self.assertIn(f"baked: {self.web}", play.output)
+        active = self.builder.run_raw("systemctl", "is-active", "docker.service")
+        self.assertNotEqual(active.returncode, 0, "it is stopped, as it was found")
+        self.builder.run("systemctl", "start", "docker.service")
+        said = self.builder.run("docker", "run", "--rm", *docker_machine.NO_NETWORK, "--pull",
+                                "never", self.web, "/bin/busybox", "echo", "it runs")
+        self.assertEqual(said, "it runs\n")
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.bare = cls.bare.with_layer(docker_machine.layer_with_docker(
+            cls.workspace.path / "docker", docker_engine.INSTALLED))
+
+    @classmethod
+    def make_bare(cls):
+        bare = super().make_bare()
+        docker_machine.configure(bare)
+        return bare
 
 
 if __name__ == "__main__":

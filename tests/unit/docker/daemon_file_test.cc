@@ -41,6 +41,8 @@ TEST_CASE("what dockerd's configuration says of its store") {
         CHECK(file.userns_remap == row.userns_remap);
     }
     CHECK_FALSE(read_daemon_file(directory.path() / "none").containerd_snapshotter);
+    write_file_durably(path, R"({"features":{"containerd-migration":true}})", 0600);
+    CHECK(read_daemon_file(path).migrates);
 }
 
 }  // namespace prebake::docker::daemon_file_test
