@@ -89,9 +89,10 @@ class EngineWatch::Session {
 
     /// Events come on a thread of their own, so that none waits for what is read meanwhile.
     void subscribe() {
-        const Time since = watch_.access_.clock().wall;
+        Time since;
         {
             const std::scoped_lock lock(watch_.mutex_);
+            since = watch_.seen_until_;
             watch_.inbox_.events.clear();
             watch_.inbox_.is_subscribed = false;
             watch_.inbox_.end.reset();
@@ -126,8 +127,9 @@ class EngineWatch::Session {
     }
 
     void take(const docker::EngineEvent& event) {
-        if (!is_graph_ || !(is_about_start(event) || is_about_image(event))) return;
         const std::scoped_lock lock(watch_.mutex_);
+        watch_.seen_until_ = std::max(watch_.seen_until_, event.at + Time::duration(1));
+        if (!is_graph_ || !(is_about_start(event) || is_about_image(event))) return;
         Inbox& inbox = watch_.inbox_;
         if (inbox.events.size() >= kMaxUnreadEvents) {
             inbox.events.clear();
@@ -295,6 +297,7 @@ EngineWatch::EngineWatch(EngineAccess access, EventQueue& queue, v1::BakeRecord 
     : access_(std::move(access)),
       queue_(queue),
       inbox_{.record = std::move(images), .tags = {}, .events = {}, .end = {}},
+      seen_until_(access_.clock().wall),
       thread_([this](const std::stop_token& stop) { follow(stop); }) {}
 
 EngineWatch::~EngineWatch() = default;

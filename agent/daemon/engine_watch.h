@@ -16,6 +16,7 @@
 
 #include "agent/base/backoff.h"
 #include "agent/base/clock.h"
+#include "agent/base/timestamp.h"
 #include "agent/daemon/engine_news.h"
 #include "agent/daemon/event_queue.h"
 #include "proto/prebake/v1/bake_record.pb.h"
@@ -71,6 +72,9 @@ class EngineWatch {
     std::mutex mutex_;
     std::condition_variable_any wake_;
     Inbox inbox_;
+    /// Later events have not come. The next session asks for them: dockerd remembers what happened
+    /// since its own start.
+    Time seen_until_;
     std::jthread thread_;  // last: it uses the other members
 };
 

@@ -121,9 +121,20 @@ TEST_CASE("a session with dockerd: what it is, what it has, what happens") {
         at.docker.set_up(false);
         CHECK(at.next<EngineGone>().error.code() == Errc::unavailable);
         at.docker.set_up(true);
+        at.docker.runs("c9", "app:1");
+        at.docker.happens("container", "destroy", "c9");
         at.watch->look_at(at.record);
         at.next<EngineAnswered>();
         CHECK(at.next<EngineSeen>().containers);
+        CHECK_MESSAGE(at.next<EngineHappened>().event.id == "c9", "before we were back");
+    }
+    SUBCASE("nothing comes twice if the stream breaks") {
+        at.docker.happens("container", "start", "c1");
+        CHECK(at.next<EngineHappened>().event.id == "c1");
+        at.docker.break_streams();
+        at.next<EngineGone>();
+        at.docker.happens("container", "start", "c2");
+        CHECK(at.next<EngineHappened>().event.id == "c2");
     }
     SUBCASE("somebody asks for everything") {
         at.watch->look_at({});

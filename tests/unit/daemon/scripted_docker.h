@@ -93,7 +93,12 @@ class ScriptedDocker {
         change([&] {
             is_up_ = is_up;
             ++run_;  // ends the streams
+            events_.clear();
         });
+    }
+    /// It still runs, and remembers its events.
+    void break_streams() {
+        change([&] { ++run_; });
     }
     void name(const std::string& name, const docker::EngineImage& image) {
         change([&] { images_[name] = images_[image.id] = image; });
@@ -166,10 +171,12 @@ class ScriptedDocker {
             return at_.ask([&] { return at_.containers_; });
         }
         [[noreturn]] void follow_events(
-            std::chrono::system_clock::time_point, const std::function<void()>& on_subscribed,
+            std::chrono::system_clock::time_point since, const std::function<void()>& on_subscribed,
             const std::function<void(const docker::EngineEvent&)>& on_event) override {
             std::unique_lock lock(at_.mutex_);
-            std::size_t next = at_.events_.size();
+            const auto first =
+                std::ranges::find_if(at_.events_, [&](const auto& e) { return e.at >= since; });
+            auto next = static_cast<std::size_t>(first - at_.events_.begin());
             const std::size_t run = at_.run_;
             lock.unlock();
             on_subscribed();
