@@ -16,7 +16,7 @@ std::filesystem::path socket_of(std::string_view host) {
                     "run prebake on the machine itself, with unix:///var/run/docker.sock: the "
                     "images of another machine cannot be baked into this one");
     }
-    const std::filesystem::path path(is_url ? host.substr(kUnix.size()) : host);
+    std::filesystem::path path(is_url ? host.substr(kUnix.size()) : host);
     if (path.is_absolute()) return path;
     throw Error(Errc::usage, "the Docker host \"" + std::string(host) + "\" is not absolute",
                 "give a path, or unix:///var/run/docker.sock");

@@ -45,8 +45,8 @@ std::string pull_path(const PullRequest& pull, ApiVersion version) {
     const oci::Reference& reference = pull.reference;
     const std::string which =
         reference.digest ? reference.digest->str() : reference.tag.value_or("latest");
-    const std::string path = "/images/create?fromImage=" + http::percent_encode(reference.name()) +
-                             "&tag=" + http::percent_encode(which);
+    std::string path = "/images/create?fromImage=" + http::percent_encode(reference.name()) +
+                       "&tag=" + http::percent_encode(which);
     if (version >= kPlatformApi) {
         return path + "&platform=" + http::percent_encode(pull.platform.str());
     }
