@@ -195,15 +195,15 @@ class NamespaceTest(harness.SystemTest):
     def test_the_second_namespace_adopts_the_blobs_without_a_byte(self):
         image = oci_image.small_image(self.repository)
         reference = self.registry.serve(self.repository, image)
-        self.bake(reference, "-n", "k8s.io", "-n", "moby")
+        self.bake(reference, "-n", "k8s.io", "-n", "default")
         self.assert_baked(reference, image, "k8s.io")
-        self.assert_baked(reference, image, "moby")
-        self.assertEqual(set(self.containerd.images("moby")), {reference})
+        self.assert_baked(reference, image, "default")
+        self.assertEqual(set(self.containerd.images("default")), {reference})
         for layer in image.layers:
             fetched = [item for item in self.registry.blob_requests()
                        if item.path.endswith(layer.blob.digest)]
             self.assertEqual(len(fetched), 1, "each layer travels once for both namespaces")
-        manifest = self.containerd.blobs("moby")[image.manifest.digest]
+        manifest = self.containerd.blobs("default")[image.manifest.digest]
         self.assertEqual(manifest["containerd.io/gc.ref.content.config"], image.config.digest)
 
     def test_a_later_bake_into_another_namespace_adopts_too(self):

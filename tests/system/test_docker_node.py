@@ -82,37 +82,10 @@ class DockerNode:
 
     def bake_for_docker(self, name):
         """Bakes an image into this engine's store; returns its reference."""
-        reference, image = self.serve(name)
-        if self.engine.uses_containerd_store:
-            self.bake("--namespace", NAMESPACE, reference)
-        else:
-            self.record_in_graph_driver(reference, image)
+        reference, _ = self.serve(name)
+        self.bake("--runtime", "docker", reference,
+                  environment={"DOCKER_HOST": self.engine.host})
         return reference
-
-    def record_in_graph_driver(self, reference, image):
-        """As a bake into a graph driver leaves dockerd and the record."""
-        repository = reference.rpartition(":")[0]
-        self.engine.docker("pull", f"{repository}@{image.top.digest}")
-        self.engine.docker("tag", f"{repository}@{image.top.digest}", reference)
-        chain, layers = None, []
-        for layer in image.layers:
-            chain = layer.diff_id if chain is None else oci_image.sha256(
-                f"{chain} {layer.diff_id}".encode())
-            layers.append({**layer.blob.descriptor(), "diffId": layer.diff_id, "chainId": chain})
-        entry = {
-            "name": reference, "platform": f"linux/{oci_image.host_architecture()}",
-            "target": image.top.descriptor(), "manifest": image.manifest.descriptor(),
-            "config": image.config.descriptor(), "layers": layers, "chainId": chain,
-            "placements": [{"namespace": NAMESPACE, "names": [reference], "unpacked": True,
-                            "graphDriver": self.engine.store}],
-            "bakedAt": "2016-01-01T00:00:00Z"}
-        self.state.mkdir(parents=True, exist_ok=True)
-        path = self.state / "bake.json"
-        images = json.loads(path.read_text())["images"] if path.exists() else []
-        unfinished = self.state / "bake.json.unfinished"
-        unfinished.write_text(json.dumps({"schema": "prebake.v1.BakeRecord",
-                                          "images": [*images, entry]}))
-        unfinished.rename(path)
 
     # The daemon
 

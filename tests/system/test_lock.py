@@ -38,18 +38,18 @@ class LockTest(harness.SystemTest):
 
     def test_default_namespaces_stay_open(self):
         reference, image = self.serve_small()
-        self.bake("-f", self.lock_of(reference), "-n", "moby")
-        self.assert_baked(reference, image, "moby")
+        self.bake("-f", self.lock_of(reference), "-n", "default")
+        self.assert_baked(reference, image, "default")
         self.assert_not_baked(self.repository, image)
         _, placements = self.recorded(reference)
-        self.assertEqual(set(placements), {"moby"})
+        self.assertEqual(set(placements), {"default"})
 
     def test_explicit_namespaces_are_kept(self):
         reference, image = self.serve_small()
         images = self.image_list((reference, {"namespaces": ["explicit"]}))
-        self.bake("-f", self.lock_of("-f", images), "-n", "moby")
+        self.bake("-f", self.lock_of("-f", images), "-n", "default")
         self.assert_baked(reference, image, "explicit")
-        self.assertNotIn(reference, self.containerd.images("moby"))
+        self.assertNotIn(reference, self.containerd.images("default"))
         self.assert_not_baked(self.repository, image)
 
     def test_all_other_keys_are_kept(self):

@@ -255,12 +255,12 @@ class NamespaceTest(harness.SystemTest):
         self.reference = self.registry.serve(self.repository, self.image)
 
     def test_an_argument_and_a_list_that_name_the_same_image_add_up(self):
-        images = self.image_list((self.reference, {"namespaces": ["moby"]}))
+        images = self.image_list((self.reference, {"namespaces": ["default"]}))
         self.bake(self.reference, "-f", images)
-        for namespace in ("k8s.io", "moby"):
+        for namespace in ("k8s.io", "default"):
             self.assert_baked(self.reference, self.image, namespace)
         _, placements = self.recorded(self.reference)
-        self.assertEqual(set(placements), {"k8s.io", "moby"})
+        self.assertEqual(set(placements), {"k8s.io", "default"})
 
     def test_two_digests_for_one_name_are_refused_on_any_platform(self):
         """A name has one target for all platforms."""
