@@ -210,7 +210,12 @@ class EngineWatch::Session {
             if (!engine_->inspect(tag.image_id)) {
                 throw Error(Errc::not_found, "dockerd has no image " + tag.image_id + " any more");
             }
-            engine_->tag(tag.image_id, oci::Reference::parse(tag.name));
+            const oci::Reference name = oci::Reference::parse(tag.name);
+            if (!name.tag_name()) {
+                throw Error(Errc::not_found, "dockerd gives no digest to an image that it has",
+                            "bake it again");
+            }
+            engine_->tag(tag.image_id, name);
         } catch (const Error& error) {
             if (is_retryable(error.code()) || error.code() == Errc::cancelled) throw;
             done.problem = error;

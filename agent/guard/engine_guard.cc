@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "agent/base/problem.h"
+#include "agent/store/names.h"
 #include "agent/store/placements.h"
 #include "agent/store/record.h"
 
@@ -87,6 +88,10 @@ std::vector<LostTag> EngineGuard::lost_tags(const std::vector<store::Finding>& f
     for (const store::Finding& finding : findings) {
         if (finding.kind != store::FindingKind::name_missing || key_of(finding) != image.key())
             continue;
+        // With its last tag the digest went, too; the tag comes first.
+        if (store::is_name_by_digest(finding.subject) && !store::is_name_by_digest(image.name)) {
+            continue;
+        }
         lost.push_back({.key = image.key(),
                         .image_id = config_of(record_, image.key()),
                         .name = finding.subject});

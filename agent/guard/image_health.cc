@@ -22,7 +22,8 @@ constexpr std::array kByWeight{
     FindingKind::tree_damaged,   FindingKind::name_missing,       FindingKind::unmanaged,
     FindingKind::cri_unresolved, FindingKind::cri_other_platform, FindingKind::unreadable,
     FindingKind::unpinned,       FindingKind::reference_missing,  FindingKind::untrusted,
-    FindingKind::signature_lost, FindingKind::pin_ignored,        FindingKind::name_moved};
+    FindingKind::digest_lost,    FindingKind::signature_lost,     FindingKind::pin_ignored,
+    FindingKind::name_moved};
 
 std::ptrdiff_t weight_of(FindingKind kind) {
     return std::find(kByWeight.begin(), kByWeight.end(), kind) - kByWeight.begin();
@@ -140,6 +141,7 @@ class Judge {
                 health.is_present = false;
                 return;
             case FindingKind::signature_lost:
+            case FindingKind::digest_lost:
                 health.is_complete = false;
                 return;
             case FindingKind::name_moved:
@@ -212,6 +214,7 @@ std::string words_for(FindingKind kind, const std::string& snapshotter) {
             return "made CRI know it";
         case FindingKind::tree_damaged:
         case FindingKind::untrusted:
+        case FindingKind::digest_lost:
         case FindingKind::signature_lost:
         case FindingKind::cri_other_platform:
         case FindingKind::pin_ignored:
@@ -276,6 +279,7 @@ bool is_repairable(const Finding& finding) {
             return true;
         case FindingKind::tree_damaged:  // only after the snapshot is removed
         case FindingKind::untrusted:
+        case FindingKind::digest_lost:
         case FindingKind::signature_lost:
         case FindingKind::cri_other_platform:
         case FindingKind::pin_ignored:

@@ -1,7 +1,10 @@
 #include "agent/store/engine_check.h"
 
+#include <utility>
+
 #include "agent/base/error.h"
 #include "agent/oci/platform.h"
+#include "agent/store/names.h"
 #include "agent/store/placements.h"
 #include "agent/store/record.h"
 
@@ -52,24 +55,48 @@ NameInEngine look_up(const std::string& name, const v1::BakedImage& image, docke
     return other_layers(*held, image).value_or(NameInEngine{});
 }
 
+namespace {
+
+void check_placement(const v1::BakedImage& image, const v1::Placement& placement,
+                     docker::Engine& engine, std::vector<Finding>& findings) {
+    std::vector<Finding> found;
+    bool has_name = false;
+    for (const std::string& name : placement.names()) {
+        const NameInEngine state = look_up(name, image, engine);
+        if (!state.problem) {
+            has_name = true;
+            continue;
+        }
+        found.push_back({.kind = *state.problem,
+                         .check = Check::names,
+                         .image = image.name(),
+                         .platform = image.platform(),
+                         .ns = placement.namespace_(),
+                         .object = "name " + name,
+                         .subject = name,
+                         .expected = state.expected,
+                         .found = state.found,
+                         .next_step = how_to_bake_again(image, placement.namespace_())});
+    }
+    for (Finding& finding : found) {
+        // Removing the last tag of a repository removes its digest, too, and only a pull brings
+        // that back. Containers that name the tag start.
+        if (has_name && finding.kind == FindingKind::name_missing &&
+            is_name_by_digest(finding.subject)) {
+            finding.kind = FindingKind::digest_lost;
+        }
+        findings.push_back(std::move(finding));
+    }
+}
+
+}  // namespace
+
 std::vector<Finding> check_engine(const v1::BakeRecord& record, docker::Engine& engine) {
     std::vector<Finding> findings;
     for (const v1::BakedImage& image : record.images()) {
         for (const v1::Placement& placement : image.placements()) {
-            if (!is_in_graph_driver(placement)) continue;
-            for (const std::string& name : placement.names()) {
-                const NameInEngine state = look_up(name, image, engine);
-                if (!state.problem) continue;
-                findings.push_back({.kind = *state.problem,
-                                    .check = Check::names,
-                                    .image = image.name(),
-                                    .platform = image.platform(),
-                                    .ns = placement.namespace_(),
-                                    .object = "name " + name,
-                                    .subject = name,
-                                    .expected = state.expected,
-                                    .found = state.found,
-                                    .next_step = how_to_bake_again(image, placement.namespace_())});
+            if (is_in_graph_driver(placement)) {
+                check_placement(image, placement, engine, findings);
             }
         }
     }

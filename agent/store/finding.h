@@ -13,8 +13,9 @@ namespace prebake::store {
 /// What is wrong.
 enum class FindingKind {
     name_missing,
-    name_moved,  ///< it points at another image; by image ID, at one with another config
-    unmanaged,   ///< the name lacks the label of CRI
+    digest_lost,  ///< dockerd's graph driver has it by its tag, and no more by its digest
+    name_moved,   ///< it points at another image; by image ID, at one with another config
+    unmanaged,    ///< the name lacks the label of CRI
     unpinned,
     pin_ignored,  ///< it is pinned, and CRI does not honor the label (containerd
                   ///< before 1.6.22, 1.7.3)

@@ -28,9 +28,10 @@ from harness import DONE, FAILED, NOT_READY, PARTIAL, USAGE
 from packaged import PackagedTest, package
 
 README = (machine.TOP / "README.md").read_text()
-# What README shows and this user does not type: the output of packaging/quickstart, AWS, and what
-# needs a second machine.
-ELSEWHERE = r"prebake (plan|bake) 127\.0\.0\.1:[0-9]+/\S+|prebake verify --deep|aws .*|ssh .*"
+# What README shows and this user does not type: the output of packaging/quickstart, AWS, what needs
+# a second machine, and Docker (test_docker_life.py).
+ELSEWHERE = (r"prebake (plan|bake) 127\.0\.0\.1:[0-9]+/\S+|prebake verify --deep|aws .*|ssh .*|"
+             r"(sudo )?prebake bake --runtime docker .*|docker .*")
 RUN_BY_SYSTEMD = {"daemon", "firstboot"}
 
 NGINX, PAUSE = "docker.io/library/nginx:1.27", "registry.k8s.io/pause:3.6"

@@ -45,10 +45,16 @@ TEST_CASE("dockerd has to have the image by each of its names") {
     engine.images.erase(kDigest);
     const std::vector<Finding> findings = check_engine(one_image(), engine);
     REQUIRE(findings.size() == 1);
-    CHECK(findings[0].kind == FindingKind::name_missing);
+    CHECK(findings[0].kind == FindingKind::digest_lost);
     CHECK(findings[0].subject == kDigest);
     CHECK(findings[0].ns == "moby");
     CHECK(findings[0].next_step.find("prebake bake -n moby") != std::string::npos);
+
+    engine.images.clear();
+    const std::vector<Finding> gone = check_engine(one_image(), engine);
+    REQUIRE(gone.size() == 2);
+    CHECK(gone[0].kind == FindingKind::name_missing);
+    CHECK(gone[1].kind == FindingKind::name_missing);
 }
 
 TEST_CASE("a name has to lead to the same image") {
