@@ -101,7 +101,12 @@ docker::EngineInfo DockerHost::ask(const Invocation& invocation, const Notice& n
     } catch (const Error& error) {
         if (error.code() != Errc::unavailable) throw;
         const std::stop_token stop = invocation.signals.token();
-        if (!has_unit(stop)) throw;
+        if (!has_unit(stop)) {
+            throw Error(
+                error.code(), error.message(),
+                "start dockerd, or name its socket with --docker-host; --runtime containerd "
+                "writes containerd's namespace moby without asking it");
+        }
         if (!invocation.config.start_docker) {
             throw Error(error.code(), error.message(),
                         "systemctl start docker, or set start = true in [docker] of prebake.toml, "
@@ -113,7 +118,7 @@ docker::EngineInfo DockerHost::ask(const Invocation& invocation, const Notice& n
                         "journalctl -u docker");
         }
         is_started_here_ = true;
-        notice("docker.service was started for this bake, and stops after it");
+        notice("docker.service was started for this command, and is stopped after it");
         return engine_->info();
     }
 }

@@ -124,6 +124,17 @@ void check_docker(const Invocation& invocation, const v1::BakeRecord& record,
     }
 }
 
+/// A graph driver has no place for the signatures of its images.
+std::string unchecked_signatures(const v1::BakeRecord& record) {
+    const v1::BakeRecord in_engine = store::only_in_engine(record);
+    const auto signed_images = std::ranges::count_if(
+        in_engine.images(),
+        [](const v1::BakedImage& image) { return image.signatures_size() > 0; });
+    if (signed_images == 0) return {};
+    return "the signatures of " + counted(static_cast<std::size_t>(signed_images), "image") +
+           " in dockerd's graph driver were verified when they were baked, and are not kept";
+}
+
 /// Without a record that can be used no image is known to be usable: prebake status says the same.
 ExitCode report_unusable_record(const Invocation& invocation, const Error& error) {
     log_error(error);
@@ -172,13 +183,15 @@ ExitCode verify_command(const Invocation& invocation, const VerifyArguments& arg
             store::verify(store::only_in_containerd(record), connection, options);
         check_docker(invocation, record, docker, found);
         bake::SignatureCheck signatures =
-            bake::check_signatures(record, policy, connection,
+            bake::check_signatures(store::only_in_containerd(record), policy, connection,
                                    {.namespaces = options.namespaces, .sandbox = sandbox.name});
         found.signatures = signatures.verified;
         std::move(signatures.findings.begin(), signatures.findings.end(),
                   std::back_inserter(found.findings));
         warnings = take_warnings(found);
         std::move(signatures.notes.begin(), signatures.notes.end(), std::back_inserter(warnings));
+        const std::string unchecked = unchecked_signatures(record);
+        if (!unchecked.empty()) warnings.push_back(unchecked);
         if (!sandbox.doubt.empty() && found.is_for_pods) warnings.push_back(sandbox.doubt);
         if (found.lacks_sandbox) {
             warnings.push_back(

@@ -10,6 +10,7 @@ import docker_engine
 import harness
 import oci_image
 import registry as scripted
+import signatures
 
 GREETING = "hello from a baked image"
 
@@ -141,6 +142,30 @@ class BothStores:
         self.assert_says(result, missing)
         self.assert_runs(self.reference)
 
+    def test_a_tag_that_moves_while_it_is_baked(self):
+        other = oci_image.greeting_image("another image")
+
+        def move(_request, response):
+            self.registry.serve(self.repository, other)
+            return response
+
+        # prebake has asked for the tag when somebody asks for its digest.
+        self.registry.on(f"/manifests/{self.image.top.digest}", move)
+        self.bake("--runtime", "docker", self.reference)
+        self.assertEqual(self.record()["images"][0]["target"]["digest"], self.image.top.digest)
+        self.assert_runs(self.reference, self.by_digest)
+
+    def test_an_unsigned_image_is_neither_pulled_nor_named(self):
+        key = signatures.Key(self.directory)
+        self.bake("--runtime", "docker", "--verify-key", key.public, self.reference,
+                  code=harness.FAILED)
+        self.assertIsNone(self.engine.inspect(self.reference))
+        signatures.attach_classic(self.registry, self.repository, self.image.top.digest,
+                                  signatures.classic(self.image.top.digest, key))
+        self.bake("--runtime", "docker", "--verify-key", key.public, self.reference)
+        self.assert_runs(self.reference)
+        self.assertEqual(self.prebake("verify", "--verify-key", key.public).code, harness.DONE)
+
     def test_a_platform_that_this_machine_is_not(self):
         other = oci_image.greeting_image(GREETING, architecture=oci_image.other_architecture())
         reference = self.registry.serve(self.repository, other)
@@ -195,6 +220,19 @@ class GraphDriver:
         self.assertEqual(placements["moby"]["names"], [reference])
         self.assertEqual(self.engine.inspect(reference)["RepoDigests"], [])
         self.assertEqual(self.prebake("verify").code, harness.DONE)
+
+    def test_of_two_daemons_it_is_the_named_one(self):
+        second = docker_engine.DockerEngine(docker_engine.engine(self.suite), store=self.store,
+                                            containerd=self.containerd,
+                                            directory=self.directory / "second")
+        self.addCleanup(second.close)
+        second.start()
+        self.bake("--runtime", "docker", "--docker-host", second.host, self.reference)
+        self.assertIsNotNone(second.inspect(self.reference))
+        self.assertIsNone(self.engine.inspect(self.reference))
+        found = self.prebake("verify", "--json")
+        self.assertEqual(found.code, harness.NOT_READY, found)
+        self.assertEqual(self.prebake("verify", "--docker-host", second.host).code, harness.DONE)
 
     def test_artifacts_are_refused(self):
         result = self.prebake("bake", "-f", self.image_list(
