@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
+#include <system_error>
 
 #include "agent/bake/layer_tree.h"
 #include "agent/base/error.h"
@@ -90,9 +92,11 @@ struct GlobalOptions {
         if (!config_file.empty()) file = config_file;
         Config config = read_config(file);
         if (!address.empty()) config.address = address;
-        // Where no other containerd runs, dockerd starts its own.
-        if (config.address == Config().address && !std::filesystem::exists(config.address) &&
-            std::filesystem::exists(kContainerdOfDocker)) {
+        // Where no other containerd runs, dockerd starts its own. Users may not look at either.
+        std::error_code hidden;
+        if (config.address == Config().address &&
+            !std::filesystem::exists(config.address, hidden) && !hidden &&
+            std::filesystem::exists(kContainerdOfDocker, hidden)) {
             config.address = kContainerdOfDocker;
         }
         for (const std::string& ns : namespaces) containerd::validate_namespace(ns);
