@@ -87,6 +87,12 @@ class DockerNode:
                   environment={"DOCKER_HOST": self.engine.host})
         return reference
 
+    def run_on(self, reference):
+        """Starts a container that stays; returns its ID. dockerd need not wait for it to stop."""
+        return self.engine.docker("run", "-d", "--stop-signal", "KILL", "--network", "none",
+                                  "--pull", "never", reference, "/bin/busybox", "sleep",
+                                  "1000000").strip()
+
     # The daemon
 
     def claimed(self):
@@ -105,8 +111,13 @@ class DockerNode:
             daemon.until_ready()
         return daemon
 
+    def store_of(self, daemon):
+        """The condition; a daemon that has just started has none."""
+        found = [item for item in daemon.status()["conditions"] if item["type"] == "StoreMatches"]
+        return found[0] if found else {"status": "", "reason": "", "message": ""}
+
     def until_store_matches(self, daemon):
-        daemon.until(lambda: daemon.condition("StoreMatches")["reason"] == "SameStore",
+        daemon.until(lambda: self.store_of(daemon)["reason"] == "SameStore",
                      "dockerd answers, with the same store")
 
     def counts(self, daemon):
@@ -144,8 +155,7 @@ class DockerNode:
         self.engine.run_container(f"{baked.rpartition(':')[0]}@{digest}", "/bin/busybox", "true")
         # It is created, not started: that is none.
         self.engine.docker("create", "--network", "none", baked)
-        kept = self.engine.docker("run", "-d", "--network", "none", "--pull", "never", baked,
-                                  "/bin/busybox", "sleep", "1000000").strip()
+        kept = self.run_on(baked)
         for image in (shared, foreign):
             self.engine.docker("pull", image)
         for _ in range(2):
@@ -159,8 +169,7 @@ class DockerNode:
         # The daemon is away: what runs then is found, and what was counted is not counted again.
         daemon.until(lambda: daemon.stored_is_current(self.state), "the ledger is stored")
         daemon.stop()
-        self.engine.docker("run", "-d", "--network", "none", "--pull", "never", baked,
-                           "/bin/busybox", "sleep", "1000000")
+        self.run_on(baked)
         daemon = self.daemon()
         expected[baked] = (6, 0, 0)
         self.until_counts(daemon, expected)
@@ -191,8 +200,7 @@ class DockerNode:
         daemon = self.daemon()
         self.registry.forget(f"{self.repository}/baked")
         # dockerd keeps an image while a container runs.
-        self.engine.docker("run", "-d", "--network", "none", "--pull", "never", reference,
-                           "/bin/busybox", "sleep", "1000000")
+        self.run_on(reference)
         self.engine.docker("rmi", "-f", reference)
         self.until_state(daemon, reference, "repaired")
         self.engine.run_container(reference, "/bin/busybox", "true")
@@ -216,8 +224,8 @@ class DockerNode:
         self.claimed()
         self.engine.stop()
         daemon = self.daemon(ready=False)
-        daemon.until(lambda: daemon.answers() and "dockerd" in
-                     daemon.condition("StoreMatches")["message"], "dockerd is missed")
+        daemon.until(lambda: daemon.answers() and "dockerd" in self.store_of(daemon)["message"],
+                     "dockerd is missed")
         condition = daemon.condition("StoreMatches")
         self.assertEqual((condition["status"], condition["reason"]), ("Unknown", "NotAnswering"))
         self.assertIn("systemctl", condition["nextStep"])
@@ -254,8 +262,7 @@ class ContainerdStore(DockerNode, harness.SystemTest):
         self.engine.store = "overlay2"
         self.engine.start()
         daemon = self.daemon()
-        daemon.until(lambda: daemon.condition("StoreMatches")["status"] == "False",
-                     "the mismatch is found")
+        daemon.until(lambda: self.store_of(daemon)["status"] == "False", "the mismatch is found")
         condition = daemon.condition("StoreMatches")
         self.assertEqual(condition["reason"], "StoreMismatch")
         self.assertIn("the graph driver overlay2", condition["message"])
