@@ -13,7 +13,7 @@ EngineKeeper::EngineKeeper(Environment environment)
       ledger_(with_.accounts) {}
 
 void EngineKeeper::set_record(const v1::BakeRecord& record) {
-    record_ = record;
+    record_ = store::only_for_docker(record);
     guard_.set_record(store::only_in_engine(record));
     ledger_.set_baked(with_.images.shared_baked());
     has_changed_ = true;

@@ -22,4 +22,7 @@ v1::BakeRecord only_in_containerd(const v1::BakeRecord& record);
 /// What of the record is in a graph driver of dockerd.
 v1::BakeRecord only_in_engine(const v1::BakeRecord& record);
 
+/// What of the record is Docker's, in whichever store.
+v1::BakeRecord only_for_docker(const v1::BakeRecord& record);
+
 }  // namespace prebake::store

@@ -28,6 +28,13 @@ TEST_CASE("a record is divided by where its images are") {
     CHECK(engine.images(0).name() == "both");
     REQUIRE(engine.images(0).placements_size() == 1);
     CHECK(engine.images(0).placements(0).graph_driver() == "overlay2");
+
+    record.mutable_images(1)->mutable_placements(0)->set_namespace_("moby");
+    const v1::BakeRecord docker = only_for_docker(record);
+    CHECK(docker.prebake_version() == "1");
+    REQUIRE(docker.images_size() == 2);
+    CHECK(docker.images(0).placements_size() == 1);
+    CHECK(docker.images(0).placements(0).graph_driver() == "overlay2");
 }
 
 }  // namespace
