@@ -11,8 +11,7 @@ namespace prebake::cli {
 namespace {
 
 constexpr const char* kUnit = "docker.service";
-/// systemd starts dockerd when somebody connects to this one. It is stopped with the service: a
-/// client that asks after us would start it again.
+/// systemd starts dockerd when somebody connects to this one.
 constexpr const char* kSocketUnit = "docker.socket";
 
 int systemctl(std::vector<std::string> arguments, std::string& output,
@@ -27,6 +26,14 @@ int systemctl(std::vector<std::string> arguments, std::string& output,
 bool is_active(const char* unit, const std::stop_token& stop) {
     std::string ignored;
     return systemctl({"is-active", "--quiet", unit}, ignored, stop) == 0;
+}
+
+/// Docker's packages allow three starts a minute, and a build may plan, bake and verify in less.
+void forget_starts(const std::stop_token& stop) {
+    for (const char* const unit : {kUnit, kSocketUnit}) {
+        std::string ignored;  // the socket may not be there
+        systemctl({"reset-failed", unit}, ignored, stop);
+    }
 }
 
 bool has_unit(const std::stop_token& stop) {
@@ -112,6 +119,7 @@ docker::EngineInfo DockerHost::ask(const Invocation& invocation, const Notice& n
                         "systemctl start docker, or set start = true in [docker] of prebake.toml, "
                         "to have it started for the bake");
         }
+        forget_starts(stop);
         std::string output;
         if (systemctl({"start", kUnit}, output, stop) != 0) {
             throw Error(Errc::failed_precondition, "docker.service does not start: " + output,
@@ -126,14 +134,14 @@ docker::EngineInfo DockerHost::ask(const Invocation& invocation, const Notice& n
 DockerHost::~DockerHost() {
     if (!is_started_here_) return;
     try {
-        // Also after Ctrl-C: the machine is to be left as it was found.
-        std::string output;
-        const bool had_socket = is_active(kSocketUnit, {});
+        // Also after Ctrl-C: the machine is to be left as it was found. systemd has started the
+        // socket with the service; before, nothing listened there.
         std::vector<std::string> stop{"stop", kUnit};
-        if (had_socket) stop.emplace_back(kSocketUnit);
+        if (is_active(kSocketUnit, {})) stop.emplace_back(kSocketUnit);
+        std::string output;
         if (systemctl(stop, output, {}) != 0)
             log_warning("docker.service does not stop: " + output);
-        if (had_socket) systemctl({"start", kSocketUnit}, output, {});
+        forget_starts({});
     } catch (const Error& error) {
         log_warning("docker.service does not stop: " + error.message());
     }

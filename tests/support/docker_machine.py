@@ -1,4 +1,4 @@
-"""Booted machines with Docker: a real dockerd of a chosen version, and a unit like a package's."""
+"""Booted machines with Docker: dockerd of one of Debian's packages, with its units."""
 
 import json
 import shutil
@@ -10,19 +10,6 @@ import machine
 DISKS = ("/var/lib/docker", "/var/lib/containerd")
 # systemd-nspawn forbids the settings of IPv6 that a new interface gets.
 NO_NETWORK = ("--network", "none")
-UNIT = """\
-[Unit]
-After=network.target containerd.service
-Requires=containerd.service
-[Service]
-Type=notify
-ExecStart=/usr/sbin/dockerd -H unix:///run/docker.sock \\
-    --containerd=/run/containerd/containerd.sock
-Delegate=yes
-KillMode=process
-[Install]
-WantedBy=multi-user.target
-"""
 
 
 def layer_with_docker(directory, suite):
@@ -34,13 +21,16 @@ def layer_with_docker(directory, suite):
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(program, target)
     machine.add_libraries(directory, *programs)
-    unit = directory / "usr/lib/systemd/system/docker.service"
-    unit.parent.mkdir(parents=True)
-    unit.write_text(UNIT)
+    # The package's units, whose socket starts dockerd for its first client.
+    units = directory / "usr/lib/systemd/system"
+    units.mkdir(parents=True)
+    for name in ("docker.service", "docker.socket"):
+        shutil.copy(home / "lib/systemd/system" / name, units)
     return directory
 
 
 def configure(on, **settings):
-    """Writes daemon.json: nothing of a network, and `settings`."""
+    """As the package's installation, with a daemon.json: nothing of a network, and `settings`."""
+    on.chroot("groupadd", "--system", "docker")
     on.write("/etc/docker/daemon.json",
              json.dumps({"iptables": False, "ip6tables": False, **settings}))

@@ -4,6 +4,7 @@
 Engines of Debian's suites: 20.10 with overlay2, 28.5 with overlay2 and with its containerd store.
 """
 
+import base64
 import json
 
 import docker_engine
@@ -142,6 +143,21 @@ class BothStores:
         self.assert_says(result, missing)
         self.assert_runs(self.reference)
 
+    def test_credentials_are_those_of_every_bake(self):
+        registry = self.fresh_registry()
+        registry.require_token("builder", "very-secret")
+        reference = registry.serve(self.repository, self.image)
+        given = base64.b64encode(b"builder:very-secret").decode()
+        auth_file = self.directory / "auth.json"
+        auth_file.write_text(json.dumps({"auths": {registry.host: {"auth": given}}}))
+        self.bake("--runtime", "docker", reference, code=harness.FAILED)
+        result = self.bake("--runtime", "docker", "--authfile", auth_file, "--log-level", "debug",
+                           reference)
+        self.assert_runs(reference)
+        for text in (result.stdout, result.stderr, self.engine.log):
+            self.assertNotIn("very-secret", text)
+            self.assertNotIn(given, text)
+
     def test_a_tag_that_moves_while_it_is_baked(self):
         other = oci_image.greeting_image("another image")
 
@@ -233,6 +249,23 @@ class GraphDriver:
         found = self.prebake("verify", "--json")
         self.assertEqual(found.code, harness.NOT_READY, found)
         self.assertEqual(self.prebake("verify", "--docker-host", second.host).code, harness.DONE)
+
+    def test_a_disk_of_dockerd_that_is_too_small(self):
+        place = self.workspace.mount_tmpfs(self.directory / "small", "48m")
+        small = docker_engine.DockerEngine(docker_engine.engine(self.suite), store="vfs",
+                                           containerd=self.containerd, directory=place)
+        self.addCleanup(small.close)
+        small.start()
+        image = oci_image.image([oci_image.big_layer(self.directory / "big", 60 << 20)])
+        reference = self.registry.serve(f"{self.repository}-big", image)
+        bake = ("--runtime", "docker", "--docker-host", small.host, self.reference, reference)
+        result = self.bake(*bake, code=harness.FAILED)
+        self.assert_says(result, "dockerd's disk has", "--no-space-check")
+        self.assertIsNone(small.inspect(self.reference), "it did not begin")
+        result = self.bake(*bake, "--no-space-check", code=harness.PARTIAL)
+        self.assert_says(result, reference, "no space left")
+        self.assertIsNotNone(small.inspect(self.reference))
+        self.assertEqual([item["name"] for item in self.record()["images"]], [self.reference])
 
     def test_artifacts_are_refused(self):
         result = self.prebake("bake", "-f", self.image_list(
