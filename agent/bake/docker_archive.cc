@@ -101,13 +101,14 @@ std::size_t DockerArchive::read(std::span<std::byte> buffer) {
             done += size;
             continue;
         }
-        if (part.layer != nullptr && layer_bytes_ < part.layer->size) {
+        const std::uint64_t layer_done = hashed_ ? hashed_->size() : 0;
+        if (part.layer != nullptr && layer_done < part.layer->size) {
             done += read_layer(*part.layer, buffer.subspan(done));
             continue;
         }
         ++part_;
         at_ = 0;
-        layer_bytes_ = 0;
+        hashed_.reset();
         layer_.reset();
     }
     return done;
@@ -116,17 +117,16 @@ std::size_t DockerArchive::read(std::span<std::byte> buffer) {
 std::size_t DockerArchive::read_layer(const oci::Descriptor& layer, std::span<std::byte> buffer) {
     if (!layer_) {
         layer_ = open_layer_(layer);
-        hash_ = Sha256();
+        hashed_.emplace(*layer_);
     }
-    const std::uint64_t left = layer.size - layer_bytes_;
+    const std::uint64_t left = layer.size - hashed_->size();
     const std::span<std::byte> wanted =
         buffer.first(static_cast<std::size_t>(std::min<std::uint64_t>(left, buffer.size())));
-    const std::size_t size = layer_->read(wanted);
-    hash_.update(wanted.first(size));
-    layer_bytes_ += size;
+    const std::size_t size = hashed_->read(wanted);
     const bool is_short = size < wanted.size();
     // dockerd gets the last bytes of an archive only if all layers are what they claim to be.
-    if (is_short || (layer_bytes_ == layer.size && oci::Digest(hash_.finish()) != layer.digest)) {
+    if (is_short ||
+        (hashed_->size() == layer.size && oci::Digest(hashed_->finish()) != layer.digest)) {
         throw Error(
             Errc::corrupt,
             "layer " + layer.digest.str() + (is_short ? " ends early" : " has another digest"),

@@ -3,12 +3,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "agent/bake/resolve.h"
-#include "agent/base/sha256.h"
 #include "agent/base/stream.h"
+#include "agent/layer/hashing_source.h"
 
 namespace prebake::bake {
 
@@ -44,8 +45,7 @@ class DockerArchive final : public Source {
     std::size_t part_ = 0;
     std::size_t at_ = 0;  ///< in the bytes of the part
     std::unique_ptr<Source> layer_;
-    Sha256 hash_;
-    std::uint64_t layer_bytes_ = 0;
+    std::optional<layer::HashingSource> hashed_;  ///< what is read of `layer_`
 };
 
 }  // namespace prebake::bake

@@ -31,6 +31,12 @@ v1::BakedImage recorded(const ResolvedImage& image) {
     return contents;
 }
 
+void add_once(std::vector<std::string>& names, std::string name) {
+    if (std::find(names.begin(), names.end(), name) == names.end()) {
+        names.push_back(std::move(name));
+    }
+}
+
 /// dockerd's word for Docker Hub.
 constexpr const char* kHubServer = "https://index.docker.io/v1/";
 
@@ -98,14 +104,9 @@ class EngineBaker::Progress {
 
 std::vector<std::string> engine_names(const ResolvedImage& image) {
     std::vector<std::string> names;
-    const auto add_once = [&](std::string name) {
-        if (std::find(names.begin(), names.end(), name) == names.end()) {
-            names.push_back(std::move(name));
-        }
-    };
     for (const oci::Reference& reference : image.request.references()) {
-        if (const auto tag_name = reference.tag_name()) add_once(*tag_name);
-        add_once(by_digest(reference, image).str());
+        if (const auto tag_name = reference.tag_name()) add_once(names, *tag_name);
+        add_once(names, by_digest(reference, image).str());
     }
     return names;
 }
@@ -128,50 +129,56 @@ void EngineBaker::bake(const ResolvedImage& image, ImageChanges& changes) {
         throw_if_stopped(stop_);
         in_context("dockerd", [&] { bake_reference(image, reference, changes); });
     }
-    const std::vector<std::string> names = engine_names(image);
-    const v1::BakedImage wanted = recorded(image);
-    for (const std::string& name : names) {
-        if (!store::look_up(name, wanted, docker_.engine).problem) {
-            changes.engine_names.push_back(name);
-        }
-    }
 }
 
 void EngineBaker::bake_reference(const ResolvedImage& image, const oci::Reference& reference,
                                  ImageChanges& changes) {
     const v1::BakedImage wanted = recorded(image);
-    const oci::Reference digest = by_digest(reference, image);
+    const std::string digest = by_digest(reference, image).str();
     const std::optional<std::string> tag = reference.tag_name();
     const auto lacks = [&](const std::string& name) {
         return store::look_up(name, wanted, docker_.engine).problem.has_value();
     };
-    if (lacks(digest.str())) {
+    // What is wrong with dockerd's image is found before it gets its tag.
+    const auto require = [&](const std::string& name, const char* done, const char* next_step) {
+        const store::NameInEngine state = store::look_up(name, wanted, docker_.engine);
+        if (!state.problem) return;
+        throw Error(Errc::corrupt,
+                    std::string("dockerd ") + done + " another image as " + name + ": expected " +
+                        state.expected + ", found " + state.found,
+                    next_step);
+    };
+    constexpr const char* kOtherMirror =
+        "look for a registry mirror of dockerd that serves something else (docker info), then bake "
+        "again";
+    if (lacks(digest)) {
         try {
-            pull(image, digest, changes);
+            pull(image, reference, changes);
         } catch (const Error& error) {
             if (!tag || !may_load_instead(error.code())) throw;
             // An earlier bake may have loaded it.
-            if (lacks(*tag)) load(image, reference, error, changes);
-            return;
+            if (lacks(*tag)) {
+                load(image, reference, error, changes);
+                require(*tag, "loaded", "bake again; if it happens again, look into dockerd's log");
+            }
+            return add_once(changes.engine_names, *tag);
         }
+        require(digest, "pulled", kOtherMirror);
     }
-    if (tag && lacks(*tag)) {
-        docker_.engine.tag(digest.str(), reference);
-        changes.changed = true;
+    if (tag) {
+        if (lacks(*tag)) {
+            docker_.engine.tag(digest, reference);
+            changes.changed = true;
+            require(*tag, "pulled", kOtherMirror);
+        }
+        add_once(changes.engine_names, *tag);
     }
-    for (const std::string& name : {digest.str(), tag.value_or(digest.str())}) {
-        const store::NameInEngine state = store::look_up(name, wanted, docker_.engine);
-        if (!state.problem) continue;
-        throw Error(Errc::corrupt,
-                    "dockerd pulled another image as " + name + ": expected " + state.expected +
-                        ", found " + state.found,
-                    "look for a registry mirror of dockerd that serves something else (docker "
-                    "info), then bake again");
-    }
+    add_once(changes.engine_names, digest);
 }
 
-void EngineBaker::pull(const ResolvedImage& image, const oci::Reference& digest,
+void EngineBaker::pull(const ResolvedImage& image, const oci::Reference& reference,
                        ImageChanges& changes) {
+    const oci::Reference digest = by_digest(reference, image);
     Progress progress(image, events_);
     changes.changed = true;
     const auto count = [&] { changes.bytes_fetched += progress.bytes(); };
@@ -198,13 +205,6 @@ void EngineBaker::load(const ResolvedImage& image, const oci::Reference& referen
     docker_.engine.load(archive, archive.size());
     changes.changed = true;
     for (const oci::Descriptor& layer : image.contents.layers) changes.bytes_fetched += layer.size;
-    const store::NameInEngine state =
-        store::look_up(*reference.tag_name(), recorded(image), docker_.engine);
-    if (!state.problem) return;
-    throw Error(Errc::corrupt,
-                "dockerd loaded another image as " + *reference.tag_name() + ": expected " +
-                    state.expected + ", found " + state.found,
-                "bake again; if it happens again, look into dockerd's log");
 }
 
 std::optional<docker::RegistryLogin> EngineBaker::login_for(const oci::Reference& reference) {

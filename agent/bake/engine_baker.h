@@ -43,7 +43,7 @@ class EngineBaker final : public ImageStore {
 
     void bake_reference(const ResolvedImage& image, const oci::Reference& reference,
                         ImageChanges& changes);
-    void pull(const ResolvedImage& image, const oci::Reference& by_digest, ImageChanges& changes);
+    void pull(const ResolvedImage& image, const oci::Reference& reference, ImageChanges& changes);
     void load(const ResolvedImage& image, const oci::Reference& reference, const Error& cause,
               ImageChanges& changes);
     std::optional<docker::RegistryLogin> login_for(const oci::Reference& reference);

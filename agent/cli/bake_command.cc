@@ -204,10 +204,8 @@ ExitCode bake_command(const Invocation& invocation, const BakeArguments& argumen
     bake::BakeOptions options = bake_options(invocation);
     options.leaves_sandbox_out = invocation.config.sandbox == bake::SandboxRule::never;
     if (arguments.ignore_space) options.space_check = bake::SpaceCheck::ignore;
-    const auto docker = context.docker_target();
-    const bake::BakeResult result =
-        bake::bake(lock, survey, options, context.remote, context.connection,
-                   docker ? &*docker : nullptr, *progress);
+    const bake::BakeResult result = bake::bake(lock, survey, options, context.remote,
+                                               context.connection, context.docker(), *progress);
     progress.reset();
     if (result.stored_layers.streamed_because) {
         log_debug("layers are not written in place: " + *result.stored_layers.streamed_because);

@@ -225,23 +225,22 @@ bake::Survey BakeContext::survey(const Invocation& invocation,
     return resolve(invocation, wanted, defaults.snapshotter);
 }
 
-std::optional<bake::DockerTarget> BakeContext::docker_target() const {
-    if (!docker) return std::nullopt;
-    return bake::DockerTarget{docker->engine(), docker->info(), *credentials};
-}
-
 /// Asks dockerd where the images for it go.
 std::vector<bake::ImageRequest> BakeContext::placed(const Invocation& invocation,
                                                     std::vector<bake::ImageRequest> requests) {
     if (std::ranges::none_of(requests, bake::is_for_docker)) return requests;
-    if (!docker) docker.emplace(invocation, on_notice_);
-    const docker::EngineInfo& info = docker->info();
-    log_debug("dockerd " + info.version + " at " + docker->engine().socket().string() +
+    if (!docker_) {
+        docker_host_.emplace(invocation, on_notice_);
+        docker_.emplace(
+            bake::DockerTarget{docker_host_->engine(), docker_host_->info(), *credentials});
+    }
+    const docker::EngineInfo& info = docker_->info;
+    log_debug("dockerd " + info.version + " at " + docker_->engine.socket().string() +
               " keeps images in " +
               (info.uses_containerd_store ? "containerd, snapshotter " : "the graph driver ") +
               info.driver);
     if (!info.uses_containerd_store) return bake::place_in_graph_driver(std::move(requests));
-    docker->require_containerd(connection.address());
+    docker_host_->require_containerd(connection.address());
     for (const bake::ImageRequest& request : requests) {
         if (!request.in_graph_driver) continue;
         throw Error(Errc::failed_precondition,
@@ -258,10 +257,9 @@ bake::Survey BakeContext::resolve(const Invocation& invocation,
                                   const std::string& snapshotter) {
     const std::vector<bake::ImageRequest> merged =
         bake::merge_requests(placed(invocation, requests));
-    const auto target = docker_target();
     bake::Survey survey = bake::survey(merged, snapshotter, remote, connection,
                                        {policy, verifiers_of(connection, containerd_config)},
-                                       target ? &*target : nullptr, kParallelResolves);
+                                       docker(), kParallelResolves);
     log_debug("containerd " + survey.containerd_version + " at " + connection.address());
     for (const auto& [ns, chosen] : survey.snapshotters) {
         log_debug("namespace " + ns + " unpacks into " + chosen);

@@ -32,8 +32,6 @@ struct BakeContext {
     containerd::Connection connection;
     std::shared_ptr<registry::CredentialSource> credentials;
     registry::Remote remote;
-    /// The dockerd, since an image for Docker was resolved.
-    std::optional<DockerHost> docker;
 
     /// `on_notice` gets what the operator may want to know: retries, dockerd that is started.
     BakeContext(const Invocation& invocation, Notice on_notice);
@@ -47,14 +45,16 @@ struct BakeContext {
     bake::Survey survey(const Invocation& invocation,
                         const std::vector<bake::ImageRequest>& requests,
                         std::vector<std::string>& warnings);
-    /// For survey() and bake(); nothing if no image is for Docker.
-    std::optional<bake::DockerTarget> docker_target() const;
+    /// For bake(): the dockerd that the survey was made with; null if no image is for Docker.
+    const bake::DockerTarget* docker() const { return docker_ ? &*docker_ : nullptr; }
 
   private:
     std::vector<bake::ImageRequest> placed(const Invocation& invocation,
                                            std::vector<bake::ImageRequest> requests);
 
     Notice on_notice_;
+    std::optional<DockerHost> docker_host_;
+    std::optional<bake::DockerTarget> docker_;
 };
 
 /// How to bake, as the configuration has it.

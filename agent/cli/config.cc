@@ -135,13 +135,8 @@ Table docker_keys() {
 }
 
 Table bake_keys() {
-    return {{"runtime",
-             [](Config& config, const Value& value) {
-                 using bake::Runtime;
-                 config.runtime = value.one_of<Runtime>({{"auto", Runtime::automatic},
-                                                         {"containerd", Runtime::containerd},
-                                                         {"docker", Runtime::docker}});
-             }},
+    return {{"runtime", [](Config& config,
+                           const Value& value) { config.runtime = value.one_of(runtime_words()); }},
             {"image_lists",
              [](Config& config, const Value& value) { config.image_lists = value.text(); }},
             {"sandbox",
@@ -371,6 +366,14 @@ Config read_files(const std::optional<std::filesystem::path>& file, WhoseFile wh
 }
 
 }  // namespace
+
+const std::map<std::string, bake::Runtime>& runtime_words() {
+    using bake::Runtime;
+    static const std::map<std::string, Runtime> words{{"auto", Runtime::automatic},
+                                                      {"containerd", Runtime::containerd},
+                                                      {"docker", Runtime::docker}};
+    return words;
+}
 
 std::vector<std::string> config_keys() {
     std::vector<std::string> names;

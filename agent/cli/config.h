@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -101,6 +102,9 @@ Config read_config(const std::optional<std::filesystem::path>& file,
 
 /// The files that read_config() reads, in that order.
 std::vector<std::filesystem::path> config_files(const std::optional<std::filesystem::path>& file);
+
+/// What bake.runtime and --runtime may say.
+const std::map<std::string, bake::Runtime>& runtime_words();
 
 /// The names of all keys, as "table.key". Not of the rules of trust, of which there may be many.
 std::vector<std::string> config_keys();

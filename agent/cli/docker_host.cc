@@ -14,31 +14,20 @@ constexpr const char* kUnit = "docker.service";
 /// systemd starts dockerd when somebody connects to this one.
 constexpr const char* kSocketUnit = "docker.socket";
 
-int systemctl(std::vector<std::string> arguments, std::string& output,
-              const std::stop_token& stop) {
+CommandResult systemctl(std::vector<std::string> arguments, const std::stop_token& stop) {
     arguments.insert(arguments.begin(), "systemctl");
-    const CommandResult result = run_command(
-        {.arguments = std::move(arguments), .time_limit = std::chrono::minutes(2)}, stop);
-    output = result.output;
-    return result.status;
-}
-
-bool is_active(const char* unit, const std::stop_token& stop) {
-    std::string ignored;
-    return systemctl({"is-active", "--quiet", unit}, ignored, stop) == 0;
+    return run_command({.arguments = std::move(arguments), .time_limit = std::chrono::minutes(2)},
+                       stop);
 }
 
 /// Docker's packages allow three starts a minute, and a build may plan, bake and verify in less.
 void forget_starts(const std::stop_token& stop) {
-    for (const char* const unit : {kUnit, kSocketUnit}) {
-        std::string ignored;  // the socket may not be there
-        systemctl({"reset-failed", unit}, ignored, stop);
-    }
+    // One by one: the socket may not be there.
+    for (const char* const unit : {kUnit, kSocketUnit}) systemctl({"reset-failed", unit}, stop);
 }
 
 bool has_unit(const std::stop_token& stop) {
-    std::string ignored;
-    return is_program("systemctl") && systemctl({"cat", kUnit}, ignored, stop) == 0;
+    return is_program("systemctl") && systemctl({"cat", kUnit}, stop).status == 0;
 }
 
 /// Docker documents that it does not do this.
@@ -89,6 +78,30 @@ std::vector<std::string> traps_of(const docker::EngineInfo& info, const docker::
     return traps;
 }
 
+StartedDocker::StartedDocker(const std::stop_token& stop) {
+    forget_starts(stop);
+    const CommandResult started = systemctl({"start", kUnit}, stop);
+    if (started.status == 0) return;
+    throw Error(Errc::failed_precondition, "docker.service does not start: " + started.output,
+                "journalctl -u docker");
+}
+
+StartedDocker::~StartedDocker() {
+    try {
+        // Also after Ctrl-C: the machine is to be left as it was found. systemd has started the
+        // socket with the service; before, nothing listened there.
+        std::vector<std::string> stop{"stop", kUnit};
+        if (systemctl({"is-active", "--quiet", kSocketUnit}, {}).status == 0) {
+            stop.emplace_back(kSocketUnit);
+        }
+        const CommandResult stopped = systemctl(stop, {});
+        if (stopped.status != 0) log_warning("docker.service does not stop: " + stopped.output);
+        forget_starts({});
+    } catch (const Error& error) {
+        log_warning("docker.service does not stop: " + error.message());
+    }
+}
+
 DockerHost::DockerHost(const Invocation& invocation, const Notice& notice)
     : client_(http::make_client(
           {.connect = invocation.config.connect_timeout, .stall = invocation.config.stall_timeout},
@@ -119,31 +132,9 @@ docker::EngineInfo DockerHost::ask(const Invocation& invocation, const Notice& n
                         "systemctl start docker, or set start = true in [docker] of prebake.toml, "
                         "to have it started for the bake");
         }
-        forget_starts(stop);
-        std::string output;
-        if (systemctl({"start", kUnit}, output, stop) != 0) {
-            throw Error(Errc::failed_precondition, "docker.service does not start: " + output,
-                        "journalctl -u docker");
-        }
-        is_started_here_ = true;
+        started_.emplace(stop);
         notice("docker.service was started for this command, and is stopped after it");
         return engine_->info();
-    }
-}
-
-DockerHost::~DockerHost() {
-    if (!is_started_here_) return;
-    try {
-        // Also after Ctrl-C: the machine is to be left as it was found. systemd has started the
-        // socket with the service; before, nothing listened there.
-        std::vector<std::string> stop{"stop", kUnit};
-        if (is_active(kSocketUnit, {})) stop.emplace_back(kSocketUnit);
-        std::string output;
-        if (systemctl(stop, output, {}) != 0)
-            log_warning("docker.service does not stop: " + output);
-        forget_starts({});
-    } catch (const Error& error) {
-        log_warning("docker.service does not stop: " + error.message());
     }
 }
 

@@ -2,6 +2,8 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -20,16 +22,26 @@ using Notice = std::function<void(const std::string&)>;
 std::vector<std::string> traps_of(const docker::EngineInfo& info, const docker::DaemonFile& file,
                                   const std::vector<std::string>& leftovers);
 
+/// docker.service, for as long as this object lives.
+class StartedDocker {
+  public:
+    /// @throws Error failed_precondition if it does not start.
+    explicit StartedDocker(const std::stop_token& stop);
+    ~StartedDocker();
+    StartedDocker(const StartedDocker&) = delete;
+    StartedDocker& operator=(const StartedDocker&) = delete;
+};
+
 /// The dockerd of this machine, while a command works with it.
 class DockerHost {
   public:
     /// Connects to the configured socket. If nothing listens there, [docker] start is set and
-    /// systemd knows docker.service, starts it; the destructor stops it again.
+    /// systemd knows docker.service, starts it for as long as this object lives.
     /// `notice` also gets traps_of() this dockerd.
     /// @throws Error as docker::Engine, with what to do if dockerd does not run; unsupported for a
     /// rootless dockerd, and for user namespaces with images in containerd.
     DockerHost(const Invocation& invocation, const Notice& notice);
-    ~DockerHost();
+    ~DockerHost() = default;
     DockerHost(const DockerHost&) = delete;
     DockerHost& operator=(const DockerHost&) = delete;
 
@@ -43,9 +55,9 @@ class DockerHost {
   private:
     docker::EngineInfo ask(const Invocation& invocation, const Notice& notice);
 
+    std::optional<StartedDocker> started_;  ///< first: it is stopped when nobody talks to it
     std::unique_ptr<http::Client> client_;
     std::unique_ptr<docker::Engine> engine_;
-    bool is_started_here_ = false;
     docker::EngineInfo info_;
 };
 

@@ -30,10 +30,6 @@
 namespace prebake::cli {
 namespace {
 
-const std::map<std::string, bake::Runtime> kRuntimes{{"auto", bake::Runtime::automatic},
-                                                     {"containerd", bake::Runtime::containerd},
-                                                     {"docker", bake::Runtime::docker}};
-
 constexpr unsigned long kLongestWait = std::chrono::seconds(kLongestDeadline).count();
 
 /// The options that every command takes, before or after its name.
@@ -104,7 +100,7 @@ struct GlobalOptions {
         if (!snapshotter.empty()) config.snapshotter = snapshotter;
         if (!docker_host.empty()) config.docker_host = docker_host;
         if (config.docker_host.empty()) config.docker_host = "/var/run/docker.sock";
-        if (!runtime.empty()) config.runtime = kRuntimes.at(runtime);
+        if (!runtime.empty()) config.runtime = runtime_words().at(runtime);
         if (!verify_keys.empty()) {
             std::vector<std::string> files;
             for (const std::string& key : verify_keys) files.push_back(absolute(key));
@@ -148,7 +144,7 @@ void add_image_arguments(CLI::App& command, ImageArguments& images, GlobalOption
                     "Whose images they become: auto, containerd or docker (default: auto, in which "
                     "namespace moby is Docker's)")
         ->type_name("RUNTIME")
-        ->check(CLI::IsMember(kRuntimes).description(""));
+        ->check(CLI::IsMember(runtime_words()).description(""));
 }
 
 /// Of the commands that ask registries. As skopeo, containerd and the kubelet name them.

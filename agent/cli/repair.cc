@@ -171,10 +171,9 @@ store::Verification repair_parts(const Invocation& invocation, const bake::BakeL
     const std::vector<bake::ImageRequest> rest = requests_to_repair(record, left);
     if (rest.empty()) return left;
     const bake::Survey survey = context.resolve(invocation, rest, invocation.config.snapshotter);
-    const auto docker = context.docker_target();
     const bake::BakeResult result =
         bake::bake(lock, survey, bake_options(invocation), context.remote, context.connection,
-                   docker ? &*docker : nullptr, events);
+                   context.docker(), events);
     for (const bake::ImageResult& image : result.images) {
         if (image.problem) log_error(image.problem->within("image " + image.name));
     }

@@ -14,10 +14,10 @@ EngineKeeper::EngineKeeper(Environment environment)
 
 void EngineKeeper::set_record(const v1::BakeRecord& record) {
     record_ = store::only_for_docker(record);
-    guard_.set_record(store::only_in_engine(record));
+    guard_.set_record(store::only_in_engine(record_));
     ledger_.set_baked(with_.images.shared_baked());
     has_changed_ = true;
-    if (!guard::is_for_docker(record)) {
+    if (!guard::is_for_docker(record_)) {
         watch_.reset();
         answer_.reset();
         problem_.reset();

@@ -38,25 +38,6 @@ std::optional<NameInEngine> other_layers(const docker::EngineImage& held,
     return std::nullopt;
 }
 
-}  // namespace
-
-NameInEngine look_up(const std::string& name, const v1::BakedImage& image, docker::Engine& engine) {
-    const std::string& id = image.config().digest();
-    const std::optional<docker::EngineImage> held = engine.inspect(name);
-    if (!held) {
-        return {.problem = FindingKind::name_missing,
-                .expected = "image " + id,
-                .found = "no such name in dockerd"};
-    }
-    if (held->id != id) return moved("image " + id, "image " + held->id);
-    if (!is_platform(*held, image.platform())) {
-        return moved("an image for " + image.platform(), "one for " + held->platform.str());
-    }
-    return other_layers(*held, image).value_or(NameInEngine{});
-}
-
-namespace {
-
 void check_placement(const v1::BakedImage& image, const v1::Placement& placement,
                      docker::Engine& engine, std::vector<Finding>& findings) {
     std::vector<Finding> found;
@@ -90,6 +71,21 @@ void check_placement(const v1::BakedImage& image, const v1::Placement& placement
 }
 
 }  // namespace
+
+NameInEngine look_up(const std::string& name, const v1::BakedImage& image, docker::Engine& engine) {
+    const std::string& id = image.config().digest();
+    const std::optional<docker::EngineImage> held = engine.inspect(name);
+    if (!held) {
+        return {.problem = FindingKind::name_missing,
+                .expected = "image " + id,
+                .found = "no such name in dockerd"};
+    }
+    if (held->id != id) return moved("image " + id, "image " + held->id);
+    if (!is_platform(*held, image.platform())) {
+        return moved("an image for " + image.platform(), "one for " + held->platform.str());
+    }
+    return other_layers(*held, image).value_or(NameInEngine{});
+}
 
 std::vector<Finding> check_engine(const v1::BakeRecord& record, docker::Engine& engine) {
     std::vector<Finding> findings;

@@ -2,32 +2,19 @@
 
 #include <doctest/doctest.h>
 
-#include <algorithm>
-#include <cstring>
 #include <map>
 #include <memory>
 #include <string>
 
 #include "agent/base/error.h"
 #include "tests/unit/bake/test_image.h"
+#include "tests/unit/base/bytes_source.h"
+#include "tests/unit/registry/read_rest.h"
 
 namespace prebake::bake::docker_archive_test {
 
-/// A source of bytes, in reads of a few bytes each.
-class Text final : public Source {
-  public:
-    explicit Text(std::string text) : text_(std::move(text)) {}
-    std::size_t read(std::span<std::byte> buffer) override {
-        const std::size_t size = std::min(buffer.size(), text_.size() - at_);
-        std::memcpy(buffer.data(), text_.data() + at_, size);
-        at_ += size;
-        return size;
-    }
-
-  private:
-    std::string text_;
-    std::size_t at_ = 0;
-};
+using tests::BytesSource;
+using tests::read_rest;
 
 std::string octets(const std::string& archive, std::size_t at, std::size_t size) {
     return archive.substr(at, size);
@@ -53,17 +40,6 @@ std::map<std::string, std::string> files_of(const std::string& archive) {
     return files;
 }
 
-std::string read_all(DockerArchive& archive, std::size_t step) {
-    std::string all;
-    std::string buffer(step, '\0');
-    while (true) {
-        const std::size_t size =
-            archive.read(std::as_writable_bytes(std::span(buffer.data(), buffer.size())));
-        all.append(buffer, 0, size);
-        if (size < step) return all;
-    }
-}
-
 TEST_CASE("an archive has what docker load reads, for reads of any size") {
     const ResolvedImage image = test::image_of("nginx:1", {"layer one", std::string(1000, 'x')});
     for (const std::size_t step :
@@ -72,9 +48,10 @@ TEST_CASE("an archive has what docker load reads, for reads of any size") {
         DockerArchive archive(
             image, {"docker.io/library/nginx:1"}, [&](const oci::Descriptor& layer) {
                 const bool is_first = layer.digest == image.contents.layers[0].digest;
-                return std::make_unique<Text>(is_first ? "layer one" : std::string(1000, 'x'));
+                return std::make_unique<BytesSource>(is_first ? "layer one"
+                                                              : std::string(1000, 'x'));
             });
-        const std::string bytes = read_all(archive, step);
+        const std::string bytes = read_rest(archive, step);
         CHECK(bytes.size() == archive.size());
         const auto files = files_of(bytes);
         const std::string config = image.config.descriptor.digest.hex() + ".json";
@@ -92,10 +69,11 @@ TEST_CASE("a layer that is not what it claims to be ends the archive") {
     const ResolvedImage image = test::image_of("nginx:1", {"layer one"});
     for (const std::string bytes : {"layer two", "layer", ""}) {
         CAPTURE(bytes);
-        DockerArchive archive(
-            image, {}, [&](const oci::Descriptor&) { return std::make_unique<Text>(bytes); });
+        DockerArchive archive(image, {}, [&](const oci::Descriptor&) {
+            return std::make_unique<BytesSource>(bytes);
+        });
         try {
-            read_all(archive, 100'000);
+            read_rest(archive, 100'000);
             FAIL("was read");
         } catch (const Error& error) {
             CHECK(error.code() == Errc::corrupt);
@@ -107,8 +85,8 @@ TEST_CASE("a layer that is not what it claims to be ends the archive") {
 TEST_CASE("layers above 8 GiB have their size in binary") {
     ResolvedImage image = test::image_of("big:1", {"layer"});
     image.contents.layers[0].size = 9ULL << 30;
-    DockerArchive archive(image, {},
-                          [&](const oci::Descriptor&) { return std::make_unique<Text>(""); });
+    DockerArchive archive(
+        image, {}, [&](const oci::Descriptor&) { return std::make_unique<BytesSource>(""); });
     std::string head(4096, '\0');
     CHECK_THROWS_AS(archive.read(std::as_writable_bytes(std::span(head.data(), head.size()))),
                     Error);

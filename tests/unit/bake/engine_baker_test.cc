@@ -7,6 +7,7 @@
 
 #include "agent/base/error.h"
 #include "tests/unit/bake/test_image.h"
+#include "tests/unit/base/bytes_source.h"
 #include "tests/unit/docker/fake_engine.h"
 
 namespace prebake::bake::engine_baker_test {
@@ -22,25 +23,12 @@ class Secrets final : public registry::CredentialSource {
     std::vector<std::string> asked = {};
 };
 
-class Bytes final : public Source {
-  public:
-    explicit Bytes(std::string bytes) : bytes_(std::move(bytes)) {}
-    std::size_t read(std::span<std::byte> buffer) override {
-        const std::size_t size = std::min(buffer.size(), bytes_.size());
-        std::copy_n(std::as_bytes(std::span(bytes_)).begin(), size, buffer.begin());
-        bytes_.erase(0, size);
-        return size;
-    }
-
-  private:
-    std::string bytes_;
-};
-
 class Layers final : public LayerSource {
   public:
     std::unique_ptr<Source> open(const oci::Reference&, const oci::Descriptor& layer, std::uint64_t,
                                  const std::stop_token&) override {
-        return std::make_unique<Bytes>(layer.digest == oci::Digest::of("one") ? "one" : "two");
+        return std::make_unique<tests::BytesSource>(layer.digest == oci::Digest::of("one") ? "one"
+                                                                                           : "two");
     }
 };
 

@@ -9,6 +9,7 @@
 
 #include "agent/base/stream.h"
 #include "agent/http/client.h"
+#include "tests/unit/base/bytes_source.h"
 #include "tests/unit/http/error_of.h"
 #include "tests/unit/http/loopback_server.h"
 
@@ -41,11 +42,6 @@ class Letters : public Source {
 
   private:
     std::size_t left_;
-};
-
-class Broken : public Source {
-  public:
-    std::size_t read(std::span<std::byte>) override { throw Error(Errc::io, "the disk is gone"); }
 };
 
 Request upload(const LoopbackServer& server, Source& source, std::uint64_t bytes) {
@@ -113,7 +109,7 @@ TEST_CASE("an upload whose source fails") {
         CHECK(contains(error.message(), "shorter than announced"));
     }
     SUBCASE("it throws") {
-        Broken source;
+        tests::BytesSource source("", Error(Errc::io, "the disk is gone"));
         CHECK(error_of([&] { client()->send(upload(server, source, 1), {}); }).code() == Errc::io);
     }
 }
