@@ -35,6 +35,8 @@ INTERRUPTED, TERMINATED = 130, 143
 
 # Tests bake CRI's sandbox image only if they are about it: it is in a registry out of reach.
 NO_SANDBOX = '[bake]\nsandbox = "never"\n'
+# Images that are baked at once share a disk's last bytes: any of them may find it full.
+ONE_BY_ONE = NO_SANDBOX + "parallel_images = 1\n"
 
 
 # prebake ---------------------------------------------------------------------------------------

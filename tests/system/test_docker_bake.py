@@ -251,6 +251,7 @@ class GraphDriver:
         self.assertEqual(self.prebake("verify", "--docker-host", second.host).code, harness.DONE)
 
     def test_a_disk_of_dockerd_that_is_too_small(self):
+        (self.directory / "prebake.toml").write_text(harness.ONE_BY_ONE)
         place = self.workspace.mount_tmpfs(self.directory / "small", "48m")
         small = docker_engine.DockerEngine(docker_engine.engine(self.suite), store="vfs",
                                            containerd=self.containerd, directory=place)

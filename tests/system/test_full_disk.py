@@ -15,7 +15,6 @@ from oci_image import Layer, file, layer
 from scratch_disk import ScratchDisk
 
 MEBI = 1 << 20
-ONE_BY_ONE = harness.NO_SANDBOX + "parallel_images = 1\n"
 
 
 def gzip_member(data):
@@ -118,7 +117,7 @@ class FullDiskTest(harness.SystemTest):
         shutil.rmtree(self.state)
 
     def test_the_next_image_has_the_room_again(self):
-        (self.directory / "prebake.toml").write_text(ONE_BY_ONE)
+        (self.directory / "prebake.toml").write_text(harness.ONE_BY_ONE)
         self.leave_free(40 * MEBI)
         wide = [file(f"{i}", self.noise(10) + bytes(400_000)) for i in range(200)]
         image, reference = self.serve(layer(wide))
