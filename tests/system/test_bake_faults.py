@@ -284,7 +284,8 @@ class TogetherTest(BakeFaultsTest):
                 out, _ = begun["pull"].communicate(timeout=harness.DEADLINE)
                 self.assertEqual(begun["pull"].returncode, 0, out)
                 self.assert_baked(self.reference, self.image)
-                self.assertEqual(self.prebake("verify", "--deep").code, harness.DONE)
+                verified = self.prebake("verify", "--deep")
+                self.assertEqual(verified.code, harness.DONE, verified)
                 self.assert_nothing_is_left()
                 self.assert_equal_trees("k8s.io")
 
