@@ -49,6 +49,8 @@ class Story:
         builder = self.make_first_machine("builder", disks=docker_machine.DISKS)
         docker_machine.configure(builder, **self.settings)
         enable(builder, "enable", "containerd.service", "docker.service")
+        # A dockerd that has just left a swarm may write its file of networks again.
+        builder.write("/etc/prebake/conf.d/docker.toml", "[seal]\nstop_docker = true\n")
         builder.boot()
         self.assert_claimed(builder)
         # Of the machine's own network.
@@ -100,7 +102,6 @@ class Story:
         said = builder.run("env", "DOCKER_HOST=tcp://192.0.2.1:2375", "prebake", "seal", "--yes",
                            "--also", CACHE)
         self.assertRegex(said, r"(?m)^docker: sealed")
-        self.assertEqual(self.docker(builder, "ps", "--all", "--quiet"), "")
         builder.power_off()
 
     def boot_clone(self, clone):
