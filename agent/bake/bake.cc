@@ -138,6 +138,7 @@ v1::BakedImage record_entry(const ResolvedImage& image, const ImageResult& resul
     entry.set_name(result.name);
     entry.set_platform(result.platform);
     entry.set_kind(recorded_kind(image.request.kind));
+    entry.set_priority(image.request.priority);
     for (const v1::Placement& placement : result.placements) *entry.add_placements() = placement;
     for (const v1::Signature& signature : result.signatures) *entry.add_signatures() = signature;
     entry.set_bytes_fetched(result.bytes_fetched);

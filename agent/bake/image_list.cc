@@ -53,6 +53,7 @@ void merge_into(ImageRequest& kept, const ImageRequest& other) {
     kept.pin = kept.pin || other.pin;
     kept.unpack = kept.unpack || other.unpack;
     kept.keep_layers = kept.keep_layers || other.keep_layers;
+    kept.priority = std::max(kept.priority, other.priority);
     kept.is_sandbox = kept.is_sandbox && other.is_sandbox;
     kept.in_graph_driver = kept.in_graph_driver || other.in_graph_driver;
 }

@@ -44,6 +44,8 @@ struct ImageRequest {
     bool is_sandbox = false;  ///< CRI's sandbox image, which no list names: add_sandbox()
     std::string origin;       ///< where it is listed: "images.toml:3", "command line"
     std::optional<Runtime> runtime = {};  ///< nothing: the bake's default
+    /// Of images on a disk that loads lazily, the higher one is read first after a boot.
+    int priority = 0;
     /// It (also) goes into dockerd's graph driver: see place_in_graph_driver().
     bool in_graph_driver = false;
 

@@ -86,6 +86,7 @@ ImageRequest request_of(const v1::BakedImage& image, const v1::Placement& placem
             .origin = "bake record",
             // Into the store that it was baked into, whatever moby is by now.
             .runtime = in_graph_driver ? Runtime::docker : Runtime::containerd,
+            .priority = image.priority(),
             .in_graph_driver = in_graph_driver};
 }
 

@@ -7,9 +7,11 @@
 #include "agent/base/problem.h"
 #include "agent/cli/bake_context.h"
 #include "agent/cli/commands.h"
+#include "agent/cli/hydration_plan.h"
 #include "agent/cli/log.h"
 #include "agent/identity/claim.h"
 #include "agent/machine/instance.h"
+#include "agent/store/record.h"
 #include "proto/prebake/v1/report.pb.h"
 
 namespace prebake::cli {
@@ -160,6 +162,49 @@ void note_builder(const Invocation& invocation) {
     }
 }
 
+/// What nodes with lazy disks will read ahead, and how long it took to find out. A bake without
+/// that plan is still good.
+std::optional<v1::ColdBytes> plan_hydration(const Invocation& invocation,
+                                            const BakeContext& context,
+                                            std::vector<std::string>& warnings) {
+    const auto begin = std::chrono::steady_clock::now();
+    try {
+        const bake::DockerTarget* const docker = context.docker();
+        const std::optional<hydrate::MadePlan> made = update_hydration_plan(
+            invocation.state_dir, store::read_record_or_empty(invocation.state_dir), {},
+            {.containerd = context.connection, .docker = docker ? &docker->engine : nullptr});
+        if (!made) return std::nullopt;
+        v1::ColdBytes cold;
+        cold.set_chunks(made->cold.chunks);
+        cold.set_bytes(made->cold.bytes());
+        cold.set_traced_chunks(made->cold.traced_chunks);
+        cold.set_traced_bytes(made->cold.traced_bytes);
+        cold.set_amplification(made->cold.amplification());
+        cold.set_untraced_images(made->cold.untraced_images);
+        for (const std::string& note : made->notes) cold.add_notes(note);
+        const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+        cold.set_seconds(seconds.count());
+        return cold;
+    } catch (const Error& error) {
+        warnings.push_back(error.within("nodes will not read ahead: no hydration plan").what());
+        log_warning(warnings.back());
+        return std::nullopt;
+    }
+}
+
+/// What a disk that loads lazily costs the nodes.
+void print_cold(const v1::ColdBytes& cold) {
+    std::printf("cold on a disk that loads lazily: %s (%s)", format_bytes(cold.bytes()).c_str(),
+                counted(cold.chunks(), "chunk").c_str());
+    if (cold.traced_bytes() > 0) {
+        std::printf("; recorded: %s in %s, %.1f times what is read",
+                    format_bytes(cold.traced_bytes()).c_str(),
+                    counted(cold.traced_chunks(), "chunk").c_str(), cold.amplification());
+    }
+    std::puts("");
+    for (const std::string& note : cold.notes()) std::printf("  %s\n", note.c_str());
+}
+
 ExitCode exit_code_of_result(const bake::BakeResult& result, const BakeArguments& arguments,
                              const StopSignals& signals) {
     const auto has = [&](bake::ImageOutcome outcome) {
@@ -211,13 +256,20 @@ ExitCode bake_command(const Invocation& invocation, const BakeArguments& argumen
         log_debug("layers are not written in place: " + *result.stored_layers.streamed_because);
     }
     log_work(result);
-    if (!result.record_problem) note_builder(invocation);
+    std::optional<v1::ColdBytes> cold;
+    if (!result.record_problem) {
+        note_builder(invocation);
+        cold = plan_hydration(invocation, context, warnings);
+    }
     if (result.cri_doubt) warnings.emplace_back(result.cri_doubt->what());
 
     if (invocation.json) {
-        std::puts(to_json(document_of(result, warnings), JsonForm::indented).c_str());
+        v1::BakeReport document = document_of(result, warnings);
+        if (cold) *document.mutable_cold() = *cold;
+        std::puts(to_json(document, JsonForm::indented).c_str());
     } else if (!invocation.quiet) {
         print_table(result);
+        if (cold) print_cold(*cold);
     }
     bool is_interrupted = false;
     for (const bake::ImageResult& image : result.images) {

@@ -132,6 +132,7 @@ class EntryReader {
             {"pin", &EntryReader::read_pin},
             {"kind", &EntryReader::read_kind},
             {"runtime", &EntryReader::read_runtime},
+            {"priority", &EntryReader::read_priority},
             {"unpack", &EntryReader::read_unpack},
             {"keep_layers", &EntryReader::read_keep_layers}};
         const auto reader = kKeys.find(key.str());
@@ -232,6 +233,17 @@ class EntryReader {
     oci::Reference reference(const toml::node& node, const std::string& text,
                              std::string_view what) {
         return reference_from(text, what, [&](std::size_t) { return position_of(node, file_); });
+    }
+    void read_priority(const toml::node& node, const std::string& key) {
+        constexpr std::int64_t kMost = 1'000'000'000;  // as the kubelet's of pods
+        const toml::value<std::int64_t>* const value = node.as_integer();
+        if (value == nullptr || value->get() < -kMost || value->get() > kMost) {
+            throw Error(Errc::usage,
+                        position_of(node, file_) + ": " + key +
+                            " is not a whole number from -1000000000 to 1000000000",
+                        "for example: priority = 10");
+        }
+        request_.priority = static_cast<int>(value->get());
     }
     bool truth(const toml::node& node, const std::string& key) {
         return in_context(position_of(node, file_), [&] { return bool_value(node, key); });
@@ -447,6 +459,9 @@ std::string lock_text(const std::vector<bake::ImageRequest>& requests) {
             text += "unpack = false\n";
         }
         if (!request.keep_layers) text += "keep_layers = false\n";
+        if (request.priority != 0) {
+            text += "priority = " + std::to_string(request.priority) + "\n";
+        }
     }
     return text;
 }

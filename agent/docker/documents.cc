@@ -102,6 +102,25 @@ EngineInfo parse_info(std::string_view json) {
     });
 }
 
+namespace {
+
+/// overlay2 lists them as overlayfs does: the upper one, then the ones below, the nearest first.
+std::vector<std::string> layer_directories_in(const JsonField& graph_driver, std::size_t layers) {
+    const JsonField data = graph_driver.member("Data");
+    std::vector<std::string> directories{data.member("UpperDir").text()};
+    const std::string below = data.member("LowerDir").text();
+    for (std::string_view rest = below; !rest.empty();) {
+        const std::size_t end = std::min(rest.find(':'), rest.size());
+        directories.emplace_back(rest.substr(0, end));
+        rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+    std::ranges::reverse(directories);
+    if (directories.size() != layers || directories.back().empty()) return {};
+    return directories;
+}
+
+}  // namespace
+
 EngineImage parse_image(std::string_view json) {
     return read_document(json, "description of an image", [](const JsonField& root) {
         EngineImage image;
@@ -112,6 +131,8 @@ EngineImage parse_image(std::string_view json) {
             oci::Platform::normalised(root.member("Os").text(), root.member("Architecture").text(),
                                       root.member("Variant").text());
         image.layers = root.member("RootFS").member("Layers").texts();
+        image.layer_directories =
+            layer_directories_in(root.member("GraphDriver"), image.layers.size());
         image.bytes = size_in(root.member("Size"));
         return image;
     });

@@ -55,7 +55,9 @@ struct EngineImage {
     std::vector<std::string> repo_digests;  ///< "alpine@sha256:…"
     oci::Platform platform;
     std::vector<std::string> layers;  ///< diffIDs, bottom first
-    std::uint64_t bytes = 0;          ///< as it counts: unpacked, or of its blobs in containerd
+    /// Of `layers`, if the graph driver has a directory for each (overlay2); else empty.
+    std::vector<std::string> layer_directories = {};
+    std::uint64_t bytes = 0;  ///< as it counts: unpacked, or of its blobs in containerd
 };
 
 /// Credentials of one registry, for the header X-Registry-Auth.

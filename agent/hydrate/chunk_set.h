@@ -51,4 +51,16 @@ void write_runs(const ChunkSet& chunks, Numbers& runs);
 /// run ends after `end` chunks.
 ChunkSet read_runs(const Numbers& runs, std::uint64_t end);
 
+/// Bytes of a file.
+struct FileRange {
+    std::uint64_t offset = 0;
+    std::uint64_t length = 0;
+
+    bool operator==(const FileRange&) const = default;
+};
+
+/// Ranges of a file in the form of documents: pairs of the gap to the end of the range before and
+/// the length. @throws Error corrupt if there are an odd number, or one ends after 2^63 bytes.
+std::vector<FileRange> read_ranges(const Numbers& ranges);
+
 }  // namespace prebake::hydrate

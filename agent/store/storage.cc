@@ -87,14 +87,33 @@ std::optional<std::filesystem::path> Storage::path_of(const oci::Digest& digest)
     return *root / "blobs" / "sha256" / digest.hex();
 }
 
-std::optional<std::filesystem::path> Storage::root_of(std::string_view type,
-                                                      std::string_view id) const {
+std::vector<std::filesystem::path> Storage::databases(
+    const std::vector<std::string>& snapshotters) const {
+    std::vector<std::filesystem::path> files;
+    if (auto path = exported("io.containerd.metadata.v1", "bolt", "path")) {
+        files.push_back(std::move(*path));
+    }
+    for (const std::string& snapshotter : snapshotters) {
+        if (const auto root = root_of(kSnapshotterType, snapshotter)) {
+            files.push_back(*root / "metadata.db");
+        }
+    }
+    return files;
+}
+
+std::optional<std::filesystem::path> Storage::exported(std::string_view type, std::string_view id,
+                                                       const std::string& key) const {
     for (const containerd::Plugin& plugin : plugins_) {
         if (plugin.type != type || plugin.id != id) continue;
-        const auto root = plugin.exports.find("root");
-        if (root != plugin.exports.end()) return std::filesystem::path(root->second);
+        const auto found = plugin.exports.find(key);
+        if (found != plugin.exports.end()) return std::filesystem::path(found->second);
     }
     return std::nullopt;
+}
+
+std::optional<std::filesystem::path> Storage::root_of(std::string_view type,
+                                                      std::string_view id) const {
+    return exported(type, id, "root");
 }
 
 }  // namespace prebake::store

@@ -46,13 +46,21 @@ class Storage {
     /// file is not there.
     FileDescriptor open_blob(const oci::Digest& digest) const;
 
+    /// Where the blob's file is; nothing if containerd does not report its content store.
+    std::optional<std::filesystem::path> path_of(const oci::Digest& digest) const;
+
+    /// The files without which containerd knows of no image: its database, and those of the
+    /// snapshotters that have one (those with layers as directories call it metadata.db).
+    std::vector<std::filesystem::path> databases(
+        const std::vector<std::string>& snapshotters) const;
+
     /// Free space for blobs and for the snapshots of `snapshotters`; nothing if the directories are
     /// not visible from here.
     std::optional<FreeSpace> free_space(const std::vector<std::string>& snapshotters) const;
 
   private:
-    /// Where the blob's file is; nothing if containerd does not report its content store.
-    std::optional<std::filesystem::path> path_of(const oci::Digest& digest) const;
+    std::optional<std::filesystem::path> exported(std::string_view type, std::string_view id,
+                                                  const std::string& key) const;
     std::optional<std::filesystem::path> root_of(std::string_view type, std::string_view id) const;
 
     std::vector<containerd::Plugin> plugins_;

@@ -1,0 +1,254 @@
+#include "agent/hydrate/file_places.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <optional>
+
+#include "agent/base/error.h"
+#include "agent/base/file.h"
+
+namespace prebake::hydrate {
+namespace {
+
+constexpr FileRange kWhole{.offset = 0, .length = 1ULL << 62U};
+constexpr std::uint32_t kExtentsAtOnce = 256;
+
+/// A request with room for its answers.
+struct ExtentRequest {
+    alignas(fiemap)
+        std::array<std::byte, sizeof(fiemap) + kExtentsAtOnce * sizeof(fiemap_extent)> room{};
+
+    fiemap* map() { return reinterpret_cast<fiemap*>(room.data()); }
+    const fiemap_extent& at(std::uint32_t i) const {
+        return reinterpret_cast<const fiemap_extent*>(room.data() + sizeof(fiemap))[i];
+    }
+};
+
+struct CloseDirectory {
+    void operator()(DIR* directory) const { closedir(directory); }
+};
+
+/// What has a place of its own, and holds the file's bytes as they are.
+bool is_on_device(const fiemap_extent& extent) {
+    constexpr std::uint32_t kElsewhere = FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_DELALLOC |
+                                         FIEMAP_EXTENT_UNWRITTEN | FIEMAP_EXTENT_DATA_INLINE |
+                                         FIEMAP_EXTENT_ENCODED;
+    return (extent.fe_flags & kElsewhere) == 0;
+}
+
+/// XFS's own map of a file, for its directories, of which FIEMAP does not tell. As in xfs_fs.h of
+/// xfsprogs; in units of 512 bytes.
+struct XfsMapEntry {
+    std::int64_t offset;
+    std::int64_t block;  ///< -1: a hole, -2: not allocated yet
+    std::int64_t length;
+    std::int32_t count;
+    std::int32_t entries;
+    std::int32_t flags;
+    std::int32_t unused[3];
+};
+// The number is made of a smaller struct than the call takes.
+constexpr unsigned long kGetXfsMap = _IOC(_IOC_READ | _IOC_WRITE, 'X', 56, 32);
+constexpr std::uint64_t kXfsUnit = 512;
+
+/// Nothing if it is no XFS.
+std::optional<std::vector<FileRange>> xfs_extents_of(int fd, FileRange within) {
+    std::array<XfsMapEntry, kExtentsAtOnce + 1> map{};
+    std::vector<FileRange> extents;
+    // A directory has parts far behind its size.
+    const auto end = static_cast<std::int64_t>(within.length / kXfsUnit);
+    map[0] = {.offset = static_cast<std::int64_t>(within.offset / kXfsUnit),
+              .block = 0,
+              .length = end,
+              .count = static_cast<std::int32_t>(map.size()),
+              .entries = 0,
+              .flags = 0,
+              .unused = {}};
+    do {
+        if (ioctl(fd, kGetXfsMap, map.data()) != 0) return std::nullopt;
+        for (std::int32_t i = 1; i <= map[0].entries; ++i) {
+            const XfsMapEntry& entry = map[static_cast<std::size_t>(i)];
+            if (entry.block < 0) continue;
+            extents.push_back({static_cast<std::uint64_t>(entry.block) * kXfsUnit,
+                               static_cast<std::uint64_t>(entry.length) * kXfsUnit});
+        }
+    } while (map[0].entries == static_cast<std::int32_t>(kExtentsAtOnce) && map[0].length > 0);
+    return extents;
+}
+
+/// Without a new access time, if we may: the plan must not change what it is about.
+FileDescriptor open_to_read(int directory, const char* path) {
+    constexpr int kFlags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+    FileDescriptor file(openat(directory, path, kFlags | O_NOATIME));
+    if (!file && errno == EPERM) file = FileDescriptor(openat(directory, path, kFlags));
+    return file;
+}
+
+FileDescriptor open_to_read(const std::filesystem::path& path) {
+    return open_to_read(AT_FDCWD, path.c_str());
+}
+
+}  // namespace
+
+std::vector<FileRange> extents_of(int fd, const std::filesystem::path& name, FileRange within) {
+    std::vector<FileRange> extents;
+    ExtentRequest request;
+    const std::uint64_t end = within.offset + within.length;
+    std::uint64_t at = within.offset;
+    for (bool is_last = false; !is_last && at < end;) {
+        fiemap* const map = request.map();
+        std::memset(map, 0, sizeof(*map));
+        map->fm_start = at;
+        map->fm_length = end - at;
+        map->fm_extent_count = kExtentsAtOnce;
+        if (ioctl(fd, FS_IOC_FIEMAP, map) != 0) {
+            const bool is_unknown = errno == EOPNOTSUPP || errno == ENOTTY;
+            const Error error = errno_error("cannot tell where the device has", name);
+            if (is_unknown) {
+                if (auto found = xfs_extents_of(fd, within)) return std::move(*found);
+            }
+            throw is_unknown ? Error(Errc::unsupported, error.message()) : error;
+        }
+        if (map->fm_mapped_extents == 0) break;
+        for (std::uint32_t i = 0; i < map->fm_mapped_extents; ++i) {
+            const fiemap_extent& extent = request.at(i);
+            const std::uint64_t extent_end = extent.fe_logical + extent.fe_length;
+            const std::uint64_t first = std::max(at, std::uint64_t{extent.fe_logical});
+            const std::uint64_t last = std::min(end, extent_end);
+            is_last = (extent.fe_flags & FIEMAP_EXTENT_LAST) != 0;
+            if (first < last && is_on_device(extent)) {
+                extents.push_back({extent.fe_physical + (first - extent.fe_logical), last - first});
+            }
+            if (extent_end <= at) return extents;  // no progress: a file system that is confused
+            at = extent_end;
+        }
+    }
+    return extents;
+}
+
+FilePlaces::Device& FilePlaces::device_of(dev_t number) {
+    const auto known = devices_.find(number);
+    if (known != devices_.end()) return known->second;
+    Device device;
+    std::string why_not;
+    device.file_system = file_systems_.find(number, why_not);
+    if (device.file_system == nullptr) unknown_[number] = why_not;
+    return devices_.emplace(number, std::move(device)).first->second;
+}
+
+void FilePlaces::add_inode(Device& device, std::uint64_t inode) {
+    if (device.file_system == nullptr) return;
+    const InodePlaces& places = device.file_system->superblock.inodes;
+    if (const auto place = places.place_of(inode)) device.chunks.add_bytes(*place, 1);
+}
+
+void FilePlaces::add_contents(Device& device, int fd, const std::filesystem::path& name,
+                              FileRange within) {
+    if (device.file_system == nullptr) return;
+    for (const FileRange& extent : extents_of(fd, name, within)) {
+        device.chunks.add_bytes(extent.offset, extent.length);
+    }
+}
+
+void FilePlaces::add_parents(const std::filesystem::path& path) {
+    for (std::filesystem::path parent = path.parent_path();; parent = parent.parent_path()) {
+        if (!parents_.insert(parent).second) return;
+        const FileDescriptor directory = open_to_read(parent);
+        struct stat found {};
+        if (directory && fstat(directory.get(), &found) == 0) {
+            Device& device = device_of(found.st_dev);
+            add_inode(device, found.st_ino);
+            add_contents(device, directory.get(), parent, kWhole);
+        }
+    }
+}
+
+void FilePlaces::add_directory(const std::filesystem::path& path,
+                               std::vector<std::filesystem::path>& to_visit) {
+    FileDescriptor opened = open_to_read(path);
+    struct stat found {};
+    if (!opened || fstat(opened.get(), &found) != 0) throw errno_error("cannot read", path);
+    Device& device = device_of(found.st_dev);
+    add_inode(device, found.st_ino);
+    add_contents(device, opened.get(), path, kWhole);
+    if (device.file_system == nullptr) return;
+    const std::unique_ptr<DIR, CloseDirectory> directory(fdopendir(opened.get()));
+    if (!directory) throw errno_error("cannot read", path);
+    const int fd = opened.release();
+    errno = 0;
+    for (const dirent* entry = nullptr; (entry = readdir(directory.get())) != nullptr; errno = 0) {
+        const std::string_view name(entry->d_name);
+        if (name == "." || name == "..") continue;
+        add_inode(device, entry->d_ino);
+        if (entry->d_type == DT_DIR) {
+            struct stat below {};
+            const bool is_here = fstatat(fd, entry->d_name, &below, AT_SYMLINK_NOFOLLOW) == 0 &&
+                                 below.st_dev == found.st_dev;
+            if (is_here) to_visit.push_back(path / name);
+        } else if (entry->d_type == DT_REG) {
+            const FileDescriptor file = open_to_read(fd, entry->d_name);
+            // Gone since: what is removed is not read on the node either.
+            if (file) add_contents(device, file.get(), path / name, kWhole);
+        }
+    }
+    if (errno != 0) throw errno_error("cannot read", path);
+}
+
+void FilePlaces::add_tree(const std::filesystem::path& path) {
+    struct stat found {};
+    if (lstat(path.c_str(), &found) != 0) {
+        if (errno == ENOENT || errno == ENOTDIR) return;
+        throw errno_error("cannot read", path);
+    }
+    add_parents(path);
+    if (S_ISDIR(found.st_mode)) {
+        std::vector<std::filesystem::path> to_visit{path};
+        while (!to_visit.empty()) {
+            const std::filesystem::path next = std::move(to_visit.back());
+            to_visit.pop_back();
+            add_directory(next, to_visit);
+        }
+        return;
+    }
+    Device& device = device_of(found.st_dev);
+    add_inode(device, found.st_ino);
+    if (!S_ISREG(found.st_mode)) return;
+    const FileDescriptor file = open_to_read(path);
+    if (!file) throw errno_error("cannot read", path);
+    add_contents(device, file.get(), path, kWhole);
+}
+
+void FilePlaces::add_ranges(const std::filesystem::path& path,
+                            const std::vector<FileRange>& ranges) {
+    const FileDescriptor file = open_to_read(path);
+    struct stat found {};
+    if (!file || fstat(file.get(), &found) != 0 || !S_ISREG(found.st_mode)) return;
+    add_parents(path);
+    Device& device = device_of(found.st_dev);
+    add_inode(device, found.st_ino);
+    for (const FileRange& range : ranges) {
+        if (range.length > 0) add_contents(device, file.get(), path, range);
+    }
+}
+
+Places FilePlaces::take() {
+    parents_.clear();
+    Places places;
+    for (auto& [number, device] : devices_) {
+        if (!device.chunks.empty()) places[number] = std::exchange(device.chunks, {});
+    }
+    return places;
+}
+
+}  // namespace prebake::hydrate

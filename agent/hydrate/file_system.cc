@@ -1,0 +1,148 @@
+#include "agent/hydrate/file_system.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+
+#include "agent/base/error.h"
+#include "agent/base/file.h"
+#include "agent/base/file_source.h"
+#include "agent/base/text.h"
+
+namespace prebake::hydrate {
+namespace {
+
+constexpr std::size_t kMaxMountinfoBytes = 16UL << 20;
+
+std::vector<std::string_view> words_of(std::string_view line) {
+    std::vector<std::string_view> words;
+    while (!line.empty()) {
+        const std::size_t end = std::min(line.find(' '), line.size());
+        if (end > 0) words.push_back(line.substr(0, end));
+        line.remove_prefix(std::min(end + 1, line.size()));
+    }
+    return words;
+}
+
+std::optional<dev_t> number_in(std::string_view text) {
+    unsigned major_number = 0;
+    unsigned minor_number = 0;
+    const char* const end = text.data() + text.size();
+    const auto first = std::from_chars(text.data(), end, major_number);
+    if (first.ec != std::errc() || first.ptr == end || *first.ptr != ':') return std::nullopt;
+    const auto second = std::from_chars(first.ptr + 1, end, minor_number);
+    if (second.ec != std::errc() || second.ptr != end) return std::nullopt;
+    return makedev(major_number, minor_number);
+}
+
+/// Spaces, tabs, line ends and backslashes are three octal digits there.
+std::string unescaped(std::string_view text) {
+    const auto is_octal = [](char c) { return c >= '0' && c <= '7'; };
+    std::string plain;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] == '\\' && i + 3 < text.size() && is_octal(text[i + 1]) &&
+            is_octal(text[i + 2]) && is_octal(text[i + 3])) {
+            plain += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 +
+                                       (text[i + 3] - '0'));
+            i += 3;
+        } else {
+            plain += text[i];
+        }
+    }
+    return plain;
+}
+
+std::optional<Mount> mount_in(std::string_view line) {
+    const std::vector<std::string_view> words = words_of(line);
+    const auto dash = std::find(words.begin(), words.end(), "-");
+    if (words.size() < 6 || words.end() - dash < 3) return std::nullopt;
+    const std::optional<dev_t> number = number_in(words[2]);
+    if (!number || major(*number) == 0) return std::nullopt;
+    return Mount{.number = *number,
+                 .root = unescaped(words[3]),
+                 .mount_point = unescaped(words[4]),
+                 .type = std::string(dash[1]),
+                 .source = unescaped(dash[2])};
+}
+
+bool is_device(const std::filesystem::path& path, dev_t number) {
+    struct stat found {};
+    return stat(path.c_str(), &found) == 0 && S_ISBLK(found.st_mode) && found.st_rdev == number;
+}
+
+std::filesystem::path device_of(const Mount& mount) {
+    if (is_device(mount.source, mount.number)) return mount.source;
+    // The name that udev gives every device; /dev/root and the like do not exist.
+    std::filesystem::path by_number = "/dev/block/" + std::to_string(major(mount.number)) + ":" +
+                                      std::to_string(minor(mount.number));
+    std::error_code ignored;
+    std::filesystem::path real = std::filesystem::canonical(by_number, ignored);
+    return ignored ? by_number : real;
+}
+
+}  // namespace
+
+std::vector<Mount> parse_mounts(std::string_view mountinfo) {
+    std::vector<Mount> mounts;
+    for (const std::string_view line : lines_of(mountinfo)) {
+        if (std::optional<Mount> mount = mount_in(line)) mounts.push_back(std::move(*mount));
+    }
+    return mounts;
+}
+
+FileSystems::FileSystems()
+    : mounts_(parse_mounts(read_file("/proc/self/mountinfo", kMaxMountinfoBytes))) {}
+
+FileSystems::Known FileSystems::read(dev_t number) const {
+    Known known{.number = number, .file_system = nullptr, .why_not = {}};
+    const Mount* mount = nullptr;
+    for (const Mount& candidate : mounts_) {
+        if (candidate.number != number) continue;
+        if (mount == nullptr || (mount->root != "/" && candidate.root == "/")) mount = &candidate;
+    }
+    if (mount == nullptr) {
+        known.why_not = "it is not on a block device of its own";
+        return known;
+    }
+    const std::filesystem::path path = device_of(*mount);
+    const FileDescriptor device(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    std::uint64_t bytes = 0;
+    if (!device || ioctl(device.get(), BLKGETSIZE64, &bytes) != 0) {
+        known.why_not = errno_error("cannot read", path).message();
+        return known;
+    }
+    try {
+        std::optional<Superblock> superblock =
+            read_superblock([&](std::uint64_t offset, std::span<std::byte> buffer) {
+                return read_at(device.get(), buffer, offset, path);
+            });
+        if (!superblock) {
+            known.why_not = "places of files on " + mount->type + " are not known";
+            return known;
+        }
+        known.file_system =
+            std::make_unique<FileSystem>(FileSystem{.number = number,
+                                                    .mount_point = mount->mount_point,
+                                                    .device = path,
+                                                    .bytes = bytes,
+                                                    .superblock = std::move(*superblock)});
+    } catch (const Error& error) {
+        known.why_not = error.message();
+    }
+    return known;
+}
+
+const FileSystem* FileSystems::find(dev_t number, std::string& why_not) {
+    auto known = std::ranges::find(known_, number, &Known::number);
+    if (known == known_.end()) known = known_.insert(known_.end(), read(number));
+    why_not = known->why_not;
+    return known->file_system.get();
+}
+
+}  // namespace prebake::hydrate

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/hydrate/superblock.h"
+
+namespace prebake::hydrate {
+
+/// One line of /proc/self/mountinfo (proc(5)) about a block device.
+struct Mount {
+    dev_t number = 0;
+    std::filesystem::path root;  ///< what of the file system is mounted: "/" is all of it
+    std::filesystem::path mount_point;
+    std::string type;
+    std::filesystem::path source;  ///< the device, as it was named; may be another name
+};
+
+/// Lines without a block device (tmpfs, overlay, btrfs, whose numbers are not the device's) are
+/// left out, and so are lines of another form. Pure.
+std::vector<Mount> parse_mounts(std::string_view mountinfo);
+
+/// A mounted file system that is on a block device of its own.
+struct FileSystem {
+    dev_t number = 0;  ///< the device's: st_dev of the files
+    std::filesystem::path mount_point;
+    std::filesystem::path device;  ///< /dev/nvme0n1p1
+    std::uint64_t bytes = 0;       ///< of the device
+    Superblock superblock;
+};
+
+/// The file systems of a machine, read once from the first to the last.
+class FileSystems {
+  public:
+    /// Of this process' mount namespace. @throws Error io.
+    FileSystems();
+
+    const std::vector<Mount>& mounts() const { return mounts_; }
+
+    /// The file system with this number; null if its places on a device cannot be known: `why_not`
+    /// is then the reason. Read once for each number.
+    const FileSystem* find(dev_t number, std::string& why_not);
+
+  private:
+    struct Known {
+        dev_t number = 0;
+        std::unique_ptr<FileSystem> file_system;
+        std::string why_not;
+    };
+    Known read(dev_t number) const;
+
+    std::vector<Mount> mounts_;
+    std::vector<Known> known_;
+};
+
+}  // namespace prebake::hydrate

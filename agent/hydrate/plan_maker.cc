@@ -1,0 +1,214 @@
+#include "agent/hydrate/plan_maker.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <set>
+#include <string_view>
+
+#include "agent/base/error.h"
+#include "agent/base/file.h"
+#include "agent/hydrate/chunk_set.h"
+#include "agent/hydrate/file_places.h"
+
+namespace prebake::hydrate {
+namespace {
+
+constexpr int kMaxSentinels = 8;
+
+class PlanMaker {
+  public:
+    PlanMaker(const v1::ReadTrace& trace, FileSystems& file_systems)
+        : file_systems_(file_systems), places_(file_systems) {
+        for (const v1::TracedLayer& layer : trace.layers()) layers_[layer.diff_id()] = &layer;
+    }
+
+    MadePlan make(const PlanFiles& files, const v1::ReadTrace& trace) {
+        add_essentials(files);
+        const std::vector<const ImageFiles*> images = by_priority(files.images);
+        for (const ImageFiles* image : images) add_traced(*image);
+        for (const ImageFiles* image : images) add_image(*image);
+        for (const ImageFiles* image : images) add_blobs(*image);
+        add_boot(trace);
+        add_layers(images);
+        add_sentinels(files.sentinels);
+        for (const auto& [number, why] : places_.unknown()) {
+            made_.notes.push_back("some files are read by their names: " + why);
+        }
+        return std::move(made_);
+    }
+
+  private:
+    static std::vector<const ImageFiles*> by_priority(const std::vector<ImageFiles>& images) {
+        std::vector<const ImageFiles*> sorted;
+        for (const ImageFiles& image : images) sorted.push_back(&image);
+        std::ranges::stable_sort(sorted, std::greater(), &ImageFiles::priority);
+        return sorted;
+    }
+
+    /// What was added to places_ becomes a part of each volume, without what is in earlier parts.
+    void end_part(v1::HydrationRank rank, const std::string& image) {
+        for (auto& [number, chunks] : places_.take()) end_part(rank, image, number, chunks);
+    }
+
+    void end_part(v1::HydrationRank rank, const std::string& image, dev_t number, ChunkSet chunks) {
+        ChunkSet& planned = planned_[number];
+        chunks.subtract(planned);
+        if (chunks.empty()) return;
+        planned.add(chunks);
+        made_.cold.chunks += chunks.count();
+        if (rank == v1::TRACED) made_.cold.traced_chunks += chunks.count();
+        v1::PlannedPart& part = *volume_of(number).add_parts();
+        part.set_rank(rank);
+        part.set_image(image);
+        part.set_chunks(chunks.count());
+        write_runs(chunks, *part.mutable_runs());
+    }
+
+    v1::PlannedVolume& volume_of(dev_t number) {
+        const auto known = volumes_.find(number);
+        if (known != volumes_.end()) return *made_.plan.mutable_volumes(known->second);
+        volumes_[number] = made_.plan.volumes_size();
+        v1::PlannedVolume& volume = *made_.plan.add_volumes();
+        std::string unused;
+        if (const FileSystem* found = file_systems_.find(number, unused)) {
+            volume.set_uuid(found->superblock.uuid);
+            volume.set_type(found->superblock.type);
+            volume.set_mount_point(found->mount_point);
+            volume.set_bytes(found->bytes);
+            volume.set_chunk_bytes(kChunkBytes);
+        }
+        return volume;
+    }
+
+    v1::PlannedFiles& add_files(v1::HydrationRank rank, const std::string& image) {
+        v1::PlannedFiles& files = *made_.plan.add_files();
+        files.set_rank(rank);
+        files.set_image(image);
+        return files;
+    }
+
+    void add_essentials(const PlanFiles& files) {
+        v1::PlannedFiles& names = add_files(v1::METADATA, "");
+        for (const std::filesystem::path& path : files.essentials) {
+            places_.add_tree(path);
+            names.add_paths(path);
+        }
+        Places places = places_.take();
+        for (auto& [number, chunks] : places) {
+            std::string unused;
+            const FileSystem* const found = file_systems_.find(number, unused);
+            for (const DeviceRange& range : found->superblock.basics) {
+                chunks.add_bytes(range.offset, range.length);
+            }
+            end_part(v1::METADATA, "", number, std::move(chunks));
+        }
+    }
+
+    void add_traced(const ImageFiles& image) {
+        bool is_traced = false;
+        for (const ImageFiles::Layer& layer : image.layers) {
+            const auto traced = layers_.find(layer.diff_id);
+            if (traced == layers_.end()) continue;
+            is_traced = true;
+            // Images share layers, and so what was seen of them.
+            const bool is_first = counted_.insert(layer.diff_id).second;
+            for (const v1::TracedFile& file : traced->second->files()) {
+                const std::vector<FileRange> ranges = read_ranges(file.ranges());
+                places_.add_ranges(layer.directory / file.path(), ranges);
+                for (const FileRange& range : ranges) {
+                    if (is_first) made_.cold.traced_bytes += range.length;
+                }
+            }
+        }
+        if (!is_traced) ++made_.cold.untraced_images;
+        end_part(v1::TRACED, image.name);
+    }
+
+    void add_image(const ImageFiles& image) {
+        v1::PlannedFiles names;
+        for (const ImageFiles::Layer& layer : image.layers) {
+            // A layer that an earlier image has, too, is read with that one.
+            if (!walked_.insert(layer.directory).second) continue;
+            places_.add_tree(layer.directory);
+            names.add_paths(layer.directory);
+        }
+        end_part(v1::IMAGES, image.name);
+        if (names.paths_size() > 0) {
+            *add_files(v1::IMAGES, image.name).mutable_paths() = names.paths();
+        }
+    }
+
+    void add_blobs(const ImageFiles& image) {
+        for (const std::filesystem::path& blob : image.blobs) places_.add_tree(blob);
+        end_part(v1::IMAGES, image.name);
+    }
+
+    void add_boot(const v1::ReadTrace& trace) {
+        for (const v1::TracedVolume& traced : trace.volumes()) {
+            for (const auto& [number, index] : std::map(volumes_)) {
+                const v1::PlannedVolume& volume = made_.plan.volumes(index);
+                if (volume.uuid() != traced.uuid() || traced.chunk_bytes() != kChunkBytes) continue;
+                end_part(v1::BOOT, "", number,
+                         read_runs(traced.runs(), volume.bytes() / kChunkBytes + 1));
+            }
+        }
+    }
+
+    void add_layers(const std::vector<const ImageFiles*>& images) {
+        std::set<std::string> known;
+        for (const ImageFiles* image : images) {
+            for (const ImageFiles::Layer& layer : image->layers) {
+                if (!known.insert(layer.directory).second) continue;
+                v1::PlannedLayer& planned = *made_.plan.add_layers();
+                planned.set_diff_id(layer.diff_id);
+                planned.set_directory(layer.directory);
+            }
+        }
+    }
+
+    void add_sentinels(const std::vector<std::filesystem::path>& candidates) {
+        for (const std::filesystem::path& path : candidates) {
+            const FileDescriptor file(open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+            struct stat found {};
+            if (!file || fstat(file.get(), &found) != 0 || !S_ISREG(found.st_mode)) continue;
+            const auto volume = volumes_.find(found.st_dev);
+            if (volume == volumes_.end()) continue;
+            v1::PlannedVolume& planned = *made_.plan.mutable_volumes(volume->second);
+            const std::vector<FileRange> extents =
+                extents_of(file.get(), path, {.offset = 0, .length = 1});
+            if (extents.empty() || planned.sentinels_size() >= kMaxSentinels) continue;
+            v1::Sentinel& sentinel = *planned.add_sentinels();
+            sentinel.set_path(path);
+            sentinel.set_size(static_cast<std::uint64_t>(found.st_size));
+            sentinel.set_offset(extents.front().offset);
+        }
+    }
+
+    FileSystems& file_systems_;
+    FilePlaces places_;
+    std::map<std::string, const v1::TracedLayer*, std::less<>> layers_;
+    std::set<std::string> counted_;  ///< diffIDs
+    std::set<std::filesystem::path> walked_;
+    std::map<dev_t, int> volumes_;  ///< indexes in the plan
+    std::map<dev_t, ChunkSet> planned_;
+    MadePlan made_;
+};
+
+}  // namespace
+
+std::uint64_t ColdBytes::bytes() const {
+    return chunks * kChunkBytes;
+}
+
+double ColdBytes::amplification() const {
+    if (traced_bytes == 0) return 0;
+    return static_cast<double>(traced_chunks * kChunkBytes) / static_cast<double>(traced_bytes);
+}
+
+MadePlan make_plan(const PlanFiles& files, const v1::ReadTrace& trace, FileSystems& file_systems) {
+    return PlanMaker(trace, file_systems).make(files, trace);
+}
+
+}  // namespace prebake::hydrate
