@@ -6,6 +6,7 @@
 #include "agent/base/json.h"
 #include "agent/base/problem.h"
 #include "agent/cli/bake_context.h"
+#include "agent/cli/build_leftovers.h"
 #include "agent/cli/commands.h"
 #include "agent/cli/hydration_plan.h"
 #include "agent/cli/log.h"
@@ -182,6 +183,9 @@ std::optional<v1::ColdBytes> plan_hydration(const Invocation& invocation,
         cold.set_amplification(made->cold.amplification());
         cold.set_untraced_images(made->cold.untraced_images);
         for (const std::string& note : made->notes) cold.add_notes(note);
+        for (v1::BuildLeftovers& left : find_build_leftovers("/")) {
+            *cold.add_left_by_build() = std::move(left);
+        }
         const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
         cold.set_seconds(seconds.count());
         return cold;
@@ -203,6 +207,9 @@ void print_cold(const v1::ColdBytes& cold) {
     }
     std::puts("");
     for (const std::string& note : cold.notes()) std::printf("  %s\n", note.c_str());
+    for (const v1::BuildLeftovers& left : cold.left_by_build()) {
+        std::printf("left by the build in the snapshot: %s\n", describe(left).c_str());
+    }
 }
 
 ExitCode exit_code_of_result(const bake::BakeResult& result, const BakeArguments& arguments,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "agent/base/capabilities.h"
 #include "agent/base/error.h"
 #include "agent/base/file.h"
 #include "agent/base/json.h"
@@ -27,6 +28,9 @@ constexpr const char* kProgramDirectories[] = {"/usr/local/sbin", "/usr/local/bi
 constexpr const char* kNetworkPrograms = "/opt/cni/bin";
 constexpr const char* kConfigurations[] = {"/etc/containerd", "/etc/prebake", "/etc/cni/net.d",
                                            "/etc/docker", "/etc/kubernetes"};
+
+constexpr CapabilityMask kReadAll =
+    capability(2) | capability(3);  // CAP_DAC_READ_SEARCH, CAP_FOWNER
 
 /// Finds the files of recorded images.
 class FileFinder {
@@ -216,7 +220,11 @@ std::optional<hydrate::MadePlan> update_hydration_plan(const std::filesystem::pa
     FileFinder finder(stores, before);
     const hydrate::PlanFiles files = finder.find(state_dir, record);
     hydrate::FileSystems file_systems;
-    hydrate::MadePlan made = hydrate::make_plan(files, trace, file_systems);
+    hydrate::MadePlan made = [&] {
+        // Layers have directories that only their owners may read.
+        const RaisedCapabilities raised(kReadAll);
+        return hydrate::make_plan(files, trace, file_systems);
+    }();
     for (v1::PlannedLayer& layer : *made.plan.mutable_layers()) {
         const auto key = finder.chain_ids().find(layer.directory());
         if (key != finder.chain_ids().end()) layer.set_chain_id(key->second);
