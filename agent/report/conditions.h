@@ -10,7 +10,7 @@
 #include "agent/containerd/cri.h"
 #include "agent/guard/docker_store.h"
 #include "agent/guard/image_health.h"
-#include "proto/prebake/v1/identity.pb.h"
+#include "agent/report/identity_conditions.h"
 #include "proto/prebake/v1/node.pb.h"
 
 /// Derives the node's conditions and its verdict from facts. Pure.
@@ -32,14 +32,6 @@ const std::vector<std::string_view>& condition_types();
 
 /// True, or it is about nothing on this machine.
 bool is_met(const v1::Condition& condition);
-
-/// Who this machine is. cli/ provides it, because this room does not depend on identity/.
-struct IdentityFacts {
-    v1::Claim claim;
-    bool is_this_instance = true;                 ///< the claim belongs to this machine
-    std::vector<std::string> builder_identities;  ///< paths that still identify the builder
-    std::string problem;  ///< why the claim could not be read; empty: it was read
-};
 
 /// Why they may never answer: what starts them waits for this node to be ready. Empty: it does not.
 struct OrderProblems {
