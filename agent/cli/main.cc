@@ -23,14 +23,13 @@
 #include "agent/cli/log.h"
 #include "agent/cli/orchestrator_options.h"
 #include "agent/cli/quantity.h"
+#include "agent/cli/status_options.h"
 #include "agent/containerd/connection.h"
 #include "agent/registry/auth_config.h"
 #include "proto/prebake/v1/report.pb.h"
 
 namespace prebake::cli {
 namespace {
-
-constexpr unsigned long kLongestWait = std::chrono::seconds(kLongestDeadline).count();
 
 /// The options that every command takes, before or after its name.
 struct GlobalOptions {
@@ -210,11 +209,6 @@ const std::map<std::string, ProgressStyle> kProgressStyles{{"auto", ProgressStyl
                                                            {"json", ProgressStyle::json},
                                                            {"none", ProgressStyle::none}};
 
-const std::map<std::string, StatusFormat> kStatusFormats{{"text", StatusFormat::text},
-                                                         {"json", StatusFormat::json},
-                                                         {"brief", StatusFormat::brief},
-                                                         {"prometheus", StatusFormat::prometheus}};
-
 /// The command line: its definition, and the parsed values.
 class CommandLine {
   public:
@@ -258,7 +252,7 @@ class CommandLine {
         firstboot_app_->add_flag(
             "--online", is_online_,
             "The second half: query the metadata service and complete the claim");
-        add_status_options(*status_app_);
+        status_.add_to(*status_app_);
         kubelet_.add_to(*kubelet_config_app_);
         ecs_.add_to(*ecs_config_app_);
         config_app_->require_subcommand(1);
@@ -332,7 +326,8 @@ class CommandLine {
             if (seal_app_->parsed()) return seal_command(invocation, seal_);
             if (firstboot_app_->parsed()) return firstboot_command(invocation, firstboot_);
             if (daemon_app_->parsed()) return daemon_command(invocation, signals);
-            if (status_app_->parsed()) return status_command(invocation, status_arguments(config));
+            if (status_app_->parsed())
+                return status_command(invocation, status_.arguments(config, global_.json));
             if (images_app_->parsed()) return images_command(invocation);
             if (kubelet_config_app_->parsed()) {
                 return kubelet_config_command(invocation, kubelet_.checked());
@@ -451,43 +446,6 @@ class CommandLine {
         add_names("--also", seal_.scope.also, "Also these items, which are off by default");
     }
 
-    void add_status_options(CLI::App& command) {
-        command.add_option("--format", status_format_, "text, json, brief or prometheus")
-            ->type_name("FORM")
-            ->check(CLI::IsMember(kStatusFormats).description(""));
-        command.add_flag("--brief", is_brief_,
-                         "One short line; exit status 0, 1 or 2 as node-problem-detector expects");
-        command
-            .add_option("--wait", wait_,
-                        "Wait until the node is ready, for at most this many seconds (default: "
-                        "readiness.deadline, 10 minutes)")
-            ->type_name("[=SECONDS]")
-            ->expected(0, 1)
-            // CLI11's own check also accepts "0x10" and "1e3".
-            ->check(
-                [](const std::string& text) {
-                    constexpr std::size_t kMaxDigits = 5;  // std::stoul() is safe
-                    const bool is_number =
-                        text.size() <= kMaxDigits &&
-                        text.find_first_not_of("0123456789") == std::string::npos;
-                    const bool is_right =
-                        text.empty() || (is_number && std::stoul(text) <= kLongestWait);
-                    return is_right ? "" : "\"" + text + "\" is not 0 to 86400 seconds";
-                },
-                "");
-    }
-
-    StatusArguments status_arguments(const Config& config) const {
-        StatusArguments arguments{.form = kStatusFormats.at(status_format_), .wait = {}};
-        if (is_brief_) arguments.form = StatusFormat::brief;
-        if (global_.json) arguments.form = StatusFormat::json;
-        if (status_app_->count("--wait") > 0) {
-            arguments.wait = config.deadline;
-            if (!wait_.empty()) arguments.wait = std::chrono::seconds(std::stoul(wait_));
-        }
-        return arguments;
-    }
-
     /// Flags add to the configuration.
     void complete_seal_arguments(const Config& config) {
         identity::SealScope scope = config.seal;
@@ -546,10 +504,8 @@ class CommandLine {
     std::string progress_ = "auto";
     KubeletOptions kubelet_;
     EcsOptions ecs_;
-    std::string status_format_ = "text";
-    bool is_brief_ = false;
+    StatusOptions status_;
     bool is_verbose_ = false;
-    std::string wait_;
 };
 
 void print_failure(const Error& error) {
