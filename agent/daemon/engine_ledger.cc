@@ -161,7 +161,7 @@ void EngineLedger::happened(const EngineHappened& news) {
         const std::vector<std::string> chains = chains_of(image->second);
         if (chains.empty()) return;
         accounts_.snapshot_prepared(kNamespace, event.id, chains.back());
-        accounts_.container_created(kNamespace, event.id, news.image_name);
+        accounts_.container_created(kNamespace, event.id, news.image_name, event.at);
     } else if (event.action == "start") {
         accounts_.task_started(kNamespace, event.id, event.at);
     } else if (event.action == "destroy") {

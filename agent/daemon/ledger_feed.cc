@@ -155,7 +155,7 @@ void LedgerFeed::on_event(const containerd::Event& event,
             return accounts_.blob_deleted(event.ns, event.object, event.at);
         case EventKind::container_created:
             // containerd's clients give a container's snapshot the container's ID.
-            return accounts_.container_created(event.ns, event.object, event.name);
+            return accounts_.container_created(event.ns, event.object, event.name, event.at);
         case EventKind::task_started:
             return task_started(event);
     }
@@ -167,7 +167,7 @@ void LedgerFeed::task_started(const containerd::Event& event) {
         const auto container = containerd::Containers(connection_, event.ns).find(event.object);
         if (!container || !accounts_.awaits_start(event.ns, container->snapshot_key)) return;
         key = container->snapshot_key;
-        accounts_.container_created(event.ns, key, container->image);
+        accounts_.container_created(event.ns, key, container->image, {});
     }
     accounts_.task_started(event.ns, key, event.at);
 }

@@ -76,6 +76,7 @@ Accounts::Accounts(const v1::LedgerState& stored) : totals_(stored) {
 
 void Accounts::open(const std::string& claim, const std::string& boot_id, Time booted_at,
                     Time now) {
+    booted_at_ = booted_at;
     const Time looked_until = totals_.updated_at() + Time::duration(1);
     const LedgerTotals::Opening opening = totals_.open(claim, boot_id, now);
     if (opening != LedgerTotals::Opening::continued) {
@@ -211,6 +212,25 @@ void Accounts::count(const CatalogImage& image, Time at) {
     has_changed_ = true;
 }
 
+bool Accounts::is_unused_in_boot(const CatalogImage& image) const {
+    const v1::LedgerImage* entry = totals_.find(image);
+    return entry == nullptr || !entry->has_last_used_at() ||
+           to_time(entry->last_used_at()) < booted_at_;
+}
+
+void Accounts::note_first_start(const CatalogImage& image, Time created_at, Time at) {
+    // The pause image is tiny, and its start waits for the network of a pod.
+    const CatalogImage* sandbox = catalog_.find(std::string(store::kCriNamespace), sandbox_);
+    const bool is_sandbox = sandbox != nullptr && sandbox->key == image.key;
+    if (!image.is_baked || is_sandbox) return;
+    LedgerTotals::FirstStart start{.took = at - created_at};
+    if (warmth_) {
+        const bool is_warm = warmth_->hydrated_at && *warmth_->hydrated_at <= created_at;
+        start.disk = is_warm ? LedgerTotals::Disk::hydrated : LedgerTotals::Disk::cold;
+    }
+    totals_.note_first_start(totals_.entry(image), start);
+}
+
 Prepared Accounts::snapshot_prepared(const std::string& ns, const std::string& key,
                                      const std::string& parent) {
     if (key.starts_with(kUnpackKey)) return Prepared::not_a_start;
@@ -227,8 +247,8 @@ Prepared Accounts::snapshot_prepared(const std::string& ns, const std::string& k
 }
 
 void Accounts::container_created(const std::string& ns, const std::string& key,
-                                 const std::string& image) {
-    pending_.set_image(ns, key, image);
+                                 const std::string& image, std::optional<Time> at) {
+    pending_.set_container(ns, key, image, at);
 }
 
 void Accounts::task_started(const std::string& ns, const std::string& key, Time at) {
@@ -241,7 +261,9 @@ bool Accounts::count_start(const std::string& ns, const std::string& key, Time a
     if (start == nullptr) return false;
     const Catalog::ChainOwner owner = catalog_.owner_of_chain(ns, start->chain, start->image);
     if (owner.image == nullptr) return false;
+    const bool is_first = is_unused_in_boot(*owner.image);
     count(*owner.image, at);
+    if (is_first && start->created_at) note_first_start(*owner.image, *start->created_at, at);
     totals_.counted().add(ns, key);
     return true;
 }
@@ -404,7 +426,7 @@ std::size_t Accounts::count_listed(const store::Holdings& holdings,
     }
     std::set<std::string_view> started;
     for (const ListedContainer& container : containers) {
-        pending_.set_image(holdings.ns, container.snapshot_key, container.image);
+        pending_.set_container(holdings.ns, container.snapshot_key, container.image, {});
         if (container.has_started) started.insert(container.snapshot_key);
     }
     std::size_t found = 0;

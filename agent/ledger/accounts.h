@@ -13,6 +13,7 @@
 
 #include "agent/base/timestamp.h"
 #include "agent/ledger/catalog.h"
+#include "agent/ledger/disk_warmth.h"
 #include "agent/ledger/layer_origins.h"
 #include "agent/ledger/ledger_totals.h"
 #include "agent/ledger/pending_starts.h"
@@ -93,8 +94,10 @@ class Accounts {
 
     Prepared snapshot_prepared(const std::string& ns, const std::string& key,
                                const std::string& parent);
-    /// A container with this snapshot was created. `image` is the name that it gives.
-    void container_created(const std::string& ns, const std::string& key, const std::string& image);
+    /// A container with this snapshot was created. `image` is the name that it gives. `at`: nothing
+    /// if it is not known.
+    void container_created(const std::string& ns, const std::string& key, const std::string& image,
+                           std::optional<Time> at);
     /// Whether a container with this snapshot has yet to start.
     bool awaits_start(const std::string& ns, const std::string& key) const {
         return pending_.find(ns, key) != nullptr;
@@ -105,6 +108,10 @@ class Accounts {
                             Time at);
     void snapshot_removed(const std::string& ns, const std::string& key, Time at);
     void blob_deleted(const std::string& ns, const std::string& digest, Time at);
+
+    /// The disk of the images, for the times of first starts; nothing: it is not known, or it does
+    /// not load lazily.
+    void set_warmth(const std::optional<DiskWarmth>& warmth) { warmth_ = warmth; }
 
     /// prebake itself restored these parts of baked images from the disk: they count as baked.
     void restored(const store::Holdings& holdings);
@@ -140,6 +147,8 @@ class Accounts {
     bool is_named_by_bake(const CatalogImage& image, Time at) const;
     void take_back_pulls_of(const store::PlacedImage& baked);
     void touch(Time time);
+    bool is_unused_in_boot(const CatalogImage& image) const;
+    void note_first_start(const CatalogImage& image, Time created_at, Time at);
 
     LedgerTotals totals_;
     std::shared_ptr<const store::BakedImages> baked_;
@@ -163,6 +172,8 @@ class Accounts {
     std::optional<Time> uncounted_since_;  ///< of the stored ledger
     Time looked_until_{};                  ///< goes back if the clock is set back
     std::optional<Time> counting_since_;   ///< in a new ledger: the boot
+    Time booted_at_{};
+    std::optional<DiskWarmth> warmth_;
     bool has_changed_ = false;
 };
 

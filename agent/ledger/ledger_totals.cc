@@ -47,6 +47,12 @@ void set_ratios(v1::Totals& totals) {
     if (bytes > 0) totals.set_byte_hit_ratio(static_cast<double>(totals.bytes_served()) / bytes);
 }
 
+/// Adds one to the number and its seconds to the mean.
+void add_to_mean(std::uint64_t& number, double& mean, double seconds) {
+    ++number;
+    mean += (seconds - mean) / static_cast<double>(number);
+}
+
 /// The last use is never earlier than the first one, even if the clock was set back between them.
 void widen_use(v1::LedgerImage& image, Time first, Time last) {
     if (!image.has_first_used_at()) *image.mutable_first_used_at() = to_timestamp(first);
@@ -141,6 +147,10 @@ LedgerTotals::Opening LedgerTotals::open(const std::string& claim, const std::st
     if (!is_same_boot) {
         head_.set_boot_id(boot_id);
         head_.mutable_boot()->Clear();
+        for (auto& [key, image] : images_) {
+            image.clear_first_start_seconds();
+            image.clear_first_start_hydrated();
+        }
     }
     if (!is_continued) return Opening::began;
     return is_same_boot ? Opening::continued : Opening::rebooted;
@@ -225,6 +235,26 @@ void LedgerTotals::count(v1::LedgerImage& entry, StartClass start, Served served
     widen_use(entry, at, at);
     add(*head_.mutable_since_claim(), start, served.since_claim);
     add(*head_.mutable_boot(), start, served.in_boot);
+}
+
+void LedgerTotals::note_first_start(v1::LedgerImage& entry, FirstStart start) {
+    constexpr double kLeast = 0.001;  // 0 stands for unknown
+    const double seconds = std::max(kLeast, std::chrono::duration<double>(start.took).count());
+    entry.set_first_start_seconds(seconds);
+    entry.set_first_start_hydrated(start.disk == Disk::hydrated);
+    if (start.disk == Disk::usual) return;
+    v1::FirstStarts& starts = *head_.mutable_first_starts();
+    const bool is_hydrated = start.disk == Disk::hydrated;
+    std::uint64_t number = is_hydrated ? starts.hydrated() : starts.cold();
+    double mean = is_hydrated ? starts.hydrated_mean_seconds() : starts.cold_mean_seconds();
+    add_to_mean(number, mean, seconds);
+    if (is_hydrated) {
+        starts.set_hydrated(number);
+        starts.set_hydrated_mean_seconds(mean);
+    } else {
+        starts.set_cold(number);
+        starts.set_cold_mean_seconds(mean);
+    }
 }
 
 void LedgerTotals::add_pulled(v1::LedgerImage& entry, std::uint64_t bytes) {

@@ -54,6 +54,17 @@ class LedgerTotals {
         std::uint64_t in_boot = 0;
     };
     void count(v1::LedgerImage& entry, StartClass start, Served served, Time at);
+    enum class Disk {
+        usual,  ///< it does not load lazily, or that is not known
+        hydrated,
+        cold,
+    };
+    /// The first start of a baked image in a boot, from the creation of the container.
+    struct FirstStart {
+        Time::duration took{};
+        Disk disk = Disk::usual;
+    };
+    void note_first_start(v1::LedgerImage& entry, FirstStart start);
     void add_pulled(v1::LedgerImage& entry, std::uint64_t bytes);
     /// A pull that add_pulled() counted was none: the bake itself fetched it. Removes an entry
     /// without other counts.

@@ -8,9 +8,12 @@ void PendingStarts::add(const std::string& ns, const std::string& key, PendingSt
     starts_.put({ns, key}, std::move(start));
 }
 
-void PendingStarts::set_image(const std::string& ns, const std::string& key,
-                              const std::string& image) {
-    if (PendingStart* const start = starts_.find({ns, key})) start->image = image;
+void PendingStarts::set_container(const std::string& ns, const std::string& key,
+                                  const std::string& image, std::optional<Time> created_at) {
+    PendingStart* const start = starts_.find({ns, key});
+    if (start == nullptr) return;
+    start->image = image;
+    start->created_at = created_at;
 }
 
 const PendingStart* PendingStarts::find(const std::string& ns, const std::string& key) const {

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 
+#include "agent/base/timestamp.h"
 #include "agent/ledger/snapshot_table.h"
 #include "agent/oci/digest.h"
 
@@ -14,8 +16,9 @@ inline constexpr std::size_t kMaxPendingStarts = 8192;
 
 /// A snapshot that was prepared for a container whose process is not known to have started.
 struct PendingStart {
-    oci::Digest chain;       ///< the top layer of the image that it is on
-    std::string image = {};  ///< the name that the container gives; empty: not known
+    oci::Digest chain;                    ///< the top layer of the image that it is on
+    std::string image = {};               ///< the name that the container gives; empty: not known
+    std::optional<Time> created_at = {};  ///< the container; nothing: not known
 };
 
 /// They stay after the snapshot is deleted: of a container that ran for a moment, the start may be
@@ -24,7 +27,8 @@ class PendingStarts {
   public:
     void add(const std::string& ns, const std::string& key, PendingStart start);
     /// Does nothing if there is no such snapshot.
-    void set_image(const std::string& ns, const std::string& key, const std::string& image);
+    void set_container(const std::string& ns, const std::string& key, const std::string& image,
+                       std::optional<Time> created_at);
     /// Null if there is none. Valid until the next change.
     const PendingStart* find(const std::string& ns, const std::string& key) const;
     /// False if there is no such snapshot.

@@ -384,7 +384,7 @@ TEST_CASE("the containers of every client count when their process starts") {
             accounts.snapshot_committed(ns, parent + "-key", parent, node.tick());
         }
         CHECK(accounts.snapshot_prepared(ns, client.key, parent) == Prepared::for_container);
-        accounts.container_created(ns, client.key, client.image);
+        accounts.container_created(ns, client.key, client.image, node.now);
         CHECK_MESSAGE(node.totals().starts() == 0, "it may never run");
         accounts.task_started(ns, client.key, node.tick());
         CHECK(node.totals().hits() == 1);

@@ -49,7 +49,8 @@ const std::string kOldFile = R"({
 "times": {"readyAt": "2026-01-01T00:00:08Z", "kernelToReadySeconds": 8},
 "bootLayers": ["sha256:03"], "uncountedSince": "2026-01-01T23:00:00Z",
 "settled": [{"digest": "sha256:04", "storedAt": "2026-01-01T23:30:00Z"}],
-"restored": [{"namespace": "moby", "name": "reg.io/app:1", "removed": true}]})";
+"restored": [{"namespace": "moby", "name": "reg.io/app:1", "removed": true}],
+"firstStarts": {"cold": 2, "coldMeanSeconds": 9.5}})";
 
 TEST_CASE("the file of the last version is read without loss") {
     const TemporaryDirectory directory;
@@ -76,6 +77,7 @@ TEST_CASE("the file of the last version is read without loss") {
     CHECK(read.times().kernel_to_ready_seconds() == 8);
     CHECK(read.boot_layers(0) == "sha256:03");
     CHECK(read.settled(0).digest() == "sha256:04");
+    CHECK(read.first_starts().cold_mean_seconds() == 9.5);
 
     write_ledger(directory.path(), read);
     using google::protobuf::util::MessageDifferencer;

@@ -231,7 +231,7 @@ class ScriptedNode {
         stores[ns].started.erase(key);
         if (loses_events) return Prepared::not_a_start;
         const Prepared prepared = accounts->snapshot_prepared(ns, key, spec.top());
-        accounts->container_created(ns, key, spec.name);
+        accounts->container_created(ns, key, spec.name, now);
         return prepared;
     }
     void run(const std::string& ns, const std::string& key) {
