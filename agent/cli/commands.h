@@ -12,6 +12,7 @@
 #include "agent/cli/progress.h"
 #include "agent/cli/stop_signals.h"
 #include "agent/kubelet/advice.h"
+#include "agent/report/goal.h"
 
 namespace prebake::cli {
 
@@ -76,7 +77,8 @@ enum class StatusFormat { text, json, brief, prometheus };
 
 struct StatusArguments {
     StatusFormat form = StatusFormat::text;
-    std::optional<std::chrono::milliseconds> wait;  ///< for readiness; nothing: do not wait
+    std::optional<std::chrono::milliseconds> wait;  ///< for the goal; nothing: do not wait
+    report::Goal goal = report::Goal::ready;
 };
 
 struct KubeletConfigArguments {

@@ -3,6 +3,7 @@
 #include "agent/cli/commands.h"
 #include "agent/cli/identity_facts.h"
 #include "agent/cli/log.h"
+#include "agent/cli/runtime_directory.h"
 #include "agent/cli/unit_order.h"
 #include "agent/containerd/config_file.h"
 #include "agent/daemon/service.h"
@@ -48,6 +49,7 @@ daemon::ServiceOptions service_options(const Invocation& invocation) {
     return {.loop = {.address = config.address,
                      .docker_host = config.docker_host,
                      .state_dir = invocation.state_dir,
+                     .runtime_dir = runtime_directory(config),
                      .gates = config.gates,
                      .pin_limits = config.pin_limits,
                      .snapshotter = config.snapshotter,

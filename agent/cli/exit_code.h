@@ -22,11 +22,11 @@ inline constexpr const char* kExitCodeHelp =
     "  1    failed\n"
     "  2    wrong usage: command line, configuration or image list\n"
     "  3    partial: some images were baked (items sealed, first-boot steps done), others not;\n"
-    "       status: ready, but degraded; verify: every image is usable, but something is not as\n"
-    "       it was baked\n"
-    "  4    status: not ready or unknown; verify: an image, or the bake record, is not usable;\n"
-    "       seal --check: residue is left; kubelet-config --check: a record clashes;\n"
-    "       ecs-config --check: a setting clashes\n"
+    "       status: ready, but degraded; status --for=hydrated: parts of the disk were not read;\n"
+    "       verify: every image is usable, but something is not as it was baked\n"
+    "  4    status: not ready (--for=hydrated: not hydrated) or unknown; verify: an image, or the\n"
+    "       bake record, is not usable; seal --check: residue is left; kubelet-config --check: a\n"
+    "       record clashes; ecs-config --check: a setting clashes\n"
     "  5    failed temporarily (not reachable, busy, rate limited): try again\n"
     "  130  interrupted (SIGINT)    143  terminated (SIGTERM)\n";
 

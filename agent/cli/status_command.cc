@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <fstream>
@@ -8,9 +9,12 @@
 #include "agent/base/wait.h"
 #include "agent/cli/ask_node.h"
 #include "agent/cli/commands.h"
+#include "agent/cli/log.h"
 #include "agent/cli/seal_at_shutdown.h"
 #include "agent/identity/claim.h"
 #include "agent/ledger/ledger_file.h"
+#include "agent/report/conditions.h"
+#include "agent/report/goal.h"
 #include "agent/report/last_status.h"
 #include "agent/report/metrics.h"
 #include "agent/report/status_format.h"
@@ -90,10 +94,17 @@ Finding from_files(const Invocation& invocation, const std::string& why_no_daemo
     return finding;
 }
 
+std::string target_of(report::Goal goal, std::chrono::seconds wait) {
+    std::string target = "/v1/status";
+    if (wait.count() <= 0) return target;
+    target += "?wait=" + std::to_string(wait.count());
+    if (goal == report::Goal::hydrated) target += "&for=hydrated";
+    return target;
+}
+
 /// @throws Error as ask_node(); corrupt if the answer is not a status.
-Finding from_daemon(const Invocation& invocation, std::chrono::seconds wait) {
-    const std::string target =
-        "/v1/status" + (wait.count() > 0 ? "?wait=" + std::to_string(wait.count()) : "");
+Finding from_daemon(const Invocation& invocation, report::Goal goal, std::chrono::seconds wait) {
+    const std::string target = target_of(goal, wait);
     Finding finding;
     finding.document = ask_node(invocation, target, wait + kPatience);
     from_json(finding.document, finding.view.status, "prebaked's status",
@@ -106,8 +117,8 @@ bool may_pass(const Error& error) {
     return error.code() == Errc::unavailable || error.code() == Errc::timed_out;
 }
 
-/// Waits until the node is ready or the time in `arguments` has passed; without a time, does not
-/// wait.
+/// Waits until the goal is reached or hopeless, or until the time in `arguments` has passed;
+/// without a time, does not wait.
 Finding find_out(const Invocation& invocation, const StatusArguments& arguments) {
     if (invocation.config.endpoint.socket.empty()) {
         return from_files(invocation, "report.socket is disabled, so prebaked cannot be asked");
@@ -118,9 +129,11 @@ Finding find_out(const Invocation& invocation, const StatusArguments& arguments)
             std::chrono::ceil<std::chrono::seconds>(std::max(deadline - Clock::now(), {}));
         std::string why;
         try {
-            Finding finding = from_daemon(invocation, std::min(left, kLongestRequest));
+            Finding finding =
+                from_daemon(invocation, arguments.goal, std::min(left, kLongestRequest));
             const auto rest = std::chrono::ceil<milliseconds>(deadline - Clock::now());
-            if (finding.view.status.ready() || rest.count() <= 0) return finding;
+            const auto state = report::state_of(finding.view.status, arguments.goal);
+            if (state != report::GoalState::open || rest.count() <= 0) return finding;
             sleep_for(std::min(rest, kPauseBetweenAnswers), invocation.signals.token());
             continue;
         } catch (const Error& error) {
@@ -132,7 +145,27 @@ Finding find_out(const Invocation& invocation, const StatusArguments& arguments)
     }
 }
 
-ExitCode exit_code_for(const v1::NodeStatus& status, StatusFormat form) {
+/// Without a daemon, the conditions are those of its last status.
+report::GoalState hydration_of(const v1::NodeStatus& status) {
+    if (status.source() != "daemon") return report::GoalState::open;
+    return report::state_of(status, report::Goal::hydrated);
+}
+
+ExitCode exit_code_of_hydration(const v1::NodeStatus& status, StatusFormat form) {
+    switch (hydration_of(status)) {
+        case report::GoalState::reached:
+            return ExitCode::done;
+        case report::GoalState::hopeless:
+            return form == StatusFormat::brief ? ExitCode::failed : ExitCode::partial;
+        case report::GoalState::open:
+            break;
+    }
+    return form == StatusFormat::brief ? ExitCode::usage : ExitCode::not_ready;
+}
+
+ExitCode exit_code_for(const v1::NodeStatus& status, const StatusArguments& arguments) {
+    const StatusFormat form = arguments.form;
+    if (arguments.goal == report::Goal::hydrated) return exit_code_of_hydration(status, form);
     if (form == StatusFormat::brief) {
         // For node-problem-detector: 0 no problem, 1 a problem, otherwise unknown.
         if (status.ready()) return ExitCode::done;
@@ -168,6 +201,22 @@ Finding unless_failed(const Invocation& invocation, const StatusArguments& argum
     }
 }
 
+/// On stderr, because a node that is not hydrated may be ready.
+void explain_hydration(const v1::NodeStatus& status) {
+    if (hydration_of(status) == report::GoalState::reached) return;
+    const auto found = std::find_if(
+        status.conditions().begin(), status.conditions().end(),
+        [](const v1::Condition& condition) { return condition.type() == report::kHydrated; });
+    std::string why = "it is not known how far it is";
+    if (status.source() != "daemon") {
+        why = status.message();
+    } else if (found != status.conditions().end()) {
+        why = found->message();
+        if (!found->next_step().empty()) why += "; " + found->next_step();
+    }
+    log_warning("the disk is not hydrated: " + why);
+}
+
 }  // namespace
 
 ExitCode status_command(const Invocation& invocation, const StatusArguments& arguments) {
@@ -189,7 +238,8 @@ ExitCode status_command(const Invocation& invocation, const StatusArguments& arg
             print(metrics_of(invocation, finding));
             break;
     }
-    return exit_code_for(status, arguments.form);
+    if (arguments.goal == report::Goal::hydrated) explain_hydration(status);
+    return exit_code_for(status, arguments);
 }
 
 }  // namespace prebake::cli

@@ -8,12 +8,14 @@
 
 #include "agent/cli/commands.h"
 #include "agent/cli/config.h"
+#include "agent/report/goal.h"
 
 /// The options of status, and their values.
 namespace prebake::cli {
 
 struct StatusOptions {
     std::string format = "text";
+    std::string goal = "ready";
     bool is_brief = false;
     CLI::Option* wait_option = nullptr;
     std::string wait;  ///< may be empty although --wait is given
@@ -26,6 +28,11 @@ struct StatusOptions {
             {"prometheus", StatusFormat::prometheus}};
         return words;
     }
+    static const std::map<std::string, report::Goal>& goals() {
+        static const std::map<std::string, report::Goal> words{
+            {"ready", report::Goal::ready}, {"hydrated", report::Goal::hydrated}};
+        return words;
+    }
 
     void add_to(CLI::App& command) {
         command.add_option("--format", format, "text, json, brief or prometheus")
@@ -35,14 +42,22 @@ struct StatusOptions {
                          "One short line; exit status 0, 1 or 2 as node-problem-detector expects");
         wait_option = command.add_option(
             "--wait", wait,
-            "Wait until the node is ready, for at most this many seconds (default: "
+            "Wait until the node is ready (--for), for at most this many seconds (default: "
             "readiness.deadline, 10 minutes)");
         wait_option->type_name("[=SECONDS]")->expected(0, 1)->check(wait_problem, "");
+        command
+            .add_option("--for", goal,
+                        "What --wait and the exit status are about: ready, or hydrated: what was "
+                        "baked is read from a disk that loads lazily, or there is nothing to read. "
+                        "Waiting ends at once if that cannot be (default: ready)")
+            ->type_name("GOAL")
+            ->check(CLI::IsMember(goals()).description(""));
     }
 
     /// `is_json`: of the option --json, which all commands have.
     StatusArguments arguments(const Config& config, bool is_json) const {
-        StatusArguments arguments{.form = formats().at(format), .wait = {}};
+        StatusArguments arguments{
+            .form = formats().at(format), .wait = {}, .goal = goals().at(goal)};
         if (is_brief) arguments.form = StatusFormat::brief;
         if (is_json) arguments.form = StatusFormat::json;
         if (wait_option->count() > 0) {

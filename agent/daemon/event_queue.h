@@ -26,9 +26,11 @@ struct EventsLost {  ///< they did not fit into the queue: everything has to be 
 struct ReloadRequested {           ///< of the bake record and the claim
     bool is_check_wanted = false;  ///< check the images even if the record is the same
 };
+struct HydrationChanged {};  ///< what prebake-hydrate.service or a bake has written
 struct StopRequested {};
 using Wakeup = std::variant<containerd::Event, Subscribed, StreamEnded, EventsLost, ReloadRequested,
-                            StopRequested, EngineAnswered, EngineGone, EngineSeen, EngineHappened>;
+                            HydrationChanged, StopRequested, EngineAnswered, EngineGone, EngineSeen,
+                            EngineHappened>;
 
 /// Between the threads that read events of containerd and of dockerd and the NodeLoop. They queue
 /// for a slow reader, so the readers must never wait: if the queue is full, all events in it are

@@ -107,6 +107,7 @@ bool is_possible(LoopState state, LoopWork work) {
             return state == State::following;
         case LoopWork::publish:
         case LoopWork::save:
+        case LoopWork::hydration:
             return state != State::stopping;
     }
     return false;

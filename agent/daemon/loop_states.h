@@ -70,7 +70,7 @@ std::span<const Transition> loop_transitions();
 const Transition* find_transition(LoopState state, LoopEvent event);
 
 /// What the loop does when its time has come.
-enum class LoopWork { ask, probe, check, list, suspects, budget, publish, save };
+enum class LoopWork { ask, probe, check, list, suspects, budget, publish, save, hydration };
 
 /// Whether the work can be done in the state. What is due and not possible waits.
 bool is_possible(LoopState state, LoopWork work);

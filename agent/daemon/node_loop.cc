@@ -15,6 +15,7 @@
 #include "agent/daemon/loop_states.h"
 #include "agent/daemon/node_work.h"
 #include "agent/daemon/timers.h"
+#include "agent/daemon/watched_hydration.h"
 #include "agent/daemon/watched_record.h"
 #include "agent/guard/docker_store.h"
 #include "agent/store/baked_images.h"
@@ -63,6 +64,7 @@ class NodeLoop::Impl final : private bake::EventSink {
 
     void run(const std::stop_token& stop);
     void reload(bool is_check_wanted) { queue_.push(ReloadRequested{is_check_wanted}); }
+    void hydration_changed() { queue_.push(HydrationChanged{}); }
     SteadyTime last_sign_of_life() const {
         return std::min(SteadyTime(SteadyTime::duration(alive_until_.load())), now());
     }
@@ -75,6 +77,7 @@ class NodeLoop::Impl final : private bake::EventSink {
     void use_record();
     void share_images();
     void read_settings();
+    void read_hydration();
     void reload_now(const ReloadRequested& request);
 
     void handle(const Wakeup& wakeup);
@@ -126,6 +129,7 @@ class NodeLoop::Impl final : private bake::EventSink {
     std::atomic<SteadyTime::rep> alive_until_{0};
 
     WatchedRecord record_{options_.state_dir, log_};
+    WatchedHydration hydration_{options_.state_dir, options_.runtime_dir, options_.clock};
 
     LoopState state_ = LoopState::waiting_for_containerd;
     SteadyTime waiting_since_{};
@@ -169,7 +173,7 @@ void NodeLoop::Impl::run(const std::stop_token& stop) {
     work_->ledger.load_restored(work_->guard.images());
 
     const std::stop_callback wake_up(stop, [this] { queue_.push(StopRequested{}); });
-    publish();
+    read_hydration();
     waiting_since_ = now();
     timers_.ask.set(waiting_since_);
     while (state_ != LoopState::stopping) {
@@ -229,8 +233,18 @@ void NodeLoop::Impl::reload_now(const ReloadRequested& request) {
     publish();
 }
 
+void NodeLoop::Impl::read_hydration() {
+    timers_.hydration.clear();
+    hydration_.read();
+    work_->ledger.accounts().set_warmth(hydration_.warmth());
+    if (const auto at = hydration_.falls_silent_at()) timers_.hydration.set(*at);
+    publish();
+}
+
 void NodeLoop::Impl::handle(const Wakeup& wakeup) {
     if (const auto* request = std::get_if<ReloadRequested>(&wakeup)) return reload_now(*request);
+    if (std::holds_alternative<HydrationChanged>(wakeup))
+        return timers_.hydration.set(hydration_.next_read());
     if (work_->engine.handle(wakeup)) return note_engine();
     // Anything that comes from containerd shows that it is not frozen.
     timers_.probe.move(now() + kMaxSleep);
@@ -419,6 +433,7 @@ void NodeLoop::Impl::do_due_work() {
     if (is_due(timers_.budget, LoopWork::budget)) keep_budget();
     note_changes();
     if (is_due(timers_.save, LoopWork::save)) save_ledger();
+    if (is_due(timers_.hydration, LoopWork::hydration)) read_hydration();
     if (is_due(timers_.publish, LoopWork::publish)) publish();
 }
 
@@ -542,7 +557,8 @@ report::NodeFacts NodeLoop::Impl::facts() const {
             .images = std::move(images),
             .docker = docker,
             .identity = identity_,
-            .endpoint_problem = options_.endpoint_problem ? options_.endpoint_problem() : ""};
+            .endpoint_problem = options_.endpoint_problem ? options_.endpoint_problem() : "",
+            .hydration = hydration_.facts()};
 }
 
 void NodeLoop::Impl::publish() {
@@ -572,6 +588,9 @@ void NodeLoop::run(const std::stop_token& stop) {
 }
 void NodeLoop::reload(bool is_check_wanted) {
     impl_->reload(is_check_wanted);
+}
+void NodeLoop::hydration_changed() {
+    impl_->hydration_changed();
 }
 std::chrono::steady_clock::time_point NodeLoop::last_sign_of_life() const {
     return impl_->last_sign_of_life();

@@ -30,6 +30,9 @@ class NodeLoop {
     /// even if the record is the same, and the order of units is checked again. Thread-safe.
     void reload(bool is_check_wanted);
 
+    /// Reads how far hydration is, at most once a second. Thread-safe.
+    void hydration_changed();
+
     /// When the loop last showed that it is alive; for the watchdog. Thread-safe.
     std::chrono::steady_clock::time_point last_sign_of_life() const;
 

@@ -21,7 +21,8 @@ struct NodeLoopOptions {
     /// dockerd's, as docker::socket_of() takes it. Asked only if images were baked for dockerd.
     std::string docker_host = "/var/run/docker.sock";
     std::filesystem::path state_dir = "/var/lib/prebake";
-    std::vector<std::string> gates;  ///< condition types that gate readiness
+    std::filesystem::path runtime_dir = "/run/prebake";  ///< where hydration shows its progress
+    std::vector<std::string> gates;                      ///< condition types that gate readiness
     guard::PinLimits pin_limits;
     std::string snapshotter;  ///< empty: the one that CRI really uses
     /// Whether a lease keeps the content of baked images whose names are deleted.

@@ -8,6 +8,8 @@
 #include <thread>
 #include <utility>
 
+#include "agent/hydrate/documents.h"
+
 namespace prebake::daemon {
 namespace {
 
@@ -23,6 +25,8 @@ constexpr std::chrono::hours kLongestSleep{1};
 Service::Service(ServiceOptions options)
     : options_(with_endpoint(std::move(options))),
       files_(options_.loop.state_dir, {"bake.json", "claim.json"}),
+      plan_(options_.loop.state_dir, {hydrate::plan_path("").string()}),
+      progress_(options_.loop.runtime_dir, {hydrate::progress_path("").string()}),
       publication_({.socket = options_.endpoint.socket, .ssm_inventory = options_.ssm_inventory},
                    notifier_, warning_log()),
       loop_(options_.loop, holder_) {
@@ -97,6 +101,8 @@ void Service::handle_wakeup() {
     }
     // An operator who reloads may have repaired something that causes no event.
     if (files_.take_changed() || is_reload) loop_.reload(is_reload);
+    const bool is_other_plan = plan_.take_changed();
+    if (progress_.take_changed() || is_other_plan) loop_.hydration_changed();
     publication_.update(holder_.latest(), now);
     if (!is_ready_sent_ || is_reload) notifier_.ready();
     is_ready_sent_ = true;
@@ -115,8 +121,10 @@ void Service::wait() const {
         const auto next = now + std::min<std::chrono::microseconds>(*interval, kLongestSleep);
         due = due ? std::min<Clock::time_point>(*due, next) : next;
     }
-    std::array<pollfd, 2> fds{pollfd{.fd = waker_.fd(), .events = POLLIN, .revents = 0},
-                              pollfd{.fd = files_.fd(), .events = POLLIN, .revents = 0}};
+    std::array<pollfd, 4> fds{pollfd{.fd = waker_.fd(), .events = POLLIN, .revents = 0},
+                              pollfd{.fd = files_.fd(), .events = POLLIN, .revents = 0},
+                              pollfd{.fd = plan_.fd(), .events = POLLIN, .revents = 0},
+                              pollfd{.fd = progress_.fd(), .events = POLLIN, .revents = 0}};
     int timeout = -1;
     if (due) {
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(*due - now).count();

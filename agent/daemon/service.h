@@ -25,8 +25,8 @@ struct ServiceOptions {
 };
 
 /// The whole daemon. Its main thread runs run(): it serves the endpoint, publishes what the
-/// NodeLoop finds, watches the record and the claim for changes, and answers to systemd. The
-/// NodeLoop runs on a thread of its own.
+/// NodeLoop finds, watches the record, the claim and hydration for changes, and answers to systemd.
+/// The NodeLoop runs on a thread of its own.
 class Service {
   public:
     /// @throws Error permission_denied, io: the state directory cannot be watched.
@@ -56,6 +56,8 @@ class Service {
     const ServiceNotifier notifier_;
     const Waker waker_;
     FileWatch files_;
+    FileWatch plan_;  ///< of hydration
+    FileWatch progress_;
     report::StatusHolder holder_;
     Publication publication_;
     NodeLoop loop_;

@@ -17,6 +17,7 @@ Timer::Time Timers::wake_up(Timer::Time latest, LoopState state,
     add(budget.when(), LoopWork::budget);
     add(publish.when(), LoopWork::publish);
     add(save.when(), LoopWork::save);
+    add(hydration.when(), LoopWork::hydration);
     return next;
 }
 

@@ -26,13 +26,14 @@ class Timer {
 
 /// What the loop has to do, and when. Pure.
 struct Timers {
-    Timer ask;      ///< containerd whether it answers
-    Timer probe;    ///< the same in a session, after a long silence
-    Timer check;    ///< all images
-    Timer list;     ///< what runs
-    Timer budget;   ///< of the pins, and the lease on what was baked
-    Timer publish;  ///< the status
-    Timer save;     ///< the ledger
+    Timer ask;        ///< containerd whether it answers
+    Timer probe;      ///< the same in a session, after a long silence
+    Timer check;      ///< all images
+    Timer list;       ///< what runs
+    Timer budget;     ///< of the pins, and the lease on what was baked
+    Timer publish;    ///< the status
+    Timer save;       ///< the ledger
+    Timer hydration;  ///< read how far it is
 
     /// When the loop has to wake up: at the first work that is possible in `state`, and at
     /// `latest`. `suspects` is when single images have to be checked.

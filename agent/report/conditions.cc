@@ -9,6 +9,7 @@
 
 #include "agent/base/format.h"
 #include "agent/base/timestamp.h"
+#include "agent/report/hydration_condition.h"
 #include "agent/report/judgement.h"
 #include "agent/store/names.h"
 #include "agent/store/placements.h"
@@ -412,15 +413,26 @@ Judgement judge(std::string_view type, const NodeFacts& facts) {
     if (type == kStoreMatches) return matches(facts);
     if (type == kIdentityClaimed) return judge_claim(facts.identity);
     if (type == kSealIntact) return judge_seal(facts.identity);
-    return listening(facts);
+    if (type == kEndpointListening) return listening(facts);
+    return judge_hydration(facts.hydration);
+}
+
+/// Not met, and yet nothing is wrong with what was baked: the node is not degraded by it.
+bool is_remark(const v1::Condition& condition) {
+    if (condition.gates_readiness()) return false;
+    // What this containerd lacks. prebake verify warns of it.
+    if (condition.reason() == kPinsIgnored) return true;
+    return condition.type() == kHydrated &&
+           (condition.reason() == kHydratingReason || condition.reason() == kNotRunReason);
 }
 
 }  // namespace
 
 const std::vector<std::string_view>& condition_types() {
     static const std::vector<std::string_view> types{
-        kContainerdServing, kImagesPresent, kImagesUnpacked,  kImagesPinned, kCriResolves,
-        kBakeIntact,        kStoreMatches,  kIdentityClaimed, kSealIntact,   kEndpointListening};
+        kContainerdServing, kImagesPresent,     kImagesUnpacked, kImagesPinned,
+        kCriResolves,       kBakeIntact,        kStoreMatches,   kIdentityClaimed,
+        kSealIntact,        kEndpointListening, kHydrated};
     return types;
 }
 
@@ -456,9 +468,7 @@ Verdict verdict_of(const std::vector<v1::Condition>& conditions, bool is_reconci
     const v1::Condition* first_other = nullptr;
     std::size_t false_count = 0;
     for (const v1::Condition& condition : conditions) {
-        if (is_met(condition)) continue;
-        // What this containerd lacks; all that was baked is as it was. prebake verify warns of it.
-        if (condition.reason() == kPinsIgnored && !condition.gates_readiness()) continue;
+        if (is_met(condition) || is_remark(condition)) continue;
         ++false_count;
         const v1::Condition*& first = condition.gates_readiness() ? first_gate : first_other;
         if (first == nullptr) first = &condition;

@@ -11,6 +11,7 @@
 #include "agent/guard/docker_store.h"
 #include "agent/guard/image_health.h"
 #include "agent/report/identity_conditions.h"
+#include "agent/report/node_hydration.h"
 #include "proto/prebake/v1/node.pb.h"
 
 /// Derives the node's conditions and its verdict from facts. Pure.
@@ -26,6 +27,7 @@ inline constexpr std::string_view kStoreMatches = "StoreMatches";
 inline constexpr std::string_view kIdentityClaimed = "IdentityClaimed";
 inline constexpr std::string_view kSealIntact = "SealIntact";
 inline constexpr std::string_view kEndpointListening = "EndpointListening";
+inline constexpr std::string_view kHydrated = "Hydrated";
 
 /// In the order of reports.
 const std::vector<std::string_view>& condition_types();
@@ -69,6 +71,7 @@ struct NodeFacts {
     DockerFacts docker = {};
     IdentityFacts identity;
     std::string endpoint_problem;  ///< where the endpoint does not listen, and why
+    HydrationFacts hydration = {};
 };
 
 /// The conditions at `now`. `before` are the previous ones: a condition whose status is the same

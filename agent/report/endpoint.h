@@ -73,7 +73,8 @@ class Endpoint {
     Endpoint(const Endpoint&) = delete;
     Endpoint& operator=(const Endpoint&) = delete;
 
-    /// The status has changed: answers the clients that wait, if the node is ready. Thread-safe.
+    /// The status has changed: answers the clients that wait, if they have what they wait for.
+    /// Thread-safe.
     void status_changed();
 
     /// The addresses that it listens on: "127.0.0.1:9813", "/run/prebake/prebake.sock".

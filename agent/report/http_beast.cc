@@ -95,7 +95,7 @@ struct ServerState {
     const StatusHolder& holder;
     RenderCache cache = {};
     // By SocketKind: one cannot use the places of the other.
-    std::array<std::set<Connection*>, 2> waiting = {};  ///< for the node to be ready
+    std::array<std::set<Connection*>, 2> waiting = {};  ///< with ?wait=
     std::array<std::set<Connection*>, 2> served = {};
     std::array<Places, 2> places = {};
 
@@ -151,6 +151,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
     const Peer& peer() const { return peer_; }
 
+    /// If it waits: whether what it waits for has come, or will not come.
+    bool has_news() const {
+        return state_of(state_.holder.latest()->status, goal_) != GoalState::open;
+    }
+
     /// Since when it has been waiting for its client, to send a request or to read an answer.
     /// Nothing if the client waits for us.
     std::optional<steady_clock::time_point> waiting_for_client_since() {
@@ -200,13 +205,14 @@ class Connection : public std::enable_shared_from_this<Connection> {
                 socket_kind_ == SocketKind::tcp && state_.options.tcp == TcpAccess::readiness;
             const Route route = report::route(request);
             if (route.resource) {
+                goal_ = route.goal;
                 const milliseconds wait =
-                    std::min<milliseconds>(route.wait_until_ready, state_.options.max_wait);
-                if (wait.count() > 0 && !state_.holder.latest()->status.ready()) {
+                    std::min<milliseconds>(route.wait, state_.options.max_wait);
+                if (wait.count() > 0 && !has_news()) {
                     if (!may_wait()) {
                         // Close it, so that it does not occupy a place while it is idle.
                         after = After::close;
-                    } else if (!co_await wait_until_ready(wait)) {
+                    } else if (!co_await wait_for_goal(wait)) {
                         co_return false;
                     }
                 }
@@ -266,13 +272,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
                waiting.size() + options.waiting_for_root < options.max_waiting;
     }
 
-    /// Waits until the node is ready or the time has passed; false if the client disconnected. Data
-    /// that the client sends is kept, up to the size of the buffer.
-    asio::awaitable<bool> wait_until_ready(milliseconds time) {
+    /// Waits until it has news or the time has passed; false if the client disconnected. Data that
+    /// the client sends is kept, up to the size of the buffer.
+    asio::awaitable<bool> wait_for_goal(milliseconds time) {
         set_deadline(time);
         state_.waiting_on(socket_kind_).insert(this);
         Transfer got;
-        while (!state_.holder.latest()->status.ready() && !got.failure) {
+        while (!has_news() && !got.failure) {
             got = co_await read_some();
             if (got.failure == asio::error::operation_aborted) got.failure.clear();
         }
@@ -375,6 +381,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     asio::steady_timer timer_;
     beast::flat_buffer buffer_;
     steady_clock::time_point phase_began_ = steady_clock::now();
+    Goal goal_ = Goal::ready;  ///< what it waits for with ?wait=
     bool is_late_ = false;     ///< the deadline has passed
     bool is_evicted_ = false;  ///< another connection has its place
     bool is_begun_ = false;    ///< a part of the current request has arrived
@@ -415,9 +422,10 @@ class Endpoint::Impl {
         if (is_news_posted_.exchange(true)) return;
         asio::post(context_, [this] {
             is_news_posted_ = false;
-            if (!state_.holder.latest()->status.ready()) return;
             for (const auto& waiting : state_.waiting) {
-                for (Connection* connection : waiting) connection->wake();
+                for (Connection* connection : waiting) {
+                    if (connection->has_news()) connection->wake();
+                }
             }
         });
     }

@@ -5,12 +5,14 @@
 #include <charconv>
 #include <cstdint>
 #include <initializer_list>
+#include <map>
 #include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "agent/report/conditions.h"
+#include "agent/report/node_hydration.h"
 
 namespace prebake::report {
 namespace {
@@ -149,6 +151,82 @@ void write_images(Writer& writer, const v1::NodeStatus& status) {
     writer.series(std::uint64_t{status.repairs_total()});
 }
 
+std::string_view word_of(v1::HydrationRank rank) {
+    switch (rank) {
+        case v1::METADATA:
+            return "metadata";
+        case v1::TRACED:
+            return "traced";
+        case v1::IMAGES:
+            return "images";
+        case v1::BOOT:
+            return "boot";
+        case v1::HYDRATION_RANK_UNSPECIFIED:
+        case v1::HydrationRank_INT_MIN_SENTINEL_DO_NOT_USE_:
+        case v1::HydrationRank_INT_MAX_SENTINEL_DO_NOT_USE_:
+            break;
+    }
+    return {};
+}
+
+void write_warm_bytes(Writer& writer, const v1::NodeHydration& hydration) {
+    std::map<std::string_view, std::pair<std::uint64_t, std::uint64_t>> ranks;
+    for (const auto& rank : hydration.ranks()) {
+        auto& [warm, total] = ranks[word_of(rank.rank())];
+        warm += rank.bytes();
+        total += rank.total_bytes();
+    }
+    ranks.erase("");  // of a later version
+    if (ranks.empty()) return;
+    writer.gauge("prebake_hydration_bytes",
+                 "Bytes of the disk that are warm, by why they are read ahead.");
+    for (const auto& [rank, bytes] : ranks) writer.series(bytes.first, {{"rank", rank}});
+    writer.gauge("prebake_hydration_total_bytes", "Bytes of the disk that are to be read ahead.");
+    for (const auto& [rank, bytes] : ranks) writer.series(bytes.second, {{"rank", rank}});
+}
+
+void write_hydration(Writer& writer, const v1::NodeStatus& status) {
+    if (!status.has_hydration()) return;
+    const v1::NodeHydration& hydration = status.hydration();
+    writer.gauge("prebake_hydration_state",
+                 "What prebake-hydrate.service does: 1 for its state, 0 for the others.");
+    for (const std::string_view state :
+         {kProbingState, kHydratingState, kHydratedState, kIncompleteState, kNotNeededState,
+          kOffState, kNoPlanState, kFailedState, kStoppedState, kNotRunState}) {
+        writer.series(std::uint64_t{hydration.state() == state}, {{"state", state}});
+    }
+    if (hydration.total_bytes() == 0) return;
+    write_warm_bytes(writer, hydration);
+    writer.gauge("prebake_hydration_seconds", "How long it has read, over all boots.");
+    writer.series(hydration.seconds());
+    writer.gauge("prebake_hydration_depth", "Its reads in flight.");
+    writer.series(std::uint64_t{hydration.depth()});
+    writer.counter("prebake_cold_reads_total",
+                   "Reads of the disk that took 16 ms or more since hydration began, by the log "
+                   "page of EBS.");
+    writer.series(hydration.cold_reads());
+    writer.counter("prebake_throttled_seconds_total",
+                   "How long the disk was over the limits of volume or instance since hydration "
+                   "began, by the log page of EBS.");
+    writer.series(hydration.throttled_seconds());
+}
+
+void write_first_starts(Writer& writer, const v1::FirstStarts& starts) {
+    if (starts.hydrated() + starts.cold() == 0) return;
+    writer.counter("prebake_first_starts_total",
+                   "First starts of baked images in a boot since the claim, by whether what they "
+                   "read was hydrated.");
+    writer.series(starts.hydrated(), {{"hydrated", "true"}});
+    writer.series(starts.cold(), {{"hydrated", "false"}});
+    const auto sum = [](std::uint64_t number, double mean) {
+        return static_cast<double>(number) * mean;
+    };
+    writer.counter("prebake_first_start_seconds_total",
+                   "Their times from the creation of the container to the start of its process.");
+    writer.series(sum(starts.hydrated(), starts.hydrated_mean_seconds()), {{"hydrated", "true"}});
+    writer.series(sum(starts.cold(), starts.cold_mean_seconds()), {{"hydrated", "false"}});
+}
+
 void write_ledger(Writer& writer, const NodeView& view, ImageRows& image_rows) {
     const auto& total = view.status.since_claim();
     writer.counter("prebake_starts_total",
@@ -166,6 +244,8 @@ void write_ledger(Writer& writer, const NodeView& view, ImageRows& image_rows) {
         "prebake_ledger_gaps_total",
         "Periods without events from containerd; starts that ended in them are not counted.");
     writer.series(std::uint64_t{view.ledger.gaps_total()});
+
+    write_first_starts(writer, view.ledger.first_starts());
 
     const auto rows = image_rows.update(view.ledger);
     if (rows.empty()) return;
@@ -197,6 +277,7 @@ std::string metrics_text(const NodeView& view, ImageRows& rows) {
     Writer writer;
     write_readiness(writer, view.status);
     write_images(writer, view.status);
+    write_hydration(writer, view.status);
     write_ledger(writer, view, rows);
     return writer.take();
 }

@@ -14,11 +14,12 @@ namespace {
 struct ResourcePath {
     std::string_view path;
     Resource resource;
-    std::string_view parameter;  ///< the only allowed query parameter
+    /// The only allowed query parameter, without effect. Those of the status have one.
+    std::string_view parameter;
 };
 
 constexpr std::array<ResourcePath, 6> kPaths{{
-    {"/v1/status", Resource::status, "wait"},
+    {"/v1/status", Resource::status, {}},
     {"/v1/images", Resource::images, {}},
     {"/v1/ledger", Resource::ledger, {}},
     // Probes of Kubernetes components send it; our answer is always verbose.
@@ -69,24 +70,60 @@ Error unknown_path(std::string_view path) {
 Error bad_query(std::string_view query, const ResourcePath& rule) {
     std::string next_step = "send the request without a query";
     if (rule.resource == Resource::status) {
-        next_step = "use wait=SECONDS, 0 to " + std::to_string(kMaxWait.count());
+        next_step = "use wait=SECONDS, 0 to " + std::to_string(kMaxWait.count()) +
+                    ", and for=ready or for=hydrated";
     }
     return Error(Errc::usage,
                  "unknown query " + in_quotes(query) + " for " + std::string(rule.path), next_step);
 }
 
-/// A query has at most one parameter. Returns nothing for an unknown parameter or a bad value.
-std::optional<std::chrono::seconds> parse_query(std::string_view query, const ResourcePath& rule) {
-    if (query.empty()) return std::chrono::seconds(0);
-    const std::string_view name = query.substr(0, query.find('='));
-    if (rule.parameter.empty() || name != rule.parameter) return std::nullopt;
-    if (rule.resource != Resource::status) return std::chrono::seconds(0);
-    query.remove_prefix(std::min(query.size(), name.size() + 1));
+struct Query {
+    std::optional<std::chrono::seconds> wait = {};
+    std::optional<Goal> goal = {};
+};
+
+std::optional<std::chrono::seconds> parse_wait(std::string_view text) {
     unsigned seconds = 0;
-    const char* const end = query.data() + query.size();
-    const auto [rest, failure] = std::from_chars(query.data(), end, seconds);
+    const char* const end = text.data() + text.size();
+    const auto [rest, failure] = std::from_chars(text.data(), end, seconds);
     if (failure != std::errc() || rest != end || seconds > kMaxWait.count()) return std::nullopt;
     return std::chrono::seconds(seconds);
+}
+
+std::optional<Goal> parse_goal(std::string_view text) {
+    if (text == "ready") return Goal::ready;
+    if (text == "hydrated") return Goal::hydrated;
+    return std::nullopt;
+}
+
+/// wait and for, each at most once. Returns nothing for an unknown parameter or a bad value.
+std::optional<Query> parse_status_query(std::string_view text) {
+    Query query;
+    while (!text.empty()) {
+        const std::string_view part = text.substr(0, text.find('&'));
+        text.remove_prefix(std::min(text.size(), part.size() + 1));
+        const std::string_view name = part.substr(0, part.find('='));
+        const std::string_view value = part.substr(std::min(part.size(), name.size() + 1));
+        if (name == "wait" && !query.wait) {
+            query.wait = parse_wait(value);
+            if (!query.wait) return std::nullopt;
+        } else if (name == "for" && !query.goal) {
+            query.goal = parse_goal(value);
+            if (!query.goal) return std::nullopt;
+        } else {
+            return std::nullopt;
+        }
+    }
+    return query;
+}
+
+/// As parse_status_query(), for any document. Others have at most one parameter, without effect.
+std::optional<Query> parse_query(std::string_view text, const ResourcePath& rule) {
+    if (text.empty()) return Query();
+    if (rule.resource == Resource::status) return parse_status_query(text);
+    const bool is_known =
+        !rule.parameter.empty() && text.substr(0, text.find('=')) == rule.parameter;
+    return is_known ? std::optional(Query()) : std::nullopt;
 }
 
 Route error_route(unsigned status, const Error& error) {
@@ -135,9 +172,11 @@ Route route(const Request& request) {
         return route;
     }
     const std::string_view query = target.substr(std::min(target.size(), path.size() + 1));
-    const auto wait = parse_query(query, *rule);
-    if (!wait) return error_route(400, bad_query(query, *rule));
-    return {.resource = rule->resource, .wait_until_ready = *wait};
+    const auto parameters = parse_query(query, *rule);
+    if (!parameters) return error_route(400, bad_query(query, *rule));
+    return {.resource = rule->resource,
+            .wait = parameters->wait.value_or(std::chrono::seconds(0)),
+            .goal = parameters->goal.value_or(Goal::ready)};
 }
 
 }  // namespace prebake::report

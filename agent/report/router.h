@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "agent/report/goal.h"
 #include "agent/report/response.h"
 
 /// Maps a request to a resource or an error response. Pure.
@@ -27,14 +28,15 @@ inline constexpr std::chrono::seconds kMaxWait{300};
 
 struct Route {
     std::optional<Resource> resource = {};
-    /// How long to wait for the node to be ready before the document is sent.
-    std::chrono::seconds wait_until_ready{0};
+    /// How long to wait for the goal, or until it is hopeless, before the document is sent.
+    std::chrono::seconds wait{0};
+    Goal goal = Goal::ready;
     Response error = {};  ///< if there is no resource
 };
 
-/// GET and HEAD of /v1/status[?wait=SECONDS], /v1/images, /v1/ledger, /readyz, /livez, /metrics.
-/// Over TCP the Host must be localhost or a loopback address: this stops DNS rebinding, where a web
-/// page whose name resolves to 127.0.0.1 sends its own name. Never throws.
+/// GET and HEAD of /v1/status[?wait=SECONDS][&for=ready|hydrated], /v1/images, /v1/ledger, /readyz,
+/// /livez, /metrics. Over TCP the Host must be localhost or a loopback address: this stops DNS
+/// rebinding, where a web page whose name resolves to 127.0.0.1 sends its own name. Never throws.
 Route route(const Request& request);
 
 }  // namespace prebake::report

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <boost/json.hpp>
 #include <cerrno>
+#include <cmath>
 #include <regex>
 #include <string_view>
 #include <system_error>
@@ -14,6 +15,7 @@
 #include "agent/base/format.h"
 #include "agent/report/conditions.h"
 #include "agent/report/image_order.h"
+#include "agent/report/node_hydration.h"
 
 namespace prebake::report {
 namespace {
@@ -77,6 +79,12 @@ json::array image_entries(const v1::NodeStatus& status) {
     return entries;
 }
 
+/// Only of what is complete: each change is sent to the service.
+std::string hydration_seconds(const v1::NodeHydration& hydration) {
+    if (hydration.state() != kHydratedState) return {};
+    return std::to_string(std::llround(hydration.seconds()));
+}
+
 json::object node_entry(const NodeView& view, std::size_t images_listed) {
     const v1::NodeStatus& status = view.status;
     std::string not_true;
@@ -88,6 +96,7 @@ json::object node_entry(const NodeView& view, std::size_t images_listed) {
     }
     const v1::ImageCounts& counts = status.counts();
     const v1::Totals& totals = status.since_claim();
+    const v1::NodeHydration& hydration = status.hydration();
     return {{"Verdict", value_of(status.verdict())},
             {"Ready", yes_or_no(status.ready())},
             {"Message", value_of(status.message())},
@@ -115,6 +124,9 @@ json::object node_entry(const NodeView& view, std::size_t images_listed) {
             {"HitRatio", ratio(totals.hit_ratio())},
             {"BytesServed", std::to_string(totals.bytes_served())},
             {"BytesPulled", std::to_string(totals.bytes_pulled())},
+            {"Hydration", value_of(hydration.state())},
+            {"HydrationBytes", std::to_string(hydration.total_bytes())},
+            {"HydrationSeconds", hydration_seconds(hydration)},
             {"Snapshotter", value_of(status.snapshotter())},
             {"ContainerdVersion", value_of(status.containerd_version())},
             {"SandboxImage", value_of(status.sandbox_image())},

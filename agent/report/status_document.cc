@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "agent/base/timestamp.h"
+#include "agent/report/node_hydration.h"
+#include "agent/report/pull_advice.h"
 
 namespace prebake::report {
 namespace {
@@ -149,6 +151,15 @@ void add_images(const StatusFacts& facts, v1::NodeStatus& status) {
     status.set_images_total(static_cast<std::uint32_t>(images.size()));
 }
 
+void add_hydration(const StatusFacts& facts, v1::NodeStatus& status) {
+    const auto hydration = node_hydration(facts.node.hydration);
+    if (!hydration) return;
+    *status.mutable_hydration() = *hydration;
+    std::string advice =
+        pull_advice(*hydration, facts.images.baked().record(), status.counts().baked_bytes());
+    if (!advice.empty()) status.add_warnings(std::move(advice));
+}
+
 }  // namespace
 
 std::string state_of(const guard::ImageHealth& image) {
@@ -182,6 +193,10 @@ v1::NodeStatus status_document(const StatusFacts& facts) {
     status.set_repairs_total(static_cast<std::uint32_t>(facts.log.repairs_total()));
     for (std::string& warning : facts.log.warnings()) {
         status.add_warnings(std::move(warning));
+    }
+    add_hydration(facts, status);
+    if (facts.ledger.has_first_starts()) {
+        *status.mutable_first_starts() = facts.ledger.first_starts();
     }
     status.set_source("daemon");
     *status.mutable_updated_at() = to_timestamp(facts.now);

@@ -10,6 +10,7 @@
 #include "agent/guard/activity_log.h"
 #include "agent/report/conditions.h"
 #include "agent/report/image_order.h"
+#include "agent/report/node_hydration.h"
 
 namespace prebake::report {
 namespace {
@@ -116,6 +117,17 @@ std::string time_line(const v1::Times& times) {
     return line;
 }
 
+/// Only if there is something to compare.
+std::string first_starts_line(const v1::FirstStarts& starts) {
+    if (starts.hydrated() == 0 || starts.cold() == 0) return {};
+    const auto times = [](std::uint64_t number, double mean) {
+        return format_duration(std::chrono::duration<double>(mean)) + " (" +
+               counted(number, "image") + ")";
+    };
+    return "after hydration " + times(starts.hydrated(), starts.hydrated_mean_seconds()) +
+           ", before it " + times(starts.cold(), starts.cold_mean_seconds());
+}
+
 std::string node_line(const v1::NodeStatus& status) {
     std::string line;
     const auto add = [&](const char* what, const std::string& value) {
@@ -153,6 +165,9 @@ std::string facts_of(const v1::NodeStatus& status, std::chrono::system_clock::ti
                               format_bytes(status.counts().never_used_bytes()));
     }
     add("First ready", time_line(status.times()));
+    const bool is_hydrated = status.hydration().state() == kHydratedState;
+    add(is_hydrated ? "Hydrated" : "Hydration", text_of(hydration_line(status.hydration())));
+    add("First starts", first_starts_line(status.first_starts()));
     add("Node", node_line(status));
     add("Updated", age_of(status, now));
     return format_table(rows);
@@ -291,6 +306,8 @@ std::string status_brief(const v1::NodeStatus& status) {
     const v1::Totals& totals = status.since_claim();
     std::string line = word + ": " + images_summary(status.counts());
     if (totals.starts() > 0) line += ", " + percentage(totals.hits(), totals.starts()) + " hits";
+    // No numbers: systemd shows this line, too, and each change is sent to it.
+    if (status.hydration().state() == kHydratingState) line += ", hydrating";
     return shorten(line, kMaxBriefBytes - 2);
 }
 
@@ -313,10 +330,14 @@ v1::NodeStatus status_of_files(const v1::NodeStatus& last, const v1::Ledger& led
         condition.set_reason("DaemonNotRunning");
         condition.clear_next_step();
     }
-    if (last.boot_id() != boot_id) status.clear_times();
+    const bool is_same_boot = last.boot_id() == boot_id;
+    if (!is_same_boot) status.clear_times();
+    if (!is_same_boot || last.hydration().state() != kHydratedState) status.clear_hydration();
     status.set_boot_id(boot_id);
     // The ledger is written more often than the status, and survives a reboot.
     *status.mutable_since_claim() = ledger.since_claim();
+    status.clear_first_starts();
+    if (ledger.has_first_starts()) *status.mutable_first_starts() = ledger.first_starts();
     *status.mutable_boot() = ledger.boot_id() == boot_id ? ledger.boot() : v1::Totals();
     if (!status.has_updated_at() && ledger.has_updated_at()) {
         *status.mutable_updated_at() = ledger.updated_at();

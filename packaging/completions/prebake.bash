@@ -25,6 +25,7 @@ _prebake_value() {
             ;;
         --log-level) _prebake_reply "error warn info debug" ;;
         --progress) _prebake_reply "auto tty plain json none" ;;
+        --for) _prebake_reply "ready hydrated" ;;
         --format) _prebake_reply "text json brief prometheus" ;;
         --platform) _prebake_reply "linux/amd64 linux/arm64" ;;
         -n | --namespace) _prebake_reply "k8s.io moby default" ;;
@@ -89,7 +90,7 @@ _prebake() {
             options+=" --check --list --at-shutdown --disarm --root --dry-run --yes --only --skip --also"
             ;;
         firstboot) options+=" --online" ;;
-        status) options+=" --format --brief --wait" ;;
+        status) options+=" --format --brief --wait --for" ;;
         kubelet-config) options+=" --check --kubernetes --kubelet-root" ;;
         ecs-config) options+=" --check --write --root" ;;
         version) options+=" --verbose" ;;

@@ -86,6 +86,7 @@ set -l status_command '__fish_seen_subcommand_from status'
 complete -c prebake -n $status_command -l format -x -a 'text json brief prometheus' -d 'Format of the report'
 complete -c prebake -n $status_command -l brief -d 'One line, for node-problem-detector'
 complete -c prebake -n $status_command -l wait -d 'Wait until the node is ready'
+complete -c prebake -n $status_command -l for -x -a 'ready hydrated' -d 'What counts'
 
 set -l kubelet '__fish_seen_subcommand_from kubelet-config'
 complete -c prebake -n $kubelet -l check -d 'Find records that make the kubelet pull again'

@@ -49,8 +49,8 @@ std::string_view authority_of(std::string_view target) {
 
 void check_shown(const Request& request, const Route& route) {
     require(request.method == "GET" || request.method == "HEAD");
-    require(route.wait_until_ready.count() >= 0);
-    require(route.wait_until_ready <= prebake::report::kMaxWait);
+    require(route.wait.count() >= 0);
+    require(route.wait <= prebake::report::kMaxWait);
     if (request.socket_kind == SocketKind::unix_socket) return;
     require(!request.host.empty());
     const bool is_absolute = !request.target.starts_with('/');

@@ -69,6 +69,11 @@ class Daemon:
             return stored["sinceClaim"]["starts"] == self.ledger()["sinceClaim"]["starts"]
         return False
 
+    def connections(self):
+        """Of its socket, with the one that listens."""
+        return sum(line.endswith(str(self.socket))
+                   for line in pathlib.Path("/proc/net/unix").read_text().splitlines())
+
     def answers(self):
         with contextlib.suppress(OSError, http.client.HTTPException):
             return self.get("/livez")[0] == 200

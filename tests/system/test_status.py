@@ -5,7 +5,6 @@ import contextlib
 import http.client
 import json
 import os
-import pathlib
 import re
 import select
 import shutil
@@ -51,7 +50,7 @@ class Status(node.NodeTest):
         not_met = [(item["type"], item["reason"]) for item in document["conditions"]
                    if item["status"] not in ("True", "NotApplicable")]
         self.assertEqual(not_met, [] if well else [("ImagesPinned", "PinsIgnored")])
-        self.assertIn("NotApplicable: StoreMatches\n", text)
+        self.assertIn("NotApplicable: StoreMatches, Hydrated\n", text)
         self.assertEqual(document["counts"]["pinned"], 2 if well else 0)
         self.assertFalse(document["truncated"])
         self.assertGreater(document["times"]["containerdToReadySeconds"], 0)
@@ -100,16 +99,11 @@ class Status(node.NodeTest):
         daemon.until(daemon.answers, "the daemon answers")
         waiting = self.start("status", "--wait=60", "--json")
         # It waits in the daemon, which is one more connection.
-        wait_until(lambda: self.connections_to(daemon.socket) >= 2, "status is connected")
+        wait_until(lambda: daemon.connections() >= 2, "status is connected")
         self.containerd.start()
         result = waiting.wait()
         self.assertEqual(result.code, 0, result)
         self.assertTrue(result.json["ready"])
-
-    @staticmethod
-    def connections_to(path):
-        return sum(line.endswith(str(path))
-                   for line in pathlib.Path("/proc/net/unix").read_text().splitlines())
 
     def test_waiting_ends_at_the_deadline(self):
         self.containerd.stop()
@@ -140,7 +134,7 @@ class Status(node.NodeTest):
                           (signal.SIGINT, harness.INTERRUPTED)):
             with self.subTest(how):
                 waiting = self.start("status", "--wait=600")
-                wait_until(lambda: self.connections_to(daemon.socket) >= 2, "status is connected")
+                wait_until(lambda: daemon.connections() >= 2, "status is connected")
                 waiting.send(how)
                 self.assertEqual(waiting.wait().code, code)
 
@@ -149,7 +143,7 @@ class Status(node.NodeTest):
         daemon = self.daemon(ready=False)
         daemon.until(daemon.answers, "the daemon answers")
         waiting = self.start("status", "--wait=60", "--json")
-        wait_until(lambda: self.connections_to(daemon.socket) >= 2, "status is connected")
+        wait_until(lambda: daemon.connections() >= 2, "status is connected")
         daemon.stop()
         self.containerd.start()
         self.daemon()
@@ -201,7 +195,8 @@ class Status(node.NodeTest):
 
     def test_wrong_usage(self):
         for arguments in (["--format=xml"], ["--wait=soon"], ["--wait=-1"], ["--wait=0x10"],
-                          ["--wait=1.5"], ["--wait=86401"], ["--wait=" + "9" * 30]):
+                          ["--wait=1.5"], ["--wait=86401"], ["--wait=" + "9" * 30],
+                          ["--for=rich"], ["--for"]):
             with self.subTest(arguments):
                 self.assertEqual(self.prebake("status", *arguments).code, harness.USAGE)
 

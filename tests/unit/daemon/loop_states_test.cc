@@ -173,7 +173,7 @@ TEST_CASE("what is possible in which state") {
     const Row rows[] = {
         {LoopWork::ask, "ynnnn"},     {LoopWork::probe, "nyyyn"},    {LoopWork::check, "nnyyn"},
         {LoopWork::list, "nnnyn"},    {LoopWork::suspects, "nnnyn"}, {LoopWork::budget, "nnnyn"},
-        {LoopWork::publish, "yyyyn"}, {LoopWork::save, "yyyyn"},
+        {LoopWork::publish, "yyyyn"}, {LoopWork::save, "yyyyn"},     {LoopWork::hydration, "yyyyn"},
     };
     for (const Row& row : rows) {
         CAPTURE(row.states);

@@ -1,15 +1,51 @@
 // What the loop keeps up beside the images: the lease, pins, and what it knows of CRI and systemd.
 #include <doctest/doctest.h>
 
+#include <filesystem>
 #include <set>
 #include <string>
 
+#include "agent/base/file.h"
+#include "agent/base/timestamp.h"
 #include "agent/containerd/images.h"
 #include "agent/containerd/leases.h"
 #include "agent/guard/baked_lease.h"
+#include "agent/hydrate/documents.h"
+#include "agent/report/last_status.h"
 #include "tests/unit/daemon/node_scene.h"
 
 namespace prebake::daemon::node_loop_test {
+
+TEST_CASE("hydration is followed, also while containerd is away, and its end is noticed") {
+    Scene at;
+    at.bake();
+    at.containerd.stop();
+    write_file_durably(hydrate::plan_path(at.state_dir.path()), "{}", 0644);
+    std::filesystem::last_write_time(hydrate::plan_path(at.state_dir.path()),
+                                     std::filesystem::file_time_type::clock::now() - 24h * 365);
+    at.start();
+    at.until([](const NodeView& view) { return condition(view, "Hydrated").reason() == "NotRun"; });
+    v1::Hydration progress;
+    progress.set_state("hydrating");
+    progress.set_boot_id(report::kernel_boot_id());
+    *progress.mutable_updated_at() = to_timestamp(at.clock.source()().wall);
+    progress.add_ranks()->set_total_bytes(100);
+    hydrate::write_hydration(hydrate::progress_path(at.runtime_dir.path()), progress);
+    at.loop->hydration_changed();
+    const View hydrating = at.until(
+        [](const NodeView& view) { return condition(view, "Hydrated").reason() == "Hydrating"; });
+    CHECK(hydrating->status.hydration().total_bytes() == 100);
+    CHECK(hydrating->status.hydration().state() == "hydrating");
+
+    // Nobody writes any more, and no file changes.
+    at.advance(40s);
+    const View stopped = at.until([](const NodeView& view) {
+        return condition(view, "Hydrated").reason() == "HydrationStopped";
+    });
+    CHECK(stopped->status.hydration().state() == "stopped");
+    at.containerd.start();
+    CHECK(at.until_ready()->status.verdict() == "degraded");
+}
 
 TEST_CASE("a lease keeps what was baked") {
     Scene at;

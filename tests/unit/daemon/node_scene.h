@@ -79,6 +79,7 @@ using Connect = std::function<std::unique_ptr<docker::Engine>(const std::stop_to
 struct Scene {
     MemoryContainerd containerd;
     TemporaryDirectory state_dir;
+    TemporaryDirectory runtime_dir;
     TestClock clock;
     std::atomic<const char*> instance = "i-1";
     report::StatusHolder holder;
@@ -114,6 +115,7 @@ struct Scene {
         loop = std::make_unique<NodeLoop>(
             NodeLoopOptions{.address = containerd.socket(),
                             .state_dir = state_dir.path(),
+                            .runtime_dir = runtime_dir.path(),
                             .gates = {"ContainerdServing", "ImagesPresent", "ImagesUnpacked"},
                             .pin_limits = limits,
                             .snapshotter = {},

@@ -67,6 +67,7 @@ TEST_CASE("the earliest work wakes the loop") {
         {"the budget", [](Timers& timers) { timers.budget.set(in(3)); }, {}, 3},
         {"the status", [](Timers& timers) { timers.publish.set(in(3)); }, {}, 3},
         {"the file", [](Timers& timers) { timers.save.set(in(3)); }, {}, 3},
+        {"hydration", [](Timers& timers) { timers.hydration.set(in(3)); }, {}, 3},
         {"a probe", [](Timers& timers) { timers.probe.set(in(3)); }, {}, 3},
         {"a suspect", [](Timers&) {}, in(3), 3},
         {"a suspect after the file", [](Timers& timers) { timers.save.set(in(2)); }, in(3), 2},

@@ -398,6 +398,7 @@ TEST_CASE("each condition has the status and the reason that the facts call for"
         {"a taken port", "EndpointListening",
          [](NodeFacts& facts) { facts.endpoint_problem = "user 7 has it"; }, "False NotListening",
          "user 7 has it"},
+        {"not to be hydrated", "Hydrated", nothing, "NotApplicable NoPlan", "no plan"},
         {"sealed", "SealIntact",
          [](NodeFacts& facts) { facts.identity.claim.set_state(v1::Claim::SEALED); }, "True Sealed",
          ""},
@@ -501,6 +502,12 @@ TEST_CASE("conditions come in one order, say whether they gate, and remember the
 TEST_CASE("the verdict is the worst that the conditions allow") {
     const Change pin_lost = [](NodeFacts& facts) { facts.images[0].is_pinned = false; };
     const Change pins_ignored = [](NodeFacts& facts) { facts.images[0].is_pin_ignored = true; };
+    const auto hydration = [](const char* state) {
+        return [state](NodeFacts& facts) {
+            facts.hydration.has_plan = true;
+            facts.hydration.progress.emplace().set_state(state);
+        };
+    };
     struct Row {
         const char* name;
         Change change;
@@ -520,6 +527,22 @@ TEST_CASE("the verdict is the worst that the conditions allow") {
          every_gate(), "ready", true, "usable"},
         {"pins are ignored", pins_ignored, {"ImagesPresent"}, "ready", true, "usable"},
         {"pins are ignored, and gate", pins_ignored, every_gate(), "not_ready", false, "ignores"},
+        {"hydrating", hydration("hydrating"), {"ImagesPresent"}, "ready", true, "usable"},
+        {"hydrating, and that gates", hydration("hydrating"), every_gate(), "not_ready", false,
+         "Hydrated: reading ahead"},
+        {"hydrated, and that gates", hydration("hydrated"), every_gate(), "ready", true, "usable"},
+        {"hydration has not run",
+         [](NodeFacts& facts) { facts.hydration.has_plan = true; },
+         {"ImagesPresent"},
+         "ready",
+         true,
+         "usable"},
+        {"parts of the disk cannot be read",
+         hydration("incomplete"),
+         {"ImagesPresent"},
+         "degraded",
+         true,
+         "Hydrated: parts of the disk"},
         {"unknown is not true",
          [](NodeFacts& facts) { facts.identity.claim.set_state(v1::Claim::UNCLAIMED); },
          {"SealIntact"},

@@ -149,6 +149,33 @@ TEST_CASE("wait: not if the node is ready, and only for the given time if it is 
     CHECK(is_ready(served.client().get("/v1/status?wait=300").read_reply()));
 }
 
+NodeView view_with_hydration(const char* status, const char* reason) {
+    NodeView view = view_of(true);
+    v1::Condition& condition = *view.status.add_conditions();
+    condition.set_type("Hydrated");
+    condition.set_status(status);
+    condition.set_reason(reason);
+    return view;
+}
+
+TEST_CASE("wait: for hydration, until it is done or cannot be done") {
+    for (const auto& [status, reason] :
+         {std::pair("True", "Hydrated"), std::pair("NotApplicable", "NotNeeded"),
+          std::pair("False", "HydrationIncomplete")}) {
+        CAPTURE(reason);
+        Served served;
+        served.publish(view_with_hydration("Unknown", "NotRun"));
+        StreamClient client = served.client();
+        client.get("/v1/status?wait=300&for=hydrated");
+        REQUIRE(served.answer_now() == 200);
+        served.publish(view_with_hydration("False", "Hydrating"));  // does not end the wait
+        REQUIRE(served.answer_now() == 200);
+        served.publish(view_with_hydration(status, reason));
+        const Reply reply = client.read_reply();
+        CHECK(contains(reply.body, reason));
+    }
+}
+
 TEST_CASE("wait: the end of the endpoint ends it") {
     StreamClient client = [] {
         Served served;

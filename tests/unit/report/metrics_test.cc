@@ -8,6 +8,9 @@
 #include <set>
 #include <string_view>
 
+#include "agent/report/node_hydration.h"
+#include "tests/unit/report/hydrated_samples.h"
+
 namespace prebake::report {
 namespace {
 
@@ -233,6 +236,52 @@ TEST_CASE("the values of a node") {
     CHECK(text.find("\nprebake_served_bytes_total 18446744073709551615\n") != std::string::npos);
     // Unknown values are absent, not zero.
     CHECK_FALSE(metrics.has("prebake_claim_to_ready_seconds"));
+}
+
+TEST_CASE("hydration") {
+    NodeView view = healthy();
+    v1::NodeHydration& hydration = *view.status.mutable_hydration();
+    hydration = *node_hydration({.progress = hydrated_samples::hydrating()});
+    hydrated_samples::add_rank_of_later_version(hydration);
+    v1::FirstStarts& starts = *view.ledger.mutable_first_starts();
+    starts.set_hydrated(3);
+    starts.set_hydrated_mean_seconds(1.5);
+    starts.set_cold(2);
+    starts.set_cold_mean_seconds(10);
+    const Exposition metrics(text_of(view));
+    const std::map<std::string, double> expected = {
+        {"prebake_hydration_state{state=\"hydrating\"}", 1},
+        {"prebake_hydration_state{state=\"hydrated\"}", 0},
+        {"prebake_hydration_state{state=\"stopped\"}", 0},
+        {"prebake_hydration_bytes{rank=\"metadata\"}", 10.0 * hydrated_samples::kMiB},
+        {"prebake_hydration_bytes{rank=\"traced\"}", 300.0 * hydrated_samples::kMiB},
+        {"prebake_hydration_bytes{rank=\"images\"}", 320.0 * hydrated_samples::kMiB},
+        {"prebake_hydration_total_bytes{rank=\"images\"}", 690.0 * hydrated_samples::kMiB},
+        {"prebake_hydration_seconds", 5},
+        {"prebake_hydration_depth", 24},
+        {"prebake_cold_reads_total", 700},
+        {"prebake_throttled_seconds_total", 2.5},
+        {"prebake_first_starts_total{hydrated=\"true\"}", 3},
+        {"prebake_first_starts_total{hydrated=\"false\"}", 2},
+        {"prebake_first_start_seconds_total{hydrated=\"true\"}", 4.5},
+        {"prebake_first_start_seconds_total{hydrated=\"false\"}", 20},
+    };
+    for (const auto& row : expected) {
+        CAPTURE(row.first);
+        CHECK(metrics.value(row.first) == row.second);
+    }
+}
+
+TEST_CASE("where nothing is hydrated there are no series about it") {
+    NodeView view = healthy();
+    const std::string without = text_of(view);
+    CHECK(without.find("hydrat") == std::string::npos);
+    CHECK(without.find("prebake_first_start") == std::string::npos);
+    view.status.mutable_hydration()->set_state("not_run");
+    const Exposition metrics(text_of(view));
+    CHECK(metrics.value("prebake_hydration_state{state=\"not_run\"}") == 1);
+    CHECK_FALSE(metrics.has("prebake_hydration_bytes"));
+    CHECK_FALSE(metrics.has("prebake_cold_reads_total"));
 }
 
 TEST_CASE("a daemon that has just started") {

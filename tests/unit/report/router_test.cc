@@ -27,6 +27,7 @@ TEST_CASE("requests for documents") {
         Request request;
         Resource resource;
         seconds wait = seconds(0);
+        Goal goal = Goal::ready;
     };
     const Row rows[] = {
         {"the status", {"GET", "/v1/status", "localhost"}, Resource::status},
@@ -45,6 +46,25 @@ TEST_CASE("requests for documents") {
          {"GET", "/v1/status?wait=007", "localhost"},
          Resource::status,
          seconds(7)},
+        {"a wait for hydration",
+         {"GET", "/v1/status?wait=30&for=hydrated", "localhost"},
+         Resource::status,
+         seconds(30),
+         Goal::hydrated},
+        {"in another order",
+         {"GET", "/v1/status?for=hydrated&wait=30", "localhost"},
+         Resource::status,
+         seconds(30),
+         Goal::hydrated},
+        {"the usual goal",
+         {"GET", "/v1/status?wait=30&for=ready", "localhost"},
+         Resource::status,
+         seconds(30)},
+        {"a goal without a wait",
+         {"GET", "/v1/status?for=hydrated", "localhost"},
+         Resource::status,
+         seconds(0),
+         Goal::hydrated},
         {"the absolute form", {"GET", "http://localhost:9813/livez", "x"}, Resource::livez},
         {"of it the query",
          {"GET", "HTTP://[::1]/v1/status?wait=1", "x"},
@@ -60,7 +80,8 @@ TEST_CASE("requests for documents") {
         const Route found = route(row.request);
         REQUIRE(found.resource.has_value());
         CHECK(*found.resource == row.resource);
-        CHECK(found.wait_until_ready == row.wait);
+        CHECK(found.wait == row.wait);
+        CHECK(found.goal == row.goal);
     }
 }
 
@@ -146,6 +167,11 @@ TEST_CASE("rejected requests") {
         {"too long", "GET", "/v1/status?wait=301", 400, "usage", "wait=301"},
         {"beyond any number", "GET", "/v1/status?wait=99999999999999999999", 400, "usage", "wait"},
         {"two waits", "GET", "/v1/status?wait=1&wait=2", 400, "usage", "wait=1&wait=2"},
+        {"another goal", "GET", "/v1/status?wait=1&for=rich", 400, "usage", "for=hydrated"},
+        {"no goal", "GET", "/v1/status?for", 400, "usage", "for=ready"},
+        {"two goals", "GET", "/v1/status?for=ready&for=ready", 400, "usage", "for="},
+        {"a goal where none is", "GET", "/metrics?for=ready", 400, "usage", "without a query"},
+        {"nothing behind the &", "GET", "/v1/status?&wait=1", 400, "usage", "&wait=1"},
         {"an escaped number", "GET", "/v1/status?wait=%33", 400, "usage", "wait=%33"},
         {"bytes that are no text", "GET", "/\xff\xfe\x01\"", 404, "not_found", "/???\""},
         {"a very long path", "GET", "/" + std::string(5000, 'x'), 404, "not_found", "xxx...\""},

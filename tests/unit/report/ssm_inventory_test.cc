@@ -91,6 +91,26 @@ TEST_CASE("the node and its images") {
     CHECK(inventory_of(view)[0].json == files[0].json);  // insignificant changes are not sent
 }
 
+TEST_CASE("hydration is in the inventory when it is done, and not every second of it") {
+    NodeView view;
+    CHECK(at(checked(inventory_of(view)[0]), "Hydration") == "");
+    v1::NodeHydration& hydration = *view.status.mutable_hydration();
+    hydration.set_state("hydrating");
+    hydration.set_total_bytes(1000);
+    hydration.set_bytes(1);
+    hydration.set_seconds(1.2);
+    const std::string before = inventory_of(view)[0].json;
+    hydration.set_bytes(2);
+    hydration.set_seconds(2.3);
+    CHECK(inventory_of(view)[0].json == before);
+    hydration.set_state("hydrated");
+    hydration.set_seconds(95.6);
+    const json::value node = checked(inventory_of(view)[0]);
+    CHECK(at(node, "Hydration") == "hydrated");
+    CHECK(at(node, "HydrationBytes") == "1000");
+    CHECK(at(node, "HydrationSeconds") == "96");
+}
+
 TEST_CASE("inventory is valid after any input, and bounded") {
     NodeView view;
     const std::string nasty = "\x01\n\"\\\xff\xc3" + std::string(70'000, 'x') + "\xf0\x9f\x8d\x9e";

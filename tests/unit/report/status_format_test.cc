@@ -183,6 +183,33 @@ TEST_CASE("a healthy node needs few lines") {
         "IdentityClaimed, SealIntact\n");
 }
 
+TEST_CASE("hydration is a line, and a word of the brief form") {
+    v1::NodeStatus status = healthy();
+    v1::NodeHydration& hydration = *status.mutable_hydration();
+    hydration.set_state("hydrating");
+    hydration.set_bytes(1 << 20);
+    hydration.set_total_bytes(4 << 20);
+    CHECK(contains(status_text(status, kNow), "\nHydration        25% (1.0 MiB of 4.0 MiB)\n"));
+    CHECK(status_brief(status) == "ready: 12 of 12 images usable, 96.4% hits, hydrating");
+    hydration.set_state("hydrated");
+    hydration.set_bytes(4 << 20);
+    hydration.set_seconds(9);
+    CHECK(contains(status_text(status, kNow), "\nHydrated         all 4.0 MiB in 9.0 s\n"));
+    CHECK(status_brief(status) == "ready: 12 of 12 images usable, 96.4% hits");
+}
+
+TEST_CASE("first starts are shown if there is something to compare") {
+    v1::NodeStatus status = healthy();
+    v1::FirstStarts& starts = *status.mutable_first_starts();
+    starts.set_hydrated(2);
+    starts.set_hydrated_mean_seconds(1.25);
+    CHECK_FALSE(contains(status_text(status, kNow), "First starts"));
+    starts.set_cold(1);
+    starts.set_cold_mean_seconds(9);
+    CHECK(contains(status_text(status, kNow),
+                   "First starts     after hydration 1.2 s (2 images), before it 9.0 s (1 image)"));
+}
+
 TEST_CASE("conditions that do not apply are listed, and are no problem") {
     v1::NodeStatus status = healthy();
     add_condition(status, "Disk", "NotApplicable", "no image is on one", "");
@@ -370,6 +397,13 @@ TEST_CASE("from the files: the last known state, marked as unknown") {
     const v1::NodeStatus other = status_of_files(last, ledger, "boot-2", "nobody listens");
     CHECK(other.boot().starts() == 0);
     CHECK(other.times().kernel_to_ready_seconds() == 0);
+
+    last.mutable_hydration()->set_state("hydrated");
+    CHECK(status_of_files(last, ledger, "boot-1", "").has_hydration());
+    CHECK_FALSE(status_of_files(last, ledger, "boot-2", "").has_hydration());
+    last.mutable_hydration()->set_state("hydrating");
+    CHECK_MESSAGE(!status_of_files(last, ledger, "boot-1", "").has_hydration(),
+                  "how far it is now, nobody knows");
 
     const v1::NodeStatus nothing = status_of_files({}, {}, "boot-1", "nobody listens");
     CHECK(status_text(nothing, kNow) ==
