@@ -219,7 +219,7 @@ std::optional<hydrate::MadePlan> update_hydration_plan(const std::filesystem::pa
     if (before.made_from() == inputs) return std::nullopt;
     FileFinder finder(stores, before);
     const hydrate::PlanFiles files = finder.find(state_dir, record);
-    hydrate::FileSystems file_systems;
+    hydrate::FileSystems file_systems(hydrate::Detail::places);
     hydrate::MadePlan made = [&] {
         // Layers have directories that only their owners may read.
         const RaisedCapabilities raised(kReadAll);

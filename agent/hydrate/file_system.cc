@@ -96,8 +96,9 @@ std::vector<Mount> parse_mounts(std::string_view mountinfo) {
     return mounts;
 }
 
-FileSystems::FileSystems()
-    : mounts_(parse_mounts(read_file("/proc/self/mountinfo", kMaxMountinfoBytes))) {}
+FileSystems::FileSystems(Detail detail)
+    : detail_(detail),
+      mounts_(parse_mounts(read_file("/proc/self/mountinfo", kMaxMountinfoBytes))) {}
 
 FileSystems::Known FileSystems::read(dev_t number) const {
     Known known{.number = number, .file_system = nullptr, .why_not = {}};
@@ -118,10 +119,11 @@ FileSystems::Known FileSystems::read(dev_t number) const {
         return known;
     }
     try {
-        std::optional<Superblock> superblock =
-            read_superblock([&](std::uint64_t offset, std::span<std::byte> buffer) {
+        std::optional<Superblock> superblock = read_superblock(
+            [&](std::uint64_t offset, std::span<std::byte> buffer) {
                 return read_at(device.get(), buffer, offset, path);
-            });
+            },
+            detail_);
         if (!superblock) {
             known.why_not = "places of files on " + mount->type + " are not known";
             return known;

@@ -39,7 +39,7 @@ struct FileSystem {
 class FileSystems {
   public:
     /// Of this process' mount namespace. @throws Error io.
-    FileSystems();
+    explicit FileSystems(Detail detail);
 
     const std::vector<Mount>& mounts() const { return mounts_; }
 
@@ -55,6 +55,7 @@ class FileSystems {
     };
     Known read(dev_t number) const;
 
+    Detail detail_;
     std::vector<Mount> mounts_;
     std::vector<Known> known_;
 };

@@ -53,7 +53,7 @@ dev_t number_at(const std::string& mount_point) {
 }  // namespace
 
 PlannedVolumes find_planned_volumes(const v1::HydrationPlan& plan) {
-    FileSystems file_systems;
+    FileSystems file_systems(Detail::identity);
     PlannedVolumes volumes;
     for (const v1::PlannedVolume& planned : plan.volumes()) {
         if (planned.chunk_bytes() != kChunkBytes) {

@@ -10,6 +10,7 @@ namespace {
 constexpr std::size_t kSuperblockBytes = 2048;
 // Descriptors of a file system of 64 TiB.
 constexpr std::uint64_t kMaxGroups = 1ULL << 19;
+constexpr std::uint64_t kMaxDescriptorBytes = 256;  // Linux has 64
 
 /// Numbers at fixed places.
 class Fields {
@@ -55,6 +56,7 @@ InodePlaces::Ext4 read_tables(const Fields& super, std::uint64_t block_bytes, st
     const bool has_high = (super.little<std::uint32_t>(0x60) & k64Bit) != 0;
     const std::uint64_t size =
         has_high ? std::max<std::uint64_t>(32, super.little<std::uint16_t>(0xFE)) : 32;
+    if (size > kMaxDescriptorBytes) return {};
     InodePlaces::Ext4 places{.inodes_per_group = super.little<std::uint32_t>(0x28),
                              .inode_bytes = super.little<std::uint16_t>(0x58),
                              .tables = {}};
@@ -72,13 +74,15 @@ InodePlaces::Ext4 read_tables(const Fields& super, std::uint64_t block_bytes, st
     return places;
 }
 
-std::optional<Superblock> read_ext4(std::span<const std::byte> bytes, const ReadDevice& read) {
+std::optional<Superblock> read_ext4(std::span<const std::byte> bytes, const ReadDevice& read,
+                                    Detail detail) {
     const Fields super(bytes.subspan(1024));
     if (super.little<std::uint16_t>(0x38) != 0xEF53) return std::nullopt;
     Superblock found{.type = "ext4",
                      .uuid = super.uuid(0x68),
                      .inodes = {},
                      .basics = {{.offset = 0, .length = kSuperblockBytes}}};
+    if (detail == Detail::identity) return found;
     constexpr std::uint64_t kMetaGroups = 0x10;
     const std::uint64_t block_log = super.little<std::uint32_t>(0x18);
     const std::uint64_t group_blocks = super.little<std::uint32_t>(0x20);
@@ -92,10 +96,11 @@ std::optional<Superblock> read_ext4(std::span<const std::byte> bytes, const Read
     return found;
 }
 
-std::optional<Superblock> read_xfs(std::span<const std::byte> bytes) {
+std::optional<Superblock> read_xfs(std::span<const std::byte> bytes, Detail detail) {
     const Fields super(bytes);
     if (super.big<std::uint32_t>(0) != 0x58465342) return std::nullopt;  // "XFSB"
     Superblock found{.type = "xfs", .uuid = super.uuid(32), .inodes = {}, .basics = {}};
+    if (detail == Detail::identity) return found;
     const InodePlaces::Xfs places{
         .block_bytes = super.big<std::uint32_t>(4),
         .inode_bytes = super.big<std::uint16_t>(104),
@@ -137,11 +142,11 @@ std::optional<std::uint64_t> InodePlaces::place_of(std::uint64_t inode) const {
     return std::nullopt;
 }
 
-std::optional<Superblock> read_superblock(const ReadDevice& read) {
+std::optional<Superblock> read_superblock(const ReadDevice& read, Detail detail) {
     std::array<std::byte, kSuperblockBytes> bytes{};
     if (read(0, bytes) < bytes.size()) return std::nullopt;
-    if (std::optional<Superblock> found = read_ext4(bytes, read)) return found;
-    return read_xfs(bytes);
+    if (std::optional<Superblock> found = read_ext4(bytes, read, detail)) return found;
+    return read_xfs(bytes, detail);
 }
 
 }  // namespace prebake::hydrate

@@ -52,10 +52,15 @@ struct Superblock {
     std::vector<DeviceRange> basics;
 };
 
+enum class Detail {
+    identity,  ///< type and UUID, from bytes that the kernel has read to mount it
+    places     ///< all
+};
+
 /// Nothing if it is neither of the two. A file system of a form that is not understood (ext4 with
 /// meta_bg) has no places of inodes. Sources: the kernel's Documentation/filesystems/ext4
 /// ("super", "group_descr"), "XFS Filesystem Disk Structures" (superblocks, inode numbers).
 /// @throws Error io if `read` throws it.
-std::optional<Superblock> read_superblock(const ReadDevice& read);
+std::optional<Superblock> read_superblock(const ReadDevice& read, Detail detail);
 
 }  // namespace prebake::hydrate

@@ -47,7 +47,7 @@ void check_superblock(std::string_view text) {
                        [](char c) { return static_cast<std::byte>(c); });
         return rest.size();
     };
-    const auto found = hydrate::read_superblock(read);
+    const auto found = hydrate::read_superblock(read, hydrate::Detail::places);
     if (!found) return;
     require(found->uuid.size() == 36);
     for (const std::uint64_t inode : {0ULL, 1ULL, 2ULL, 128ULL, 1ULL << 40U, ~0ULL}) {

@@ -70,10 +70,11 @@ TEST_CASE("inodes of an ext4 are in the tables of its groups") {
     for (const bool is_64_bit : {false, true}) {
         CAPTURE(is_64_bit);
         Device device = ext4(is_64_bit);
-        const std::optional<Superblock> found = read_superblock(device.reader());
+        const std::optional<Superblock> found = read_superblock(device.reader(), Detail::places);
         REQUIRE(found);
         CHECK(found->type == "ext4");
         CHECK(found->uuid == kUuid);
+        CHECK_FALSE(read_superblock(device.reader(), Detail::identity)->inodes.place_of(1));
         REQUIRE(found->basics.size() == 2);
         CHECK(found->basics[1].offset == 4096);
         const std::uint64_t high = is_64_bit ? 1ULL << 32U : 0;
@@ -90,7 +91,7 @@ TEST_CASE("an ext4 whose descriptors are not known has no places of inodes, but 
     const auto spoil = [](auto change) {
         Device device = ext4(true);
         change(device);
-        const std::optional<Superblock> found = read_superblock(device.reader());
+        const std::optional<Superblock> found = read_superblock(device.reader(), Detail::places);
         REQUIRE(found);
         CHECK(found->uuid == kUuid);
         CHECK_FALSE(found->inodes.place_of(1));
@@ -125,7 +126,7 @@ TEST_CASE("the number of an XFS inode is its place") {
     device.big<std::uint16_t>(104, 512);
     device.big<std::uint8_t>(123, 3);
     device.big<std::uint8_t>(124, 13);
-    const std::optional<Superblock> found = read_superblock(device.reader());
+    const std::optional<Superblock> found = read_superblock(device.reader(), Detail::places);
     REQUIRE(found);
     CHECK(found->type == "xfs");
     CHECK(found->uuid == kUuid);
@@ -137,14 +138,14 @@ TEST_CASE("the number of an XFS inode is its place") {
     REQUIRE(found->basics.size() == 4);
     CHECK(found->basics[3].offset == 3ULL * 5000 * 4096);
     device.big<std::uint8_t>(124, 60);
-    CHECK_FALSE(read_superblock(device.reader())->inodes.place_of(128));
+    CHECK_FALSE(read_superblock(device.reader(), Detail::places)->inodes.place_of(128));
 }
 
 TEST_CASE("other devices have no superblock that is known") {
     Device device;
-    CHECK_FALSE(read_superblock(device.reader()));
+    CHECK_FALSE(read_superblock(device.reader(), Detail::places));
     device.size = 100;
-    CHECK_FALSE(read_superblock(device.reader()));
+    CHECK_FALSE(read_superblock(device.reader(), Detail::places));
 }
 
 }  // namespace prebake::hydrate::superblock_test
