@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstdio>
+#include <future>
 
 #include "agent/bake/bake.h"
 #include "agent/base/format.h"
@@ -171,6 +172,8 @@ std::optional<v1::ColdBytes> plan_hydration(const Invocation& invocation,
     const auto begin = std::chrono::steady_clock::now();
     try {
         const bake::DockerTarget* const docker = context.docker();
+        // Both look at some ten thousand files.
+        auto leftovers = std::async(std::launch::async, [] { return find_build_leftovers("/"); });
         const std::optional<hydrate::MadePlan> made = update_hydration_plan(
             invocation.state_dir, store::read_record_or_empty(invocation.state_dir), {},
             {.containerd = context.connection, .docker = docker ? &docker->engine : nullptr});
@@ -183,7 +186,7 @@ std::optional<v1::ColdBytes> plan_hydration(const Invocation& invocation,
         cold.set_amplification(made->cold.amplification());
         cold.set_untraced_images(made->cold.untraced_images);
         for (const std::string& note : made->notes) cold.add_notes(note);
-        for (v1::BuildLeftovers& left : find_build_leftovers("/")) {
+        for (v1::BuildLeftovers& left : leftovers.get()) {
             *cold.add_left_by_build() = std::move(left);
         }
         const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
