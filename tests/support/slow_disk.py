@@ -150,8 +150,7 @@ class SlowDisk:
     def unmount(self):
         """Also what is mounted below it, and if it is in use. Nothing of it stays in memory."""
         for point in mounts_below(self.path):
-            if subprocess.run(["umount", point], stderr=subprocess.DEVNULL,
-                              check=False).returncode != 0:
+            if not _unmounted(point):
                 subprocess.run(["umount", "-l", point], check=False)
         with contextlib.suppress(OSError):  # of a disk that is gone
             fcntl.ioctl(self._block, BLKFLSBUF)
@@ -161,7 +160,8 @@ class SlowDisk:
         """For what must not happen to a mounted disk. It must not be in use. It is mounted again,
         if `mount` is set."""
         for point in mounts_below(self.path):
-            subprocess.run(["umount", point], check=True)
+            # A process that was killed may still hold a file.
+            wait_until(lambda point=point: _unmounted(point), f"{point} is unmounted")
         fcntl.ioctl(self._block, BLKFLSBUF)
         yield
         if mount:
@@ -212,6 +212,10 @@ class SlowDisk:
         if isinstance(answer, dict) and "error" in answer:
             raise AssertionError(f"the slow disk: {line}: {answer['error']}")
         return answer
+
+
+def _unmounted(point):
+    return subprocess.run(["umount", point], stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
 def _text(value):
