@@ -1,4 +1,4 @@
-"""What reads a disk ahead, while containers start on it: nothing, what people use today, prebake."""
+"""What reads a disk ahead while containers start on it: nothing, what people use today, prebake."""
 
 import ctypes
 import os
@@ -10,12 +10,23 @@ import threading
 import time
 
 POLL_SECONDS = 0.02
-PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
+PR_SET_PDEATHSIG, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 1, 22, 2
 IO_URING_SETUP = 425  # the number of the system call, on all architectures
 
 
+def prctl(*arguments):
+    library = ctypes.CDLL(None, use_errno=True)
+    if library.prctl(*arguments) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl: {arguments}")
+
+
+def end_with_us():
+    """For preexec_fn: the process is killed when ours is."""
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
 def refuse_io_uring():
-    """For preexec_fn: io_uring_setup(2) fails with EPERM from now on, as where it is disabled."""
+    """The same, and io_uring_setup(2) fails with EPERM, as where it is disabled."""
     load, jump_equal, answer = 0x20, 0x15, 0x06
     allow, fail = 0x7FFF0000, 0x00050000 | 1
     code = b"".join(struct.pack("HBBI", *one) for one in (
@@ -27,24 +38,23 @@ def refuse_io_uring():
         _fields_ = [("count", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
 
     program = Program(4, ctypes.cast(buffer, ctypes.c_void_p))
-    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER,
-                                               ctypes.byref(program), 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "cannot set a filter of system calls")
+    end_with_us()
+    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0)
 
 
 class Running:
     """A process that reads ahead, and its peak of memory. It may be none."""
 
-    def __init__(self, command, log, environment=None, prepare=None):
+    def __init__(self, command, log, environment=None, prepare=end_with_us):
         self.command, self.log = command, log
         self.peak_rss, self.seconds, self._process = 0, None, None
         self._started = time.monotonic()
         if not command:
             return
         with open(log, "wb") as out:
-            self._process = subprocess.Popen([str(word) for word in command], stdout=out, stderr=out,
-                                             stdin=subprocess.DEVNULL, env=environment,
-                                             preexec_fn=prepare, start_new_session=True)
+            self._process = subprocess.Popen(
+                [str(word) for word in command], stdout=out, stderr=out, stdin=subprocess.DEVNULL,
+                env=environment, preexec_fn=prepare, start_new_session=True)
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
 
@@ -104,7 +114,7 @@ def dd(device):
 def fio(device):
     """As the user guide of EBS has it."""
     return ["fio", "--name=volume-initialize", f"--filename={device}", "--rw=read", "--bs=1M",
-            "--iodepth=32", "--ioengine=libaio", "--direct=1", "--readonly", "--output-format=terse"]
+            "--iodepth=32", "--ioengine=libaio", "--direct=1", "--readonly"]
 
 
 def cat(directories):
@@ -128,9 +138,10 @@ class Prebake:
                 self.address, *arguments]
 
     def run(self, *arguments):
-        done = subprocess.run([str(word) for word in self.command(*arguments)],
-                              env=self.environment, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(
+            [str(word) for word in self.command(*arguments)], env=self.environment,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            check=False)
         if done.returncode != 0:
             raise AssertionError(f"{' '.join(map(str, done.args))}: {done.returncode}\n"
                                  f"{done.stdout[-2000:]}{done.stderr[-2000:]}")
@@ -149,8 +160,9 @@ class Prebake:
 
     def hydrate(self, log, threads=False):
         """Starts reading the plan ahead."""
-        command = self.command("hydrate", settings='[hydrate]\nmode = "on"\n')
-        return Running(command, log, self.environment, refuse_io_uring if threads else None)
+        command = self.command("hydrate", "--runtime-dir", self.home / "run",
+                               settings='[hydrate]\nmode = "on"\n')
+        return Running(command, log, self.environment, refuse_io_uring if threads else end_with_us)
 
 
 def half_of_trace(trace):

@@ -2,7 +2,8 @@
 service that is one large program, and a model of which a tenth is read.
 
 They are made of this machine's Python and of generated files, and are kept: they take a minute.
-Each prints "ready" when it is, and ends.
+Each prints "ready" when it is, and ends. With LINGER in its environment, it stays for so many
+seconds.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ import subprocess
 import file_registry
 import oci_image
 
-RECIPE = 2  # a change of it makes the images again
+RECIPE = 4  # a change of it makes the images again
 MB = 1_000_000
 PYTHON = "/usr/bin/python3"
 # Of the standard library, what an application with a web server and a database imports.
@@ -191,13 +192,14 @@ def _application(tree, scale):
         if number % EVERY == 0:
             wanted.append(f"{package}.{module}")
     (tree / "app/main.py").write_text(
-        "import importlib, pathlib, sys\n"
+        "import importlib, os, pathlib, sys, time\n"
         f"for name in {list(IMPORTS) + wanted!r}:\n"
         "    importlib.import_module(name)\n"
         "here = pathlib.Path(__file__).parent\n"
         f"for name in {wanted[::3]!r}:\n"
         "    (here / (name.replace('.', '/') + '.html')).read_bytes()\n"
-        "print('ready', len(sys.modules), flush=True)\n")
+        "print('ready', len(sys.modules), flush=True)\n"
+        "time.sleep(int(os.environ.get('LINGER', '0')))\n")
 
 
 def _source(number):

@@ -14,7 +14,7 @@ import harness
 import hydrators
 import oci_image
 import scratch_disk
-from daemons import DEADLINE, Containerd
+from daemons import DEADLINE, Containerd, wait_until
 from slow_disk import CHUNK_BYTES, SlowDisk
 
 HYDRATION_SECONDS = 3600  # a limit for hangs
@@ -47,7 +47,7 @@ class LazyNode:
     def __init__(self, workspace, stack, kind, options, prebake):
         self.workspace, self.options, self.prebake = workspace, options, prebake
         self.kind, self.count, self.references, self.traces = kind, 0, {}, {}
-        size = (6 << 30) // options.scale + (1 << 30)
+        size = (3 << 30) // options.scale + (1 << 30)
         self.disk = stack.enter_context(SlowDisk(
             size, kind, directory=options.disk, read_ahead_kb=options.read_ahead,
             whole_chunks=options.small_reads == "whole", free_holes=options.free_holes))
@@ -188,26 +188,40 @@ class LazyNode:
         """Returns when the container says that it is ready."""
         name = f"first-{self.count}"
         errors = stack.enter_context(open(containerd.directory / "ctr.log", "w+b"))
-        # At the top level, it is removed with the container.
-        cgroup = f"/prebake-bench-{os.getpid()}-{name}"
+        # ctr may lose what a container has written that ends at once: it stays until it is killed,
+        # or for a while, if we are.
+        # A cgroup at the top level is removed with it.
         process = subprocess.Popen(
-            containerd.ctr_command("run", "--rm", "--cgroup", cgroup, self.references[image], name),
+            containerd.ctr_command("run", "--rm", "--env", f"LINGER={DEADLINE}", "--cgroup",
+                                   f"/prebake-bench-{os.getpid()}-{name}", self.references[image],
+                                   name),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True)
-        stack.callback(self._end, process)
+        stack.callback(self._end, process, containerd, name)
         line = process.stdout.readline()
         if not line.startswith("ready"):
-            process.wait(DEADLINE)
+            code = process.wait(DEADLINE)
             errors.seek(0)
-            raise AssertionError(f"{image} said {line!r}: {errors.read().decode()[-2000:]}")
+            raise AssertionError(f"{image} said {line!r} and ended with {code}: "
+                                 + errors.read().decode()[-2000:])
 
     @staticmethod
-    def _end(process):
+    def _end(process, containerd, name):
+        def kill():
+            containerd.run_ctr("tasks", "kill", "--signal", "KILL", name)
+
+        def has_ended():  # the container may not be there yet
+            kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return process.wait(1) is not None
+            return False
         try:
-            process.wait(DEADLINE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        process.stdout.close()
+            wait_until(has_ended, f"the container {name} has ended")
+        finally:
+            if process.poll() is None:  # we are interrupted
+                kill()
+                process.kill()
+                process.wait()
+            process.stdout.close()
 
     def foreground(self, variant, image):
         """Latencies of another reader of the disk, while it is read ahead -> Foreground"""
