@@ -1,0 +1,175 @@
+#include "agent/hydrate/depth.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "agent/hydrate/chunk_set.h"
+
+namespace prebake::hydrate {
+namespace {
+
+// A step up is worth it if at least half of what was added arrives as speed.
+constexpr double kGrowth = 2;
+constexpr double kWorthwhile = 0.5;
+// At first the knee may be far below; later it has only moved.
+constexpr double kFirstShrink = 0.6;
+constexpr double kShrink = 0.85;
+// What sinking may lose of the rate in all its steps together.
+constexpr double kKept = 0.96;
+// Reads do not end evenly: a little more than fits exactly keeps the disk busy.
+constexpr double kReserve = 1.05;
+constexpr unsigned kLeastMeasured = 8;
+// Measurements for which a depth is held before another one is tried.
+constexpr unsigned kHeld = 16;
+constexpr double kUsualBytesPerSecond = 125.0 * 1024 * 1024;
+
+}  // namespace
+
+DepthControl::DepthControl(DepthLimits limits)
+    : limits_(limits),
+      depth_(std::clamp(limits.start, limits.least, limits.most)),
+      shrink_(kFirstShrink) {
+    // All of the first ones begin at once, so they say nothing about how many end in a second.
+    skipped_ = depth_;
+}
+
+void DepthControl::on_done(Time now) {
+    if (since_ == Time{}) since_ = now;
+    ++done_;
+    // The first ones were asked for at another depth.
+    if (done_ <= skipped_) {
+        since_ = now;
+        return;
+    }
+    const unsigned cycles = phase_ == Phase::climbing ? 1 : 2;
+    const unsigned wanted = std::max(cycles * depth_, kLeastMeasured);
+    if (done_ - skipped_ < wanted) return;
+    const double seconds = std::chrono::duration<double>(now - since_).count();
+    const double rate = seconds > 0 ? (done_ - skipped_) / seconds : 0;
+    done_ = 0;
+    skipped_ = 0;
+    since_ = now;
+    if (rate > 0) judge(rate);
+}
+
+void DepthControl::judge(double rate) {
+    if (rate > best_rate_) {
+        best_rate_ = rate;
+        best_depth_ = depth_;
+    }
+    switch (phase_) {
+        case Phase::climbing:
+            return climb(rate);
+        case Phase::sinking:
+            return sink(rate);
+        case Phase::holding:
+            return hold(rate);
+    }
+}
+
+void DepthControl::climb(double rate) {
+    if (last_rate_ > 0) {
+        const double added = static_cast<double>(depth_) / last_depth_ - 1;
+        const double gained = rate / last_rate_ - 1;
+        if (gained < kWorthwhile * added) {
+            // Below the knee the rate is proportional to the depth, so this is where the knee is,
+            // or above it if it was already passed: sinking finds out.
+            const double knee = last_depth_ * std::max(rate / last_rate_, 1.0);
+            reference_ = std::max(rate, last_rate_);
+            phase_ = Phase::sinking;
+            return go_to(clamped(knee * kReserve));
+        }
+    }
+    if (depth_ >= limits_.most || is_throttled_) {
+        reference_ = rate;
+        phase_ = Phase::sinking;
+        return go_to(clamped(depth_ * shrink_));
+    }
+    last_rate_ = rate;
+    last_depth_ = depth_;
+    go_to(clamped(depth_ * kGrowth));
+}
+
+void DepthControl::sink(double rate) {
+    if (rate >= kKept * reference_ && depth_ > limits_.least) {
+        return go_to(clamped(std::min(depth_ * shrink_, depth_ - 1.0)));
+    }
+    phase_ = Phase::holding;
+    shrink_ = kShrink;
+    held_ = 0;
+    go_to(clamped(std::max(depth_ * reference_ / rate * kReserve, depth_ + 1.0)));
+}
+
+void DepthControl::hold(double rate) {
+    if (++held_ < kHeld) return;
+    held_ = 0;
+    if (depth_ >= limits_.most || is_throttled_) {
+        reference_ = rate;
+        phase_ = Phase::sinking;
+        return go_to(clamped(std::min(depth_ * shrink_, depth_ - 1.0)));
+    }
+    // A small step up; if it brings nothing, climb() sinks from here again.
+    last_rate_ = rate;
+    last_depth_ = depth_;
+    phase_ = Phase::climbing;
+    go_to(clamped(std::max(depth_ * 1.25, depth_ + 1.0)));
+}
+
+void DepthControl::on_error() {
+    phase_ = Phase::holding;
+    held_ = 0;
+    last_rate_ = 0;
+    go_to(clamped(depth_ / 2.0));
+}
+
+void DepthControl::restart_measurement() {
+    done_ = 0;
+    skipped_ = depth_;
+    since_ = Time{};
+}
+
+void DepthControl::go_to(unsigned depth) {
+    // As many as are in flight now were asked for at the depth before.
+    skipped_ = std::max(depth, depth_);
+    done_ = 0;
+    since_ = Time{};
+    depth_ = depth;
+}
+
+unsigned DepthControl::clamped(double depth) const {
+    return static_cast<unsigned>(std::clamp(std::floor(depth), static_cast<double>(limits_.least),
+                                            static_cast<double>(limits_.most)));
+}
+
+unsigned first_depth(std::chrono::duration<double> cold_read, unsigned most) {
+    const DepthLimits usual;
+    if (cold_read.count() <= 0) return std::min(usual.start, most);
+    const double depth =
+        cold_read.count() * kUsualBytesPerSecond / static_cast<double>(kChunkBytes);
+    const unsigned upper = std::max(most, 8U);
+    return std::min(static_cast<unsigned>(std::clamp(std::ceil(depth), 8.0, 1.0 * upper)), most);
+}
+
+RateLimit::RateLimit(std::uint64_t bytes_per_second)
+    : rate_(static_cast<double>(bytes_per_second)),
+      most_(std::max(rate_ / 10, static_cast<double>(kChunkBytes))),
+      left_(most_) {}
+
+std::chrono::nanoseconds RateLimit::delay(Time now) {
+    if (rate_ <= 0) return {};
+    if (refilled_ != Time{}) {
+        const double seconds = std::chrono::duration<double>(now - refilled_).count();
+        left_ = std::min(most_, left_ + seconds * rate_);
+    }
+    refilled_ = now;
+    if (left_ > 0) return {};
+    const std::chrono::duration<double> missing((1 - left_) / rate_);
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(missing) +
+           std::chrono::nanoseconds(1);
+}
+
+void RateLimit::take(std::uint64_t bytes) {
+    if (rate_ > 0) left_ -= static_cast<double>(bytes);
+}
+
+}  // namespace prebake::hydrate

@@ -1,0 +1,68 @@
+#include "agent/hydrate/prober.h"
+
+namespace prebake::hydrate {
+
+Prober::Prober(ReadQueue& queue, int device, const std::vector<std::uint64_t>& chunks,
+               std::uint64_t& next_tag)
+    : queue_(queue), device_(device), next_tag_(next_tag) {
+    for (const std::uint64_t chunk : chunks) {
+        chunks_.push_back({});
+        chunks_.back().chunk = chunk;
+    }
+}
+
+void Prober::start(Time now) {
+    started_ = now;
+    for (std::size_t i = 0; i < chunks_.size(); ++i) submit(i, Spot::start);
+}
+
+void Prober::go_on(Time now) {
+    for (const auto& [tag, waiting] : waiting_) {
+        if (waiting.spot == Spot::start) chunks_[waiting.chunk].first = now - started_;
+    }
+    waiting_first_ = 0;
+    // Those that decide come first: the others may have to be loaded.
+    for (const Spot spot : {Spot::again, Spot::middle, Spot::end}) {
+        for (std::size_t i = 0; i < chunks_.size(); ++i) {
+            if (is_cold(chunks_[i])) submit(i, spot);
+        }
+    }
+}
+
+bool Prober::take(const ReadDone& done) {
+    const auto found = waiting_.extract(done.tag);
+    if (found.empty()) return false;
+    const Waiting& waiting = found.mapped();
+    ProbedChunk& chunk = chunks_[waiting.chunk];
+    if (waiting.spot == Spot::start && waiting_first_ > 0) --waiting_first_;
+    if (waiting.spot == Spot::again && waiting_again_ > 0) --waiting_again_;
+    if (done.error != 0 || done.bytes < kReadAlignment) return true;
+    switch (waiting.spot) {
+        case Spot::start:
+            if (!chunk.first) chunk.first = done.latency;
+            break;
+        case Spot::again:
+            chunk.again = done.latency;
+            break;
+        case Spot::middle:
+            chunk.middle = done.latency;
+            break;
+        case Spot::end:
+            chunk.end = done.latency;
+            break;
+    }
+    return true;
+}
+
+void Prober::submit(std::size_t chunk, Spot spot) {
+    std::uint64_t within = 0;
+    if (spot == Spot::middle) within = kChunkBytes / 2;
+    if (spot == Spot::end) within = kChunkBytes - kReadAlignment;
+    if (spot == Spot::start) ++waiting_first_;
+    if (spot == Spot::again) ++waiting_again_;
+    const std::uint64_t tag = next_tag_++;
+    waiting_[tag] = {.chunk = chunk, .spot = spot};
+    queue_.submit(device_, chunks_[chunk].chunk * kChunkBytes + within, kReadAlignment, tag);
+}
+
+}  // namespace prebake::hydrate
