@@ -1,0 +1,245 @@
+#include "agent/hydrate/block_reading.h"
+
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+
+#include <algorithm>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "agent/base/error.h"
+
+namespace prebake::hydrate {
+namespace {
+
+constexpr std::chrono::milliseconds kTick{100};
+constexpr std::chrono::seconds kLogInterval{1};
+// A read that takes so long makes room for another one.
+constexpr std::chrono::seconds kLate{5};
+// What the probe has not found out by then is taken as it is.
+constexpr std::chrono::seconds kProbeLimit{2};
+// Of the volume's own limit, within a second: it is what keeps us from being faster.
+constexpr std::uint64_t kThrottledMicroseconds = 200'000;
+constexpr double kRateWeight = 0.3;
+// Then nobody is helped by the other ones, each of which may take the timeout of the device.
+constexpr unsigned kFailuresInARow = 256;
+
+std::uint64_t device_bytes(int device) {
+    std::uint64_t bytes = 0;
+    return ::ioctl(device, BLKGETSIZE64, &bytes) == 0 ? bytes : 0;
+}
+
+std::vector<dev_t> disks_of(const std::vector<VolumeReading>& volumes) {
+    std::vector<dev_t> disks;
+    for (const VolumeReading& volume : volumes) {
+        const dev_t disk = volume.disk.number != 0 ? volume.disk.number : volume.planned.number;
+        if (std::ranges::find(disks, disk) == disks.end()) disks.push_back(disk);
+    }
+    return disks;
+}
+
+}  // namespace
+
+BlockReading::BlockReading(std::vector<VolumeReading>& volumes, WorkList& work, ReadQueue& queue,
+                           std::uint64_t& next_tag, BlockLimits limits)
+    : volumes_(volumes),
+      work_(work),
+      queue_(queue),
+      next_tag_(next_tag),
+      limits_(limits),
+      rate_(limits.rate),
+      watch_(disks_of(volumes)) {}
+
+ReadingEnd BlockReading::run(const std::stop_token& stop, const std::function<void()>& on_tick) {
+    Time now = std::chrono::steady_clock::now();
+    last_sample_ = now;
+    probes_due_ = now + kProbeLimit;
+    Time next_tick = now + kTick;
+    while (!work_.is_over()) {
+        if (stop.stop_requested()) return ReadingEnd::stopped;
+        if (now >= limits_.deadline) return ReadingEnd::deadline;
+        const std::chrono::nanoseconds pause = fill(now);
+        const std::chrono::nanoseconds until_tick =
+            std::max<std::chrono::nanoseconds>(next_tick - now, std::chrono::nanoseconds(1));
+        auto done = queue_.wait(std::min(pause, until_tick));
+        now = std::chrono::steady_clock::now();
+        // All that have ended, before new ones start: the queue says how many there may be.
+        for (; done; done = queue_.wait(std::chrono::nanoseconds(0))) take(*done, now);
+        if (now < next_tick) continue;
+        next_tick = now + kTick;
+        sample(now);
+        look_at_late_reads(now);
+        on_tick();
+    }
+    return ReadingEnd::all;
+}
+
+VolumeReading& BlockReading::volume_of(const ChunkWork& work) {
+    return volumes_[index_of(work)];
+}
+
+unsigned BlockReading::allowed(const VolumeReading& volume, v1::HydrationRank rank) const {
+    const unsigned depth = volume.control.depth();
+    return limits_.yields ? yielded_depth(depth, rank, foreground_) : depth;
+}
+
+/// Starts reads as long as there is room. Returns how long it is certain that nothing starts.
+std::chrono::nanoseconds BlockReading::fill(Time now) {
+    for (;;) {
+        if (!held_) held_ = work_.next(now);
+        if (!held_) {
+            const auto retry = work_.next_retry();
+            if (!retry) return kTick;
+            return std::clamp<std::chrono::nanoseconds>(*retry - now, std::chrono::nanoseconds(1),
+                                                        kTick);
+        }
+        VolumeReading& volume = volume_of(*held_);
+        if (!volume.trouble.empty()) {
+            work_.give_up(*std::exchange(held_, std::nullopt));
+            continue;
+        }
+        const unsigned room = allowed(volume, work_.part(held_->part).rank);
+        if (room < volume.control.depth() && !has_yielded_) {
+            has_yielded_ = true;
+            ++progress_.yields;
+        } else if (room >= volume.control.depth()) {
+            has_yielded_ = false;
+        }
+        if (volume.in_flight >= room) {
+            if (has_yielded_) volume.control.restart_measurement();
+            return kTick;
+        }
+        const std::chrono::nanoseconds delay = rate_.delay(now);
+        if (delay.count() > 0) {
+            volume.control.restart_measurement();
+            return delay;
+        }
+        submit(*std::exchange(held_, std::nullopt), now);
+    }
+}
+
+void BlockReading::submit(const ChunkWork& work, Time now) {
+    VolumeReading& volume = volume_of(work);
+    const std::uint64_t offset = work.chunk * kChunkBytes;
+    InFlight read{.work = work, .started = now, .is_touch = volume.touch == Touch::works};
+    const std::uint64_t left = volume.bytes > offset ? volume.bytes - offset : 0;
+    read.bytes = std::min<std::uint64_t>(read.is_touch ? kReadAlignment : kMaxReadBytes, left);
+    // A device may end anywhere, but is read in whole blocks; the rest is not there.
+    read.bytes -= read.bytes % kReadAlignment;
+    if (read.bytes == 0) return left > 0 ? work_.done(work) : work_.give_up(work);
+    const std::uint64_t tag = next_tag_++;
+    queue_.submit(volume.device.get(), offset, read.bytes, tag);
+    rate_.take(kChunkBytes);
+    ++volume.in_flight;
+    reads_.emplace(tag, read);
+}
+
+void BlockReading::take(const ReadDone& done, Time now) {
+    for (VolumeReading& volume : volumes_) {
+        if (!volume.prober || !volume.prober->take(done)) continue;
+        own_bytes_ += done.bytes;
+        return take_probe(volume, now);
+    }
+    const auto found = reads_.extract(done.tag);
+    if (found.empty()) return;  // given up before
+    const InFlight& read = found.mapped();
+    VolumeReading& volume = volume_of(read.work);
+    if (!read.is_late) --volume.in_flight;
+    own_bytes_ += done.bytes;
+    if (done.error != 0 || done.bytes < read.bytes) return take_failure(read, done, now);
+    ++warm_chunks_;
+    volume.failures = 0;
+    work_.done(read.work);
+    if (!read.is_late) volume.control.on_done(now);
+}
+
+void BlockReading::take_failure(const InFlight& read, const ReadDone& done, Time now) {
+    VolumeReading& volume = volume_of(read.work);
+    if (!read.is_late) volume.control.on_error();
+    const std::uint64_t bytes = device_bytes(volume.device.get());
+    const std::string name = volume.planned.device.string();
+    if (bytes == 0 || done.error == ENXIO || done.error == ENODEV) {
+        if (volume.trouble.empty()) volume.trouble = name + " has vanished";
+        work_.drop(index_of(read.work), 0);
+        return work_.give_up(read.work);
+    }
+    if (bytes < volume.bytes) {
+        volume.bytes = bytes;
+        volume.shrunk = name + " is smaller now: it ends after " + std::to_string(bytes) + " bytes";
+        work_.drop(index_of(read.work), bytes / kChunkBytes);
+    }
+    if (++volume.failures >= kFailuresInARow && volume.trouble.empty()) {
+        volume.trouble =
+            std::to_string(volume.failures) + " reads of " + name +
+            " failed one after the other: " + std::generic_category().message(done.error);
+        work_.drop(index_of(read.work), 0);
+    }
+    if (read.work.chunk >= bytes / kChunkBytes) return work_.give_up(read.work);
+    work_.failed(read.work, now);
+}
+
+void BlockReading::take_probe(VolumeReading& volume, Time now) {
+    if (volume.touch != Touch::unknown) return;
+    if (!volume.prober->has_all() && now < probes_due_) return;
+    volume.verdict = volume.prober->verdict();
+    // A chunk of the snapshot must be a chunk of the device, or 4 KiB may touch one of two.
+    const bool is_aligned = volume.disk.start && *volume.disk.start % kChunkBytes == 0;
+    volume.touch = volume.verdict.touch;
+    if (volume.touch != Touch::works || !is_aligned) volume.touch = Touch::fails;
+}
+
+/// Reads that take far too long: others take their place, and in the end they have failed.
+void BlockReading::look_at_late_reads(Time now) {
+    for (auto read = reads_.begin(); read != reads_.end();) {
+        InFlight& late = read->second;
+        const auto age = now - late.started;
+        VolumeReading& volume = volume_of(late.work);
+        if (age >= kLate && !late.is_late) {
+            late.is_late = true;
+            --volume.in_flight;
+            volume.control.on_error();
+        }
+        if (age < limits_.read_limit) {
+            ++read;
+            continue;
+        }
+        work_.give_up(late.work);
+        read = reads_.erase(read);
+    }
+}
+
+void BlockReading::sample(Time now) {
+    const double seconds = std::chrono::duration<double>(now - last_sample_).count();
+    if (seconds > 0) {
+        const double rate =
+            static_cast<double>((warm_chunks_ - last_warm_) * kChunkBytes) / seconds;
+        progress_.bytes_per_second += kRateWeight * (rate - progress_.bytes_per_second);
+    }
+    last_sample_ = now;
+    last_warm_ = warm_chunks_;
+    if (limits_.yields) foreground_ = watch_.sample(now, own_bytes_);
+    progress_.depth = 0;
+    for (VolumeReading& volume : volumes_) {
+        progress_.depth += volume.in_flight;
+        if (volume.prober && now >= probes_due_) take_probe(volume, now);
+    }
+    if (now - last_log_ < kLogInterval) return;
+    last_log_ = now;
+    for (VolumeReading& volume : volumes_) sample_log(volume);
+}
+
+void BlockReading::sample_log(VolumeReading& volume) {
+    if (!volume.first_log) return;
+    try {
+        const EbsLog log = read_ebs_log(volume.device.get(), volume.planned.device.string());
+        const EbsActivity before = volume.activity;
+        volume.activity = ebs_activity(*volume.first_log, log);
+        volume.control.set_throttled(volume.activity.throttled >=
+                                     before.throttled + kThrottledMicroseconds);
+    } catch (const Error&) {
+        volume.first_log.reset();  // it was there before; without it the rate decides
+    }
+}
+
+}  // namespace prebake::hydrate

@@ -1,0 +1,497 @@
+#include "agent/hydrate/hydrator.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "agent/base/boot.h"
+#include "agent/base/error.h"
+#include "agent/base/file.h"
+#include "agent/base/format.h"
+#include "agent/base/json.h"
+#include "agent/base/sha256.h"
+#include "agent/base/timestamp.h"
+#include "agent/hydrate/block_reading.h"
+#include "agent/hydrate/documents.h"
+#include "agent/hydrate/file_reading.h"
+#include "agent/hydrate/finished_work.h"
+#include "agent/hydrate/hydration_report.h"
+
+namespace prebake::hydrate {
+namespace {
+
+using SteadyTime = std::chrono::steady_clock::time_point;
+
+// The whole probe, if the disk does not answer.
+constexpr std::chrono::milliseconds kFirstReads{1500};
+constexpr std::chrono::milliseconds kSecondReads{1000};
+constexpr std::chrono::seconds kPublished{1};
+constexpr std::chrono::seconds kSaved{10};
+constexpr const char* kGoesOn = "it goes on at the next boot; now: prebake hydrate";
+
+/// One hydration, from the plan to the last document.
+class HydrationRun {
+  public:
+    HydrationRun(const HydratorOptions& options, std::stop_token stop)
+        : options_(options), stop_(std::move(stop)), started_(std::chrono::steady_clock::now()) {
+        const auto now = std::chrono::system_clock::now();
+        *document_.mutable_started_at() = to_timestamp(now);
+        document_.set_trigger(options_.mode == HydrateMode::on ? "on" : "auto");
+        try {
+            document_.set_boot_id(read_boot_id());
+        } catch (const Error&) {
+            // A container without /proc: it is only shown.
+        }
+    }
+
+    v1::Hydration run() {
+        if (options_.mode == HydrateMode::off) {
+            return end("off", "hydrate.mode is \"off\"", "");
+        }
+        try {
+            if (!read_the_plan()) {
+                return end("no_plan", "there is no plan of what to read",
+                           "bake with this version of prebake, which makes one");
+            }
+            find_volumes();
+            probe();
+            return read();
+        } catch (const Error& error) {
+            end("failed", error.message(), error.next_step());
+            throw;
+        }
+    }
+
+  private:
+    bool read_the_plan() {
+        const std::filesystem::path path = plan_path(options_.state_dir);
+        std::string text;
+        try {
+            text = read_file(path, kMaxPlanBytes);
+        } catch (const Error& error) {
+            if (error.code() == Errc::not_found) return false;
+            throw;
+        }
+        plan_ = parse_plan(text, path.string());
+        document_.set_plan("sha256:" + sha256_hex(text));
+        return true;
+    }
+
+    v1::Hydration read_finished() const {
+        if (options_.repetition == Repetition::again) return {};
+        try {
+            return read_hydration(finished_path(options_.state_dir));
+        } catch (const Error& error) {
+            if (error.code() != Errc::not_found) {
+                note(NoteLevel::warning, "all is read again: " + error.message());
+            }
+            return {};
+        }
+    }
+
+    void find_volumes() {
+        PlannedVolumes planned = options_.find_volumes(plan_);
+        const v1::Hydration before = read_finished();
+        if (before.plan() == document_.plan()) seconds_before_ = before.seconds();
+        for (VolumeToRead& volume : planned.found) add_volume(std::move(volume), before);
+        for (const MovedVolume& moved : planned.moved) add_moved(moved);
+    }
+
+    void add_volume(VolumeToRead planned, const v1::Hydration& before) {
+        VolumeReading volume{.planned = std::move(planned)};
+        volume.disk = find_disk(volume.planned.number);
+        FinishedWork finished =
+            finished_work(before, document_.plan(), volume.planned, volume.disk.serial);
+        volume.done = std::move(finished.done);
+        volume.failed_before = std::move(finished.failed);
+        volume.is_finished_before = finished.is_finished && volume.failed_before.empty();
+        const std::filesystem::path& path = volume.planned.device;
+        volume.device = FileDescriptor(::open(path.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC));
+        if (!volume.device && !volume.is_finished_before) {
+            const Error refused = errno_error("cannot open", path);
+            note(NoteLevel::warning, refused.message() + "; its files are read instead");
+            return add_files(volume.planned.uuid, volume.planned.number, volume.disk,
+                             refused.message());
+        }
+        volume.bytes = volume.planned.bytes;
+        std::uint64_t bytes = 0;
+        if (volume.device && ::ioctl(volume.device.get(), BLKGETSIZE64, &bytes) == 0) {
+            volume.bytes = bytes;
+        }
+        *document_.add_volumes() = volume_document(volume.planned, volume.disk);
+        volumes_.push_back(std::move(volume));
+    }
+
+    void add_moved(const MovedVolume& moved) {
+        if (moved.mount_point.empty()) {
+            note(NoteLevel::warning, "the volume " + moved.uuid + " is not here: " + moved.why);
+            return;
+        }
+        add_files(moved.uuid, moved.number, find_disk(moved.number), moved.why);
+    }
+
+    /// A file system whose files are read, because its device cannot be, or has them elsewhere.
+    void add_files(const std::string& uuid, dev_t number, const Disk& disk,
+                   const std::string& why) {
+        VolumeToRead planned;
+        planned.uuid = uuid;
+        v1::HydratedVolume entry = volume_document(planned, disk);
+        const bool is_lazy = is_lazy_kind(disk.kind);
+        entry.set_lazy(is_lazy);
+        entry.set_why(why);
+        *file_volumes_.Add() = entry;
+        // Without its device there is no probe: the model decides.
+        if (is_lazy || options_.mode == HydrateMode::on) file_systems_.push_back(number);
+    }
+
+    std::vector<ChunkSet> left_of(const VolumeReading& volume) const {
+        std::vector<ChunkSet> left;
+        for (std::size_t i = 0; i < volume.planned.parts.size(); ++i) {
+            ChunkSet rest = volume.planned.parts[i].chunks;
+            rest.subtract(first_of(rest, volume.done[i]));
+            left.push_back(std::move(rest));
+        }
+        left.push_back(volume.failed_before);
+        return left;
+    }
+
+    void probe() {
+        if (std::ranges::all_of(volumes_, &VolumeReading::is_finished_before)) return;
+        state("probing", "");
+        ChosenQueue chosen = make_read_queue(2 * options_.depth + 128);
+        queue_ = std::move(chosen.queue);
+        document_.set_method(queue_->name());
+        for (VolumeReading& volume : volumes_) {
+            if (volume.is_finished_before) continue;
+            volume.prober = std::make_unique<Prober>(*queue_, volume.device.get(),
+                                                     chunks_to_probe(left_of(volume)), next_tag_);
+            volume.prober->start(std::chrono::steady_clock::now());
+        }
+        if (!chosen.why_threads.empty()) {
+            note(NoteLevel::info, "reading with threads: " + chosen.why_threads);
+        }
+        publish();
+        for (VolumeReading& volume : volumes_) begin_log(volume);
+        wait_for_probes(kFirstReads, &Prober::has_first);
+        for (VolumeReading& volume : volumes_) {
+            if (volume.prober) volume.prober->go_on(std::chrono::steady_clock::now());
+        }
+        // Where the model says enough, reading begins while the probe goes on.
+        const bool is_certain = std::ranges::all_of(volumes_, [&](const VolumeReading& volume) {
+            return !volume.prober || options_.mode == HydrateMode::on ||
+                   is_lazy_kind(volume.disk.kind);
+        });
+        if (!is_certain) wait_for_probes(kSecondReads, &Prober::has_second);
+        for (std::size_t i = 0; i < volumes_.size(); ++i) decide(volumes_[i], static_cast<int>(i));
+    }
+
+    void wait_for_probes(std::chrono::milliseconds limit, bool (Prober::*has_answer)() const) {
+        const auto end = std::chrono::steady_clock::now() + limit;
+        const auto is_done = [&] {
+            return std::ranges::all_of(volumes_, [&](const VolumeReading& volume) {
+                return !volume.prober || (*volume.prober.*has_answer)();
+            });
+        };
+        while (!is_done() && !stop_.stop_requested()) {
+            const auto left = end - std::chrono::steady_clock::now();
+            if (left <= std::chrono::nanoseconds(0)) return;
+            const auto done = queue_->wait(
+                std::min<std::chrono::nanoseconds>(left, std::chrono::milliseconds(50)));
+            for (VolumeReading& volume : volumes_) {
+                if (done && volume.prober && volume.prober->take(*done)) break;
+            }
+        }
+    }
+
+    static void begin_log(VolumeReading& volume) {
+        if (!volume.prober || volume.disk.kind != DiskKind::ebs) return;
+        try {
+            volume.first_log = read_ebs_log(volume.device.get(), volume.planned.device.string());
+        } catch (const Error&) {
+            // Without CAP_SYS_ADMIN, or of device mapper: the rate alone decides about the depth.
+        }
+    }
+
+    void decide(VolumeReading& volume, int index) {
+        v1::HydratedVolume& entry = *document_.mutable_volumes(index);
+        if (volume.is_finished_before) {
+            volume.decision.why = "it was read before";
+            entry.set_lazy(true);
+            return;
+        }
+        volume.verdict = volume.prober->verdict();
+        volume.decision = decide_lazy(options_.mode, volume.disk, volume.verdict);
+        volume.control =
+            DepthControl({.start = first_depth(volume.verdict.cold_read, options_.depth),
+                          .most = options_.depth});
+        describe_volume(volume, entry);
+        note(NoteLevel::info, volume.planned.device.string() + ": " + volume.decision.why);
+    }
+
+    /// In the order of the ranks, and of the volumes within each.
+    std::vector<PartWork> work() const {
+        std::vector<PartWork> parts;
+        for (std::size_t i = 0; i < volumes_.size(); ++i) {
+            const VolumeReading& volume = volumes_[i];
+            if (!volume.decision.is_read) continue;
+            for (std::size_t k = 0; k < volume.planned.parts.size(); ++k) {
+                const PartToRead& part = volume.planned.parts[k];
+                parts.push_back({.volume = i,
+                                 .index = k,
+                                 .rank = part.rank,
+                                 .chunks = part.chunks,
+                                 .done = volume.done[k],
+                                 .failed = volume.failed_before});
+            }
+        }
+        std::ranges::stable_sort(parts, {}, &PartWork::rank);
+        return parts;
+    }
+
+    v1::Hydration read() {
+        const bool has_blocks = std::ranges::any_of(
+            volumes_, [](const VolumeReading& volume) { return volume.decision.is_read; });
+        for (const v1::HydratedVolume& volume : file_volumes_) *document_.add_volumes() = volume;
+        if (!has_blocks && file_systems_.empty()) return end_without_reading();
+        ReadingEnd ending = ReadingEnd::all;
+        if (has_blocks) ending = read_blocks();
+        if (ending == ReadingEnd::all && !file_systems_.empty()) ending = read_files();
+        return end_reading(ending);
+    }
+
+    SteadyTime deadline() const {
+        return options_.extent == Extent::all ? SteadyTime::max() : started_ + options_.deadline;
+    }
+
+    std::uint64_t rate() const { return options_.extent == Extent::all ? 0 : options_.rate; }
+
+    ReadingEnd read_blocks() {
+        document_.set_mode("blocks");
+        state("hydrating", "");
+        WorkList list(work());
+        DocumentWriter saver(finished_path(options_.state_dir));
+        BlockReading reading(volumes_, list, *queue_, next_tag_,
+                             {.depth = options_.depth,
+                              .rate = rate(),
+                              .yields = options_.extent == Extent::planned,
+                              .read_limit = options_.read_limit,
+                              .deadline = deadline()});
+        const auto update = [&] { update_blocks(list, reading, saver); };
+        const ReadingEnd ending = reading.run(stop_, update);
+        update();
+        if (ending == ReadingEnd::all) document_.set_eta_seconds(0);
+        saver.put(saved());
+        const std::string problem = saver.finish();
+        if (!problem.empty()) note(NoteLevel::warning, problem + "; it is read again next time");
+        for (const VolumeReading& volume : volumes_) {
+            for (const std::string& trouble : {volume.trouble, volume.shrunk}) {
+                if (!trouble.empty()) troubles_.push_back(trouble);
+            }
+        }
+        return ending;
+    }
+
+    void update_blocks(const WorkList& list, const BlockReading& reading, DocumentWriter& saver) {
+        const double seconds = elapsed();
+        const auto over = update_ranks(list, seconds, document_);
+        std::vector<v1::HydratedVolume*> entries;
+        for (std::size_t i = 0; i < volumes_.size(); ++i) {
+            v1::HydratedVolume& entry = *document_.mutable_volumes(static_cast<int>(i));
+            entries.push_back(&entry);
+            if (!volumes_[i].prober) continue;
+            describe_volume(volumes_[i], entry);
+            if (volumes_[i].touch == Touch::works) document_.set_mode("touch");
+        }
+        update_volumes(list, volumes_, entries);
+        document_.set_seconds(seconds_before_ + seconds);
+        document_.set_depth(reading.progress().depth);
+        document_.set_yields(reading.progress().yields);
+        document_.set_bytes_per_second(reading.progress().bytes_per_second);
+        std::uint64_t left = 0;
+        for (const auto& rank : document_.ranks()) left += rank.total_bytes() - rank.bytes();
+        const double per_second = document_.bytes_per_second();
+        document_.set_eta_seconds(per_second > 0 ? static_cast<double>(left) / per_second : 0);
+        if (!document_.has_traced_at() && is_traced_done(list)) {
+            *document_.mutable_traced_at() = to_timestamp(std::chrono::system_clock::now());
+        }
+        for (const v1::HydrationRank rank : over) {
+            note(NoteLevel::info, rank_summary(document_, rank));
+        }
+        const auto now = std::chrono::steady_clock::now();
+        if (!over.empty() || now - published_ >= kPublished) publish();
+        if (!over.empty() || now - saved_ >= kSaved) {
+            saved_ = now;
+            saver.put(saved());
+        }
+        if (options_.on_progress) options_.on_progress(document_);
+    }
+
+    /// What outlives the boot.
+    v1::Hydration saved() const {
+        v1::Hydration document = document_;
+        *document.mutable_updated_at() = to_timestamp(std::chrono::system_clock::now());
+        return document;
+    }
+
+    ReadingEnd read_files() {
+        document_.set_mode("files");
+        if (document_.method().empty()) document_.set_method("threads");
+        state("hydrating", "");
+        v1::HydratedRank* rank = nullptr;
+        FileProgress last;
+        const auto finish_rank = [&] {
+            if (rank == nullptr) return;
+            rank->set_total_bytes(rank->bytes());
+            rank->set_seconds(elapsed());
+            if (last.failed > 0) {
+                troubles_.push_back(counted(last.failed, "file") + " could not be read");
+            }
+            note(NoteLevel::info,
+                 rank_summary(document_, rank->rank()) + ", as " + counted(last.files, "file"));
+        };
+        const ReadingEnd ending = read_planned_files(
+            plan_, file_systems_,
+            {.threads = std::min(options_.depth, 16U), .rate = rate(), .deadline = deadline()},
+            stop_,
+            [&](v1::HydrationRank next) {
+                finish_rank();
+                rank = document_.add_ranks();
+                rank->set_rank(next);
+            },
+            [&](const FileProgress& progress) {
+                last = progress;
+                rank->set_bytes(progress.bytes);
+                document_.set_seconds(seconds_before_ + elapsed());
+                if (std::chrono::steady_clock::now() - published_ >= kPublished) publish();
+                if (options_.on_progress) options_.on_progress(document_);
+            });
+        if (ending == ReadingEnd::all) finish_rank();
+        return ending;
+    }
+
+    v1::Hydration end_without_reading() {
+        std::string why;
+        const bool is_done = std::ranges::any_of(volumes_, &VolumeReading::is_finished_before);
+        for (const v1::HydratedVolume& volume : document_.volumes()) {
+            if (!volume.why().empty()) why += (why.empty() ? "" : "; ") + volume.why();
+        }
+        if (is_done) {
+            for (const VolumeReading& volume : volumes_) add_finished_ranks(volume);
+            document_.set_seconds(seconds_before_);
+            return end("hydrated", "all of the plan was read before", "");
+        }
+        if (document_.volumes().empty()) why = "no volume of the plan is on this machine";
+        return end("not_needed", why, "");
+    }
+
+    void add_finished_ranks(const VolumeReading& volume) {
+        for (const PartToRead& part : volume.planned.parts) {
+            const std::uint64_t bytes = part.chunks.count() * kChunkBytes;
+            v1::HydratedRank* entry = nullptr;
+            for (v1::HydratedRank& rank : *document_.mutable_ranks()) {
+                if (rank.rank() == part.rank) entry = &rank;
+            }
+            if (entry == nullptr) entry = document_.add_ranks();
+            entry->set_rank(part.rank);
+            entry->set_bytes(entry->bytes() + bytes);
+            entry->set_total_bytes(entry->total_bytes() + bytes);
+        }
+    }
+
+    v1::Hydration end_reading(ReadingEnd ending) {
+        std::uint64_t failed = 0;
+        for (const v1::HydratedVolume& volume : document_.volumes()) {
+            failed += volume.failed_chunks();
+        }
+        if (failed > 0) troubles_.push_back(counted(failed, "chunk") + " could not be read");
+        std::string trouble;
+        for (const std::string& each : troubles_) trouble += (trouble.empty() ? "" : "; ") + each;
+        if (ending == ReadingEnd::stopped) return end("incomplete", "it was stopped", kGoesOn);
+        if (ending == ReadingEnd::deadline) {
+            return end("incomplete",
+                       "the deadline of " +
+                           format_duration(std::chrono::duration<double>(options_.deadline)) +
+                           " has passed",
+                       kGoesOn);
+        }
+        const std::string summary = summary_of(document_);
+        if (trouble.empty()) return end("hydrated", summary, "");
+        return end("incomplete", trouble + "; " + summary,
+                   "see the kernel's log for errors of the disk; " + std::string(kGoesOn));
+    }
+
+    v1::Hydration end(const std::string& name, const std::string& message,
+                      const std::string& next_step) {
+        document_.set_depth(0);
+        document_.set_bytes_per_second(0);
+        document_.set_eta_seconds(0);
+        document_.set_next_step(next_step);
+        *document_.mutable_finished_at() = to_timestamp(std::chrono::system_clock::now());
+        state(name, message);
+        return document_;
+    }
+
+    void state(const std::string& name, const std::string& message) {
+        document_.set_state(name);
+        document_.set_message(message);
+        // While it is probing, the first reads must be under way before anything is written.
+        if (name != "probing") publish();
+    }
+
+    void publish() {
+        published_ = std::chrono::steady_clock::now();
+        *document_.mutable_updated_at() = to_timestamp(std::chrono::system_clock::now());
+        write_hydration(progress_path(options_.runtime_dir), document_);
+    }
+
+    void note(NoteLevel level, const std::string& text) const {
+        if (options_.note) options_.note(level, text);
+    }
+
+    double elapsed() const {
+        return std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
+    }
+
+    const HydratorOptions& options_;
+    std::stop_token stop_;
+    SteadyTime started_;
+    SteadyTime published_{};
+    SteadyTime saved_{};
+    double seconds_before_ = 0;
+    v1::HydrationPlan plan_;
+    v1::Hydration document_;
+    std::vector<VolumeReading> volumes_;
+    google::protobuf::RepeatedPtrField<v1::HydratedVolume> file_volumes_;
+    std::vector<dev_t> file_systems_;
+    std::vector<std::string> troubles_;
+    std::uint64_t next_tag_ = 1;
+    std::unique_ptr<ReadQueue> queue_;  // last: it ends before the devices are closed
+};
+
+FileLock lock_hydration(const std::filesystem::path& runtime_dir) {
+    std::error_code ignored;  // the lock says what is wrong
+    std::filesystem::create_directories(runtime_dir, ignored);
+    try {
+        return FileLock(runtime_dir / "hydrate.lock");
+    } catch (const Error& error) {
+        if (error.code() != Errc::conflict) throw;
+        throw Error(Errc::conflict, "another prebake hydrate is running",
+                    "wait for it: systemctl status prebake-hydrate.service");
+    }
+}
+
+}  // namespace
+
+v1::Hydration hydrate(const HydratorOptions& options, const std::stop_token& stop) {
+    const FileLock lock = lock_hydration(options.runtime_dir);
+    return HydrationRun(options, stop).run();
+}
+
+}  // namespace prebake::hydrate

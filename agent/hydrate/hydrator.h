@@ -1,0 +1,51 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <stop_token>
+#include <string>
+
+#include "agent/hydrate/planned_volumes.h"
+#include "agent/hydrate/probe.h"
+#include "proto/prebake/v1/hydration.pb.h"
+
+namespace prebake::hydrate {
+
+enum class NoteLevel { info, warning };
+
+enum class Extent {
+    planned,  ///< as configured
+    all,      ///< to its end: without deadline, limit of rate and stepping aside. For warm pools
+};
+
+enum class Repetition {
+    resume,  ///< what was read before is not read again
+    again
+};
+
+struct HydratorOptions {
+    HydrateMode mode = HydrateMode::automatic;
+    Extent extent = Extent::planned;
+    Repetition repetition = Repetition::resume;
+    std::uint64_t rate = 0;  ///< bytes a second; 0: no limit
+    unsigned depth = 64;     ///< the most reads in flight
+    std::chrono::milliseconds deadline{15 * 60'000};
+    std::chrono::milliseconds read_limit{90'000};  ///< a read that takes longer has failed
+    std::filesystem::path state_dir = "/var/lib/prebake";
+    std::filesystem::path runtime_dir = "/run/prebake";
+    std::function<PlannedVolumes(const v1::HydrationPlan&)> find_volumes;
+    std::function<void(NoteLevel, const std::string&)> note;
+    /// Ten times a second, for a terminal.
+    std::function<void(const v1::Hydration&)> on_progress;
+};
+
+/// Reads what the plan has, and writes how far it is to hydration.json in both directories.
+/// The result is the last of these documents. What cannot be read is in it; it is no error. After a
+/// stop its state is "incomplete".
+/// @throws Error conflict if another process hydrates; as read_plan() if the plan cannot be used
+/// (except not_found); permission_denied, io, no_space if the documents cannot be written.
+v1::Hydration hydrate(const HydratorOptions& options, const std::stop_token& stop);
+
+}  // namespace prebake::hydrate
