@@ -100,8 +100,9 @@ class FileReader {
         std::uint64_t offset = task.offset - task.offset % kReadAlignment;
         std::uint64_t left = task.length;
         while (left > 0 && wait_for_turn()) {
-            const std::size_t wanted = std::min<std::uint64_t>(
-                (left + kReadAlignment - 1) / kReadAlignment * kReadAlignment, kMaxReadBytes);
+            const std::size_t part = std::min<std::uint64_t>(left, kMaxReadBytes);
+            const std::size_t wanted =
+                (part + kReadAlignment - 1) / kReadAlignment * kReadAlignment;
             const ssize_t bytes =
                 ::pread(file, shared_->buffer.start(), wanted, static_cast<off_t>(offset));
             if (bytes < 0 && errno == EINTR) continue;

@@ -10,7 +10,7 @@ namespace prebake::hydrate {
 FinishedWork finished_work(const v1::Hydration& document, const std::string& plan,
                            const VolumeToRead& volume, const std::string& serial) {
     FinishedWork nothing{.done = std::vector<std::uint64_t>(volume.parts.size(), 0)};
-    if (document.plan() != plan) return nothing;
+    if (document.plan().empty() || document.plan() != plan) return nothing;
     for (const v1::HydratedVolume& before : document.volumes()) {
         if (before.uuid() != volume.uuid || before.serial() != serial) continue;
         if (before.done_chunks_size() != static_cast<int>(volume.parts.size())) return nothing;

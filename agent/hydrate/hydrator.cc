@@ -43,6 +43,7 @@ class HydrationRun {
         : options_(options), stop_(std::move(stop)), started_(std::chrono::steady_clock::now()) {
         const auto now = std::chrono::system_clock::now();
         *document_.mutable_started_at() = to_timestamp(now);
+        document_.set_schema("prebake.v1.Hydration");
         document_.set_trigger(options_.mode == HydrateMode::on ? "on" : "auto");
         try {
             document_.set_boot_id(read_boot_id());
@@ -62,6 +63,7 @@ class HydrationRun {
             }
             find_volumes();
             probe();
+            hash_plan();
             return read();
         } catch (const Error& error) {
             end("failed", error.message(), error.next_step());
@@ -80,8 +82,15 @@ class HydrationRun {
             throw;
         }
         plan_ = parse_plan(text, path.string());
-        document_.set_plan("sha256:" + sha256_hex(text));
+        plan_text_ = std::move(text);
         return true;
+    }
+
+    /// OpenSSL reads its configuration for the first hash, which may be cold: so not before the
+    /// first reads are under way, if nothing depends on it.
+    void hash_plan() {
+        if (document_.plan().empty()) document_.set_plan("sha256:" + sha256_hex(plan_text_));
+        plan_text_.clear();
     }
 
     v1::Hydration read_finished() const {
@@ -99,6 +108,7 @@ class HydrationRun {
     void find_volumes() {
         PlannedVolumes planned = options_.find_volumes(plan_);
         const v1::Hydration before = read_finished();
+        if (!before.plan().empty()) hash_plan();
         if (before.plan() == document_.plan()) seconds_before_ = before.seconds();
         for (VolumeToRead& volume : planned.found) add_volume(std::move(volume), before);
         for (const MovedVolume& moved : planned.moved) add_moved(moved);
@@ -177,6 +187,7 @@ class HydrationRun {
         if (!chosen.why_threads.empty()) {
             note(NoteLevel::info, "reading with threads: " + chosen.why_threads);
         }
+        hash_plan();
         publish();
         for (VolumeReading& volume : volumes_) begin_log(volume);
         wait_for_probes(kFirstReads, &Prober::has_first);
@@ -466,6 +477,7 @@ class HydrationRun {
     SteadyTime saved_{};
     double seconds_before_ = 0;
     v1::HydrationPlan plan_;
+    std::string plan_text_;
     v1::Hydration document_;
     std::vector<VolumeReading> volumes_;
     google::protobuf::RepeatedPtrField<v1::HydratedVolume> file_volumes_;
