@@ -14,7 +14,7 @@ namespace prebake::hydrate {
 namespace {
 
 constexpr std::chrono::milliseconds kTick{100};
-constexpr std::chrono::seconds kLogInterval{1};
+constexpr std::chrono::seconds kSecond{1};
 // A read that takes so long makes room for another one.
 constexpr std::chrono::seconds kLate{5};
 // What the probe has not found out by then is taken as it is.
@@ -54,6 +54,7 @@ BlockReading::BlockReading(std::vector<VolumeReading>& volumes, WorkList& work, 
 ReadingEnd BlockReading::run(const std::stop_token& stop, const std::function<void()>& on_tick) {
     Time now = std::chrono::steady_clock::now();
     last_sample_ = now;
+    last_second_ = now;
     probes_due_ = now + kProbeLimit;
     Time next_tick = now + kTick;
     while (!work_.is_over()) {
@@ -71,6 +72,10 @@ ReadingEnd BlockReading::run(const std::stop_token& stop, const std::function<vo
         sample(now);
         look_at_late_reads(now);
         on_tick();
+    }
+    // It may have taken less than a second.
+    for (VolumeReading& volume : volumes_) {
+        if (volume.peak_rate <= 0) note_peak(volume, now);
     }
     return ReadingEnd::all;
 }
@@ -150,6 +155,7 @@ void BlockReading::take(const ReadDone& done, Time now) {
     if (done.error != 0 || done.bytes < read.bytes) return take_failure(read, done, now);
     ++warm_chunks_;
     volume.failures = 0;
+    ++volume.chunks;
     work_.done(read.work);
     if (!read.is_late) volume.control.on_done(now);
 }
@@ -224,9 +230,22 @@ void BlockReading::sample(Time now) {
         progress_.depth += volume.in_flight;
         if (volume.prober && now >= probes_due_) take_probe(volume, now);
     }
-    if (now - last_log_ < kLogInterval) return;
-    last_log_ = now;
-    for (VolumeReading& volume : volumes_) sample_log(volume);
+    if (now - last_second_ < kSecond) return;
+    for (VolumeReading& volume : volumes_) {
+        sample_log(volume);
+        note_peak(volume, now);
+    }
+    last_second_ = now;
+}
+
+void BlockReading::note_peak(VolumeReading& volume, Time now) {
+    const double seconds = std::chrono::duration<double>(now - last_second_).count();
+    std::uint64_t& before = chunks_before_[&volume];
+    const double rate = static_cast<double>((volume.chunks - before) * kChunkBytes) / seconds;
+    before = volume.chunks;
+    if (seconds <= 0 || rate <= volume.peak_rate) return;
+    volume.peak_rate = rate;
+    volume.peak_depth = volume.control.depth();
 }
 
 void BlockReading::sample_log(VolumeReading& volume) {

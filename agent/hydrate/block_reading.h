@@ -67,6 +67,7 @@ class BlockReading {
     void look_at_late_reads(Time now);
     void sample(Time now);
     void sample_log(VolumeReading& volume);
+    void note_peak(VolumeReading& volume, Time now);
     VolumeReading& volume_of(const ChunkWork& work);
     std::size_t index_of(const ChunkWork& work) const { return work_.part(work.part).volume; }
 
@@ -85,7 +86,8 @@ class BlockReading {
     std::uint64_t warm_chunks_ = 0;
     std::uint64_t last_warm_ = 0;
     Time last_sample_{};
-    Time last_log_{};
+    Time last_second_{};
+    std::map<const VolumeReading*, std::uint64_t> chunks_before_;  ///< at last_second_
     Time probes_due_{};
     bool has_yielded_ = false;
 };

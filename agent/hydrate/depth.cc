@@ -8,8 +8,10 @@
 namespace prebake::hydrate {
 namespace {
 
-// A step up is worth it if at least half of what was added arrives as speed.
-constexpr double kGrowth = 2;
+// A step up is worth it if at least half of what was added arrives as speed. Small steps, because
+// others wait for as long as a step went too far.
+constexpr double kGrowth = 1.25;
+constexpr double kSmallGrowth = 1.1;
 constexpr double kWorthwhile = 0.5;
 // At first the knee may be far below; later it has only moved.
 constexpr double kFirstShrink = 0.6;
@@ -20,7 +22,7 @@ constexpr double kKept = 0.96;
 constexpr double kReserve = 1.05;
 constexpr unsigned kLeastMeasured = 8;
 // Measurements for which a depth is held before another one is tried.
-constexpr unsigned kHeld = 16;
+constexpr unsigned kHeld = 24;
 constexpr double kUsualBytesPerSecond = 125.0 * 1024 * 1024;
 
 }  // namespace
@@ -53,10 +55,6 @@ void DepthControl::on_done(Time now) {
 }
 
 void DepthControl::judge(double rate) {
-    if (rate > best_rate_) {
-        best_rate_ = rate;
-        best_depth_ = depth_;
-    }
     switch (phase_) {
         case Phase::climbing:
             return climb(rate);
@@ -75,7 +73,8 @@ void DepthControl::climb(double rate) {
             // Below the knee the rate is proportional to the depth, so this is where the knee is,
             // or above it if it was already passed: sinking finds out.
             const double knee = last_depth_ * std::max(rate / last_rate_, 1.0);
-            reference_ = std::max(rate, last_rate_);
+            // The larger of two measurements is one that was too large.
+            reference_ = (rate + std::max(rate, last_rate_)) / 2;
             phase_ = Phase::sinking;
             return go_to(clamped(knee * kReserve));
         }
@@ -112,7 +111,7 @@ void DepthControl::hold(double rate) {
     last_rate_ = rate;
     last_depth_ = depth_;
     phase_ = Phase::climbing;
-    go_to(clamped(std::max(depth_ * 1.25, depth_ + 1.0)));
+    go_to(clamped(std::max(depth_ * kSmallGrowth, depth_ + 1.0)));
 }
 
 void DepthControl::on_error() {

@@ -21,9 +21,6 @@ class DepthControl {
     explicit DepthControl(DepthLimits limits);
 
     unsigned depth() const { return depth_; }
-    /// Chunks a second at the best depth so far; 0 before the first measurement.
-    double best_rate() const { return best_rate_; }
-    unsigned best_depth() const { return best_depth_; }
 
     /// A chunk was read.
     void on_done(Time now);
@@ -60,8 +57,6 @@ class DepthControl {
     unsigned last_depth_ = 0;
     double reference_ = 0;  ///< the rate that sinking must not lose
     unsigned held_ = 0;     ///< measurements since holding began
-    double best_rate_ = 0;
-    unsigned best_depth_ = 0;
     bool is_throttled_ = false;
 };
 

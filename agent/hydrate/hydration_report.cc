@@ -57,9 +57,8 @@ void describe_volume(const VolumeReading& volume, v1::HydratedVolume& document) 
             volume.touch == Touch::works ? static_cast<double>(kChunkBytes) : kReadAheadBytes;
         document.set_depth_1_bytes_per_second(bytes / cold);
     }
-    document.set_peak_bytes_per_second(volume.control.best_rate() *
-                                       static_cast<double>(kChunkBytes));
-    document.set_peak_depth(volume.control.best_depth());
+    document.set_peak_bytes_per_second(volume.peak_rate);
+    document.set_peak_depth(volume.peak_depth);
     document.set_cold_reads(volume.activity.cold_reads);
     document.set_throttled_microseconds(volume.activity.throttled);
 }

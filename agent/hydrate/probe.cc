@@ -15,6 +15,8 @@ constexpr double kMuchFaster = 3;
 constexpr std::size_t kColdEnough = 3;
 constexpr double kColdShare = 0.25;
 constexpr std::size_t kTouchedEnough = 2;
+// They are all read at once: most of them also wait for the bytes of others.
+constexpr double kUndisturbed = 0.1;
 
 std::uint64_t chunk_at(std::span<const ChunkSet> parts, std::uint64_t position) {
     for (const ChunkSet& part : parts) {
@@ -60,10 +62,11 @@ std::string name_of(const Disk& disk) {
 
 }  // namespace
 
-std::vector<std::uint64_t> chunks_to_probe(std::span<const ChunkSet> parts, std::size_t wanted) {
+ChunksToProbe chunks_to_probe(std::span<const ChunkSet> parts, std::size_t wanted) {
     std::uint64_t count = 0;
     for (const ChunkSet& part : parts) count += part.count();
-    std::vector<std::uint64_t> chosen;
+    ChunksToProbe chunks;
+    std::vector<std::uint64_t>& chosen = chunks.probed;
     const auto choose = [&](std::uint64_t position) {
         const std::uint64_t chunk = chunk_at(parts, position);
         if (std::ranges::find(chosen, chunk) == chosen.end()) chosen.push_back(chunk);
@@ -75,7 +78,10 @@ std::vector<std::uint64_t> chunks_to_probe(std::span<const ChunkSet> parts, std:
         // In the middle of each of as many equal shares.
         choose(first + (count - first) * (2 * i + 1) / (2 * left));
     }
-    return chosen;
+    for (std::uint64_t i = first; i < std::min(count, first + kTouchedAhead); ++i) {
+        chunks.ahead.push_back(chunk_at(parts, i));
+    }
+    return chunks;
 }
 
 bool is_cold(const ProbedChunk& chunk) {
@@ -108,7 +114,7 @@ ProbeVerdict judge_probe(std::span<const ProbedChunk> chunks) {
     }
     verdict.cold = cold.size();
     verdict.is_confirmed = repeated > 0 && confirmed * 2 >= repeated;
-    verdict.cold_read = quantile(std::move(cold), 0.25);
+    verdict.cold_read = quantile(std::move(cold), kUndisturbed);
     verdict.warm_read = quantile(std::move(warm), 0.5);
     if (touched >= kTouchedEnough) {
         verdict.touch = brought * 4 >= touched * 3 ? Touch::works : Touch::fails;

@@ -32,20 +32,28 @@ struct ProbeVerdict {
     std::size_t probed = 0;
     std::size_t cold = 0;       ///< how many of them were slow at the first read
     bool is_confirmed = false;  ///< most of these were fast at the second one
-    Seconds cold_read{};        ///< of a cold chunk, if nothing else is read: the lower quartile
+    Seconds cold_read{};        ///< of a cold chunk, if nothing else is read: nearly the fastest
     Seconds warm_read{};        ///< of the others: the median
     Touch touch = Touch::unknown;
 };
 
-inline constexpr std::size_t kProbedChunks = 16;
+inline constexpr std::size_t kProbedChunks = 12;
 /// No disk that is warm and not busy takes that long; log pages and people see 30 ms and more.
 inline constexpr Seconds kColdRead{0.008};
 
-/// Chunks for the probe: half of them are the first ones to be read, and the others are spread over
-/// all, because what is read first at boot may have been read before us. `parts` are in the order
-/// of reading.
-std::vector<std::uint64_t> chunks_to_probe(std::span<const ChunkSet> parts,
-                                           std::size_t wanted = kProbedChunks);
+struct ChunksToProbe {
+    /// Half of them are the first ones to be read, and the others are spread over all, because what
+    /// is read first at boot may have been read before us.
+    std::vector<std::uint64_t> probed;
+    /// The next ones to be read. If small reads bring whole chunks, these are there when the probe
+    /// has ended; otherwise they cost nothing.
+    std::vector<std::uint64_t> ahead;
+};
+
+inline constexpr std::size_t kTouchedAhead = 8;
+
+/// `parts` are in the order of reading.
+ChunksToProbe chunks_to_probe(std::span<const ChunkSet> parts, std::size_t wanted = kProbedChunks);
 
 bool is_cold(const ProbedChunk& chunk);
 ProbeVerdict judge_probe(std::span<const ProbedChunk> chunks);

@@ -2,10 +2,9 @@
 
 namespace prebake::hydrate {
 
-Prober::Prober(ReadQueue& queue, int device, const std::vector<std::uint64_t>& chunks,
-               std::uint64_t& next_tag)
-    : queue_(queue), device_(device), next_tag_(next_tag) {
-    for (const std::uint64_t chunk : chunks) {
+Prober::Prober(ReadQueue& queue, int device, const ChunksToProbe& chunks, std::uint64_t& next_tag)
+    : queue_(queue), device_(device), next_tag_(next_tag), ahead_(chunks.ahead) {
+    for (const std::uint64_t chunk : chunks.probed) {
         chunks_.push_back({});
         chunks_.back().chunk = chunk;
     }
@@ -14,6 +13,7 @@ Prober::Prober(ReadQueue& queue, int device, const std::vector<std::uint64_t>& c
 void Prober::start(Time now) {
     started_ = now;
     for (std::size_t i = 0; i < chunks_.size(); ++i) submit(i, Spot::start);
+    for (const std::uint64_t chunk : ahead_) read(chunk * kChunkBytes, {.spot = Spot::ahead});
 }
 
 void Prober::go_on(Time now) {
@@ -33,9 +33,11 @@ bool Prober::take(const ReadDone& done) {
     const auto found = waiting_.extract(done.tag);
     if (found.empty()) return false;
     const Waiting& waiting = found.mapped();
+    if (waiting.spot == Spot::ahead) return true;
     ProbedChunk& chunk = chunks_[waiting.chunk];
     if (waiting.spot == Spot::start && waiting_first_ > 0) --waiting_first_;
-    if (waiting.spot == Spot::again && waiting_again_ > 0) --waiting_again_;
+    if (waiting.spot == Spot::again) --waiting_again_;
+    if (waiting.spot == Spot::middle || waiting.spot == Spot::end) --waiting_rest_;
     if (done.error != 0 || done.bytes < kReadAlignment) return true;
     switch (waiting.spot) {
         case Spot::start:
@@ -50,6 +52,8 @@ bool Prober::take(const ReadDone& done) {
         case Spot::end:
             chunk.end = done.latency;
             break;
+        case Spot::ahead:
+            break;
     }
     return true;
 }
@@ -60,9 +64,14 @@ void Prober::submit(std::size_t chunk, Spot spot) {
     if (spot == Spot::end) within = kChunkBytes - kReadAlignment;
     if (spot == Spot::start) ++waiting_first_;
     if (spot == Spot::again) ++waiting_again_;
+    if (spot == Spot::middle || spot == Spot::end) ++waiting_rest_;
+    read(chunks_[chunk].chunk * kChunkBytes + within, {.chunk = chunk, .spot = spot});
+}
+
+void Prober::read(std::uint64_t offset, Waiting waiting) {
     const std::uint64_t tag = next_tag_++;
-    waiting_[tag] = {.chunk = chunk, .spot = spot};
-    queue_.submit(device_, chunks_[chunk].chunk * kChunkBytes + within, kReadAlignment, tag);
+    waiting_[tag] = waiting;
+    queue_.submit(device_, offset, kReadAlignment, tag);
 }
 
 }  // namespace prebake::hydrate

@@ -18,8 +18,7 @@ class Prober {
     using Time = std::chrono::steady_clock::time_point;
 
     /// `next_tag`: what the next read has for a tag; shared with the other reads.
-    Prober(ReadQueue& queue, int device, const std::vector<std::uint64_t>& chunks,
-           std::uint64_t& next_tag);
+    Prober(ReadQueue& queue, int device, const ChunksToProbe& chunks, std::uint64_t& next_tag);
 
     /// Starts the first reads.
     void start(Time now);
@@ -31,26 +30,29 @@ class Prober {
 
     bool has_first() const { return waiting_first_ == 0; }
     bool has_second() const { return waiting_again_ == 0; }
-    bool has_all() const { return waiting_.empty(); }
+    bool has_all() const { return waiting_rest_ == 0 && has_first() && has_second(); }
     const std::vector<ProbedChunk>& chunks() const { return chunks_; }
     ProbeVerdict verdict() const { return judge_probe(chunks_); }
 
   private:
-    enum class Spot { start, again, middle, end };
+    enum class Spot { start, again, middle, end, ahead };
     struct Waiting {
         std::size_t chunk = 0;
         Spot spot = Spot::start;
     };
 
     void submit(std::size_t chunk, Spot spot);
+    void read(std::uint64_t offset, Waiting waiting);
 
     ReadQueue& queue_;
     int device_;
     std::uint64_t& next_tag_;
     std::vector<ProbedChunk> chunks_;
+    std::vector<std::uint64_t> ahead_;
     std::map<std::uint64_t, Waiting> waiting_;
     std::size_t waiting_first_ = 0;
     std::size_t waiting_again_ = 0;
+    std::size_t waiting_rest_ = 0;  ///< of the middle and the end
     Time started_{};
 };
 

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstddef>
 
+#include "agent/base/error.h"
 #include "agent/base/file.h"
 
 namespace prebake::hydrate {

@@ -33,6 +33,9 @@ struct VolumeReading {
     DepthControl control{DepthLimits()};
     unsigned in_flight = 0;
     unsigned failures = 0;     ///< since the last read that succeeded
+    std::uint64_t chunks = 0;  ///< that were read
+    double peak_rate = 0;      ///< bytes in the best second
+    unsigned peak_depth = 0;   ///< the depth then
     std::string trouble = {};  ///< why nothing more of it is read: it has vanished
     std::string shrunk = {};   ///< that its device became smaller; empty: it did not
     std::optional<EbsLog> first_log = {};

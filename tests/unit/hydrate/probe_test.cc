@@ -93,7 +93,7 @@ TEST_CASE("what the reads of a probe mean") {
 TEST_CASE("the latency of a cold read is that of one which does not wait for others") {
     std::vector<ProbedChunk> chunks;
     for (int i = 0; i < 16; ++i) chunks.push_back(chunk(35 + 4 * i, 1, 1, 1));
-    CHECK(judge_probe(chunks).cold_read.count() == doctest::Approx(0.047));
+    CHECK(judge_probe(chunks).cold_read.count() == doctest::Approx(0.039));
 }
 
 TEST_CASE("the first chunks are probed, and others all over the plan") {
@@ -101,16 +101,21 @@ TEST_CASE("the first chunks are probed, and others all over the plan") {
     parts[0].add({100, 4});
     parts[1].add({0, 50});
     parts[2].add({200, 1000});
-    const std::vector<std::uint64_t> chosen = chunks_to_probe(parts);
+    const auto [chosen, ahead] = chunks_to_probe(parts);
+    CHECK(ahead.size() == kTouchedAhead);
+    CHECK(ahead.front() == 2);
+    CHECK(ahead.back() == 9);
     CHECK(chosen.size() == kProbedChunks);
-    CHECK(std::vector(chosen.begin(), chosen.begin() + 8) ==
-          std::vector<std::uint64_t>{100, 101, 102, 103, 0, 1, 2, 3});
+    CHECK(std::vector(chosen.begin(), chosen.begin() + 6) ==
+          std::vector<std::uint64_t>{100, 101, 102, 103, 0, 1});
     CHECK(std::ranges::count_if(chosen, [](auto each) { return each >= 700; }) >= 3);
     CHECK(chosen.back() < 1200);
     parts = {ChunkSet(), parts[0]};
-    CHECK(chunks_to_probe(parts) == std::vector<std::uint64_t>{100, 101, 102, 103});
-    CHECK(chunks_to_probe({}).empty());
-    CHECK(chunks_to_probe(parts, 3).size() == 3);
+    CHECK(chunks_to_probe(parts).probed == std::vector<std::uint64_t>{100, 101, 102, 103});
+    CHECK(chunks_to_probe(parts).ahead.empty());
+    CHECK(chunks_to_probe({}).probed.empty());
+    CHECK(chunks_to_probe(parts, 3).probed.size() == 3);
+    CHECK(chunks_to_probe(parts, 2).ahead == std::vector<std::uint64_t>{101, 102, 103});
 }
 
 }  // namespace probe_test
