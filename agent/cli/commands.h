@@ -102,12 +102,20 @@ struct FirstBootArguments {
     identity::firstboot::Stage stage = identity::firstboot::Stage::local;
 };
 
+struct HydrateArguments {
+    bool reads_all = false;  ///< to the end, without stepping aside
+    bool reads_again = false;
+    std::chrono::milliseconds read_limit{90'000};
+    std::filesystem::path runtime_dir = "/run/prebake";
+};
+
 /// One per file: plan_command.cc, bake_command.cc, ... @throws Error.
 ExitCode plan_command(const Invocation& invocation, const PlanArguments& arguments);
 ExitCode bake_command(const Invocation& invocation, const BakeArguments& arguments);
 ExitCode verify_command(const Invocation& invocation, const VerifyArguments& arguments);
 ExitCode seal_command(const Invocation& invocation, const SealArguments& arguments);
 ExitCode daemon_command(const Invocation& invocation, StopSignals& signals);
+ExitCode hydrate_command(const Invocation& invocation, const HydrateArguments& arguments);
 ExitCode status_command(const Invocation& invocation, const StatusArguments& arguments);
 ExitCode kubelet_config_command(const Invocation& invocation,
                                 const KubeletConfigArguments& arguments);

@@ -105,6 +105,13 @@ struct Value {
         for (const auto& [known, unused] : words) all += (all.empty() ? "" : " or ") + known;
         throw wrong_type(key, all, "\"" + words.begin()->first + "\"");
     }
+    /// Reads in flight: what a disk of today can use.
+    std::uint64_t depth() const {
+        constexpr std::uint64_t kMostReads = 128;
+        const std::optional<std::uint64_t> number = plain_number();
+        if (number && *number >= 1 && *number <= kMostReads) return *number;
+        throw wrong_type(key, "a number from 1 to 128, without quotes", "64");
+    }
     std::chrono::milliseconds duration() const {
         // A plain number is in seconds.
         if (const auto plain = plain_number()) {
@@ -156,6 +163,20 @@ Table bake_keys() {
              }},
             {"lock_timeout",
              [](Config& config, const Value& value) { config.lock_timeout = value.duration(); }}};
+}
+
+Table hydrate_keys() {
+    return {
+        {"mode",
+         [](Config& config, const Value& value) {
+             using Mode = hydrate::HydrateMode;
+             config.hydrate_mode = value.one_of<Mode>(
+                 {{"auto", Mode::automatic}, {"on", Mode::on}, {"off", Mode::off}});
+         }},
+        {"rate", [](Config& config, const Value& value) { config.hydrate_rate = value.bytes(); }},
+        {"depth", [](Config& config, const Value& value) { config.hydrate_depth = value.depth(); }},
+        {"deadline",
+         [](Config& config, const Value& value) { config.hydrate_deadline = value.deadline(); }}};
 }
 
 /// All tables and keys.
@@ -276,6 +297,7 @@ const std::map<std::string, Table>& schema() {
                    config.pin_limits.min_free_bytes = value.bytes();
                }
            }}}},
+        {"hydrate", hydrate_keys()},
         {"readiness",
          {{"gates",
            [](Config& config, const Value& value) { config.gates = value.condition_types(); }},

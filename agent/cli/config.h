@@ -11,6 +11,7 @@
 #include "agent/bake/image_list.h"
 #include "agent/base/file_trust.h"
 #include "agent/guard/pin_budget.h"
+#include "agent/hydrate/probe.h"
 #include "agent/identity/firstboot/options.h"
 #include "agent/identity/scope.h"
 #include "agent/identity/secrets/scan.h"
@@ -78,6 +79,12 @@ struct Config {
     // [guard]
     bool keep_deleted = true;  ///< a lease keeps baked content whose names are deleted
     guard::PinLimits pin_limits{.min_free_ratio = 0.15};  ///< the kubelet's default threshold
+
+    // [hydrate]
+    hydrate::HydrateMode hydrate_mode = hydrate::HydrateMode::automatic;
+    std::uint64_t hydrate_rate = 0;    ///< bytes a second; 0: no limit
+    std::uint64_t hydrate_depth = 64;  ///< the most reads in flight
+    std::chrono::milliseconds hydrate_deadline{900'000};
 
     // [readiness]
     std::vector<std::string> gates{"ContainerdServing", "ImagesPresent",   "ImagesUnpacked",

@@ -20,6 +20,7 @@
 #include "agent/cli/bake_context.h"
 #include "agent/cli/commands.h"
 #include "agent/cli/docker_host.h"
+#include "agent/cli/hydrate_options.h"
 #include "agent/cli/log.h"
 #include "agent/cli/orchestrator_options.h"
 #include "agent/cli/quantity.h"
@@ -252,6 +253,7 @@ class CommandLine {
         firstboot_app_->add_flag(
             "--online", is_online_,
             "The second half: query the metadata service and complete the claim");
+        hydrate_.add_to(*hydrate_app_);
         status_.add_to(*status_app_);
         kubelet_.add_to(*kubelet_config_app_);
         ecs_.add_to(*ecs_config_app_);
@@ -326,6 +328,7 @@ class CommandLine {
             if (seal_app_->parsed()) return seal_command(invocation, seal_);
             if (firstboot_app_->parsed()) return firstboot_command(invocation, firstboot_);
             if (daemon_app_->parsed()) return daemon_command(invocation, signals);
+            if (hydrate_app_->parsed()) return hydrate_command(invocation, hydrate_.checked());
             if (status_app_->parsed())
                 return status_command(invocation, status_.arguments(config, global_.json));
             if (images_app_->parsed()) return images_command(invocation);
@@ -475,6 +478,8 @@ class CommandLine {
         app_.add_subcommand("status", "Show whether this node is ready, and what the bake saved");
     CLI::App* daemon_app_ = app_.add_subcommand(
         "daemon", "Keep baked images usable, count hits and misses (systemd runs it)");
+    CLI::App* hydrate_app_ = app_.add_subcommand(
+        "hydrate", "Read what images need from a disk that loads lazily (systemd runs it)");
     CLI::App* kubelet_config_app_ = app_.add_subcommand(
         "kubelet-config", "Print what belongs in the kubelet's configuration for the baked images");
     CLI::App* ecs_config_app_ = app_.add_subcommand(
@@ -486,10 +491,10 @@ class CommandLine {
         "check", "Read the configuration files and name the first error");
     CLI::App* help_app_ = app_.add_subcommand("help", "Show the help of a command");
     CLI::App* version_app_ = app_.add_subcommand("version", "Print the version");
-    std::vector<CLI::App*> commands_{plan_app_,           bake_app_,       verify_app_, images_app_,
-                                     seal_app_,           firstboot_app_,  status_app_, daemon_app_,
-                                     kubelet_config_app_, ecs_config_app_, config_app_, help_app_,
-                                     version_app_};
+    std::vector<CLI::App*> commands_{
+        plan_app_,       bake_app_,   verify_app_, images_app_,  seal_app_,
+        firstboot_app_,  status_app_, daemon_app_, hydrate_app_, kubelet_config_app_,
+        ecs_config_app_, config_app_, help_app_,   version_app_};
     std::string helped_;
     GlobalOptions global_;
     RegistryOptions registry_;
@@ -500,6 +505,7 @@ class CommandLine {
     VerifyArguments verify_;
     SealArguments seal_;
     FirstBootArguments firstboot_;
+    HydrateOptions hydrate_;
     bool is_online_ = false;
     std::string progress_ = "auto";
     KubeletOptions kubelet_;

@@ -44,7 +44,7 @@ _prebake_value() {
 
 _prebake() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="plan bake verify images seal firstboot status daemon kubelet-config ecs-config config help version"
+    local commands="plan bake verify images seal firstboot status daemon hydrate kubelet-config ecs-config config help version"
     local options="--help --config --state-dir --address --namespace --snapshotter --docker-host --log-level --json --quiet"
     local registry=" --authfile --hosts-dir --image-credential-provider-config --image-credential-provider-bin-dir --verify-key"
     local i command=
@@ -66,7 +66,7 @@ _prebake() {
                 i=$((i + 1)) # its value is not a command
                 [[ ${COMP_WORDS[i]-} != = ]] || i=$((i + 1))
                 ;;
-            plan | bake | verify | images | seal | firstboot | status | daemon | kubelet-config | ecs-config | config | help | version)
+            plan | bake | verify | images | seal | firstboot | status | daemon | hydrate | kubelet-config | ecs-config | config | help | version)
                 command=${COMP_WORDS[i]}
                 break
                 ;;
@@ -90,6 +90,7 @@ _prebake() {
             options+=" --check --list --at-shutdown --disarm --root --dry-run --yes --only --skip --also"
             ;;
         firstboot) options+=" --online" ;;
+        hydrate) options+=" --all --again" ;;
         status) options+=" --format --brief --wait --for" ;;
         kubelet-config) options+=" --check --kubernetes --kubelet-root" ;;
         ecs-config) options+=" --check --write --root" ;;

@@ -9,7 +9,7 @@ function __prebake_items
     end
 end
 
-set -l commands plan bake verify images seal firstboot status daemon kubelet-config ecs-config config help version
+set -l commands plan bake verify images seal firstboot status daemon hydrate kubelet-config ecs-config config help version
 set -l none "not __fish_seen_subcommand_from $commands"
 
 complete -c prebake -f
@@ -21,6 +21,7 @@ complete -c prebake -n $none -a seal -d 'Remove the identity and the secrets of 
 complete -c prebake -n $none -a firstboot -d 'Claim a new identity'
 complete -c prebake -n $none -a status -d 'Show whether this node is ready'
 complete -c prebake -n $none -a daemon -d 'Keep baked images usable'
+complete -c prebake -n $none -a hydrate -d 'Read what images need from a disk that loads lazily'
 complete -c prebake -n $none -a kubelet-config -d 'Print what belongs in the configuration of the kubelet'
 complete -c prebake -n $none -a ecs-config -d 'Print what belongs in the configuration of the ECS agent'
 complete -c prebake -n $none -a config -d 'Check the configuration files'
@@ -76,6 +77,9 @@ complete -c prebake -n $seal -l skip -x -a '(__prebake_items)' -d 'All except th
 complete -c prebake -n $seal -l also -x -a '(__prebake_items)' -d 'Also these items'
 
 complete -c prebake -n '__fish_seen_subcommand_from firstboot' -l online -d 'The second half, with a network'
+
+complete -c prebake -n '__fish_seen_subcommand_from hydrate' -l all -d 'No deadline, no limit of rate, no stepping aside'
+complete -c prebake -n '__fish_seen_subcommand_from hydrate' -l again -d 'Also read what was read before'
 
 complete -c prebake -n '__fish_seen_subcommand_from version' -l verbose -d 'Also the libraries in this program'
 

@@ -83,12 +83,14 @@ TEST_CASE("the installed file sets nothing") {
 
 TEST_CASE("a configuration that differs in one key differs") {
     // Otherwise the comparison above would prove nothing.
-    for (const char* text : {"[containerd]\naddress = \"/x\"", "[bake]\nparallel_images = 4",
-                             "[registry]\nattempts = 4", "[seal]\nmachine_id = \"uninitialized\"",
-                             "[seal]\nstop_docker = true", "[seal]\nscan_bytes = \"1GiB\"",
-                             "[firstboot]\nmetadata_timeout = \"1s\"",
-                             "[firstboot]\ntls_valid_for = \"1h\"", "[guard]\nmin_free = \"14%\"",
-                             "[readiness]\ndeadline = \"9m\"", "[report]\nlisten = []"}) {
+    for (const char* text :
+         {"[containerd]\naddress = \"/x\"", "[bake]\nparallel_images = 4",
+          "[registry]\nattempts = 4", "[seal]\nmachine_id = \"uninitialized\"",
+          "[seal]\nstop_docker = true", "[seal]\nscan_bytes = \"1GiB\"",
+          "[firstboot]\nmetadata_timeout = \"1s\"", "[firstboot]\ntls_valid_for = \"1h\"",
+          "[guard]\nmin_free = \"14%\"", "[hydrate]\nmode = \"on\"", "[hydrate]\nrate = \"1MiB\"",
+          "[hydrate]\ndepth = 3", "[hydrate]\ndeadline = \"1h\"", "[readiness]\ndeadline = \"9m\"",
+          "[report]\nlisten = []"}) {
         CAPTURE(text);
         CHECK(read(text) != Config());
     }
@@ -142,6 +144,12 @@ tls_valid_for = "48h"
 keep_deleted = false
 max_pinned_bytes = "30GiB"
 min_free = "7.5%"
+
+[hydrate]
+mode = "off"
+rate = "50MiB"
+depth = 128
+deadline = 90
 [readiness]
 gates = ["ContainerdServing", "ImagesPinned"]
 deadline = "90s"
@@ -195,6 +203,10 @@ ssm_inventory = false
     CHECK_FALSE(config.keep_deleted);
     CHECK(config.pin_limits.min_free_ratio == 0.075);
     CHECK(config.pin_limits.min_free_bytes == 0);
+    CHECK(config.hydrate_mode == hydrate::HydrateMode::off);
+    CHECK(config.hydrate_rate == 50ULL << 20);
+    CHECK(config.hydrate_depth == 128);
+    CHECK(config.hydrate_deadline == std::chrono::seconds(90));
     CHECK(config.gates == Strings{"ContainerdServing", "ImagesPinned"});
     CHECK(config.deadline == std::chrono::seconds(90));
     CHECK(config.endpoint.socket == "/run/other/prebake.sock");
@@ -273,6 +285,11 @@ TEST_CASE("errors name file, line and the nearest key") {
           Row{"[guard]\nmin_free = \"-1%\"\n", {"prebake.toml:2", "min_free must be"}},
           Row{"[guard]\nmin_free = \"nan%\"\n", {"prebake.toml:2", "min_free must be"}},
           Row{"[guard]\nmin_free = \"\"\n", {"prebake.toml:2", "min_free"}},
+          Row{"[hydrate]\nmode = \"yes\"\n", {"prebake.toml:2", "auto or off or on"}},
+          Row{"[hydrate]\ndepth = 0\n", {"prebake.toml:2", "1 to 128"}},
+          Row{"[hydrate]\ndepth = 129\n", {"prebake.toml:2", "1 to 128"}},
+          Row{"[hydrate]\ndeadline = \"25h\"\n", {"prebake.toml:2", "at most 24h"}},
+          Row{"[hydrate]\nrate = 5\n", {"prebake.toml:2", "a size"}},
           Row{"[readiness]\ngates = [\"ImagesPined\"]\n",
               {"prebake.toml:2", "ImagesPined", "\"ImagesPinned\""}},
           Row{"[readiness]\ndeadline = \"25h\"\n", {"prebake.toml:2", "deadline", "24h"}},
