@@ -11,10 +11,12 @@ from daemons import wait_until
 UNITS = ("prebake-firstboot.service", "prebake-online.service", "prebake-seal.service")
 FIRST_BOOT, ONLINE, SEAL = UNITS
 OTHER_UNITS = ("prebake-bake.service", "prebaked.service", "prebake-wait-ready.service",
-               "prebake-ready.target")
+               "prebake-ready.target", "prebake-hydrate.service", "prebake-wait-hydrated.service",
+               "prebake-hydrated.target")
 # The highest exposure that `systemd-analyze security` may report, times ten. Units that write
 # anywhere as root get a higher value than units that listen.
-EXPOSURE = {"prebaked.service": 25, "prebake-bake.service": 29, "prebake-wait-ready.service": 20}
+EXPOSURE = {"prebaked.service": 25, "prebake-bake.service": 29, "prebake-wait-ready.service": 20,
+            "prebake-wait-hydrated.service": 20}
 MOST_EXPOSURE = 35
 UTMP = struct.Struct("h2xi32s4s32s256s52x")  # type, pid, line, id, user, host; utmp(5)
 DROP_IN = "/etc/prebake/firstboot.d/50-test"

@@ -22,7 +22,8 @@ from machine import Image, Machine
 from packaged import PackagedTest, install_deb, package
 
 GOLDEN = pathlib.Path(__file__).resolve().parent / "packages"
-UNITS = ("prebake-firstboot.service", "prebaked.service", "prebake-ready.target")
+UNITS = ("prebake-firstboot.service", "prebake-hydrate.service", "prebaked.service",
+         "prebake-ready.target")
 SOCKET = "prebaked.socket"  # enabled by an administrator
 CONFIG = "/etc/prebake/prebake.toml"
 RECORD = "/var/lib/prebake/bake.json"
