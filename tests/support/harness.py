@@ -70,6 +70,10 @@ class Running:
                                              stdout=self._out, stderr=self._err)
         self._result = None
 
+    @property
+    def pid(self):
+        return self._process.pid
+
     def send(self, how):
         # Unlike send_signal(), this leaves the exit status to wait().
         os.kill(self._process.pid, how)
