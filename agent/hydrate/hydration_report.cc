@@ -114,6 +114,15 @@ void update_volumes(const WorkList& work, const std::vector<VolumeReading>& volu
     }
 }
 
+void add_finished_ranks(const VolumeToRead& volume, v1::Hydration& document) {
+    for (const PartToRead& part : volume.parts) {
+        const std::uint64_t bytes = part.chunks.count() * kChunkBytes;
+        v1::HydratedRank& entry = rank_in(document, part.rank);
+        entry.set_bytes(entry.bytes() + bytes);
+        entry.set_total_bytes(entry.total_bytes() + bytes);
+    }
+}
+
 bool is_traced_done(const WorkList& work) {
     for (std::size_t i = 0; i < work.parts(); ++i) {
         const v1::HydrationRank rank = work.part(i).rank;

@@ -29,6 +29,9 @@ std::vector<v1::HydrationRank> update_ranks(const WorkList& work, double seconds
 void update_volumes(const WorkList& work, const std::vector<VolumeReading>& volumes,
                     std::vector<v1::HydratedVolume*> documents);
 
+/// Enters the ranks of a volume that was read in an earlier run.
+void add_finished_ranks(const VolumeToRead& volume, v1::Hydration& document);
+
 /// True if everything up to rank TRACED is done.
 bool is_traced_done(const WorkList& work);
 

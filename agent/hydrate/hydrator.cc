@@ -394,26 +394,12 @@ class HydrationRun {
             if (!volume.why().empty()) why += (why.empty() ? "" : "; ") + volume.why();
         }
         if (is_done) {
-            for (const VolumeReading& volume : volumes_) add_finished_ranks(volume);
+            for (const VolumeReading& volume : volumes_) add_finished_ranks(volume.planned, document_);
             document_.set_seconds(seconds_before_);
             return end("hydrated", "all of the plan was read before", "");
         }
         if (document_.volumes().empty()) why = "no volume of the plan is on this machine";
         return end("not_needed", why, "");
-    }
-
-    void add_finished_ranks(const VolumeReading& volume) {
-        for (const PartToRead& part : volume.planned.parts) {
-            const std::uint64_t bytes = part.chunks.count() * kChunkBytes;
-            v1::HydratedRank* entry = nullptr;
-            for (v1::HydratedRank& rank : *document_.mutable_ranks()) {
-                if (rank.rank() == part.rank) entry = &rank;
-            }
-            if (entry == nullptr) entry = document_.add_ranks();
-            entry->set_rank(part.rank);
-            entry->set_bytes(entry->bytes() + bytes);
-            entry->set_total_bytes(entry->total_bytes() + bytes);
-        }
     }
 
     v1::Hydration end_reading(ReadingEnd ending) {

@@ -242,12 +242,13 @@ TEST_CASE("the builder's counts are removed, the bake record stays") {
     furnish(tree);
     tree.put("/var/lib/prebake/ledger.json", R"({"claim": "i-0123456789abcdef0"})");
     tree.put("/var/lib/prebake/ledger.json.corrupt", "i-0123");
+    tree.put("/var/lib/prebake/hydration.json", "{}");
     const auto ledgers_left = [&] {
         const v1::ResidueReport report = check(tree.root(), {}, {});
         return std::count_if(report.residue().begin(), report.residue().end(),
                              [](const v1::Residue& found) { return found.item() == "ledger"; });
     };
-    CHECK(ledgers_left() == 2);
+    CHECK(ledgers_left() == 3);
     SealScope part;
     part.only = {"machine-id"};
     seal_tree(tree, part);
@@ -255,6 +256,7 @@ TEST_CASE("the builder's counts are removed, the bake record stays") {
     CHECK(seal_tree(tree).failed() == 0);
     CHECK_FALSE(tree.has("/var/lib/prebake/ledger.json"));
     CHECK_FALSE(tree.has("/var/lib/prebake/ledger.json.corrupt"));
+    CHECK_FALSE(tree.has("/var/lib/prebake/hydration.json"));
     CHECK(tree.text("/var/lib/prebake/bake.json") == "{}");
     CHECK(ledgers_left() == 0);
 }
