@@ -47,6 +47,7 @@ class LazyNode:
     def __init__(self, workspace, stack, kind, options, prebake):
         self.workspace, self.options, self.prebake = workspace, options, prebake
         self.kind, self.count, self.references, self.traces = kind, 0, {}, {}
+        self.sizes = {}  # of the documents, in bytes
         size = (3 << 30) // options.scale + (1 << 30)
         self.disk = stack.enter_context(SlowDisk(
             size, kind, directory=options.disk, read_ahead_kb=options.read_ahead,
@@ -111,7 +112,10 @@ class LazyNode:
                   for name, reference in self.references.items()]
         listed = home / "images.toml"
         listed.write_text(harness.image_tables(*tables))
-        self._program(plan, containerd, home).bake(listed, hosts)
+        program = self._program(plan, containerd, home)
+        program.bake(listed, hosts)
+        if program.plan.exists():
+            self.sizes[f"plan, traces: {plan}"] = program.plan.stat().st_size
 
     def _record(self, containerd, home, tell):
         keep = self.workspace / "traces"
@@ -120,6 +124,7 @@ class LazyNode:
             tell(f"{self.kind}: recording {name}")
             path = keep / f"{self.kind}-{name}.json"
             self._program("none", containerd, home).record(reference, path)
+            self.sizes[f"trace of {name}"] = path.stat().st_size
             half = keep / f"{self.kind}-{name}-half.json"
             half.write_text(json.dumps(hydrators.half_of_trace(json.loads(path.read_text()))))
             self.traces[name] = {"whole": path, "half": half}
