@@ -6,6 +6,7 @@
 
 #include "agent/base/error.h"
 #include "agent/containerd/call.h"
+#include "agent/containerd/wire.h"
 #include "proto/containerd/containers.grpc.pb.h"
 #include "proto/containerd/namespaces.grpc.pb.h"
 #include "proto/containerd/tasks.grpc.pb.h"
@@ -20,6 +21,11 @@ namespace names = ::containerd::services::namespaces::v1;
 
 /// For a killed process to end: only a process that blocks in the kernel takes longer.
 constexpr std::chrono::seconds kKillTimeout{30};
+
+/// In all versions of containerd that have the services above.
+constexpr const char* kRuntime = "io.containerd.runc.v2";
+/// What containerd's clients call a specification. Its value is JSON, not a message.
+constexpr const char* kSpecType = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
 
 Container container_from(const containers_api::Container& wire) {
     return {.id = wire.id(), .image = wire.image(), .snapshot_key = wire.snapshot_key()};
@@ -80,6 +86,23 @@ std::set<std::string> Containers::started() const {
         if (has_run) ids.insert(task.container_id().empty() ? task.id() : task.container_id());
     }
     return ids;
+}
+
+void Containers::create(const NewContainer& container) const {
+    containers_api::CreateContainerRequest request;
+    containers_api::Container& wire = *request.mutable_container();
+    wire.set_id(container.id);
+    wire.set_image(container.image);
+    wire.set_snapshotter(container.snapshotter);
+    wire.set_snapshot_key(container.snapshot_key);
+    labels_to(container.labels, *wire.mutable_labels());
+    wire.mutable_runtime()->set_name(kRuntime);
+    wire.mutable_spec()->set_type_url(kSpecType);
+    wire.mutable_spec()->set_value(container.spec);
+    containers_api::CreateContainerResponse response;
+    check(invoke(connection_, scope_, &containers_api::Containers::Stub::Create, request, response,
+                 kWriteTimeout),
+          connection_, "create the container " + container.id + " in namespace " + scope_.ns);
 }
 
 void Containers::remove(const std::string& id) const {
