@@ -142,7 +142,6 @@ FileRanges cached_ranges(int fd, ResidencyMethod method) {
 }
 
 void drop_from_cache(int fd) {
-    if (::fdatasync(fd) != 0) throw errno_error("cannot sync what is dirty", kThisFile);
     const int failure = ::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
     if (failure == 0) return;
     errno = failure;

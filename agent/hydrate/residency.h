@@ -29,8 +29,8 @@ using CountPages = std::function<std::uint64_t(std::uint64_t, std::uint64_t)>;
 /// is neither empty nor full.
 FileRanges ranges_by_halves(std::uint64_t size, std::uint64_t page, const CountPages& count);
 
-/// Drops the file from the page cache: what is dirty is written first. What processes have mapped
-/// stays. @throws Error no_space, io.
+/// Drops the file from the page cache. What is dirty, and what processes have mapped, stays: sync
+/// before. @throws Error io.
 void drop_from_cache(int fd);
 
 }  // namespace prebake::hydrate
