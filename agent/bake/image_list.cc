@@ -50,6 +50,7 @@ void merge_into(ImageRequest& kept, const ImageRequest& other) {
     if (!kept.reference.digest) kept.reference.digest = other.reference.digest;
     unite(kept.namespaces, other.namespaces);
     unite(kept.aliases, other.aliases);
+    unite(kept.traces, other.traces);
     kept.pin = kept.pin || other.pin;
     kept.unpack = kept.unpack || other.unpack;
     kept.keep_layers = kept.keep_layers || other.keep_layers;

@@ -46,6 +46,7 @@ struct ImageRequest {
     std::optional<Runtime> runtime = {};  ///< nothing: the bake's default
     /// Of images on a disk that loads lazily, the higher one is read first after a boot.
     int priority = 0;
+    std::vector<std::string> traces = {};  ///< files with what it was seen to read
     /// It (also) goes into dockerd's graph driver: see place_in_graph_driver().
     bool in_graph_driver = false;
 

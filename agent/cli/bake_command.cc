@@ -11,6 +11,7 @@
 #include "agent/cli/commands.h"
 #include "agent/cli/hydration_plan.h"
 #include "agent/cli/log.h"
+#include "agent/cli/trace_files.h"
 #include "agent/identity/claim.h"
 #include "agent/machine/instance.h"
 #include "agent/store/record.h"
@@ -164,6 +165,20 @@ void note_builder(const Invocation& invocation) {
     }
 }
 
+/// The images are baked: without traces they are only hydrated in another order.
+void keep_traces_or_warn(const Invocation& invocation,
+                         const std::vector<hydrate::NamedTrace>& traces,
+                         std::vector<std::string>& warnings) {
+    try {
+        const std::vector<std::string> dropped = keep_traces(
+            invocation.state_dir, traces, store::read_record_or_empty(invocation.state_dir));
+        for (const std::string& text : dropped) warnings.push_back(text);
+    } catch (const Error& error) {
+        if (error.code() == Errc::cancelled) throw;
+        warnings.push_back("traces are not kept: " + error.message());
+    }
+}
+
 /// What nodes with lazy disks will read ahead, and how long it took to find out. A bake without
 /// that plan is still good.
 std::optional<v1::ColdBytes> plan_hydration(const Invocation& invocation,
@@ -175,7 +190,8 @@ std::optional<v1::ColdBytes> plan_hydration(const Invocation& invocation,
         // Both look at some ten thousand files.
         auto leftovers = std::async(std::launch::async, [] { return find_build_leftovers("/"); });
         const std::optional<hydrate::MadePlan> made = update_hydration_plan(
-            invocation.state_dir, store::read_record_or_empty(invocation.state_dir), {},
+            invocation.state_dir, store::read_record_or_empty(invocation.state_dir),
+            hydrate::read_traces(invocation.state_dir),
             {.containerd = context.connection, .docker = docker ? &docker->engine : nullptr});
         if (!made) return std::nullopt;
         v1::ColdBytes cold;
@@ -246,6 +262,8 @@ ExitCode exit_code_of_result(const bake::BakeResult& result, const BakeArguments
 
 ExitCode bake_command(const Invocation& invocation, const BakeArguments& arguments) {
     std::vector<std::string> warnings = bake::warnings_for(arguments.images);
+    const std::vector<hydrate::NamedTrace> traces =
+        read_trace_files(invocation.config, arguments.images, warnings);
     for (const std::string& warning : warnings) log_warning(warning);
     auto progress = make_progress(invocation.quiet ? ProgressStyle::none : arguments.progress);
     const auto notice = [&](const std::string& message) {
@@ -269,6 +287,9 @@ ExitCode bake_command(const Invocation& invocation, const BakeArguments& argumen
     std::optional<v1::ColdBytes> cold;
     if (!result.record_problem) {
         note_builder(invocation);
+        const std::size_t known = warnings.size();
+        keep_traces_or_warn(invocation, traces, warnings);
+        for (std::size_t i = known; i < warnings.size(); ++i) log_warning(warnings[i]);
         cold = plan_hydration(invocation, context, warnings);
     }
     if (result.cri_doubt) warnings.emplace_back(result.cri_doubt->what());

@@ -16,6 +16,9 @@
 
 namespace prebake::cli {
 
+/// The directory of what lasts until the next boot: that of the daemon's socket.
+std::filesystem::path runtime_directory(const Config& config);
+
 /// Passed to every command: the configuration with flags and environment applied.
 struct Invocation {
     Config config;
@@ -79,6 +82,7 @@ struct StatusArguments {
     StatusFormat form = StatusFormat::text;
     std::optional<std::chrono::milliseconds> wait;  ///< for the goal; nothing: do not wait
     report::Goal goal = report::Goal::ready;
+    bool is_trace = false;  ///< instead of the status, what record --boot has recorded
 };
 
 struct KubeletConfigArguments {
@@ -109,6 +113,16 @@ struct HydrateArguments {
     std::filesystem::path runtime_dir = "/run/prebake";
 };
 
+struct RecordArguments {
+    std::string reference;             ///< empty: the only one that was baked
+    std::vector<std::string> command;  ///< empty: what the image says
+    std::optional<std::chrono::milliseconds> time_limit = {};
+    std::string until_ready;  ///< a shell command of this machine; empty: none
+    bool uses_host_network = false;
+    bool is_boot = false;     ///< of the machine, not of an image
+    std::string output_file;  ///< empty: in the directory of traces; "-": standard output
+};
+
 /// One per file: plan_command.cc, bake_command.cc, ... @throws Error.
 ExitCode plan_command(const Invocation& invocation, const PlanArguments& arguments);
 ExitCode bake_command(const Invocation& invocation, const BakeArguments& arguments);
@@ -126,6 +140,11 @@ ExitCode config_command(const Config& config, const std::string& file, bool json
 enum class VersionDetail { version, with_libraries };  ///< libraries of others in the program
 /// Prints to standard output, as a document if `is_json`.
 void print_version(VersionDetail detail, bool is_json);
+ExitCode record_command(const Invocation& invocation, const RecordArguments& arguments);
+/// In record_boot.cc.
+ExitCode record_boot_command(const Invocation& invocation, const RecordArguments& arguments);
+/// What it has recorded: in a text form that fits into what Run Command returns, or as JSON.
+ExitCode print_boot_trace(const Invocation& invocation);
 ExitCode images_command(const Invocation& invocation);
 ExitCode firstboot_command(const Invocation& invocation, const FirstBootArguments& arguments);
 

@@ -146,6 +146,7 @@ Table bake_keys() {
                            const Value& value) { config.runtime = value.one_of(runtime_words()); }},
             {"image_lists",
              [](Config& config, const Value& value) { config.image_lists = value.text(); }},
+            {"traces", [](Config& config, const Value& value) { config.traces = value.text(); }},
             {"sandbox",
              [](Config& config, const Value& value) {
                  using Rule = bake::SandboxRule;

@@ -41,6 +41,8 @@ struct Config {
     // [bake]
     std::filesystem::path image_lists =
         "/etc/prebake/images.d";  ///< default lists of plan and bake
+    std::filesystem::path traces =
+        "/etc/prebake/traces.d";  ///< what was recorded of images that are baked here
     bake::SandboxRule sandbox = bake::SandboxRule::automatic;
     bake::Runtime runtime = bake::Runtime::automatic;  ///< of images that set none
     std::uint64_t memory = 64ULL << 20;                ///< bytes of download buffers

@@ -7,6 +7,8 @@
 #include "agent/cli/unit_order.h"
 #include "agent/containerd/config_file.h"
 #include "agent/daemon/service.h"
+#include "agent/hydrate/read_ahead.h"
+#include "agent/hydrate/trace.h"
 
 namespace prebake::cli {
 namespace {
@@ -46,6 +48,8 @@ report::OrderProblems order_problems(const std::string& address, bool needs_dock
 
 daemon::ServiceOptions service_options(const Invocation& invocation) {
     const Config& config = invocation.config;
+    report::EndpointOptions endpoint = config.endpoint;
+    endpoint.trace_file = hydrate::boot_trace_path(invocation.state_dir);
     return {.loop = {.address = config.address,
                      .docker_host = config.docker_host,
                      .state_dir = invocation.state_dir,
@@ -69,8 +73,22 @@ daemon::ServiceOptions service_options(const Invocation& invocation) {
                              return order_problems(address, needs_docker);
                          },
                      .note = write_log},
-            .endpoint = config.endpoint,
+            .endpoint = endpoint,
             .ssm_inventory = config.ssm_inventory};
+}
+
+/// A recording that was killed has left the disks without read-ahead.
+void restore_what_recordings_left(const Invocation& invocation) {
+    try {
+        const std::vector<std::string> devices =
+            hydrate::restore_read_ahead({.runtime = runtime_directory(invocation.config)});
+        for (const std::string& device : devices) {
+            log_info("read-ahead of the disk " + device +
+                     " is as before again: a recording was killed");
+        }
+    } catch (const Error& error) {
+        log_warning(error.what());
+    }
 }
 
 /// Has SIGHUP reload the service as long as this object lives.
@@ -90,6 +108,7 @@ class ReloadOnHangup {
 }  // namespace
 
 ExitCode daemon_command(const Invocation& invocation, StopSignals& signals) {
+    restore_what_recordings_left(invocation);
     daemon::Service service(service_options(invocation));
     const ReloadOnHangup reload(signals, service);
     service.run(signals.token());

@@ -133,6 +133,7 @@ class EntryReader {
             {"kind", &EntryReader::read_kind},
             {"runtime", &EntryReader::read_runtime},
             {"priority", &EntryReader::read_priority},
+            {"trace", &EntryReader::read_trace},
             {"unpack", &EntryReader::read_unpack},
             {"keep_layers", &EntryReader::read_keep_layers}};
         const auto reader = kKeys.find(key.str());
@@ -147,6 +148,7 @@ class EntryReader {
         if (key == "digest") return "\"sha256:<64 hexadecimal digits>\"";
         if (key == "platform") return "\"linux/arm64\"";
         if (key == "namespaces") return "[\"k8s.io\"]";
+        if (key == "trace") return "\"traces/nginx.json\"";
         if (key == "aliases") return "[\"docker.io/library/nginx:stable\"]";
         return "\"docker.io/library/nginx:1.27\"";
     }
@@ -190,6 +192,17 @@ class EntryReader {
     }
     void read_pin(const toml::node& node, const std::string& key) {
         request_.pin = truth(node, key);
+    }
+    /// A name is relative to the directory of the list.
+    void read_trace(const toml::node& node, const std::string& key) {
+        const std::filesystem::path directory = std::filesystem::path(file_).parent_path();
+        for (const std::string& name : texts(node, key)) {
+            if (name.empty()) {
+                throw Error(Errc::usage, position_of(node, file_) + ": trace names no file",
+                            "for example: trace = " + std::string(example_of(key)));
+            }
+            request_.traces.push_back((directory / name).lexically_normal().string());
+        }
     }
     void read_unpack(const toml::node& node, const std::string& key) {
         request_.unpack = truth(node, key);
@@ -448,6 +461,7 @@ std::string lock_text(const std::vector<bake::ImageRequest>& requests) {
             for (const oci::Reference& alias : request.aliases) aliases.push_back(alias.str());
             text += "aliases = " + quoted_list(aliases) + "\n";
         }
+        if (!request.traces.empty()) text += "trace = " + quoted_list(request.traces) + "\n";
         if (!request.pin) text += "pin = false\n";
         if (request.runtime && request.runtime != bake::Runtime::automatic) {
             text += "runtime = \"" + std::string(bake::to_string(*request.runtime)) + "\"\n";

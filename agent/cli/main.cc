@@ -13,7 +13,6 @@
 
 #include "agent/bake/layer_tree.h"
 #include "agent/base/error.h"
-#include "agent/base/file.h"
 #include "agent/base/json.h"
 #include "agent/base/nearest.h"
 #include "agent/base/problem.h"
@@ -24,9 +23,10 @@
 #include "agent/cli/log.h"
 #include "agent/cli/orchestrator_options.h"
 #include "agent/cli/quantity.h"
+#include "agent/cli/record_options.h"
+#include "agent/cli/registry_options.h"
 #include "agent/cli/status_options.h"
 #include "agent/containerd/connection.h"
-#include "agent/registry/auth_config.h"
 #include "proto/prebake/v1/report.pb.h"
 
 namespace prebake::cli {
@@ -147,54 +147,6 @@ void add_image_arguments(CLI::App& command, ImageArguments& images, GlobalOption
         ->check(CLI::IsMember(runtime_words()).description(""));
 }
 
-/// Of the commands that ask registries. As skopeo, containerd and the kubelet name them.
-struct RegistryOptions {
-    std::string auth_file;
-    std::vector<std::string> hosts_directories;
-    std::string provider_config;
-    std::string provider_programs;
-
-    void add_to(CLI::App& command) {
-        command
-            .add_option("--authfile", auth_file,
-                        "Credentials as docker login and skopeo login write them; - is stdin")
-            ->type_name("FILE");
-        command
-            .add_option("--hosts-dir", hosts_directories,
-                        "Directory with a hosts.toml for each registry; can be repeated (default: "
-                        "CRI's, /etc/containerd/certs.d, /etc/docker/certs.d)")
-            ->type_name("DIR")
-            ->allow_extra_args(false);
-        command
-            .add_option("--image-credential-provider-config", provider_config,
-                        "The kubelet's configuration of credential providers (default: the one "
-                        "that this machine's kubelet uses)")
-            ->type_name("FILE");
-        command
-            .add_option("--image-credential-provider-bin-dir", provider_programs,
-                        "The directory of their programs")
-            ->type_name("DIR");
-    }
-
-    void apply_to(Config& config) const {
-        if (!hosts_directories.empty()) {
-            config.hosts_directories = {hosts_directories.begin(), hosts_directories.end()};
-        }
-        if (!provider_config.empty()) config.provider_config = provider_config;
-        if (!provider_programs.empty()) config.provider_programs = provider_programs;
-    }
-
-    /// What --authfile - has on standard input, if no image list is read from there.
-    std::optional<std::string> read_credentials(const std::vector<std::string>& lists) const {
-        if (auth_file != "-") return std::nullopt;
-        if (std::find(lists.begin(), lists.end(), "-") != lists.end()) {
-            throw Error(Errc::usage, "both --authfile and --file name standard input",
-                        "put the image list into a file");
-        }
-        return read_descriptor(STDIN_FILENO, "stdin", registry::kMaxAuthConfigBytes);
-    }
-};
-
 void add_verify_key(CLI::App& command, std::vector<std::string>& keys) {
     command
         .add_option("--verify-key", keys,
@@ -255,6 +207,7 @@ class CommandLine {
             "The second half: query the metadata service and complete the claim");
         hydrate_.add_to(*hydrate_app_);
         status_.add_to(*status_app_);
+        record_.add_to(*record_app_);
         kubelet_.add_to(*kubelet_config_app_);
         ecs_.add_to(*ecs_config_app_);
         config_app_->require_subcommand(1);
@@ -271,10 +224,23 @@ class CommandLine {
         }
     }
 
+    /// What follows "--" is the command of a container, not an argument of ours.
+    void parse_all(int argc, char** argv) {
+        char** const end = argv + argc;
+        char** const dashes = std::find(argv, end, std::string_view("--"));
+        app_.parse(static_cast<int>(dashes - argv), argv);
+        if (dashes == end) return;
+        if (record_app_->parsed()) {
+            record_.arguments.command.assign(dashes + 1, end);
+        } else {
+            app_.parse(argc, argv);
+        }
+    }
+
     /// Nothing if a command should run, otherwise the exit status after help or a usage error.
     std::optional<int> parse(int argc, char** argv) {
         try {
-            app_.parse(argc, argv);
+            parse_all(argc, argv);
         } catch (const CLI::ExtrasError& error) {
             return usage_error(error_for_extras(error));
         } catch (const CLI::ParseError& error) {
@@ -332,6 +298,7 @@ class CommandLine {
             if (status_app_->parsed())
                 return status_command(invocation, status_.arguments(config, global_.json));
             if (images_app_->parsed()) return images_command(invocation);
+            if (record_app_->parsed()) return record_command(invocation, record_.checked());
             if (kubelet_config_app_->parsed()) {
                 return kubelet_config_command(invocation, kubelet_.checked());
             }
@@ -486,6 +453,8 @@ class CommandLine {
         "ecs-config", "Print what belongs in the ECS agent's configuration for the baked images");
     CLI::App* images_app_ = app_.add_subcommand(
         "images", "List what was baked: digest, platform, size, whether it is pinned and used");
+    CLI::App* record_app_ = app_.add_subcommand(
+        "record", "Run an image and record which files it reads, for disks that load lazily");
     CLI::App* config_app_ = app_.add_subcommand("config", "Check the configuration files");
     CLI::App* check_app_ = config_app_->add_subcommand(
         "check", "Read the configuration files and name the first error");
@@ -494,7 +463,7 @@ class CommandLine {
     std::vector<CLI::App*> commands_{
         plan_app_,       bake_app_,   verify_app_, images_app_,  seal_app_,
         firstboot_app_,  status_app_, daemon_app_, hydrate_app_, kubelet_config_app_,
-        ecs_config_app_, config_app_, help_app_,   version_app_};
+        ecs_config_app_, record_app_, config_app_, help_app_,    version_app_};
     std::string helped_;
     GlobalOptions global_;
     RegistryOptions registry_;
@@ -511,6 +480,7 @@ class CommandLine {
     KubeletOptions kubelet_;
     EcsOptions ecs_;
     StatusOptions status_;
+    RecordOptions record_;
     bool is_verbose_ = false;
 };
 

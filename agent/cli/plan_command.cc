@@ -16,6 +16,7 @@
 #include "agent/cli/commands.h"
 #include "agent/cli/image_list_file.h"
 #include "agent/cli/log.h"
+#include "agent/cli/trace_files.h"
 #include "agent/store/placements.h"
 #include "proto/prebake/v1/report.pb.h"
 
@@ -156,6 +157,7 @@ ExitCode plan_command(const Invocation& invocation, const PlanArguments& argumen
                     "use one of the two, or name a file for the lock");
     }
     std::vector<std::string> warnings = bake::warnings_for(arguments.images);
+    read_trace_files(invocation.config, arguments.images, warnings);  // it finds what bake would
     for (const std::string& warning : warnings) log_warning(warning);
     BakeContext context(invocation, log_warning);
     const bake::Survey survey = context.survey(invocation, arguments.images, warnings);

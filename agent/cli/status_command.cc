@@ -220,6 +220,7 @@ void explain_hydration(const v1::NodeStatus& status) {
 }  // namespace
 
 ExitCode status_command(const Invocation& invocation, const StatusArguments& arguments) {
+    if (arguments.is_trace) return print_boot_trace(invocation);
     const Finding finding = unless_failed(invocation, arguments);
     const v1::NodeStatus& status = finding.view.status;
     switch (arguments.form) {

@@ -17,6 +17,7 @@ struct StatusOptions {
     std::string format = "text";
     std::string goal = "ready";
     bool is_brief = false;
+    bool is_trace = false;
     CLI::Option* wait_option = nullptr;
     std::string wait;  ///< may be empty although --wait is given
 
@@ -40,6 +41,9 @@ struct StatusOptions {
             ->check(CLI::IsMember(formats()).description(""));
         command.add_flag("--brief", is_brief,
                          "One short line; exit status 0, 1 or 2 as node-problem-detector expects");
+        command.add_flag("--trace", is_trace,
+                         "Print what record --boot has recorded, as text for Run Command, or as "
+                         "JSON with --json");
         wait_option = command.add_option(
             "--wait", wait,
             "Wait until the node is ready (--for), for at most this many seconds (default: "
@@ -56,8 +60,10 @@ struct StatusOptions {
 
     /// `is_json`: of the option --json, which all commands have.
     StatusArguments arguments(const Config& config, bool is_json) const {
-        StatusArguments arguments{
-            .form = formats().at(format), .wait = {}, .goal = goals().at(goal)};
+        StatusArguments arguments{.form = formats().at(format),
+                                  .wait = {},
+                                  .goal = goals().at(goal),
+                                  .is_trace = is_trace};
         if (is_brief) arguments.form = StatusFormat::brief;
         if (is_json) arguments.form = StatusFormat::json;
         if (wait_option->count() > 0) {

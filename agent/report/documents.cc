@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <string>
 
+#include "agent/base/error.h"
+#include "agent/base/file.h"
 #include "agent/base/json.h"
+#include "agent/hydrate/documents.h"
 #include "agent/report/conditions.h"
 #include "agent/report/metrics.h"
 #include "agent/report/status_format.h"
@@ -62,8 +65,20 @@ Response render(Resource resource, const NodeView& view, ImageRows& rows) {
             return {.content_type = kPlainText, .body = "ok\n"};
         case Resource::metrics:
             return {.content_type = kMetricsContentType, .body = metrics_text(view, rows)};
+        case Resource::trace:
+            break;
     }
     return {};
+}
+
+Response trace_response(const std::filesystem::path& file) {
+    try {
+        return {.body = read_file(file, hydrate::kMaxTraceBytes)};
+    } catch (const Error& error) {
+        if (error.code() != Errc::not_found) throw;
+        return error_response(404, Error(Errc::not_found, "no boot of this node was recorded",
+                                         "run prebake record --boot when it boots"));
+    }
 }
 
 std::shared_ptr<const Response> RenderCache::get(Resource resource,
@@ -72,6 +87,9 @@ std::shared_ptr<const Response> RenderCache::get(Resource resource,
     auto response = copy.response.lock();
     if (response && copy.view.lock() == view) return response;
     try {
+        if (resource == Resource::trace) {
+            return std::make_shared<const Response>(trace_response(trace_file_));
+        }
         response = std::make_shared<const Response>(render(resource, *view, rows_));
     } catch (const Error& error) {
         return std::make_shared<const Response>(error_response(500, error));

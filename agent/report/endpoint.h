@@ -28,6 +28,7 @@ struct EndpointOptions {
     /// Only loopback addresses; localhost means both families.
     std::vector<std::string> listen = {"localhost:9813"};
     TcpAccess tcp = TcpAccess::full;
+    std::filesystem::path trace_file = {};  ///< what /v1/trace answers; empty: nothing was recorded
     /// After how long to try again where listening failed: another process may have had the port.
     std::chrono::milliseconds retry_time{5000};
 

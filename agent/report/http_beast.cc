@@ -93,7 +93,7 @@ using Places = std::array<std::size_t, 3>;
 struct ServerState {
     const EndpointOptions& options;
     const StatusHolder& holder;
-    RenderCache cache = {};
+    RenderCache cache{options.trace_file};
     // By SocketKind: one cannot use the places of the other.
     std::array<std::set<Connection*>, 2> waiting = {};  ///< with ?wait=
     std::array<std::set<Connection*>, 2> served = {};

@@ -18,10 +18,11 @@ struct ResourcePath {
     std::string_view parameter;
 };
 
-constexpr std::array<ResourcePath, 6> kPaths{{
+constexpr std::array<ResourcePath, 7> kPaths{{
     {"/v1/status", Resource::status, {}},
     {"/v1/images", Resource::images, {}},
     {"/v1/ledger", Resource::ledger, {}},
+    {"/v1/trace", Resource::trace, {}},
     // Probes of Kubernetes components send it; our answer is always verbose.
     {"/readyz", Resource::readyz, "verbose"},
     {"/livez", Resource::livez, "verbose"},

@@ -21,7 +21,7 @@ struct Request {
 };
 
 /// The documents that the endpoint serves (documents.h).
-enum class Resource { status, images, ledger, readyz, livez, metrics };
+enum class Resource { status, images, ledger, readyz, livez, metrics, trace };
 
 /// The upper limit of ?wait=.
 inline constexpr std::chrono::seconds kMaxWait{300};
@@ -34,9 +34,10 @@ struct Route {
     Response error = {};  ///< if there is no resource
 };
 
-/// GET and HEAD of /v1/status[?wait=SECONDS][&for=ready|hydrated], /v1/images, /v1/ledger, /readyz,
-/// /livez, /metrics. Over TCP the Host must be localhost or a loopback address: this stops DNS
-/// rebinding, where a web page whose name resolves to 127.0.0.1 sends its own name. Never throws.
+/// GET and HEAD of /v1/status[?wait=SECONDS][&for=ready|hydrated], /v1/images, /v1/ledger,
+/// /v1/trace, /readyz, /livez, /metrics. Over TCP the Host must be localhost or a loopback address:
+/// this stops DNS rebinding, where a web page whose name resolves to 127.0.0.1 sends its own name.
+/// Never throws.
 Route route(const Request& request);
 
 }  // namespace prebake::report

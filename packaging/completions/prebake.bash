@@ -15,7 +15,7 @@ _prebake_reply() { # WORDS [WORD]
 _prebake_value() {
     local before=
     case $1 in
-        -f | --file | --config | --lock | -a | --address | --authfile | --verify-key | --image-credential-provider-config)
+        -f | --file | --config | --lock | -o | --output | -a | --address | --authfile | --verify-key | --image-credential-provider-config)
             compopt -o filenames 2>/dev/null
             mapfile -t COMPREPLY < <(compgen -f -- "$cur")
             ;;
@@ -37,14 +37,14 @@ _prebake_value() {
             _prebake_reply "$(_prebake_items)" "${cur##*,}"
             COMPREPLY=("${COMPREPLY[@]/#/$before}")
             ;;
-        --kubernetes) COMPREPLY=() ;;
+        --kubernetes | --for | --until-ready) COMPREPLY=() ;;
         *) return 1 ;;
     esac
 }
 
 _prebake() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="plan bake verify images seal firstboot status daemon hydrate kubelet-config ecs-config config help version"
+    local commands="plan bake verify images seal firstboot status daemon hydrate kubelet-config ecs-config record config help version"
     local options="--help --config --state-dir --address --namespace --snapshotter --docker-host --log-level --json --quiet"
     local registry=" --authfile --hosts-dir --image-credential-provider-config --image-credential-provider-bin-dir --verify-key"
     local i command=
@@ -62,11 +62,11 @@ _prebake() {
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
             -f | --file | --config | --lock | -a | --address | --state-dir | --log-level | -n | \
-                --namespace | --snapshotter)
+                --namespace | --snapshotter | -o | --output | --for | --until-ready)
                 i=$((i + 1)) # its value is not a command
                 [[ ${COMP_WORDS[i]-} != = ]] || i=$((i + 1))
                 ;;
-            plan | bake | verify | images | seal | firstboot | status | daemon | hydrate | kubelet-config | ecs-config | config | help | version)
+            plan | bake | verify | images | seal | firstboot | status | daemon | hydrate | kubelet-config | ecs-config | record | config | help | version)
                 command=${COMP_WORDS[i]}
                 break
                 ;;
@@ -91,7 +91,8 @@ _prebake() {
             ;;
         firstboot) options+=" --online" ;;
         hydrate) options+=" --all --again" ;;
-        status) options+=" --format --brief --wait --for" ;;
+        status) options+=" --format --brief --trace --wait --for" ;;
+        record) options+=" --for --until-ready --boot --net-host --output" ;;
         kubelet-config) options+=" --check --kubernetes --kubelet-root" ;;
         ecs-config) options+=" --check --write --root" ;;
         version) options+=" --verbose" ;;

@@ -9,7 +9,7 @@ function __prebake_items
     end
 end
 
-set -l commands plan bake verify images seal firstboot status daemon hydrate kubelet-config ecs-config config help version
+set -l commands plan bake verify images seal firstboot status daemon hydrate kubelet-config ecs-config record config help version
 set -l none "not __fish_seen_subcommand_from $commands"
 
 complete -c prebake -f
@@ -24,6 +24,7 @@ complete -c prebake -n $none -a daemon -d 'Keep baked images usable'
 complete -c prebake -n $none -a hydrate -d 'Read what images need from a disk that loads lazily'
 complete -c prebake -n $none -a kubelet-config -d 'Print what belongs in the configuration of the kubelet'
 complete -c prebake -n $none -a ecs-config -d 'Print what belongs in the configuration of the ECS agent'
+complete -c prebake -n $none -a record -d 'Record which files an image reads'
 complete -c prebake -n $none -a config -d 'Check the configuration files'
 complete -c prebake -n $none -a help -d 'Show the help of a command'
 complete -c prebake -n $none -a version -d 'Print the version'
@@ -89,6 +90,7 @@ complete -c prebake -n '__fish_seen_subcommand_from help' -a "$commands"
 set -l status_command '__fish_seen_subcommand_from status'
 complete -c prebake -n $status_command -l format -x -a 'text json brief prometheus' -d 'Format of the report'
 complete -c prebake -n $status_command -l brief -d 'One line, for node-problem-detector'
+complete -c prebake -n $status_command -l trace -d 'Print what was recorded of the boot'
 complete -c prebake -n $status_command -l wait -d 'Wait until the node is ready'
 complete -c prebake -n $status_command -l for -x -a 'ready hydrated' -d 'What counts'
 
@@ -101,3 +103,10 @@ set -l ecs '__fish_seen_subcommand_from ecs-config'
 complete -c prebake -n $ecs -l check -d 'Find settings that make the agent pull or remove baked images'
 complete -c prebake -n $ecs -l write -d 'Merge the settings into /etc/ecs/ecs.config'
 complete -c prebake -n $ecs -l root -x -a '(__fish_complete_directories)' -d 'Work on the machine image mounted here'
+
+set -l record '__fish_seen_subcommand_from record'
+complete -c prebake -n $record -l for -x -d 'End after this time'
+complete -c prebake -n $record -l until-ready -x -d 'End when this shell command succeeds'
+complete -c prebake -n $record -l boot -d 'Record the boot of this machine'
+complete -c prebake -n $record -l net-host -d 'Use the network of this machine'
+complete -c prebake -n $record -s o -l output -r -F -d 'File of the trace'

@@ -13,7 +13,7 @@ COMPLETIONS = pathlib.Path(__file__).resolve().parents[2] / "packaging/completio
 SECONDS = 600  # for one shell; a limit for hangs
 
 COMMANDS = {"plan", "bake", "verify", "images", "seal", "firstboot", "status", "daemon",
-            "kubelet-config", "ecs-config", "config", "help", "version"}
+            "kubelet-config", "ecs-config", "record", "config", "help", "version"}
 
 # What is typed, what must be offered, and what must not be offered.
 ROWS = (
@@ -40,6 +40,9 @@ ROWS = (
     ("prebake seal --root some", {"some-directory/"}, {"some.list"}),
     ("prebake seal --only ssh-h", {"ssh-host-keys"}, {"machine-id"}),
     ("prebake seal --skip ssh-host-keys,machine", {"machine-id"}, {"hosts"}),
+    ("prebake record --", {"--for", "--until-ready", "--boot", "--net-host", "--output"},
+     {"--file", "--wait"}),
+    ("prebake record -o some.l", {"some.list"}, set()),
     ("prebake images --js", {"--json"}, set()),
     ("prebake config ", {"check"}, {"plan"}),
     ("prebake help ver", {"verify", "version"}, {"plan"}),

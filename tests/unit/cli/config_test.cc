@@ -105,6 +105,7 @@ snapshotter = "native"
 config = "/etc/containerd/other.toml"
 [bake]
 image_lists = "/srv/lists"
+traces = "/srv/traces"
 memory = "32MiB"
 parallel_images = 2
 parallel_downloads = 9
@@ -163,6 +164,7 @@ ssm_inventory = false
     CHECK(config.namespaces == std::vector<std::string>{"moby", "default"});
     CHECK(config.snapshotter == "native");
     CHECK(config.image_lists == "/srv/lists");
+    CHECK(config.traces == "/srv/traces");
     CHECK(config.containerd_config == "/etc/containerd/other.toml");
     CHECK(config.memory == 32ULL << 20);
     CHECK(config.parallel_images == 2);

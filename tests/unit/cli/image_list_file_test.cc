@@ -255,7 +255,8 @@ TEST_CASE("a lock is a list: reading it gives the same requests") {
     const auto requests =
         parse_image_list("[[image]]\nref = \"nginx:1@sha256:" + std::string(64, 'a') +
                              "\"\nplatform = \"linux/arm/v7\"\nnamespaces = [\"moby\"]\n"
-                             "aliases = [\"a:2\"]\nkeep_layers = false\n",
+                             "aliases = [\"a:2\"]\nkeep_layers = false\n"
+                             "trace = \"a.json\"\n",
                          "list", lookup);
     const auto again = parse_image_list(lock_text(requests), "lock", lookup);
     REQUIRE(again.size() == 1);
@@ -265,6 +266,23 @@ TEST_CASE("a lock is a list: reading it gives the same requests") {
     CHECK(again[0].aliases == requests[0].aliases);
     CHECK(again[0].pin == requests[0].pin);
     CHECK(again[0].keep_layers == requests[0].keep_layers);
+    CHECK(again[0].traces == requests[0].traces);
+}
+
+TEST_CASE("traces are files beside the list") {
+    const auto traces_of = [](const std::string& value, const std::string& list) {
+        return parse_image_list("[[image]]\nref = \"a:1\"\ntrace = " + value + "\n", list, lookup)
+            .front()
+            .traces;
+    };
+    using Names = std::vector<std::string>;
+    CHECK(traces_of("\"a.json\"", "/etc/lists/l.toml") == Names{"/etc/lists/a.json"});
+    CHECK(traces_of("[\"../a.json\", \"/b.json\"]", "/etc/lists/l.toml") ==
+          Names{"/etc/a.json", "/b.json"});
+    CHECK(traces_of("\"a.json\"", "stdin") == Names{"a.json"});
+    CHECK(traces_of("[]", "l.toml").empty());
+    CHECK_THROWS_AS(traces_of("\"\"", "l.toml"), Error);
+    CHECK_THROWS_AS(traces_of("1", "l.toml"), Error);
 }
 
 }  // namespace

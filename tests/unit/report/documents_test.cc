@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <limits>
 
+#include "agent/base/file.h"
 #include "agent/base/json.h"
 #include "agent/report/metrics.h"
 #include "agent/report/status_format.h"
+#include "tests/unit/temporary_directory.h"
 
 namespace prebake::report {
 namespace {
@@ -102,6 +104,17 @@ TEST_CASE("readers of a view share one copy while they read") {
     CHECK(cache.get(Resource::ledger, std::make_shared<const NodeView>()) != first);
     const std::weak_ptr<const Response> copy = cache.get(Resource::livez, view);
     CHECK(copy.expired());
+}
+
+TEST_CASE("the trace of a boot is what the file has now") {
+    const TemporaryDirectory directory;
+    const auto view = std::make_shared<const NodeView>();
+    RenderCache cache(directory / "boot-trace.json");
+    CHECK(cache.get(Resource::trace, view)->status == 404);
+    write_file_durably(directory / "boot-trace.json", "{}\n", 0644);
+    CHECK(cache.get(Resource::trace, view)->body == "{}\n");
+    CHECK(cache.get(Resource::trace, view)->status == 200);
+    CHECK(RenderCache(directory.path()).get(Resource::trace, view)->status == 500);
 }
 
 TEST_CASE("a view that cannot be JSON is an internal error and does not end the daemon") {

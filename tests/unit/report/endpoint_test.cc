@@ -31,6 +31,7 @@ TEST_CASE("every document, on the socket and over TCP of both families") {
         {"/v1/status", 200, "application/json", "prebake.v1.NodeStatus"},
         {"/v1/images", 200, "application/json", "prebake.v1.NodeImages"},
         {"/v1/ledger", 200, "application/json", "prebake.v1.Ledger"},
+        {"/v1/trace", 404, "application/json", "no boot of this node was recorded"},
         {"/readyz", 503, "text/plain; charset=utf-8", "readyz check failed"},
         {"/livez", 200, "text/plain; charset=utf-8", "ok"},
         {"/metrics", 200, "text/plain; version=0.0.4; charset=utf-8", "prebake_ready 0"},

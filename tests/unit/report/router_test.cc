@@ -34,6 +34,7 @@ TEST_CASE("requests for documents") {
         {"only its header", {"HEAD", "/v1/status", "localhost"}, Resource::status},
         {"the images", {"GET", "/v1/images", "localhost"}, Resource::images},
         {"the ledger", {"GET", "/v1/ledger", "localhost"}, Resource::ledger},
+        {"the trace of a boot", {"GET", "/v1/trace", "localhost"}, Resource::trace},
         {"readiness", {"GET", "/readyz", "localhost"}, Resource::readyz},
         {"as Kubernetes asks", {"GET", "/readyz?verbose", "localhost"}, Resource::readyz},
         {"liveness", {"GET", "/livez?verbose=1", "localhost"}, Resource::livez},
@@ -87,7 +88,7 @@ TEST_CASE("requests for documents") {
 
 TEST_CASE("a socket that serves the readiness only") {
     for (const char* target :
-         {"/readyz", "/livez", "/v1/status", "/v1/images", "/v1/ledger", "/metrics"}) {
+         {"/readyz", "/livez", "/v1/status", "/v1/images", "/v1/ledger", "/v1/trace", "/metrics"}) {
         CAPTURE(target);
         const Route found = route(
             {.method = "GET", .target = target, .host = "localhost", .is_readiness_only = true});
@@ -144,7 +145,7 @@ TEST_CASE("rejected requests") {
         const char* text;  ///< in the message or the next step
     };
     const Row rows[] = {
-        {"the root", "GET", "/", 404, "not_found", "/v1/status, /v1/images, /v1/ledger, /readyz"},
+        {"the root", "GET", "/", 404, "not_found", "/v1/ledger, /v1/trace, /readyz"},
         {"nothing", "GET", "", 404, "not_found", "/metrics"},
         {"a longer path", "GET", "/livez/", 404, "not_found", "/livez/"},
         {"a path up", "GET", "/../etc/passwd", 404, "not_found", "/../etc/passwd"},
