@@ -87,7 +87,9 @@ void restore_what_recordings_left(const Invocation& invocation) {
                      " is as before again: a recording was killed");
         }
     } catch (const Error& error) {
-        log_warning(error.what());
+        // The unit's sandbox may not write there.
+        log_warning("a recording was killed: " + error.message() +
+                    "; prebake record repairs it when it is run again, and so does a reboot");
     }
 }
 

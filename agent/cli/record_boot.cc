@@ -80,7 +80,7 @@ ExitCode record_boot_command(const Invocation& invocation, const RecordArguments
                                  ? hydrate::boot_trace_path(invocation.state_dir).string()
                                  : arguments.output_file;
     if (file == "-") {
-        std::puts(hydrate::trace_json(recording.trace).c_str());
+        std::fputs(hydrate::trace_json(recording.trace).c_str(), stdout);
         return ExitCode::done;
     }
     hydrate::write_trace(file, recording.trace);
@@ -107,7 +107,7 @@ ExitCode print_boot_trace(const Invocation& invocation) {
     }
     const v1::ReadTrace trace = hydrate::parse_trace(text, path.string());
     if (invocation.json) {
-        std::puts(hydrate::trace_json(trace).c_str());
+        std::fputs(hydrate::trace_json(trace).c_str(), stdout);
     } else {
         std::fputs(hydrate::trace_text(trace, kMaxTextCharacters).c_str(), stdout);
     }

@@ -10,6 +10,7 @@
 #include "agent/base/format.h"
 #include "agent/base/json.h"
 #include "agent/base/text.h"
+#include "agent/cli/bake_context.h"
 #include "agent/cli/commands.h"
 #include "agent/cli/log.h"
 #include "agent/cli/trace_files.h"
@@ -28,12 +29,16 @@ constexpr std::chrono::minutes kReadyDefault{5};
 constexpr std::chrono::minutes kStartDefault{1};
 
 /// The image to record if none is named: the only one that was baked.
-std::string only_image(const Invocation& invocation) {
+std::string only_image(const Invocation& invocation, const containerd::Connection& connection) {
     const v1::BakeRecord record =
         store::only_in_containerd(store::read_record_or_empty(invocation.state_dir));
     std::vector<std::string> names;
     for (const v1::BakedImage& image : record.images()) {
         if (!image.chain_id().empty()) names.push_back(image.name());
+    }
+    // A bake adds CRI's sandbox image, which reads next to nothing.
+    if (names.size() > 1) {
+        std::erase(names, wanted_sandbox(invocation.config, connection).name);
     }
     if (names.size() == 1) return names.front();
     throw Error(Errc::usage,
@@ -117,7 +122,7 @@ hydrate::RecordingOptions options_of(const Invocation& invocation,
 
 void write_trace_to(const std::string& file, const v1::ReadTrace& trace) {
     if (file == "-") {
-        std::puts(hydrate::trace_json(trace).c_str());
+        std::fputs(hydrate::trace_json(trace).c_str(), stdout);
     } else {
         hydrate::write_trace(file, trace);
     }
@@ -145,9 +150,9 @@ ExitCode record_command(const Invocation& invocation, const RecordArguments& arg
                     "leave out --json, or name a file with -o");
     }
     if (arguments.is_boot) return record_boot_command(invocation, arguments);
-    const std::string name =
-        arguments.reference.empty() ? only_image(invocation) : arguments.reference;
     const containerd::Connection connection(invocation.config.address, invocation.signals.token());
+    const std::string name =
+        arguments.reference.empty() ? only_image(invocation, connection) : arguments.reference;
     const hydrate::ImageToRecord image =
         hydrate::find_image_to_record(connection, invocation.config.namespaces,
                                       invocation.config.snapshotter, oci::Reference::parse(name));
@@ -171,6 +176,11 @@ ExitCode record_command(const Invocation& invocation, const RecordArguments& arg
             ? (invocation.config.traces / trace_file_name(image.image.name())).string()
             : arguments.output_file;
     write_trace_to(file, recording.trace);
+    if (!recording.is_exact) {
+        log_warning(
+            "read-ahead cannot be switched off for the file system of containerd's "
+            "snapshots: the trace has more than the container has read");
+    }
     if (recording.stayed_bytes > 0) {
         log_warning(format_bytes(recording.stayed_bytes) +
                     " of the image are in use and stay in the page cache: whether the container "

@@ -6,12 +6,14 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <deque>
 #include <string_view>
 #include <utility>
 
+#include "agent/base/error.h"
 #include "agent/base/file.h"
 
 namespace prebake::hydrate {

@@ -139,7 +139,10 @@ NoReadAhead::NoReadAhead(const std::vector<dev_t>& devices, ReadAheadPlaces plac
         const std::string device = disk_of(places_, number);
         const std::filesystem::path setting = setting_of(places_, device);
         std::error_code hidden;
-        if (!std::filesystem::exists(setting, hidden)) continue;
+        if (!std::filesystem::exists(setting, hidden)) {
+            is_complete_ = false;
+            continue;
+        }
         const std::string contents = read_file(setting, kMaxValueBytes);
         const std::string value(trimmed(contents));
         if (value != "0") values.emplace(device, value);

@@ -31,8 +31,12 @@ class NoReadAhead {
     NoReadAhead(const NoReadAhead&) = delete;
     NoReadAhead& operator=(const NoReadAhead&) = delete;
 
+    /// False if one of the devices has no such setting.
+    bool is_complete() const { return is_complete_; }
+
   private:
     ReadAheadPlaces places_;
+    bool is_complete_ = true;
     FileLock lock_;  // others do not put back what this one needs
 };
 

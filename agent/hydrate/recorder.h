@@ -54,6 +54,8 @@ struct Recording {
     /// Of the image's files, which could not be dropped from the page cache: whether the container
     /// read them is not known.
     std::uint64_t stayed_bytes = 0;
+    /// False: the kernel may have read more than the container, because read-ahead was on.
+    bool is_exact = true;
     ResidencyMethod method = ResidencyMethod::cachestat;
 };
 

@@ -85,6 +85,29 @@ v1::ReadTrace with_hottest(const v1::ReadTrace& trace, const std::vector<FilePla
     return part;
 }
 
+std::size_t ranges_in(const v1::ReadTrace& trace) {
+    std::size_t ranges = 0;
+    for (const v1::TracedLayer& layer : trace.layers()) {
+        for (const v1::TracedFile& file : layer.files()) {
+            ranges += static_cast<std::size_t>(file.ranges_size()) / 2;
+        }
+    }
+    return ranges;
+}
+
+void limit_ranges(v1::ReadTrace& trace, std::size_t of_each) {
+    for (v1::TracedLayer& layer : *trace.mutable_layers()) {
+        for (v1::TracedFile& file : *layer.mutable_files()) {
+            set_ranges(with_at_most(ranges_of(file), of_each), file);
+        }
+    }
+}
+
+std::string json_of(v1::ReadTrace trace) {
+    trace.set_schema(kTraceSchema);
+    return to_json(trace, JsonForm::line) + "\n";
+}
+
 void fill_gaps_of_volumes(v1::ReadTrace& trace, std::uint64_t gap) {
     for (v1::TracedVolume& volume : *trace.mutable_volumes()) {
         set_chunks(without_small_gaps(chunks_of(volume), gap), volume);
@@ -115,9 +138,23 @@ v1::ReadTrace parse_trace(std::string_view text, const std::string& origin) {
     return in_context(origin, [&] { return checked_trace(trace); });
 }
 
-std::string trace_json(v1::ReadTrace trace) {
-    trace.set_schema(kTraceSchema);
-    return to_json(trace, JsonForm::line);
+v1::ReadTrace within_limits(v1::ReadTrace trace) {
+    for (std::size_t of_each = 256; of_each > 0 && ranges_in(trace) > kMaxTracedRanges;
+         of_each /= 4) {
+        limit_ranges(trace, of_each);
+    }
+    const std::vector<FilePlace> places = by_score(trace);
+    std::size_t kept = std::min(places.size(), kMaxTracedFiles);
+    v1::ReadTrace part = kept < places.size() ? with_hottest(trace, places, kept) : trace;
+    while (kept > 0 && json_of(part).size() > kMaxTraceBytes) {
+        kept = kept / 4 * 3;
+        part = with_hottest(trace, places, kept);
+    }
+    return part;
+}
+
+std::string trace_json(const v1::ReadTrace& trace) {
+    return json_of(within_limits(trace));
 }
 
 std::string trace_text(v1::ReadTrace trace, std::size_t limit) {
@@ -205,7 +242,7 @@ v1::ReadTrace read_traces(const std::filesystem::path& state_dir) {
 }
 
 void write_trace(const std::filesystem::path& path, const v1::ReadTrace& trace) {
-    write_file_durably(path, trace_json(trace) + "\n", 0644);
+    write_file_durably(path, trace_json(trace), 0644);
 }
 
 }  // namespace prebake::hydrate

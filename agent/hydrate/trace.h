@@ -21,8 +21,8 @@ inline constexpr std::string_view kTraceTextMark = "prebake-trace:v1";
 /// it.
 v1::ReadTrace parse_trace(std::string_view text, const std::string& origin);
 
-/// The document, in JSON.
-std::string trace_json(v1::ReadTrace trace);
+/// The document, in JSON, within_limits().
+std::string trace_json(const v1::ReadTrace& trace);
 
 /// The text form, in at most `limit` bytes: files with the lowest score are left out, and counted
 /// in omitted_files; then small gaps in volumes are filled. @throws Error too_large if that is not
@@ -44,7 +44,11 @@ std::filesystem::path boot_trace_path(const std::filesystem::path& state_dir);
 /// Reads traces_path(); empty if there is none. @throws Error as parse_trace(); io; too_large.
 v1::ReadTrace read_traces(const std::filesystem::path& state_dir);
 
-/// Atomic and durable. @throws Error no_space, permission_denied, io.
+/// The same trace, if parse_trace() accepts it. Otherwise ranges are joined, and then the files
+/// with the lowest score are left out, until it does.
+v1::ReadTrace within_limits(v1::ReadTrace trace);
+
+/// Writes within_limits(); atomic and durable. @throws Error no_space, permission_denied, io.
 void write_trace(const std::filesystem::path& path, const v1::ReadTrace& trace);
 
 }  // namespace prebake::hydrate

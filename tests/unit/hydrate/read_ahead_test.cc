@@ -53,6 +53,7 @@ TEST_CASE("read-ahead is off, and comes back") {
         const NoReadAhead off(
             {::makedev(0, 25), ::makedev(8, 0), ::makedev(259, 1), ::makedev(259, 0)},
             machine.places());
+        CHECK_FALSE(off.is_complete());
         CHECK(machine.value("8:0") == "0");
         CHECK(machine.value("259:0") == "0");
         CHECK(machine.has_note());
@@ -75,6 +76,7 @@ TEST_CASE("what a killed recording left is put back by the next one, or by anybo
         machine.write("run/read-ahead", note);
         if (is_next_recording) {
             const NoReadAhead off({::makedev(8, 0)}, machine.places());
+            CHECK(off.is_complete());
             CHECK(machine.value("8:0") == "0");
         } else {
             CHECK(restore_read_ahead(machine.places()).size() == 3);

@@ -248,6 +248,33 @@ TEST_CASE("a volume with too many runs gets larger ones") {
     CHECK_THROWS_AS(trace_text(trace, 50), Error);
 }
 
+TEST_CASE("what is written is within the limits of what is read") {
+    v1::ReadTrace trace = small_trace();
+    trace.mutable_layers(0)->clear_files();
+    FileRanges many;
+    for (std::uint64_t i = 0; i < 100; ++i) many.add(ChunkRun{i * i * 8192, 4096});
+    for (unsigned i = 0; i < 6000; ++i) {
+        v1::TracedFile& file = *trace.mutable_layers(0)->add_files();
+        file.set_path("usr/share/" + std::to_string(i));
+        file.set_recordings(1);
+        set_ranges(many, file);
+    }
+    const v1::ReadTrace fewer_ranges = parse_trace(trace_json(trace), "t");
+    CHECK(fewer_ranges.layers(0).files_size() == 6000);
+    CHECK(fewer_ranges.omitted_files() == 0);
+    for (unsigned i = 6000; i < 210'000; ++i) {
+        v1::TracedFile& file = *trace.mutable_layers(0)->add_files();
+        file.set_path("usr/share/with/a/long/name/" + std::to_string(i));
+        file.set_recordings(1);
+        file.set_seconds(i);
+        file.add_ranges(0);
+        file.add_ranges(4096);
+    }
+    const v1::ReadTrace fewer_files = parse_trace(trace_json(trace), "t");
+    CHECK(fewer_files.omitted_files() > 10'000);
+    CHECK(fewer_files.layers(0).files(0).path() == "usr/share/0");
+}
+
 TEST_CASE("only what belongs to this machine is kept") {
     const v1::ReadTrace trace = small_trace();
     const v1::ReadTrace part = only_about(trace, {diff_id('b')}, {"u-2"});
