@@ -44,6 +44,10 @@ std::vector<oci::BoundFile> bound_files(oci::ContainerNetwork network,
     return files;
 }
 
+bool is_ours(std::string_view name) {
+    return name.starts_with(RecordedContainer::kRecordedPrefix);
+}
+
 }  // namespace
 
 RecordedContainer::RecordedContainer(const containerd::Connection& connection,
@@ -148,19 +152,18 @@ void RecordedContainer::remove() {
     is_removed_ = true;
 }
 
-void remove_leftovers(const containerd::Connection& connection, const std::string& ns,
+void remove_leftovers(const containerd::Connection& connection,
                       const std::filesystem::path& runtime) {
-    const auto is_ours = [](const std::string& name) {
-        return name.starts_with(RecordedContainer::kRecordedPrefix);
-    };
-    const containerd::Containers containers(connection, ns);
-    for (const containerd::Container& container : containers.list()) {
-        if (is_ours(container.id)) containers.remove(container.id);
-    }
-    const containerd::Leases leases(connection, ns);
-    for (const containerd::Lease& lease : leases.list()) {
-        // Its snapshot, if there is one, is collected then.
-        if (is_ours(lease.id)) leases.remove(lease.id, containerd::Collection::awaited);
+    for (const std::string& ns : containerd::namespaces(connection)) {
+        const containerd::Containers containers(connection, ns);
+        for (const containerd::Container& container : containers.list()) {
+            if (is_ours(container.id)) containers.remove(container.id);
+        }
+        const containerd::Leases leases(connection, ns);
+        for (const containerd::Lease& lease : leases.list()) {
+            // Its snapshot, if there is one, is collected then.
+            if (is_ours(lease.id)) leases.remove(lease.id, containerd::Collection::awaited);
+        }
     }
     std::error_code failure;
     for (std::filesystem::directory_iterator entry(runtime, failure);

@@ -78,9 +78,9 @@ class RecordedContainer {
     std::jthread waiter_;
 };
 
-/// Removes what recordings that were killed have left: containers and leases of the namespace, and
+/// Removes what recordings that were killed have left: containers and leases in all namespaces, and
 /// directories in `runtime`. No other recording may run.
-void remove_leftovers(const containerd::Connection& connection, const std::string& ns,
+void remove_leftovers(const containerd::Connection& connection,
                       const std::filesystem::path& runtime);
 
 }  // namespace prebake::hydrate

@@ -193,7 +193,7 @@ Recording record_image(const containerd::Connection& connection, const ImageToRe
     LayerCache cache(layer_directories(image, lowers), recording.method, stop);
     const NoReadAhead no_read_ahead(cache.devices(), options.places);
     recording.is_exact = no_read_ahead.is_complete();
-    remove_leftovers(connection, image.ns, options.places.runtime);
+    remove_leftovers(connection, options.places.runtime);
     const oci::ContainerUser user =
         oci::resolve_user(to_run.config.user, read_merged_file(lowers, "etc/passwd", kMaxUserFile),
                           read_merged_file(lowers, "etc/group", kMaxUserFile));

@@ -25,10 +25,11 @@ v1::Claim read_claim(const machine::Root& root, std::string_view state_dir, std:
 void write_claim(const machine::Root& root, std::string_view state_dir, const v1::Claim& claim);
 
 /// Other files in a state directory that belong to the machine which wrote them: the daemon's
-/// counts, which name their instance, and what was read ahead of its disk, which a clone has yet to
-/// read. A seal removes them. The bake record stays.
-inline constexpr std::array<std::string_view, 4> kMachinesOwnFiles{
-    "ledger.json", "ledger.json.corrupt", "ledger.json.newer", "hydration.json"};
+/// counts, which name their instance, what its boot has read, and what was read ahead of its disk,
+/// which a clone has yet to read. A seal removes them. The bake record stays.
+inline constexpr std::array<std::string_view, 5> kMachinesOwnFiles{
+    "ledger.json", "ledger.json.corrupt", "ledger.json.newer", "boot-trace.json",
+    "hydration.json"};
 
 /// What a boot has to do.
 enum class Decision {

@@ -12,7 +12,7 @@ UNITS = ("prebake-firstboot.service", "prebake-online.service", "prebake-seal.se
 FIRST_BOOT, ONLINE, SEAL = UNITS
 OTHER_UNITS = ("prebake-bake.service", "prebaked.service", "prebake-wait-ready.service",
                "prebake-ready.target", "prebake-hydrate.service", "prebake-wait-hydrated.service",
-               "prebake-hydrated.target")
+               "prebake-hydrated.target", "prebake-record.service")
 # The highest exposure that `systemd-analyze security` may report, times ten. Units that write
 # anywhere as root get a higher value than units that listen.
 EXPOSURE = {"prebaked.service": 25, "prebake-bake.service": 29, "prebake-wait-ready.service": 20,
