@@ -25,10 +25,10 @@ constexpr std::chrono::minutes kBootDefault{3};
 constexpr std::size_t kMaxTextCharacters = 23'000;
 
 v1::RecordReport boot_report(const hydrate::BootRecording& recording, double seconds,
-                             const std::string& file) {
+                             bool is_stopped, const std::string& file) {
     v1::RecordReport report;
     report.set_schema("prebake.v1.RecordReport");
-    report.set_end("time");
+    report.set_end(is_stopped ? "stopped" : "time");
     report.set_seconds(seconds);
     for (const v1::TracedLayer& layer : recording.trace.layers()) {
         report.set_files(report.files() + static_cast<std::uint64_t>(layer.files_size()));
@@ -47,11 +47,10 @@ void add_layers_or_warn(const Invocation& invocation, double seconds,
                         hydrate::BootRecording& recording) {
     try {
         const v1::BakeRecord record = store::read_record_or_empty(invocation.state_dir);
-        const containerd::Connection connection(invocation.config.address,
-                                                invocation.signals.token());
+        // Without a stop: that only ends the recording.
+        const containerd::Connection connection(invocation.config.address, {});
         hydrate::add_cached_layers(connection, record, seconds, recording);
     } catch (const Error& error) {
-        if (error.code() == Errc::cancelled) throw;
         recording.warnings.push_back("what was read of images is not known: " + error.message());
     }
 }
@@ -84,7 +83,8 @@ ExitCode record_boot_command(const Invocation& invocation, const RecordArguments
         return ExitCode::done;
     }
     hydrate::write_trace(file, recording.trace);
-    const v1::RecordReport report = boot_report(recording, seconds, file);
+    const v1::RecordReport report =
+        boot_report(recording, seconds, invocation.signals.token().stop_requested(), file);
     if (invocation.json) {
         std::puts(to_json(report, JsonForm::indented).c_str());
     } else if (!invocation.quiet) {

@@ -168,22 +168,30 @@ BlockTrace::~BlockTrace() {
 
 void BlockTrace::follow(std::chrono::steady_clock::time_point deadline,
                         const std::stop_token& stop) {
+    using Clock = std::chrono::steady_clock;
     constexpr std::chrono::milliseconds kLongestPause{200};
-    std::array<char, 65536> buffer;
-    while (true) {
-        const ssize_t got = ::read(pipe_.get(), buffer.data(), buffer.size());
-        if (got > 0) {
-            take({buffer.data(), static_cast<std::size_t>(got)});
-        } else if (got < 0 && errno != EAGAIN && errno != EINTR) {
-            throw errno_error("cannot read", instance_ / "trace_pipe");
+    // What is in the pipe at the end; a busy disk fills it again.
+    constexpr int kLastReads = 1000;
+    while (!stop.stop_requested() && Clock::now() < deadline) {
+        if (take_more()) continue;
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
+        try {
+            sleep_for(std::min(left, kLongestPause), stop);
+        } catch (const Error&) {
+            break;  // a stop
         }
-        throw_if_stopped(stop);
-        const auto now = std::chrono::steady_clock::now();
-        if (now >= deadline) return;
-        if (got > 0) continue;
-        const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - now);
-        sleep_for(std::min(left, kLongestPause), stop);
     }
+    for (int i = 0; i < kLastReads && take_more(); ++i) continue;
+}
+
+bool BlockTrace::take_more() {
+    std::array<char, 65536> buffer;
+    const ssize_t got = ::read(pipe_.get(), buffer.data(), buffer.size());
+    if (got < 0 && errno != EAGAIN && errno != EINTR) {
+        throw errno_error("cannot read", instance_ / "trace_pipe");
+    }
+    if (got > 0) take({buffer.data(), static_cast<std::size_t>(got)});
+    return got > 0;
 }
 
 void BlockTrace::take(std::string_view text) {

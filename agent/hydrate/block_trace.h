@@ -62,13 +62,14 @@ class BlockTrace {
     BlockTrace(const BlockTrace&) = delete;
     BlockTrace& operator=(const BlockTrace&) = delete;
 
-    /// Follows what is read until the deadline. @throws Error cancelled, io.
+    /// Follows what is read until the deadline, or until a stop is requested. @throws Error io.
     void follow(std::chrono::steady_clock::time_point deadline, const std::stop_token& stop);
 
     const SectorsRead& read() const { return read_; }
     std::uint64_t lost_events() const { return lost_events_; }
 
   private:
+    bool take_more();
     void take(std::string_view text);
 
     FileLock lock_;

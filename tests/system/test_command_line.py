@@ -21,7 +21,7 @@ class UsageTest(harness.SystemTest):
         self.refuse('unknown command "bkae"', 'did you mean "bake"', arguments=("bkae", "x"))
         self.refuse('unknown command "zzzzzz"',
                     "plan, bake, verify, images, seal, firstboot, status, daemon, kubelet-config, "
-                    "ecs-config, config, help or version",
+                    "ecs-config, record, config, help or version",
                     arguments=("zzzzzz",))
 
     def test_an_unknown_style_of_progress(self):

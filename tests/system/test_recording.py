@@ -101,7 +101,7 @@ class Recording(SystemTest):
         self.traces = self.directory / "traces.d"
         (self.directory / "prebake.toml").write_text(
             f'[bake]\nsandbox = "never"\ntraces = "{self.traces}"\n'
-            f'[report]\nsocket = "{self.directory}/run/prebake.sock"\n')
+            f'[report]\nsocket = "{self.directory}/run/prebake.sock"\nlisten = []\n')
         self.addCleanup(self.assert_nothing_left)
 
     def assert_nothing_left(self):
@@ -221,6 +221,12 @@ class Recording(SystemTest):
         running.wait()
         self.assertEqual(self.read_ahead(), 0)
         self.assertEqual(len(self.containers()), 1)
+        # A start of the daemon repairs the disk; a recording, the rest.
+        daemon = self.start("daemon")
+        daemon.until(lambda: self.read_ahead() == READ_AHEAD, "the daemon repairs read-ahead")
+        daemon.send(signal.SIGTERM)
+        daemon.wait()
+        self.assert_says(daemon.wait(), "a recording was killed")
         self.record(reference, "--", "/bin/reader", "pread:/data/twin:0:4096")
         self.assertEqual(self.read_ahead(), READ_AHEAD)
 
@@ -238,9 +244,9 @@ class Recording(SystemTest):
         program = ["--", "/bin/reader", "pread:/data/twin:0:4096"]
         result = self.record(reference, "--json", *ready, *program, "ready", "forever")
         self.assertEqual(result.json["end"], "ready")
+        self.assertIn("data/twin", json.dumps(self.trace_of(reference)))
         result = self.record(reference, "--json", "--for", "300ms", *program, "forever")
         self.assertEqual(result.json["end"], "time")
-        self.assertIn("data/twin", json.dumps(self.trace_of(reference)))
         result = self.prebake("record", reference, "--for", "1s", *ready, *program, "forever")
         self.assertEqual(result.code, harness.TRY_AGAIN, result)
         self.assert_says(result, "not ready within 1")
@@ -286,13 +292,17 @@ class Recording(SystemTest):
         killed.wait()
         self.assertTrue(instance.exists())
 
-        running = self.start("record", "--boot", "--for", "3s", "--json")
+        # With the capabilities of its unit.
+        running = self.start("record", "--boot", "--for", "1h", "--json", prefix=(
+            "setpriv", "--bounding-set", "-all,+sys_admin,+dac_read_search,+dac_override,+fowner",
+            "--no-new-privs", "--"))
         running.until(lambda: "recording what is read" in running.stderr(), "it records")
         chunk = 251
         subprocess.run(["dd", f"if={self.device}", "of=/dev/null", "bs=4096", "iflag=direct",
                         f"skip={chunk * 128 + 3}", "count=1", "status=none"], check=True)
         self.drop(read)
         read.read_bytes()
+        running.send(signal.SIGTERM)  # what came until then counts
         result = running.wait()
         self.assertEqual(result.code, DONE, result)
         self.assertFalse(instance.exists())
@@ -303,6 +313,9 @@ class Recording(SystemTest):
                  if item["diffId"] == image.layers[0].diff_id}
         self.assertIn("data/twin", files)
         self.assertGreaterEqual(result.json["chunks"], 1)
+        self.assertEqual(result.json["end"], "stopped")
+        timed = self.prebake("record", "--boot", "--for", "100ms", "-o", "-")
+        self.assertEqual(json.loads(timed.stdout)["schema"], "prebake.v1.ReadTrace")
 
         # As Run Command hands it out, and as the next bake takes it.
         text = self.prebake("status", "--trace")
