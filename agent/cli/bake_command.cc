@@ -12,6 +12,7 @@
 #include "agent/cli/hydration_plan.h"
 #include "agent/cli/log.h"
 #include "agent/cli/trace_files.h"
+#include "agent/hydrate/trace.h"
 #include "agent/identity/claim.h"
 #include "agent/machine/instance.h"
 #include "agent/store/record.h"

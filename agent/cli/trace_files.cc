@@ -43,7 +43,7 @@ std::set<std::string> uuids_here() {
     for (const auto& link : std::filesystem::directory_iterator("/dev/disk/by-uuid", ignored)) {
         uuids.insert(link.path().filename().string());
     }
-    hydrate::FileSystems file_systems;
+    hydrate::FileSystems file_systems(hydrate::Detail::identity);
     for (const hydrate::Mount& mount : file_systems.mounts()) {
         std::string why_not;
         const hydrate::FileSystem* found = file_systems.find(mount.number, why_not);

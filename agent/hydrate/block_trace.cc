@@ -16,11 +16,11 @@
 #include "agent/base/error.h"
 #include "agent/base/text.h"
 #include "agent/base/wait.h"
+#include "agent/hydrate/disk.h"
 
 namespace prebake::hydrate {
 namespace {
 
-constexpr std::uint64_t kSectorBytes = 512;
 /// For each processor. An event needs about a hundred bytes.
 constexpr const char* kBufferKib = "2048";
 constexpr std::size_t kMaxSysfsBytes = 64;

@@ -52,7 +52,7 @@ void describe_image(const v1::BakedImage& image, double seconds, v1::ReadTrace& 
 }  // namespace
 
 void add_volumes(const SectorsRead& read, BootRecording& recording) {
-    FileSystems file_systems;
+    FileSystems file_systems(Detail::identity);
     std::set<std::string> known;
     for (const Mount& mount : file_systems.mounts()) {
         std::string why_not;

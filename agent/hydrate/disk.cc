@@ -16,7 +16,6 @@ namespace prebake::hydrate {
 namespace {
 
 constexpr std::size_t kMaxAttributeBytes = 4096;
-constexpr std::uint64_t kSectorBytes = 512;
 // Device mapper on md on partitions; more than that is a loop.
 constexpr int kMostLevels = 8;
 

@@ -11,6 +11,9 @@
 
 namespace prebake::hydrate {
 
+/// The unit in which the kernel counts on every block device.
+inline constexpr std::uint64_t kSectorBytes = 512;
+
 /// What kind of disk it is, if its model tells.
 enum class DiskKind {
     ebs,             ///< Amazon EBS

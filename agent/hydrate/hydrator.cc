@@ -394,7 +394,8 @@ class HydrationRun {
             if (!volume.why().empty()) why += (why.empty() ? "" : "; ") + volume.why();
         }
         if (is_done) {
-            for (const VolumeReading& volume : volumes_) add_finished_ranks(volume.planned, document_);
+            for (const VolumeReading& volume : volumes_)
+                add_finished_ranks(volume.planned, document_);
             document_.set_seconds(seconds_before_);
             return end("hydrated", "all of the plan was read before", "");
         }

@@ -11,12 +11,12 @@
 #include <utility>
 
 #include "agent/base/error.h"
+#include "agent/hydrate/disk.h"
 
 namespace prebake::hydrate {
 namespace {
 
 constexpr std::size_t kMaxBytes = 4096;
-constexpr std::uint64_t kSectorBytes = 512;
 constexpr std::chrono::seconds kStarting{2};
 // Less than that is what every machine does all the time.
 constexpr double kReadsMuch = 4.0 * 1024 * 1024;
