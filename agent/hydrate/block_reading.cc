@@ -157,7 +157,7 @@ void BlockReading::take(const ReadDone& done, Time now) {
     volume.failures = 0;
     ++volume.chunks;
     work_.done(read.work);
-    if (!read.is_late) volume.control.on_done(now);
+    if (!read.is_late) volume.control.on_done(now, done.latency);
 }
 
 void BlockReading::take_failure(const InFlight& read, const ReadDone& done, Time now) {
@@ -189,6 +189,10 @@ void BlockReading::take_probe(VolumeReading& volume, Time now) {
     if (volume.touch != Touch::unknown) return;
     if (!volume.prober->has_all() && now < probes_due_) return;
     volume.verdict = volume.prober->verdict();
+    // Reading has begun, whatever it says.
+    const bool is_read = volume.decision.is_read;
+    volume.decision = decide_lazy(volume.mode, volume.disk, volume.verdict);
+    volume.decision.is_read = is_read;
     // A chunk of the snapshot must be a chunk of the device, or 4 KiB may touch one of two.
     const bool is_aligned = volume.disk.start && *volume.disk.start % kChunkBytes == 0;
     volume.touch = volume.verdict.touch;

@@ -11,10 +11,12 @@ namespace {
 // A step up is worth it if at least half of what was added arrives as speed. Small steps, because
 // others wait for as long as a step went too far.
 constexpr double kGrowth = 1.25;
+constexpr double kQuickGrowth = 1.5;
+constexpr double kFarTooDeep = 4;
 constexpr double kSmallGrowth = 1.1;
 constexpr double kWorthwhile = 0.5;
 // At first the knee may be far below; later it has only moved.
-constexpr double kFirstShrink = 0.6;
+constexpr double kFirstShrink = 0.5;
 constexpr double kShrink = 0.85;
 // What sinking may lose of the rate in all its steps together.
 constexpr double kKept = 0.96;
@@ -30,20 +32,26 @@ constexpr double kUsualBytesPerSecond = 125.0 * 1024 * 1024;
 DepthControl::DepthControl(DepthLimits limits)
     : limits_(limits),
       depth_(std::clamp(limits.start, limits.least, limits.most)),
-      shrink_(kFirstShrink) {
+      shrink_(kFirstShrink),
+      growth_(kGrowth) {
     // All of the first ones begin at once, so they say nothing about how many end in a second.
     skipped_ = depth_;
 }
 
-void DepthControl::on_done(Time now) {
+void DepthControl::on_done(Time now, std::chrono::duration<double> latency) {
     if (since_ == Time{}) since_ = now;
     ++done_;
+    if (is_first_ && limits_.cold_read.count() > 0) {
+        first_latencies_.push_back(latency.count());
+        if (is_far_too_deep()) return;
+    }
     // The first ones were asked for at another depth.
     if (done_ <= skipped_) {
         since_ = now;
         return;
     }
-    const unsigned cycles = phase_ == Phase::climbing ? 1 : 2;
+    const bool is_first = phase_ == Phase::sinking && shrink_ == kFirstShrink;
+    const unsigned cycles = phase_ == Phase::climbing || is_first ? 1 : 2;
     const unsigned wanted = std::max(cycles * depth_, kLeastMeasured);
     if (done_ - skipped_ < wanted) return;
     const double seconds = std::chrono::duration<double>(now - since_).count();
@@ -52,6 +60,24 @@ void DepthControl::on_done(Time now) {
     skipped_ = 0;
     since_ = now;
     if (rate > 0) judge(rate);
+}
+
+/// Where the first reads take many times as long as one alone, the store behind the disk is slow:
+/// the others wait long if that is found out step by step. Reads that just differ a lot do not look
+/// like that: half of them are not slow.
+bool DepthControl::is_far_too_deep() {
+    const std::size_t count = first_latencies_.size();
+    if (count < std::max(depth_, kLeastMeasured)) return false;
+    is_first_ = false;
+    const auto half = first_latencies_.begin() + static_cast<std::ptrdiff_t>(count / 2);
+    const auto middle = half + static_cast<std::ptrdiff_t>(count / 4);
+    std::nth_element(half, middle, first_latencies_.end());
+    const double ratio = *middle / limits_.cold_read.count();
+    first_latencies_ = {};
+    if (ratio < kFarTooDeep) return false;
+    growth_ = kQuickGrowth;
+    go_to(clamped(std::max(depth_ / ratio * kQuickGrowth, 1.0)));
+    return true;
 }
 
 void DepthControl::judge(double rate) {
@@ -76,6 +102,7 @@ void DepthControl::climb(double rate) {
             // The larger of two measurements is one that was too large.
             reference_ = (rate + std::max(rate, last_rate_)) / 2;
             phase_ = Phase::sinking;
+            growth_ = kGrowth;
             return go_to(clamped(knee * kReserve));
         }
     }
@@ -86,7 +113,7 @@ void DepthControl::climb(double rate) {
     }
     last_rate_ = rate;
     last_depth_ = depth_;
-    go_to(clamped(depth_ * kGrowth));
+    go_to(clamped(std::max(depth_ * growth_, depth_ + 1.0)));
 }
 
 void DepthControl::sink(double rate) {
@@ -115,6 +142,7 @@ void DepthControl::hold(double rate) {
 }
 
 void DepthControl::on_error() {
+    is_first_ = false;
     phase_ = Phase::holding;
     held_ = 0;
     last_rate_ = 0;

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <vector>
 
 namespace prebake::hydrate {
 
@@ -9,6 +10,8 @@ struct DepthLimits {
     unsigned start = 16;
     unsigned least = 1;
     unsigned most = 64;
+    /// Of a cold chunk that waits for no other one; 0: unknown.
+    std::chrono::duration<double> cold_read{};
 };
 
 /// Decides how many reads are in flight. Below some depth, the knee, a disk does more at once if it
@@ -23,7 +26,7 @@ class DepthControl {
     unsigned depth() const { return depth_; }
 
     /// A chunk was read.
-    void on_done(Time now);
+    void on_done(Time now, std::chrono::duration<double> latency);
     /// A read failed or takes far too long: half as many.
     void on_error();
     /// Fewer reads are in flight than depth(), because of a limit of rate or of others who read:
@@ -39,6 +42,7 @@ class DepthControl {
         holding
     };
 
+    bool is_far_too_deep();
     void judge(double rate);
     void climb(double rate);
     void sink(double rate);
@@ -58,6 +62,9 @@ class DepthControl {
     double reference_ = 0;  ///< the rate that sinking must not lose
     unsigned held_ = 0;     ///< measurements since holding began
     bool is_throttled_ = false;
+    bool is_first_ = true;  ///< nothing has been decided yet
+    double growth_;
+    std::vector<double> first_latencies_;  ///< as long as is_first_
 };
 
 /// The depth to begin with on a disk whose cold chunks take that long: what fills the volumes that

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <future>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -40,7 +41,10 @@ constexpr const char* kGoesOn = "it goes on at the next boot; now: prebake hydra
 class HydrationRun {
   public:
     HydrationRun(const HydratorOptions& options, std::stop_token stop)
-        : options_(options), stop_(std::move(stop)), started_(std::chrono::steady_clock::now()) {
+        : options_(options),
+          stop_(std::move(stop)),
+          started_(std::chrono::steady_clock::now()),
+          published_document_(progress_path(options.runtime_dir)) {
         const auto now = std::chrono::system_clock::now();
         *document_.mutable_started_at() = to_timestamp(now);
         document_.set_schema("prebake.v1.Hydration");
@@ -63,7 +67,6 @@ class HydrationRun {
             }
             find_volumes();
             probe();
-            hash_plan();
             return read();
         } catch (const Error& error) {
             end("failed", error.message(), error.next_step());
@@ -86,11 +89,18 @@ class HydrationRun {
         return true;
     }
 
-    /// OpenSSL reads its configuration for the first hash, which may be cold: so not before the
-    /// first reads are under way, if nothing depends on it.
-    void hash_plan() {
-        if (document_.plan().empty()) document_.set_plan("sha256:" + sha256_hex(plan_text_));
-        plan_text_.clear();
+    /// OpenSSL reads its configuration for the first hash, which may be cold: not on this thread,
+    /// which has to see when reads end.
+    void begin_hash() {
+        if (plan_hash_.valid() || !document_.plan().empty()) return;
+        plan_hash_ = std::async(std::launch::async, [text = std::move(plan_text_)] {
+            return "sha256:" + sha256_hex(text);
+        });
+    }
+
+    void await_hash() {
+        begin_hash();
+        if (plan_hash_.valid()) document_.set_plan(plan_hash_.get());
     }
 
     v1::Hydration read_finished() const {
@@ -108,7 +118,7 @@ class HydrationRun {
     void find_volumes() {
         PlannedVolumes planned = options_.find_volumes(plan_);
         const v1::Hydration before = read_finished();
-        if (!before.plan().empty()) hash_plan();
+        if (!before.plan().empty()) await_hash();
         if (before.plan() == document_.plan()) seconds_before_ = before.seconds();
         for (VolumeToRead& volume : planned.found) add_volume(std::move(volume), before);
         for (const MovedVolume& moved : planned.moved) add_moved(moved);
@@ -178,8 +188,11 @@ class HydrationRun {
         ChosenQueue chosen = make_read_queue(2 * options_.depth + 128);
         queue_ = std::move(chosen.queue);
         document_.set_method(queue_->name());
+        // From the first read on, this thread does nothing that may wait: the time until it sees
+        // that a read has ended is what the probe measures.
         for (VolumeReading& volume : volumes_) {
             if (volume.is_finished_before) continue;
+            begin_log(volume);
             volume.prober = std::make_unique<Prober>(*queue_, volume.device.get(),
                                                      chunks_to_probe(left_of(volume)), next_tag_);
             volume.prober->start(std::chrono::steady_clock::now());
@@ -187,9 +200,8 @@ class HydrationRun {
         if (!chosen.why_threads.empty()) {
             note(NoteLevel::info, "reading with threads: " + chosen.why_threads);
         }
-        hash_plan();
+        begin_hash();
         publish();
-        for (VolumeReading& volume : volumes_) begin_log(volume);
         wait_for_probes(kFirstReads, &Prober::has_first);
         for (VolumeReading& volume : volumes_) {
             if (volume.prober) volume.prober->go_on(std::chrono::steady_clock::now());
@@ -222,7 +234,7 @@ class HydrationRun {
     }
 
     static void begin_log(VolumeReading& volume) {
-        if (!volume.prober || volume.disk.kind != DiskKind::ebs) return;
+        if (volume.disk.kind != DiskKind::ebs) return;
         try {
             volume.first_log = read_ebs_log(volume.device.get(), volume.planned.device.string());
         } catch (const Error&) {
@@ -237,11 +249,13 @@ class HydrationRun {
             entry.set_lazy(true);
             return;
         }
+        volume.mode = options_.mode;
         volume.verdict = volume.prober->verdict();
         volume.decision = decide_lazy(options_.mode, volume.disk, volume.verdict);
         volume.control =
             DepthControl({.start = first_depth(volume.verdict.cold_read, options_.depth),
-                          .most = options_.depth});
+                          .most = options_.depth,
+                          .cold_read = volume.verdict.cold_read});
         describe_volume(volume, entry);
         note(NoteLevel::info, volume.planned.device.string() + ": " + volume.decision.why);
     }
@@ -345,7 +359,8 @@ class HydrationRun {
     }
 
     /// What outlives the boot.
-    v1::Hydration saved() const {
+    v1::Hydration saved() {
+        await_hash();
         v1::Hydration document = document_;
         *document.mutable_updated_at() = to_timestamp(std::chrono::system_clock::now());
         return document;
@@ -432,21 +447,23 @@ class HydrationRun {
         document_.set_eta_seconds(0);
         document_.set_next_step(next_step);
         *document_.mutable_finished_at() = to_timestamp(std::chrono::system_clock::now());
+        if (!plan_text_.empty() || plan_hash_.valid()) await_hash();
         state(name, message);
+        const std::string problem = published_document_.finish();
+        if (!problem.empty()) throw Error(Errc::io, problem);
         return document_;
     }
 
     void state(const std::string& name, const std::string& message) {
         document_.set_state(name);
         document_.set_message(message);
-        // While it is probing, the first reads must be under way before anything is written.
-        if (name != "probing") publish();
+        publish();
     }
 
     void publish() {
         published_ = std::chrono::steady_clock::now();
         *document_.mutable_updated_at() = to_timestamp(std::chrono::system_clock::now());
-        write_hydration(progress_path(options_.runtime_dir), document_);
+        published_document_.put(document_);
     }
 
     void note(NoteLevel level, const std::string& text) const {
@@ -465,6 +482,8 @@ class HydrationRun {
     double seconds_before_ = 0;
     v1::HydrationPlan plan_;
     std::string plan_text_;
+    std::future<std::string> plan_hash_;
+    DocumentWriter published_document_;
     v1::Hydration document_;
     std::vector<VolumeReading> volumes_;
     google::protobuf::RepeatedPtrField<v1::HydratedVolume> file_volumes_;

@@ -92,7 +92,6 @@ ProbeVerdict judge_probe(std::span<const ProbedChunk> chunks) {
     ProbeVerdict verdict;
     std::vector<Seconds> cold;
     std::vector<Seconds> warm;
-    std::size_t repeated = 0;
     std::size_t confirmed = 0;
     std::size_t touched = 0;
     std::size_t brought = 0;
@@ -104,7 +103,7 @@ ProbeVerdict judge_probe(std::span<const ProbedChunk> chunks) {
             continue;
         }
         cold.push_back(*chunk.first);
-        if (chunk.again) ++repeated;
+        if (chunk.again) ++verdict.repeated;
         if (is_much_faster(chunk.again, *chunk.first)) ++confirmed;
         if (!chunk.middle || !chunk.end) continue;
         ++touched;
@@ -113,7 +112,7 @@ ProbeVerdict judge_probe(std::span<const ProbedChunk> chunks) {
         }
     }
     verdict.cold = cold.size();
-    verdict.is_confirmed = repeated > 0 && confirmed * 2 >= repeated;
+    verdict.is_confirmed = verdict.repeated > 0 && confirmed * 2 >= verdict.repeated;
     verdict.cold_read = quantile(std::move(cold), kUndisturbed);
     verdict.warm_read = quantile(std::move(warm), 0.5);
     if (touched >= kTouchedEnough) {
@@ -148,7 +147,10 @@ LazyDecision decide_lazy(HydrateMode mode, const Disk& disk, const ProbeVerdict&
     } else if (disk.is_rotational) {
         decision.why = "a rotating disk, which is slow but does not load lazily";
     } else if (!verdict.is_confirmed) {
-        decision.why = "the disk is slow, but at the second read as well: " + samples;
+        decision.why =
+            (verdict.repeated == 0 ? "the disk is slow: "
+                                   : "the disk is slow, but at the second read as well: ") +
+            samples;
     } else if (verdict.cold < std::min(kColdEnough, verdict.probed) ||
                static_cast<double>(verdict.cold) <
                    kColdShare * static_cast<double>(verdict.probed)) {

@@ -31,7 +31,8 @@ enum class Touch { unknown, works, fails };
 struct ProbeVerdict {
     std::size_t probed = 0;
     std::size_t cold = 0;       ///< how many of them were slow at the first read
-    bool is_confirmed = false;  ///< most of these were fast at the second one
+    std::size_t repeated = 0;   ///< how many of these were read again
+    bool is_confirmed = false;  ///< most of these were fast at the second read
     Seconds cold_read{};        ///< of a cold chunk, if nothing else is read: nearly the fastest
     Seconds warm_read{};        ///< of the others: the median
     Touch touch = Touch::unknown;

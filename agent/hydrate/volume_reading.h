@@ -29,6 +29,7 @@ struct VolumeReading {
     std::unique_ptr<Prober> prober = {};   ///< nothing: there is nothing left to read
     ProbeVerdict verdict = {};
     LazyDecision decision = {};
+    HydrateMode mode = HydrateMode::automatic;
     Touch touch = Touch::unknown;
     DepthControl control{DepthLimits()};
     unsigned in_flight = 0;

@@ -64,7 +64,7 @@ Run run_on(const SimulatedDisk& disk, DepthControl& control, int chunks) {
         }
         --in_flight;
         ++done;
-        control.on_done(at(now));
+        control.on_done(at(now), std::chrono::duration<double>(now - event.asked));
         if (done == chunks / 3) began = now;
         if (done <= chunks / 3) continue;
         depths += control.depth();
@@ -83,6 +83,7 @@ TEST_CASE("the depth comes close to the bandwidth, and not far above what that n
         SimulatedDisk disk;
         unsigned start;
         int chunks;
+        double cold_read = 0;  ///< that a probe has found
     };
     const Row rows[] = {
         {"gp3, 35 ms", {.latency = 0.035, .per_second = 250}, 16, 3000},
@@ -92,6 +93,12 @@ TEST_CASE("the depth comes close to the bandwidth, and not far above what that n
         {"a provisioned rate, 35 ms", {.latency = 0.035, .per_second = 600}, 9, 6000},
         {"a fast volume, 35 ms", {.latency = 0.035, .per_second = 1500}, 9, 9000},
         {"touched only, 35 ms", {.latency = 0.035, .per_second = 3000}, 9, 20000},
+        {"a slow store, after a probe", {.latency = 0.035, .per_second = 40}, 29, 800, 0.112},
+        {"very uneven, after a probe",
+         {.latency = 0.100, .per_second = 250, .spread = 1.0},
+         38,
+         6000,
+         0.028},
         {"a slow store", {.latency = 0.035, .per_second = 20}, 16, 1500},
         {"5 ms", {.latency = 0.005, .per_second = 250}, 16, 3000},
         {"uneven, 35 ms", {.latency = 0.035, .per_second = 250, .spread = 0.4}, 16, 6000},
@@ -100,7 +107,9 @@ TEST_CASE("the depth comes close to the bandwidth, and not far above what that n
     };
     for (const Row& row : rows) {
         CAPTURE(row.name);
-        DepthControl control({.start = row.start, .least = 1, .most = 64});
+        DepthControl control({.start = row.start,
+                              .most = 64,
+                              .cold_read = std::chrono::duration<double>(row.cold_read)});
         const Run run = run_on(row.disk, control, row.chunks);
         const double mean_latency =
             row.disk.latency * std::exp(row.disk.spread * row.disk.spread / 2);
@@ -116,6 +125,16 @@ TEST_CASE("the depth comes close to the bandwidth, and not far above what that n
                   1.5 * (row.disk.latency + 1 / row.disk.per_second) + 2 / row.disk.per_second);
         }
     }
+}
+
+TEST_CASE("a store that is far slower than usual is not asked for so much for long") {
+    DepthControl control({.start = 29, .most = 64, .cold_read = std::chrono::milliseconds(112)});
+    run_on({.latency = 0.035, .per_second = 40}, control, 60);
+    CHECK(control.depth() <= 8);
+    // Reads that differ a lot are no slow store.
+    DepthControl uneven({.start = 38, .most = 64, .cold_read = std::chrono::milliseconds(28)});
+    run_on({.latency = 0.100, .per_second = 1000, .spread = 1.0}, uneven, 60);
+    CHECK(uneven.depth() >= 38);
 }
 
 TEST_CASE("errors halve the depth, and it recovers") {
@@ -144,7 +163,7 @@ TEST_CASE("a depth that was not reached says nothing about the disk") {
     DepthControl control({.start = 16, .least = 1, .most = 64});
     for (int i = 0; i < 1000; ++i) {
         control.restart_measurement();
-        control.on_done(at(i * 0.1));
+        control.on_done(at(i * 0.1), std::chrono::duration<double>(0.1));
     }
     CHECK(control.depth() == 16);
 }
