@@ -188,8 +188,8 @@ class HydrationRun {
         ChosenQueue chosen = make_read_queue(2 * options_.depth + 128);
         queue_ = std::move(chosen.queue);
         document_.set_method(queue_->name());
-        // From the first read on, this thread does nothing that may wait: the time until it sees
-        // that a read has ended is what the probe measures.
+        // From the first read on, this thread does nothing that may wait: the probe measures the
+        // time until it takes a read that has ended.
         for (VolumeReading& volume : volumes_) {
             if (volume.is_finished_before) continue;
             begin_log(volume);
