@@ -28,8 +28,7 @@ void write_claim(const machine::Root& root, std::string_view state_dir, const v1
 /// counts, which name their instance, what its boot has read, and what was read ahead of its disk,
 /// which a clone has yet to read. A seal removes them. The bake record stays.
 inline constexpr std::array<std::string_view, 5> kMachinesOwnFiles{
-    "ledger.json", "ledger.json.corrupt", "ledger.json.newer", "boot-trace.json",
-    "hydration.json"};
+    "ledger.json", "ledger.json.corrupt", "ledger.json.newer", "boot-trace.json", "hydration.json"};
 
 /// What a boot has to do.
 enum class Decision {

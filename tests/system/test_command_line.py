@@ -20,7 +20,7 @@ class UsageTest(harness.SystemTest):
     def test_a_misspelt_command(self):
         self.refuse('unknown command "bkae"', 'did you mean "bake"', arguments=("bkae", "x"))
         self.refuse('unknown command "zzzzzz"',
-                    "plan, bake, verify, images, seal, firstboot, status, daemon, kubelet-config, "
+                    "plan, bake, verify, images, seal, firstboot, status, daemon, hydrate, kubelet-config, "
                     "ecs-config, record, config, help or version",
                     arguments=("zzzzzz",))
 
