@@ -35,14 +35,9 @@ std::vector<std::string> files_in(const std::filesystem::path& directory) {
     return files;
 }
 
-/// Of file systems that are mounted, and, because the sandbox of a bake opens no devices, those
-/// that udev lists.
+/// Of file systems that are mounted.
 std::set<std::string> uuids_here() {
     std::set<std::string> uuids;
-    std::error_code ignored;
-    for (const auto& link : std::filesystem::directory_iterator("/dev/disk/by-uuid", ignored)) {
-        uuids.insert(link.path().filename().string());
-    }
     hydrate::FileSystems file_systems(hydrate::Detail::identity);
     for (const hydrate::Mount& mount : file_systems.mounts()) {
         std::string why_not;

@@ -49,6 +49,11 @@ void ChunkSet::subtract(const ChunkSet& other) {
     runs_ = std::move(left);
 }
 
+void ChunkSet::limit_to(std::uint64_t end) {
+    std::erase_if(runs_, [end](const ChunkRun& run) { return run.first >= end; });
+    for (ChunkRun& run : runs_) run.count = std::min(run.count, end - run.first);
+}
+
 const std::vector<ChunkRun>& ChunkSet::runs() const {
     if (is_merged_) return runs_;
     std::ranges::sort(runs_, {}, &ChunkRun::first);
@@ -103,23 +108,6 @@ ChunkSet read_runs(const Numbers& runs, std::uint64_t end) {
         at += gap + count;
     }
     return chunks;
-}
-
-std::vector<FileRange> read_ranges(const Numbers& ranges) {
-    constexpr std::uint64_t kEnd = 1ULL << 63U;
-    if (ranges.size() % 2 != 0) throw Error(Errc::corrupt, "a range of a file has no length");
-    std::vector<FileRange> read;
-    std::uint64_t at = 0;
-    for (int i = 0; i < ranges.size(); i += 2) {
-        const std::uint64_t gap = ranges.Get(i);
-        const std::uint64_t length = ranges.Get(i + 1);
-        if (gap > kEnd - at || length > kEnd - at - gap) {
-            throw Error(Errc::corrupt, "a range of a file ends after any file does");
-        }
-        read.push_back({.offset = at + gap, .length = length});
-        at += gap + length;
-    }
-    return read;
 }
 
 }  // namespace prebake::hydrate

@@ -12,6 +12,11 @@ namespace prebake::hydrate {
 /// What such a disk loads at once: the unit of EBS snapshots. Offsets are of block devices.
 inline constexpr std::uint64_t kChunkBytes = 512ULL << 10;
 
+/// The chunks of a device of `bytes`; the last one may be a part of one.
+constexpr std::uint64_t chunks_of_device(std::uint64_t bytes) {
+    return bytes / kChunkBytes + (bytes % kChunkBytes == 0 ? 0 : 1);
+}
+
 /// Consecutive chunks.
 struct ChunkRun {
     std::uint64_t first = 0;  ///< offset on the device / kChunkBytes
@@ -30,6 +35,8 @@ class ChunkSet {
     void add(const ChunkSet& other);
     /// Removes the chunks of `other`.
     void subtract(const ChunkSet& other);
+    /// Removes all but the first `end` chunks of the device.
+    void limit_to(std::uint64_t end);
 
     /// In disk order; neither overlapping nor adjacent.
     const std::vector<ChunkRun>& runs() const;
@@ -50,17 +57,5 @@ void write_runs(const ChunkSet& chunks, Numbers& runs);
 /// Reads that form. @throws Error corrupt if the numbers are odd in number, a run is empty, or a
 /// run ends after `end` chunks.
 ChunkSet read_runs(const Numbers& runs, std::uint64_t end);
-
-/// Bytes of a file.
-struct FileRange {
-    std::uint64_t offset = 0;
-    std::uint64_t length = 0;
-
-    bool operator==(const FileRange&) const = default;
-};
-
-/// Ranges of a file in the form of documents: pairs of the gap to the end of the range before and
-/// the length. @throws Error corrupt if there are an odd number, or one ends after 2^63 bytes.
-std::vector<FileRange> read_ranges(const Numbers& ranges);
 
 }  // namespace prebake::hydrate

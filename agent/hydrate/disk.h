@@ -46,6 +46,9 @@ struct Disk {
 /// Pure.
 Disk composed_disk(const Disk& whole, const std::vector<Disk>& parts);
 
+/// The size of a block device, by sysfs; 0 if that does not say.
+std::uint64_t bytes_of_device(dev_t device, const std::filesystem::path& sys = "/sys");
+
 /// The whole disk of a block device, through sysfs, which is mounted at `sys`. What sysfs does not
 /// say stays empty.
 Disk find_disk(dev_t device, const std::filesystem::path& sys = "/sys");

@@ -17,11 +17,13 @@
 
 #include "agent/base/error.h"
 #include "agent/base/file.h"
+#include "agent/base/format.h"
+#include "agent/layer/contained.h"
 
 namespace prebake::hydrate {
 namespace {
 
-constexpr FileRange kWhole{.offset = 0, .length = 1ULL << 62U};
+constexpr ByteRange kWhole{.offset = 0, .length = 1ULL << 62U};
 constexpr std::uint32_t kExtentsAtOnce = 256;
 
 /// A request with room for its answers.
@@ -63,9 +65,9 @@ constexpr unsigned long kGetXfsMap = _IOC(_IOC_READ | _IOC_WRITE, 'X', 56, 32);
 constexpr std::uint64_t kXfsUnit = 512;
 
 /// Nothing if it is no XFS.
-std::optional<std::vector<FileRange>> xfs_extents_of(int fd, FileRange within) {
+std::optional<std::vector<ByteRange>> xfs_extents_of(int fd, ByteRange within) {
     std::array<XfsMapEntry, kExtentsAtOnce + 1> map{};
-    std::vector<FileRange> extents;
+    std::vector<ByteRange> extents;
     // A directory has parts far behind its size.
     const auto end = static_cast<std::int64_t>(within.length / kXfsUnit);
     map[0] = {.offset = static_cast<std::int64_t>(within.offset / kXfsUnit),
@@ -99,10 +101,33 @@ FileDescriptor open_to_read(const std::filesystem::path& path) {
     return open_to_read(AT_FDCWD, path.c_str());
 }
 
+/// A regular file without links on the way to it. To open a device may do something.
+FileDescriptor open_in(const std::filesystem::path& root, const std::string& path) {
+    const FileDescriptor directory(open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!directory) return {};
+    const layer::Contained inside(directory.get());
+    constexpr auto kRefuse = layer::LinksAmongDirectories::refuse;
+    const FileDescriptor place = inside.open(path, O_PATH, kRefuse);
+    struct stat found {};
+    if (!place || fstat(place.get(), &found) != 0 || !S_ISREG(found.st_mode)) return {};
+    constexpr int kFlags = O_RDONLY | O_NONBLOCK;
+    FileDescriptor file = inside.open(path, kFlags | O_NOATIME, kRefuse);
+    if (!file && errno == EPERM) file = inside.open(path, kFlags, kRefuse);
+    return file;
+}
+
+/// What file systems without types in their directories do not say.
+bool is_kind(const dirent& entry, unsigned char type, int directory, mode_t format) {
+    if (entry.d_type != DT_UNKNOWN) return entry.d_type == type;
+    struct stat found {};
+    return fstatat(directory, entry.d_name, &found, AT_SYMLINK_NOFOLLOW) == 0 &&
+           (found.st_mode & S_IFMT) == format;
+}
+
 }  // namespace
 
-std::vector<FileRange> extents_of(int fd, const std::filesystem::path& name, FileRange within) {
-    std::vector<FileRange> extents;
+std::vector<ByteRange> extents_of(int fd, const std::filesystem::path& name, ByteRange within) {
+    std::vector<ByteRange> extents;
     ExtentRequest request;
     const std::uint64_t end = within.offset + within.length;
     std::uint64_t at = within.offset;
@@ -137,6 +162,16 @@ std::vector<FileRange> extents_of(int fd, const std::filesystem::path& name, Fil
     return extents;
 }
 
+std::optional<std::uint64_t> place_of_start(int fd, const std::filesystem::path& name) {
+    try {
+        const std::vector<ByteRange> extents = extents_of(fd, name, {.offset = 0, .length = 1});
+        if (!extents.empty()) return extents.front().offset;
+    } catch (const Error&) {
+        // Another file can serve as well.
+    }
+    return std::nullopt;
+}
+
 FilePlaces::Device& FilePlaces::device_of(dev_t number) {
     const auto known = devices_.find(number);
     if (known != devices_.end()) return known->second;
@@ -147,6 +182,24 @@ FilePlaces::Device& FilePlaces::device_of(dev_t number) {
     return devices_.emplace(number, std::move(device)).first->second;
 }
 
+template <typename Add>
+void FilePlaces::unless_unreadable(const Add& add) {
+    try {
+        add();
+    } catch (const Error& error) {
+        // Gone since: what is removed is not read on a node either.
+        if (error.code() == Errc::not_found) return;
+        if (++unreadable_ == 1) first_problem_ = error.message();
+    }
+}
+
+std::string FilePlaces::left_out() const {
+    if (unreadable_ == 0) return {};
+    std::string others;
+    if (unreadable_ > 1) others = ", and " + counted(unreadable_ - 1, "other path");
+    return "not in the plan: " + first_problem_ + others;
+}
+
 void FilePlaces::add_inode(Device& device, std::uint64_t inode) {
     if (device.file_system == nullptr) return;
     const InodePlaces& places = device.file_system->superblock.inodes;
@@ -154,9 +207,9 @@ void FilePlaces::add_inode(Device& device, std::uint64_t inode) {
 }
 
 void FilePlaces::add_contents(Device& device, int fd, const std::filesystem::path& name,
-                              FileRange within) {
+                              ByteRange within) {
     if (device.file_system == nullptr) return;
-    for (const FileRange& extent : extents_of(fd, name, within)) {
+    for (const ByteRange& extent : extents_of(fd, name, within)) {
         device.chunks.add_bytes(extent.offset, extent.length);
     }
 }
@@ -166,11 +219,10 @@ void FilePlaces::add_parents(const std::filesystem::path& path) {
         if (!parents_.insert(parent).second) return;
         const FileDescriptor directory = open_to_read(parent);
         struct stat found {};
-        if (directory && fstat(directory.get(), &found) == 0) {
-            Device& device = device_of(found.st_dev);
-            add_inode(device, found.st_ino);
-            add_contents(device, directory.get(), parent, kWhole);
-        }
+        if (!directory || fstat(directory.get(), &found) != 0) continue;
+        Device& device = device_of(found.st_dev);
+        add_inode(device, found.st_ino);
+        unless_unreadable([&] { add_contents(device, directory.get(), parent, kWhole); });
     }
 }
 
@@ -191,36 +243,25 @@ void FilePlaces::add_directory(const std::filesystem::path& path,
         const std::string_view name(entry->d_name);
         if (name == "." || name == "..") continue;
         add_inode(device, entry->d_ino);
-        if (entry->d_type == DT_DIR) {
+        if (is_kind(*entry, DT_DIR, fd, S_IFDIR)) {
             struct stat below {};
             const bool is_here = fstatat(fd, entry->d_name, &below, AT_SYMLINK_NOFOLLOW) == 0 &&
                                  below.st_dev == found.st_dev;
             if (is_here) to_visit.push_back(path / name);
-        } else if (entry->d_type == DT_REG) {
-            const FileDescriptor file = open_to_read(fd, entry->d_name);
-            // Gone since: what is removed is not read on the node either.
-            if (file) add_contents(device, file.get(), path / name, kWhole);
+        } else if (is_kind(*entry, DT_REG, fd, S_IFREG)) {
+            unless_unreadable([&] {
+                const FileDescriptor file = open_to_read(fd, entry->d_name);
+                if (!file) throw errno_error("cannot read", path / name);
+                add_contents(device, file.get(), path / name, kWhole);
+            });
         }
     }
     if (errno != 0) throw errno_error("cannot read", path);
 }
 
-void FilePlaces::add_tree(const std::filesystem::path& path) {
+void FilePlaces::add_file(const std::filesystem::path& path) {
     struct stat found {};
-    if (lstat(path.c_str(), &found) != 0) {
-        if (errno == ENOENT || errno == ENOTDIR) return;
-        throw errno_error("cannot read", path);
-    }
-    add_parents(path);
-    if (S_ISDIR(found.st_mode)) {
-        std::vector<std::filesystem::path> to_visit{path};
-        while (!to_visit.empty()) {
-            const std::filesystem::path next = std::move(to_visit.back());
-            to_visit.pop_back();
-            add_directory(next, to_visit);
-        }
-        return;
-    }
+    if (lstat(path.c_str(), &found) != 0) throw errno_error("cannot read", path);
     Device& device = device_of(found.st_dev);
     add_inode(device, found.st_ino);
     if (!S_ISREG(found.st_mode)) return;
@@ -229,16 +270,34 @@ void FilePlaces::add_tree(const std::filesystem::path& path) {
     add_contents(device, file.get(), path, kWhole);
 }
 
-void FilePlaces::add_ranges(const std::filesystem::path& path,
-                            const std::vector<FileRange>& ranges) {
-    const FileDescriptor file = open_to_read(path);
+void FilePlaces::add_tree(const std::filesystem::path& path) {
+    struct stat found {};
+    if (lstat(path.c_str(), &found) != 0) {
+        if (errno == ENOTDIR) return;
+        return unless_unreadable([&] { throw errno_error("cannot read", path); });
+    }
+    add_parents(path);
+    if (!S_ISDIR(found.st_mode)) return unless_unreadable([&] { add_file(path); });
+    std::vector<std::filesystem::path> to_visit{path};
+    while (!to_visit.empty()) {
+        const std::filesystem::path next = std::move(to_visit.back());
+        to_visit.pop_back();
+        unless_unreadable([&] { add_directory(next, to_visit); });
+    }
+}
+
+void FilePlaces::add_ranges(const std::filesystem::path& root, const std::string& path,
+                            const FileRanges& ranges) {
+    const FileDescriptor file = open_in(root, path);
     struct stat found {};
     if (!file || fstat(file.get(), &found) != 0 || !S_ISREG(found.st_mode)) return;
-    add_parents(path);
+    add_parents(root / path);
     Device& device = device_of(found.st_dev);
     add_inode(device, found.st_ino);
-    for (const FileRange& range : ranges) {
-        if (range.length > 0) add_contents(device, file.get(), path, range);
+    for (const ChunkRun& run : ranges.runs()) {
+        unless_unreadable([&] {
+            add_contents(device, file.get(), root / path, {run.first, run.count});
+        });
     }
 }
 

@@ -9,11 +9,13 @@
 #include <algorithm>
 #include <charconv>
 #include <optional>
+#include <system_error>
 
 #include "agent/base/error.h"
 #include "agent/base/file.h"
 #include "agent/base/file_source.h"
 #include "agent/base/text.h"
+#include "agent/hydrate/disk.h"
 
 namespace prebake::hydrate {
 namespace {
@@ -68,7 +70,8 @@ std::optional<Mount> mount_in(std::string_view line) {
                  .root = unescaped(words[3]),
                  .mount_point = unescaped(words[4]),
                  .type = std::string(dash[1]),
-                 .source = unescaped(dash[2])};
+                 .source = unescaped(dash[2]),
+                 .options = words.end() - dash > 3 ? std::string(dash[3]) : std::string()};
 }
 
 bool is_device(const std::filesystem::path& path, dev_t number) {
@@ -87,6 +90,21 @@ std::filesystem::path device_of(const Mount& mount) {
 }
 
 }  // namespace
+
+std::string uuid_by_udev(dev_t number, const std::filesystem::path& links,
+                         const std::filesystem::path& sys) {
+    std::error_code problem;
+    const std::filesystem::path known = std::filesystem::canonical(
+        sys / "dev/block" / (std::to_string(major(number)) + ":" + std::to_string(minor(number))),
+        problem);
+    if (problem) return {};
+    for (const auto& link : std::filesystem::directory_iterator(links, problem)) {
+        // By its name, which the kernel has given: a private /dev may not have the node.
+        const std::filesystem::path target = std::filesystem::read_symlink(link.path(), problem);
+        if (!problem && target.filename() == known.filename()) return link.path().filename();
+    }
+    return {};
+}
 
 std::vector<Mount> parse_mounts(std::string_view mountinfo) {
     std::vector<Mount> mounts;
@@ -115,8 +133,7 @@ FileSystems::Known FileSystems::read(dev_t number) const {
     const FileDescriptor device(open(path.c_str(), O_RDONLY | O_CLOEXEC));
     std::uint64_t bytes = 0;
     if (!device || ioctl(device.get(), BLKGETSIZE64, &bytes) != 0) {
-        known.why_not = errno_error("cannot read", path).message();
-        return known;
+        return without_device(*mount, path, errno_error("cannot read", path).message());
     }
     try {
         std::optional<Superblock> superblock = read_superblock(
@@ -133,10 +150,31 @@ FileSystems::Known FileSystems::read(dev_t number) const {
                                                     .mount_point = mount->mount_point,
                                                     .device = path,
                                                     .bytes = bytes,
-                                                    .superblock = std::move(*superblock)});
+                                                    .superblock = std::move(*superblock),
+                                                    .unread = {}});
     } catch (const Error& error) {
         known.why_not = error.message();
     }
+    return known;
+}
+
+/// The sandbox of a bake, and containers, open no devices. The kernel still tells where files are.
+FileSystems::Known FileSystems::without_device(const Mount& mount,
+                                               const std::filesystem::path& device,
+                                               const std::string& problem) const {
+    Known known{.number = mount.number, .file_system = nullptr, .why_not = problem};
+    const bool is_ext = mount.type == "ext4" || mount.type == "ext3" || mount.type == "ext2";
+    const bool is_xfs = mount.type == "xfs" && mount.options.find("rtdev=") == std::string::npos;
+    const std::string uuid = uuid_by_udev(mount.number);
+    const std::uint64_t bytes = bytes_of_device(mount.number);
+    if ((!is_ext && !is_xfs) || uuid.empty() || bytes == 0) return known;
+    known.file_system = std::make_unique<FileSystem>(FileSystem{
+        .number = mount.number,
+        .mount_point = mount.mount_point,
+        .device = device,
+        .bytes = bytes,
+        .superblock = {.type = is_xfs ? "xfs" : "ext4", .uuid = uuid, .inodes = {}, .basics = {}},
+        .unread = problem});
     return known;
 }
 

@@ -20,6 +20,7 @@ struct Mount {
     std::filesystem::path mount_point;
     std::string type;
     std::filesystem::path source;  ///< the device, as it was named; may be another name
+    std::string options;           ///< of the file system: "rw,errors=remount-ro"
 };
 
 /// Lines without a block device (tmpfs, overlay, btrfs, whose numbers are not the device's) are
@@ -33,7 +34,15 @@ struct FileSystem {
     std::filesystem::path device;  ///< /dev/nvme0n1p1
     std::uint64_t bytes = 0;       ///< of the device
     Superblock superblock;
+    /// Why the superblock could not be read; then it has only the type, and the UUID that udev has
+    /// found. Empty: it was read.
+    std::string unread;
 };
+
+/// The UUID of the file system on a device, by the links of udev in `links`; empty if it has none.
+/// Neither the device nor its node in /dev is needed.
+std::string uuid_by_udev(dev_t number, const std::filesystem::path& links = "/dev/disk/by-uuid",
+                         const std::filesystem::path& sys = "/sys");
 
 /// The file systems of a machine, read once from the first to the last.
 class FileSystems {
@@ -54,6 +63,8 @@ class FileSystems {
         std::string why_not;
     };
     Known read(dev_t number) const;
+    Known without_device(const Mount& mount, const std::filesystem::path& device,
+                         const std::string& problem) const;
 
     Detail detail_;
     std::vector<Mount> mounts_;

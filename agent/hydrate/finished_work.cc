@@ -20,7 +20,7 @@ FinishedWork finished_work(const v1::Hydration& document, const std::string& pla
             if (work.done[i] > volume.parts[i].chunks.count()) return nothing;
         }
         try {
-            work.failed = read_runs(before.failed_runs(), volume.bytes / kChunkBytes + 1);
+            work.failed = read_runs(before.failed_runs(), chunks_of_device(volume.bytes));
         } catch (const Error&) {
             return nothing;
         }

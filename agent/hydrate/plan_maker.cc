@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <string_view>
 
@@ -11,11 +12,13 @@
 #include "agent/base/file.h"
 #include "agent/hydrate/chunk_set.h"
 #include "agent/hydrate/file_places.h"
+#include "agent/hydrate/traced_file.h"
 
 namespace prebake::hydrate {
 namespace {
 
 constexpr int kMaxSentinels = 8;
+constexpr int kSentinelsInLayers = 2;
 
 class PlanMaker {
   public:
@@ -32,14 +35,27 @@ class PlanMaker {
         for (const ImageFiles* image : images) add_blobs(*image);
         add_boot(trace);
         add_layers(images);
-        add_sentinels(files.sentinels);
-        for (const auto& [number, why] : places_.unknown()) {
-            made_.notes.push_back("some files are read by their names: " + why);
-        }
+        for (const std::filesystem::path& path : files.sentinels) add_sentinel(path);
+        add_sentinels_in_layers(images);
+        add_notes();
         return std::move(made_);
     }
 
   private:
+    void add_notes() {
+        for (const auto& [number, why] : places_.unknown()) {
+            made_.notes.push_back("some files are read by their names: " + why);
+        }
+        for (const auto& [number, index] : volumes_) {
+            std::string unused;
+            const FileSystem* const found = file_systems_.find(number, unused);
+            if (found == nullptr || found->unread.empty()) continue;
+            made_.notes.push_back("the plan has files, but no inodes of " +
+                                  found->mount_point.string() + ": " + found->unread);
+        }
+        if (std::string why = places_.left_out(); !why.empty()) made_.notes.push_back(why);
+    }
+
     static std::vector<const ImageFiles*> by_priority(const std::vector<ImageFiles>& images) {
         std::vector<const ImageFiles*> sorted;
         for (const ImageFiles& image : images) sorted.push_back(&image);
@@ -54,6 +70,9 @@ class PlanMaker {
 
     void end_part(v1::HydrationRank rank, const std::string& image, dev_t number, ChunkSet chunks) {
         ChunkSet& planned = planned_[number];
+        // The volume of a canary is larger than the builder's, and nodes refuse a plan with places
+        // that a device does not have.
+        chunks.limit_to(end_of(number));
         chunks.subtract(planned);
         if (chunks.empty()) return;
         planned.add(chunks);
@@ -64,6 +83,12 @@ class PlanMaker {
         part.set_image(image);
         part.set_chunks(chunks.count());
         write_runs(chunks, *part.mutable_runs());
+    }
+
+    std::uint64_t end_of(dev_t number) {
+        std::string unused;
+        const FileSystem* const found = file_systems_.find(number, unused);
+        return found == nullptr ? 0 : chunks_of_device(found->bytes);
     }
 
     v1::PlannedVolume& volume_of(dev_t number) {
@@ -99,7 +124,7 @@ class PlanMaker {
         for (auto& [number, chunks] : places) {
             std::string unused;
             const FileSystem* const found = file_systems_.find(number, unused);
-            for (const DeviceRange& range : found->superblock.basics) {
+            for (const ByteRange& range : found->superblock.basics) {
                 chunks.add_bytes(range.offset, range.length);
             }
             end_part(v1::METADATA, "", number, std::move(chunks));
@@ -115,11 +140,9 @@ class PlanMaker {
             // Images share layers, and so what was seen of them.
             const bool is_first = counted_.insert(layer.diff_id).second;
             for (const v1::TracedFile& file : traced->second->files()) {
-                const std::vector<FileRange> ranges = read_ranges(file.ranges());
-                places_.add_ranges(layer.directory / file.path(), ranges);
-                for (const FileRange& range : ranges) {
-                    if (is_first) made_.cold.traced_bytes += range.length;
-                }
+                const FileRanges read = ranges_of(file);
+                places_.add_ranges(layer.directory, file.path(), read);
+                if (is_first) made_.cold.traced_bytes += read.count();
             }
         }
         if (!is_traced) ++made_.cold.untraced_images;
@@ -141,7 +164,12 @@ class PlanMaker {
     }
 
     void add_blobs(const ImageFiles& image) {
-        for (const std::filesystem::path& blob : image.blobs) places_.add_tree(blob);
+        if (image.blobs.empty()) return;
+        v1::PlannedFiles& names = add_files(v1::IMAGES, image.name);
+        for (const std::filesystem::path& blob : image.blobs) {
+            places_.add_tree(blob);
+            names.add_paths(blob);
+        }
         end_part(v1::IMAGES, image.name);
     }
 
@@ -150,8 +178,7 @@ class PlanMaker {
             for (const auto& [number, index] : std::map(volumes_)) {
                 const v1::PlannedVolume& volume = made_.plan.volumes(index);
                 if (volume.uuid() != traced.uuid() || traced.chunk_bytes() != kChunkBytes) continue;
-                end_part(v1::BOOT, "", number,
-                         read_runs(traced.runs(), volume.bytes() / kChunkBytes + 1));
+                end_part(v1::BOOT, "", number, chunks_of(traced));
             }
         }
     }
@@ -168,22 +195,57 @@ class PlanMaker {
         }
     }
 
-    void add_sentinels(const std::vector<std::filesystem::path>& candidates) {
-        for (const std::filesystem::path& path : candidates) {
-            const FileDescriptor file(open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
-            struct stat found {};
-            if (!file || fstat(file.get(), &found) != 0 || !S_ISREG(found.st_mode)) continue;
-            const auto volume = volumes_.find(found.st_dev);
-            if (volume == volumes_.end()) continue;
-            v1::PlannedVolume& planned = *made_.plan.mutable_volumes(volume->second);
-            const std::vector<FileRange> extents =
-                extents_of(file.get(), path, {.offset = 0, .length = 1});
-            if (extents.empty() || planned.sentinels_size() >= kMaxSentinels) continue;
-            v1::Sentinel& sentinel = *planned.add_sentinels();
-            sentinel.set_path(path);
-            sentinel.set_size(static_cast<std::uint64_t>(found.st_size));
-            sentinel.set_offset(extents.front().offset);
+    /// The volume of the plan that has the file; null if there is none.
+    v1::PlannedVolume* volume_with(const struct stat& file) {
+        const auto volume = volumes_.find(file.st_dev);
+        if (volume == volumes_.end()) return nullptr;
+        return made_.plan.mutable_volumes(volume->second);
+    }
+
+    /// Returns whether it can be one.
+    bool add_sentinel(const std::filesystem::path& path) {
+        constexpr int kFlags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+        struct stat found {};
+        if (lstat(path.c_str(), &found) != 0 || !S_ISREG(found.st_mode)) return false;
+        const FileDescriptor file(open(path.c_str(), kFlags));
+        v1::PlannedVolume* const planned = volume_with(found);
+        if (!file || planned == nullptr || planned->sentinels_size() >= kMaxSentinels) return false;
+        const std::optional<std::uint64_t> place = place_of_start(file.get(), path);
+        if (!place) return false;
+        v1::Sentinel& sentinel = *planned->add_sentinels();
+        sentinel.set_path(path);
+        sentinel.set_size(static_cast<std::uint64_t>(found.st_size));
+        sentinel.set_offset(*place);
+        return true;
+    }
+
+    /// A volume with layers alone has no other file that is known to stay, and the others' may all
+    /// be replaced before the plan is read.
+    void add_sentinels_in_layers(const std::vector<const ImageFiles*>& images) {
+        for (const ImageFiles* image : images) {
+            for (const ImageFiles::Layer& layer : image->layers) {
+                struct stat found {};
+                if (stat(layer.directory.c_str(), &found) != 0) continue;
+                const v1::PlannedVolume* const planned = volume_with(found);
+                if (planned == nullptr) continue;
+                int& in_layers = sentinels_in_layers_[found.st_dev];
+                if (in_layers >= kSentinelsInLayers) continue;
+                if (add_first_file_of(layer.directory)) ++in_layers;
+            }
         }
+    }
+
+    bool add_first_file_of(const std::filesystem::path& layer) {
+        // What is looked at of a layer without any file that has a place.
+        constexpr int kMostEntries = 200;
+        std::error_code failure;
+        std::filesystem::recursive_directory_iterator entry(layer, failure);
+        for (int i = 0; i < kMostEntries; ++i) {
+            if (failure || entry == std::filesystem::recursive_directory_iterator()) return false;
+            if (add_sentinel(entry->path())) return true;
+            entry.increment(failure);
+        }
+        return false;
     }
 
     FileSystems& file_systems_;
@@ -193,6 +255,7 @@ class PlanMaker {
     std::set<std::filesystem::path> walked_;
     std::map<dev_t, int> volumes_;  ///< indexes in the plan
     std::map<dev_t, ChunkSet> planned_;
+    std::map<dev_t, int> sentinels_in_layers_;
     MadePlan made_;
 };
 

@@ -17,13 +17,12 @@ namespace {
 /// costs reads of a cold disk.
 bool holds(const v1::PlannedVolume& planned, dev_t number) {
     for (const v1::Sentinel& sentinel : planned.sentinels()) {
+        constexpr int kFlags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
         const std::filesystem::path path = sentinel.path();
-        const FileDescriptor file(open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+        const FileDescriptor file(open(path.c_str(), kFlags));
         struct stat found {};
         if (!file || fstat(file.get(), &found) != 0 || found.st_dev != number) continue;
-        const std::vector<FileRange> extents =
-            extents_of(file.get(), path, {.offset = 0, .length = 1});
-        if (!extents.empty() && extents.front().offset == sentinel.offset()) return true;
+        if (place_of_start(file.get(), path) == sentinel.offset()) return true;
     }
     return false;
 }
@@ -35,8 +34,7 @@ VolumeToRead volume_to_read(const v1::PlannedVolume& planned, const FileSystem& 
                         .number = found.number,
                         .bytes = found.bytes,
                         .parts = {}};
-    // The last chunk may be a part of one.
-    const std::uint64_t end = (found.bytes + kChunkBytes - 1) / kChunkBytes;
+    const std::uint64_t end = chunks_of_device(found.bytes);
     for (const v1::PlannedPart& part : planned.parts()) {
         volume.parts.push_back(
             {.rank = part.rank(), .image = part.image(), .chunks = read_runs(part.runs(), end)});

@@ -8,6 +8,7 @@ namespace prebake::hydrate {
 namespace {
 
 constexpr std::size_t kSuperblockBytes = 2048;
+constexpr std::uint64_t kSuperblockOffset = 1024;  // of ext4
 // Descriptors of a file system of 64 TiB.
 constexpr std::uint64_t kMaxGroups = 1ULL << 19;
 constexpr std::uint64_t kMaxDescriptorBytes = 256;  // Linux has 64
@@ -51,7 +52,7 @@ bool is_power_of_two(std::uint64_t value) {
 }
 
 InodePlaces::Ext4 read_tables(const Fields& super, std::uint64_t block_bytes, std::uint64_t groups,
-                              const ReadDevice& read, std::vector<DeviceRange>& basics) {
+                              const ReadDevice& read, std::vector<ByteRange>& basics) {
     constexpr std::uint64_t k64Bit = 0x80;
     const bool has_high = (super.little<std::uint32_t>(0x60) & k64Bit) != 0;
     const std::uint64_t size =
@@ -60,8 +61,10 @@ InodePlaces::Ext4 read_tables(const Fields& super, std::uint64_t block_bytes, st
     InodePlaces::Ext4 places{.inodes_per_group = super.little<std::uint32_t>(0x28),
                              .inode_bytes = super.little<std::uint16_t>(0x58),
                              .tables = {}};
-    const DeviceRange descriptors{.offset = (super.little<std::uint32_t>(0x14) + 1) * block_bytes,
-                                  .length = groups * size};
+    // In the block after the superblock's. s_first_data_block does not tell: with clusters
+    // (bigalloc) of blocks of 1 KiB it is 0.
+    const ByteRange descriptors{.offset = (kSuperblockOffset / block_bytes + 1) * block_bytes,
+                                .length = groups * size};
     std::vector<std::byte> bytes(descriptors.length);
     if (read(descriptors.offset, bytes) < bytes.size()) return {};
     basics.push_back(descriptors);
@@ -76,7 +79,7 @@ InodePlaces::Ext4 read_tables(const Fields& super, std::uint64_t block_bytes, st
 
 std::optional<Superblock> read_ext4(std::span<const std::byte> bytes, const ReadDevice& read,
                                     Detail detail) {
-    const Fields super(bytes.subspan(1024));
+    const Fields super(bytes.subspan(kSuperblockOffset));
     if (super.little<std::uint16_t>(0x38) != 0xEF53) return std::nullopt;
     Superblock found{.type = "ext4",
                      .uuid = super.uuid(0x68),
@@ -90,7 +93,9 @@ std::optional<Superblock> read_ext4(std::span<const std::byte> bytes, const Read
     if (block_log > 6 || group_blocks == 0 || (incompatible & kMetaGroups) != 0) return found;
     std::uint64_t blocks = super.little<std::uint32_t>(0x4);
     if ((incompatible & 0x80) != 0) blocks |= super.little<std::uint32_t>(0x150) << 32U;
-    const std::uint64_t groups = (blocks + group_blocks - 1) / group_blocks;
+    const std::uint64_t first_block = super.little<std::uint32_t>(0x14);
+    if (first_block >= blocks) return found;
+    const std::uint64_t groups = (blocks - first_block - 1) / group_blocks + 1;
     if (groups == 0 || groups > kMaxGroups) return found;
     found.inodes.ext4 = read_tables(super, 1024ULL << block_log, groups, read, found.basics);
     return found;
@@ -99,6 +104,8 @@ std::optional<Superblock> read_ext4(std::span<const std::byte> bytes, const Read
 std::optional<Superblock> read_xfs(std::span<const std::byte> bytes, Detail detail) {
     const Fields super(bytes);
     if (super.big<std::uint32_t>(0) != 0x58465342) return std::nullopt;  // "XFSB"
+    const bool has_realtime = super.big<std::uint64_t>(16) != 0;
+    if (has_realtime) return std::nullopt;
     Superblock found{.type = "xfs", .uuid = super.uuid(32), .inodes = {}, .basics = {}};
     if (detail == Detail::identity) return found;
     const InodePlaces::Xfs places{

@@ -37,8 +37,8 @@ class InodePlaces {
     std::optional<Xfs> xfs;
 };
 
-/// Bytes of the device.
-struct DeviceRange {
+/// Bytes of a device or a file.
+struct ByteRange {
     std::uint64_t offset = 0;
     std::uint64_t length = 0;
 };
@@ -49,7 +49,7 @@ struct Superblock {
     InodePlaces inodes;
     /// What is needed to find any file: superblock and group descriptors, or the headers of
     /// allocation groups.
-    std::vector<DeviceRange> basics;
+    std::vector<ByteRange> basics;
 };
 
 enum class Detail {
@@ -57,7 +57,8 @@ enum class Detail {
     places     ///< all
 };
 
-/// Nothing if it is neither of the two. A file system of a form that is not understood (ext4 with
+/// Nothing if it is neither of the two, or an XFS with a realtime section: places of its files may
+/// be on that, which is another device. A file system of a form that is not understood (ext4 with
 /// meta_bg) has no places of inodes. Sources: the kernel's Documentation/filesystems/ext4
 /// ("super", "group_descr"), "XFS Filesystem Disk Structures" (superblocks, inode numbers).
 /// @throws Error io if `read` throws it.

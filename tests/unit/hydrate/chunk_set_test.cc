@@ -27,6 +27,24 @@ TEST_CASE("bytes count for each chunk that they touch") {
     CHECK_FALSE(chunks.contains(6));
 }
 
+TEST_CASE("chunks after the end of a device are removed") {
+    CHECK(chunks_of_device(0) == 0);
+    CHECK(chunks_of_device(kChunkBytes) == 1);
+    CHECK(chunks_of_device(kChunkBytes + 1) == 2);
+    CHECK(chunks_of_device(std::numeric_limits<std::uint64_t>::max()) ==
+          (1ULL << 63U) / kChunkBytes * 2);
+    ChunkSet chunks;
+    chunks.add({.first = 90, .count = 20});
+    chunks.add({.first = 2, .count = 3});
+    chunks.add({.first = 200, .count = 1});
+    chunks.limit_to(100);
+    CHECK(chunks.runs() == Runs{{2, 3}, {90, 10}});
+    chunks.limit_to(4);
+    CHECK(chunks.runs() == Runs{{2, 2}});
+    chunks.limit_to(0);
+    CHECK(chunks.empty());
+}
+
 TEST_CASE("sets of runs are as sets of chunks") {
     std::mt19937 random(7);
     const auto below = [&](std::uint64_t end) {

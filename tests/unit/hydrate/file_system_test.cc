@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 #include <sys/sysmacros.h>
 
+#include "tests/unit/temporary_directory.h"
+
 namespace prebake::hydrate::file_system_test {
 
 TEST_CASE("mounts of block devices are read, and no others") {
@@ -21,9 +23,27 @@ TEST_CASE("mounts of block devices are read, and no others") {
     CHECK(mounts[0].mount_point == "/");
     CHECK(mounts[0].type == "xfs");
     CHECK(mounts[0].source == "/dev/nvme0n1p1");
+    CHECK(mounts[0].options == "rw");
     CHECK(mounts[1].root == "/a b");
     CHECK(mounts[1].mount_point == "/mnt/with space\\");
     CHECK(mounts[2].mount_point == "/without-optional");
+}
+
+TEST_CASE("udev's links tell the UUID of a device that cannot be opened") {
+    const TemporaryDirectory directory;
+    const std::filesystem::path sys = directory / "sys";
+    std::filesystem::create_directories(sys / "devices/vda/vda1");
+    std::filesystem::create_directories(sys / "dev/block");
+    std::filesystem::create_directories(directory / "by-uuid");
+    std::filesystem::create_symlink("../../devices/vda/vda1", sys / "dev/block/252:1");
+    std::filesystem::create_symlink("../../vda11", directory / "by-uuid/other");
+    std::filesystem::create_symlink("../../vda1", directory / "by-uuid/ours");
+    const auto uuid_of = [&](unsigned number) {
+        return uuid_by_udev(makedev(252, number), directory / "by-uuid", sys);
+    };
+    CHECK(uuid_of(1) == "ours");
+    CHECK(uuid_of(2).empty());
+    CHECK(uuid_by_udev(makedev(252, 1), directory / "none", sys).empty());
 }
 
 }  // namespace prebake::hydrate::file_system_test

@@ -87,6 +87,24 @@ TEST_CASE("inodes of an ext4 are in the tables of its groups") {
     }
 }
 
+TEST_CASE("blocks of 1 KiB begin with block 1, but not if an ext4 has clusters of them") {
+    for (const std::uint64_t first_block : {1, 0}) {
+        CAPTURE(first_block);
+        Device device = ext4(false);
+        device.little<std::uint32_t>(1024 + 0x4, 3 * 8192 + first_block);
+        device.little<std::uint32_t>(1024 + 0x14, first_block);
+        device.little<std::uint32_t>(1024 + 0x18, 0);
+        for (std::uint32_t group = 0; group < 3; ++group) {
+            device.little<std::uint32_t>(2048 + group * 32 + 8, 300 + group);
+        }
+        const std::optional<Superblock> found = read_superblock(device.reader(), Detail::places);
+        REQUIRE(found);
+        CHECK(found->inodes.place_of(2049) == 301 * 1024);
+        CHECK(found->inodes.place_of(3 * 2048) == 302 * 1024 + 2047 * 256);
+        CHECK_FALSE(found->inodes.place_of(3 * 2048 + 1));
+    }
+}
+
 TEST_CASE("an ext4 whose descriptors are not known has no places of inodes, but a UUID") {
     const auto spoil = [](auto change) {
         Device device = ext4(true);
@@ -139,6 +157,8 @@ TEST_CASE("the number of an XFS inode is its place") {
     CHECK(found->basics[3].offset == 3ULL * 5000 * 4096);
     device.big<std::uint8_t>(124, 60);
     CHECK_FALSE(read_superblock(device.reader(), Detail::places)->inodes.place_of(128));
+    device.big<std::uint64_t>(16, 1000);  // files of a realtime section are on another device
+    CHECK_FALSE(read_superblock(device.reader(), Detail::identity));
 }
 
 TEST_CASE("other devices have no superblock that is known") {
