@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <future>
+#include <system_error>
 
 #include "agent/bake/bake.h"
 #include "agent/base/format.h"
@@ -12,6 +14,7 @@
 #include "agent/cli/hydration_plan.h"
 #include "agent/cli/log.h"
 #include "agent/cli/trace_files.h"
+#include "agent/hydrate/documents.h"
 #include "agent/hydrate/trace.h"
 #include "agent/identity/claim.h"
 #include "agent/machine/instance.h"
@@ -203,13 +206,20 @@ std::optional<v1::ColdBytes> plan_hydration(const Invocation& invocation,
         cold.set_amplification(made->cold.amplification());
         cold.set_untraced_images(made->cold.untraced_images);
         for (const std::string& note : made->notes) cold.add_notes(note);
-        for (v1::BuildLeftovers& left : leftovers.get()) {
-            *cold.add_left_by_build() = std::move(left);
+        try {
+            for (v1::BuildLeftovers& left : leftovers.get()) {
+                *cold.add_left_by_build() = std::move(left);
+            }
+        } catch (const Error& error) {
+            cold.add_notes("what the build left is not known: " + error.message());
         }
         const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
         cold.set_seconds(seconds.count());
         return cold;
     } catch (const Error& error) {
+        // With the plan of before, nodes would call themselves hydrated without the new images.
+        std::error_code ignored;  // usually the reason of the error, too
+        std::filesystem::remove(hydrate::plan_path(invocation.state_dir), ignored);
         warnings.push_back(error.within("nodes will not read ahead: no hydration plan").what());
         log_warning(warnings.back());
         return std::nullopt;

@@ -1,6 +1,10 @@
 #include "agent/cli/hydration_plan.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <chrono>
+#include <map>
 #include <set>
 
 #include "agent/base/capabilities.h"
@@ -11,6 +15,7 @@
 #include "agent/base/timestamp.h"
 #include "agent/containerd/introspection.h"
 #include "agent/hydrate/documents.h"
+#include "agent/hydrate/planned_volumes.h"
 #include "agent/store/placements.h"
 #include "agent/store/record.h"
 #include "agent/store/snapshot_directories.h"
@@ -36,7 +41,9 @@ constexpr CapabilityMask kReadAll =
 class FileFinder {
   public:
     FileFinder(const ImageStores& stores, const v1::HydrationPlan& before)
-        : stores_(stores), storage_(containerd::plugins(stores.containerd)) {
+        : stores_(stores),
+          storage_(containerd::plugins(stores.containerd)),
+          known_at_(to_time(before.made_at())) {
         for (const v1::PlannedLayer& layer : before.layers()) {
             directories_[layer.chain_id()] = layer.directory();
         }
@@ -119,9 +126,7 @@ class FileFinder {
                     hydrate::ImageFiles& files) {
         const auto is_known = [&](const v1::Layer& layer) {
             const auto directory = directories_.find(key_of(placement, layer.chain_id()));
-            std::error_code error;
-            return directory != directories_.end() &&
-                   std::filesystem::is_directory(directory->second, error);
+            return directory != directories_.end() && is_as_before(directory->second);
         };
         if (!std::ranges::all_of(image.layers(), is_known) && !look_up(image, placement)) return;
         for (const v1::Layer& layer : image.layers()) {
@@ -130,6 +135,15 @@ class FileFinder {
             chain_ids_[directory] = key;
             files.layers.push_back({.diff_id = layer.diff_id(), .directory = directory});
         }
+    }
+
+    /// A containerd that begins with an empty store gives the names of its directories again.
+    bool is_as_before(const std::filesystem::path& directory) const {
+        struct stat found {};
+        if (stat(directory.c_str(), &found) != 0 || !S_ISDIR(found.st_mode)) return false;
+        const auto changed = std::chrono::seconds(found.st_ctim.tv_sec) +
+                             std::chrono::nanoseconds(found.st_ctim.tv_nsec);
+        return changed < known_at_.time_since_epoch();
     }
 
     /// The same layer is in another directory for another snapshotter.
@@ -163,8 +177,13 @@ class FileFinder {
 
     void add_engine_layers(const v1::BakedImage& image, hydrate::ImageFiles& files) {
         if (stores_.docker == nullptr) return;
-        const std::optional<docker::EngineImage> found =
-            stores_.docker->inspect(image.config().digest());
+        std::optional<docker::EngineImage> found;
+        try {
+            found = stores_.docker->inspect(image.config().digest());
+        } catch (const Error& error) {
+            if (error.code() == Errc::cancelled) throw;
+            obstacles_.insert(error.within("image " + image.name()).message());
+        }
         if (!found) return;
         if (found->layer_directories.empty()) {
             obstacles_.insert(
@@ -179,15 +198,17 @@ class FileFinder {
 
     const ImageStores& stores_;
     store::Storage storage_;
+    std::chrono::system_clock::time_point known_at_;            ///< when directories_ held
     std::map<std::string, std::filesystem::path> directories_;  ///< by key_of()
     std::map<std::string, std::string> chain_ids_;              ///< keys by directory
     std::set<std::string> documents_;
     std::set<std::string> obstacles_;
 };
 
-/// What a plan depends on.
+/// What a plan depends on; another version of prebake may plan otherwise.
 std::string inputs_of(const v1::BakeRecord& record, const v1::ReadTrace& trace) {
     v1::BakeRecord images;
+    images.set_prebake_version(PREBAKE_VERSION);
     for (const v1::BakedImage& image : record.images()) {
         v1::BakedImage& copy = *images.add_images();
         copy.set_name(image.name());
@@ -208,6 +229,15 @@ v1::HydrationPlan plan_before(const std::filesystem::path& state_dir) {
     }
 }
 
+/// A disk that was copied by files has the same images in other places.
+bool has_places_here(const v1::HydrationPlan& plan) {
+    try {
+        return hydrate::find_planned_volumes(plan).moved.empty();
+    } catch (const Error&) {
+        return false;
+    }
+}
+
 }  // namespace
 
 std::optional<hydrate::MadePlan> update_hydration_plan(const std::filesystem::path& state_dir,
@@ -216,7 +246,7 @@ std::optional<hydrate::MadePlan> update_hydration_plan(const std::filesystem::pa
                                                        const ImageStores& stores) {
     const v1::HydrationPlan before = plan_before(state_dir);
     const std::string inputs = inputs_of(record, trace);
-    if (before.made_from() == inputs) return std::nullopt;
+    if (before.made_from() == inputs && has_places_here(before)) return std::nullopt;
     FileFinder finder(stores, before);
     const hydrate::PlanFiles files = finder.find(state_dir, record);
     hydrate::FileSystems file_systems(hydrate::Detail::places);

@@ -21,7 +21,8 @@ struct ImageStores {
 };
 
 /// Makes the plan of what nodes read ahead, from all that is recorded, and writes it, unless the
-/// one that is there is of the same images and recordings. Nothing has changed then.
+/// one that is there is of the same images and recordings, and of this disk. Nothing has changed
+/// then.
 /// The record and all files must be on the disk.
 /// @throws Error permission_denied, io, no_space.
 std::optional<hydrate::MadePlan> update_hydration_plan(const std::filesystem::path& state_dir,

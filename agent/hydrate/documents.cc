@@ -53,7 +53,14 @@ v1::HydrationPlan read_plan(const std::filesystem::path& state_dir) {
 void write_plan(const std::filesystem::path& state_dir, const v1::HydrationPlan& plan) {
     v1::HydrationPlan written = plan;
     written.set_schema(kPlanSchema);
-    write_file_durably(plan_path(state_dir), to_json(written, JsonForm::line), 0644);
+    const std::string text = to_json(written, JsonForm::line);
+    if (text.size() > kMaxPlanBytes) {
+        throw Error(Errc::too_large,
+                    "the hydration plan has " + std::to_string(text.size()) + " bytes, more than " +
+                        std::to_string(kMaxPlanBytes),
+                    "bake fewer images, or onto a disk that is less fragmented");
+    }
+    write_file_durably(plan_path(state_dir), text, 0644);
 }
 
 v1::Hydration read_hydration(const std::filesystem::path& path) {

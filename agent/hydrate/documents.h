@@ -27,7 +27,8 @@ v1::HydrationPlan parse_plan(std::string_view text, const std::string& origin);
 /// @throws Error not_found if there is no plan; too_large; otherwise as parse_plan().
 v1::HydrationPlan read_plan(const std::filesystem::path& state_dir);
 
-/// Atomic and durable.
+/// Atomic and durable. @throws Error too_large if read_plan() would refuse it; no_space,
+/// permission_denied, io.
 void write_plan(const std::filesystem::path& state_dir, const v1::HydrationPlan& plan);
 
 /// @throws Error not_found; corrupt; too_large; unsupported.

@@ -37,6 +37,7 @@ class PlanMaker {
         add_layers(images);
         for (const std::filesystem::path& path : files.sentinels) add_sentinel(path);
         add_sentinels_in_layers(images);
+        add_last_sentinels(files.essentials);
         add_notes();
         return std::move(made_);
     }
@@ -232,6 +233,16 @@ class PlanMaker {
                 if (in_layers >= kSentinelsInLayers) continue;
                 if (add_first_file_of(layer.directory)) ++in_layers;
             }
+        }
+    }
+
+    /// Of a volume that has programs alone.
+    void add_last_sentinels(const std::vector<std::filesystem::path>& essentials) {
+        for (const std::filesystem::path& path : essentials) {
+            struct stat found {};
+            if (lstat(path.c_str(), &found) != 0) continue;
+            const v1::PlannedVolume* const planned = volume_with(found);
+            if (planned != nullptr && planned->sentinels_size() == 0) add_sentinel(path);
         }
     }
 

@@ -42,10 +42,22 @@ VolumeToRead volume_to_read(const v1::PlannedVolume& planned, const FileSystem& 
     return volume;
 }
 
-/// Where files that were below the mount point are now.
-dev_t number_at(const std::string& mount_point) {
-    struct stat found {};
-    return stat(mount_point.c_str(), &found) == 0 ? found.st_dev : 0;
+/// Where files that were below the mount point are now; without a mount point if none of them is
+/// there, for example because the volume is not mounted.
+MovedVolume moved_volume(const v1::PlannedVolume& planned) {
+    MovedVolume moved{
+        .uuid = planned.uuid(),
+        .mount_point = {},
+        .number = 0,
+        .why = "no file system with the UUID " + planned.uuid() + " can be read here"};
+    for (const v1::Sentinel& sentinel : planned.sentinels()) {
+        struct stat found {};
+        if (lstat(sentinel.path().c_str(), &found) != 0) continue;
+        moved.mount_point = planned.mount_point();
+        moved.number = found.st_dev;
+        break;
+    }
+    return moved;
 }
 
 }  // namespace
@@ -60,11 +72,7 @@ PlannedVolumes find_planned_volumes(const v1::HydrationPlan& plan) {
                 "the plan has chunks of " + std::to_string(planned.chunk_bytes()) + " bytes",
                 "bake again, which makes a new plan");
         }
-        MovedVolume moved{
-            .uuid = planned.uuid(),
-            .mount_point = planned.mount_point(),
-            .number = number_at(planned.mount_point()),
-            .why = "no file system with the UUID " + planned.uuid() + " can be read here"};
+        MovedVolume moved = moved_volume(planned);
         std::set<dev_t> seen;
         bool is_found = false;
         for (const Mount& mount : file_systems.mounts()) {

@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 
 import harness
@@ -180,6 +181,42 @@ class PlanTest(harness.SystemTest):
             (self.state / "hydration-plan.json").write_text(text)
             self.bake(reference)
             self.assertGreater(self.volume()["parts"][0]["chunks"], 0)
+
+    def test_a_boot_of_a_larger_disk_is_cut(self):
+        uuid = output_of("blkid", "--probe", "--output", "value", "--match-tag", "UUID",
+                         self.device).strip()
+        chunks = 512 * MEBI // CHUNK
+        boot = {"schema": "prebake.v1.ReadTrace",
+                "volumes": [{"uuid": uuid, "chunkBytes": str(CHUNK),
+                             "runs": [str(chunks - 2), "100"]}]}
+        trace = self.workspace.path / "boot.json"
+        trace.write_text(json.dumps(boot))
+        reference = self.serve("one", layer([file("data", os.urandom(MEBI))]))
+        self.bake("-f", self.image_list((reference, {"trace": str(trace)})))
+        self.assertEqual(self.chunks("BOOT"), {chunks - 2, chunks - 1})
+
+    def test_a_plan_of_a_copied_disk_is_made_again(self):
+        reference = self.serve("one", layer([file("data", os.urandom(MEBI))]))
+        self.bake(reference)
+        plan = self.plan()
+        for volume in plan["volumes"]:
+            for sentinel in volume["sentinels"]:
+                sentinel["offset"] = str(int(sentinel["offset"]) + 4096)
+        (self.state / "hydration-plan.json").write_text(json.dumps(plan))
+        self.assertIn("cold", self.bake(reference, "--json").json)
+
+    def test_directories_of_a_store_that_began_again_are_not_mixed_up(self):
+        layers = {name: layer([file(name, os.urandom(MEBI))]) for name in ("one", "two")}
+        first, second = (self.serve(name, layers[name]) for name in layers)
+        self.bake(first, second)
+        self.containerd.stop()
+        shutil.rmtree(self.mount / "root")
+        self.fresh_containerd(self.mount / "root")
+        for reference in (second, first):  # the other order, so the other directories
+            self.bake(reference)
+            for planned in self.plan()["layers"]:
+                [name] = os.listdir(planned["directory"])
+                self.assertEqual(planned["diffId"], layers[name].diff_id)
 
     def test_without_room_for_the_plan_the_bake_is_good(self):
         reference = self.serve("one", layer([file("data", os.urandom(MEBI))]))
