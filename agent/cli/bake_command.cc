@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <future>
+#include <set>
 #include <system_error>
 
 #include "agent/bake/bake.h"
@@ -172,10 +173,12 @@ void note_builder(const Invocation& invocation) {
 /// The images are baked: without traces they are only hydrated in another order.
 void keep_traces_or_warn(const Invocation& invocation,
                          const std::vector<hydrate::NamedTrace>& traces,
-                         std::vector<std::string>& warnings) {
+                         const bake::BakeResult& result, std::vector<std::string>& warnings) {
+    std::set<std::string> baked;
+    for (const bake::ImageResult& image : result.images) baked.insert(image.name);
     try {
         const std::vector<std::string> dropped = keep_traces(
-            invocation.state_dir, traces, store::read_record_or_empty(invocation.state_dir));
+            invocation.state_dir, traces, store::read_record_or_empty(invocation.state_dir), baked);
         for (const std::string& text : dropped) warnings.push_back(text);
     } catch (const Error& error) {
         if (error.code() == Errc::cancelled) throw;
@@ -299,7 +302,7 @@ ExitCode bake_command(const Invocation& invocation, const BakeArguments& argumen
     if (!result.record_problem) {
         note_builder(invocation);
         const std::size_t known = warnings.size();
-        keep_traces_or_warn(invocation, traces, warnings);
+        keep_traces_or_warn(invocation, traces, result, warnings);
         for (std::size_t i = known; i < warnings.size(); ++i) log_warning(warnings[i]);
         cold = plan_hydration(invocation, context, warnings);
     }

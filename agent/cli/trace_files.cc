@@ -47,6 +47,21 @@ std::set<std::string> uuids_here() {
     return uuids;
 }
 
+/// Adds what earlier bakes have kept of these layers.
+void add_earlier(const std::filesystem::path& state_dir, const std::set<std::string>& diff_ids,
+                 hydrate::MergedTrace& merged) {
+    if (diff_ids.empty()) return;
+    try {
+        const v1::ReadTrace earlier = hydrate::read_traces(state_dir);
+        hydrate::TraceSum sum;
+        sum.add(merged.trace);
+        sum.add(hydrate::only_about(earlier, diff_ids, {}));
+        merged.trace = sum.result();
+    } catch (const Error& error) {
+        merged.dropped.push_back("traces of earlier bakes are not kept: " + error.message());
+    }
+}
+
 }  // namespace
 
 std::vector<hydrate::NamedTrace> read_trace_files(const Config& config,
@@ -78,13 +93,20 @@ std::vector<hydrate::NamedTrace> read_trace_files(const Config& config,
 
 std::vector<std::string> keep_traces(const std::filesystem::path& state_dir,
                                      const std::vector<hydrate::NamedTrace>& traces,
-                                     const v1::BakeRecord& record) {
+                                     const v1::BakeRecord& record,
+                                     const std::set<std::string>& baked) {
     std::set<std::string> diff_ids;
+    std::set<std::string> of_others;
+    std::set<std::string> of_baked;
     for (const v1::BakedImage& image : record.images()) {
+        auto& group = baked.contains(image.name()) ? of_baked : of_others;
         for (const v1::Layer& layer : image.layers()) {
-            if (!layer.diff_id().empty()) diff_ids.insert(layer.diff_id());
+            if (layer.diff_id().empty()) continue;
+            diff_ids.insert(layer.diff_id());
+            group.insert(layer.diff_id());
         }
     }
+    for (const std::string& diff_id : of_baked) of_others.erase(diff_id);
     const std::set<std::string> uuids = traces.empty() ? std::set<std::string>() : uuids_here();
     // Before they are merged: traces of other images do not decide what is an outlier.
     std::vector<hydrate::NamedTrace> ours;
@@ -93,6 +115,8 @@ std::vector<std::string> keep_traces(const std::filesystem::path& state_dir,
             {.origin = trace.origin, .trace = hydrate::only_about(trace.trace, diff_ids, uuids)});
     }
     hydrate::MergedTrace merged = hydrate::merge_traces(ours);
+    for (const v1::TracedLayer& layer : merged.trace.layers()) of_others.erase(layer.diff_id());
+    add_earlier(state_dir, of_others, merged);
     const std::filesystem::path path = hydrate::traces_path(state_dir);
     if (merged.trace.layers().empty() && merged.trace.volumes().empty()) {
         std::error_code ignored;  // usually it is not there
