@@ -7,6 +7,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -23,7 +24,6 @@ namespace {
 
 /// For each processor. An event needs about a hundred bytes.
 constexpr const char* kBufferKib = "2048";
-constexpr std::size_t kMaxSysfsBytes = 64;
 
 /// Takes a number and what follows it off the front of `text`.
 std::optional<std::uint64_t> take_number(std::string_view& text, std::string_view end) {
@@ -34,16 +34,6 @@ std::optional<std::uint64_t> take_number(std::string_view& text, std::string_vie
     if (!text.starts_with(end)) return std::nullopt;
     text.remove_prefix(end.size());
     return number;
-}
-
-std::optional<std::uint64_t> number_in(const std::filesystem::path& file) {
-    try {
-        const std::string text = read_file(file, kMaxSysfsBytes);
-        std::string_view rest = trimmed(text);
-        return take_number(rest, "");
-    } catch (const Error&) {
-        return std::nullopt;
-    }
 }
 
 /// Files of tracefs are written in place.
@@ -100,30 +90,12 @@ std::uint64_t lost_events_in(std::string_view line) {
 }
 
 std::optional<DiskArea> area_of(dev_t number, const std::filesystem::path& sys) {
-    const std::filesystem::path device =
-        sys / "dev/block" /
-        (std::to_string(::major(number)) + ":" + std::to_string(::minor(number)));
-    std::error_code hidden;
-    if (std::filesystem::exists(device / "dm", hidden)) return std::nullopt;
-    const auto sectors = number_in(device / "size");
-    if (!sectors) return std::nullopt;
-    DiskArea area{.disk = number, .first_sector = 0, .sectors = *sectors};
-    if (!std::filesystem::exists(device / "partition", hidden)) return area;
-    const auto start = number_in(device / "start");
-    std::string disk;
-    try {
-        disk = read_file(device / ".." / "dev", kMaxSysfsBytes);
-    } catch (const Error&) {
-        return std::nullopt;
-    }
-    std::string_view rest = trimmed(disk);
-    const auto major_number = take_number(rest, ":");
-    const auto minor_number = major_number ? take_number(rest, "") : std::nullopt;
-    if (!start || !minor_number) return std::nullopt;
-    area.first_sector = *start;
-    area.disk =
-        ::makedev(static_cast<unsigned>(*major_number), static_cast<unsigned>(*minor_number));
-    return area;
+    const Disk disk = find_disk(number, sys);
+    const std::uint64_t bytes = bytes_of_device(number, sys);
+    if (disk.number == 0 || !disk.start || bytes == 0) return std::nullopt;
+    return DiskArea{.disk = disk.number,
+                    .first_sector = *disk.start / kSectorBytes,
+                    .sectors = bytes / kSectorBytes};
 }
 
 ChunkSet chunks_in(const SectorsRead& read, const DiskArea& area) {

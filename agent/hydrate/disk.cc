@@ -43,10 +43,6 @@ dev_t device_number(const std::string& text) {
     return makedev(static_cast<unsigned>(*major_number), static_cast<unsigned>(*minor_number));
 }
 
-std::string text_of(dev_t number) {
-    return std::to_string(major(number)) + ":" + std::to_string(minor(number));
-}
-
 /// SCSI disks have their serial in a page of binary data behind a header of four bytes.
 std::string scsi_serial(const std::filesystem::path& disk) {
     constexpr std::size_t kHeader = 4;
@@ -145,15 +141,19 @@ Disk composed_disk(const Disk& whole, const std::vector<Disk>& parts) {
     return disk;
 }
 
+std::string device_text(dev_t device) {
+    return std::to_string(major(device)) + ":" + std::to_string(minor(device));
+}
+
 std::uint64_t bytes_of_device(dev_t device, const std::filesystem::path& sys) {
-    const std::filesystem::path known = sys / "dev" / "block" / text_of(device);
+    const std::filesystem::path known = sys / "dev" / "block" / device_text(device);
     return attribute_number(attribute(known / "size")).value_or(0) * kSectorBytes;
 }
 
 Disk find_disk(dev_t device, const std::filesystem::path& sys) {
     std::error_code problem;
     const std::filesystem::path directory =
-        std::filesystem::canonical(sys / "dev" / "block" / text_of(device), problem);
+        std::filesystem::canonical(sys / "dev" / "block" / device_text(device), problem);
     if (problem) return {};
     const bool is_partition = std::filesystem::exists(directory / "partition", problem);
     Disk disk = disk_in(is_partition ? directory.parent_path() : directory, 0);

@@ -46,6 +46,9 @@ struct Disk {
 /// Pure.
 Disk composed_disk(const Disk& whole, const std::vector<Disk>& parts);
 
+/// "8:1", as sysfs names a device.
+std::string device_text(dev_t device);
+
 /// The size of a block device, by sysfs; 0 if that does not say.
 std::uint64_t bytes_of_device(dev_t device, const std::filesystem::path& sys = "/sys");
 

@@ -82,8 +82,7 @@ bool is_device(const std::filesystem::path& path, dev_t number) {
 std::filesystem::path device_of(const Mount& mount) {
     if (is_device(mount.source, mount.number)) return mount.source;
     // The name that udev gives every device; /dev/root and the like do not exist.
-    std::filesystem::path by_number = "/dev/block/" + std::to_string(major(mount.number)) + ":" +
-                                      std::to_string(minor(mount.number));
+    std::filesystem::path by_number = "/dev/block/" + device_text(mount.number);
     std::error_code ignored;
     std::filesystem::path real = std::filesystem::canonical(by_number, ignored);
     return ignored ? by_number : real;
@@ -94,9 +93,8 @@ std::filesystem::path device_of(const Mount& mount) {
 std::string uuid_by_udev(dev_t number, const std::filesystem::path& links,
                          const std::filesystem::path& sys) {
     std::error_code problem;
-    const std::filesystem::path known = std::filesystem::canonical(
-        sys / "dev/block" / (std::to_string(major(number)) + ":" + std::to_string(minor(number))),
-        problem);
+    const std::filesystem::path known =
+        std::filesystem::canonical(sys / "dev/block" / device_text(number), problem);
     if (problem) return {};
     for (const auto& link : std::filesystem::directory_iterator(links, problem)) {
         // By its name, which the kernel has given: a private /dev may not have the node.

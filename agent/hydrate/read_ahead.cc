@@ -1,7 +1,5 @@
 #include "agent/hydrate/read_ahead.h"
 
-#include <sys/sysmacros.h>
-
 #include <fstream>
 #include <map>
 #include <optional>
@@ -13,6 +11,7 @@
 #include "agent/base/error.h"
 #include "agent/base/file.h"
 #include "agent/base/text.h"
+#include "agent/hydrate/disk.h"
 
 namespace prebake::hydrate {
 namespace {
@@ -88,11 +87,8 @@ Values values_in(std::string_view note, const std::filesystem::path& path) {
 
 /// The setting belongs to the whole disk, which has a partition's file system, too.
 std::string disk_of(const ReadAheadPlaces& places, dev_t number) {
-    std::string device = std::to_string(::major(number)) + ":" + std::to_string(::minor(number));
-    const std::filesystem::path known = places.sys / "dev/block" / device;
-    std::error_code hidden;
-    if (!std::filesystem::exists(known / "partition", hidden)) return device;
-    return std::string(trimmed(read_file(known / ".." / "dev", kMaxValueBytes)));
+    const Disk disk = find_disk(number, places.sys);
+    return device_text(disk.number == 0 ? number : disk.number);
 }
 
 /// All of them, also if one fails; then the note stays.
