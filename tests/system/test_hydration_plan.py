@@ -195,6 +195,24 @@ class PlanTest(harness.SystemTest):
         self.bake("-f", self.image_list((reference, {"trace": str(trace)})))
         self.assertEqual(self.chunks("BOOT"), {chunks - 2, chunks - 1})
 
+    def test_files_have_places_where_no_device_can_be_opened(self):
+        reference = self.serve("one", layer([file("data", os.urandom(2 * MEBI))]))
+        uuid = output_of("blkid", "--probe", "--output", "value", "--match-tag", "UUID",
+                         self.device).strip()
+        # As in a sandbox: udev's links are there, and the device's node is not.
+        private = ("mount -t tmpfs none /dev && mknod /dev/null c 1 3 && mkdir -p /dev/disk/by-uuid"
+                   f" && ln -s ../..{self.device[4:]} /dev/disk/by-uuid/{uuid} && exec \"$@\"")
+        report = self.bake(reference, "--json",
+                           prefix=("unshare", "--mount", "sh", "-c", private, "sh")).json
+        os.sync()
+        [data] = (path / "data" for path in self.snapshots() if (path / "data").exists())
+        self.assertEqual(extents(data) - self.chunks("IMAGES") - self.chunks("METADATA"), set())
+        self.assertEqual(int(self.volume()["bytes"]), 512 * MEBI)
+        self.assertEqual(self.volume()["type"], self.kind)
+        self.assertIn(f"no inodes of {self.mount}: cannot read", "".join(report["cold"]["notes"]))
+        # With the device, the plan of before holds.
+        self.assertNotIn("cold", self.bake(reference, "--json").json)
+
     def test_a_plan_of_a_copied_disk_is_made_again(self):
         reference = self.serve("one", layer([file("data", os.urandom(MEBI))]))
         self.bake(reference)

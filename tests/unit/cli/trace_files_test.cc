@@ -74,7 +74,7 @@ TEST_CASE("a bake keeps the traces of images that it is not about") {
     CHECK_FALSE(std::filesystem::exists(hydrate::traces_path(state.path())));
 }
 
-TEST_CASE("traces that were damaged are replaced, and the loss is said") {
+TEST_CASE("traces that were damaged are replaced, and the loss is reported") {
     const TemporaryDirectory state;
     v1::BakeRecord record;
     add_image(record, "one", "a");
