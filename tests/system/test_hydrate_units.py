@@ -13,6 +13,7 @@ from daemons import ADMIN_PATH
 from slow_disk import CHUNK_BYTES, SlowDisk
 
 HYDRATE, TARGET = "prebake-hydrate.service", "prebake-hydrated.target"
+WAIT = "prebake-wait-hydrated.service"
 PLAN = "/var/lib/prebake/hydration-plan.json"
 PROGRESS = "/run/prebake/hydration.json"
 CHUNKS = 128
@@ -44,6 +45,16 @@ class HydrateUnitsTest(BootTest):
         self.assertEqual(booted.properties(HYDRATE, "Result"), {"Result": "success"})
         self.assertEqual(json.loads(booted.run("cat", PROGRESS))["state"], "not_needed")
         self.assertNotIn("ordering cycle", booted.log_of_systemd())
+
+    def test_the_target_is_not_reached_if_parts_were_not_read(self):
+        plan = {"schema": "prebake.v1.HydrationPlan", "volumes": [
+            {"uuid": "0c7f1e4a-0000-4000-8000-000000000000", "chunkBytes": 1}]}
+        booted = self.machine_with(plan).boot(expected="degraded")
+        self.assertEqual(json.loads(booted.run("cat", PROGRESS))["state"], "failed")
+        self.assertNotEqual(booted.run_raw("systemctl", "start", TARGET).returncode, 0)
+        self.assertEqual(booted.properties(WAIT, "Result", "ExecMainStatus"),
+                         {"Result": "exit-code", "ExecMainStatus": "3"}, booted.journal(WAIT))
+        self.assertEqual(booted.properties(TARGET, "ActiveState"), {"ActiveState": "inactive"})
 
     def test_its_sandbox_lets_it_read_a_device(self):
         machine = self.machine_with(None)
