@@ -59,6 +59,7 @@ void take_directories(ConfiguredRuntime& runtime, std::string_view list) {
 }
 
 void take_from(const toml::table& root, ConfiguredRuntime& runtime) {
+    if (std::string state = string_at(root, {"state"}); !state.empty()) runtime.state = state;
     for (const std::string_view plugin : kCriPlugins) {
         take(runtime.snapshotter,
              string_at(root, {"plugins", plugin, "containerd", "snapshotter"}));

@@ -8,9 +8,10 @@
 
 namespace prebake::containerd {
 
-/// What containerd's configuration file says about CRI. A field is empty if the file does not set
-/// it.
+/// What containerd's configuration file says, most of it about CRI. A field is empty if the file
+/// does not set it.
 struct ConfiguredRuntime {
+    std::filesystem::path state;  ///< directory of what runs
     std::string snapshotter;
     std::string sandbox_image;
     /// The directories with a hosts.toml for each registry, in the order to search them.

@@ -49,6 +49,15 @@ TEST_CASE("the directories of registries are read from every version") {
     CHECK(directories("[plugins.cri.registry]\nconfig_path = \"\"\n").empty());
 }
 
+TEST_CASE("the directory of what runs is read, and imports override it") {
+    const auto state = [](const std::vector<File>& files) { return read(files).state; };
+    CHECK(state({}).empty());
+    CHECK(state({{"config.toml", "version = 2\nstate = \"\"\n"}}).empty());
+    CHECK(state({{"config.toml", "version = 2\nstate = \"/run/a\"\n"}}) == "/run/a");
+    CHECK(state({{"config.toml", "state = \"/run/a\"\nimports = [\"b.toml\"]\n"},
+                 {"b.toml", "state = \"/run/b\"\n"}}) == "/run/b");
+}
+
 TEST_CASE("the settings for image verifiers are read") {
     const ConfiguredRuntime unset = read({{"config.toml", kVersion2}});
     CHECK(unset.verifier_directory.empty());
