@@ -45,6 +45,8 @@ WorkList::WorkList(std::vector<PartWork> parts) {
         }
         part.open_from_before = again;
         part.read = done - again;
+        part.place = parts_.size();
+        order_.push_back(parts_.size());
         parts_.push_back(std::move(part));
     }
 }
@@ -52,14 +54,14 @@ WorkList::WorkList(std::vector<PartWork> parts) {
 std::optional<ChunkWork> WorkList::next(Time now) {
     for (; current_ < parts_.size(); ++current_) {
         if (auto work = due(now, current_)) return work;
-        if (auto work = fresh(current_)) return work;
+        if (auto work = fresh(order_[current_])) return work;
     }
     return due(now, parts_.size());
 }
 
 std::optional<ChunkWork> WorkList::due(Time now, std::size_t end) {
     const auto found = std::ranges::find_if(retries_, [&](const Retry& retry) {
-        return retry.work.part < end && retry.not_before <= now;
+        return parts_[retry.work.part].place < end && retry.not_before <= now;
     });
     if (found == retries_.end()) return std::nullopt;
     const ChunkWork work = found->work;
@@ -80,6 +82,31 @@ std::optional<ChunkWork> WorkList::fresh(std::size_t index) {
     }
     part.open.insert(work.position);
     return work;
+}
+
+void WorkList::promote(const std::vector<std::size_t>& promoted) {
+    std::vector<std::size_t> order;
+    std::vector<bool> is_taken(parts_.size());
+    const auto take = [&](std::size_t index) {
+        if (!is_taken[index]) order.push_back(index);
+        is_taken[index] = true;
+    };
+    for (const std::size_t index : order_) {
+        if (parts_[index].work.rank == v1::METADATA) take(index);
+    }
+    for (const std::size_t index : promoted) {
+        if (is_taken[index] || is_part_over(index)) continue;
+        parts_[index].is_promoted = true;
+        take(index);
+    }
+    for (const std::size_t index : order_) take(index);
+    order_ = std::move(order);
+    for (std::size_t place = 0; place < order_.size(); ++place) parts_[order_[place]].place = place;
+    current_ = 0;
+}
+
+void WorkList::put_back(const ChunkWork& work) {
+    retries_.push_back({.work = work, .not_before = {}});
 }
 
 std::optional<WorkList::Time> WorkList::next_retry() const {

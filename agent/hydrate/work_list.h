@@ -47,9 +47,15 @@ class WorkList {
     /// `parts` are in the order of reading.
     explicit WorkList(std::vector<PartWork> parts);
 
-    /// The next chunk. What has failed comes again behind the other chunks of its part, if it is
+    /// The next one. What has failed comes again behind the other chunks of its part, if it is
     /// time.
     std::optional<ChunkWork> next(Time now);
+    /// These parts come next, in this order: behind rank METADATA, and before what was promoted
+    /// earlier. What was handed out stays so. Parts that are over are ignored.
+    void promote(const std::vector<std::size_t>& parts);
+    bool is_promoted(std::size_t part) const { return parts_[part].is_promoted; }
+    /// What next() gave comes again, behind the other chunks of its part.
+    void put_back(const ChunkWork& work);
     /// When next() has something again, if it has nothing now but will.
     std::optional<Time> next_retry() const;
 
@@ -85,6 +91,8 @@ class WorkList {
         std::set<std::uint64_t> open = {};  ///< positions that were handed out and have not ended
         std::uint64_t open_from_before = 0;
         ChunkSet given_up = {};
+        bool is_promoted = false;
+        std::size_t place = 0;  ///< in order_
     };
     struct Retry {
         ChunkWork work;
@@ -92,12 +100,13 @@ class WorkList {
     };
 
     std::optional<ChunkWork> fresh(std::size_t part);
-    /// One that has failed, of the parts before `end`.
+    /// One that has failed, of the parts before the place `end`.
     std::optional<ChunkWork> due(Time now, std::size_t end);
     void close(const ChunkWork& work);
 
     std::vector<Part> parts_;
-    std::size_t current_ = 0;
+    std::vector<std::size_t> order_;  ///< of reading: indexes of parts
+    std::size_t current_ = 0;         ///< in order_
     std::deque<Retry> retries_;
 };
 
