@@ -110,7 +110,7 @@ struct HydrateArguments {
     bool reads_all = false;  ///< to the end, without stepping aside
     bool reads_again = false;
     std::chrono::milliseconds read_limit{90'000};
-    std::filesystem::path runtime_dir = "/run/prebake";
+    std::filesystem::path runtime_dir;  ///< empty: where the daemon looks
 };
 
 struct RecordArguments {

@@ -3,11 +3,11 @@
 #include "agent/cli/commands.h"
 #include "agent/cli/identity_facts.h"
 #include "agent/cli/log.h"
+#include "agent/cli/recording_leftovers.h"
 #include "agent/cli/runtime_directory.h"
 #include "agent/cli/unit_order.h"
 #include "agent/containerd/config_file.h"
 #include "agent/daemon/service.h"
-#include "agent/hydrate/read_ahead.h"
 #include "agent/hydrate/trace.h"
 
 namespace prebake::cli {
@@ -77,22 +77,6 @@ daemon::ServiceOptions service_options(const Invocation& invocation) {
             .ssm_inventory = config.ssm_inventory};
 }
 
-/// A recording that was killed has left the disks without read-ahead.
-void restore_what_recordings_left(const Invocation& invocation) {
-    try {
-        const std::vector<std::string> devices =
-            hydrate::restore_read_ahead({.runtime = runtime_directory(invocation.config)});
-        for (const std::string& device : devices) {
-            log_info("read-ahead of the disk " + device +
-                     " is as before again: a recording was killed");
-        }
-    } catch (const Error& error) {
-        // The unit's sandbox may not write there.
-        log_warning("a recording was killed: " + error.message() +
-                    "; prebake record repairs it when it is run again, and so does a reboot");
-    }
-}
-
 /// Has SIGHUP reload the service as long as this object lives.
 class ReloadOnHangup {
   public:
@@ -110,7 +94,7 @@ class ReloadOnHangup {
 }  // namespace
 
 ExitCode daemon_command(const Invocation& invocation, StopSignals& signals) {
-    restore_what_recordings_left(invocation);
+    restore_what_recordings_left(runtime_directory(invocation.config));
     daemon::Service service(service_options(invocation));
     const ReloadOnHangup reload(signals, service);
     service.run(signals.token());

@@ -9,6 +9,8 @@
 #include "agent/base/json.h"
 #include "agent/cli/commands.h"
 #include "agent/cli/log.h"
+#include "agent/cli/recording_leftovers.h"
+#include "agent/cli/runtime_directory.h"
 #include "agent/hydrate/hydration_report.h"
 #include "agent/hydrate/hydrator.h"
 
@@ -68,7 +70,8 @@ hydrate::HydratorOptions hydrator_options(const Invocation& invocation,
             .deadline = config.hydrate_deadline,
             .read_limit = arguments.read_limit,
             .state_dir = invocation.state_dir,
-            .runtime_dir = arguments.runtime_dir,
+            .runtime_dir =
+                arguments.runtime_dir.empty() ? runtime_directory(config) : arguments.runtime_dir,
             .find_volumes = hydrate::find_planned_volumes,
             .note = {},
             .on_progress = {}};
@@ -82,9 +85,10 @@ ExitCode code_of(const v1::Hydration& document, const StopSignals& signals) {
 }  // namespace
 
 ExitCode hydrate_command(const Invocation& invocation, const HydrateArguments& arguments) {
+    hydrate::HydratorOptions options = hydrator_options(invocation, arguments);
+    restore_what_recordings_left(options.runtime_dir);
     const bool is_terminal = ::isatty(STDERR_FILENO) == 1;
     HydrationLine line(is_terminal && !invocation.quiet && !invocation.json);
-    hydrate::HydratorOptions options = hydrator_options(invocation, arguments);
     options.note = [&](hydrate::NoteLevel level, const std::string& text) {
         line.clear();
         if (level == hydrate::NoteLevel::warning) return log_warning(text);
