@@ -2,7 +2,9 @@
 
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <string>
+#include <vector>
 
 #include "agent/base/error.h"
 #include "agent/base/format.h"
@@ -58,6 +60,13 @@ class HydrationLine {
     std::chrono::steady_clock::time_point drawn_{};
 };
 
+std::vector<std::filesystem::path> containerd_states(const Config& config) {
+    std::vector<std::filesystem::path> states = hydrate::usual_containerd_states();
+    // Distributions that bring a containerd have its socket there: /run/k3s/containerd.
+    states.push_back(std::filesystem::path(config.address).parent_path());
+    return states;
+}
+
 hydrate::HydratorOptions hydrator_options(const Invocation& invocation,
                                           const HydrateArguments& arguments) {
     const Config& config = invocation.config;
@@ -72,6 +81,8 @@ hydrate::HydratorOptions hydrator_options(const Invocation& invocation,
             .state_dir = invocation.state_dir,
             .runtime_dir =
                 arguments.runtime_dir.empty() ? runtime_directory(config) : arguments.runtime_dir,
+            .containerd_states = containerd_states(config),
+            .containerd_config = config.containerd_config,
             .find_volumes = hydrate::find_planned_volumes,
             .note = {},
             .on_progress = {}};

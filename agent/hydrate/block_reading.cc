@@ -30,6 +30,8 @@ std::uint64_t device_bytes(int device) {
     return ::ioctl(device, BLKGETSIZE64, &bytes) == 0 ? bytes : 0;
 }
 
+}  // namespace
+
 std::vector<dev_t> disks_of(const std::vector<VolumeReading>& volumes) {
     std::vector<dev_t> disks;
     for (const VolumeReading& volume : volumes) {
@@ -39,17 +41,54 @@ std::vector<dev_t> disks_of(const std::vector<VolumeReading>& volumes) {
     return disks;
 }
 
-}  // namespace
+std::vector<PartWork> work_of(const std::vector<VolumeReading>& volumes) {
+    std::vector<PartWork> parts;
+    for (std::size_t i = 0; i < volumes.size(); ++i) {
+        const VolumeReading& volume = volumes[i];
+        if (!volume.decision.is_read) continue;
+        for (std::size_t k = 0; k < volume.planned.parts.size(); ++k) {
+            const PartToRead& part = volume.planned.parts[k];
+            parts.push_back({.volume = i,
+                             .index = k,
+                             .rank = part.rank,
+                             .chunks = part.chunks,
+                             .done = volume.done[k],
+                             .failed = volume.failed_before});
+        }
+    }
+    std::ranges::stable_sort(parts, {}, &PartWork::rank);
+    return parts;
+}
+
+std::vector<ChunkSet> chunks_left(const VolumeReading& volume) {
+    std::vector<ChunkSet> left;
+    for (std::size_t i = 0; i < volume.planned.parts.size(); ++i) {
+        ChunkSet rest = volume.planned.parts[i].chunks;
+        rest.subtract(first_of(rest, volume.done[i]));
+        left.push_back(std::move(rest));
+    }
+    left.push_back(volume.failed_before);
+    return left;
+}
+
+void begin_log(VolumeReading& volume) {
+    if (volume.disk.kind != DiskKind::ebs) return;
+    try {
+        volume.first_log = read_ebs_log(volume.device.get(), volume.planned.device.string());
+    } catch (const Error&) {
+        // Without CAP_SYS_ADMIN, or of device mapper: the rate alone decides about the depth.
+    }
+}
 
 BlockReading::BlockReading(std::vector<VolumeReading>& volumes, WorkList& work, ReadQueue& queue,
-                           std::uint64_t& next_tag, BlockLimits limits)
+                           std::uint64_t& next_tag, Surroundings& surroundings, BlockLimits limits)
     : volumes_(volumes),
       work_(work),
       queue_(queue),
       next_tag_(next_tag),
       limits_(limits),
       rate_(limits.rate),
-      watch_(disks_of(volumes)) {}
+      surroundings_(surroundings) {}
 
 ReadingEnd BlockReading::run(const std::stop_token& stop, const std::function<void()>& on_tick) {
     Time now = std::chrono::steady_clock::now();
@@ -84,9 +123,12 @@ VolumeReading& BlockReading::volume_of(const ChunkWork& work) {
     return volumes_[index_of(work)];
 }
 
-unsigned BlockReading::allowed(const VolumeReading& volume, v1::HydrationRank rank) const {
-    const unsigned depth = volume.control.depth();
-    return limits_.yields ? yielded_depth(depth, rank, foreground_) : depth;
+unsigned BlockReading::allowed(const ChunkWork& work) {
+    const unsigned depth = volume_of(work).control.depth();
+    if (!limits_.yields) return depth;
+    // A container that is starting waits for what was promoted.
+    const bool is_awaited = work_.is_promoted(work.part);
+    return yielded_depth(depth, is_awaited ? v1::TRACED : work_.part(work.part).rank, foreground_);
 }
 
 /// Starts reads as long as there is room. Returns how long it is certain that nothing starts.
@@ -104,7 +146,7 @@ std::chrono::nanoseconds BlockReading::fill(Time now) {
             work_.give_up(*std::exchange(held_, std::nullopt));
             continue;
         }
-        const unsigned room = allowed(volume, work_.part(held_->part).rank);
+        const unsigned room = allowed(*held_);
         if (room < volume.control.depth() && !has_yielded_) {
             has_yielded_ = true;
             ++progress_.yields;
@@ -228,7 +270,8 @@ void BlockReading::sample(Time now) {
     }
     last_sample_ = now;
     last_warm_ = warm_chunks_;
-    if (limits_.yields) foreground_ = watch_.sample(now, own_bytes_);
+    foreground_ = surroundings_.watch.sample(now, own_bytes_);
+    look_for_containers(now);
     progress_.depth = 0;
     for (VolumeReading& volume : volumes_) {
         progress_.depth += volume.in_flight;
@@ -240,6 +283,32 @@ void BlockReading::sample(Time now) {
         note_peak(volume, now);
     }
     last_second_ = now;
+}
+
+void BlockReading::look_for_containers(Time now) {
+    StartingContainers& starting = surroundings_.starting;
+    for (const auto& directory : surroundings_.watch.take_created()) starting.add(directory, now);
+    for (const auto& lowers : starting.take_mounted(now, surroundings_.images)) {
+        read_first(surroundings_.images.images_with(lowers));
+    }
+}
+
+void BlockReading::read_first(const std::vector<StartingImage>& images) {
+    if (images.empty()) return;
+    std::vector<const VolumeToRead*> volumes;
+    for (const VolumeReading& volume : volumes_) volumes.push_back(&volume.planned);
+    for (const StartingImage& image : images) {
+        const auto parts = parts_of({image}, work_, volumes);
+        const bool is_news = std::ranges::any_of(parts, [&](std::size_t part) {
+            return !work_.is_part_over(part) && !work_.is_promoted(part);
+        });
+        if (is_news) progress_.promoted.push_back(image);
+    }
+    work_.promote(parts_of(images, work_, volumes));
+    // It would be read before them, or hold them up.
+    if (held_ && !work_.is_promoted(held_->part) && work_.part(held_->part).rank != v1::METADATA) {
+        work_.put_back(*std::exchange(held_, std::nullopt));
+    }
 }
 
 void BlockReading::note_peak(VolumeReading& volume, Time now) {

@@ -10,6 +10,7 @@
 
 #include "agent/hydrate/depth.h"
 #include "agent/hydrate/read_queue.h"
+#include "agent/hydrate/starting_images.h"
 #include "agent/hydrate/volume_reading.h"
 #include "agent/hydrate/work_list.h"
 #include "agent/hydrate/yielding.h"
@@ -30,9 +31,29 @@ struct BlockProgress {
     double bytes_per_second = 0;  ///< of what becomes warm
     unsigned depth = 0;
     std::uint64_t yields = 0;
+    std::vector<StartingImage> promoted = {};  ///< that were read before their turn, as they came
 };
 
 enum class ReadingEnd { all, deadline, stopped };
+
+/// The disks that the volumes are on.
+std::vector<dev_t> disks_of(const std::vector<VolumeReading>& volumes);
+
+/// What is to be read of the volumes, in the order of the ranks, and of the volumes within each.
+std::vector<PartWork> work_of(const std::vector<VolumeReading>& volumes);
+
+/// What is left to read of each part of a volume, and what has failed before.
+std::vector<ChunkSet> chunks_left(const VolumeReading& volume);
+
+/// Reads the log page of an EBS volume, with which later ones are compared.
+void begin_log(VolumeReading& volume);
+
+/// What happens beside the reading.
+struct Surroundings {
+    ForegroundWatch watch;
+    ImageDirectories images;
+    StartingContainers starting = StartingContainers();
+};
 
 /// Reads the chunks of a list from their block devices, many at a time.
 class BlockReading {
@@ -41,7 +62,7 @@ class BlockReading {
 
     /// Everything is used until the end of this object.
     BlockReading(std::vector<VolumeReading>& volumes, WorkList& work, ReadQueue& queue,
-                 std::uint64_t& next_tag, BlockLimits limits);
+                 std::uint64_t& next_tag, Surroundings& surroundings, BlockLimits limits);
 
     /// Calls `on_tick` ten times a second. Failed reads are in the list. @throws Error io if the
     /// queue fails.
@@ -59,12 +80,14 @@ class BlockReading {
     };
 
     std::chrono::nanoseconds fill(Time now);
-    unsigned allowed(const VolumeReading& volume, v1::HydrationRank rank) const;
+    unsigned allowed(const ChunkWork& work);
     void submit(const ChunkWork& work, Time now);
     void take(const ReadDone& done, Time now);
     void take_failure(const InFlight& read, const ReadDone& done, Time now);
     void take_probe(VolumeReading& volume, Time now);
     void look_at_late_reads(Time now);
+    void look_for_containers(Time now);
+    void read_first(const std::vector<StartingImage>& images);
     void sample(Time now);
     void sample_log(VolumeReading& volume);
     void note_peak(VolumeReading& volume, Time now);
@@ -77,7 +100,7 @@ class BlockReading {
     std::uint64_t& next_tag_;
     BlockLimits limits_;
     RateLimit rate_;
-    ForegroundWatch watch_;
+    Surroundings& surroundings_;
     Foreground foreground_;
     std::map<std::uint64_t, InFlight> reads_;
     std::optional<ChunkWork> held_;  ///< the next one, for which there was no room yet

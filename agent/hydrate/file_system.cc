@@ -10,27 +10,16 @@
 #include <charconv>
 #include <optional>
 #include <system_error>
+#include <utility>
 
 #include "agent/base/error.h"
 #include "agent/base/file.h"
 #include "agent/base/file_source.h"
-#include "agent/base/text.h"
 #include "agent/hydrate/disk.h"
+#include "agent/hydrate/mountinfo.h"
 
 namespace prebake::hydrate {
 namespace {
-
-constexpr std::size_t kMaxMountinfoBytes = 16UL << 20;
-
-std::vector<std::string_view> words_of(std::string_view line) {
-    std::vector<std::string_view> words;
-    while (!line.empty()) {
-        const std::size_t end = std::min(line.find(' '), line.size());
-        if (end > 0) words.push_back(line.substr(0, end));
-        line.remove_prefix(std::min(end + 1, line.size()));
-    }
-    return words;
-}
 
 std::optional<dev_t> number_in(std::string_view text) {
     unsigned major_number = 0;
@@ -41,37 +30,6 @@ std::optional<dev_t> number_in(std::string_view text) {
     const auto second = std::from_chars(first.ptr + 1, end, minor_number);
     if (second.ec != std::errc() || second.ptr != end) return std::nullopt;
     return makedev(major_number, minor_number);
-}
-
-/// Spaces, tabs, line ends and backslashes are three octal digits there.
-std::string unescaped(std::string_view text) {
-    const auto is_octal = [](char c) { return c >= '0' && c <= '7'; };
-    std::string plain;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] == '\\' && i + 3 < text.size() && is_octal(text[i + 1]) &&
-            is_octal(text[i + 2]) && is_octal(text[i + 3])) {
-            plain += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 +
-                                       (text[i + 3] - '0'));
-            i += 3;
-        } else {
-            plain += text[i];
-        }
-    }
-    return plain;
-}
-
-std::optional<Mount> mount_in(std::string_view line) {
-    const std::vector<std::string_view> words = words_of(line);
-    const auto dash = std::find(words.begin(), words.end(), "-");
-    if (words.size() < 6 || words.end() - dash < 3) return std::nullopt;
-    const std::optional<dev_t> number = number_in(words[2]);
-    if (!number || major(*number) == 0) return std::nullopt;
-    return Mount{.number = *number,
-                 .root = unescaped(words[3]),
-                 .mount_point = unescaped(words[4]),
-                 .type = std::string(dash[1]),
-                 .source = unescaped(dash[2]),
-                 .options = words.end() - dash > 3 ? std::string(dash[3]) : std::string()};
 }
 
 bool is_device(const std::filesystem::path& path, dev_t number) {
@@ -106,8 +64,15 @@ std::string uuid_by_udev(dev_t number, const std::filesystem::path& links,
 
 std::vector<Mount> parse_mounts(std::string_view mountinfo) {
     std::vector<Mount> mounts;
-    for (const std::string_view line : lines_of(mountinfo)) {
-        if (std::optional<Mount> mount = mount_in(line)) mounts.push_back(std::move(*mount));
+    for (MountLine& line : parse_mountinfo(mountinfo)) {
+        const std::optional<dev_t> number = number_in(line.number);
+        if (!number || major(*number) == 0) continue;
+        mounts.push_back({.number = *number,
+                          .root = std::move(line.root),
+                          .mount_point = std::move(line.mount_point),
+                          .type = std::move(line.type),
+                          .source = std::move(line.source),
+                          .options = std::move(line.options)});
     }
     return mounts;
 }
@@ -162,7 +127,8 @@ FileSystems::Known FileSystems::without_device(const Mount& mount,
                                                const std::string& problem) const {
     Known known{.number = mount.number, .file_system = nullptr, .why_not = problem};
     const bool is_ext = mount.type == "ext4" || mount.type == "ext3" || mount.type == "ext2";
-    const bool is_xfs = mount.type == "xfs" && mount.options.find("rtdev=") == std::string::npos;
+    const auto is_realtime = [](const std::string& option) { return option.starts_with("rtdev="); };
+    const bool is_xfs = mount.type == "xfs" && std::ranges::none_of(mount.options, is_realtime);
     const std::string uuid = uuid_by_udev(mount.number);
     const std::uint64_t bytes = bytes_of_device(mount.number);
     if ((!is_ext && !is_xfs) || uuid.empty() || bytes == 0) return known;

@@ -19,8 +19,8 @@ struct Mount {
     std::filesystem::path root;  ///< what of the file system is mounted: "/" is all of it
     std::filesystem::path mount_point;
     std::string type;
-    std::filesystem::path source;  ///< the device, as it was named; may be another name
-    std::string options;           ///< of the file system: "rw,errors=remount-ro"
+    std::filesystem::path source;      ///< the device, as it was named; may be another name
+    std::vector<std::string> options;  ///< of the file system: "rw", "errors=remount-ro"
 };
 
 /// Lines without a block device (tmpfs, overlay, btrfs, whose numbers are not the device's) are

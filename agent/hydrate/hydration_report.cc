@@ -167,6 +167,11 @@ std::string summary_of(const v1::Hydration& document) {
            format_duration(std::chrono::duration<double>(all_seconds));
 }
 
+std::string promotion_note(const StartingImage& image) {
+    return "reading " + image.name + " first: a container " +
+           (image.is_its_own ? "of it is starting" : "with layers of it is starting");
+}
+
 std::string rank_summary(const v1::Hydration& document, v1::HydrationRank rank) {
     double before = 0;
     for (const v1::HydratedRank& entry : document.ranks()) {

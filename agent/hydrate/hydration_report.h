@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/hydrate/starting_images.h"
 #include "agent/hydrate/volume_reading.h"
 #include "agent/hydrate/work_list.h"
 #include "proto/prebake/v1/hydration.pb.h"
@@ -37,6 +38,9 @@ bool is_traced_done(const WorkList& work);
 
 /// "cold: 6.0 MiB/s at depth 1, 140.0 MiB/s at 32; hot 310.0 MiB in 2.2 s; all 3.1 GiB in 96.0 s"
 std::string summary_of(const v1::Hydration& document);
+
+/// "reading registry.example/shop:1.4 first: a container of it is starting"
+std::string promotion_note(const StartingImage& image);
 
 /// "metadata: 12.0 MiB in 0.4 s, 30.0 MiB/s"
 std::string rank_summary(const v1::Hydration& document, v1::HydrationRank rank);

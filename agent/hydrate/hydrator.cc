@@ -18,6 +18,7 @@
 #include "agent/base/format.h"
 #include "agent/base/json.h"
 #include "agent/base/sha256.h"
+#include "agent/base/text.h"
 #include "agent/base/timestamp.h"
 #include "agent/hydrate/block_reading.h"
 #include "agent/hydrate/documents.h"
@@ -33,6 +34,7 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 // The whole probe, if the disk does not answer.
 constexpr std::chrono::milliseconds kFirstReads{1500};
 constexpr std::chrono::milliseconds kSecondReads{1000};
+constexpr std::chrono::seconds kNoTime{0};
 constexpr std::chrono::seconds kPublished{1};
 constexpr std::chrono::seconds kSaved{10};
 constexpr const char* kGoesOn = "it goes on at the next boot; now: prebake hydrate";
@@ -171,30 +173,23 @@ class HydrationRun {
         if (is_lazy || options_.mode == HydrateMode::on) file_systems_.push_back(number);
     }
 
-    std::vector<ChunkSet> left_of(const VolumeReading& volume) const {
-        std::vector<ChunkSet> left;
-        for (std::size_t i = 0; i < volume.planned.parts.size(); ++i) {
-            ChunkSet rest = volume.planned.parts[i].chunks;
-            rest.subtract(first_of(rest, volume.done[i]));
-            left.push_back(std::move(rest));
-        }
-        left.push_back(volume.failed_before);
-        return left;
-    }
-
     void probe() {
         if (std::ranges::all_of(volumes_, &VolumeReading::is_finished_before)) return;
         state("probing", "");
         ChosenQueue chosen = make_read_queue(2 * options_.depth + 128);
         queue_ = std::move(chosen.queue);
         document_.set_method(queue_->name());
+        surroundings_.emplace(Surroundings{
+            .watch = ForegroundWatch(disks_of(volumes_), {.states = options_.containerd_states}),
+            .images = ImageDirectories(plan_)});
+        configured_state_ = configured_containerd_state(options_.containerd_config);
         // From the first read on, this thread does nothing that may wait: the probe measures the
         // time until it takes a read that has ended.
         for (VolumeReading& volume : volumes_) {
             if (volume.is_finished_before) continue;
             begin_log(volume);
-            volume.prober = std::make_unique<Prober>(*queue_, volume.device.get(),
-                                                     chunks_to_probe(left_of(volume)), next_tag_);
+            volume.prober = std::make_unique<Prober>(
+                *queue_, volume.device.get(), chunks_to_probe(chunks_left(volume)), next_tag_);
             volume.prober->start(std::chrono::steady_clock::now());
         }
         if (!chosen.why_threads.empty()) {
@@ -215,6 +210,13 @@ class HydrationRun {
         for (std::size_t i = 0; i < volumes_.size(); ++i) decide(volumes_[i], static_cast<int>(i));
     }
 
+    void add_configured_state() {
+        if (!configured_state_.valid()) return;
+        if (configured_state_.wait_for(kNoTime) != std::future_status::ready) return;
+        const std::filesystem::path state = configured_state_.get();
+        if (!state.empty()) surroundings_->watch.add_state(state);
+    }
+
     void wait_for_probes(std::chrono::milliseconds limit, bool (Prober::*has_answer)() const) {
         const auto end = std::chrono::steady_clock::now() + limit;
         const auto is_done = [&] {
@@ -230,15 +232,6 @@ class HydrationRun {
             for (VolumeReading& volume : volumes_) {
                 if (done && volume.prober && volume.prober->take(*done)) break;
             }
-        }
-    }
-
-    static void begin_log(VolumeReading& volume) {
-        if (volume.disk.kind != DiskKind::ebs) return;
-        try {
-            volume.first_log = read_ebs_log(volume.device.get(), volume.planned.device.string());
-        } catch (const Error&) {
-            // Without CAP_SYS_ADMIN, or of device mapper: the rate alone decides about the depth.
         }
     }
 
@@ -258,26 +251,6 @@ class HydrationRun {
                           .cold_read = volume.verdict.cold_read});
         describe_volume(volume, entry);
         note(NoteLevel::info, volume.planned.device.string() + ": " + volume.decision.why);
-    }
-
-    /// In the order of the ranks, and of the volumes within each.
-    std::vector<PartWork> work() const {
-        std::vector<PartWork> parts;
-        for (std::size_t i = 0; i < volumes_.size(); ++i) {
-            const VolumeReading& volume = volumes_[i];
-            if (!volume.decision.is_read) continue;
-            for (std::size_t k = 0; k < volume.planned.parts.size(); ++k) {
-                const PartToRead& part = volume.planned.parts[k];
-                parts.push_back({.volume = i,
-                                 .index = k,
-                                 .rank = part.rank,
-                                 .chunks = part.chunks,
-                                 .done = volume.done[k],
-                                 .failed = volume.failed_before});
-            }
-        }
-        std::ranges::stable_sort(parts, {}, &PartWork::rank);
-        return parts;
     }
 
     v1::Hydration read() {
@@ -300,9 +273,9 @@ class HydrationRun {
     ReadingEnd read_blocks() {
         document_.set_mode("blocks");
         state("hydrating", "");
-        WorkList list(work());
+        WorkList list(work_of(volumes_));
         DocumentWriter saver(finished_path(options_.state_dir));
-        BlockReading reading(volumes_, list, *queue_, next_tag_,
+        BlockReading reading(volumes_, list, *queue_, next_tag_, *surroundings_,
                              {.depth = options_.depth,
                               .rate = rate(),
                               .yields = options_.extent == Extent::planned,
@@ -324,6 +297,8 @@ class HydrationRun {
     }
 
     void update_blocks(const WorkList& list, const BlockReading& reading, DocumentWriter& saver) {
+        add_configured_state();
+        note_promoted(reading.progress().promoted);
         const double seconds = elapsed();
         const auto over = update_ranks(list, seconds, document_);
         std::vector<v1::HydratedVolume*> entries;
@@ -356,6 +331,13 @@ class HydrationRun {
             saver.put(saved());
         }
         if (options_.on_progress) options_.on_progress(document_);
+    }
+
+    void note_promoted(const std::vector<StartingImage>& images) {
+        for (std::size_t i = document_.promoted_images(); i < images.size(); ++i) {
+            note(NoteLevel::info, promotion_note(images[i]));
+        }
+        document_.set_promoted_images(static_cast<std::uint32_t>(images.size()));
     }
 
     /// What outlives the boot.
@@ -424,8 +406,7 @@ class HydrationRun {
             failed += volume.failed_chunks();
         }
         if (failed > 0) troubles_.push_back(counted(failed, "chunk") + " could not be read");
-        std::string trouble;
-        for (const std::string& each : troubles_) trouble += (trouble.empty() ? "" : "; ") + each;
+        const std::string trouble = joined(troubles_, "; ");
         if (ending == ReadingEnd::stopped) return end("incomplete", "it was stopped", kGoesOn);
         if (ending == ReadingEnd::deadline) {
             return end("incomplete",
@@ -488,6 +469,8 @@ class HydrationRun {
     std::vector<VolumeReading> volumes_;
     google::protobuf::RepeatedPtrField<v1::HydratedVolume> file_volumes_;
     std::vector<dev_t> file_systems_;
+    std::optional<Surroundings> surroundings_;
+    std::future<std::filesystem::path> configured_state_;
     std::vector<std::string> troubles_;
     std::uint64_t next_tag_ = 1;
     std::unique_ptr<ReadQueue> queue_;  // last: it ends before the devices are closed

@@ -6,9 +6,11 @@
 #include <functional>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "agent/hydrate/planned_volumes.h"
 #include "agent/hydrate/probe.h"
+#include "agent/hydrate/yielding.h"
 #include "proto/prebake/v1/hydration.pb.h"
 
 namespace prebake::hydrate {
@@ -35,6 +37,10 @@ struct HydratorOptions {
     std::chrono::milliseconds read_limit{90'000};  ///< a read that takes longer has failed
     std::filesystem::path state_dir = "/var/lib/prebake";
     std::filesystem::path runtime_dir = "/run/prebake";
+    /// State directories of containerd, where containers show when they are created, and its
+    /// configuration file, which may name another one.
+    std::vector<std::filesystem::path> containerd_states = usual_containerd_states();
+    std::filesystem::path containerd_config = "/etc/containerd/config.toml";
     std::function<PlannedVolumes(const v1::HydrationPlan&)> find_volumes;
     std::function<void(NoteLevel, const std::string&)> note;
     /// Ten times a second, for a terminal.

@@ -7,10 +7,13 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <cstring>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "agent/base/error.h"
+#include "agent/containerd/config_file.h"
 #include "agent/hydrate/disk.h"
 
 namespace prebake::hydrate {
@@ -22,6 +25,9 @@ constexpr std::chrono::seconds kStarting{2};
 constexpr double kReadsMuch = 4.0 * 1024 * 1024;
 constexpr double kStalledSome = 0.1;
 constexpr double kStalledMuch = 0.4;
+constexpr const char* kTasks = "io.containerd.runtime.v2.task";
+// Times of files are those of the kernel's last tick.
+constexpr std::chrono::milliseconds kCoarse{100};
 
 std::string text_of(const std::filesystem::path& path) {
     try {
@@ -35,7 +41,24 @@ unsigned share_of(unsigned depth, double share) {
     return std::max(1U, static_cast<unsigned>(depth * share));
 }
 
+int add_watch(int events, const std::filesystem::path& directory) {
+    return ::inotify_add_watch(events, directory.c_str(), IN_CREATE | IN_ONLYDIR);
+}
+
 }  // namespace
+
+std::vector<std::filesystem::path> usual_containerd_states() {
+    return {"/run/containerd", "/run/docker/containerd/daemon"};
+}
+
+std::future<std::filesystem::path> configured_containerd_state(const std::filesystem::path& file) {
+    std::promise<std::filesystem::path> promise;
+    std::future<std::filesystem::path> state = promise.get_future();
+    std::thread([file, promise = std::move(promise)]() mutable {
+        promise.set_value(containerd::read_config_file(file).state);
+    }).detach();
+    return state;
+}
 
 unsigned yielded_depth(unsigned depth, v1::HydrationRank rank, const Foreground& foreground) {
     const bool reads = foreground.bytes_per_second >= kReadsMuch;
@@ -68,42 +91,83 @@ std::optional<std::uint64_t> stalled_in(const std::string& pressure) {
 }
 
 ForegroundWatch::ForegroundWatch(const std::vector<dev_t>& disks, Places places)
-    : places_(std::move(places)), events_(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC)) {
+    : places_(std::move(places)),
+      events_(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC)),
+      begun_(std::filesystem::file_time_type::clock::now() - kCoarse) {
     for (const dev_t disk : disks) {
         const std::string number = std::to_string(major(disk)) + ":" + std::to_string(minor(disk));
         stats_.push_back(places_.sys / "dev" / "block" / number / "stat");
     }
-    watch_tasks();
+    for (const std::filesystem::path& state : places_.states) {
+        tasks_.push_back({.directory = state / kTasks});
+    }
+    watch_tasks(Found::old);
 }
 
-void ForegroundWatch::watch_tasks() {
-    if (!events_ || is_watching_tasks_) return;
-    std::error_code ignored;
-    const auto watch = [&](const std::filesystem::path& path) {
-        return ::inotify_add_watch(events_.get(), path.c_str(), IN_CREATE | IN_ONLYDIR) >= 0;
-    };
-    // The namespaces come and go, so the directory above is watched as well.
-    is_watching_tasks_ = watch(places_.tasks);
-    if (!is_watching_tasks_) return;
-    for (const auto& entry : std::filesystem::directory_iterator(places_.tasks, ignored)) {
-        watch(entry.path());
+void ForegroundWatch::add_state(const std::filesystem::path& state) {
+    const std::filesystem::path directory = state / kTasks;
+    if (std::ranges::find(tasks_, directory, &Tasks::directory) != tasks_.end()) return;
+    tasks_.push_back({.directory = directory});
+    watch_tasks(Found::perhaps_new);
+}
+
+void ForegroundWatch::watch_tasks(Found found) {
+    for (Tasks& tasks : tasks_) {
+        if (tasks.watch >= 0) continue;
+        // The namespaces come and go, so the directory above is watched as well.
+        tasks.watch = add_watch(events_.get(), tasks.directory);
+        if (tasks.watch < 0) continue;
+        std::error_code ignored;
+        for (const auto& entry : std::filesystem::directory_iterator(tasks.directory, ignored)) {
+            watch_namespace(entry.path(), found);
+        }
     }
+}
+
+void ForegroundWatch::watch_namespace(const std::filesystem::path& directory, Found found) {
+    const int watch = add_watch(events_.get(), directory);
+    if (watch < 0 || !namespaces_.emplace(watch, directory).second || found == Found::old) return;
+    // What was created before it was watched.
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator(directory, ignored)) {
+        const auto written = entry.last_write_time(ignored);
+        if (ignored || written < begun_) continue;
+        created_.push_back(entry.path());
+        has_found_ = true;
+    }
+}
+
+/// Whether it means that something is new.
+bool ForegroundWatch::take(const inotify_event& event, const std::string& name) {
+    const auto tasks = std::ranges::find(tasks_, event.wd, &Tasks::watch);
+    if ((event.mask & IN_IGNORED) != 0) {  // the directory was removed
+        namespaces_.erase(event.wd);
+        if (tasks != tasks_.end()) tasks->watch = -1;
+        return false;
+    }
+    if (tasks != tasks_.end()) {
+        watch_namespace(tasks->directory / name, Found::perhaps_new);
+    } else if (const auto found = namespaces_.find(event.wd); found != namespaces_.end()) {
+        created_.push_back(found->second / name);
+    }
+    return true;
 }
 
 bool ForegroundWatch::has_new_container() {
-    watch_tasks();
-    bool is_new = false;
+    watch_tasks(Found::perhaps_new);
+    bool is_new = std::exchange(has_found_, false);
     alignas(inotify_event) std::array<char, 4096> events{};
     for (;;) {
         const ssize_t bytes = ::read(events_.get(), events.data(), events.size());
-        if (bytes <= 0) break;
-        is_new = true;
+        if (bytes <= 0) return is_new;
+        for (std::size_t at = 0; at < static_cast<std::size_t>(bytes);) {
+            inotify_event event{};
+            std::memcpy(&event, events.data() + at, sizeof(event));
+            const char* const name = events.data() + at + sizeof(event);
+            is_new |= take(event, event.len > 0 ? name : "");
+            at += sizeof(event) + event.len;
+        }
     }
-    if (!is_new) return false;
-    // Perhaps it was the first container of a namespace. A watch that exists is not added twice.
-    is_watching_tasks_ = false;
-    watch_tasks();
-    return true;
 }
 
 std::uint64_t ForegroundWatch::disk_bytes() const {

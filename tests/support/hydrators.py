@@ -127,13 +127,14 @@ def cat(directories):
 class Prebake:
     """The program with one state directory and one containerd."""
 
-    def __init__(self, program, home, state, address):
-        self.program, self.home, self.state, self.address = program, home, state, address
+    def __init__(self, program, home, state, address, containerd_config):
+        self.program, self.home, self.state = program, home, state
+        self.address, self.containerd_config = address, containerd_config
         self.environment = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8"}
 
     def command(self, *arguments, settings='[bake]\nsandbox = "never"\n'):
         config = self.home / "prebake.toml"
-        config.write_text(settings)
+        config.write_text(f'[containerd]\nconfig = "{self.containerd_config}"\n{settings}')
         return [self.program, "--config", config, "--state-dir", self.state, "--address",
                 self.address, *arguments]
 

@@ -105,7 +105,7 @@ class LazyNode:
 
     def _program(self, plan, containerd, home):
         return hydrators.Prebake(self.prebake, home, self.disk.path / "state" / plan,
-                                 containerd.address)
+                                 containerd.address, containerd.config_file)
 
     def _bake(self, containerd, home, hosts, plan, traces):
         tables = [(reference, {"trace": str(traces[name])} if name in traces else {})
@@ -164,7 +164,8 @@ class LazyNode:
         if variant.plan:
             plan = f"not {image}" if variant.plan == "other" else variant.plan
             program = hydrators.Prebake(self.prebake, directory, self.disk.path / "state" / plan,
-                                        directory / "c" / "c.sock")
+                                        directory / "c" / "c.sock",
+                                        directory / "c" / "containerd.toml")
             return program.hydrate(log, variant.threads)
         command = {"dd": lambda: hydrators.dd(self.disk.device),
                    "fio": lambda: hydrators.fio(self.disk.device),

@@ -14,9 +14,12 @@ import subprocess
 import tempfile
 import unittest
 
+import harness
 import hydrators
+import oci_image
+import registry
 import scratch_disk
-from daemons import ADMIN_PATH, wait_until
+from daemons import ADMIN_PATH, Containerd, wait_until
 from harness import DONE, FAILED, PARTIAL, TERMINATED, Running
 from slow_disk import CHUNK_BYTES, SlowDisk
 
@@ -136,6 +139,14 @@ class HydrateTest(unittest.TestCase):
 
     def touched(self, disk):
         return {touch[1] for touch in disk.touched()} - self.before
+
+    @staticmethod
+    def chunks_of(numbers):
+        chunks, end = set(), 0
+        for gap, count in zip(numbers[::2], numbers[1::2]):
+            chunks |= set(range(end + gap, end + gap + count))
+            end += gap + count
+        return chunks
 
     def assert_ranks(self, report, parts=PARTS):
         wanted = [(rank, sum(count for _, count in runs) * CHUNK_BYTES) for rank, runs in parts]
@@ -268,6 +279,84 @@ class HydrateTest(unittest.TestCase):
         running.send(signal.SIGTERM)
         self.assertEqual(running.wait().code, TERMINATED)
 
+    # What starts comes first
+
+    def test_an_image_whose_container_starts_comes_first(self):
+        disk = SlowDisk(1 << 30, latency_ms=1, bandwidth=0)
+        self.addCleanup(disk.close)
+        containerd = Containerd(self.home / "c", disk.path / "containerd")
+        self.addCleanup(containerd.close)
+        # The layer of busybox, which both have, is read with the first one.
+        first, second = self.bake_two(containerd)
+        containerd.stop()
+        disk.cool()
+        containerd.start()
+        own, other = (self.image_chunks(name, disk.device) for name in (second, first))
+        self.assertGreaterEqual(len(own), 10)
+        # So slow that the first one takes minutes.
+        running = self.begin(mode="on", settings=f"""rate = "256KiB"
+            [containerd]
+            config = "{containerd.config_file}"
+            """)
+        running.until(lambda: self.has_read(IMAGES), "it reads")
+        self.assertNotIn("is starting", running.stderr())
+        self.run_container(containerd, second)
+        running.until(lambda: f"reading {first} first: a container with layers of it is starting"
+                      in running.stderr(), "it says what comes first")
+        self.assertIn(f"reading {second} first: a container of it is starting", running.stderr())
+        before = {touch[1] for touch in disk.touched()}
+        running.until(lambda: own <= {touch[1] for touch in disk.touched()}, "it is read")
+        running.send(signal.SIGTERM)
+        self.assertEqual(running.wait().code, TERMINATED)
+        order = [touch[1] for touch in disk.touched()]
+        since = order[:1 + max(order.index(chunk) for chunk in own)][len(before):]
+        # One that was under way, and what the container itself reads of busybox.
+        self.assertLess(len(set(since) & other), 5, (since, own, other))
+        self.assertGreater(len(other - set(order)), len(other) // 3)
+        self.assertEqual(self.progress()["promotedImages"], 2)
+
+    def bake_two(self, containerd):
+        served = registry.Registry()
+        self.addCleanup(served.stop)
+        containerd.start()
+        references = []
+        for name, size in (("first", 64), ("second", 10)):
+            data = oci_image.layer([oci_image.file(f"data/{i}", os.urandom(CHUNK_BYTES))
+                                    for i in range(size)])
+            references.append(served.serve(f"test/{name}", oci_image.image(
+                [oci_image.busybox_layer(), data])))
+        config = self.home / "bake.toml"
+        config.write_text(harness.NO_SANDBOX)
+        listed = self.home / "images.toml"
+        listed.write_text(harness.image_tables(*((name, {}) for name in references)))
+        subprocess.run(
+            [os.environ["PREBAKE"], "--config", config, "--state-dir", self.state, "--address",
+             containerd.address, "bake", "-f", listed], check=True, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, env={"PATH": ADMIN_PATH, "HOME": str(self.home)})
+        return references
+
+    def image_chunks(self, name, device):
+        """Of the rest of an image. The plan is left with this disk's rest of images: this machine's
+        own disk is not lazy, and the metadata would take minutes at the rate of the test."""
+        path = self.state / "hydration-plan.json"
+        plan = json.loads(path.read_text())
+        uuid = subprocess.run(["blkid", "-p", "-o", "value", "-s", "UUID", device], check=True,
+                              stdout=subprocess.PIPE, text=True).stdout.strip()
+        volume, = (volume for volume in plan["volumes"] if volume["uuid"] == uuid)
+        volume["parts"] = [part for part in volume["parts"] if part["rank"] == IMAGES]
+        plan["volumes"] = [volume]
+        path.write_text(json.dumps(plan))
+        part = next(part for part in volume["parts"] if part["image"] == name)
+        return self.chunks_of(part["runs"])
+
+    def run_container(self, containerd, reference):
+        """It stays until the end of the test."""
+        name = f"prebake-test-{os.getpid()}"
+        self.addCleanup(containerd.run_ctr, "tasks", "delete", "--force", name)
+        # A cgroup at the top level is removed with it.
+        containerd.ctr("run", "--detach", "--cgroup", f"/{name}", reference, name, "/bin/busybox",
+                       "sleep", "100000")
+
     # Faults
 
     def test_chunks_that_cannot_be_read(self):
@@ -293,14 +382,6 @@ class HydrateTest(unittest.TestCase):
         report = self.hydrate(disk)
         self.assertEqual(report["state"], "hydrated")
         self.assert_ranks(report)
-
-    @staticmethod
-    def chunks_of(numbers):
-        chunks, end = set(), 0
-        for gap, count in zip(numbers[::2], numbers[1::2]):
-            chunks |= set(range(end + gap, end + gap + count))
-            end += gap + count
-        return chunks
 
     def test_a_read_that_never_ends(self):
         disk = self.disk(slow_chunk=135, slow_seconds=AN_HOUR)

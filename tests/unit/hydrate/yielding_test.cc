@@ -59,8 +59,10 @@ class Machine {
         std::filesystem::create_directories(slice());
         std::filesystem::create_directories(tasks());
     }
-    ForegroundWatch::Places places() const { return {.sys = directory_.path(), .tasks = tasks()}; }
-    std::filesystem::path tasks() const { return directory_ / "tasks"; }
+    ForegroundWatch::Places places() const {
+        return {.sys = directory_.path(), .states = {directory_.path()}};
+    }
+    std::filesystem::path tasks() const { return directory_ / "io.containerd.runtime.v2.task"; }
     void read(std::uint64_t bytes) const { std::ofstream(stat()) << "1 0 " << bytes / 512; }
     void stall(std::uint64_t microseconds) const {
         std::ofstream(slice() / "io.pressure")
@@ -105,16 +107,65 @@ TEST_CASE("containers that are created, also in new namespaces") {
     CHECK(watch.sample(kStart + 30s, 0).is_starting);
 }
 
+using Created = std::vector<std::filesystem::path>;
+
+TEST_CASE("which containers were created") {
+    const Machine machine;
+    std::filesystem::create_directories(machine.tasks() / "k8s.io" / "old");
+    ForegroundWatch watch({}, machine.places());
+    watch.sample(kStart, 0);
+    CHECK(watch.take_created().empty());
+    std::filesystem::create_directory(machine.tasks() / "k8s.io" / "one");
+    watch.sample(kStart, 0);
+    CHECK(watch.take_created() == Created{machine.tasks() / "k8s.io" / "one"});
+    CHECK(watch.take_created().empty());
+    // Before its namespace is watched.
+    std::filesystem::create_directories(machine.tasks() / "moby" / "two");
+    watch.sample(kStart, 0);
+    CHECK(watch.take_created() == Created{machine.tasks() / "moby" / "two"});
+    // All of it goes away and comes again, as when containerd's directory is cleaned.
+    std::filesystem::remove_all(machine.tasks());
+    watch.sample(kStart, 0);
+    CHECK(watch.take_created().empty());
+    std::filesystem::create_directories(machine.tasks() / "k8s.io" / "three");
+    watch.sample(kStart, 0);
+    CHECK(watch.take_created() == Created{machine.tasks() / "k8s.io" / "three"});
+}
+
+TEST_CASE("a state directory that becomes known later") {
+    const Machine machine;
+    const TemporaryDirectory other;
+    const std::filesystem::path tasks = other / "io.containerd.runtime.v2.task";
+    std::filesystem::create_directories(tasks / "k8s.io" / "old");
+    std::filesystem::last_write_time(
+        tasks / "k8s.io" / "old",
+        std::filesystem::file_time_type::clock::now() - std::chrono::hours(1));
+    ForegroundWatch watch({}, machine.places());
+    std::filesystem::create_directory(tasks / "k8s.io" / "one");
+    watch.add_state(other.path());
+    watch.add_state(other.path());
+    CHECK(watch.sample(kStart, 0).is_starting);
+    CHECK(watch.take_created() == Created{tasks / "k8s.io" / "one"});
+    CHECK_FALSE(watch.sample(kStart + 3s, 0).is_starting);
+}
+
+TEST_CASE("the configured state directory") {
+    const TemporaryDirectory directory;
+    std::ofstream(directory / "config.toml") << "state = \"/run/other\"\n";
+    CHECK(configured_containerd_state(directory / "config.toml").get() == "/run/other");
+    CHECK(configured_containerd_state(directory / "none.toml").get().empty());
+}
+
 TEST_CASE("a machine that has none of it is quiet") {
     const TemporaryDirectory empty;
-    ForegroundWatch watch({makedev(259, 0)},
-                          {.sys = empty.path(), .tasks = empty / "later" / "tasks"});
+    ForegroundWatch watch({makedev(259, 0)}, {.sys = empty.path(), .states = {empty / "later"}});
     CHECK(watch.sample(kStart, 0).stalled == 0);
     CHECK_FALSE(watch.sample(kStart + 1s, 0).is_starting);
     // containerd starts later.
-    std::filesystem::create_directories(empty / "later" / "tasks");
+    const std::filesystem::path tasks = empty / "later" / "io.containerd.runtime.v2.task";
+    std::filesystem::create_directories(tasks);
     CHECK_FALSE(watch.sample(kStart + 2s, 0).is_starting);
-    std::filesystem::create_directory(empty / "later" / "tasks" / "k8s.io");
+    std::filesystem::create_directory(tasks / "k8s.io");
     CHECK(watch.sample(kStart + 3s, 0).is_starting);
 }
 
