@@ -23,7 +23,7 @@ TEST_CASE("mounts of block devices are read, and no others") {
     CHECK(mounts[0].mount_point == "/");
     CHECK(mounts[0].type == "xfs");
     CHECK(mounts[0].source == "/dev/nvme0n1p1");
-    CHECK(mounts[0].options == "rw");
+    CHECK(mounts[0].options == std::vector<std::string>{"rw"});
     CHECK(mounts[1].root == "/a b");
     CHECK(mounts[1].mount_point == "/mnt/with space\\");
     CHECK(mounts[2].mount_point == "/without-optional");
