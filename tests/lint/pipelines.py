@@ -28,13 +28,16 @@ KARPENTER = "packaging/karpenter/ec2nodeclass.yaml"
 NODEADM = "packaging/nodeadm/50-prebake.yaml"
 NODEADM_PAGE = "packaging/nodeadm/README.md"
 CLOUD_INIT = "packaging/cloud-init/user-data.yaml"
+WARM_POOL = "packaging/warm-pool/prebake-warm-pool.service"
+WARM_POOL_PAGE = "packaging/warm-pool/README.md"
 EKS = "packaging/packer/eks-al2023.pkr.hcl"
 DOCKER = "packaging/packer/ubuntu-docker.pkr.hcl"
 ECS = "packaging/packer/ecs-al2023.pkr.hcl"
 TEMPLATES = (EKS, DOCKER, ECS)
 README = "README.md"
 OTHERS = ("CMakeLists.txt", "CHANGELOG.md", README, "packaging/ansible/README.md")
-EXAMPLES = (IMAGE_BUILDER, KARPENTER, NODEADM, NODEADM_PAGE, CLOUD_INIT, *TEMPLATES)
+EXAMPLES = (IMAGE_BUILDER, KARPENTER, NODEADM, NODEADM_PAGE, CLOUD_INIT, WARM_POOL, WARM_POOL_PAGE,
+            *TEMPLATES)
 
 # Packer 1.6 does not know plugins that it must fetch, and IMDSv2. It gets copies without them.
 PLUGINS = re.compile(r"^packer \{\n.*?^\}\n", re.MULTILINE | re.DOTALL)
@@ -44,7 +47,7 @@ TAG = re.compile(r'^    ([\w-]+) += (?:"(.*)"|var\.(\w+))$', re.MULTILINE)
 PROVISIONER = re.compile(r'^  provisioner "\w+" \{\n.*?^  \}\n', re.MULTILINE | re.DOTALL)
 PLACEHOLDER = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
 UNIT = re.compile(r"(?<![\w-])prebake[a-z-]*\.(?:service|target)")
-TABLES = "containerd|bake|registry|seal|firstboot|guard|readiness|report"
+TABLES = "containerd|bake|registry|seal|firstboot|guard|hydrate|readiness|report"
 KEY = re.compile(rf"(?<![\w./-])({TABLES})\.([a-z_]+)\b(?![.-])")
 NO_KEYS = documentation.NO_KEYS | {"sock", "toml"}
 # Where a command can start, in the shell lines of HCL and YAML.
@@ -445,7 +448,7 @@ def faults_of_words(said, path, text):
             if option not in said.spellings(command):
                 yield f"{path}: prebake {command} has no option {option}"
     for unit in UNIT.findall(text):
-        if not (tree.TOP / "systemd" / unit).is_file():
+        if not (tree.TOP / "systemd" / unit).is_file() and unit != pathlib.Path(WARM_POOL).name:
             yield f"{path}: there is no unit {unit}"
     known = keys()
     for table, key in KEY.findall(text):
@@ -536,6 +539,8 @@ def self_test(said, packer, good):
         (NODEADM_PAGE, "[Containerd]", "[All]", "'All' is none of"),
         (NODEADM_PAGE, "prebaked.service", "prebake-d.service", "no unit prebake-d.service"),
         (NODEADM_PAGE, "kubelet-config`", "kubelet-config --all`", "no option --all"),
+        (WARM_POOL, "prebake-hydrated.target", "prebake-warm.target", "no unit prebake-warm"),
+        (WARM_POOL_PAGE, "hydrate.deadline", "hydrate.limit", "no key hydrate.limit"),
         (CLOUD_INIT, "#cloud-config\n", "# cloud-config\n", "its first line"),
         (CLOUD_INIT, "runcmd:", "run_cmd:", "there is no key run_cmd"),
         (CLOUD_INIT, 'permissions: "0644"', "permissions: 0644", "420 is no str"),
