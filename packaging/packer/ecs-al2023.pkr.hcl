@@ -165,6 +165,9 @@ build {
       # no file, argument or variable of the builder. A shell-local provisioner can do that: ssh -i
       # KEY ec2-user@HOST sudo prebake bake --authfile - -f LIST <auth.json (Packer's build.Host and
       # build.SSHPrivateKey).
+      # No `prebake record` here: it runs images that are in containerd, and this Docker has a graph
+      # driver. Traces of the same images from another machine count: install them in
+      # /etc/prebake/traces.d before the bake.
       "prebake plan",
       "prebake bake --progress=plain",
       "prebake verify --deep",

@@ -69,6 +69,12 @@ variable "instance_profile" {
   default     = ""
 }
 
+variable "record" {
+  type        = list(string)
+  description = "Images of the list to run on the builder for 60 s each, without a network: nodes read first what these read. An image that fails, fails the build."
+  default     = []
+}
+
 source "amazon-ebs" "node" {
   region        = var.region
   instance_type = var.instance_type
@@ -145,6 +151,7 @@ build {
     environment_vars = [
       "IMAGE_LIST=${basename(var.image_list)}",
       "PACKAGE_SHA256=${var.package_sha256}",
+      "RECORD=${join(" ", var.record)}",
     ]
     inline = [
       "set -uo pipefail",
@@ -174,6 +181,9 @@ build {
       "printf '[bake]\\nsandbox = \"never\"\\n' >/etc/prebake/conf.d/90-builder.toml",
       "prebake plan",
       "prebake bake --progress=plain",
+      # Without a network. The second bake fetches nothing: it plans with what was recorded.
+      "for image in $RECORD; do prebake record --for 60s \"$image\"; done",
+      "[ -z \"$RECORD\" ] || prebake bake --progress=plain",
       "prebake verify --deep",
       "rm /etc/prebake/conf.d/90-builder.toml",
     ]
