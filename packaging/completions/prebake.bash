@@ -25,7 +25,9 @@ _prebake_value() {
             ;;
         --log-level) _prebake_reply "error warn info debug" ;;
         --progress) _prebake_reply "auto tty plain json none" ;;
-        --for) _prebake_reply "ready hydrated" ;;
+        --for) # of record it is a time
+            [[ " ${COMP_WORDS[*]} " == *" record "* ]] || _prebake_reply "ready hydrated"
+            ;;
         --format) _prebake_reply "text json brief prometheus" ;;
         --platform) _prebake_reply "linux/amd64 linux/arm64" ;;
         -n | --namespace) _prebake_reply "k8s.io moby default" ;;
@@ -37,7 +39,7 @@ _prebake_value() {
             _prebake_reply "$(_prebake_items)" "${cur##*,}"
             COMPREPLY=("${COMPREPLY[@]/#/$before}")
             ;;
-        --kubernetes | --for | --until-ready) COMPREPLY=() ;;
+        --kubernetes | --until-ready) COMPREPLY=() ;;
         *) return 1 ;;
     esac
 }
