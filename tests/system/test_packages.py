@@ -27,7 +27,7 @@ UNITS = ("prebake-firstboot.service", "prebake-hydrate.service", "prebaked.servi
 SOCKET = "prebaked.socket"  # enabled by an administrator
 CONFIG = "/etc/prebake/prebake.toml"
 RECORD = "/var/lib/prebake/bake.json"
-MAX_PROGRAM_BYTES = 14_000_000
+MAX_PROGRAM_BYTES = 15_000_000
 # Where the program finds the libraries that come with it.
 OWN_LIBRARIES = "/usr/lib/prebake"
 # Of Amazon Linux 2023 and RHEL 9, the oldest supported systems. GCC_4.2.0: libgcc_s of 2007.
