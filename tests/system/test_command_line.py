@@ -20,8 +20,8 @@ class UsageTest(harness.SystemTest):
     def test_a_misspelt_command(self):
         self.refuse('unknown command "bkae"', 'did you mean "bake"', arguments=("bkae", "x"))
         self.refuse('unknown command "zzzzzz"',
-                    "plan, bake, verify, images, seal, firstboot, status, daemon, hydrate, kubelet-config, "
-                    "ecs-config, record, config, help or version",
+                    "plan, bake, verify, images, seal, firstboot, status, daemon, hydrate, "
+                    "kubelet-config, ecs-config, record, config, help or version",
                     arguments=("zzzzzz",))
 
     def test_an_unknown_style_of_progress(self):
