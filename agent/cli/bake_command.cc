@@ -223,7 +223,7 @@ std::optional<v1::ColdBytes> plan_hydration(const Invocation& invocation,
         // With the plan of before, nodes would call themselves hydrated without the new images.
         std::error_code ignored;  // usually the reason of the error, too
         std::filesystem::remove(hydrate::plan_path(invocation.state_dir), ignored);
-        warnings.push_back(error.within("nodes will not read ahead: no hydration plan").what());
+        warnings.emplace_back(error.within("nodes will not read ahead: no hydration plan").what());
         log_warning(warnings.back());
         return std::nullopt;
     }

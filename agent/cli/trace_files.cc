@@ -110,6 +110,7 @@ std::vector<std::string> keep_traces(const std::filesystem::path& state_dir,
     const std::set<std::string> uuids = traces.empty() ? std::set<std::string>() : uuids_here();
     // Before they are merged: traces of other images do not decide what is an outlier.
     std::vector<hydrate::NamedTrace> ours;
+    ours.reserve(traces.size());
     for (const hydrate::NamedTrace& trace : traces) {
         ours.push_back(
             {.origin = trace.origin, .trace = hydrate::only_about(trace.trace, diff_ids, uuids)});

@@ -28,8 +28,8 @@ void ChunkSet::add(ChunkRun run) {
 }
 
 void ChunkSet::add(const ChunkSet& other) {
-    const std::vector<ChunkRun> runs = other.runs();  // a copy: it may be this set
-    for (const ChunkRun& run : runs) add(run);
+    if (&other == this) return;
+    for (const ChunkRun& run : other.runs()) add(run);
 }
 
 void ChunkSet::subtract(const ChunkSet& other) {

@@ -59,6 +59,7 @@ class PlanMaker {
 
     static std::vector<const ImageFiles*> by_priority(const std::vector<ImageFiles>& images) {
         std::vector<const ImageFiles*> sorted;
+        sorted.reserve(images.size());
         for (const ImageFiles& image : images) sorted.push_back(&image);
         std::ranges::stable_sort(sorted, std::greater(), &ImageFiles::priority);
         return sorted;

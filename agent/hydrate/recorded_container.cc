@@ -21,7 +21,7 @@ constexpr std::chrono::hours kLeaseLifetime{1};
 std::filesystem::path new_directory(const std::filesystem::path& runtime, const std::string& id) {
     std::error_code failure;
     std::filesystem::create_directories(runtime, failure);
-    const std::filesystem::path directory = runtime / id;
+    std::filesystem::path directory = runtime / id;
     if (!std::filesystem::create_directory(directory, failure)) {
         throw Error(Errc::io, "cannot create " + directory.string() + ": " + failure.message());
     }

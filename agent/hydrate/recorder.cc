@@ -45,6 +45,7 @@ std::vector<std::string> names_for(const oci::Reference& reference) {
 std::vector<LayerDirectory> layer_directories(const ImageToRecord& image,
                                               const std::vector<std::filesystem::path>& lowers) {
     std::vector<LayerDirectory> directories;
+    directories.reserve(lowers.size());
     for (int i = 0; i < image.image.layers_size(); ++i) {
         directories.push_back(
             {.diff_id = image.image.layers(i).diff_id(),

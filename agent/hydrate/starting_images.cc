@@ -101,6 +101,7 @@ std::vector<StartingImage> ImageDirectories::images_with(
         return std::pair(a.has_other, b.count) < std::pair(b.has_other, a.count);
     });
     std::vector<StartingImage> images;
+    images.reserve(matches.size());
     for (Match& match : matches) images.push_back(std::move(match.image));
     return images;
 }

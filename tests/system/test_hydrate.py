@@ -161,8 +161,8 @@ class HydrateTest(unittest.TestCase):
                 with self.subTest(whole_chunks=whole_chunks, threads=threads):
                     disk = self.disk(whole_chunks=whole_chunks)
                     report = self.hydrate(disk, threads=threads)
-                    self.assertEqual(self.touched(disk), PLANNED)
-                    self.assertEqual(report["state"], "hydrated")
+                    self.assertEqual(report["state"], "hydrated", report)
+                    self.assertEqual(self.touched(disk), PLANNED, report)
                     self.assertEqual(report["method"], "threads" if threads else "io_uring")
                     self.assert_ranks(report)
                     volume, = report["volumes"]

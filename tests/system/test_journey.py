@@ -29,10 +29,10 @@ from packaged import PackagedTest, package
 
 README = (machine.TOP / "README.md").read_text()
 # What README shows and this user does not type: the output of packaging/quickstart, AWS, what needs
-# a second machine, and Docker (test_docker_life.py).
+# a second machine, Docker (test_docker_life.py), and the recording of a web server (test_recording.py).
 ELSEWHERE = (r"prebake (plan|bake) 127\.0\.0\.1:[0-9]+/\S+|prebake verify --deep|aws .*|ssh .*|"
-             r"(sudo )?prebake bake --runtime docker .*|docker .*")
-RUN_BY_SYSTEMD = {"daemon", "firstboot"}
+             r"(sudo )?prebake bake --runtime docker .*|docker .*|sudo prebake record --until-ready .*")
+RUN_BY_SYSTEMD = {"daemon", "firstboot", "hydrate"}
 
 NGINX, PAUSE = "docker.io/library/nginx:1.27", "registry.k8s.io/pause:3.6"
 REGISTRIES = ("registry-1.docker.io", "registry.k8s.io")
@@ -201,6 +201,8 @@ class Journey(PackagedTest):
         verified = self.follows(builder, "sudo prebake verify --deep")
         self.assertRegex(verified.splitlines()[-1], "^ok: 3 images")
         self.assertIn("nothing fetched", self.follows(builder, "sudo prebake bake -f images.txt"))
+        self.types(builder, f"prebake record {NGINX} -- /bin/busybox echo hello")
+        self.assertIn("recorded: ", self.follows(builder, "sudo prebake bake -f images.txt"))
         self.follows(builder, "sudo prebake plan -f images.txt --lock images.lock")
         self.assertIn("nothing fetched", self.follows(builder, "sudo prebake bake -f images.lock"))
         # From here to the repair of a clone there is no registry.
@@ -371,7 +373,7 @@ class Journey(PackagedTest):
         # Active and without a process, until the next boot: others may require them.
         units = self.types(node, "systemctl list-units --all '*prebake*' --plain --no-legend")
         self.assertEqual({line.split()[0] for line in units.splitlines()},
-                         {"prebake-firstboot.service", "prebake-ready.target"})
+                         {"prebake-firstboot.service", "prebake-ready.target", "prebake.slice"})
         self.assertEqual(node.properties("kubelet.service", "MainPID"), kubelet)
         self.assertIn(NGINX, self.types(node, "ctr -n k8s.io images ls -q"))
         # The lease that keeps their content ends by itself.
