@@ -10,6 +10,7 @@
 #include "agent/containerd/leases.h"
 #include "agent/containerd/snapshots.h"
 #include "agent/containerd/tasks.h"
+#include "agent/store/snapshot_use.h"
 
 namespace prebake::hydrate {
 namespace {
@@ -45,7 +46,7 @@ std::vector<oci::BoundFile> bound_files(oci::ContainerNetwork network,
 }
 
 bool is_ours(std::string_view name) {
-    return name.starts_with(RecordedContainer::kRecordedPrefix);
+    return name.starts_with(store::kRecordedPrefix);
 }
 
 }  // namespace
@@ -54,7 +55,7 @@ RecordedContainer::RecordedContainer(const containerd::Connection& connection,
                                      const RunnableImage& image, std::vector<std::string> program,
                                      const oci::ContainerUser& user, oci::ContainerNetwork network,
                                      const std::filesystem::path& runtime)
-    : id_(timestamped(kRecordedPrefix)),
+    : id_(timestamped(store::kRecordedPrefix)),
       ns_(image.ns),
       snapshotter_(image.snapshotter),
       directory_(new_directory(runtime, id_)),

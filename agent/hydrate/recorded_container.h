@@ -27,11 +27,10 @@ struct RunnableImage {
     oci::RunConfig config;
 };
 
-/// A container of ours, from its creation to its removal. Its ID begins with kRecordedPrefix.
+/// A container of ours, from its creation to its removal. Its ID begins with
+/// store::kRecordedPrefix.
 class RecordedContainer {
   public:
-    static constexpr std::string_view kRecordedPrefix = "prebake-record-";
-
     /// Creates it; nothing runs yet. Its pipe is in a directory of its own in `runtime`.
     /// @throws Error; then nothing is left.
     RecordedContainer(const containerd::Connection& connection, const RunnableImage& image,

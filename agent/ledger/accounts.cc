@@ -15,6 +15,7 @@
 #include "agent/ledger/usage.h"
 #include "agent/oci/digest.h"
 #include "agent/store/names.h"
+#include "agent/store/snapshot_use.h"
 
 namespace prebake::ledger {
 namespace {
@@ -54,6 +55,12 @@ std::optional<oci::Digest> image_below(const containerd::SnapshotInfo& snapshot,
     const auto init = holdings.snapshots.find(snapshot.parent);
     if (init == holdings.snapshots.end()) return {};
     return oci::Digest::try_parse(init->second.parent);
+}
+
+/// Not of a layer that is unpacked, nor of a container that prebake records.
+bool is_of_container(std::string_view snapshot_key) {
+    return !snapshot_key.starts_with(kUnpackKey) &&
+           !snapshot_key.starts_with(store::kRecordedPrefix);
 }
 
 }  // namespace
@@ -233,7 +240,7 @@ void Accounts::note_first_start(const CatalogImage& image, Time created_at, Time
 
 Prepared Accounts::snapshot_prepared(const std::string& ns, const std::string& key,
                                      const std::string& parent) {
-    if (key.starts_with(kUnpackKey)) return Prepared::not_a_start;
+    if (!is_of_container(key)) return Prepared::not_a_start;
     if (parent.ends_with(kDockerInit) && pending_.rename(ns, parent, key)) {
         return Prepared::for_container;
     }
@@ -419,7 +426,7 @@ std::size_t Accounts::count_listed(const store::Holdings& holdings,
     pending_.clear(holdings.ns);
     for (const containerd::SnapshotInfo* snapshot : own) {
         const std::optional<oci::Digest> chain = image_below(*snapshot, holdings);
-        if (!chain || snapshot->name.starts_with(kUnpackKey)) continue;
+        if (!chain || !is_of_container(snapshot->name)) continue;
         if (!is_counted(holdings.ns, snapshot->name)) {
             pending_.add(holdings.ns, snapshot->name, {.chain = *chain});
         }

@@ -3,6 +3,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "agent/containerd/snapshots.h"
@@ -10,6 +11,10 @@
 
 /// Who uses a committed snapshot. Pure.
 namespace prebake::store {
+
+/// Prefix of the containers that `prebake record` runs, and of their snapshots' keys. Their starts
+/// are no use of the image.
+inline constexpr std::string_view kRecordedPrefix = "prebake-record-";
 
 using SnapshotsByName = std::map<std::string, containerd::SnapshotInfo>;
 

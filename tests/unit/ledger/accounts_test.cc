@@ -134,6 +134,10 @@ const Case kCases[] = {
      },
      kApp,
      {.hits = 1, .served = 120}},
+    {"recorded by prebake, which is no use of it",
+     [](ScriptedNode& node) { node.start(kCri, kApp, "prebake-record-20261130-1"); },
+     kApp,
+     {}},
     {"pulled while prebake tried to restore it",
      [](ScriptedNode& node) {
          node.remove(kCri, kApp);
