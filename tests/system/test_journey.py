@@ -49,7 +49,9 @@ WantedBy=multi-user.target
 # ctr asks for a share of the processor, and these machines may have no controllers.
 START = f"ctr -n k8s.io run --rm --cpu-shares 0 {NGINX}"
 LEFT_BY_PURGE = {"/etc/prebake", "/etc/prebake/conf.d", "/etc/prebake/conf.d/test.toml",
-                 "/etc/prebake/tls", "/etc/prebake/tls/host.crt", "/etc/prebake/tls/host.key"}
+                 "/etc/prebake/tls", "/etc/prebake/tls/host.crt", "/etc/prebake/tls/host.key",
+                 "/etc/prebake/traces.d",
+                 "/etc/prebake/traces.d/docker.io-library-nginx-1.27.json"}
 
 
 def commands_of_readme():
