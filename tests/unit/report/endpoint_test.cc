@@ -160,9 +160,9 @@ NodeView view_with_hydration(const char* status, const char* reason) {
 }
 
 TEST_CASE("wait: for hydration, until it is done or cannot be done") {
-    for (const auto& [status, reason] :
-         {std::pair("True", "Hydrated"), std::pair("NotApplicable", "NotNeeded"),
-          std::pair("False", "HydrationIncomplete")}) {
+    for (const auto& row : {std::pair("True", "Hydrated"), std::pair("NotApplicable", "NotNeeded"),
+                            std::pair("False", "HydrationIncomplete")}) {
+        const char* const reason = row.second;
         CAPTURE(reason);
         Served served;
         served.publish(view_with_hydration("Unknown", "NotRun"));
@@ -171,7 +171,7 @@ TEST_CASE("wait: for hydration, until it is done or cannot be done") {
         REQUIRE(served.answer_now() == 200);
         served.publish(view_with_hydration("False", "Hydrating"));  // does not end the wait
         REQUIRE(served.answer_now() == 200);
-        served.publish(view_with_hydration(status, reason));
+        served.publish(view_with_hydration(row.first, reason));
         const Reply reply = client.read_reply();
         CHECK(contains(reply.body, reason));
     }
