@@ -13,7 +13,7 @@ VolumeToRead volume() {
     VolumeToRead made;
     made.uuid = "uuid";
     made.bytes = 1000 * kChunkBytes;
-    for (const std::uint64_t count : {10, 20}) {
+    for (const std::uint64_t count : {10U, 20U}) {
         PartToRead part;
         part.chunks.add({.first = made.parts.size() * 100, .count = count});
         made.parts.push_back(part);

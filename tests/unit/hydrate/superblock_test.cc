@@ -88,7 +88,7 @@ TEST_CASE("inodes of an ext4 are in the tables of its groups") {
 }
 
 TEST_CASE("blocks of 1 KiB begin with block 1, but not if an ext4 has clusters of them") {
-    for (const std::uint64_t first_block : {1, 0}) {
+    for (const std::uint64_t first_block : {1U, 0U}) {
         CAPTURE(first_block);
         Device device = ext4(false);
         device.little<std::uint32_t>(1024 + 0x4, 3 * 8192 + first_block);
