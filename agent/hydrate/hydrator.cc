@@ -3,12 +3,14 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <future>
 #include <memory>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -18,10 +20,10 @@
 #include "agent/base/format.h"
 #include "agent/base/json.h"
 #include "agent/base/sha256.h"
-#include "agent/base/text.h"
 #include "agent/base/timestamp.h"
 #include "agent/hydrate/block_reading.h"
 #include "agent/hydrate/documents.h"
+#include "agent/hydrate/ending.h"
 #include "agent/hydrate/file_reading.h"
 #include "agent/hydrate/finished_work.h"
 #include "agent/hydrate/hydration_report.h"
@@ -37,7 +39,6 @@ constexpr std::chrono::milliseconds kSecondReads{1000};
 constexpr std::chrono::seconds kNoTime{0};
 constexpr std::chrono::seconds kPublished{1};
 constexpr std::chrono::seconds kSaved{10};
-constexpr const char* kGoesOn = "it goes on at the next boot; now: prebake hydrate";
 
 /// One hydration, from the plan to the last document.
 class HydrationRun {
@@ -60,18 +61,18 @@ class HydrationRun {
 
     v1::Hydration run() {
         if (options_.mode == HydrateMode::off) {
-            return end("off", "hydrate.mode is \"off\"", "");
+            return end({"off", "hydrate.mode is \"off\"", ""});
         }
         try {
             if (!read_the_plan()) {
-                return end("no_plan", "there is no plan of what to read",
-                           "bake with this version of prebake, which makes one");
+                return end({"no_plan", "there is no plan of what to read",
+                            "bake with this version of prebake, which makes one"});
             }
             find_volumes();
             probe();
             return read();
         } catch (const Error& error) {
-            end("failed", error.message(), error.next_step());
+            end({"failed", error.message(), error.next_step()});
             throw;
         }
     }
@@ -124,6 +125,7 @@ class HydrationRun {
         if (before.plan() == document_.plan()) seconds_before_ = before.seconds();
         for (VolumeToRead& volume : planned.found) add_volume(std::move(volume), before);
         for (const MovedVolume& moved : planned.moved) add_moved(moved);
+        if (plan_.volumes().empty()) add_files_without_places();
     }
 
     void add_volume(VolumeToRead planned, const v1::Hydration& before) {
@@ -153,10 +155,33 @@ class HydrationRun {
 
     void add_moved(const MovedVolume& moved) {
         if (moved.mount_point.empty()) {
-            note(NoteLevel::warning, "the volume " + moved.uuid + " is not here: " + moved.why);
+            v1::HydratedVolume absent;
+            absent.set_uuid(moved.uuid);
+            absent.set_why("the volume " + moved.uuid + " is not here: " + moved.why);
+            note(NoteLevel::warning, absent.why());
+            on_machine_.absent.push_back(absent.why());
+            *file_volumes_.Add() = std::move(absent);
             return;
         }
         add_files(moved.uuid, moved.number, find_disk(moved.number), moved.why);
+    }
+
+    /// Of file systems that do not say where files are on the disk, a plan has only names.
+    void add_files_without_places() {
+        std::set<dev_t> known;
+        for (const v1::PlannedFiles& files : plan_.files()) {
+            for (const std::string& path : files.paths()) {
+                struct stat found {};
+                if (::lstat(path.c_str(), &found) != 0) continue;
+                if (!known.insert(found.st_dev).second) continue;
+                add_files("", found.st_dev, find_disk(found.st_dev),
+                          "the plan has the names of files on the device " +
+                              device_text(found.st_dev) + ", but not their places");
+            }
+        }
+        if (known.empty() && !plan_.files().empty()) {
+            on_machine_.absent.emplace_back("none of the files of the plan is here");
+        }
     }
 
     /// A file system whose files are read, because its device cannot be, or has them elsewhere.
@@ -168,9 +193,15 @@ class HydrationRun {
         const bool is_lazy = is_lazy_kind(disk.kind);
         entry.set_lazy(is_lazy);
         entry.set_why(why);
-        *file_volumes_.Add() = entry;
         // Without its device there is no probe: the model decides.
-        if (is_lazy || options_.mode == HydrateMode::on) file_systems_.push_back(number);
+        if (is_lazy || options_.mode == HydrateMode::on) {
+            file_systems_.push_back(number);
+        } else {
+            entry.set_why(why + "; whether its disk is cold was not measured");
+            on_machine_.left_out.push_back(entry.why());
+            on_machine_.is_measured = false;
+        }
+        *file_volumes_.Add() = entry;
     }
 
     void probe() {
@@ -385,51 +416,39 @@ class HydrationRun {
     }
 
     v1::Hydration end_without_reading() {
-        std::string why;
-        const bool is_done = std::ranges::any_of(volumes_, &VolumeReading::is_finished_before);
-        for (const v1::HydratedVolume& volume : document_.volumes()) {
-            if (!volume.why().empty()) why += (why.empty() ? "" : "; ") + volume.why();
-        }
-        if (is_done) {
-            for (const VolumeReading& volume : volumes_)
-                add_finished_ranks(volume.planned, document_);
+        for (const VolumeReading& volume : volumes_) {
+            if (!volume.is_finished_before) {
+                on_machine_.left_out.push_back(volume.decision.why);
+                continue;
+            }
+            ++on_machine_.finished;
+            add_finished_ranks(volume.planned, document_);
             document_.set_seconds(seconds_before_);
-            return end("hydrated", "all of the plan was read before", "");
         }
-        if (document_.volumes().empty()) why = "no volume of the plan is on this machine";
-        return end("not_needed", why, "");
+        return end(ending_without_reading(on_machine_));
     }
 
-    v1::Hydration end_reading(ReadingEnd ending) {
+    v1::Hydration end_reading(ReadingEnd reading_end) {
         std::uint64_t failed = 0;
         for (const v1::HydratedVolume& volume : document_.volumes()) {
             failed += volume.failed_chunks();
         }
         if (failed > 0) troubles_.push_back(counted(failed, "chunk") + " could not be read");
-        const std::string trouble = joined(troubles_, "; ");
-        if (ending == ReadingEnd::stopped) return end("incomplete", "it was stopped", kGoesOn);
-        if (ending == ReadingEnd::deadline) {
-            return end("incomplete",
-                       "the deadline of " +
-                           format_duration(std::chrono::duration<double>(options_.deadline)) +
-                           " has passed",
-                       kGoesOn);
-        }
-        const std::string summary = summary_of(document_);
-        if (trouble.empty()) return end("hydrated", summary, "");
-        return end("incomplete", trouble + "; " + summary,
-                   "see the kernel's log for errors of the disk; " + std::string(kGoesOn));
+        return end(ending_of_reading({.end = reading_end,
+                                      .deadline = options_.deadline,
+                                      .troubles = troubles_,
+                                      .summary = summary_of(document_)},
+                                     on_machine_));
     }
 
-    v1::Hydration end(const std::string& name, const std::string& message,
-                      const std::string& next_step) {
+    v1::Hydration end(const Ending& ending) {
         document_.set_depth(0);
         document_.set_bytes_per_second(0);
         document_.set_eta_seconds(0);
-        document_.set_next_step(next_step);
+        document_.set_next_step(ending.next_step);
         *document_.mutable_finished_at() = to_timestamp(std::chrono::system_clock::now());
         if (!plan_text_.empty() || plan_hash_.valid()) await_hash();
-        state(name, message);
+        state(ending.state, ending.message);
         const std::string problem = published_document_.finish();
         if (!problem.empty()) throw Error(Errc::io, problem);
         return document_;
@@ -472,6 +491,7 @@ class HydrationRun {
     std::optional<Surroundings> surroundings_;
     std::future<std::filesystem::path> configured_state_;
     std::vector<std::string> troubles_;
+    PlanOnMachine on_machine_;
     std::uint64_t next_tag_ = 1;
     std::unique_ptr<ReadQueue> queue_;  // last: it ends before the devices are closed
 };

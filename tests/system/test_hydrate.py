@@ -13,6 +13,7 @@ import signal
 import subprocess
 import tempfile
 import unittest
+import uuid
 
 import harness
 import hydrators
@@ -88,14 +89,17 @@ class HydrateTest(unittest.TestCase):
         self.before = {touch[1] for touch in disk.touched()}
         self.assertFalse(self.before & PLANNED)
 
-    def plan(self, mount_point, device, parts):
-        uuid = subprocess.run(["blkid", "-p", "-o", "value", "-s", "UUID", device], check=True,
+    @staticmethod
+    def uuid_of(device):
+        return subprocess.run(["blkid", "-p", "-o", "value", "-s", "UUID", device], check=True,
                               stdout=subprocess.PIPE, text=True).stdout.strip()
+
+    def plan(self, mount_point, device, parts):
         sentinel = mount_point / "sentinel"
         size = int(subprocess.run(["blockdev", "--getsize64", device], check=True, text=True,
                                   stdout=subprocess.PIPE).stdout)
-        volume = {"uuid": uuid, "type": "ext4", "mountPoint": str(mount_point), "bytes": size,
-                  "chunkBytes": CHUNK_BYTES,
+        volume = {"uuid": self.uuid_of(device), "type": "ext4", "mountPoint": str(mount_point),
+                  "bytes": size, "chunkBytes": CHUNK_BYTES,
                   "sentinels": [{"path": str(sentinel), "size": 8192,
                                  "offset": place_of(sentinel)}],
                   "parts": [{"rank": rank, "chunks": sum(count for _, count in runs),
@@ -340,9 +344,8 @@ class HydrateTest(unittest.TestCase):
         own disk is not lazy, and the metadata would take minutes at the rate of the test."""
         path = self.state / "hydration-plan.json"
         plan = json.loads(path.read_text())
-        uuid = subprocess.run(["blkid", "-p", "-o", "value", "-s", "UUID", device], check=True,
-                              stdout=subprocess.PIPE, text=True).stdout.strip()
-        volume, = (volume for volume in plan["volumes"] if volume["uuid"] == uuid)
+        own = self.uuid_of(device)
+        volume, = (volume for volume in plan["volumes"] if volume["uuid"] == own)
         volume["parts"] = [part for part in volume["parts"] if part["rank"] == IMAGES]
         plan["volumes"] = [volume]
         path.write_text(json.dumps(plan))
@@ -441,7 +444,51 @@ class HydrateTest(unittest.TestCase):
         read = {rank["rank"]: rank["bytes"] for rank in report["ranks"]}
         self.assertEqual(read, {METADATA: 8192, IMAGES: 20 * 200_000})
         # Without a device there is no probe, and no reason to read files.
-        self.assertEqual(self.hydrate(disk, wrapper=no_devices)["state"], "not_needed")
+        report = self.hydrate(disk, wrapper=no_devices)
+        self.assertEqual(report["state"], "not_needed")
+        self.assertIn("was not measured", report["message"])
+        self.assertIn('mode = "on"', report["nextStep"])
+
+    def change_plan(self, change):
+        path = self.state / "hydration-plan.json"
+        plan = json.loads(path.read_text())
+        change(plan)
+        path.write_text(json.dumps(plan))
+
+    def test_a_volume_that_is_absent(self):
+        disk = self.disk()
+        absent = str(uuid.uuid4())
+
+        def add(plan):
+            other = {**plan["volumes"][0], "uuid": absent, "mountPoint": "/nowhere",
+                     "sentinels": [{"path": "/nowhere/file", "size": 8192, "offset": 0}]}
+            plan["volumes"].append(other)
+
+        self.change_plan(add)
+        for mode in ("auto", "on"):  # the second one finds the other volume read
+            report = self.hydrate(disk, mode=mode, code=PARTIAL)
+            self.assertEqual(report["state"], "incomplete")
+            self.assertIn(absent, report["message"])
+            self.assertIn("mount it", report["nextStep"])
+            self.assertEqual(self.touched(disk), PLANNED)
+            self.assertEqual([volume["uuid"] == absent for volume in report["volumes"]],
+                             [False, True])
+
+    def test_a_plan_without_places(self):
+        disk = self.disk()
+        self.change_plan(lambda plan: plan.update(volumes=[]))
+        report = self.hydrate(disk)
+        self.assertEqual(report["state"], "not_needed")
+        self.assertIn("but not their places", report["message"])
+        self.assertIn('mode = "on"', report["nextStep"])
+        report = self.hydrate(disk, mode="on")
+        self.assertEqual((report["state"], report["mode"]), ("hydrated", "files"))
+        read = {rank["rank"]: rank["bytes"] for rank in report["ranks"]}
+        self.assertEqual(read, {METADATA: 8192, IMAGES: 20 * 200_000})
+        shutil.rmtree(disk.path / "images")
+        (disk.path / "sentinel").unlink()
+        report = self.hydrate(disk, mode="on", code=PARTIAL)
+        self.assertEqual(report["state"], "incomplete")
 
     def test_memory(self):
         parts = ((METADATA, ((20, 200),)),)
