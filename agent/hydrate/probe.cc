@@ -88,6 +88,10 @@ bool is_cold(const ProbedChunk& chunk) {
     return chunk.first && *chunk.first >= kColdRead;
 }
 
+bool is_much_faster_again(const ProbedChunk& chunk) {
+    return chunk.first && is_much_faster(chunk.again, *chunk.first);
+}
+
 ProbeVerdict judge_probe(std::span<const ProbedChunk> chunks) {
     ProbeVerdict verdict;
     std::vector<Seconds> cold;
@@ -104,7 +108,7 @@ ProbeVerdict judge_probe(std::span<const ProbedChunk> chunks) {
         }
         cold.push_back(*chunk.first);
         if (chunk.again) ++verdict.repeated;
-        if (is_much_faster(chunk.again, *chunk.first)) ++confirmed;
+        if (is_much_faster_again(chunk)) ++confirmed;
         if (!chunk.middle || !chunk.end) continue;
         ++touched;
         if (is_much_faster(chunk.middle, *chunk.first) && is_much_faster(chunk.end, *chunk.first)) {

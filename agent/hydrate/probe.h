@@ -20,7 +20,7 @@ using Seconds = std::chrono::duration<double>;
 struct ProbedChunk {
     std::uint64_t chunk = 0;
     std::optional<Seconds> first = {};   ///< its start
-    std::optional<Seconds> again = {};   ///< its start, read again
+    std::optional<Seconds> again = {};   ///< its start, read again: the fastest
     std::optional<Seconds> middle = {};  ///< then the middle, and the end
     std::optional<Seconds> end = {};
 };
@@ -57,6 +57,8 @@ inline constexpr std::size_t kTouchedAhead = 8;
 ChunksToProbe chunks_to_probe(std::span<const ChunkSet> parts, std::size_t wanted = kProbedChunks);
 
 bool is_cold(const ProbedChunk& chunk);
+/// True if the second read shows that the first one had to load the chunk.
+bool is_much_faster_again(const ProbedChunk& chunk);
 ProbeVerdict judge_probe(std::span<const ProbedChunk> chunks);
 
 enum class HydrateMode { automatic, on, off };

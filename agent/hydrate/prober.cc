@@ -1,6 +1,13 @@
 #include "agent/hydrate/prober.h"
 
+#include <algorithm>
+
 namespace prebake::hydrate {
+namespace {
+
+constexpr unsigned kMostRepeats = 6;
+
+}  // namespace
 
 Prober::Prober(ReadQueue& queue, int device, const ChunksToProbe& chunks, std::uint64_t& next_tag)
     : queue_(queue), device_(device), next_tag_(next_tag), ahead_(chunks.ahead) {
@@ -44,7 +51,11 @@ bool Prober::take(const ReadDone& done) {
             if (!chunk.first) chunk.first = done.latency;
             break;
         case Spot::again:
-            chunk.again = done.latency;
+            // A busy machine only ever makes a read slower: the fastest of several counts.
+            chunk.again = std::min(chunk.again.value_or(done.latency), done.latency);
+            if (!is_much_faster_again(chunk) && ++repeated_[waiting.chunk] < kMostRepeats) {
+                submit(waiting.chunk, Spot::again);
+            }
             break;
         case Spot::middle:
             chunk.middle = done.latency;

@@ -11,8 +11,9 @@
 namespace prebake::hydrate {
 
 /// Carries out the reads of a probe. They are all in flight at once: they are small, so that they
-/// do not wait for each other, and together take as long as one. The caller hands over what the
-/// queue returns, because other reads may be in flight besides them.
+/// do not wait for each other, and together take as long as one. Only a second read that was not
+/// faster is repeated a few times. The caller hands over what the queue returns, because other
+/// reads may be in flight besides them.
 class Prober {
   public:
     using Time = std::chrono::steady_clock::time_point;
@@ -50,6 +51,7 @@ class Prober {
     std::vector<ProbedChunk> chunks_;
     std::vector<std::uint64_t> ahead_;
     std::map<std::uint64_t, Waiting> waiting_;
+    std::map<std::size_t, unsigned> repeated_;  ///< second reads of a chunk that have ended
     std::size_t waiting_first_ = 0;
     std::size_t waiting_again_ = 0;
     std::size_t waiting_rest_ = 0;  ///< of the middle and the end
