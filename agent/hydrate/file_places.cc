@@ -101,7 +101,16 @@ FileDescriptor open_to_read(const std::filesystem::path& path) {
     return open_to_read(AT_FDCWD, path.c_str());
 }
 
-/// A regular file without links on the way to it. To open a device may do something.
+/// What file systems without types in their directories do not say.
+bool is_kind(const dirent& entry, unsigned char type, int directory, mode_t format) {
+    if (entry.d_type != DT_UNKNOWN) return entry.d_type == type;
+    struct stat found {};
+    return fstatat(directory, entry.d_name, &found, AT_SYMLINK_NOFOLLOW) == 0 &&
+           (found.st_mode & S_IFMT) == format;
+}
+
+}  // namespace
+
 FileDescriptor open_in(const std::filesystem::path& root, const std::string& path) {
     const FileDescriptor directory(open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!directory) return {};
@@ -115,16 +124,6 @@ FileDescriptor open_in(const std::filesystem::path& root, const std::string& pat
     if (!file && errno == EPERM) file = inside.open(path, kFlags, kRefuse);
     return file;
 }
-
-/// What file systems without types in their directories do not say.
-bool is_kind(const dirent& entry, unsigned char type, int directory, mode_t format) {
-    if (entry.d_type != DT_UNKNOWN) return entry.d_type == type;
-    struct stat found {};
-    return fstatat(directory, entry.d_name, &found, AT_SYMLINK_NOFOLLOW) == 0 &&
-           (found.st_mode & S_IFMT) == format;
-}
-
-}  // namespace
 
 std::vector<ByteRange> extents_of(int fd, const std::filesystem::path& name, ByteRange within) {
     std::vector<ByteRange> extents;

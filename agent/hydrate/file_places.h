@@ -11,11 +11,16 @@
 #include <string>
 #include <vector>
 
+#include "agent/base/file.h"
 #include "agent/hydrate/chunk_set.h"
 #include "agent/hydrate/file_ranges.h"
 #include "agent/hydrate/file_system.h"
 
 namespace prebake::hydrate {
+
+/// Opens a regular file at a path in `root` without links on the way to it; nothing otherwise. To
+/// open a device may do something.
+FileDescriptor open_in(const std::filesystem::path& root, const std::string& path);
 
 /// Where an open regular file or directory is on its file system's device (FS_IOC_FIEMAP; of XFS'
 /// directories XFS_IOC_GETBMAPX). Without what is not there yet (delayed allocation), was never

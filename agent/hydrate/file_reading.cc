@@ -12,6 +12,7 @@
 #include <deque>
 #include <filesystem>
 #include <limits>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -19,7 +20,9 @@
 #include <utility>
 
 #include "agent/base/file.h"
+#include "agent/hydrate/file_places.h"
 #include "agent/hydrate/shared_buffer.h"
+#include "agent/hydrate/traced_file.h"
 
 namespace prebake::hydrate {
 namespace {
@@ -29,6 +32,8 @@ constexpr std::chrono::milliseconds kFileTick{100};
 /// A range of a file, or all of it; a directory with all that is in it.
 struct FileTask {
     std::filesystem::path path;
+    std::filesystem::path layer = {};  ///< without links below it `path` leads to a file; or empty
+    bool is_named = false;             ///< by the plan: it has to be there
     std::uint64_t offset = 0;
     std::uint64_t length = std::numeric_limits<std::uint64_t>::max();
 };
@@ -73,8 +78,9 @@ class FileReader {
 
   private:
     bool read(const FileTask& task, bool keeps_pages) {
+        if (!task.layer.empty()) return read_in_layer(task);
         struct stat status {};
-        if (::lstat(task.path.c_str(), &status) != 0) return errno == ENOENT;
+        if (::lstat(task.path.c_str(), &status) != 0) return is_gone(task);
         if (std::ranges::find(shared_->file_systems, status.st_dev) ==
             shared_->file_systems.end()) {
             return true;
@@ -86,7 +92,7 @@ class FileReader {
         if (!keeps_pages) file = FileDescriptor(::open(task.path.c_str(), kFlags | O_DIRECT));
         const bool is_direct = static_cast<bool>(file);
         if (!file) file = FileDescriptor(::open(task.path.c_str(), kFlags));
-        if (!file) return errno == ENOENT;
+        if (!file) return is_gone(task);
         const bool is_read = read_range(file.get(), task);
         if (!keeps_pages && !is_direct) {
             static_cast<void>(::posix_fadvise(file.get(), 0, 0, POSIX_FADV_DONTNEED));
@@ -94,6 +100,33 @@ class FileReader {
         const std::scoped_lock lock(shared_->mutex);
         ++shared_->progress.files;
         return is_read;
+    }
+
+    /// A trace may know files that this layer does not have.
+    bool read_in_layer(const FileTask& task) {
+        errno = 0;
+        const FileDescriptor file = open_in(task.layer, task.path);
+        struct stat status {};
+        if (!file || ::fstat(file.get(), &status) != 0) return errno != EIO;
+        if (std::ranges::find(shared_->file_systems, status.st_dev) ==
+            shared_->file_systems.end()) {
+            return true;
+        }
+        const bool is_read = read_range(file.get(), task);
+        const std::scoped_lock lock(shared_->mutex);
+        ++shared_->progress.files;
+        return is_read;
+    }
+
+    /// What is found in a directory may go away meanwhile, what the plan names may not. True if it
+    /// is no failure of a read.
+    bool is_gone(const FileTask& task) {
+        if (errno != ENOENT && errno != ENOTDIR) return false;
+        if (!task.is_named) return true;
+        const std::scoped_lock lock(shared_->mutex);
+        FileProgress& progress = shared_->progress;
+        if (progress.missing++ == 0) progress.first_missing = task.path;
+        return true;
     }
 
     bool read_range(int file, const FileTask& task) {
@@ -147,16 +180,23 @@ class FileReader {
     std::shared_ptr<SharedFiles> shared_;
 };
 
-void add_tasks(const v1::PlannedFiles& files, std::deque<FileTask>& tasks) {
-    for (const v1::PlannedRange& range : files.ranges()) {
-        std::uint64_t at = 0;
-        for (int i = 0; i + 1 < range.ranges_size(); i += 2) {
-            at += range.ranges(i);
-            tasks.push_back({.path = range.path(), .offset = at, .length = range.ranges(i + 1)});
-            at += range.ranges(i + 1);
+void add_traced(const v1::HydrationPlan& plan, const v1::ReadTrace& trace,
+                std::deque<FileTask>& tasks) {
+    std::map<std::string, const v1::TracedLayer*, std::less<>> traced;
+    for (const v1::TracedLayer& layer : trace.layers()) traced[layer.diff_id()] = &layer;
+    for (const v1::PlannedLayer& layer : plan.layers()) {
+        const auto found = traced.find(layer.diff_id());
+        if (found == traced.end()) continue;
+        for (const v1::TracedFile& file : found->second->files()) {
+            const FileRanges ranges = ranges_of(file);
+            for (const ChunkRun& range : ranges.runs()) {
+                tasks.push_back({.path = file.path(),
+                                 .layer = layer.directory(),
+                                 .offset = range.first,
+                                 .length = range.count});
+            }
         }
     }
-    for (const std::string& path : files.paths()) tasks.push_back({.path = path});
 }
 
 /// Waits until all tasks are done.
@@ -181,8 +221,9 @@ ReadingEnd wait_for_files(SharedFiles& shared, const FileLimits& limits,
 
 }  // namespace
 
-ReadingEnd read_planned_files(const v1::HydrationPlan& plan, const std::vector<dev_t>& file_systems,
-                              const FileLimits& limits, const std::stop_token& stop,
+ReadingEnd read_planned_files(const v1::HydrationPlan& plan, const v1::ReadTrace& trace,
+                              const std::vector<dev_t>& file_systems, const FileLimits& limits,
+                              const std::stop_token& stop,
                               const std::function<void(v1::HydrationRank)>& on_rank,
                               const std::function<void(const FileProgress&)>& on_tick) {
     const auto shared = std::make_shared<SharedFiles>();
@@ -196,8 +237,12 @@ ReadingEnd read_planned_files(const v1::HydrationPlan& plan, const std::vector<d
     for (const auto rank : {v1::METADATA, v1::TRACED, v1::IMAGES, v1::BOOT}) {
         std::deque<FileTask> tasks;
         for (const v1::PlannedFiles& files : plan.files()) {
-            if (files.rank() == rank) add_tasks(files, tasks);
+            if (files.rank() != rank) continue;
+            for (const std::string& path : files.paths()) {
+                tasks.push_back({.path = path, .is_named = true});
+            }
         }
+        if (rank == v1::TRACED) add_traced(plan, trace, tasks);
         if (tasks.empty()) continue;
         std::ranges::reverse(tasks);  // the last one comes first
         on_rank(rank);

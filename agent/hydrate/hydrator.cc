@@ -27,6 +27,7 @@
 #include "agent/hydrate/file_reading.h"
 #include "agent/hydrate/finished_work.h"
 #include "agent/hydrate/hydration_report.h"
+#include "agent/hydrate/trace.h"
 
 namespace prebake::hydrate {
 namespace {
@@ -349,9 +350,7 @@ class HydrationRun {
         for (const auto& rank : document_.ranks()) left += rank.total_bytes() - rank.bytes();
         const double per_second = document_.bytes_per_second();
         document_.set_eta_seconds(per_second > 0 ? static_cast<double>(left) / per_second : 0);
-        if (!document_.has_traced_at() && is_traced_done(list)) {
-            *document_.mutable_traced_at() = to_timestamp(std::chrono::system_clock::now());
-        }
+        if (file_systems_.empty() && is_traced_done(list)) set_traced();
         for (const v1::HydrationRank rank : over) {
             note(NoteLevel::info, rank_summary(document_, rank));
         }
@@ -392,15 +391,20 @@ class HydrationRun {
             if (last.failed > 0) {
                 troubles_.push_back(counted(last.failed, "file") + " could not be read");
             }
+            if (last.missing > 0) {
+                on_machine_.absent.push_back(counted(last.missing, "path") + " of the plan, as " +
+                                             last.first_missing + ", not there");
+            }
             note(NoteLevel::info,
                  rank_summary(document_, rank->rank()) + ", as " + counted(last.files, "file"));
         };
         const ReadingEnd ending = read_planned_files(
-            plan_, file_systems_,
+            plan_, read_traces_if_possible(), file_systems_,
             {.threads = std::min(options_.depth, 16U), .rate = rate(), .deadline = deadline()},
             stop_,
             [&](v1::HydrationRank next) {
                 finish_rank();
+                if (next != v1::METADATA && next != v1::TRACED) set_traced();
                 rank = document_.add_ranks();
                 rank->set_rank(next);
             },
@@ -411,8 +415,25 @@ class HydrationRun {
                 if (std::chrono::steady_clock::now() - published_ >= kPublished) publish();
                 if (options_.on_progress) options_.on_progress(document_);
             });
-        if (ending == ReadingEnd::all) finish_rank();
+        if (ending == ReadingEnd::all) {
+            finish_rank();
+            set_traced();
+        }
         return ending;
+    }
+
+    v1::ReadTrace read_traces_if_possible() const {
+        try {
+            return read_traces(options_.state_dir);
+        } catch (const Error& error) {
+            note(NoteLevel::warning, "no file is read before others: " + error.message());
+            return {};
+        }
+    }
+
+    void set_traced() {
+        if (document_.has_traced_at()) return;
+        *document_.mutable_traced_at() = to_timestamp(std::chrono::system_clock::now());
     }
 
     v1::Hydration end_without_reading() {

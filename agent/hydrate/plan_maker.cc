@@ -119,6 +119,9 @@ class PlanMaker {
     void add_essentials(const PlanFiles& files) {
         v1::PlannedFiles& names = add_files(v1::METADATA, "");
         for (const std::filesystem::path& path : files.essentials) {
+            struct stat unused {};
+            // What is named has to be there on the node, too.
+            if (lstat(path.c_str(), &unused) != 0) continue;
             places_.add_tree(path);
             names.add_paths(path);
         }

@@ -485,10 +485,40 @@ class HydrateTest(unittest.TestCase):
         self.assertEqual((report["state"], report["mode"]), ("hydrated", "files"))
         read = {rank["rank"]: rank["bytes"] for rank in report["ranks"]}
         self.assertEqual(read, {METADATA: 8192, IMAGES: 20 * 200_000})
+        self.assertTrue(report["tracedAt"])
         shutil.rmtree(disk.path / "images")
-        (disk.path / "sentinel").unlink()
         report = self.hydrate(disk, mode="on", code=PARTIAL)
         self.assertEqual(report["state"], "incomplete")
+        self.assertIn(f"1 path of the plan, as {disk.path}/images, not there", report["message"])
+        (disk.path / "sentinel").unlink()
+        report = self.hydrate(disk, mode="on", code=PARTIAL)
+        self.assertIn("none of the files of the plan is here", report["message"])
+
+    def test_files_that_were_traced_come_first(self):
+        disk = self.disk()
+        layer, diff_id = disk.path / "images", "sha256:" + 64 * "a"
+        (layer / "way").symlink_to(self.home)
+        (self.home / "outside").write_bytes(b"o" * 70_000)
+        (layer / "link").symlink_to(layer / "3")
+        os.mkfifo(layer / "fifo")
+        self.change_plan(lambda plan: plan.update(
+            volumes=[], layers=[{"diffId": diff_id, "directory": str(layer)}]))
+        files = [{"path": path, "ranges": ranges} for path, ranges in (
+            ("2", [8192, 4096, 4096, 8192]), ("way/outside", [0, 69632]), ("link", [0, 4096]),
+            ("fifo", [0, 4096]), ("gone", [0, 4096]))]
+        (self.state / "traces.json").write_text(json.dumps(
+            {"schema": "prebake.v1.ReadTrace",
+             "layers": [{"diffId": diff_id, "files": files}]}))
+        report = self.hydrate(disk, mode="on")
+        self.assertEqual(report["state"], "hydrated")
+        self.assertTrue(report["tracedAt"])
+        self.assertEqual([(rank["rank"], rank["bytes"]) for rank in report["ranks"]],
+                         [(METADATA, 8192), (TRACED, 3 * 4096), (IMAGES, 20 * 200_000)])
+        # A damaged trace costs the order, and nothing else.
+        (self.state / "traces.json").write_text("{")
+        report = self.hydrate(disk, mode="on")
+        self.assertEqual(report["state"], "hydrated")
+        self.assertEqual([rank["rank"] for rank in report["ranks"]], [METADATA, IMAGES])
 
     def test_memory(self):
         parts = ((METADATA, ((20, 200),)),)
