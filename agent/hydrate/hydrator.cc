@@ -1,16 +1,9 @@
 #include "agent/hydrate/hydrator.h"
 
-#include <fcntl.h>
-#include <linux/fs.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <future>
 #include <memory>
 #include <optional>
-#include <set>
 #include <utility>
 #include <vector>
 
@@ -27,6 +20,7 @@
 #include "agent/hydrate/file_reading.h"
 #include "agent/hydrate/finished_work.h"
 #include "agent/hydrate/hydration_report.h"
+#include "agent/hydrate/open_volumes.h"
 #include "agent/hydrate/trace.h"
 
 namespace prebake::hydrate {
@@ -124,85 +118,15 @@ class HydrationRun {
         const v1::Hydration before = read_finished();
         if (!before.plan().empty()) await_hash();
         if (before.plan() == document_.plan()) seconds_before_ = before.seconds();
-        for (VolumeToRead& volume : planned.found) add_volume(std::move(volume), before);
-        for (const MovedVolume& moved : planned.moved) add_moved(moved);
-        if (plan_.volumes().empty()) add_files_without_places();
-    }
-
-    void add_volume(VolumeToRead planned, const v1::Hydration& before) {
-        VolumeReading volume{.planned = std::move(planned)};
-        volume.disk = find_disk(volume.planned.number);
-        FinishedWork finished =
-            finished_work(before, document_.plan(), volume.planned, volume.disk.serial);
-        volume.done = std::move(finished.done);
-        volume.failed_before = std::move(finished.failed);
-        volume.is_finished_before = finished.is_finished && volume.failed_before.empty();
-        const std::filesystem::path& path = volume.planned.device;
-        volume.device = FileDescriptor(::open(path.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC));
-        if (!volume.device && !volume.is_finished_before) {
-            const Error refused = errno_error("cannot open", path);
-            note(NoteLevel::warning, refused.message() + "; its files are read instead");
-            return add_files(volume.planned.uuid, volume.planned.number, volume.disk,
-                             refused.message());
+        VolumesToRead opened =
+            open_volumes(plan_, std::move(planned), before, document_.plan(), options_);
+        volumes_ = std::move(opened.volumes);
+        file_volumes_ = std::move(opened.file_volumes);
+        file_systems_ = std::move(opened.file_systems);
+        on_machine_ = std::move(opened.on_machine);
+        for (const VolumeReading& volume : volumes_) {
+            *document_.add_volumes() = volume_document(volume.planned, volume.disk);
         }
-        volume.bytes = volume.planned.bytes;
-        std::uint64_t bytes = 0;
-        if (volume.device && ::ioctl(volume.device.get(), BLKGETSIZE64, &bytes) == 0) {
-            volume.bytes = bytes;
-        }
-        *document_.add_volumes() = volume_document(volume.planned, volume.disk);
-        volumes_.push_back(std::move(volume));
-    }
-
-    void add_moved(const MovedVolume& moved) {
-        if (moved.mount_point.empty()) {
-            v1::HydratedVolume absent;
-            absent.set_uuid(moved.uuid);
-            absent.set_why("the volume " + moved.uuid + " is not here: " + moved.why);
-            note(NoteLevel::warning, absent.why());
-            on_machine_.absent.push_back(absent.why());
-            *file_volumes_.Add() = std::move(absent);
-            return;
-        }
-        add_files(moved.uuid, moved.number, find_disk(moved.number), moved.why);
-    }
-
-    /// Of file systems that do not say where files are on the disk, a plan has only names.
-    void add_files_without_places() {
-        std::set<dev_t> known;
-        for (const v1::PlannedFiles& files : plan_.files()) {
-            for (const std::string& path : files.paths()) {
-                struct stat found {};
-                if (::lstat(path.c_str(), &found) != 0) continue;
-                if (!known.insert(found.st_dev).second) continue;
-                add_files("", found.st_dev, find_disk(found.st_dev),
-                          "the plan has the names of files on the device " +
-                              device_text(found.st_dev) + ", but not their places");
-            }
-        }
-        if (known.empty() && !plan_.files().empty()) {
-            on_machine_.absent.emplace_back("none of the files of the plan is here");
-        }
-    }
-
-    /// A file system whose files are read, because its device cannot be, or has them elsewhere.
-    void add_files(const std::string& uuid, dev_t number, const Disk& disk,
-                   const std::string& why) {
-        VolumeToRead planned;
-        planned.uuid = uuid;
-        v1::HydratedVolume entry = volume_document(planned, disk);
-        const bool is_lazy = is_lazy_kind(disk.kind);
-        entry.set_lazy(is_lazy);
-        entry.set_why(why);
-        // Without its device there is no probe: the model decides.
-        if (is_lazy || options_.mode == HydrateMode::on) {
-            file_systems_.push_back(number);
-        } else {
-            entry.set_why(why + "; whether its disk is cold was not measured");
-            on_machine_.left_out.push_back(entry.why());
-            on_machine_.is_measured = false;
-        }
-        *file_volumes_.Add() = entry;
     }
 
     void probe() {
@@ -507,7 +431,7 @@ class HydrationRun {
     DocumentWriter published_document_;
     v1::Hydration document_;
     std::vector<VolumeReading> volumes_;
-    google::protobuf::RepeatedPtrField<v1::HydratedVolume> file_volumes_;
+    std::vector<v1::HydratedVolume> file_volumes_;
     std::vector<dev_t> file_systems_;
     std::optional<Surroundings> surroundings_;
     std::future<std::filesystem::path> configured_state_;
