@@ -29,9 +29,11 @@ from packaged import PackagedTest, package
 
 README = (machine.TOP / "README.md").read_text()
 # What README shows and this user does not type: the output of packaging/quickstart, AWS, what needs
-# a second machine, Docker (test_docker_life.py), and the recording of a web server (test_recording.py).
+# a second machine, Docker (test_docker_life.py), and the recording of a web server
+# (test_recording.py).
 ELSEWHERE = (r"prebake (plan|bake) 127\.0\.0\.1:[0-9]+/\S+|prebake verify --deep|aws .*|ssh .*|"
-             r"(sudo )?prebake bake --runtime docker .*|docker .*|sudo prebake record --until-ready .*")
+             r"(sudo )?prebake bake --runtime docker .*|docker .*|"
+             r"sudo prebake record --until-ready .*")
 RUN_BY_SYSTEMD = {"daemon", "firstboot", "hydrate"}
 
 NGINX, PAUSE = "docker.io/library/nginx:1.27", "registry.k8s.io/pause:3.6"
