@@ -1,14 +1,19 @@
 #include "agent/cli/build_leftovers.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <memory>
 #include <string_view>
 
 #include "agent/base/error.h"
+#include "agent/base/file.h"
 #include "agent/base/format.h"
 #include "agent/identity/item.h"
 #include "agent/identity/survey.h"
@@ -27,20 +32,50 @@ bool is_in_memory(const std::filesystem::path& path) {
     return statfs(path.c_str(), &found) == 0 && found.f_type == TMPFS_MAGIC;
 }
 
-std::uint64_t bytes_on_disk(const std::filesystem::path& path) {
-    struct stat found {};
-    if (lstat(path.c_str(), &found) != 0) return 0;
+std::uint64_t bytes_on_disk(const struct stat& found) {
     return static_cast<std::uint64_t>(found.st_blocks) * 512;
 }
 
-/// Of everything below. `files` is how many may still be looked at.
+struct CloseDirectory {
+    void operator()(DIR* directory) const { closedir(directory); }
+};
+using Directory = std::unique_ptr<DIR, CloseDirectory>;
+
+/// Without a new access time, if we may. Null if it cannot be read.
+Directory open_below(int parent, const char* name) {
+    constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    FileDescriptor opened(openat(parent, name, kFlags | O_NOATIME));
+    if (!opened && errno == EPERM) opened = FileDescriptor(openat(parent, name, kFlags));
+    Directory directory(opened ? fdopendir(opened.get()) : nullptr);
+    if (directory) static_cast<void>(opened.release());
+    return directory;
+}
+
+/// Of everything below on the same disk: what is mounted there is in no snapshot of it. `files` is
+/// how many may still be looked at.
 std::uint64_t bytes_below(const std::filesystem::path& path, std::size_t& files) {
-    std::uint64_t bytes = bytes_on_disk(path);
-    std::error_code error;
-    std::filesystem::recursive_directory_iterator below(path, error);
-    for (; !error && below != std::filesystem::recursive_directory_iterator() && files > 0;
-         below.increment(error), --files) {
-        bytes += bytes_on_disk(below->path());
+    struct stat top {};
+    if (lstat(path.c_str(), &top) != 0) return 0;
+    std::uint64_t bytes = bytes_on_disk(top);
+    if (!S_ISDIR(top.st_mode)) return bytes;
+    std::vector<std::filesystem::path> to_visit{path};
+    while (!to_visit.empty() && files > 0) {
+        const std::filesystem::path next = std::move(to_visit.back());
+        to_visit.pop_back();
+        const Directory directory = open_below(AT_FDCWD, next.c_str());
+        if (!directory) continue;
+        for (const dirent* entry = nullptr; files > 0 && (entry = readdir(directory.get()));) {
+            const std::string_view name(entry->d_name);
+            struct stat found {};
+            if (name == "." || name == ".." ||
+                fstatat(dirfd(directory.get()), entry->d_name, &found, AT_SYMLINK_NOFOLLOW) != 0 ||
+                found.st_dev != top.st_dev) {
+                continue;
+            }
+            --files;
+            bytes += bytes_on_disk(found);
+            if (S_ISDIR(found.st_mode)) to_visit.push_back(next / name);
+        }
     }
     return bytes;
 }
