@@ -174,21 +174,15 @@ class PlanTest(harness.SystemTest):
         self.assertNotEqual(self.plan()["madeFrom"], before["madeFrom"])
         self.assertEqual(len(self.plan()["layers"]), 2)
 
-    def test_looking_changes_no_access_times(self):
-        """Of layers, nor of what is left in /tmp, which is counted."""
-        left = self.directory / "left" / "below"
+    def test_counting_what_is_left_changes_no_access_times(self):
+        left = self.directory / "left" / "below"  # in /tmp
         left.mkdir(parents=True)
         (left / "file").write_bytes(bytes(2 * MEBI))
         os.utime(left, (50, 50))
-        reference = self.serve("one", layer([file("d/data", "x")]))
-        self.bake(reference)
-        read = [path / "d" for path in self.snapshots() if (path / "d").is_dir()]
-        for path in read:
-            os.utime(path, (50, 50))
-        (self.state / "hydration-plan.json").unlink()
+        reference = self.serve("one", layer([file("data", "x")]))
         cold = self.bake(reference, "--json").json["cold"]
         self.assertGreaterEqual(sum(item["bytes"] for item in cold["leftByBuild"]), 2 * MEBI)
-        self.assertEqual([path.stat().st_atime for path in (left, *read)], [50] * (1 + len(read)))
+        self.assertEqual(left.stat().st_atime, 50)
 
     def test_a_damaged_plan_is_replaced(self):
         reference = self.serve("one", layer([file("data", os.urandom(MEBI))]))
