@@ -194,12 +194,16 @@ std::optional<v1::ColdBytes> plan_hydration(const Invocation& invocation,
     const auto begin = std::chrono::steady_clock::now();
     try {
         const bake::DockerTarget* const docker = context.docker();
-        // Both look at some ten thousand files.
-        auto leftovers = std::async(std::launch::async, [] { return find_build_leftovers("/"); });
+        std::future<std::vector<v1::BuildLeftovers>> leftovers;
         const std::optional<hydrate::MadePlan> made = update_hydration_plan(
             invocation.state_dir, store::read_record_or_empty(invocation.state_dir),
             hydrate::read_traces(invocation.state_dir),
-            {.containerd = context.connection, .docker = docker ? &docker->engine : nullptr});
+            {.containerd = context.connection, .docker = docker ? &docker->engine : nullptr},
+            // Both look at some ten thousand files.
+            [&] {
+                leftovers =
+                    std::async(std::launch::async, [] { return find_build_leftovers("/"); });
+            });
         if (!made) return std::nullopt;
         v1::ColdBytes cold;
         cold.set_chunks(made->cold.chunks);

@@ -243,10 +243,12 @@ bool has_places_here(const v1::HydrationPlan& plan) {
 std::optional<hydrate::MadePlan> update_hydration_plan(const std::filesystem::path& state_dir,
                                                        const v1::BakeRecord& record,
                                                        const v1::ReadTrace& trace,
-                                                       const ImageStores& stores) {
+                                                       const ImageStores& stores,
+                                                       const std::function<void()>& on_begin) {
     const v1::HydrationPlan before = plan_before(state_dir);
     const std::string inputs = inputs_of(record, trace);
     if (before.made_from() == inputs && has_places_here(before)) return std::nullopt;
+    on_begin();
     FileFinder finder(stores, before);
     const hydrate::PlanFiles files = finder.find(state_dir, record);
     hydrate::FileSystems file_systems(hydrate::Detail::places);

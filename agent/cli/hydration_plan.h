@@ -22,12 +22,13 @@ struct ImageStores {
 
 /// Makes the plan of what nodes read ahead, from all that is recorded, and writes it, unless the
 /// one that is there is of the same images and recordings, and of this disk. Nothing has changed
-/// then.
+/// then. Calls `on_begin` before it makes one.
 /// The record and all files must be on the disk.
 /// @throws Error permission_denied, io, no_space.
 std::optional<hydrate::MadePlan> update_hydration_plan(const std::filesystem::path& state_dir,
                                                        const v1::BakeRecord& record,
                                                        const v1::ReadTrace& trace,
-                                                       const ImageStores& stores);
+                                                       const ImageStores& stores,
+                                                       const std::function<void()>& on_begin);
 
 }  // namespace prebake::cli
