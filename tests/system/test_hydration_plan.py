@@ -140,7 +140,7 @@ class PlanTest(harness.SystemTest):
         return {0}
 
     def test_images_are_read_by_priority(self):
-        contents = {name: os.urandom(2 * MEBI) for name in "abc"}
+        contents = {name: os.urandom(8 * MEBI) for name in "abc"}  # some chunks in a row
         data = {name: layer([file("data", contents[name])]) for name in "abc"}
         names = {name: self.serve(name, data[name]) for name in "abc"}
         self.bake("-f", self.image_list((names["a"], {}), (names["b"], {"priority": 10}),
