@@ -128,6 +128,20 @@ FileDescriptor open_directory(const std::filesystem::path& path) {
     return directory;
 }
 
+FileDescriptor open_without_access_time(int directory, const char* path, int flags) {
+    FileDescriptor file(::openat(directory, path, flags | O_NOATIME));
+    // Only the owner may ask for that.
+    if (!file && errno == EPERM) file = FileDescriptor(::openat(directory, path, flags));
+    return file;
+}
+
+void write_setting(const std::filesystem::path& path, std::string_view text) {
+    const FileDescriptor out(::open(path.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC));
+    if (!out || ::write(out.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+        throw errno_error("cannot write", path);
+    }
+}
+
 void write_file_durably(const std::filesystem::path& path, std::string_view contents, mode_t mode) {
     const std::filesystem::path parent = path.has_parent_path() ? path.parent_path() : ".";
     make_directories(parent);

@@ -48,6 +48,14 @@ std::string read_descriptor(int fd, const std::filesystem::path& name, std::size
 /// @throws Error not_found, permission_denied, io.
 FileDescriptor open_directory(const std::filesystem::path& path);
 
+/// Opens a file or directory below `directory` without giving it a new access time, if we may
+/// (open(2), O_NOATIME); `flags` say how. Empty if it cannot be opened, with `errno`.
+FileDescriptor open_without_access_time(int directory, const char* path, int flags);
+
+/// Writes a file of sysfs or tracefs: in place, and in one call. @throws Error permission_denied,
+/// io.
+void write_setting(const std::filesystem::path& path, std::string_view text);
+
 /// Replaces `path` by `contents` so that a crash at any moment leaves either the old or the new
 /// file, whole: temporary name in the same directory, fsync, rename, fsync of the directory.
 /// Missing parent directories are created (0755).

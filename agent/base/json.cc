@@ -64,4 +64,14 @@ void refuse_later_schema(std::string_view schema, const std::string& origin,
                 next_step);
 }
 
+void require_schema(std::string_view schema, std::string_view wanted, const std::string& origin,
+                    std::string_view is_not, const std::string& next_step) {
+    refuse_later_schema(schema, origin, next_step);
+    if (schema == wanted) return;
+    throw Error(Errc::corrupt,
+                origin + " " + std::string(is_not) + ": its schema is \"" + std::string(schema) +
+                    "\", not " + std::string(wanted),
+                next_step);
+}
+
 }  // namespace prebake

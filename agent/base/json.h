@@ -29,4 +29,9 @@ std::string schema_in(std::string_view json);
 void refuse_later_schema(std::string_view schema, const std::string& origin,
                          const std::string& next_step);
 
+/// The same, and @throws Error corrupt if the schema is not `wanted`: "ORIGIN is not a trace: its
+/// schema is ...", where `is_not` is "is not a trace".
+void require_schema(std::string_view schema, std::string_view wanted, const std::string& origin,
+                    std::string_view is_not, const std::string& next_step);
+
 }  // namespace prebake

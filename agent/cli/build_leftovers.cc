@@ -8,13 +8,13 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <memory>
 #include <string_view>
 
 #include "agent/base/error.h"
 #include "agent/base/file.h"
 #include "agent/base/format.h"
+#include "agent/base/freed.h"
 #include "agent/identity/item.h"
 #include "agent/identity/survey.h"
 #include "agent/machine/root.h"
@@ -36,16 +36,12 @@ std::uint64_t bytes_on_disk(const struct stat& found) {
     return static_cast<std::uint64_t>(found.st_blocks) * 512;
 }
 
-struct CloseDirectory {
-    void operator()(DIR* directory) const { closedir(directory); }
-};
-using Directory = std::unique_ptr<DIR, CloseDirectory>;
+using Directory = std::unique_ptr<DIR, Freed<closedir>>;
 
-/// Without a new access time, if we may. Null if it cannot be read.
-Directory open_below(int parent, const char* name) {
+/// Null if it cannot be read.
+Directory open_to_count(const std::filesystem::path& path) {
     constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-    FileDescriptor opened(openat(parent, name, kFlags | O_NOATIME));
-    if (!opened && errno == EPERM) opened = FileDescriptor(openat(parent, name, kFlags));
+    FileDescriptor opened = open_without_access_time(AT_FDCWD, path.c_str(), kFlags);
     Directory directory(opened ? fdopendir(opened.get()) : nullptr);
     if (directory) static_cast<void>(opened.release());
     return directory;
@@ -62,7 +58,7 @@ std::uint64_t bytes_below(const std::filesystem::path& path, std::size_t& files)
     while (!to_visit.empty() && files > 0) {
         const std::filesystem::path next = std::move(to_visit.back());
         to_visit.pop_back();
-        const Directory directory = open_below(AT_FDCWD, next.c_str());
+        const Directory directory = open_to_count(next);
         if (!directory) continue;
         for (const dirent* entry = nullptr; files > 0 && (entry = readdir(directory.get()));) {
             const std::string_view name(entry->d_name);

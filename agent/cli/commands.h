@@ -16,9 +16,6 @@
 
 namespace prebake::cli {
 
-/// The directory of what lasts until the next boot: that of the daemon's socket.
-std::filesystem::path runtime_directory(const Config& config);
-
 /// Passed to every command: the configuration with flags and environment applied.
 struct Invocation {
     Config config;

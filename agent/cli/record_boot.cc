@@ -9,6 +9,7 @@
 #include "agent/base/json.h"
 #include "agent/cli/commands.h"
 #include "agent/cli/log.h"
+#include "agent/cli/runtime_directory.h"
 #include "agent/containerd/connection.h"
 #include "agent/hydrate/boot_recorder.h"
 #include "agent/hydrate/documents.h"
@@ -30,13 +31,9 @@ v1::RecordReport boot_report(const hydrate::BootRecording& recording, double sec
     report.set_schema("prebake.v1.RecordReport");
     report.set_end(is_stopped ? "stopped" : "time");
     report.set_seconds(seconds);
-    for (const v1::TracedLayer& layer : recording.trace.layers()) {
-        report.set_files(report.files() + static_cast<std::uint64_t>(layer.files_size()));
-    }
+    report.set_files(hydrate::traced_files(recording.trace));
     report.set_bytes(hydrate::traced_bytes(recording.trace));
-    report.set_method(hydrate::residency_method() == hydrate::ResidencyMethod::cachestat
-                          ? "cachestat"
-                          : "mincore");
+    report.set_method(std::string(to_string(hydrate::residency_method())));
     report.set_trace(file);
     report.set_chunks(recording.chunks);
     return report;

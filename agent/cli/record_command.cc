@@ -13,6 +13,7 @@
 #include "agent/cli/bake_context.h"
 #include "agent/cli/commands.h"
 #include "agent/cli/log.h"
+#include "agent/cli/runtime_directory.h"
 #include "agent/cli/trace_files.h"
 #include "agent/containerd/connection.h"
 #include "agent/hydrate/recorder.h"
@@ -85,13 +86,10 @@ v1::RecordReport report_of(const hydrate::ImageToRecord& image, const hydrate::R
     report.set_namespace_(image.ns);
     report.set_end(std::string(word_of(recording.end)));
     report.set_seconds(recording.seconds.count());
-    for (const v1::TracedLayer& layer : recording.trace.layers()) {
-        report.set_files(report.files() + static_cast<std::uint64_t>(layer.files_size()));
-    }
+    report.set_files(hydrate::traced_files(recording.trace));
     report.set_bytes(hydrate::traced_bytes(recording.trace));
     report.set_not_dropped_bytes(recording.stayed_bytes);
-    report.set_method(recording.method == hydrate::ResidencyMethod::cachestat ? "cachestat"
-                                                                              : "mincore");
+    report.set_method(std::string(to_string(recording.method)));
     report.set_trace(file == "-" ? "" : file);
     return report;
 }
@@ -129,12 +127,6 @@ void write_trace_to(const std::string& file, const v1::ReadTrace& trace) {
 }
 
 }  // namespace
-
-std::filesystem::path runtime_directory(const Config& config) {
-    const std::filesystem::path& socket = config.endpoint.socket;
-    return socket.empty() ? std::filesystem::path(report::kDefaultSocket).parent_path()
-                          : socket.parent_path();
-}
 
 ExitCode record_command(const Invocation& invocation, const RecordArguments& arguments) {
     if (::geteuid() != 0) {

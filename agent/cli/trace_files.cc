@@ -40,8 +40,7 @@ std::set<std::string> uuids_here() {
     std::set<std::string> uuids;
     hydrate::FileSystems file_systems(hydrate::Detail::identity);
     for (const hydrate::Mount& mount : file_systems.mounts()) {
-        std::string why_not;
-        const hydrate::FileSystem* found = file_systems.find(mount.number, why_not);
+        const hydrate::FileSystem* found = file_systems.find(mount.number);
         if (found != nullptr) uuids.insert(found->superblock.uuid);
     }
     return uuids;

@@ -1,14 +1,12 @@
 #include "agent/hydrate/block_reading.h"
 
-#include <linux/fs.h>
-#include <sys/ioctl.h>
-
 #include <algorithm>
 #include <string>
 #include <system_error>
 #include <utility>
 
 #include "agent/base/error.h"
+#include "agent/hydrate/disk.h"
 
 namespace prebake::hydrate {
 namespace {
@@ -24,11 +22,6 @@ constexpr std::uint64_t kThrottledMicroseconds = 200'000;
 constexpr double kRateWeight = 0.3;
 // Then nobody is helped by the other ones, each of which may take the timeout of the device.
 constexpr unsigned kFailuresInARow = 256;
-
-std::uint64_t device_bytes(int device) {
-    std::uint64_t bytes = 0;
-    return ::ioctl(device, BLKGETSIZE64, &bytes) == 0 ? bytes : 0;
-}
 
 }  // namespace
 
@@ -205,7 +198,7 @@ void BlockReading::take(const ReadDone& done, Time now) {
 void BlockReading::take_failure(const InFlight& read, const ReadDone& done, Time now) {
     VolumeReading& volume = volume_of(read.work);
     if (!read.is_late) volume.control.on_error();
-    const std::uint64_t bytes = device_bytes(volume.device.get());
+    const std::uint64_t bytes = bytes_of_open_device(volume.device.get()).value_or(0);
     const std::string name = volume.planned.device.string();
     if (bytes == 0 || done.error == ENXIO || done.error == ENODEV) {
         if (volume.trouble.empty()) volume.trouble = name + " has vanished";

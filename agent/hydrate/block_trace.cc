@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "agent/base/error.h"
+#include "agent/base/file.h"
 #include "agent/base/text.h"
 #include "agent/base/wait.h"
 #include "agent/hydrate/disk.h"
@@ -34,14 +35,6 @@ std::optional<std::uint64_t> take_number(std::string_view& text, std::string_vie
     if (!text.starts_with(end)) return std::nullopt;
     text.remove_prefix(end.size());
     return number;
-}
-
-/// Files of tracefs are written in place.
-void put(const std::filesystem::path& file, std::string_view text) {
-    const FileDescriptor out(::open(file.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC));
-    if (!out || ::write(out.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
-        throw errno_error("cannot write", file);
-    }
 }
 
 void mount_if_needed(const std::filesystem::path& tracefs) {
@@ -119,13 +112,13 @@ BlockTrace::BlockTrace(const std::filesystem::path& runtime, std::filesystem::pa
     ::rmdir(instance_.c_str());  // of a process that was killed
     if (::mkdir(instance_.c_str(), 0700) != 0) throw errno_error("cannot create", instance_);
     try {
-        put(instance_ / "buffer_size_kb", kBufferKib);
+        write_setting(instance_ / "buffer_size_kb", kBufferKib);
         const std::filesystem::path event = instance_ / "events/block/block_rq_issue";
-        put(event / "filter", "rwbs ~ \"R*\"");
+        write_setting(event / "filter", "rwbs ~ \"R*\"");
         pipe_ = FileDescriptor(
             ::open((instance_ / "trace_pipe").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
         if (!pipe_) throw errno_error("cannot open", instance_ / "trace_pipe");
-        put(event / "enable", "1");
+        write_setting(event / "enable", "1");
     } catch (const Error&) {
         pipe_ = {};
         ::rmdir(instance_.c_str());

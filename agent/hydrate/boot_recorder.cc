@@ -1,13 +1,14 @@
 #include "agent/hydrate/boot_recorder.h"
 
 #include <set>
+#include <utility>
 
 #include "agent/base/error.h"
-#include "agent/base/timestamp.h"
 #include "agent/hydrate/file_system.h"
 #include "agent/hydrate/layer_cache.h"
 #include "agent/hydrate/trace_check.h"
 #include "agent/hydrate/traced_file.h"
+#include "agent/hydrate/traced_image.h"
 #include "agent/store/placements.h"
 #include "agent/store/snapshot_directories.h"
 #include "agent/store/snapshot_view.h"
@@ -33,20 +34,9 @@ void add_directories(const containerd::Connection& connection, const v1::BakedIm
     const auto layers = static_cast<std::size_t>(image.layers_size());
     const auto found = store::viewed_directories_of(view.mounts(), layers);
     if (!found.obstacle.empty()) throw Error(Errc::unsupported, found.obstacle);
-    for (std::size_t i = 0; i < layers; ++i) {
-        directories.push_back({.diff_id = image.layers(static_cast<int>(i)).diff_id(),
-                               .directory = found.lowers[layers - 1 - i]});
+    for (LayerDirectory& layer : layer_directories(image, found.lowers)) {
+        directories.push_back(std::move(layer));
     }
-}
-
-void describe_image(const v1::BakedImage& image, double seconds, v1::ReadTrace& trace) {
-    v1::TracedImage& traced = *trace.add_images();
-    traced.set_name(image.name());
-    traced.set_digest(image.manifest().digest());
-    for (const v1::Layer& layer : image.layers()) traced.add_diff_ids(layer.diff_id());
-    traced.set_recordings(1);
-    traced.set_seconds(seconds);
-    *traced.mutable_recorded_at() = to_timestamp(std::chrono::system_clock::now());
 }
 
 }  // namespace
@@ -55,8 +45,7 @@ void add_volumes(const SectorsRead& read, BootRecording& recording) {
     FileSystems file_systems(Detail::identity);
     std::set<std::string> known;
     for (const Mount& mount : file_systems.mounts()) {
-        std::string why_not;
-        const FileSystem* found = file_systems.find(mount.number, why_not);
+        const FileSystem* found = file_systems.find(mount.number);
         if (found == nullptr || !known.insert(found->superblock.uuid).second) continue;
         const auto area = area_of(found->number);
         if (!area) {
@@ -81,7 +70,7 @@ void add_cached_layers(const containerd::Connection& connection, const v1::BakeR
         if (placement == nullptr || image.chain_id().empty()) continue;
         try {
             add_directories(connection, image, *placement, directories);
-            describe_image(image, seconds, recording.trace);
+            add_traced_image(image, seconds, recording.trace);
         } catch (const Error& error) {
             if (error.code() == Errc::cancelled) throw;
             recording.warnings.push_back("what was read of " + image.name() +

@@ -1,5 +1,7 @@
 #include "agent/hydrate/disk.h"
 
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/sysmacros.h>
 
 #include <algorithm>
@@ -32,15 +34,6 @@ std::optional<std::uint64_t> attribute_number(std::string_view text) {
     const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
     if (problem != std::errc() || end != text.data() + text.size()) return std::nullopt;
     return number;
-}
-
-dev_t device_number(const std::string& text) {
-    const std::size_t colon = text.find(':');
-    if (colon == std::string::npos) return 0;
-    const auto major_number = attribute_number(std::string_view(text).substr(0, colon));
-    const auto minor_number = attribute_number(std::string_view(text).substr(colon + 1));
-    if (!major_number || !minor_number) return 0;
-    return makedev(static_cast<unsigned>(*major_number), static_cast<unsigned>(*minor_number));
 }
 
 /// SCSI disks have their serial in a page of binary data behind a header of four bytes.
@@ -143,6 +136,23 @@ Disk composed_disk(const Disk& whole, const std::vector<Disk>& parts) {
 
 std::string device_text(dev_t device) {
     return std::to_string(major(device)) + ":" + std::to_string(minor(device));
+}
+
+dev_t device_number(std::string_view text) {
+    unsigned major_number = 0;
+    unsigned minor_number = 0;
+    const char* const end = text.data() + text.size();
+    const auto first = std::from_chars(text.data(), end, major_number);
+    if (first.ec != std::errc() || first.ptr == end || *first.ptr != ':') return 0;
+    const auto second = std::from_chars(first.ptr + 1, end, minor_number);
+    if (second.ec != std::errc() || second.ptr != end) return 0;
+    return makedev(major_number, minor_number);
+}
+
+std::optional<std::uint64_t> bytes_of_open_device(int device) {
+    std::uint64_t bytes = 0;
+    if (::ioctl(device, BLKGETSIZE64, &bytes) != 0) return std::nullopt;
+    return bytes;
 }
 
 std::uint64_t bytes_of_device(dev_t device, const std::filesystem::path& sys) {

@@ -49,6 +49,12 @@ Disk composed_disk(const Disk& whole, const std::vector<Disk>& parts);
 /// "8:1", as sysfs names a device.
 std::string device_text(dev_t device);
 
+/// Reads that form; 0, which is no device, if it is another one.
+dev_t device_number(std::string_view text);
+
+/// The size of an open block device; nothing if it is none, or gone.
+std::optional<std::uint64_t> bytes_of_open_device(int device);
+
 /// The size of a block device, by sysfs; 0 if that does not say.
 std::uint64_t bytes_of_device(dev_t device, const std::filesystem::path& sys = "/sys");
 

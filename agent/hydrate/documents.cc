@@ -17,13 +17,7 @@ Message parse(std::string_view text, const char* schema, const std::string& orig
               const std::string& next_step) {
     Message message;
     from_json(text, message, origin, next_step);
-    refuse_later_schema(message.schema(), origin, next_step);
-    if (message.schema() != schema) {
-        throw Error(Errc::corrupt,
-                    origin + " is something else: its schema is \"" + message.schema() +
-                        "\", not " + schema,
-                    next_step);
-    }
+    require_schema(message.schema(), schema, origin, "is something else", next_step);
     return message;
 }
 

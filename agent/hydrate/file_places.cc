@@ -18,6 +18,7 @@
 #include "agent/base/error.h"
 #include "agent/base/file.h"
 #include "agent/base/format.h"
+#include "agent/base/freed.h"
 #include "agent/layer/contained.h"
 
 namespace prebake::hydrate {
@@ -35,10 +36,6 @@ struct ExtentRequest {
     const fiemap_extent& at(std::uint32_t i) const {
         return reinterpret_cast<const fiemap_extent*>(room.data() + sizeof(fiemap))[i];
     }
-};
-
-struct CloseDirectory {
-    void operator()(DIR* directory) const { closedir(directory); }
 };
 
 /// What has a place of its own, and holds the file's bytes as they are.
@@ -89,12 +86,10 @@ std::optional<std::vector<ByteRange>> xfs_extents_of(int fd, ByteRange within) {
     return extents;
 }
 
-/// Without a new access time, if we may: the plan must not change what it is about.
+/// The plan must not change what it is about.
 FileDescriptor open_to_read(int directory, const char* path) {
     constexpr int kFlags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
-    FileDescriptor file(openat(directory, path, kFlags | O_NOATIME));
-    if (!file && errno == EPERM) file = FileDescriptor(openat(directory, path, kFlags));
-    return file;
+    return open_without_access_time(directory, path, kFlags);
 }
 
 FileDescriptor open_to_read(const std::filesystem::path& path) {
@@ -175,9 +170,8 @@ FilePlaces::Device& FilePlaces::device_of(dev_t number) {
     const auto known = devices_.find(number);
     if (known != devices_.end()) return known->second;
     Device device;
-    std::string why_not;
-    device.file_system = file_systems_.find(number, why_not);
-    if (device.file_system == nullptr) unknown_[number] = why_not;
+    device.file_system = file_systems_.find(number);
+    if (device.file_system == nullptr) unknown_[number] = file_systems_.why_not(number);
     return devices_.emplace(number, std::move(device)).first->second;
 }
 
@@ -234,7 +228,7 @@ void FilePlaces::add_directory(const std::filesystem::path& path,
     add_inode(device, found.st_ino);
     add_contents(device, opened.get(), path, kWhole);
     if (device.file_system == nullptr) return;
-    const std::unique_ptr<DIR, CloseDirectory> directory(fdopendir(opened.get()));
+    const std::unique_ptr<DIR, Freed<closedir>> directory(fdopendir(opened.get()));
     if (!directory) throw errno_error("cannot read", path);
     const int fd = opened.release();
     errno = 0;

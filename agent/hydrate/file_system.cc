@@ -1,13 +1,10 @@
 #include "agent/hydrate/file_system.h"
 
 #include <fcntl.h>
-#include <linux/fs.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
 #include <algorithm>
-#include <charconv>
 #include <optional>
 #include <system_error>
 #include <utility>
@@ -20,17 +17,6 @@
 
 namespace prebake::hydrate {
 namespace {
-
-std::optional<dev_t> number_in(std::string_view text) {
-    unsigned major_number = 0;
-    unsigned minor_number = 0;
-    const char* const end = text.data() + text.size();
-    const auto first = std::from_chars(text.data(), end, major_number);
-    if (first.ec != std::errc() || first.ptr == end || *first.ptr != ':') return std::nullopt;
-    const auto second = std::from_chars(first.ptr + 1, end, minor_number);
-    if (second.ec != std::errc() || second.ptr != end) return std::nullopt;
-    return makedev(major_number, minor_number);
-}
 
 bool is_device(const std::filesystem::path& path, dev_t number) {
     struct stat found {};
@@ -65,9 +51,9 @@ std::string uuid_by_udev(dev_t number, const std::filesystem::path& links,
 std::vector<Mount> parse_mounts(std::string_view mountinfo) {
     std::vector<Mount> mounts;
     for (MountLine& line : parse_mountinfo(mountinfo)) {
-        const std::optional<dev_t> number = number_in(line.number);
-        if (!number || major(*number) == 0) continue;
-        mounts.push_back({.number = *number,
+        const dev_t number = device_number(line.number);
+        if (major(number) == 0) continue;
+        mounts.push_back({.number = number,
                           .root = std::move(line.root),
                           .mount_point = std::move(line.mount_point),
                           .type = std::move(line.type),
@@ -94,8 +80,9 @@ FileSystems::Known FileSystems::read(dev_t number) const {
     }
     const std::filesystem::path path = device_of(*mount);
     const FileDescriptor device(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    std::uint64_t bytes = 0;
-    if (!device || ioctl(device.get(), BLKGETSIZE64, &bytes) != 0) {
+    const std::optional<std::uint64_t> bytes =
+        device ? bytes_of_open_device(device.get()) : std::nullopt;
+    if (!bytes) {
         return without_device(*mount, path, errno_error("cannot read", path).message());
     }
     try {
@@ -112,7 +99,7 @@ FileSystems::Known FileSystems::read(dev_t number) const {
             std::make_unique<FileSystem>(FileSystem{.number = number,
                                                     .mount_point = mount->mount_point,
                                                     .device = path,
-                                                    .bytes = bytes,
+                                                    .bytes = *bytes,
                                                     .superblock = std::move(*superblock),
                                                     .unread = {}});
     } catch (const Error& error) {
@@ -142,11 +129,17 @@ FileSystems::Known FileSystems::without_device(const Mount& mount,
     return known;
 }
 
-const FileSystem* FileSystems::find(dev_t number, std::string& why_not) {
-    auto known = std::ranges::find(known_, number, &Known::number);
-    if (known == known_.end()) known = known_.insert(known_.end(), read(number));
-    why_not = known->why_not;
-    return known->file_system.get();
+const FileSystems::Known& FileSystems::known(dev_t number) {
+    const auto found = std::ranges::find(known_, number, &Known::number);
+    return found == known_.end() ? known_.emplace_back(read(number)) : *found;
+}
+
+const FileSystem* FileSystems::find(dev_t number) {
+    return known(number).file_system.get();
+}
+
+std::string FileSystems::why_not(dev_t number) {
+    return known(number).why_not;
 }
 
 }  // namespace prebake::hydrate

@@ -52,9 +52,11 @@ class FileSystems {
 
     const std::vector<Mount>& mounts() const { return mounts_; }
 
-    /// The file system with this number; null if its places on a device cannot be known: `why_not`
-    /// is then the reason. Read once for each number.
-    const FileSystem* find(dev_t number, std::string& why_not);
+    /// The file system with this number; null if its places on a device cannot be known. Read once
+    /// for each number.
+    const FileSystem* find(dev_t number);
+    /// Why find() returns null.
+    std::string why_not(dev_t number);
 
   private:
     struct Known {
@@ -62,6 +64,7 @@ class FileSystems {
         std::unique_ptr<FileSystem> file_system;
         std::string why_not;
     };
+    const Known& known(dev_t number);
     Known read(dev_t number) const;
     Known without_device(const Mount& mount, const std::filesystem::path& device,
                          const std::string& problem) const;

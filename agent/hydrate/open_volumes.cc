@@ -1,8 +1,6 @@
 #include "agent/hydrate/open_volumes.h"
 
 #include <fcntl.h>
-#include <linux/fs.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include <set>
@@ -10,6 +8,7 @@
 
 #include "agent/base/error.h"
 #include "agent/base/file.h"
+#include "agent/hydrate/disk.h"
 #include "agent/hydrate/finished_work.h"
 #include "agent/hydrate/hydration_report.h"
 
@@ -50,9 +49,8 @@ class VolumeOpener {
                              refused.message());
         }
         volume.bytes = volume.planned.bytes;
-        std::uint64_t bytes = 0;
-        if (volume.device && ::ioctl(volume.device.get(), BLKGETSIZE64, &bytes) == 0) {
-            volume.bytes = bytes;
+        if (volume.device) {
+            volume.bytes = bytes_of_open_device(volume.device.get()).value_or(volume.bytes);
         }
         opened_.volumes.push_back(std::move(volume));
     }

@@ -48,8 +48,7 @@ class PlanMaker {
             made_.notes.push_back("some files are read by their names: " + why);
         }
         for (const auto& [number, index] : volumes_) {
-            std::string unused;
-            const FileSystem* const found = file_systems_.find(number, unused);
+            const FileSystem* const found = file_systems_.find(number);
             if (found == nullptr || found->unread.empty()) continue;
             made_.notes.push_back("the plan has files, but no inodes of " +
                                   found->mount_point.string() + ": " + found->unread);
@@ -88,8 +87,7 @@ class PlanMaker {
     }
 
     std::uint64_t end_of(dev_t number) {
-        std::string unused;
-        const FileSystem* const found = file_systems_.find(number, unused);
+        const FileSystem* const found = file_systems_.find(number);
         return found == nullptr ? 0 : chunks_of_device(found->bytes);
     }
 
@@ -98,8 +96,7 @@ class PlanMaker {
         if (known != volumes_.end()) return *made_.plan.mutable_volumes(known->second);
         volumes_[number] = made_.plan.volumes_size();
         v1::PlannedVolume& volume = *made_.plan.add_volumes();
-        std::string unused;
-        if (const FileSystem* found = file_systems_.find(number, unused)) {
+        if (const FileSystem* found = file_systems_.find(number)) {
             volume.set_uuid(found->superblock.uuid);
             volume.set_type(found->superblock.type);
             volume.set_mount_point(found->mount_point);
@@ -127,8 +124,7 @@ class PlanMaker {
         }
         Places places = places_.take();
         for (auto& [number, chunks] : places) {
-            std::string unused;
-            const FileSystem* const found = file_systems_.find(number, unused);
+            const FileSystem* const found = file_systems_.find(number);
             for (const ByteRange& range : found->superblock.basics) {
                 chunks.add_bytes(range.offset, range.length);
             }

@@ -77,10 +77,9 @@ PlannedVolumes find_planned_volumes(const v1::HydrationPlan& plan) {
         bool is_found = false;
         for (const Mount& mount : file_systems.mounts()) {
             if (is_found || !seen.insert(mount.number).second) continue;
-            std::string why_not;
-            const FileSystem* const found = file_systems.find(mount.number, why_not);
+            const FileSystem* const found = file_systems.find(mount.number);
             if (found == nullptr) {
-                if (mount.number == moved.number) moved.why = why_not;
+                if (mount.number == moved.number) moved.why = file_systems.why_not(mount.number);
                 continue;
             }
             if (found->superblock.uuid != planned.uuid()) continue;

@@ -1,6 +1,5 @@
 #include "agent/hydrate/read_ahead.h"
 
-#include <fstream>
 #include <map>
 #include <optional>
 #include <system_error>
@@ -48,14 +47,6 @@ bool is_device(std::string_view text) {
            is_number(text.substr(colon + 1));
 }
 
-/// Files of sysfs are written in place.
-void set(const std::filesystem::path& setting, const std::string& value) {
-    std::ofstream out(setting);
-    out << value << '\n';
-    out.close();
-    if (!out) throw errno_error("cannot write", setting);
-}
-
 /// Lines of a device and its value, after one with the boot.
 std::string note_of(const Values& values) {
     std::string text = read_boot_id() + "\n";
@@ -99,7 +90,7 @@ void put_back(const ReadAheadPlaces& places, const Values& values) {
         const std::filesystem::path setting = setting_of(places, device);
         if (!std::filesystem::exists(setting, gone)) continue;
         try {
-            set(setting, value);
+            write_setting(setting, value + "\n");
         } catch (const Error& error) {
             failure = error;
         }
@@ -146,7 +137,8 @@ NoReadAhead::NoReadAhead(const std::vector<dev_t>& devices, ReadAheadPlaces plac
     if (values.empty()) return;
     write_file_durably(note_path(places_), note_of(values), 0644);
     try {
-        for (const auto& [device, value] : values) set(setting_of(places_, device), "0");
+        for (const auto& [device, value] : values)
+            write_setting(setting_of(places_, device), "0\n");
     } catch (const Error&) {
         put_back(places_, values);
         throw;

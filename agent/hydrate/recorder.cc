@@ -7,13 +7,13 @@
 #include "agent/base/error.h"
 #include "agent/base/format.h"
 #include "agent/base/process.h"
-#include "agent/base/timestamp.h"
 #include "agent/containerd/images.h"
 #include "agent/containerd/snapshots.h"
 #include "agent/hydrate/layer_cache.h"
 #include "agent/hydrate/merged_file.h"
 #include "agent/hydrate/recorded_container.h"
 #include "agent/hydrate/trace_check.h"
+#include "agent/hydrate/traced_image.h"
 #include "agent/oci/container_user.h"
 #include "agent/store/snapshot_directories.h"
 #include "agent/store/snapshot_view.h"
@@ -39,19 +39,6 @@ std::vector<std::string> names_for(const oci::Reference& reference) {
     std::vector<std::string> names{reference.str()};
     if (reference.digest) names.push_back(reference.name() + "@" + reference.digest->str());
     return names;
-}
-
-/// Directories of the layers, the bottom first as in the image.
-std::vector<LayerDirectory> layer_directories(const ImageToRecord& image,
-                                              const std::vector<std::filesystem::path>& lowers) {
-    std::vector<LayerDirectory> directories;
-    directories.reserve(lowers.size());
-    for (int i = 0; i < image.image.layers_size(); ++i) {
-        directories.push_back(
-            {.diff_id = image.image.layers(i).diff_id(),
-             .directory = lowers[lowers.size() - 1 - static_cast<std::size_t>(i)]});
-    }
-    return directories;
 }
 
 /// The uppermost first.
@@ -136,17 +123,6 @@ RecordingEnd follow(RecordedContainer& container, LayerCache& cache,
     }
 }
 
-void describe(const ImageToRecord& image, Recording& recording) {
-    recording.trace.set_schema(kTraceSchema);
-    v1::TracedImage& traced = *recording.trace.add_images();
-    traced.set_name(image.image.name());
-    traced.set_digest(image.image.manifest().digest());
-    for (const v1::Layer& layer : image.image.layers()) traced.add_diff_ids(layer.diff_id());
-    traced.set_recordings(1);
-    traced.set_seconds(recording.seconds.count());
-    *traced.mutable_recorded_at() = to_timestamp(std::chrono::system_clock::now());
-}
-
 }  // namespace
 
 std::chrono::seconds next_look(std::chrono::seconds last) {
@@ -191,7 +167,7 @@ Recording record_image(const containerd::Connection& connection, const ImageToRe
     std::vector<std::string> program = oci::program_of(to_run.config, options.command);
     const std::vector<std::filesystem::path> lowers = lower_directories(connection, image);
     Recording recording{.trace = {}, .method = residency_method()};
-    LayerCache cache(layer_directories(image, lowers), recording.method, stop);
+    LayerCache cache(layer_directories(image.image, lowers), recording.method, stop);
     const NoReadAhead no_read_ahead(cache.devices(), options.places);
     recording.is_exact = no_read_ahead.is_complete();
     remove_leftovers(connection, options.places.runtime);
@@ -216,7 +192,8 @@ Recording record_image(const containerd::Connection& connection, const ImageToRe
     cache.look(recording.seconds.count());
     options.on_output(container.take_output());
     recording.trace = cache.result();
-    describe(image, recording);
+    recording.trace.set_schema(kTraceSchema);
+    add_traced_image(image.image, recording.seconds.count(), recording.trace);
     return recording;
 }
 

@@ -101,6 +101,10 @@ FileRanges ranges_by_mincore(int fd) {
 
 }  // namespace
 
+std::string_view to_string(ResidencyMethod method) {
+    return method == ResidencyMethod::cachestat ? "cachestat" : "mincore";
+}
+
 ResidencyMethod residency_method() {
     const FileDescriptor any(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
     CachestatRange range{.offset = 0, .length = 1};

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <string_view>
 
 #include "agent/hydrate/file_ranges.h"
 
@@ -14,6 +15,9 @@ enum class ResidencyMethod {
     cachestat,  ///< since Linux 6.5. Also knows what was read, and dropped for want of memory
     mincore,    ///< needs root, or a file that the caller owns or may write
 };
+
+/// "cachestat" or "mincore".
+std::string_view to_string(ResidencyMethod method);
 
 /// The better of the two that works here.
 ResidencyMethod residency_method();

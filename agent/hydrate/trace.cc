@@ -128,13 +128,7 @@ v1::ReadTrace parse_trace(std::string_view text, const std::string& origin) {
     } else {
         from_json(content, trace, origin, kRecordAgain);
     }
-    refuse_later_schema(trace.schema(), origin, kRecordAgain);
-    if (trace.schema() != kTraceSchema) {
-        throw Error(Errc::corrupt,
-                    origin + " is not a trace: its schema is \"" + trace.schema() + "\", not " +
-                        kTraceSchema,
-                    kRecordAgain);
-    }
+    require_schema(trace.schema(), kTraceSchema, origin, "is not a trace", kRecordAgain);
     return in_context(origin, [&] { return checked_trace(trace); });
 }
 
@@ -211,6 +205,14 @@ v1::ReadTrace only_about(const v1::ReadTrace& trace, const std::set<std::string>
         if (uuids.contains(volume.uuid())) *part.add_volumes() = volume;
     }
     return part;
+}
+
+std::uint64_t traced_files(const v1::ReadTrace& trace) {
+    std::uint64_t files = 0;
+    for (const v1::TracedLayer& layer : trace.layers()) {
+        files += static_cast<std::uint64_t>(layer.files_size());
+    }
+    return files;
 }
 
 std::uint64_t traced_bytes(const v1::ReadTrace& trace) {

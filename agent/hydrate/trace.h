@@ -34,7 +34,8 @@ std::string trace_text(v1::ReadTrace trace, std::size_t limit);
 v1::ReadTrace only_about(const v1::ReadTrace& trace, const std::set<std::string>& diff_ids,
                          const std::set<std::string>& uuids);
 
-/// The bytes of all files' ranges.
+/// How many files it has, and the bytes of all their ranges.
+std::uint64_t traced_files(const v1::ReadTrace& trace);
 std::uint64_t traced_bytes(const v1::ReadTrace& trace);
 
 /// What belongs to this machine's baked images, merged; and what a canary recorded while it booted.

@@ -138,11 +138,7 @@ FileAttributes DiskFile::attributes() const {
 FileDescriptor DiskFile::open() const {
     // O_NONBLOCK: it may be a fifo by now.
     constexpr int kFlags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
-    FileDescriptor file(::openat(directory_, name_.c_str(), kFlags | O_NOATIME));
-    if (!file && errno == EPERM) {  // only the owner may ask for that
-        file = FileDescriptor(::openat(directory_, name_.c_str(), kFlags));
-    }
-    return file;
+    return open_without_access_time(directory_, name_.c_str(), kFlags);
 }
 
 std::optional<std::string> DiskFile::xattr(const std::string& name) const {

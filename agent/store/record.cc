@@ -79,13 +79,8 @@ v1::BakeRecord read_record(const std::filesystem::path& state_dir) {
     const std::filesystem::path path = record_path(state_dir);
     v1::BakeRecord record;
     from_json(read_file(path, kMaxRecordBytes), record, path.string(), kUnusableRecord);
-    refuse_later_schema(record.schema(), path.string(), kUnusableRecord);
-    if (record.schema() != kSchema) {
-        throw Error(Errc::corrupt,
-                    path.string() + " is not a bake record: its schema is \"" + record.schema() +
-                        "\", not " + kSchema,
-                    kUnusableRecord);
-    }
+    require_schema(record.schema(), kSchema, path.string(), "is not a bake record",
+                   kUnusableRecord);
     return record;
 }
 
